@@ -1,0 +1,95 @@
+package weir
+
+import (
+	"errors"
+	"fmt"
+)
+
+var (
+	// ErrClosed is returned by writes after the pipe was closed.
+	ErrClosed = errors.New("weir: pipe is closed")
+
+	// ErrFull is returned by TryWrite and TrySend when there is no room.
+	ErrFull = errors.New("weir: pipe is full")
+
+	// ErrEmpty is returned by TryRead and TryRecv when there is no value.
+	ErrEmpty = errors.New("weir: pipe is empty")
+
+	// ErrTooLarge is returned by TryWrite for a batch that can never fit.
+	ErrTooLarge = errors.New("weir: batch is larger than the pipe's limit")
+
+	// ErrUnread is returned by Unread for more values than the last read took.
+	ErrUnread = errors.New("weir: unread of more than was read")
+
+	// ErrStop is what a stage or a sink returns to say that it has enough. It
+	// ends everything upstream of it and is not a failure. Sources see it as
+	// the cause of their context.
+	ErrStop = errors.New("weir: no more values are wanted")
+
+	// ErrPrematureClose is the cause when a source was closed before its end.
+	ErrPrematureClose = errors.New("weir: source was closed before its end")
+
+	// ErrLimit is returned where a mandatory maximum was exceeded.
+	ErrLimit = errors.New("weir: maximum exceeded")
+
+	// ErrBudget is returned when a flow needs more memory than its budget has
+	// in all.
+	ErrBudget = errors.New("weir: budget too small")
+
+	// ErrStalled is the cause when a timeout without progress has passed.
+	ErrStalled = errors.New("weir: no progress")
+
+	// ErrRunning is returned by Run of a flow that runs already.
+	ErrRunning = errors.New("weir: flow is running already")
+
+	// ErrLagging is what a branch gets that was detached because it fell too
+	// far behind.
+	ErrLagging = errors.New("weir: branch fell too far behind")
+)
+
+// StageError says in which stage a flow failed. The cause is found with
+// [errors.Is] and [errors.As].
+type StageError struct {
+	Stage string
+	Err   error
+}
+
+func (e *StageError) Error() string { return "weir: stage " + e.Stage + ": " + trimPrefix(e.Err) }
+func (e *StageError) Unwrap() error { return e.Err }
+
+// PanicError is a panic in a stage, carried to the caller of Run.
+type PanicError struct {
+	Value any    // what was given to panic
+	Stack []byte // the goroutine's stack at the panic
+}
+
+func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
+
+// Unwrap returns the panic's value if it was an error.
+func (e *PanicError) Unwrap() error {
+	err, _ := e.Value.(error)
+	return err
+}
+
+// wrapf says what was being done, once, behind the package's name.
+func wrapf(doing string, err error) error {
+	return &opError{doing, err}
+}
+
+type opError struct {
+	doing string
+	err   error
+}
+
+func (e *opError) Error() string { return "weir: " + e.doing + ": " + trimPrefix(e.err) }
+func (e *opError) Unwrap() error { return e.err }
+
+// trimPrefix keeps "weir: " from being said twice in one text.
+func trimPrefix(err error) string {
+	const prefix = "weir: "
+	s := err.Error()
+	if len(s) > len(prefix) && s[:len(prefix)] == prefix {
+		return s[len(prefix):]
+	}
+	return s
+}

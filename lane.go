@@ -1,0 +1,231 @@
+package weir
+
+import (
+	"context"
+	"errors"
+	"runtime/debug"
+	"strings"
+	"sync/atomic"
+)
+
+// lane is one goroutine of a running flow and the stages that share it: they
+// call each other, batch by batch. At any moment it is in one place: in the
+// code of one of its stages, inside that stage's Read or Write of the outside
+// world, or parked at its input or output pipe. From the times of the places
+// follow the four states of every stage: while the lane is in a stage further
+// down, the stages before it are blocked by it and those after it are starved.
+type lane struct {
+	spots []*spot // source side first
+	main  func() error
+	ins   []edge
+	outs  []edge
+	inner bool // run by another lane's main, not by the flow
+
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	open   atomic.Int32 // outs that somebody still reads
+
+	// The clock. Only the lane's goroutine writes; snapshots read.
+	cur      atomic.Int32
+	acc      []atomic.Int64 // nanoseconds spent at each place
+	last     int64
+	start    atomic.Int64 // 0: not yet
+	stop     atomic.Int64 // 0: still running
+	blockedN atomic.Int64
+
+	broken error // what ended the lane; only its own goroutine looks
+}
+
+// spot is a stage's place in a lane: acc[busy] is time in its own code and
+// acc[busy+1] time outside.
+type spot struct {
+	ln   *lane
+	st   *stage
+	busy int32
+}
+
+func (s *spot) outside() int32 { return s.busy + 1 }
+
+func (l *lane) starved() int32 { return int32(2 * len(l.spots)) }
+func (l *lane) blocked() int32 { return int32(2*len(l.spots)) + 1 }
+
+// place puts st in front of the stages that the lane has already: flows are
+// built from the sink back.
+func (l *lane) place(st *stage) *spot {
+	s := &spot{ln: l, st: st}
+	l.spots = append([]*spot{s}, l.spots...)
+	st.spots = append(st.spots, s)
+	return s
+}
+
+// prepare is called when the flow is built.
+func (l *lane) prepare(ctx context.Context) {
+	for i, s := range l.spots {
+		s.busy = int32(2 * i)
+	}
+	l.acc = make([]atomic.Int64, 2*len(l.spots)+2)
+	l.ctx, l.cancel = context.WithCancelCause(ctx)
+	l.open.Store(int32(len(l.outs)))
+}
+
+// enter moves the lane's clock to another place. The time since the last move
+// belongs to the place it was at.
+func (l *lane) enter(place int32) { l.switchAt(place, now()) }
+
+func (l *lane) switchAt(place int32, t int64) (was int32) {
+	was = l.cur.Load()
+	a := &l.acc[was]
+	a.Store(a.Load() + t - l.last)
+	l.last = t
+	l.cur.Store(place)
+	if place == l.blocked() {
+		l.blockedN.Add(1)
+	}
+	return was
+}
+
+// times returns the nanoseconds spent at each place until t. What the counters
+// do not hold yet belongs to the place where the lane is now, so that the sum
+// is always the lane's lifetime.
+func (l *lane) times(t int64) (acc []int64, wall int64) {
+	acc = make([]int64, len(l.acc))
+	begin := l.start.Load()
+	if begin == 0 {
+		return acc, 0
+	}
+	if end := l.stop.Load(); end != 0 {
+		t = end
+	}
+	var sum int64
+	cur := l.cur.Load()
+	for i := range l.acc {
+		acc[i] = l.acc[i].Load()
+		sum += acc[i]
+	}
+	wall = max(t-begin, sum)
+	acc[cur] += wall - sum
+	return acc, wall
+}
+
+// name lists the lane's stages: "gunzip ▸ upper".
+func (l *lane) name() string {
+	names := make([]string, len(l.spots))
+	for i, s := range l.spots {
+		names[i] = s.st.name
+	}
+	return strings.Join(names, " ▸ ")
+}
+
+// at returns the stage in which the lane is now.
+func (l *lane) at() *stage {
+	i := int(l.cur.Load()) / 2
+	switch {
+	case i < len(l.spots):
+		return l.spots[i].st
+	case int(l.cur.Load()) == int(l.blocked()):
+		return l.spots[len(l.spots)-1].st
+	}
+	return l.spots[0].st
+}
+
+// fail records that the stage failed and returns the error to unwind with. An
+// error that came back from further down is passed on as it was, whatever the
+// stage made of it.
+func (s *spot) fail(err error) error {
+	l := s.ln
+	if l.broken != nil {
+		return l.broken
+	}
+	if err == nil {
+		return nil
+	}
+	if cause := context.Cause(l.ctx); cause != nil {
+		l.broken = cause
+	} else if errors.Is(err, ErrStop) {
+		l.broken = ErrStop
+	} else {
+		l.broken = stageError(s.st.name, err)
+	}
+	return l.broken
+}
+
+func stageError(name string, err error) error {
+	var se *StageError
+	if errors.As(err, &se) {
+		return err
+	}
+	return &StageError{Stage: name, Err: err}
+}
+
+// run executes the lane in the calling goroutine. Whatever happens in it, also
+// a panic, its pipes are closed and then done is called with why it ended; a
+// lane of which nobody wanted more has ended well.
+func (l *lane) run(done func(error)) {
+	t := now()
+	l.last = t
+	if len(l.ins) > 0 {
+		l.cur.Store(l.starved())
+	}
+	l.start.Store(t)
+	var err error
+	returned := false
+	defer func() {
+		if !returned {
+			err = stageError(l.at().name, abnormal(recover()))
+		} else if err != nil && context.Cause(l.ctx) == ErrStop || errors.Is(err, ErrStop) {
+			err = nil
+		}
+		l.enter(l.cur.Load())
+		l.stop.Store(l.last)
+		l.close(err)
+		done(err)
+	}()
+	err = l.main()
+	returned = true
+}
+
+// abnormal describes how a stage left without returning.
+func abnormal(recovered any) error {
+	if recovered == nil {
+		return errGoexit
+	}
+	return &PanicError{Value: recovered, Stack: debug.Stack()}
+}
+
+var errGoexit = errors.New("called runtime.Goexit")
+
+// close tells both neighbours that the lane has ended.
+func (l *lane) close(err error) {
+	cause := err
+	if cause == nil {
+		cause = ErrStop
+	}
+	for _, e := range l.ins {
+		e.hangup(cause)
+	}
+	for _, e := range l.outs {
+		e.finish(err)
+	}
+}
+
+// leave is called when one of the lane's output pipes has lost its reader.
+func (l *lane) leave(error) {
+	if l.open.Add(-1) == 0 {
+		l.cancel(ErrStop)
+	}
+}
+
+// interruptOn calls f when ctx ends. stop prevents that, or waits for f if it
+// is on its way.
+func interruptOn(ctx context.Context, f func()) (stop func()) {
+	done := make(chan struct{})
+	halt := context.AfterFunc(ctx, func() {
+		defer close(done)
+		f()
+	})
+	return func() {
+		if !halt() {
+			<-done
+		}
+	}
+}

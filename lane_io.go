@@ -1,0 +1,200 @@
+package weir
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+)
+
+// laneReader is the input of a stage that reads: the pipe in front of its lane.
+type laneReader[T any] struct {
+	sp     *spot
+	p      *pipe[T]
+	failed error // what ended the pipe, if not its end
+}
+
+func (r *laneReader[T]) Read(dst []T) (int, error) {
+	n, _, err := r.p.read(r.sp.ln.ctx, r.sp.ln, dst)
+	r.sp.st.in.Add(int64(n))
+	return n, r.note(err)
+}
+
+func (r *laneReader[T]) note(err error) error {
+	if err != nil && err != io.EOF {
+		if cause := context.Cause(r.sp.ln.ctx); cause != nil {
+			err = cause
+		}
+		r.failed = err
+	}
+	return err
+}
+
+// WriteTo makes a laneReader[byte] an io.WriterTo that copies nothing: w gets
+// the pipe's own memory.
+func (r *laneReader[T]) WriteTo(w io.Writer) (sum int64, err error) {
+	for {
+		view, err := r.p.acquire(r.sp.ln.ctx, r.sp.ln)
+		if err == io.EOF {
+			return sum, nil
+		}
+		if err != nil {
+			return sum, r.note(err)
+		}
+		b, ok := any(view).([]byte)
+		if !ok {
+			r.p.release(0)
+			return sum, errNotBytes
+		}
+		n, err := w.Write(b)
+		r.sp.st.in.Add(int64(n))
+		sum += int64(n)
+		r.p.release(n)
+		if err == nil && n < len(b) {
+			err = io.ErrShortWrite
+		}
+		if err != nil {
+			return sum, err
+		}
+	}
+}
+
+var errNotBytes = errors.ErrUnsupported
+
+// laneWriter is the output of a stage that writes.
+type laneWriter[T any] struct {
+	sp  *spot
+	out link[T]
+}
+
+func (w *laneWriter[T]) Write(batch []T) (int, error) {
+	ln := w.sp.ln
+	if ln.broken != nil {
+		return 0, ln.broken
+	}
+	if len(batch) == 0 {
+		return 0, nil
+	}
+	w.sp.st.out.Add(int64(len(batch)))
+	err := w.out.push(batch)
+	if w.out.fused {
+		ln.enter(w.sp.busy)
+	}
+	if err != nil {
+		if ln.broken == nil {
+			ln.broken = err
+		}
+		return 0, err
+	}
+	return len(batch), nil
+}
+
+// ReadFrom makes a laneWriter[byte] an io.ReaderFrom that lets r fill the next
+// pipe's memory directly.
+func (w *laneWriter[T]) ReadFrom(r io.Reader) (sum int64, err error) {
+	br, ok := any(bytesReader{r}).(Reader[T])
+	if !ok {
+		return 0, errNotBytes
+	}
+	err = pump(w.sp, br, w.out, w.sp.busy, func(n int) { sum += int64(n) })
+	if err == io.EOF {
+		err = nil
+	}
+	return sum, err
+}
+
+type bytesReader struct{ io.Reader }
+
+// chunkLen is how many values of T a source reads or makes at once.
+func chunkLen[T any]() int {
+	const bytes, items = 64 << 10, 2048
+	n := int(bytes / slotSize[T]())
+	if !isByte[T]() {
+		n = min(n, items)
+	}
+	return max(n, 1)
+}
+
+var byteChunks = sync.Pool{New: func() any { b := make([]byte, maxSegment); return &b }}
+
+// scratch returns a chunk of memory to work in, and what gives it back.
+func scratch[T any]() (buf []T, free func()) {
+	if isByte[T]() {
+		b := byteChunks.Get().(*[]byte)
+		return any(*b).([]T), func() { byteChunks.Put(b) }
+	}
+	return make([]T, chunkLen[T]()), func() {}
+}
+
+// pump moves values from r to out until r ends, and returns the error r ended
+// with, io.EOF included. The lane's clock is at place while r reads. If out is
+// a pipe, r fills its memory.
+func pump[T any](sp *spot, r Reader[T], out link[T], place int32, moved func(int)) error {
+	ln := sp.ln
+	var buf []T
+	if out.pipe == nil || out.pipe.size != nil {
+		var free func()
+		buf, free = scratch[T]()
+		defer free()
+	}
+	in := buf != nil
+	for empty := 0; ; {
+		if ln.broken != nil {
+			return ln.broken
+		}
+		if !in {
+			var err error
+			if buf, err = out.pipe.reserve(ln.ctx, ln, chunkLen[T]()); err != nil {
+				ln.broken = err
+				return err
+			}
+		}
+		if place != sp.busy {
+			ln.enter(place)
+		}
+		n, err := read(r, buf)
+		if place != sp.busy {
+			ln.enter(sp.busy)
+		}
+		var perr error
+		if n > 0 {
+			sp.st.out.Add(int64(n))
+			moved(n)
+		}
+		switch {
+		case !in:
+			perr = out.pipe.commit(n)
+		case n > 0:
+			perr = out.push(buf[:n])
+			if out.fused {
+				ln.enter(sp.busy)
+			}
+		}
+		if perr != nil {
+			ln.broken = perr
+			return perr
+		}
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			if empty++; empty == 100 {
+				return io.ErrNoProgress
+			}
+			continue
+		}
+		empty = 0
+	}
+}
+
+// read gives the reserved memory back also when r panics: nothing to do, the
+// pipe is closed with the lane.
+func read[T any](r Reader[T], buf []T) (int, error) {
+	n, err := r.Read(buf)
+	if n < 0 || n > len(buf) {
+		return 0, errBadRead
+	}
+	return n, err
+}
+
+var errBadRead = errors.New("its Read returned an impossible count")

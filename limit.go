@@ -1,0 +1,152 @@
+package weir
+
+import (
+	"fmt"
+	"reflect"
+	"unsafe"
+)
+
+// Limit says how much a pipe may hold, with its unit. It is a hard limit: a
+// writer waits rather than pass it. Make one with [Bytes], [Items], or both:
+//
+//	weir.Bytes(1 << 20).And(weir.Items(100))
+//
+// The zero Limit stands for the default: 256 KiB, and at most 4,096 values
+// where the values are not bytes. A limit of zero bytes or zero items is a
+// rendezvous: a value passes only when a reader is waiting for it.
+type Limit struct {
+	bytes, items       int64
+	hasBytes, hasItems bool
+}
+
+// Bytes limits a pipe to n bytes. A value that is not a byte is charged for
+// its slot in memory and, where its size is known (strings, byte slices, or
+// [PipeConfig].Size), for what it refers to, so that empty values cannot pile
+// up for free.
+func Bytes(n int64) Limit { return Limit{bytes: n, hasBytes: true} }
+
+// Items limits a pipe to n values. For a Pipe[byte] a value is a byte.
+func Items(n int64) Limit { return Limit{items: n, hasItems: true} }
+
+// And returns the limit that is reached when either l or m is.
+func (l Limit) And(m Limit) Limit {
+	if m.hasBytes && (!l.hasBytes || m.bytes < l.bytes) {
+		l.bytes, l.hasBytes = m.bytes, true
+	}
+	if m.hasItems && (!l.hasItems || m.items < l.items) {
+		l.items, l.hasItems = m.items, true
+	}
+	return l
+}
+
+// String returns the limit with its unit, for example "64 KiB" or "16 items".
+func (l Limit) String() string {
+	switch {
+	case l.hasBytes && l.hasItems:
+		return FormatBytes(l.bytes) + " and " + fmt.Sprint(l.items) + " items"
+	case l.hasBytes:
+		return FormatBytes(l.bytes)
+	case l.hasItems:
+		return fmt.Sprint(l.items) + " items"
+	}
+	return "default"
+}
+
+func (l Limit) isZero() bool { return l == Limit{} }
+
+func (l Limit) check() error {
+	if l.bytes < 0 || l.items < 0 {
+		return fmt.Errorf("limit of %v is negative: use 0 for a rendezvous, or leave it out for the default", l)
+	}
+	return nil
+}
+
+const (
+	defaultBytes = 256 << 10
+	defaultItems = 4096
+	// maxSegment is the largest piece of memory a pipe takes at once, and so
+	// the largest view it hands out: 64 KiB stays within a core's cache.
+	maxSegment = 64 << 10
+)
+
+// slotSize is what one value of T costs inside a pipe, whatever it refers to.
+func slotSize[T any]() int64 {
+	var v T
+	return max(1, int64(unsafe.Sizeof(v)))
+}
+
+// withDefaults fills in what l leaves open for values of type T.
+func withDefaults[T any](l Limit) Limit {
+	if !l.isZero() {
+		return l
+	}
+	if isByte[T]() {
+		return Bytes(defaultBytes)
+	}
+	return Bytes(defaultBytes).And(Items(defaultItems))
+}
+
+func isByte[T any]() bool {
+	var v T
+	_, ok := any(v).(byte)
+	return ok
+}
+
+// naturalSize returns the size function of types whose values say how large
+// they are, and nil for all others.
+func naturalSize[T any]() func(T) int {
+	var v T
+	switch any(v).(type) {
+	case string:
+		f := any(func(s string) int { return len(s) })
+		return f.(func(T) int)
+	case []byte:
+		f := any(func(b []byte) int { return len(b) })
+		return f.(func(T) int)
+	}
+	return nil
+}
+
+// hasPointers reports whether values of T can keep other memory alive, so that
+// slots that were read must be cleared.
+func hasPointers[T any]() bool { return typeHasPointers(reflect.TypeFor[T]()) }
+
+func typeHasPointers(t reflect.Type) bool {
+	switch t.Kind() {
+	case reflect.Bool, reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
+		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr,
+		reflect.Float32, reflect.Float64, reflect.Complex64, reflect.Complex128:
+		return false
+	case reflect.Array:
+		return t.Len() > 0 && typeHasPointers(t.Elem())
+	case reflect.Struct:
+		for i := range t.NumField() {
+			if typeHasPointers(t.Field(i).Type) {
+				return true
+			}
+		}
+		return false
+	}
+	return true
+}
+
+// FormatBytes writes a number of bytes as people read it: "512 B", "64 KiB",
+// "1.2 GiB".
+func FormatBytes(n int64) string {
+	if n < 0 {
+		return "-" + FormatBytes(-n)
+	}
+	if n < 1<<10 {
+		return fmt.Sprintf("%d B", n)
+	}
+	f, unit := float64(n), -1
+	for f >= 1023.95 && unit < 4 {
+		f /= 1024
+		unit++
+	}
+	s := fmt.Sprintf("%.1f", f)
+	if s[len(s)-2:] == ".0" {
+		s = s[:len(s)-2]
+	}
+	return s + " " + string("KMGTP"[unit]) + "iB"
+}

@@ -1,0 +1,106 @@
+package weir
+
+import (
+	"context"
+	"errors"
+)
+
+// Map passes each value through f. An error of f ends the flow unless an
+// [OnError] policy says otherwise. With [Workers], values are mapped
+// concurrently; their order is kept unless [Unordered] is given.
+func Map[T, U any](s Stream[T], f func(T) (U, error), opts ...MapOption) Stream[U] {
+	if f == nil {
+		return failed[U]("map", errNilFunc)
+	}
+	c := mapConfig(opts)
+	if c.plain() {
+		return Via(s, Stage[T, U]{
+			Name:  "map",
+			Err:   c.err,
+			Holds: int64(chunkLen[U]()) * slotSize[U](),
+			Open:  func(context.Context) (Transform[T, U], error) { return &mapper[T, U]{f: f}, nil },
+		})
+	}
+	return mapWith(s, func(_ context.Context, v T) (U, error) { return f(v) }, c)
+}
+
+// MapContext is Map for functions that wait: ctx ends when the flow does, also
+// when another worker has failed.
+func MapContext[T, U any](s Stream[T], f func(ctx context.Context, v T) (U, error), opts ...MapOption) Stream[U] {
+	if f == nil {
+		return failed[U]("map", errNilFunc)
+	}
+	return mapWith(s, f, mapConfig(opts))
+}
+
+func failed[T any](name string, err error) Stream[T] {
+	return newStream(node[T]{name: name, err: err})
+}
+
+type mapper[T, U any] struct {
+	f   func(T) (U, error)
+	out []U
+}
+
+func (m *mapper[T, U]) Do(_ context.Context, in []T, emit func([]U) error) error {
+	if m.out == nil {
+		m.out = make([]U, chunkLen[U]())
+	}
+	for len(in) > 0 {
+		k := min(len(in), len(m.out))
+		out := m.out[:k]
+		for i, v := range in[:k] {
+			u, err := m.f(v)
+			if err != nil {
+				// What went before it is delivered.
+				return errors.Join(emit(out[:i]), err)
+			}
+			out[i] = u
+		}
+		if err := emit(out); err != nil {
+			return err
+		}
+		in = in[k:]
+	}
+	return nil
+}
+
+func (m *mapper[T, U]) Flush(context.Context, func([]U) error) error { return nil }
+
+// Filter passes on the values for which keep returns true.
+func Filter[T any](s Stream[T], keep func(T) bool) Stream[T] {
+	st := Stage[T, T]{Name: "filter", Holds: int64(chunkLen[T]()) * slotSize[T]()}
+	if keep == nil {
+		st.Err = errNilFunc
+	}
+	st.Open = func(context.Context) (Transform[T, T], error) { return &filter[T]{keep: keep}, nil }
+	return Via(s, st)
+}
+
+type filter[T any] struct {
+	keep func(T) bool
+	out  []T
+}
+
+func (f *filter[T]) Do(_ context.Context, in []T, emit func([]T) error) error {
+	if f.out == nil {
+		f.out = make([]T, chunkLen[T]())
+	}
+	for len(in) > 0 {
+		k := min(len(in), len(f.out))
+		n := 0
+		for _, v := range in[:k] {
+			if f.keep(v) {
+				f.out[n] = v
+				n++
+			}
+		}
+		if err := emit(f.out[:n]); err != nil {
+			return err
+		}
+		in = in[k:]
+	}
+	return nil
+}
+
+func (f *filter[T]) Flush(context.Context, func([]T) error) error { return nil }

@@ -1,0 +1,235 @@
+package weir
+
+import (
+	"context"
+	"io"
+	"sync"
+	"testing"
+)
+
+func BenchmarkSendOne(b *testing.B) {
+	r, w := NewPipe[int](Items(16384))
+	ctx := context.Background()
+	done := make(chan int)
+	go func() {
+		s := 0
+		for {
+			v, err := r.Acquire(ctx)
+			if err != nil {
+				break
+			}
+			for _, x := range v {
+				s += x
+			}
+			r.Release(len(v))
+		}
+		done <- s
+	}()
+	b.ReportAllocs()
+	for i := 0; i < b.N; i++ {
+		w.Send(ctx, i)
+	}
+	w.Close()
+	<-done
+}
+func BenchmarkChan(b *testing.B) {
+	c := make(chan int, 1024)
+	done := make(chan int)
+	go func() {
+		s := 0
+		for v := range c {
+			s += v
+		}
+		done <- s
+	}()
+	for i := 0; i < b.N; i++ {
+		c <- i
+	}
+	close(c)
+	<-done
+}
+func BenchmarkWrite64(b *testing.B) {
+	r, w := NewPipe[byte](Bytes(64 << 10))
+	ctx := context.Background()
+	done := make(chan int)
+	go func() {
+		s := 0
+		for {
+			v, err := r.Acquire(ctx)
+			if err != nil {
+				break
+			}
+			s += len(v)
+			r.Release(len(v))
+		}
+		done <- s
+	}()
+	buf := make([]byte, 64)
+	for i := 0; i < b.N; i++ {
+		w.Write(buf)
+	}
+	w.Close()
+	<-done
+}
+func BenchmarkIOPipe64(b *testing.B) {
+	r, w := io.Pipe()
+	done := make(chan int)
+	go func() {
+		s := 0
+		p := make([]byte, 65536)
+		for {
+			n, err := r.Read(p)
+			if err != nil {
+				break
+			}
+			s += n
+		}
+		done <- s
+	}()
+	buf := make([]byte, 64)
+	for i := 0; i < b.N; i++ {
+		w.Write(buf)
+	}
+	w.Close()
+	<-done
+}
+func BenchmarkPingPong(b *testing.B) {
+	r1, w1 := NewPipe[int](Items(1))
+	r2, w2 := NewPipe[int](Items(1))
+	ctx := context.Background()
+	go func() {
+		for {
+			v, err := r1.Recv(ctx)
+			if err != nil {
+				return
+			}
+			w2.Send(ctx, v)
+		}
+	}()
+	for i := 0; i < b.N; i++ {
+		w1.Send(ctx, i)
+		r2.Recv(ctx)
+	}
+	w1.Close()
+}
+func BenchmarkPingPongChan(b *testing.B) {
+	c1, c2 := make(chan int), make(chan int)
+	go func() {
+		for v := range c1 {
+			c2 <- v
+		}
+	}()
+	for i := 0; i < b.N; i++ {
+		c1 <- i
+		<-c2
+	}
+	close(c1)
+}
+func BenchmarkInPlace4K(b *testing.B) {
+	r, w := NewPipe[byte](Bytes(256 << 10))
+	ctx := context.Background()
+	done := make(chan int)
+	go func() {
+		s := 0
+		for {
+			v, err := r.Acquire(ctx)
+			if err != nil {
+				break
+			}
+			s += len(v)
+			r.Release(len(v))
+		}
+		done <- s
+	}()
+	src := make([]byte, 4096)
+	b.SetBytes(4096)
+	for i := 0; i < b.N; i++ {
+		for rest := src; len(rest) > 0; {
+			v, _ := w.Reserve(ctx, len(rest))
+			n := copy(v, rest)
+			rest = rest[n:]
+			w.Commit(n)
+		}
+	}
+	w.Close()
+	<-done
+}
+func BenchmarkChanBlocks4K(b *testing.B) {
+	c := make(chan []byte, 64)
+	free := make(chan []byte, 64)
+	for range 64 {
+		free <- make([]byte, 4096)
+	}
+	done := make(chan int)
+	go func() {
+		s := 0
+		for v := range c {
+			s += len(v)
+			free <- v
+		}
+		done <- s
+	}()
+	src := make([]byte, 4096)
+	b.SetBytes(4096)
+	for i := 0; i < b.N; i++ {
+		v := <-free
+		copy(v, src)
+		c <- v
+	}
+	close(c)
+	<-done
+}
+func BenchmarkInPlace64K(b *testing.B) {
+	r, w := NewPipe[byte](Bytes(256 << 10))
+	ctx := context.Background()
+	done := make(chan int)
+	go func() {
+		s := 0
+		for {
+			v, err := r.Acquire(ctx)
+			if err != nil {
+				break
+			}
+			s += len(v)
+			r.Release(len(v))
+		}
+		done <- s
+	}()
+	src := make([]byte, 65536)
+	b.SetBytes(65536)
+	for i := 0; i < b.N; i++ {
+		for rest := src; len(rest) > 0; {
+			v, _ := w.Reserve(ctx, len(rest))
+			n := copy(v, rest)
+			rest = rest[n:]
+			w.Commit(n)
+		}
+	}
+	w.Close()
+	<-done
+}
+func BenchmarkIOPipe64K(b *testing.B) {
+	r, w := io.Pipe()
+	done := make(chan int)
+	go func() {
+		s := 0
+		p := make([]byte, 65536)
+		for {
+			n, err := r.Read(p)
+			if err != nil {
+				break
+			}
+			s += n
+		}
+		done <- s
+	}()
+	src := make([]byte, 65536)
+	b.SetBytes(65536)
+	for i := 0; i < b.N; i++ {
+		w.Write(src)
+	}
+	w.Close()
+	<-done
+}
+
+var _ sync.Mutex

@@ -1,0 +1,175 @@
+package weir
+
+import (
+	"context"
+	"errors"
+)
+
+// reserve waits for room and hands out up to n free slots. The write turn is
+// held until commit.
+func (p *pipe[T]) reserve(ctx context.Context, ln *lane, n int) ([]T, error) {
+	if p.size != nil {
+		return nil, errors.ErrUnsupported
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.w.taken {
+		if err := p.takeTurn(ctx, ln, &p.w); err != nil {
+			return nil, err
+		}
+	} else {
+		p.w.taken = true
+	}
+	for {
+		if err := p.writeError(); err != nil {
+			p.w.pass()
+			return nil, err
+		}
+		if k := min(p.room(0), max(n, 1)); k > 0 {
+			s := p.writable()
+			k = min(k, len(s.buf)-s.w)
+			p.reserved = k
+			return s.buf[s.w : s.w+k : s.w+k], nil
+		}
+		if err := p.waitRoom(ctx, ln, 0); err != nil {
+			p.w.pass()
+			return nil, err
+		}
+	}
+}
+
+// commit publishes the first n reserved slots and gives the turn back.
+func (p *pipe[T]) commit(n int) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n < 0 || n > p.reserved {
+		return errCommit
+	}
+	p.reserved = 0
+	err := p.writeError()
+	if err == nil && n > 0 {
+		p.tail.w += n
+		p.added(n)
+	}
+	if s := p.tail; s != nil && s == p.head && s.r == s.w {
+		s.r, s.w = 0, 0
+	}
+	p.w.pass()
+	p.wakeReader()
+	return err
+}
+
+// acquire waits for data and hands out the first values as they lie in memory.
+// The read turn is held until release.
+func (p *pipe[T]) acquire(ctx context.Context, ln *lane) ([]T, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.r.taken {
+		if err := p.takeTurn(ctx, ln, &p.r); err != nil {
+			return nil, err
+		}
+	} else {
+		p.r.taken = true
+	}
+	if p.buffered() == 0 {
+		if err := p.waitData(ctx, ln, 1, p.segLen); err != nil {
+			p.r.pass()
+			return nil, err
+		}
+	}
+	if len(p.front) > 0 {
+		p.viewing = true
+		return p.front, nil
+	}
+	if p.items == 0 || p.rerr != nil {
+		err := p.readError()
+		p.r.pass()
+		return nil, err
+	}
+	p.viewing = true
+	s := p.head
+	return s.buf[s.r:s.w:s.w], nil
+}
+
+// release takes the first n values of the view out and gives the turn back.
+func (p *pipe[T]) release(n int) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.viewing || n < 0 {
+		return errRelease
+	}
+	if p.rerr != nil { // closed meanwhile: the memory is gone already
+		p.viewing = false
+		p.r.pass()
+		return nil
+	}
+	view := len(p.front)
+	if view == 0 {
+		view = p.head.w - p.head.r
+	}
+	if n > view {
+		return errRelease
+	}
+	p.viewing = false
+	if n > 0 {
+		if len(p.front) > 0 {
+			clear(p.front[:n])
+			if p.front = p.front[n:]; len(p.front) == 0 {
+				p.front = nil
+			}
+		} else {
+			p.drop(n)
+		}
+		p.taken = n
+	}
+	p.r.pass()
+	p.wakeWriter()
+	return nil
+}
+
+// peek waits until len(dst) values are there, or the pipe can hold no more, or
+// it has ended, and copies them without taking them.
+func (p *pipe[T]) peek(ctx context.Context, dst []T) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.r.taken {
+		if err := p.takeTurn(ctx, nil, &p.r); err != nil {
+			return 0, err
+		}
+	} else {
+		p.r.taken = true
+	}
+	defer p.r.pass()
+	if p.buffered() < len(dst) {
+		if err := p.waitData(ctx, nil, len(dst), len(dst)); err != nil {
+			return 0, err
+		}
+	}
+	n := copy(dst, p.front)
+	for s := p.head; s != nil && n < len(dst); s = s.next {
+		n += copy(dst[n:], s.buf[s.r:s.w])
+	}
+	switch {
+	case n == len(dst):
+		return n, nil
+	case p.readError() != nil:
+		return n, p.readError()
+	}
+	return n, ErrFull
+}
+
+func (p *pipe[T]) unread(vs []T) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.rerr != nil {
+		return ErrClosed
+	}
+	if len(vs) > p.taken || p.viewing {
+		return ErrUnread
+	}
+	p.taken -= len(vs)
+	front := make([]T, 0, len(vs)+len(p.front))
+	p.front = append(append(front, vs...), p.front...)
+	p.wakeReader()
+	return nil
+}

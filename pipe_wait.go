@@ -1,0 +1,253 @@
+package weir
+
+import (
+	"context"
+	"runtime"
+)
+
+// side is one end of a pipe: who has its turn, and who waits.
+type side struct {
+	taken  bool            // somebody holds the turn across an unlock
+	queue  []chan struct{} // goroutines that wait for the turn, first come first served
+	parked bool            // the owner of the turn waits on park
+	park   chan struct{}   // capacity 1, made when first needed
+	ready  chan struct{}   // closed when a non-blocking call may succeed
+	idle   int             // waits for which yielding first did not pay
+	time   waitTime
+}
+
+// waitTime adds up how long goroutines have waited, including those that wait
+// now.
+type waitTime struct {
+	n             int64
+	total, change int64
+	events        int64
+}
+
+func (w *waitTime) add(n int64, now int64) {
+	w.total += w.n * (now - w.change)
+	w.change = now
+	if n > 0 {
+		w.events++
+	}
+	w.n += n
+}
+
+func (w *waitTime) at(now int64) int64 { return w.total + w.n*max(0, now-w.change) }
+
+// pass gives the turn to the goroutine that has waited longest. mu is held.
+func (s *side) pass() {
+	if len(s.queue) == 0 {
+		s.taken = false
+		return
+	}
+	next := s.queue[0]
+	s.queue[0] = nil
+	s.queue = s.queue[1:]
+	next <- struct{}{} // capacity 1, and only ever sent once
+}
+
+func (s *side) wake() {
+	if s.parked {
+		s.parked = false
+		select {
+		case s.park <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (s *side) signal() {
+	if s.ready != nil {
+		close(s.ready)
+		s.ready = nil
+	}
+}
+
+// takeTurn waits for the turn of s and takes it. mu is held before and after.
+func (p *pipe[T]) takeTurn(ctx context.Context, ln *lane, s *side) error {
+	ch := make(chan struct{}, 1)
+	s.queue = append(s.queue, ch)
+	back := p.beginWait(ln, s)
+	p.mu.Unlock()
+	var err error
+	select {
+	case <-ch:
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+	}
+	p.mu.Lock()
+	p.endWait(ln, s, back)
+	if err == nil {
+		return nil
+	}
+	for i, c := range s.queue {
+		if c == ch {
+			s.queue = append(s.queue[:i], s.queue[i+1:]...)
+			return err
+		}
+	}
+	s.pass() // the turn came at the same moment
+	return err
+}
+
+func (p *pipe[T]) beginWait(ln *lane, s *side) int32 {
+	t := now()
+	s.time.add(1, t)
+	if ln == nil {
+		return 0
+	}
+	if s == &p.w {
+		return ln.switchAt(ln.blocked(), t)
+	}
+	return ln.switchAt(ln.starved(), t)
+}
+
+func (p *pipe[T]) endWait(ln *lane, s *side, back int32) {
+	t := now()
+	s.time.add(-1, t)
+	if ln != nil {
+		ln.switchAt(back, t)
+	}
+}
+
+// waitRoom waits until a value of the given cost fits or the pipe is closed.
+// The caller holds mu and the write turn.
+func (p *pipe[T]) waitRoom(ctx context.Context, ln *lane, cost int64) error {
+	ok := func() bool { return p.room(cost) > 0 || p.rerr != nil || p.werr != nil }
+	if ok() {
+		return nil
+	}
+	back := p.beginWait(ln, &p.w)
+	defer p.endWait(ln, &p.w, back)
+	p.need, p.stuck = cost, true
+	p.wakeReader()
+	err := p.wait(ctx, &p.w, ok)
+	p.stuck = false
+	return err
+}
+
+// waitData waits until n values are there, the pipe is full, or it is closed.
+// In a rendezvous it asks the writers for most. The caller holds mu and the
+// read turn.
+func (p *pipe[T]) waitData(ctx context.Context, ln *lane, n, most int) error {
+	ok := func() bool {
+		return p.buffered() >= n || p.rerr != nil || p.werr != nil || p.items > 0 && p.stuck
+	}
+	if ok() {
+		return nil
+	}
+	back := p.beginWait(ln, &p.r)
+	defer p.endWait(ln, &p.r, back)
+	p.want = n
+	if p.rendezvous {
+		most = min(max(most, n), p.segLen)
+		p.demand += most
+		defer func() { p.demand -= most }()
+		p.wakeWriter()
+	}
+	return p.wait(ctx, &p.r, ok)
+}
+
+// yields is how often a goroutine lets others run before it parks. Where two
+// goroutines share a core that is all a hand-over takes; more of it makes
+// everything slower.
+const yields = 4
+
+// wait parks until ok holds or ctx ends. mu is held before and after, and
+// whenever ok is called.
+func (p *pipe[T]) wait(ctx context.Context, s *side, ok func() bool) error {
+	if s.idle > 0 {
+		s.idle--
+	} else {
+		for range yields {
+			p.mu.Unlock()
+			runtime.Gosched()
+			p.mu.Lock()
+			if ok() {
+				return nil
+			}
+		}
+		s.idle = 16
+	}
+	if s.park == nil {
+		s.park = make(chan struct{}, 1)
+	}
+	for {
+		if err := ctx.Err(); err != nil {
+			return context.Cause(ctx)
+		}
+		s.parked = true
+		p.mu.Unlock()
+		if done := ctx.Done(); done == nil {
+			<-s.park
+		} else {
+			select {
+			case <-s.park:
+			case <-done:
+			}
+		}
+		p.mu.Lock()
+		s.parked = false
+		if ok() {
+			return nil
+		}
+	}
+}
+
+// wakeReader is called after values were added. mu is held.
+func (p *pipe[T]) wakeReader() {
+	if p.r.parked && (p.buffered() >= p.want || p.stuck) {
+		p.r.wake()
+	}
+	if p.r.ready != nil && p.buffered() > 0 {
+		p.r.signal()
+	}
+}
+
+// wakeWriter is called after values were taken. mu is held.
+func (p *pipe[T]) wakeWriter() {
+	if p.w.parked && p.room(p.need) > 0 {
+		p.w.wake()
+	}
+	if p.w.ready != nil && p.hasRoom() {
+		p.w.signal()
+	}
+}
+
+// hasRoom is what Ready promises: what was refused last would fit now.
+func (p *pipe[T]) hasRoom() bool { return !p.w.taken && p.fits(p.tryLen, p.tryCost) }
+
+// wakeAll lets everybody see that the pipe was closed. mu is held.
+func (p *pipe[T]) wakeAll() {
+	p.w.wake()
+	p.r.wake()
+	p.w.signal()
+	p.r.signal()
+}
+
+var closedChan = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
+
+func (p *pipe[T]) writeReady() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.writeError() != nil || p.hasRoom() {
+		return closedChan
+	}
+	if p.w.ready == nil {
+		p.w.ready = make(chan struct{})
+	}
+	return p.w.ready
+}
+
+func (p *pipe[T]) readReady() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.readError() != nil || p.buffered() > 0 && !p.r.taken {
+		return closedChan
+	}
+	if p.r.ready == nil {
+		p.r.ready = make(chan struct{})
+	}
+	return p.r.ready
+}

@@ -1,0 +1,161 @@
+package weir
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+)
+
+var errEOF = io.EOF
+
+// plan is a flow taken apart into lanes and pipes. It is made anew for each
+// run, and for each question about the flow; making it opens nothing.
+type plan struct {
+	flow   *Flow
+	stages []*stage // sink first: flows are built from the sink back
+	lanes  []*lane
+	edges  []edge
+	opens  []opener // sink first
+	errs   []error
+	used   map[*int]bool
+	state  map[any]any // what a step with several outputs keeps until all are built
+	finals []func()    // run when everything is built
+	names  map[string]int
+}
+
+// opener is something to open before the lanes start, and to close after they
+// have ended.
+type opener struct {
+	sp   *spot
+	open func() (close func(cause error) error, err error)
+}
+
+// stage is what the plan, the clock and the report know of a source, a stage
+// or a sink.
+type stage struct {
+	name            string
+	kind            Kind
+	bytes, bytesOut bool // counts bytes, not items, in and out
+	workers         int  // spots that run at the same time
+	spots           []*spot
+	ups             []*stage
+	holds           int64
+	limits          bool // waits on purpose, to keep to a rate
+	kernel          string
+
+	in, out, dropped atomic.Int64
+}
+
+// edge is a pipe without its type.
+type edge interface {
+	stats() PipeStats
+	ceiling() int64
+	hangup(cause error)
+	finish(err error)
+	join(b *Budget) int64
+	label() string
+}
+
+func (b *plan) fail(stage string, err error) {
+	b.errs = append(b.errs, stageError(stage, err))
+}
+
+func (b *plan) newLane() *lane {
+	l := &lane{}
+	b.lanes = append(b.lanes, l)
+	return l
+}
+
+// addStage adds a stage in front of to (nil for a sink). Names are made unique,
+// so that a report can be read.
+func addStage[In, Out any](b *plan, name string, kind Kind, to *stage) *stage {
+	b.names[name]++
+	if n := b.names[name]; n > 1 {
+		name = fmt.Sprintf("%s#%d", name, n)
+	}
+	st := &stage{name: name, kind: kind, bytes: isByte[In](), bytesOut: isByte[Out](), workers: 1}
+	if to != nil {
+		to.ups = append(to.ups, st)
+	}
+	b.stages = append(b.stages, st)
+	return st
+}
+
+func (b *plan) open(sp *spot, f func() (func(error) error, error)) {
+	b.opens = append(b.opens, opener{sp, f})
+}
+
+// newEdge makes a pipe of the flow. An invalid limit was reported before.
+func newEdge[T any](b *plan, limit Limit, size func(T) int, from, to string) *pipe[T] {
+	if limit.isZero() {
+		limit = b.flow.Limit
+	}
+	p, err := newPipe(PipeConfig[T]{Limit: limit, Size: size})
+	if err != nil {
+		b.fail(from, err)
+		p, _ = newPipe(PipeConfig[T]{})
+	}
+	p.name = from + " → " + to
+	b.edges = append(b.edges, p)
+	return p
+}
+
+func (p *pipe[T]) label() string { return p.name }
+
+func (p *pipe[T]) hangup(cause error) { p.closeRead(cause) }
+
+// finish ends the write side after its lane has ended. A lane that ended well
+// has done so already, unless nobody wanted more.
+func (p *pipe[T]) finish(err error) {
+	if err == nil {
+		err = ErrStop
+	}
+	p.closeWrite(err)
+}
+
+// join makes the pipe take its memory from b and returns its reserve, which
+// the flow has to acquire.
+func (p *pipe[T]) join(b *Budget) int64 {
+	seg := int64(p.segLen) * p.slot
+	if p.w.park == nil {
+		p.w.park = make(chan struct{}, 1)
+	}
+	reserve := min(seg, max(p.slot, int64(p.capItems)*p.slot))
+	if p.size != nil {
+		reserve = min(p.capBytes, seg+minReserve)
+	}
+	p.share = &share{b: b, reserve: reserve, granted: reserve, quantum: max(p.slot, seg), park: p.w.park}
+	return reserve
+}
+
+const minReserve = 16 << 10
+
+// assemble builds the plan of f.
+func (f *Flow) assemble() (*plan, error) {
+	b := &plan{flow: f, used: map[*int]bool{}, state: map[any]any{}, names: map[string]int{}}
+	if f == nil || f.build == nil {
+		return nil, wrapf("flow", errors.New("it has no sink: end the stream with To"))
+	}
+	if err := f.Limit.check(); err != nil {
+		b.errs = append(b.errs, wrapf("flow", err))
+	}
+	f.build(b)
+	for _, fn := range b.finals {
+		fn()
+	}
+	if err := errors.Join(b.errs...); err != nil {
+		return nil, err
+	}
+	// Source first, from here on.
+	reverse(b.stages)
+	reverse(b.lanes)
+	reverse(b.edges)
+	return b, nil
+}
+
+func reverse[T any](s []T) {
+	for i, j := 0, len(s)-1; i < j; i, j = i+1, j-1 {
+		s[i], s[j] = s[j], s[i]
+	}
+}

@@ -1,0 +1,184 @@
+package weir
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Kind says what a stage is.
+type Kind int
+
+const (
+	KindSource Kind = iota
+	KindStage
+	KindSink
+)
+
+func (k Kind) String() string { return [...]string{"source", "stage", "sink"}[k] }
+
+// MarshalText writes the kind as its name.
+func (k Kind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
+// StageStats says where a stage's time went and what it moved. The four times
+// add up to Wall, the lifetimes of its workers so far:
+//
+//   - Busy: its own code ran.
+//   - Blocked: what is downstream did not take its output. This is backpressure.
+//   - Starved: nothing came from upstream.
+//   - Outside: it waited inside Read or Write of a file, socket or process.
+type StageStats struct {
+	Name    string
+	Kind    Kind
+	Workers int
+	Unit    string // "bytes" or "items", of In
+	OutUnit string // of Out
+	In, Out int64
+	Dropped int64
+
+	Wall, Busy, Blocked, Starved, Outside time.Duration
+
+	// BlockedN is how often the stage's goroutine had to wait for room.
+	BlockedN int64
+
+	limits bool
+	ups    []int
+	ended  bool
+}
+
+// Report says what a flow has done, until now or in all. It is a snapshot:
+// nothing in it changes any more.
+type Report struct {
+	Flow    string
+	Running bool
+	Wall    time.Duration
+	Stages  []StageStats // source first
+	Pipes   []PipeStats  // source first
+	Ceiling int64        // bytes it can hold at most
+	Held    int64        // bytes in its pipes now
+	Peak    int64        // sum of the pipes' peaks, in bytes
+	Stuck   []string     // stages that ignored their context for the grace period
+	Err     error
+	Kernel  string // the system call that moved the bytes, if no stage did
+	Verdict Verdict
+}
+
+// Stats returns a report on the flow at this moment: of the run that goes on,
+// or of the last one. It may be called at any time, concurrently with Run. The
+// zero Report comes back if the flow has never run.
+func (f *Flow) Stats() Report {
+	f.mu.Lock()
+	r := f.last
+	if r == nil {
+		f.mu.Unlock()
+		return Report{Flow: f.Name}
+	}
+	t, stop, err, stuck := now(), r.stop, r.err, r.stuck
+	f.mu.Unlock()
+	rep := Report{Flow: f.Name, Running: stop == 0, Err: err, Stuck: stuck, Ceiling: r.plan.ceiling()}
+	if stop != 0 {
+		t = stop
+	}
+	rep.Wall = time.Duration(t - r.start)
+	index := make(map[*stage]int, len(r.plan.stages))
+	for i, st := range r.plan.stages {
+		index[st] = i
+	}
+	laneTimes := make(map[*lane]laneTime, len(r.plan.lanes))
+	for _, l := range r.plan.lanes {
+		acc, wall := l.times(t)
+		laneTimes[l] = laneTime{acc, wall}
+	}
+	for _, st := range r.plan.stages {
+		s := st.stats(laneTimes)
+		for _, up := range st.ups {
+			s.ups = append(s.ups, index[up])
+		}
+		rep.Stages = append(rep.Stages, s)
+		if st.kernel != "" {
+			rep.Kernel = st.kernel
+		}
+	}
+	for _, e := range r.plan.edges {
+		p := e.stats()
+		rep.Pipes = append(rep.Pipes, p)
+		rep.Held += p.Bytes
+		rep.Peak += p.Peak
+	}
+	rep.Verdict = judge(rep.Stages, rep.Wall)
+	return rep
+}
+
+// Report is Stats; it reads better after Run.
+func (f *Flow) Report() Report { return f.Stats() }
+
+type laneTime struct {
+	acc  []int64
+	wall int64
+}
+
+func (st *stage) stats(lanes map[*lane]laneTime) StageStats {
+	s := StageStats{
+		Name: st.name, Kind: st.kind, Workers: st.workers, limits: st.limits,
+		In: st.in.Load(), Out: st.out.Load(), Dropped: st.dropped.Load(),
+		Unit: "items", OutUnit: "items", ended: true,
+	}
+	if st.bytes {
+		s.Unit = "bytes"
+	}
+	if st.bytesOut {
+		s.OutUnit = "bytes"
+	}
+	for _, sp := range st.spots {
+		lt := lanes[sp.ln]
+		l := sp.ln
+		s.Wall += time.Duration(lt.wall)
+		s.Busy += time.Duration(lt.acc[sp.busy])
+		s.Outside += time.Duration(lt.acc[sp.busy+1])
+		s.Starved += time.Duration(lt.acc[l.starved()])
+		s.Blocked += time.Duration(lt.acc[l.blocked()])
+		for i := range l.starved() {
+			if i < sp.busy {
+				s.Starved += time.Duration(lt.acc[i])
+			} else if i > sp.busy+1 {
+				s.Blocked += time.Duration(lt.acc[i])
+			}
+		}
+		s.BlockedN += l.blockedN.Load()
+		if l.stop.Load() == 0 {
+			s.ended = false
+		}
+	}
+	return s
+}
+
+// Share returns the part of the stage's time, from 0 to 1, that d is.
+func (s StageStats) Share(d time.Duration) float64 {
+	if s.Wall <= 0 {
+		return 0
+	}
+	return min(1, float64(d)/float64(s.Wall))
+}
+
+// String returns the report as a table for people, and the verdict.
+func (r Report) String() string {
+	var b strings.Builder
+	for _, s := range r.Stages {
+		fmt.Fprintf(&b, "%-16s busy %3.0f%%  blocked %3.0f%%  starved %3.0f%%  outside %3.0f%%  in %s  out %s\n",
+			s.Name, 100*s.Share(s.Busy), 100*s.Share(s.Blocked), 100*s.Share(s.Starved), 100*s.Share(s.Outside),
+			amount(s.In, s.Unit), amount(s.Out, s.OutUnit))
+	}
+	for _, p := range r.Pipes {
+		fmt.Fprintf(&b, "%-16s peak %s of %s, writers waited %d times, %v\n",
+			p.Name, FormatBytes(p.Peak), p.Limit, p.BlockedN, p.Blocked.Round(time.Millisecond))
+	}
+	b.WriteString(r.Verdict.String())
+	return b.String()
+}
+
+func amount(n int64, unit string) string {
+	if unit == "bytes" {
+		return FormatBytes(n)
+	}
+	return fmt.Sprint(n)
+}

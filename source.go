@@ -1,0 +1,145 @@
+package weir
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"net"
+	"time"
+)
+
+// Source is where a stream begins. A Source is a description; each run of a
+// flow opens it anew.
+type Source[T any] struct {
+	// Name appears in errors, reports and profiles.
+	Name string
+
+	// Open returns the running source. If the reader is an [io.Closer] it is
+	// closed exactly once when the flow ends. When the flow ends while Read
+	// waits, Read is interrupted through SetReadDeadline if the reader has it,
+	// and through Close otherwise.
+	Open func(ctx context.Context) (Reader[T], error)
+
+	// Err is a wrong argument of the source's constructor, reported when the
+	// flow is run, before anything opens.
+	Err error
+
+	inside bool    // Read is our own code and does not wait
+	origin *origin // what the kernel can read from
+}
+
+// origin is a source the kernel can copy from by itself.
+type origin struct {
+	open func(ctx context.Context) (r io.Reader, limit int64, close func() error, err error)
+	kind string
+}
+
+// From begins a stream at a source.
+func From[T any](src Source[T]) Stream[T] {
+	n := node[T]{name: src.Name, io: !src.inside, err: src.Err, origin: src.origin}
+	if n.err == nil && src.Open == nil {
+		n.err = errors.New("it has no Open: a Source must say how it opens")
+	}
+	n.build = func(n *node[T], b *plan, ln *lane, out link[T]) {
+		sg := addStage[T, T](b, n.name, KindSource, out.to)
+		sp := ln.place(sg)
+		if out.pipe == nil {
+			sg.holds = int64(chunkLen[T]()) * slotSize[T]()
+		}
+		var r Reader[T]
+		b.open(sp, func() (func(error) error, error) {
+			var err error
+			if r, err = src.Open(ln.ctx); err != nil {
+				return nil, err
+			}
+			return guardIO(ln.ctx, r, readDeadline), nil
+		})
+		ln.main = func() error {
+			place := sp.outside()
+			if src.inside {
+				place = sp.busy
+			}
+			ln.enter(sp.busy)
+			err := pump(sp, r, out, place, func(int) {})
+			if err == io.EOF {
+				return out.end()
+			}
+			if ln.broken == nil && isClosed(err) {
+				err = errors.Join(ErrPrematureClose, err)
+			}
+			return sp.fail(err)
+		}
+	}
+	return newStream(n)
+}
+
+func isClosed(err error) bool {
+	return errors.Is(err, fs.ErrClosed) || errors.Is(err, net.ErrClosed) || errors.Is(err, io.ErrClosedPipe)
+}
+
+func readDeadline(x any) func(time.Time) error {
+	if d, ok := x.(interface{ SetReadDeadline(time.Time) error }); ok {
+		return d.SetReadDeadline
+	}
+	return nil
+}
+
+func writeDeadline(x any) func(time.Time) error {
+	if d, ok := x.(interface{ SetWriteDeadline(time.Time) error }); ok {
+		return d.SetWriteDeadline
+	}
+	return nil
+}
+
+// guardIO unblocks a Read or Write of x when ctx ends, by a deadline or else
+// by closing x, and returns what closes x once.
+func guardIO(ctx context.Context, x any, deadline func(any) func(time.Time) error) func(error) error {
+	closed := false
+	var closeErr error
+	c, _ := x.(io.Closer)
+	stop := interruptOn(ctx, func() {
+		if set := deadline(x); set != nil && set(time.Unix(1, 0)) == nil {
+			return
+		}
+		if c != nil {
+			closed = true
+			closeErr = c.Close()
+		}
+	})
+	return func(error) error {
+		stop()
+		if c == nil || closed {
+			return closeErr
+		}
+		return c.Close()
+	}
+}
+
+// Generate begins a stream at a function that emits batches until it returns.
+// emit waits while the flow is full and does not keep the batch; the error it
+// returns must be returned. The function runs in a lane of its own and should
+// return when ctx ends.
+func Generate[T any](name string, f func(ctx context.Context, emit func(batch []T) error) error) Stream[T] {
+	n := node[T]{name: name}
+	if f == nil {
+		n.err = errNilFunc
+	}
+	n.build = func(n *node[T], b *plan, ln *lane, out link[T]) {
+		sg := addStage[T, T](b, n.name, KindSource, out.to)
+		sp := ln.place(sg)
+		ln.main = func() error {
+			w := &laneWriter[T]{sp, out}
+			emit := func(batch []T) error {
+				_, err := w.Write(batch)
+				return err
+			}
+			ln.enter(sp.busy)
+			if err := sp.fail(f(ln.ctx, emit)); err != nil {
+				return err
+			}
+			return out.end()
+		}
+	}
+	return newStream(n)
+}

@@ -1,0 +1,234 @@
+package weir
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"iter"
+	"strings"
+)
+
+// FromReader begins a stream at r. It closes r, if r is an [io.Closer], when
+// the flow ends; wrap r in [KeepOpen] to prevent that. A flow that was run has
+// used r up.
+func FromReader(r io.Reader) Stream[byte] {
+	src := Source[byte]{Name: "read"}
+	if r == nil {
+		src.Err = errors.New("its reader is nil")
+	}
+	src.Open = func(context.Context) (Reader[byte], error) { return r, nil }
+	switch r.(type) {
+	case *bytes.Reader, *bytes.Buffer, *strings.Reader:
+		src.inside = true
+	}
+	src.origin = readerOrigin(r)
+	return From(src)
+}
+
+// FromSlice begins a stream at the values of s, which must not change while a
+// flow with the stream runs. Nothing is copied.
+func FromSlice[T any](s []T) Stream[T] {
+	n := node[T]{name: "slice"}
+	n.build = func(n *node[T], b *plan, ln *lane, out link[T]) {
+		sg := addStage[T, T](b, n.name, KindSource, out.to)
+		sp := ln.place(sg)
+		ln.main = func() error {
+			w := &laneWriter[T]{sp, out}
+			size := chunkLen[T]()
+			ln.enter(sp.busy)
+			for rest := s; len(rest) > 0; {
+				k := min(size, len(rest))
+				if _, err := w.Write(rest[:k:k]); err != nil {
+					return err
+				}
+				rest = rest[k:]
+			}
+			return out.end()
+		}
+	}
+	return newStream(n)
+}
+
+// Values begins a stream at the given values.
+func Values[T any](vs ...T) Stream[T] { return FromSlice(vs).Named("values") }
+
+// FromSeq begins a stream at an iterator. The iterator runs in a lane of its
+// own and each value can be seen downstream at once, however long the next one
+// takes. When the flow ends early the iterator is stopped as by a break. For
+// values that lie in memory already [FromSlice] is faster.
+func FromSeq[T any](seq iter.Seq[T]) Stream[T] {
+	if seq == nil {
+		return FromSeq2[T](nil)
+	}
+	return FromSeq2(func(yield func(T, error) bool) {
+		for v := range seq {
+			if !yield(v, nil) {
+				return
+			}
+		}
+	})
+}
+
+// FromSeq2 begins a stream at an iterator of values and errors. The first error
+// that is not nil ends the flow.
+func FromSeq2[T any](seq iter.Seq2[T, error]) Stream[T] {
+	return oneByOne("seq", seq == nil, func(_ context.Context, send func(T) error) error {
+		for v, err := range seq {
+			if err != nil {
+				return err
+			}
+			if err := send(v); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// FromFunc begins a stream at a function that returns the next value, or
+// [io.EOF] at the end. It runs in a lane of its own and is called from one
+// goroutine at a time.
+func FromFunc[T any](next func(ctx context.Context) (T, error)) Stream[T] {
+	return oneByOne("func", next == nil, func(ctx context.Context, send func(T) error) error {
+		for {
+			v, err := next(ctx)
+			if err == io.EOF {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			if err := send(v); err != nil {
+				return err
+			}
+		}
+	})
+}
+
+// oneByOne is a source that makes single values. They pass through a pipe of
+// their own, so that none waits for the next.
+func oneByOne[T any](name string, isNil bool, run func(ctx context.Context, send func(T) error) error) Stream[T] {
+	n := node[T]{name: name, async: true}
+	if isNil {
+		n.err = errNilFunc
+	}
+	n.build = func(n *node[T], b *plan, ln *lane, out link[T]) {
+		sg := addStage[T, T](b, n.name, KindSource, out.to)
+		sp := ln.place(sg)
+		ln.main = func() error {
+			ln.enter(sp.busy)
+			var n int64
+			err := run(ln.ctx, func(v T) error {
+				if n++; n&0xff == 0 {
+					sg.out.Add(n)
+					n = 0
+				}
+				err := out.pipe.send(ln.ctx, ln, v)
+				if err != nil {
+					ln.broken = err
+				}
+				return err
+			})
+			sg.out.Add(n)
+			if err := sp.fail(err); err != nil {
+				return err
+			}
+			return out.end()
+		}
+	}
+	return newStream(n)
+}
+
+// FromChan begins a stream at a channel and ends when the channel is closed.
+// It takes what is there, and never waits for more than one value.
+func FromChan[T any](ch <-chan T) Stream[T] {
+	src := Source[T]{Name: "channel"}
+	if ch == nil {
+		src.Err = errors.New("its channel is nil")
+	}
+	src.Open = func(ctx context.Context) (Reader[T], error) { return chanReader[T]{ctx, ch}, nil }
+	return From(src)
+}
+
+type chanReader[T any] struct {
+	ctx context.Context
+	ch  <-chan T
+}
+
+func (r chanReader[T]) Read(dst []T) (n int, err error) {
+	select {
+	case v, ok := <-r.ch:
+		if !ok {
+			return 0, io.EOF
+		}
+		dst[0] = v
+	case <-r.ctx.Done():
+		return 0, context.Cause(r.ctx)
+	}
+	for n = 1; n < len(dst); n++ {
+		select {
+		case v, ok := <-r.ch:
+			if !ok {
+				return n, nil // the next call finds it closed
+			}
+			dst[n] = v
+		default:
+			return n, nil
+		}
+	}
+	return n, nil
+}
+
+// FromPipe begins a stream at the read half of a pipe, which the flow closes.
+func FromPipe[T any](r *PipeReader[T]) Stream[T] {
+	src := Source[T]{Name: "pipe"}
+	if r == nil {
+		src.Err = errors.New("its pipe is nil")
+	}
+	src.Open = func(ctx context.Context) (Reader[T], error) { return pipeSource[T]{ctx, r}, nil }
+	return From(src)
+}
+
+type pipeSource[T any] struct {
+	ctx context.Context
+	*PipeReader[T]
+}
+
+func (s pipeSource[T]) Read(dst []T) (int, error) { return s.RecvBatch(s.ctx, dst) }
+
+// ToPipe makes a sink of the write half of a pipe, which the flow closes: with
+// its error if it failed.
+func ToPipe[T any](w *PipeWriter[T]) Sink[T] {
+	k := Sink[T]{Name: "pipe"}
+	if w == nil {
+		k.Err = errors.New("its pipe is nil")
+	}
+	k.Open = func(ctx context.Context) (Writer[T], error) { return &pipeSink[T]{ctx: ctx, w: w}, nil }
+	return k
+}
+
+type pipeSink[T any] struct {
+	ctx  context.Context
+	w    *PipeWriter[T]
+	done bool
+}
+
+func (s *pipeSink[T]) Write(batch []T) (int, error) { return s.w.SendBatch(s.ctx, batch) }
+
+func (s *pipeSink[T]) Commit() error {
+	s.done = true
+	return s.w.Close()
+}
+
+// Close ends the pipe badly unless it was committed before.
+func (s *pipeSink[T]) Close() error {
+	if s.done {
+		return nil
+	}
+	cause := context.Cause(s.ctx)
+	if cause == nil {
+		cause = ErrPrematureClose
+	}
+	return s.w.CloseWithError(cause)
+}

@@ -1,0 +1,226 @@
+package weir
+
+import (
+	"context"
+	"errors"
+	"io"
+)
+
+// Stage turns a stream of In into a stream of Out. Fill in Open or Run; a
+// Stage is a description, and each run of a flow makes its own instance.
+type Stage[In, Out any] struct {
+	// Name appears in errors, reports and profiles.
+	Name string
+
+	// Open makes a running instance that is pushed one batch after the other.
+	// Such stages are fused with their neighbours into one goroutine.
+	Open func(ctx context.Context) (Transform[In, Out], error)
+
+	// Run reads in until [io.EOF] and writes to out until it returns. It gets
+	// a goroutine of its own. Where In and Out are bytes, in is an [io.Reader]
+	// and an [io.WriterTo], and out is an [io.Writer] and an [io.ReaderFrom]
+	// that reads straight into the next pipe's memory. An error from out must
+	// be returned; returning nil early, or [ErrStop], means that no more input
+	// is wanted.
+	Run func(ctx context.Context, in Reader[In], out Writer[Out]) error
+
+	// Heavy asks for a goroutine of its own for a stage made by Open.
+	Heavy bool
+
+	// Workers says how many goroutines the stage runs itself, for Explain.
+	Workers int
+
+	// Holds is how many bytes an instance holds at most. It is part of the
+	// flow's ceiling.
+	Holds int64
+
+	// Err is a wrong argument of the stage's constructor. It is reported when
+	// the flow is run, before anything opens.
+	Err error
+
+	// compose makes the stage out of streams, in place of Open and Run.
+	compose func(Stream[In]) Stream[Out]
+}
+
+// Transform is a running instance of a stage. Its methods are called from one
+// goroutine at a time. If it is an [io.Closer] it is closed exactly once, when
+// the flow ends for whatever reason.
+type Transform[In, Out any] interface {
+	// Do takes a batch, which it may neither change nor keep, and hands the
+	// results on through emit. emit waits while the flow downstream is full,
+	// does not keep what it is given, and returns an error when no more is
+	// wanted, which Do must return. A Do that has enough returns [ErrStop].
+	Do(ctx context.Context, in []In, emit func([]Out) error) error
+
+	// Flush is called once after the last batch, unless the flow failed.
+	Flush(ctx context.Context, emit func([]Out) error) error
+}
+
+// Via passes the stream through a stage that changes its type.
+func Via[In, Out any](s Stream[In], st Stage[In, Out]) Stream[Out] {
+	if st.compose != nil && st.Err == nil {
+		return st.compose(s)
+	}
+	n := node[Out]{name: st.Name, work: true, err: st.check()}
+	if st.Run != nil {
+		n.build = func(n *node[Out], b *plan, ln *lane, out link[Out]) { buildRun(n, b, ln, out, s, st) }
+	} else {
+		n.build = func(n *node[Out], b *plan, ln *lane, out link[Out]) { buildOpen(n, b, ln, out, s, st) }
+	}
+	return newStream(n)
+}
+
+func (st Stage[In, Out]) check() error {
+	switch {
+	case st.Err != nil:
+		return st.Err
+	case st.Open == nil && st.Run == nil:
+		return errors.New("it has neither Open nor Run: a Stage must say what it does")
+	case st.Open != nil && st.Run != nil:
+		return errors.New("it has both Open and Run: a Stage does one of them")
+	case st.Holds < 0:
+		return errors.New("Holds is negative")
+	}
+	return nil
+}
+
+// Do makes a stage from a function that is called with each batch. name, f
+// and flush are as in [Transform]; flush may be nil.
+func Do[In, Out any](name string,
+	f func(ctx context.Context, in []In, emit func([]Out) error) error,
+	flush func(ctx context.Context, emit func([]Out) error) error,
+) Stage[In, Out] {
+	st := Stage[In, Out]{Name: name}
+	if f == nil {
+		st.Err = errNilFunc
+		return st
+	}
+	st.Open = func(context.Context) (Transform[In, Out], error) {
+		return funcTransform[In, Out]{f, flush}, nil
+	}
+	return st
+}
+
+var errNilFunc = errors.New("its function is nil")
+
+type funcTransform[In, Out any] struct {
+	do    func(context.Context, []In, func([]Out) error) error
+	flush func(context.Context, func([]Out) error) error
+}
+
+func (t funcTransform[In, Out]) Do(ctx context.Context, in []In, emit func([]Out) error) error {
+	return t.do(ctx, in, emit)
+}
+
+func (t funcTransform[In, Out]) Flush(ctx context.Context, emit func([]Out) error) error {
+	if t.flush == nil {
+		return nil
+	}
+	return t.flush(ctx, emit)
+}
+
+func buildOpen[In, Out any](n *node[Out], b *plan, ln *lane, out link[Out], s Stream[In], st Stage[In, Out]) {
+	sg := addStage[In, Out](b, n.name, KindStage, out.to)
+	sg.holds, sg.workers = st.Holds, 1
+	sp := ln.place(sg)
+	var tr Transform[In, Out]
+	b.open(sp, func() (func(error) error, error) {
+		var err error
+		if tr, err = st.Open(ln.ctx); err != nil {
+			return nil, err
+		}
+		if c, ok := tr.(io.Closer); ok {
+			return func(error) error { return c.Close() }, nil
+		}
+		return nil, nil
+	})
+	s.attach(b, ln, pushLink(sp, &tr, out), st.Heavy)
+}
+
+// pushLink is the running form of a transform inside a lane.
+func pushLink[In, Out any](sp *spot, tr *Transform[In, Out], out link[Out]) link[In] {
+	ln, sg := sp.ln, sp.st
+	emit := func(batch []Out) error {
+		if ln.broken != nil {
+			return ln.broken
+		}
+		if len(batch) == 0 {
+			return nil
+		}
+		sg.out.Add(int64(len(batch)))
+		err := out.push(batch)
+		if out.fused {
+			ln.enter(sp.busy)
+		}
+		if err != nil && ln.broken == nil {
+			ln.broken = err
+		}
+		return err
+	}
+	ended := false
+	end := func() error {
+		if ended {
+			return nil
+		}
+		ended = true
+		ln.enter(sp.busy)
+		if err := sp.fail((*tr).Flush(ln.ctx, emit)); err != nil {
+			return err
+		}
+		return out.end()
+	}
+	return link[In]{
+		to:    sg,
+		fused: true,
+		push: func(batch []In) error {
+			ln.enter(sp.busy)
+			sg.in.Add(int64(len(batch)))
+			err := (*tr).Do(ln.ctx, batch, emit)
+			if err == nil && ln.broken == nil {
+				return nil
+			}
+			if ln.broken == nil && errors.Is(err, ErrStop) && context.Cause(ln.ctx) == nil {
+				// This stage has enough: what is downstream ends well.
+				if err := end(); err != nil {
+					return err
+				}
+				ln.broken = ErrStop
+			}
+			return sp.fail(err)
+		},
+		end: end,
+	}
+}
+
+func buildRun[In, Out any](n *node[Out], b *plan, ln *lane, out link[Out], s Stream[In], st Stage[In, Out]) {
+	sg := addStage[In, Out](b, n.name, KindStage, out.to)
+	sg.holds, sg.workers = st.Holds, 1
+	sp := ln.place(sg)
+	if s.check(b, sg) == nil {
+		return
+	}
+	p := s.pipe(b, ln, sg)
+	ln.main = func() error {
+		in := &laneReader[In]{sp: sp, p: p}
+		w := &laneWriter[Out]{sp: sp, out: out}
+		ln.enter(sp.busy)
+		err := st.Run(ln.ctx, in, w)
+		if err != nil && !errors.Is(err, ErrStop) || ln.broken != nil {
+			if in.failed != nil && ln.broken == nil {
+				return in.failed
+			}
+			return sp.fail(err)
+		}
+		if in.failed != nil {
+			return in.failed
+		}
+		return out.end()
+	}
+}
+
+// Chain makes one stage of two, for a library that offers stages of its own.
+func Chain[A, B, C any](first Stage[A, B], second Stage[B, C]) Stage[A, C] {
+	st := Stage[A, C]{Name: first.Name + "+" + second.Name}
+	st.compose = func(s Stream[A]) Stream[C] { return Via(Via(s, first), second) }
+	return st
+}

@@ -1,0 +1,208 @@
+package weir
+
+import (
+	"context"
+	"errors"
+)
+
+// Reader is where values come from. A Reader[byte] is an [io.Reader], and the
+// rules are the same: Read waits for at least one value, moves what is there
+// into dst and returns how many; [io.EOF] ends it. It must not keep dst.
+type Reader[T any] interface {
+	Read(dst []T) (n int, err error)
+}
+
+// Writer is where values go. A Writer[byte] is an [io.Writer], and the rules
+// are the same: Write takes all of batch or returns an error, and must neither
+// change nor keep it.
+type Writer[T any] interface {
+	Write(batch []T) (n int, err error)
+}
+
+// Stream describes values of type T on their way: a source and the stages
+// behind it. Nothing opens and nothing runs until the stream has met its sink
+// ([Stream.To]) and the resulting [Flow] is run.
+//
+// A Stream is a small value and may be copied. Within one flow it can be used
+// once; to use it twice, [Tee] it. It may be used in several flows if its
+// source can be opened several times, as [File] can and [FromReader] cannot.
+type Stream[T any] struct{ n *node[T] }
+
+// node is one step of a stream. It is immutable once built.
+type node[T any] struct {
+	name string
+	id   *int  // the same in renamed copies
+	io   bool  // waits for the outside world: what follows gets a lane of its own
+	work bool  // there is a stage in front
+	err  error // a composition error
+	size func(T) int
+
+	// async asks for a pipe behind this step; limit is its limit.
+	async bool
+	limit Limit
+
+	// build adds this step and everything before it to the lane, in front of
+	// out.
+	build func(n *node[T], b *plan, ln *lane, out link[T])
+
+	// ready, if not nil, is used instead of build by a consumer that starts a
+	// lane: the values wait in a pipe already.
+	ready func(n *node[T], b *plan, ln *lane, to *stage) *pipe[T]
+
+	// origin is what the kernel could read from, for a bare source.
+	origin *origin
+}
+
+func newStream[T any](n node[T]) Stream[T] {
+	n.id = new(int)
+	return Stream[T]{&n}
+}
+
+// Named gives the last step of the stream another name in reports and errors.
+func (s Stream[T]) Named(name string) Stream[T] { return s.with(func(n *node[T]) { n.name = name }) }
+
+// Async ends the lane behind the last step: what follows runs concurrently
+// with it, behind a pipe of the given limit (the zero Limit is the flow's
+// default).
+func (s Stream[T]) Async(limit Limit) Stream[T] {
+	return s.with(func(n *node[T]) {
+		n.async, n.limit = true, limit
+		if err := limit.check(); err != nil && n.err == nil {
+			n.err = err
+		}
+	})
+}
+
+// Sized tells pipes how many bytes a value refers to, so that limits in bytes
+// hold for it. f is called by the lane that writes, with the pipe locked: it
+// must be quick. Strings and byte slices need none.
+func (s Stream[T]) Sized(f func(T) int) Stream[T] {
+	return s.with(func(n *node[T]) { n.size = f })
+}
+
+func (s Stream[T]) with(change func(*node[T])) Stream[T] {
+	if s.n == nil {
+		return s
+	}
+	n := *s.n
+	change(&n)
+	return Stream[T]{&n}
+}
+
+// Through passes the stream through stages that keep its type, in order.
+func (s Stream[T]) Through(stages ...Stage[T, T]) Stream[T] {
+	for _, st := range stages {
+		s = Via(s, st)
+	}
+	return s
+}
+
+// link is where a step hands its output on: the next stage in the lane, or the
+// pipe at the lane's end.
+type link[T any] struct {
+	push  func(batch []T) error
+	end   func() error // the clean end; not called after a failure
+	to    *stage
+	fused bool     // push runs another stage: set the clock back afterwards
+	pipe  *pipe[T] // if the link is a pipe, to be filled in place
+}
+
+// attach builds the stream in front of a consumer that sits at the head of ln.
+// alone says that the consumer wants a lane of its own.
+func (s Stream[T]) attach(b *plan, ln *lane, out link[T], alone bool) {
+	n := s.check(b, out.to)
+	if n == nil {
+		return
+	}
+	if alone || n.async || n.io {
+		p := s.pipe(b, ln, out.to)
+		ln.main = func() error { return drain(ln, p, out) }
+		return
+	}
+	n.build(n, b, ln, out)
+}
+
+// pipe builds the stream in a lane of its own and returns the pipe in which
+// its values arrive; ln is the lane that will read it.
+func (s Stream[T]) pipe(b *plan, ln *lane, to *stage) *pipe[T] {
+	n := s.n
+	if n.ready != nil && !n.async {
+		return n.ready(n, b, ln, to)
+	}
+	p := newEdge(b, n.limit, n.size, n.name, to.name)
+	up := b.newLane()
+	up.outs = append(up.outs, p)
+	ln.ins = append(ln.ins, p)
+	p.onHangup = up.leave
+	n.build(n, b, up, p.link(up, to))
+	return p
+}
+
+// check reports composition errors once and returns the node, or nil if it
+// cannot be built.
+func (s Stream[T]) check(b *plan, to *stage) *node[T] {
+	if s.n == nil {
+		b.fail(to.name, errors.New("its input is an empty Stream: start with a source such as File or FromReader"))
+		return nil
+	}
+	if s.n.err != nil {
+		b.fail(s.n.name, s.n.err)
+		return nil
+	}
+	if b.used[s.n.id] {
+		b.fail(s.n.name, errors.New("its output is used twice in one flow: use Tee, or make the source twice"))
+		return nil
+	}
+	b.used[s.n.id] = true
+	return s.n
+}
+
+// link makes the pipe the end of lane ln.
+func (p *pipe[T]) link(ln *lane, to *stage) link[T] {
+	return link[T]{
+		push: func(batch []T) error {
+			_, err := p.write(ln.ctx, ln, batch)
+			return err
+		},
+		end: func() error {
+			p.closeWrite(nil)
+			return nil
+		},
+		to:   to,
+		pipe: p,
+	}
+}
+
+// drain is the main of a lane that begins at a pipe.
+func drain[T any](ln *lane, p *pipe[T], out link[T]) error {
+	for {
+		batch, err := p.acquire(ln.ctx, ln)
+		if err != nil {
+			return ending(ln, err, out.end)
+		}
+		err = out.push(batch)
+		if out.fused {
+			ln.enter(ln.starved())
+		}
+		if rerr := p.release(len(batch)); err == nil {
+			err = rerr
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// ending handles the error that a read from a pipe ended with.
+func ending(ln *lane, err error, end func() error) error {
+	if err == errEOF {
+		if ln.broken != nil {
+			return ln.broken
+		}
+		return end()
+	}
+	if cause := context.Cause(ln.ctx); cause != nil {
+		return cause
+	}
+	return err
+}
