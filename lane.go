@@ -17,9 +17,10 @@ import (
 type lane struct {
 	spots []*spot // source side first
 	main  func() error
-	ins   []edge
-	outs  []edge
-	inner bool // run by another lane's main, not by the flow
+	ins   []lanesEnd
+	outs  []lanesEnd
+	owner *stage // names a lane that has no stage of its own
+	inner bool   // run by another lane's main, not by the flow
 
 	ctx    context.Context
 	cancel context.CancelCauseFunc
@@ -122,10 +123,13 @@ func (l *lane) at() *stage {
 	switch {
 	case i < len(l.spots):
 		return l.spots[i].st
-	case int(l.cur.Load()) == int(l.blocked()):
+	case len(l.spots) > 0 && l.cur.Load() == l.blocked():
 		return l.spots[len(l.spots)-1].st
 	}
-	return l.spots[0].st
+	if len(l.spots) > 0 {
+		return l.spots[0].st
+	}
+	return l.owner
 }
 
 // fail records that the stage failed and returns the error to unwind with. An

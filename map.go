@@ -13,7 +13,7 @@ func Map[T, U any](s Stream[T], f func(T) (U, error), opts ...MapOption) Stream[
 		return failed[U]("map", errNilFunc)
 	}
 	c := mapConfig(opts)
-	if c.plain() {
+	if c.workers <= 1 && c.attempts <= 1 && c.skip == nil {
 		return Via(s, Stage[T, U]{
 			Name:  "map",
 			Err:   c.err,
@@ -40,14 +40,15 @@ func failed[T any](name string, err error) Stream[T] {
 type mapper[T, U any] struct {
 	f   func(T) (U, error)
 	out []U
+	pace
 }
 
 func (m *mapper[T, U]) Do(_ context.Context, in []T, emit func([]U) error) error {
 	if m.out == nil {
 		m.out = make([]U, chunkLen[U]())
 	}
-	for len(in) > 0 {
-		k := min(len(in), len(m.out))
+	for t := now(); len(in) > 0; {
+		k := m.next(min(len(in), len(m.out)))
 		out := m.out[:k]
 		for i, v := range in[:k] {
 			u, err := m.f(v)
@@ -57,10 +58,13 @@ func (m *mapper[T, U]) Do(_ context.Context, in []T, emit func([]U) error) error
 			}
 			out[i] = u
 		}
+		m.took(k, now()-t)
 		if err := emit(out); err != nil {
 			return err
 		}
-		in = in[k:]
+		if in = in[k:]; len(in) > 0 {
+			t = now()
+		}
 	}
 	return nil
 }
@@ -80,14 +84,15 @@ func Filter[T any](s Stream[T], keep func(T) bool) Stream[T] {
 type filter[T any] struct {
 	keep func(T) bool
 	out  []T
+	pace
 }
 
 func (f *filter[T]) Do(_ context.Context, in []T, emit func([]T) error) error {
 	if f.out == nil {
 		f.out = make([]T, chunkLen[T]())
 	}
-	for len(in) > 0 {
-		k := min(len(in), len(f.out))
+	for t := now(); len(in) > 0; {
+		k := f.next(min(len(in), len(f.out)))
 		n := 0
 		for _, v := range in[:k] {
 			if f.keep(v) {
@@ -95,10 +100,13 @@ func (f *filter[T]) Do(_ context.Context, in []T, emit func([]T) error) error {
 				n++
 			}
 		}
+		f.took(k, now()-t)
 		if err := emit(f.out[:n]); err != nil {
 			return err
 		}
-		in = in[k:]
+		if in = in[k:]; len(in) > 0 {
+			t = now()
+		}
 	}
 	return nil
 }

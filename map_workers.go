@@ -1,7 +1,337 @@
 package weir
-import "context"
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"time"
+)
+
+// MapOption changes how [Map] and [MapContext] work.
 type MapOption func(*mapOptions)
-type mapOptions struct { err error }
-func (c mapOptions) plain() bool { return true }
-func mapConfig(o []MapOption) (c mapOptions) { for _, f := range o { f(&c) }; return }
-func mapWith[T, U any](s Stream[T], f func(context.Context, T) (U, error), c mapOptions) Stream[U] { return Stream[U]{} }
+
+type mapOptions struct {
+	workers   int
+	window    int
+	hasWindow bool
+	unordered bool
+	attempts  int
+	backoff   func(attempt int) time.Duration
+	skip      func(*ItemError)
+	err       error
+}
+
+// Workers maps n values at a time, in goroutines of the flow. 0 means one for
+// each core. One worker costs about a hundred nanoseconds for each batch, not
+// for each value: where values are cheap, a worker takes several at once.
+func Workers(n int) MapOption {
+	return func(c *mapOptions) {
+		if n < 0 {
+			c.err = fmt.Errorf("%d workers: use 1 or more, or 0 for one for each core", n)
+		}
+		if n == 0 {
+			n = runtime.GOMAXPROCS(0)
+		}
+		c.workers = n
+	}
+}
+
+// Window lets at most n results be finished or in work before the oldest of
+// them is delivered. It bounds memory where one slow value holds up the
+// others. The default is 64 for each worker.
+func Window(n int) MapOption {
+	return func(c *mapOptions) {
+		if n < 1 {
+			c.err = fmt.Errorf("a window of %d: use 1 or more", n)
+		}
+		c.window, c.hasWindow = n, true
+	}
+}
+
+// Unordered delivers each result as soon as it is there, whatever the order of
+// the values.
+func Unordered() MapOption { return func(c *mapOptions) { c.unordered = true } }
+
+// RetryItems calls the function again for a value that failed, up to attempts
+// times in all, after waiting for backoff(1), backoff(2), … A nil backoff
+// waits for 100 ms, 200 ms, 400 ms, and so on up to 10 s.
+func RetryItems(attempts int, backoff func(attempt int) time.Duration) MapOption {
+	return func(c *mapOptions) {
+		if attempts < 1 {
+			c.err = fmt.Errorf("%d attempts: use 1 or more", attempts)
+		}
+		if backoff == nil {
+			backoff = func(n int) time.Duration {
+				return min(10*time.Second, 100*time.Millisecond<<min(n-1, 20))
+			}
+		}
+		c.attempts, c.backoff = attempts, backoff
+	}
+}
+
+// SkipItems leaves out values that failed, after handle was told. handle may
+// be called from several goroutines at a time; nil counts them only, as
+// dropped.
+func SkipItems(handle func(*ItemError)) MapOption {
+	if handle == nil {
+		handle = func(*ItemError) {}
+	}
+	return func(c *mapOptions) { c.skip = handle }
+}
+
+// ItemError is the failure of one value.
+type ItemError struct {
+	Index    int64 // of the value in its stream, from 0
+	Attempts int
+	Err      error
+}
+
+func (e *ItemError) Error() string {
+	if e.Attempts > 1 {
+		return fmt.Sprintf("item %d, after %d attempts: %s", e.Index, e.Attempts, trimPrefix(e.Err))
+	}
+	return fmt.Sprintf("item %d: %s", e.Index, trimPrefix(e.Err))
+}
+
+func (e *ItemError) Unwrap() error { return e.Err }
+
+func mapConfig(opts []MapOption) mapOptions {
+	c := mapOptions{workers: 1, attempts: 1}
+	for _, o := range opts {
+		o(&c)
+	}
+	if !c.hasWindow {
+		c.window = 64 * max(1, c.workers)
+	}
+	return c
+}
+
+// caller calls the function for one value as the options say.
+type caller[T, U any] struct {
+	mapOptions
+	f  func(context.Context, T) (U, error)
+	sg *stage
+}
+
+// call returns the result, or ok false if the value is left out.
+func (c *caller[T, U]) call(ctx context.Context, v T, index int64) (u U, ok bool, err error) {
+	for n := 1; ; n++ {
+		u, err = c.f(ctx, v)
+		if err == nil {
+			return u, true, nil
+		}
+		if errors.Is(err, ErrStop) || ctx.Err() != nil {
+			return u, false, err
+		}
+		if n >= c.attempts {
+			ie := &ItemError{Index: index, Attempts: n, Err: err}
+			if c.skip == nil {
+				return u, false, ie
+			}
+			c.skip(ie)
+			c.sg.dropped.Add(1)
+			return u, false, nil
+		}
+		if err := sleep(ctx, c.backoff(n)); err != nil {
+			return u, false, err
+		}
+	}
+}
+
+// sleep waits for d or until ctx ends.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// pace finds how many values to work on before handing on what is done: many
+// where they are cheap, one where each takes long, so that results do not wait
+// for one another.
+type pace struct{ n int }
+
+const (
+	paceLow  = int64(15 * time.Microsecond)
+	paceHigh = int64(40 * time.Microsecond)
+)
+
+func (p *pace) next(most int) int { return max(1, min(p.n, most)) }
+
+func (p *pace) took(n int, d int64) {
+	switch {
+	case d > paceHigh:
+		p.n = max(1, int(int64(n)*paceLow/max(d, 1)))
+	case d < paceLow && n >= p.n:
+		p.n = max(1, p.n) * 2
+	}
+}
+
+// mapWith maps with workers, policies, or functions that wait.
+func mapWith[T, U any](s Stream[T], f func(context.Context, T) (U, error), c mapOptions) Stream[U] {
+	n := node[U]{name: "map", work: true, err: c.err}
+	n.build = func(n *node[U], b *plan, ln *lane, out link[U]) {
+		sg := addStage[T, U](b, n.name, KindStage, out.to)
+		cl := &caller[T, U]{c, f, sg}
+		switch {
+		case c.workers <= 1:
+			buildMapOne(b, ln, out, s, cl)
+		case c.unordered:
+			buildMapUnordered(b, ln, out, s, cl)
+		default:
+			buildMapOrdered(b, ln, out, s, cl)
+		}
+	}
+	return newStream(n)
+}
+
+// buildMapOne maps in the lane it finds itself in.
+func buildMapOne[T, U any](b *plan, ln *lane, out link[U], s Stream[T], c *caller[T, U]) {
+	sp := ln.place(c.sg)
+	c.sg.holds = int64(chunkLen[U]()) * slotSize[U]()
+	var tr Transform[T, U] = &mapEach[T, U]{c: c}
+	s.attach(b, ln, pushLink(sp, &tr, out), false)
+}
+
+type mapEach[T, U any] struct {
+	c     *caller[T, U]
+	out   []U
+	pace  pace
+	index int64
+}
+
+func (m *mapEach[T, U]) Do(ctx context.Context, in []T, emit func([]U) error) error {
+	if m.out == nil {
+		m.out = make([]U, chunkLen[U]())
+	}
+	t := now()
+	for len(in) > 0 {
+		k := m.pace.next(min(len(in), len(m.out)))
+		out := m.out[:0]
+		for _, v := range in[:k] {
+			u, ok, err := m.c.call(ctx, v, m.index)
+			if err != nil {
+				return errors.Join(emit(out), err)
+			}
+			m.index++
+			if ok {
+				out = append(out, u)
+			}
+		}
+		t1 := now()
+		m.pace.took(k, t1-t)
+		if err := emit(out); err != nil {
+			return err
+		}
+		in = in[k:]
+		if len(in) > 0 {
+			t = now()
+		}
+	}
+	return nil
+}
+
+func (m *mapEach[T, U]) Flush(context.Context, func([]U) error) error { return nil }
+
+// chunkMost is how many values a worker takes at once where they are cheap.
+const chunkMost = 256
+
+// workerLanes builds the lanes that share the input pipe of a parallel stage.
+func workerLanes[T, U any](b *plan, s Stream[T], c *caller[T, U], main func(w *lane, sp *spot, p *pipe[T]) error) []*lane {
+	if s.check(b, c.sg) == nil {
+		return nil
+	}
+	first := b.newLane()
+	p := s.pipe(b, first, c.sg)
+	c.sg.workers = c.workers
+	lanes := make([]*lane, c.workers)
+	for i := range lanes {
+		w := first
+		if i > 0 {
+			w = b.newLane()
+			w.ins = append(w.ins, p)
+		}
+		sp := w.place(c.sg)
+		w.main = func() error { return main(w, sp, p) }
+		lanes[i] = w
+	}
+	return lanes
+}
+
+func buildMapUnordered[T, U any](b *plan, ln *lane, out link[U], s Stream[T], c *caller[T, U]) {
+	p := newEdge[U](b, Limit{}, nil, c.sg.name, out.to.name)
+	g := newGather(p, ln)
+	ln.owner = c.sg
+	ln.main = func() error { return drain(ln, p, out) }
+	outs := map[*lane]link[U]{}
+	lanes := workerLanes(b, s, c, func(w *lane, sp *spot, in *pipe[T]) error {
+		var done []U
+		return work(w, sp, in, c, func(_ int64, _ int, us []U, oks []bool) error {
+			done = done[:0]
+			for i, u := range us {
+				if oks[i] {
+					done = append(done, u)
+				}
+			}
+			if len(done) == 0 {
+				return nil
+			}
+			return outs[w].push(done)
+		}, nil, outs[w].end)
+	})
+	for _, w := range lanes {
+		outs[w] = g.lane(w, out.to)
+	}
+	c.sg.holds = int64(c.workers) * chunkMost * (slotSize[T]() + 2*slotSize[U]())
+}
+
+// work is the main of a worker: it takes values, with their place in the
+// stream, and hands the results to deliver. admit, if not nil, waits until they
+// may be worked on.
+func work[T, U any](w *lane, sp *spot, in *pipe[T], c *caller[T, U],
+	deliver func(first int64, n int, us []U, oks []bool) error,
+	admit func(last int64) error, end func() error,
+) error {
+	most := chunkMost
+	if c.hasWindow {
+		most = max(1, min(most, c.window/(2*c.workers)))
+	} else {
+		most = min(most, max(1, c.window/4))
+	}
+	vs := make([]T, most)
+	us := make([]U, most)
+	oks := make([]bool, most)
+	p := pace{n: 1}
+	w.enter(sp.busy)
+	for {
+		n, first, err := in.read(w.ctx, w, vs[:p.next(most)])
+		if err != nil {
+			return ending(w, err, end)
+		}
+		c.sg.in.Add(int64(n))
+		if admit != nil {
+			if err := admit(first + int64(n)); err != nil {
+				return err
+			}
+		}
+		t := now()
+		for i, v := range vs[:n] {
+			us[i], oks[i], err = c.call(w.ctx, v, first+int64(i))
+			if err != nil {
+				return sp.fail(err)
+			}
+		}
+		clear(vs[:n])
+		p.took(n, now()-t)
+		c.sg.out.Add(int64(n))
+		if err := deliver(first, n, us[:n], oks[:n]); err != nil {
+			return err
+		}
+		clear(us[:n])
+	}
+}

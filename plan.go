@@ -3,11 +3,8 @@ package weir
 import (
 	"errors"
 	"fmt"
-	"io"
 	"sync/atomic"
 )
-
-var errEOF = io.EOF
 
 // plan is a flow taken apart into lanes and pipes. It is made anew for each
 // run, and for each question about the flow; making it opens nothing.
@@ -49,12 +46,17 @@ type stage struct {
 
 // edge is a pipe without its type.
 type edge interface {
+	lanesEnd
 	stats() PipeStats
 	ceiling() int64
-	hangup(cause error)
-	finish(err error)
 	join(b *Budget) int64
 	label() string
+}
+
+// lanesEnd is how a lane tells its neighbours that it has ended.
+type lanesEnd interface {
+	hangup(cause error) // nothing more will be read
+	finish(err error)   // nothing more will be written
 }
 
 func (b *plan) fail(stage string, err error) {

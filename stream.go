@@ -3,6 +3,7 @@ package weir
 import (
 	"context"
 	"errors"
+	"io"
 )
 
 // Reader is where values come from. A Reader[byte] is an [io.Reader], and the
@@ -193,9 +194,10 @@ func drain[T any](ln *lane, p *pipe[T], out link[T]) error {
 	}
 }
 
-// ending handles the error that a read from a pipe ended with.
+// ending handles the error that a read from a pipe ended with. ErrClosed means
+// that another reader of the same pipe has closed it: nothing is left.
 func ending(ln *lane, err error, end func() error) error {
-	if err == errEOF {
+	if err == io.EOF || err == ErrClosed {
 		if ln.broken != nil {
 			return ln.broken
 		}

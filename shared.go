@@ -1,0 +1,62 @@
+package weir
+
+import "sync/atomic"
+
+// gather lets several lanes write to one pipe, which ends when the last of them
+// has. Turns to write are served in the order they were asked for, so no lane
+// can keep the others out.
+type gather[T any] struct {
+	p     *pipe[T]
+	left  atomic.Int32
+	lanes []*lane
+}
+
+// newGather makes the pipe p the input of lane ln.
+func newGather[T any](p *pipe[T], ln *lane) *gather[T] {
+	g := &gather[T]{p: p}
+	ln.ins = append(ln.ins, p)
+	p.onHangup = func(cause error) {
+		for _, l := range g.lanes {
+			l.leave(cause)
+		}
+	}
+	return g
+}
+
+// lane makes the pipe the output of another lane and returns what to write to.
+func (g *gather[T]) lane(ln *lane, to *stage) link[T] {
+	g.left.Add(1)
+	g.lanes = append(g.lanes, ln)
+	e := &gatherEnd[T]{g: g}
+	ln.outs = append(ln.outs, e)
+	out := g.p.link(ln, to)
+	out.end = func() error {
+		e.done()
+		return nil
+	}
+	return out
+}
+
+// gatherEnd is one lane's end of the pipe.
+type gatherEnd[T any] struct {
+	g     *gather[T]
+	ended bool
+}
+
+func (e *gatherEnd[T]) done() {
+	if !e.ended {
+		e.ended = true
+		if e.g.left.Add(-1) == 0 {
+			e.g.p.closeWrite(nil)
+		}
+	}
+}
+
+func (e *gatherEnd[T]) hangup(cause error) { e.g.p.closeRead(cause) }
+
+func (e *gatherEnd[T]) finish(err error) {
+	if err != nil {
+		e.g.p.closeWrite(err)
+	}
+	e.done()
+}
