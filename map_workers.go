@@ -174,7 +174,7 @@ func (p *pace) took(n int, d int64) {
 
 // mapWith maps with workers, policies, or functions that wait.
 func mapWith[T, U any](s Stream[T], f func(context.Context, T) (U, error), c mapOptions) Stream[U] {
-	n := node[U]{name: "map", work: true, err: c.err}
+	n := node[U]{name: "map", work: true, err: c.err, tees: s.tees()}
 	n.build = func(n *node[U], b *plan, ln *lane, out link[U]) {
 		sg := addStage[T, U](b, n.name, KindStage, out.to)
 		cl := &caller[T, U]{c, f, sg}

@@ -34,7 +34,8 @@ type pipe[T any] struct {
 	limit    Limit
 
 	rendezvous bool
-	demand     int // values that waiting readers asked for
+	lossy      bool // the oldest values may be dropped: views are copies
+	demand     int  // values that waiting readers asked for
 
 	werr error // the write side was closed: io.EOF or a cause
 	rerr error // the read side was closed

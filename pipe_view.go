@@ -77,6 +77,10 @@ func (p *pipe[T]) acquire(ctx context.Context, ln *lane) ([]T, error) {
 			return nil, err
 		}
 	}
+	if p.lossy && len(p.front) == 0 && p.items > 0 && p.rerr == nil {
+		front := make([]T, min(p.items, p.segLen))
+		p.front = front[:p.take(front)]
+	}
 	if len(p.front) > 0 {
 		p.viewing = true
 		return p.front, nil

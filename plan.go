@@ -143,8 +143,8 @@ func (f *Flow) assemble() (*plan, error) {
 		b.errs = append(b.errs, wrapf("flow", err))
 	}
 	f.build(b)
-	for _, fn := range b.finals {
-		fn()
+	for i := 0; i < len(b.finals); i++ { // a final may add others
+		b.finals[i]()
 	}
 	if err := errors.Join(b.errs...); err != nil {
 		return nil, err

@@ -61,7 +61,7 @@ func Via[In, Out any](s Stream[In], st Stage[In, Out]) Stream[Out] {
 	if st.compose != nil && st.Err == nil {
 		return st.compose(s)
 	}
-	n := node[Out]{name: st.Name, work: true, err: st.check()}
+	n := node[Out]{name: st.Name, work: true, err: st.check(), tees: s.tees()}
 	if st.Run != nil {
 		n.build = func(n *node[Out], b *plan, ln *lane, out link[Out]) { buildRun(n, b, ln, out, s, st) }
 	} else {

@@ -1,0 +1,125 @@
+package weir
+
+import (
+	"context"
+	"io"
+	"slices"
+	"sync"
+)
+
+// Hub sends a stream to readers that come and go while it runs. The zero Hub
+// is ready to use. Each reader gets the values that arrive after it attached;
+// with no reader, values go nowhere and the flow goes on.
+//
+//	var hub weir.Hub[Event]
+//	go events.To(hub.Sink()).Run(ctx)
+//	r, err := hub.Attach(weir.Branch{Policy: weir.DropOldest})
+//
+// A Hub may be used concurrently, and must not be copied.
+type Hub[T any] struct {
+	mu       sync.Mutex
+	branches []*branch[T]
+	ended    error // what the flow ended with; nil while it may go on
+}
+
+// Attach adds a reader. Closing it detaches it. When the flow ends, readers
+// get [io.EOF], or its error, after what they hold; so does a reader that
+// attaches later.
+func (h *Hub[T]) Attach(br Branch) (*PipeReader[T], error) {
+	if err := br.check(); err != nil {
+		return nil, wrapf("attach", err)
+	}
+	p, err := newPipe(PipeConfig[T]{Limit: br.Limit})
+	if err != nil {
+		return nil, wrapf("attach", err)
+	}
+	p.lossy = br.Policy == DropOldest
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.ended != nil {
+		p.closeWrite(h.ended)
+	} else {
+		h.branches = append(h.branches, &branch[T]{Branch: br, p: p})
+	}
+	return &PipeReader[T]{p}, nil
+}
+
+// Readers returns how many readers are attached.
+func (h *Hub[T]) Readers() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.sweep()
+	return len(h.branches)
+}
+
+// sweep forgets the readers that have left. mu is held.
+func (h *Hub[T]) sweep() {
+	h.branches = slices.DeleteFunc(h.branches, func(b *branch[T]) bool {
+		return b.gone || b.p.left()
+	})
+}
+
+// left reports whether the reader has closed.
+func (p *pipe[T]) left() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.rerr != nil
+}
+
+// Sink returns the sink that feeds the hub. One flow at a time can use it;
+// when it has ended, so have the readers it had.
+func (h *Hub[T]) Sink() Sink[T] {
+	return Sink[T]{Name: "hub", inside: true, Open: func(ctx context.Context) (Writer[T], error) {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.ended = nil
+		return &hubWriter[T]{h: h, ctx: ctx}, nil
+	}}
+}
+
+type hubWriter[T any] struct {
+	h    *Hub[T]
+	ctx  context.Context
+	all  []*branch[T]
+	good bool
+}
+
+func (w *hubWriter[T]) Write(batch []T) (int, error) {
+	h := w.h
+	h.mu.Lock()
+	h.sweep()
+	w.all = append(w.all[:0], h.branches...)
+	h.mu.Unlock()
+	for _, br := range w.all {
+		if _, err := br.deliver(w.ctx, nil, batch); err != nil {
+			return 0, err
+		}
+	}
+	return len(batch), nil
+}
+
+func (w *hubWriter[T]) Commit() error {
+	w.good = true
+	return nil
+}
+
+func (w *hubWriter[T]) Close() error {
+	var cause error
+	if !w.good {
+		if cause = context.Cause(w.ctx); cause == nil {
+			cause = ErrPrematureClose
+		}
+	}
+	h := w.h
+	h.mu.Lock()
+	all := h.branches
+	h.branches = nil
+	if h.ended = cause; cause == nil {
+		h.ended = io.EOF
+	}
+	h.mu.Unlock()
+	for _, br := range all {
+		br.p.closeWrite(cause)
+	}
+	return nil
+}

@@ -1,0 +1,293 @@
+package weir
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Policy says what happens when a branch is full.
+type Policy int
+
+const (
+	// Block waits: the slowest branch governs, and no value is lost.
+	Block Policy = iota
+	// DropOldest makes room by dropping what has waited longest in the branch.
+	DropOldest
+	// DropNewest drops what does not fit.
+	DropNewest
+	// Disconnect waits, but no longer than the branch's Lag; then the branch
+	// ends, after what it holds, with [ErrLagging].
+	Disconnect
+)
+
+func (p Policy) String() string {
+	return [...]string{"block", "drop oldest", "drop newest", "disconnect"}[p]
+}
+
+// Branch describes one output of a [Tee] or a [Hub]. The zero Branch blocks
+// and has the default limit. What a branch drops is counted in its pipe's
+// [PipeStats].
+type Branch struct {
+	Policy Policy
+	Limit  Limit
+	Lag    time.Duration // for Disconnect
+}
+
+func (br Branch) check() error {
+	if br.Policy < Block || br.Policy > Disconnect {
+		return fmt.Errorf("policy %d: use Block, DropOldest, DropNewest or Disconnect", int(br.Policy))
+	}
+	if br.Policy == Disconnect && br.Lag <= 0 {
+		return errors.New("Disconnect needs a Lag: how long the others may be made to wait")
+	}
+	return br.Limit.check()
+}
+
+// Tee copies a stream to several branches, which run concurrently, each behind
+// a pipe of its own. All branches must be used, in flows that are run together
+// with [Join] or in one flow. A branch that ends early, as by [Take], is
+// detached and the others go on; the source ends when the last has left. An
+// error in a branch is an error of the flow.
+//
+//	hashed := weir.Tee(weir.File("in"), weir.Branch{}, weir.Branch{})
+//	err := weir.Join(hashed[0].To(…), hashed[1].To(…)).Run(ctx)
+func Tee[T any](s Stream[T], branches ...Branch) []Stream[T] {
+	t := &tee[T]{in: s, branches: branches}
+	for i, br := range branches {
+		if err := br.check(); err != nil {
+			t.err = fmt.Errorf("branch %d: %w", i, err)
+		}
+	}
+	if len(branches) == 0 {
+		t.err = errors.New("it has no branches")
+	}
+	streams := make([]Stream[T], len(branches))
+	for i, br := range branches {
+		n := node[T]{name: fmt.Sprintf("tee[%d]", i), err: t.err}
+		n.tees = slices.Clone(s.tees())
+		if br.Policy == Block {
+			n.tees = append(n.tees, t)
+		}
+		n.ready = func(n *node[T], b *plan, ln *lane, to *stage) *pipe[T] { return t.attach(n, b, ln, to, i) }
+		n.build = func(n *node[T], b *plan, ln *lane, out link[T]) {
+			p := t.attach(n, b, ln, out.to, i)
+			ln.main = func() error { return drain(ln, p, out) }
+		}
+		streams[i] = newStream(n)
+	}
+	return streams
+}
+
+type tee[T any] struct {
+	in       Stream[T]
+	branches []Branch
+	err      error
+}
+
+// teeState is a tee in a plan.
+type teeState[T any] struct {
+	pipes []*pipe[T]
+	to    []*stage
+	open  int
+}
+
+// attach builds branch i and, once they are all there, what is in front.
+func (t *tee[T]) attach(n *node[T], b *plan, ln *lane, to *stage, i int) *pipe[T] {
+	st, _ := b.state[t].(*teeState[T])
+	if st == nil {
+		st = &teeState[T]{pipes: make([]*pipe[T], len(t.branches)), to: make([]*stage, len(t.branches))}
+		b.state[t] = st
+		b.finals = append(b.finals, func() { t.build(b, st) })
+	}
+	limit := n.limit
+	if limit.isZero() {
+		limit = t.branches[i].Limit
+	}
+	p := newEdge(b, limit, n.size, n.name, to.name)
+	p.lossy = t.branches[i].Policy == DropOldest
+	ln.ins = append(ln.ins, p)
+	ln.owner = to
+	st.pipes[i], st.to[i] = p, to
+	return p
+}
+
+func (t *tee[T]) build(b *plan, st *teeState[T]) {
+	for i, p := range st.pipes {
+		if p == nil {
+			b.fail("tee", fmt.Errorf("branch %d of %d is not used: end it in a sink and run the flows together with Join", i, len(st.pipes)))
+			return
+		}
+	}
+	up := b.newLane()
+	sg := addStage[T, T](b, "tee", KindStage, nil)
+	sp := up.place(sg)
+	outs := make([]*branch[T], len(st.pipes))
+	for i, p := range st.pipes {
+		st.to[i].ups = append(st.to[i].ups, sg)
+		up.outs = append(up.outs, p)
+		p.onHangup = up.leave
+		outs[i] = &branch[T]{Branch: t.branches[i], p: p}
+	}
+	t.in.attach(b, up, link[T]{
+		to:    sg,
+		fused: true,
+		push: func(batch []T) error {
+			up.enter(sp.busy)
+			sg.in.Add(int64(len(batch)))
+			sg.out.Add(int64(len(batch)))
+			left := 0
+			for _, br := range outs {
+				if br.gone {
+					left++
+					continue
+				}
+				dropped, err := br.deliver(up.ctx, up, batch)
+				sg.dropped.Add(int64(dropped))
+				if err != nil {
+					return sp.fail(err)
+				}
+			}
+			if left == len(outs) {
+				return sp.fail(ErrStop)
+			}
+			return nil
+		},
+		end: func() error {
+			for _, p := range st.pipes {
+				p.closeWrite(nil)
+			}
+			return nil
+		},
+	}, false)
+}
+
+// branch is the running form of a Branch.
+type branch[T any] struct {
+	Branch
+	p    *pipe[T]
+	gone bool // its reader has left, or was told to
+}
+
+// deliver hands a batch to the branch as its policy says and returns how many
+// values were dropped. An error is only ever the end of ctx: a branch whose
+// reader has left is gone.
+func (br *branch[T]) deliver(ctx context.Context, ln *lane, batch []T) (dropped int, err error) {
+	switch br.Policy {
+	case DropOldest:
+		dropped, err = br.p.writeOver(batch)
+	case DropNewest:
+		dropped, err = br.p.writeSome(batch)
+	case Disconnect:
+		var rest int
+		if rest, err = br.p.writeFit(batch); err == nil && rest > 0 {
+			late, cancel := context.WithTimeoutCause(ctx, br.Lag, ErrLagging)
+			_, err = br.p.write(late, ln, batch[len(batch)-rest:])
+			cancel()
+			if err == ErrLagging {
+				br.p.closeWrite(ErrLagging)
+			}
+		}
+	default:
+		_, err = br.p.write(ctx, ln, batch)
+	}
+	if err == nil {
+		return dropped, nil
+	}
+	if ctx.Err() != nil {
+		return dropped, context.Cause(ctx)
+	}
+	br.gone = true
+	return dropped, nil
+}
+
+// writeFit adds what fits now and returns how many values did not.
+func (p *pipe[T]) writeFit(vs []T) (rest int, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.writeError(); err != nil {
+		return len(vs), err
+	}
+	for len(vs) > 0 {
+		k := p.put(vs)
+		if k == 0 {
+			break
+		}
+		vs = vs[k:]
+	}
+	p.wakeReader()
+	return len(vs), nil
+}
+
+// writeSome is writeFit that counts the rest as dropped.
+func (p *pipe[T]) writeSome(vs []T) (dropped int, err error) {
+	if dropped, err = p.writeFit(vs); err != nil {
+		return 0, err
+	}
+	if dropped > 0 {
+		p.mu.Lock()
+		p.dropped += int64(dropped)
+		p.mu.Unlock()
+	}
+	return dropped, nil
+}
+
+// writeOver adds all of vs and makes room by dropping the oldest values, of the
+// pipe or, if vs alone is too large, of vs. The pipe is lossy: nobody has a
+// view of what is dropped.
+func (p *pipe[T]) writeOver(vs []T) (dropped int, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.writeError(); err != nil {
+		return 0, err
+	}
+	for len(vs) > 0 {
+		if k := p.put(vs); k > 0 {
+			vs = vs[k:]
+			continue
+		}
+		n := 1
+		if p.size == nil {
+			n = len(vs)
+		}
+		if p.items == 0 { // a rendezvous, or a budget that is used up
+			dropped += len(vs)
+			break
+		}
+		n = min(n, p.items, p.head.w-p.head.r)
+		p.drop(n)
+		p.totalOut -= int64(n)
+		dropped += n
+	}
+	p.dropped += int64(dropped)
+	p.wakeReader()
+	return dropped, nil
+}
+
+// tees lists the blocking tees in front of the stream.
+func (s Stream[T]) tees() []any {
+	if s.n == nil {
+		return nil
+	}
+	return s.n.tees
+}
+
+// commonTee reports whether a blocking tee lies in front of several of the
+// inputs. A stage that reads one input to its end before the next, or both in
+// step, would then wait for ever.
+func commonTee(inputs ...[]any) bool {
+	seen := map[any]bool{}
+	for _, tees := range inputs {
+		for _, t := range tees {
+			if seen[t] {
+				return true
+			}
+		}
+		for _, t := range tees {
+			seen[t] = true
+		}
+	}
+	return false
+}
