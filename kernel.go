@@ -1,9 +1,94 @@
 package weir
 
-import "io"
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"net"
 
-func kernelFlow[T any](b *plan, s Stream[T], k Sink[T], ln *lane, sp *spot, w *Writer[T]) bool {
-	return false
+	"github.com/weir-go/weir/internal/kernelcopy"
+)
+
+// Copy copies from src to dst until the end of src, and returns how many bytes
+// reached dst. Between two files, or a file and a socket, the kernel moves the
+// bytes (copy_file_range, sendfile, splice), in pieces, so that the end of ctx
+// is noticed; a blocked call is unblocked by a deadline. The error is then
+// context.Cause(ctx). Neither end is closed, unless nothing else unblocks it.
+func Copy(ctx context.Context, dst io.Writer, src io.Reader) (int64, error) {
+	n, err := kernelcopy.Copy(ctx, dst, src, kernelcopy.Options{})
+	if err != nil {
+		err = wrapf("copy", err)
+	}
+	return n, err
 }
-func writerTarget(w io.Writer) *target { return nil }
-func readerOrigin(r io.Reader) *origin { return nil }
+
+// origin is a source the kernel may copy from by itself.
+type origin struct {
+	like io.Reader // a reader of the type that Open returns
+	open func(ctx context.Context) (any, error)
+}
+
+// target is a sink the kernel may copy to by itself.
+type target struct{ like io.Writer }
+
+func readerOrigin(r io.Reader) *origin { return &origin{like: r} }
+func writerTarget(w io.Writer) *target { return &target{like: w} }
+
+// kernelFlow builds a flow without stages whose ends the kernel can connect,
+// and reports whether it did.
+func kernelFlow[T any](b *plan, s Stream[T], k Sink[T], ln *lane, to *spot, w *Writer[T]) bool {
+	n := s.n
+	if n == nil || n.err != nil || n.async || n.origin == nil || k.target == nil {
+		return false
+	}
+	path := kernelcopy.Path(k.target.like, n.origin.like)
+	if path == "" || s.check(b, to.st) == nil {
+		return false
+	}
+	from := ln.place(addStage[T, T](b, n.name, KindSource, to.st))
+	to.st.kernel = path
+	to.st.holds = kernelcopy.Memory(k.target.like, n.origin.like)
+	var r any
+	b.open(from, func() (func(error) error, error) {
+		var err error
+		if r, err = n.origin.open(ln.ctx); err != nil {
+			return nil, err
+		}
+		c, ok := r.(io.Closer)
+		if !ok {
+			return nil, nil
+		}
+		return func(error) error { return c.Close() }, nil
+	})
+	ln.main = func() error {
+		ln.enter(to.outside())
+		_, err := kernelcopy.Copy(ln.ctx, (*w).(io.Writer), bounded(r), kernelcopy.Options{Progress: func(n int64) {
+			from.st.out.Add(n)
+			to.st.in.Add(n)
+		}})
+		if reading(err) {
+			return from.fail(err)
+		}
+		return to.fail(err)
+	}
+	return true
+}
+
+// bounded makes the end of a file range visible to the copy.
+func bounded(r any) io.Reader {
+	if f, ok := r.(*fileReader); ok && f.left >= 0 {
+		return &io.LimitedReader{R: f, N: f.left}
+	}
+	return r.(io.Reader)
+}
+
+// reading reports whether err came from the source.
+func reading(err error) bool {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		return pe.Op == "read"
+	}
+	var ne *net.OpError
+	return errors.As(err, &ne) && ne.Op == "read"
+}

@@ -106,6 +106,9 @@ func (f *Flow) Stats() Report {
 		rep.Peak += p.Peak
 	}
 	rep.Verdict = judge(rep.Stages, rep.Wall)
+	if rep.Kernel != "" {
+		rep.Verdict = Verdict{Kernel: rep.Kernel}
+	}
 	return rep
 }
 

@@ -29,13 +29,6 @@ type Sink[T any] struct {
 	target *target
 }
 
-// target is a sink the kernel can copy to by itself.
-type target struct {
-	kind string
-	// file returns what to copy to, once the sink is open.
-	file func(w any) io.Writer
-}
-
 // To ends the stream in a sink.
 func (s Stream[T]) To(k Sink[T]) *Flow {
 	return &Flow{build: func(b *plan) { buildSink(b, s, k) }}

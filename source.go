@@ -29,15 +29,12 @@ type Source[T any] struct {
 	origin *origin // what the kernel can read from
 }
 
-// origin is a source the kernel can copy from by itself.
-type origin struct {
-	open func(ctx context.Context) (r io.Reader, limit int64, close func() error, err error)
-	kind string
-}
-
 // From begins a stream at a source.
 func From[T any](src Source[T]) Stream[T] {
-	n := node[T]{name: src.Name, io: !src.inside, err: src.Err, origin: src.origin}
+	n := node[T]{name: src.Name, io: !src.inside, err: src.Err}
+	if src.origin != nil {
+		n.origin = &origin{src.origin.like, func(ctx context.Context) (any, error) { return src.Open(ctx) }}
+	}
 	if n.err == nil && src.Open == nil {
 		n.err = errors.New("it has no Open: a Source must say how it opens")
 	}

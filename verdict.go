@@ -29,6 +29,10 @@ type Verdict struct {
 	Share float64 // of its time that it was so, 0 to 1
 	Limit bool    // the stage limits the rate on purpose
 
+	// Kernel is the system call that moved the bytes from source to sink, if
+	// one did: it does not tell reading from writing.
+	Kernel string
+
 	Waiting      string  // the stage just before it
 	WaitingShare float64 // of its time that it was blocked, 0 to 1
 	BlockedN     int64   // how often
@@ -79,6 +83,9 @@ const minHeldBack = 0.1
 
 // String says it in a sentence.
 func (v Verdict) String() string {
+	if v.Kernel != "" {
+		return "the kernel moved the bytes (" + v.Kernel + "): reading and writing were one"
+	}
 	if v.Stage == "" {
 		return "no single bottleneck: no stage governed the flow for most of the time"
 	}

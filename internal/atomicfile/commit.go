@@ -1,0 +1,141 @@
+package atomicfile
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+// ErrAborted is the error of Commit after Abort.
+var ErrAborted = errors.New("file was aborted")
+
+// Commit publishes the file under its path. When it returns nil the target is
+// whole. When it returns an error the target is as it was and the temporary
+// file is gone, but for two that come after the target is whole: an error
+// whose Op is "sync directory" leaves open whether the new name outlives a
+// power cut, and after "remove temporary name of" the file has two names. A
+// file written straight to its target keeps what was written.
+//
+// A second Commit returns what the first one did.
+func (f *File) Commit() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case f.ended == committed:
+		return f.err
+	case f.ended == aborted:
+		return failure("commit", f.path, ErrAborted)
+	}
+	f.ended = committed
+	if e := f.failed.Load(); e != nil {
+		f.discard()
+		f.err = e
+	} else if e := f.publish(); e != nil {
+		f.err = e
+	}
+	return f.err
+}
+
+// Abort gives the file up: the target is as it was and the temporary file is
+// gone. A file written straight to its target keeps what was written. Abort
+// unblocks a Write to a pipe or a socket, which then fails with
+// [os.ErrClosed]. After Commit it does nothing, so it can be deferred.
+func (f *File) Abort() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.ended != open {
+		return nil
+	}
+	f.ended = aborted
+	if err := f.discard(); err != nil {
+		return failure("abort", f.path, err)
+	}
+	return nil
+}
+
+// discard closes the file and removes it, if it is a temporary one.
+func (f *File) discard() error {
+	err := f.file.Close()
+	if f.temp != "" {
+		err = nil // what a file that is thrown away has to say is of no use
+		if rerr := os.Remove(f.temp); !errors.Is(rerr, fs.ErrNotExist) {
+			err = rerr
+		}
+	}
+	return err
+}
+
+func (f *File) publish() *Error {
+	if f.opts.Mode == InPlace && f.opts.Cut {
+		if err := f.file.Truncate(f.base + f.Written()); err != nil {
+			f.discard()
+			return failure("truncate", f.path, err)
+		}
+	}
+	if f.opts.Sync {
+		if err := f.file.Sync(); err != nil && !cannotSync(err) {
+			f.discard()
+			return failure("sync", f.path, err)
+		}
+	}
+	if err := f.file.Close(); err != nil {
+		f.removeTemp()
+		return failure("close", f.path, err)
+	}
+	if f.temp != "" {
+		if err := f.name(); err != nil {
+			f.removeTemp()
+			return failure("publish", f.path, err)
+		}
+	}
+	if f.opts.Mode == Exclusive && f.temp != "" {
+		if err := os.Remove(f.temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return failure("remove temporary name of", f.path, err)
+		}
+	}
+	if f.opts.Sync && (f.temp != "" || f.made) {
+		if err := syncDir(f.dir()); err != nil && !cannotSync(err) {
+			return failure("sync directory", f.path, err)
+		}
+	}
+	return nil
+}
+
+func (f *File) removeTemp() {
+	if f.temp != "" {
+		os.Remove(f.temp)
+	}
+}
+
+var link = os.Link // a test plays a file system without hard links
+
+// name gives the temporary file the target's name, and may leave it its old
+// one too.
+func (f *File) name() error {
+	if f.opts.Mode != Exclusive {
+		return os.Rename(f.temp, f.target)
+	}
+	err := link(f.temp, f.target)
+	if err == nil || errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	// No hard links on this file system. An empty file that only we can have
+	// created claims the name; then the whole one takes its place.
+	claim, err := os.OpenFile(f.target, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	claim.Close()
+	if err := os.Rename(f.temp, f.target); err != nil {
+		os.Remove(f.target)
+		return err
+	}
+	return nil
+}
+
+// cannotSync reports whether err only says that there is nothing to sync: a
+// pipe, a device, or a file system without a notion of it.
+func cannotSync(err error) bool {
+	return errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported)
+}

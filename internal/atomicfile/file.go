@@ -1,0 +1,138 @@
+// Package atomicfile writes files that are whole or absent.
+//
+// In its default mode a [File] is written under a temporary name beside its
+// target and takes the target's name in one step when it is committed. Until
+// then, and after a failure, whoever opens the target sees what was there
+// before. Only a process that is killed outright, or a machine that stops, can
+// leave the temporary file behind; [IsTemp] tells such a name.
+//
+// What a replaced file keeps: its permission bits, its owner as far as the
+// process may set it, and the symbolic links that lead to it. What it loses:
+// other hard links, which go on naming the old contents, access control lists
+// and extended attributes. [InPlace] and [Truncate] keep those too.
+package atomicfile
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+)
+
+// Mode says how a target comes by its contents.
+type Mode int
+
+const (
+	// Replace writes beside the target and renames over it.
+	Replace Mode = iota
+	// Exclusive is Replace for a target that must not exist, neither when it
+	// is opened nor when it is committed: an existing file is never touched.
+	Exclusive
+	// InPlace writes into an existing file from [Options].Offset, and leaves
+	// what follows as it is. What was written stays after an Abort.
+	InPlace
+	// Append writes to the end of a file, which is created if absent. What
+	// was written stays after an Abort.
+	Append
+	// Truncate empties the target, or creates it, and writes straight to it.
+	// What was written stays after an Abort.
+	Truncate
+)
+
+// Options say how a file is opened and committed. The zero value replaces the
+// target atomically and leaves it to the system when it reaches the disk.
+type Options struct {
+	Mode Mode
+
+	// Perm are the permission bits of a file that does not exist yet, before
+	// umask; zero stands for 0666. A file that exists keeps its own.
+	Perm fs.FileMode
+
+	// Offset is where InPlace begins, in bytes.
+	Offset int64
+
+	// Cut makes Commit end an InPlace file after the last byte written.
+	Cut bool
+
+	// Sync makes Commit return only when the contents, and the name of a new
+	// or replaced file, are on stable storage.
+	Sync bool
+}
+
+// File is a file being written. Write is for one goroutine; Abort may be
+// called from any, and unblocks a Write to a pipe or a socket. Every File must
+// be ended with [File.Commit] or [File.Abort].
+type File struct {
+	path   string // as the caller gave it
+	target string // the file itself, behind symbolic links; absolute
+	opts   Options
+	file   *os.File
+	temp   string // the name being written under, if not target
+	base   int64  // position in the target of the first byte
+	made   bool   // the target did not exist before
+
+	written atomic.Int64
+	failed  atomic.Pointer[Error] // the first write that failed
+
+	mu    sync.Mutex
+	ended end
+	err   error // what Commit returned
+}
+
+type end int
+
+const (
+	open end = iota
+	committed
+	aborted
+)
+
+// Path returns the path that Open was given.
+func (f *File) Path() string { return f.path }
+
+// Temp returns the name the file is written under until Commit, and "" where
+// it is written straight to its target.
+func (f *File) Temp() string { return f.temp }
+
+// Written returns how many bytes were written. It may be called at any time.
+func (f *File) Written() int64 { return f.written.Load() }
+
+// OSFile returns the file underneath, for the kernel to write to. It stays
+// the property of f: do not close it. Report what reached it with
+// [File.Moved], in place of calls of Write.
+func (f *File) OSFile() *os.File { return f.file }
+
+// Write writes p at the current position. Its error is an [*Error] with the
+// target's path and the offset reached, and makes a later Commit fail: a file
+// that misses a piece is not published.
+func (f *File) Write(p []byte) (int, error) {
+	n, err := f.file.Write(p)
+	f.written.Add(int64(n))
+	if err != nil {
+		err = f.fail("write", err)
+	}
+	return n, err
+}
+
+// Moved records that n bytes were written to [File.OSFile] and that the
+// attempt ended with err, which may be nil. It returns err as Write would.
+func (f *File) Moved(n int64, err error) error {
+	f.written.Add(n)
+	if err != nil {
+		err = f.fail("copy to", err)
+	}
+	return err
+}
+
+// dir returns the directory of the target.
+func (f *File) dir() string {
+	dir, _ := filepath.Split(f.target) // not filepath.Dir, see absolute
+	return dir
+}
+
+func (f *File) fail(op string, err error) error {
+	e := &Error{Op: op, Path: f.path, Offset: f.base + f.Written(), Err: cause(err)}
+	f.failed.CompareAndSwap(nil, e)
+	return e
+}

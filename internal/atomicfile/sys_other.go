@@ -1,0 +1,25 @@
+//go:build !unix
+
+package atomicfile
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+const nonblock = 0
+
+func absolute(path string) string {
+	if abs, err := filepath.Abs(path); err == nil && !os.IsPathSeparator(path[len(path)-1]) {
+		return abs
+	}
+	return path
+}
+
+// keepOwnerAndMode keeps the one permission that these systems have, whether a
+// file may be written: a file that may not was refused before.
+func keepOwnerAndMode(*os.File, fs.FileInfo) error { return nil }
+
+// syncDir does nothing: a directory cannot be flushed by itself here.
+func syncDir(string) error { return nil }

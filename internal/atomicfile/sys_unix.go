@@ -1,0 +1,53 @@
+//go:build unix
+
+package atomicfile
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+const nonblock = syscall.O_NONBLOCK
+
+// absolute returns path from the root, so that a later change of directory
+// does not move it. It is not cleaned: "link/.." is where the link leads.
+func absolute(path string) string {
+	if !filepath.IsAbs(path) {
+		if dir, err := os.Getwd(); err == nil {
+			return dir + "/" + path
+		}
+	}
+	return path
+}
+
+// keepOwnerAndMode gives f the permission bits of the file it will replace,
+// and its owner and group as far as the process may. Where the group cannot be
+// kept, the group that f has instead gets no more than everybody has.
+func keepOwnerAndMode(f *os.File, old fs.FileInfo) error {
+	perm := old.Mode().Perm()
+	was, ok := old.Sys().(*syscall.Stat_t)
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if is, ok2 := info.Sys().(*syscall.Stat_t); ok && ok2 && (is.Uid != was.Uid || is.Gid != was.Gid) {
+		if f.Chown(int(was.Uid), int(was.Gid)) != nil && f.Chown(-1, int(was.Gid)) != nil {
+			perm &= 0o707 | perm&0o007<<3
+		}
+	}
+	return f.Chmod(perm)
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	err = d.Sync()
+	if cerr := d.Close(); err == nil {
+		err = cerr
+	}
+	return err
+}

@@ -1,0 +1,62 @@
+package kernelcopy
+
+import (
+	"io"
+	"io/fs"
+	"os"
+)
+
+// route is how bytes get from one end to the other.
+type route struct {
+	name string
+	move mover // nil for the way through memory
+	pace pace
+}
+
+// Path returns the name of the system call that [Copy] would move bytes with,
+// "copy_file_range", "sendfile" or "splice", and "" where they go through
+// memory or where nobody can say. Nothing is read or written. A nil *os.File
+// stands for a regular file that has yet to be opened, a nil *net.TCPConn or
+// *net.UnixConn for a stream connection. The kernel may still decline, on some
+// file systems for instance; Copy then goes through memory.
+func Path(dst io.Writer, src io.Reader) string {
+	d, s := ends(dst, src)
+	return choose(d, s).name
+}
+
+// Memory returns the size in bytes of the buffer that Copy holds at most
+// between the two, which is all the memory it needs. On a kernel path it
+// holds none, unless the kernel declines.
+func Memory(dst io.Writer, src io.Reader) int64 {
+	if betweenFiles(ends(dst, src)) {
+		return largeBuffer
+	}
+	return smallBuffer
+}
+
+// ends takes off what Copy takes off.
+func ends(dst io.Writer, src io.Reader) (io.Writer, io.Reader) {
+	if w, ok := dst.(Wrapper); ok {
+		dst = w.OSFile()
+	}
+	if lr, ok := src.(*io.LimitedReader); ok {
+		src = lr.R
+	}
+	if w, ok := src.(Wrapper); ok {
+		src = w.OSFile()
+	}
+	return dst, src
+}
+
+func betweenFiles(dst io.Writer, src io.Reader) bool {
+	return isRegular(dst) && isRegular(src)
+}
+
+func isRegular(end any) bool {
+	f, ok := end.(*os.File)
+	if !ok || f == nil {
+		return ok
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&fs.ModeType == 0
+}

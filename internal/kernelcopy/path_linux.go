@@ -1,0 +1,139 @@
+package kernelcopy
+
+import (
+	"io"
+	"net"
+	"os"
+	"slices"
+	"syscall"
+)
+
+// choose picks, by what the two ends are, between what the standard library
+// does and what it leaves out: files on different file systems, files to Unix
+// sockets, and pipes.
+func choose(dst io.Writer, src io.Reader) route {
+	d, s := inspect(dst), inspect(src)
+	socket := s.kind == tcp || s.kind == unix
+	switch {
+	case d.appends: // no system call moves to the end of a file
+	case d.kind == regular && s.kind == regular:
+		if sameFileSystem(d, s) {
+			return route{"copy_file_range", readFrom(d.file, src), filePace}
+		}
+		return route{"sendfile", sendfile(d, s), filePace}
+	case d.kind == tcp && s.kind == regular:
+		return route{"sendfile", readFrom(dst.(*net.TCPConn), src), streamPace}
+	case d.kind == unix && s.kind == regular:
+		return route{"sendfile", sendfile(d, s), streamPace}
+	case d.kind == tcp && socket:
+		return route{"splice", readFrom(dst.(*net.TCPConn), src), streamPace}
+	case (d.kind == regular || d.kind == pipe && !d.waits) && socket:
+		// Onto a full pipe that is not polled, the library would spin.
+		return route{"splice", readFrom(d.file, src), streamPace}
+	case d.kind == regular && s.kind == pipe, d.kind == pipe && s.kind == regular:
+		return route{"splice", splice(d, s), streamPace}
+	}
+	return route{}
+}
+
+type kind int
+
+const (
+	other kind = iota
+	regular
+	pipe
+	tcp
+	unix // stream-oriented only
+)
+
+// end is what is known of one end of a copy.
+type end struct {
+	kind    kind
+	file    *os.File // if regular or pipe; may be nil
+	conn    syscall.Conn
+	appends bool // opened with O_APPEND
+	waits   bool // not O_NONBLOCK
+	device  uint64
+}
+
+func inspect(v any) end {
+	switch v := v.(type) {
+	case *os.File:
+		return inspectFile(v)
+	case *net.TCPConn:
+		return end{kind: tcp, conn: v}
+	case *net.UnixConn:
+		if v != nil {
+			if a := v.LocalAddr(); a == nil || a.Network() != "unix" {
+				return end{}
+			}
+		}
+		return end{kind: unix, conn: v}
+	}
+	return end{}
+}
+
+func inspectFile(f *os.File) end {
+	if f == nil {
+		return end{kind: regular}
+	}
+	e := end{file: f, conn: f}
+	info, err := f.Stat()
+	if err != nil {
+		return end{}
+	}
+	switch mode := info.Mode(); {
+	case mode.IsRegular():
+		e.kind = regular
+	case mode&os.ModeNamedPipe != 0:
+		e.kind = pipe
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		e.device = uint64(st.Dev)
+	}
+	control(f, func(fd uintptr) {
+		flags, _, errno := syscall.Syscall(syscall.SYS_FCNTL, fd, syscall.F_GETFL, 0)
+		e.appends = errno == 0 && flags&syscall.O_APPEND != 0
+		e.waits = errno == 0 && flags&syscall.O_NONBLOCK == 0
+	})
+	return e
+}
+
+func control(c syscall.Conn, f func(fd uintptr)) error {
+	rc, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	return rc.Control(f)
+}
+
+// sameFileSystem reports whether copy_file_range can work between two files.
+// The kernel wants one file system, but for a few types that copy between any
+// two of their own, or whose files look as if they lay on different devices.
+func sameFileSystem(d, s end) bool {
+	if d.file == nil || s.file == nil || d.device == s.device {
+		return true
+	}
+	t := fileSystem(d.file)
+	return t == fileSystem(s.file) && slices.Contains(copiesAcross[:], t)
+}
+
+var copiesAcross = [...]uint32{
+	0x9123683e, // btrfs, where each subvolume is a device
+	0x794c7630, // overlayfs
+	0x00006969, // nfs
+	0xff534d42, // cifs
+	0xfe534d42, // smb2
+	0x00c36400, // ceph
+	0x65735546, // fuse
+}
+
+func fileSystem(f *os.File) (t uint32) {
+	control(f, func(fd uintptr) {
+		var st syscall.Statfs_t
+		if syscall.Fstatfs(int(fd), &st) == nil {
+			t = uint32(st.Type)
+		}
+	})
+	return t
+}

@@ -1,0 +1,32 @@
+//go:build !linux
+
+package kernelcopy
+
+import (
+	"io"
+	"net"
+	"runtime"
+)
+
+// choose knows what the standard library does on the systems where it does
+// something.
+func choose(dst io.Writer, src io.Reader) route {
+	if !isRegular(src) {
+		return route{}
+	}
+	if conn, ok := dst.(*net.TCPConn); ok {
+		r := route{"", readFrom(conn, src), streamPace}
+		switch runtime.GOOS {
+		case "darwin", "dragonfly", "freebsd", "solaris":
+			r.name = "sendfile"
+			return r
+		case "windows":
+			// TransmitFile, but on the server editions only.
+			return r
+		}
+	}
+	if f, ok := dst.(io.ReaderFrom); ok && runtime.GOOS == "freebsd" && isRegular(dst) {
+		return route{"copy_file_range", readFrom(f, src), filePace}
+	}
+	return route{}
+}
