@@ -152,7 +152,7 @@ func (r *run) run(ctx context.Context) error {
 // complete reports whether every lane came to its end by itself.
 func (r *run) complete() bool {
 	for _, l := range r.plan.lanes {
-		if l.broken != nil && l.broken != ErrStop {
+		if l.err != nil {
 			return false
 		}
 	}

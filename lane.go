@@ -34,7 +34,8 @@ type lane struct {
 	stop     atomic.Int64 // 0: still running
 	blockedN atomic.Int64
 
-	broken error // what ended the lane; only its own goroutine looks
+	broken error // what unwinds the lane; only its own goroutine looks
+	err    error // what it ended with; nil if it ended well or nobody wanted more
 }
 
 // spot is a stage's place in a lane: acc[busy] is time in its own code and
@@ -132,6 +133,14 @@ func (l *lane) at() *stage {
 	return l.owner
 }
 
+// ended returns why the lane must not go on, or nil.
+func (l *lane) ended() error {
+	if l.broken == nil && l.ctx.Err() != nil {
+		l.broken = context.Cause(l.ctx)
+	}
+	return l.broken
+}
+
 // fail records that the stage failed and returns the error to unwind with. An
 // error that came back from further down is passed on as it was, whatever the
 // stage made of it.
@@ -181,6 +190,7 @@ func (l *lane) run(done func(error)) {
 		}
 		l.enter(l.cur.Load())
 		l.stop.Store(l.last)
+		l.err = err
 		l.close(err)
 		done(err)
 	}()

@@ -69,11 +69,8 @@ type laneWriter[T any] struct {
 
 func (w *laneWriter[T]) Write(batch []T) (int, error) {
 	ln := w.sp.ln
-	if ln.broken != nil {
-		return 0, ln.broken
-	}
-	if len(batch) == 0 {
-		return 0, nil
+	if err := ln.ended(); err != nil || len(batch) == 0 {
+		return 0, err
 	}
 	w.sp.st.out.Add(int64(len(batch)))
 	err := w.out.push(batch)
@@ -139,8 +136,8 @@ func pump[T any](sp *spot, r Reader[T], out link[T], place int32, moved func(int
 	}
 	in := buf != nil
 	for empty := 0; ; {
-		if ln.broken != nil {
-			return ln.broken
+		if err := ln.ended(); err != nil {
+			return err
 		}
 		if !in {
 			var err error

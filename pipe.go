@@ -75,8 +75,7 @@ func (r *PipeReader[T]) Recv(ctx context.Context) (T, error) {
 	p := r.p
 	p.mu.Lock()
 	if p.r.taken || p.items == 0 || p.front != nil {
-		p.mu.Unlock()
-		_, _, err := p.read(ctx, nil, one[:])
+		_, _, err := p.readLocked(ctx, nil, one[:])
 		return one[0], err
 	}
 	s := p.head
@@ -84,7 +83,7 @@ func (r *PipeReader[T]) Recv(ctx context.Context) (T, error) {
 	p.drop(1)
 	p.taken = 1
 	p.wakeWriter()
-	p.mu.Unlock()
+	p.unlock()
 	return one[0], nil
 }
 
@@ -222,11 +221,11 @@ type PipeStats struct {
 func (p *pipe[T]) stats() PipeStats {
 	t := now()
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock()
 	s := PipeStats{
 		Name:  p.name,
-		Limit: p.limit, Items: int64(p.buffered()), Bytes: p.used(), Peak: p.peak,
-		In: p.totalIn, Out: p.totalOut, Dropped: p.dropped,
+		Limit: p.limit, Items: int64(p.buffered()), Bytes: p.used(), Peak: max(p.peak, p.fill()),
+		In: p.totalOut + int64(p.items) + p.lost, Out: p.totalOut, Dropped: p.dropped,
 		Blocked: time.Duration(p.w.time.at(t)), BlockedN: p.w.time.events,
 		Starved: time.Duration(p.r.time.at(t)), WaitingSend: int(p.w.time.n),
 		MostMemory: p.ceiling(), Closed: p.werr != nil || p.rerr != nil,

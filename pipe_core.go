@@ -23,6 +23,7 @@ type pipe[T any] struct {
 	taken             int // how many values Unread may put back
 
 	items    int   // values waiting in the segments
+	quick    int   // values for which tail has room, whatever else may be; see requick
 	bytes    int64 // their charge, in a pipe with a size function
 	capItems int
 	capBytes int64 // only with a size function
@@ -51,11 +52,11 @@ type pipe[T any] struct {
 	share      *share
 	name       string      // "read → gzip", in a flow
 	onHangup   func(error) // called once, without mu, when the reader goes
-	totalIn    int64
 	totalOut   int64
 	totalBytes int64 // charge that came in, with a size function
 	peak       int64
 	dropped    int64
+	lost       int64 // values that came in and were not read: overwritten, or left at the end
 }
 
 // smallCopy is how many bytes may be copied while mu is held; larger copies
@@ -228,10 +229,18 @@ func (p *pipe[T]) putSized(vs []T) int {
 
 func (p *pipe[T]) added(n int) {
 	p.items += n
-	p.totalIn += int64(n)
-	if f := p.fill(); f > p.peak {
-		p.peak = f
+	p.quick = 0
+}
+
+// requick finds out how many values may be added to the last segment without
+// asking again. Whatever may change the answer resets quick to 0. mu is held.
+func (p *pipe[T]) requick() {
+	s := p.tail
+	if p.size != nil || p.rendezvous || p.w.taken || s == nil || s.w == len(s.buf) || p.writeError() != nil {
+		p.quick = 0
+		return
 	}
+	p.quick = min(p.room(0), len(s.buf)-s.w)
 }
 
 // writable returns the last segment, with at least one free slot.
@@ -272,6 +281,7 @@ func (p *pipe[T]) takeFront(dst []T) int {
 
 // drop takes the first n values of the head segment out. mu is held.
 func (p *pipe[T]) drop(n int) {
+	p.peak = max(p.peak, p.fill()) // the fill only grows in between
 	s := p.head
 	if p.size != nil {
 		for _, c := range s.cost[s.r : s.r+n] {
@@ -293,7 +303,7 @@ func (p *pipe[T]) drop(n int) {
 		}
 	}
 	if p.share != nil {
-		p.share.trim(p.used())
+		p.share.trim(p.used() + int64(p.quick)*p.slot)
 	}
 }
 
@@ -322,10 +332,28 @@ func (p *pipe[T]) buffered() int { return p.items + len(p.front) }
 // many were added. Batches of several writers are not mixed.
 func (p *pipe[T]) write(ctx context.Context, ln *lane, vs []T) (n int, err error) {
 	p.mu.Lock()
+	if n := len(vs); 0 < n && n <= p.quick && int64(n)*p.slot <= smallCopy {
+		s := p.tail
+		copy(s.buf[s.w:], vs)
+		s.w += n
+		p.items += n
+		p.quick -= n
+		if p.r.parked || p.r.ready != nil {
+			p.wakeReader()
+		}
+		p.unlock()
+		return n, nil
+	}
+	return p.writeLocked(ctx, ln, vs)
+}
+
+// writeLocked is write for a caller that has locked mu; it unlocks it.
+func (p *pipe[T]) writeLocked(ctx context.Context, ln *lane, vs []T) (n int, err error) {
+	p.quick = 0
 	owned := false
 	if p.w.taken {
 		if err := p.takeTurn(ctx, ln, &p.w); err != nil {
-			p.mu.Unlock()
+			p.unlock()
 			return 0, err
 		}
 		owned = true
@@ -357,6 +385,10 @@ func (p *pipe[T]) write(ctx context.Context, ln *lane, vs []T) (n int, err error
 		var cost int64
 		if p.size != nil {
 			cost = p.cost(vs[0])
+			if p.share != nil && cost > p.share.b.total {
+				err = ErrTooLarge
+				break
+			}
 		}
 		if err = p.waitRoom(ctx, ln, cost); err != nil {
 			break
@@ -366,28 +398,29 @@ func (p *pipe[T]) write(ctx context.Context, ln *lane, vs []T) (n int, err error
 		p.w.pass()
 	}
 	p.wakeReader()
-	p.mu.Unlock()
+	p.requick()
+	p.unlock()
 	return n, err
 }
 
 // send is write for a single value.
 func (p *pipe[T]) send(ctx context.Context, ln *lane, v T) error {
-	if p.size == nil {
-		p.mu.Lock()
-		if !p.w.taken && p.rerr == nil && p.werr == nil && p.room(0) > 0 {
-			s := p.writable()
-			s.buf[s.w] = v
-			s.w++
-			p.added(1)
-			p.wakeReader()
-			p.mu.Unlock()
-			return nil
-		}
-		p.mu.Unlock()
+	p.mu.Lock()
+	if p.quick == 0 {
+		one := [1]T{v}
+		_, err := p.writeLocked(ctx, ln, one[:])
+		return err
 	}
-	one := [1]T{v}
-	_, err := p.write(ctx, ln, one[:])
-	return err
+	s := p.tail
+	s.buf[s.w] = v
+	s.w++
+	p.items++
+	p.quick--
+	if p.r.parked || p.r.ready != nil {
+		p.wakeReader()
+	}
+	p.unlock()
+	return nil
 }
 
 // putUnlocked copies into one segment with mu released. The caller owns the
@@ -401,7 +434,7 @@ func (p *pipe[T]) putUnlocked(vs []T) int {
 	n = min(n, len(s.buf)-s.w)
 	view := s.buf[s.w : s.w+n]
 	p.reserved = n
-	p.mu.Unlock()
+	p.unlock()
 	copy(view, vs)
 	p.mu.Lock()
 	p.reserved = 0
@@ -438,7 +471,7 @@ func (p *pipe[T]) fits(n int, cost int64) bool {
 // tryWrite adds all of vs or nothing, without waiting.
 func (p *pipe[T]) tryWrite(vs []T) error {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock()
 	if err := p.writeError(); err != nil {
 		return err
 	}
@@ -470,17 +503,22 @@ func (p *pipe[T]) tryWrite(vs []T) error {
 // pipe can tell the order of what they got.
 func (p *pipe[T]) read(ctx context.Context, ln *lane, dst []T) (n int, first int64, err error) {
 	p.mu.Lock()
+	return p.readLocked(ctx, ln, dst)
+}
+
+// readLocked is read for a caller that has locked mu; it unlocks it.
+func (p *pipe[T]) readLocked(ctx context.Context, ln *lane, dst []T) (n int, first int64, err error) {
+	owned := false
 	if p.r.taken {
 		if err := p.takeTurn(ctx, ln, &p.r); err != nil {
-			p.mu.Unlock()
+			p.unlock()
 			return 0, 0, err
 		}
-		p.r.pass() // only waited for a view to be given back
+		owned = true
 	}
 	if p.buffered() == 0 {
-		p.r.taken = true
+		p.r.taken, owned = true, true
 		err = p.waitData(ctx, ln, 1, len(dst))
-		p.r.pass()
 	}
 	if err == nil && len(dst) > 0 {
 		first = p.totalOut
@@ -488,14 +526,17 @@ func (p *pipe[T]) read(ctx context.Context, ln *lane, dst []T) (n int, first int
 			err = p.readError()
 		}
 	}
+	if owned {
+		p.r.pass()
+	}
 	p.wakeWriter()
-	p.mu.Unlock()
+	p.unlock()
 	return n, first, err
 }
 
 func (p *pipe[T]) tryRead(dst []T) (int, error) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock()
 	if p.r.taken {
 		return 0, ErrEmpty
 	}
@@ -519,8 +560,9 @@ func (p *pipe[T]) closeWrite(cause error) {
 	if p.werr == nil {
 		p.werr = cause
 	}
+	p.quick = 0
 	p.wakeAll()
-	p.mu.Unlock()
+	p.unlock()
 }
 
 // closeRead drops what the pipe holds; writers get cause from now on.
@@ -530,8 +572,10 @@ func (p *pipe[T]) closeRead(cause error) {
 	}
 	p.mu.Lock()
 	first := p.rerr == nil
+	p.quick = 0
 	if first {
 		p.rerr = cause
+		p.peak = max(p.peak, p.fill())
 		p.free()
 		p.front = nil
 		if p.share != nil {
@@ -540,7 +584,7 @@ func (p *pipe[T]) closeRead(cause error) {
 	}
 	hangup := p.onHangup
 	p.wakeAll()
-	p.mu.Unlock()
+	p.unlock()
 	if first && hangup != nil {
 		hangup(cause)
 	}

@@ -89,5 +89,6 @@ func (p *pipe[T]) free() {
 		p.pool.Put(p.spare)
 	}
 	p.head, p.tail, p.spare = nil, nil, nil
+	p.lost += int64(p.items)
 	p.items, p.bytes = 0, 0
 }

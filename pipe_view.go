@@ -12,7 +12,8 @@ func (p *pipe[T]) reserve(ctx context.Context, ln *lane, n int) ([]T, error) {
 		return nil, errors.ErrUnsupported
 	}
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock()
+	p.quick = 0
 	if p.w.taken {
 		if err := p.takeTurn(ctx, ln, &p.w); err != nil {
 			return nil, err
@@ -41,7 +42,7 @@ func (p *pipe[T]) reserve(ctx context.Context, ln *lane, n int) ([]T, error) {
 // commit publishes the first n reserved slots and gives the turn back.
 func (p *pipe[T]) commit(n int) error {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock()
 	if n < 0 || n > p.reserved {
 		return errCommit
 	}
@@ -63,7 +64,7 @@ func (p *pipe[T]) commit(n int) error {
 // The read turn is held until release.
 func (p *pipe[T]) acquire(ctx context.Context, ln *lane) ([]T, error) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock()
 	if p.r.taken {
 		if err := p.takeTurn(ctx, ln, &p.r); err != nil {
 			return nil, err
@@ -98,7 +99,7 @@ func (p *pipe[T]) acquire(ctx context.Context, ln *lane) ([]T, error) {
 // release takes the first n values of the view out and gives the turn back.
 func (p *pipe[T]) release(n int) error {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock()
 	if !p.viewing || n < 0 {
 		return errRelease
 	}
@@ -135,7 +136,7 @@ func (p *pipe[T]) release(n int) error {
 // it has ended, and copies them without taking them.
 func (p *pipe[T]) peek(ctx context.Context, dst []T) (int, error) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock()
 	if p.r.taken {
 		if err := p.takeTurn(ctx, nil, &p.r); err != nil {
 			return 0, err
@@ -164,7 +165,7 @@ func (p *pipe[T]) peek(ctx context.Context, dst []T) (int, error) {
 
 func (p *pipe[T]) unread(vs []T) error {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock()
 	if p.rerr != nil {
 		return ErrClosed
 	}

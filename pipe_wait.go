@@ -10,6 +10,7 @@ type side struct {
 	taken  bool            // somebody holds the turn across an unlock
 	queue  []chan struct{} // goroutines that wait for the turn, first come first served
 	parked bool            // the owner of the turn waits on park
+	due    bool            // it is to be woken at the next unlock
 	park   chan struct{}   // capacity 1, made when first needed
 	ready  chan struct{}   // closed when a non-blocking call may succeed
 	idle   int             // waits for which yielding first did not pay
@@ -47,13 +48,36 @@ func (s *side) pass() {
 	next <- struct{}{} // capacity 1, and only ever sent once
 }
 
+// wake is carried out by unlock: a goroutine that wakes on another core would
+// find the pipe locked.
 func (s *side) wake() {
 	if s.parked {
-		s.parked = false
-		select {
-		case s.park <- struct{}{}:
-		default:
-		}
+		s.parked, s.due = false, true
+	}
+}
+
+// unlock releases mu and wakes those that are to be woken.
+func (p *pipe[T]) unlock() {
+	if !p.r.due && !p.w.due {
+		p.mu.Unlock()
+		return
+	}
+	r, w := p.r.due, p.w.due
+	p.r.due, p.w.due = false, false
+	p.mu.Unlock()
+	if r {
+		p.r.token()
+	}
+	if w {
+		p.w.token()
+	}
+}
+
+// token wakes whoever is parked, or the next to park, who then looks again.
+func (s *side) token() {
+	select {
+	case s.park <- struct{}{}:
+	default:
 	}
 }
 
@@ -69,7 +93,7 @@ func (p *pipe[T]) takeTurn(ctx context.Context, ln *lane, s *side) error {
 	ch := make(chan struct{}, 1)
 	s.queue = append(s.queue, ch)
 	back := p.beginWait(ln, s)
-	p.mu.Unlock()
+	p.unlock()
 	var err error
 	select {
 	case <-ch:
@@ -118,11 +142,9 @@ func (p *pipe[T]) waitRoom(ctx context.Context, ln *lane, cost int64) error {
 	if ok() {
 		return nil
 	}
-	back := p.beginWait(ln, &p.w)
-	defer p.endWait(ln, &p.w, back)
 	p.need, p.stuck = cost, true
 	p.wakeReader()
-	err := p.wait(ctx, &p.w, ok)
+	err := p.wait(ctx, ln, &p.w, ok)
 	p.stuck = false
 	return err
 }
@@ -137,8 +159,6 @@ func (p *pipe[T]) waitData(ctx context.Context, ln *lane, n, most int) error {
 	if ok() {
 		return nil
 	}
-	back := p.beginWait(ln, &p.r)
-	defer p.endWait(ln, &p.r, back)
 	p.want = n
 	if p.rendezvous {
 		most = min(max(most, n), p.segLen)
@@ -146,7 +166,7 @@ func (p *pipe[T]) waitData(ctx context.Context, ln *lane, n, most int) error {
 		defer func() { p.demand -= most }()
 		p.wakeWriter()
 	}
-	return p.wait(ctx, &p.r, ok)
+	return p.wait(ctx, ln, &p.r, ok)
 }
 
 // yields is how often a goroutine lets others run before it parks. Where two
@@ -155,30 +175,55 @@ func (p *pipe[T]) waitData(ctx context.Context, ln *lane, n, most int) error {
 const yields = 4
 
 // wait parks until ok holds or ctx ends. mu is held before and after, and
-// whenever ok is called.
-func (p *pipe[T]) wait(ctx context.Context, s *side, ok func() bool) error {
+// whenever ok is called. A lane's clock counts from the beginning; without a
+// lane, the clock is read only when the goroutine parks.
+func (p *pipe[T]) wait(ctx context.Context, ln *lane, s *side, ok func() bool) error {
+	timed := ln != nil
+	var back int32
+	if timed {
+		back = p.beginWait(ln, s)
+	}
 	if s.idle > 0 {
 		s.idle--
-	} else {
-		for range yields {
-			p.mu.Unlock()
-			runtime.Gosched()
-			p.mu.Lock()
-			if ok() {
-				return nil
-			}
+	} else if p.yield(ok) {
+		if timed {
+			p.endWait(ln, s, back)
 		}
+		return nil
+	} else {
 		s.idle = 16
 	}
+	if !timed {
+		p.beginWait(nil, s)
+	}
+	err := p.sleep(ctx, s, ok)
+	p.endWait(ln, s, back)
+	return err
+}
+
+// yield lets other goroutines run for a moment and reports whether ok holds.
+func (p *pipe[T]) yield(ok func() bool) bool {
+	for range yields {
+		p.unlock()
+		runtime.Gosched()
+		p.mu.Lock()
+		if ok() {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *pipe[T]) sleep(ctx context.Context, s *side, ok func() bool) error {
 	if s.park == nil {
 		s.park = make(chan struct{}, 1)
 	}
 	for {
-		if err := ctx.Err(); err != nil {
+		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		s.parked = true
-		p.mu.Unlock()
+		p.unlock()
 		if done := ctx.Done(); done == nil {
 			<-s.park
 		} else {
@@ -230,7 +275,7 @@ var closedChan = func() chan struct{} { c := make(chan struct{}); close(c); retu
 
 func (p *pipe[T]) writeReady() <-chan struct{} {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock()
 	if p.writeError() != nil || p.hasRoom() {
 		return closedChan
 	}
@@ -242,7 +287,7 @@ func (p *pipe[T]) writeReady() <-chan struct{} {
 
 func (p *pipe[T]) readReady() <-chan struct{} {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock()
 	if p.readError() != nil || p.buffered() > 0 && !p.r.taken {
 		return closedChan
 	}

@@ -206,7 +206,7 @@ func (br *branch[T]) deliver(ctx context.Context, ln *lane, batch []T) (dropped 
 // writeFit adds what fits now and returns how many values did not.
 func (p *pipe[T]) writeFit(vs []T) (rest int, err error) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock()
 	if err := p.writeError(); err != nil {
 		return len(vs), err
 	}
@@ -229,7 +229,7 @@ func (p *pipe[T]) writeSome(vs []T) (dropped int, err error) {
 	if dropped > 0 {
 		p.mu.Lock()
 		p.dropped += int64(dropped)
-		p.mu.Unlock()
+		p.unlock()
 	}
 	return dropped, nil
 }
@@ -239,7 +239,7 @@ func (p *pipe[T]) writeSome(vs []T) (dropped int, err error) {
 // view of what is dropped.
 func (p *pipe[T]) writeOver(vs []T) (dropped int, err error) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock()
 	if err := p.writeError(); err != nil {
 		return 0, err
 	}
@@ -259,6 +259,7 @@ func (p *pipe[T]) writeOver(vs []T) (dropped int, err error) {
 		n = min(n, p.items, p.head.w-p.head.r)
 		p.drop(n)
 		p.totalOut -= int64(n)
+		p.lost += int64(n)
 		dropped += n
 	}
 	p.dropped += int64(dropped)
