@@ -1,13 +1,56 @@
 package weir
 
-import "os"
+import (
+	"context"
+	"errors"
+	"os"
+	"syscall"
 
-// Stdin begins a stream at standard input, which stays open.
-func Stdin() Stream[byte] { return FromReader(KeepOpen(os.Stdin)).Named("stdin") }
+	"github.com/weir-go/weir/internal/stdio"
+)
 
-// Stdout ends a stream at standard output, which stays open.
+// Stdin begins a stream at standard input, which stays open. A Read that waits
+// is ended with the flow where the system allows it: for pipes and terminals on
+// Linux.
+func Stdin() Stream[byte] {
+	return From(Source[byte]{
+		Name:   "stdin",
+		Open:   func(context.Context) (Reader[byte], error) { return stdio.Stdin() },
+		origin: &origin{like: os.Stdin},
+	})
+}
+
+// Stdout ends a stream at standard output, which stays open. When whoever reads
+// it has left, as head(1) does, the flow ends well: nobody wants more.
 func Stdout() Sink[byte] {
-	k := ToWriter(KeepOpen(os.Stdout))
-	k.Name = "stdout"
-	return k
+	return Sink[byte]{
+		Name: "stdout",
+		Open: func(context.Context) (Writer[byte], error) {
+			f, err := stdio.Stdout()
+			if err != nil {
+				return nil, err
+			}
+			return &stdout{f}, nil
+		},
+		target: &target{like: os.Stdout},
+	}
+}
+
+// stdout ends quietly when nobody reads it any more.
+type stdout struct{ *os.File }
+
+func (w *stdout) Write(p []byte) (int, error) {
+	n, err := w.File.Write(p)
+	return n, w.Moved(int64(n), err)
+}
+
+// OSFile is the file underneath, for the kernel to write to.
+func (w *stdout) OSFile() *os.File { return w.File }
+
+// Moved is told how each write of the kernel ended.
+func (w *stdout) Moved(_ int64, err error) error {
+	if errors.Is(err, syscall.EPIPE) {
+		return ErrStop
+	}
+	return err
 }

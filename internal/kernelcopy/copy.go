@@ -31,13 +31,15 @@ type Options struct {
 	segment int64 // fixed size of a piece, for tests
 }
 
-// Wrapper is a reader or writer around an *os.File. Copy moves bytes through
-// the file itself, and lets a destination know through Moved, which also may
-// replace the error.
+// Wrapper is a writer around an *os.File. Copy writes to the file itself and
+// says through Moved what reached it; Moved returns the error to end with. Of a
+// reader around a file only OSFile is asked.
 type Wrapper interface {
 	OSFile() *os.File
 	Moved(n int64, err error) error
 }
+
+type fileSource interface{ OSFile() *os.File }
 
 // Copy copies from src to dst until the end of src, and returns how many bytes
 // reached dst. An [*io.LimitedReader] bounds the copy as it does for
@@ -63,7 +65,7 @@ func Copy(ctx context.Context, dst io.Writer, src io.Reader, o Options) (int64, 
 	if w, ok := dst.(Wrapper); ok {
 		t.dst, t.wrapper = w.OSFile(), w
 	}
-	if w, ok := t.src.(Wrapper); ok {
+	if w, ok := t.src.(fileSource); ok {
 		t.src = w.OSFile()
 	}
 	if t.remain <= 0 {
@@ -72,7 +74,8 @@ func Copy(ctx context.Context, dst io.Writer, src io.Reader, o Options) (int64, 
 	g := t.watch()
 	defer g.release()
 	err := t.run(g)
-	if err != nil && g.release() {
+	// A reader that was closed may call that the end of its data.
+	if over := g.release(); over && (err != nil || g.forced) {
 		err = context.Cause(ctx)
 	}
 	return t.total, err

@@ -2,7 +2,6 @@ package kernelcopy
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"errors"
 	"io"
@@ -15,7 +14,6 @@ import (
 	"syscall"
 	"testing"
 	"testing/iotest"
-	"time"
 )
 
 // content is what the tests copy: not a whole number of pages or pieces.
@@ -333,152 +331,5 @@ func TestClosedReaderIsEPIPE(t *testing.T) {
 				}
 			})
 		}
-	}
-}
-
-// idle returns ends that block: a reader without data, a writer that is full.
-func idle(t *testing.T, name string) (r io.ReadCloser, w io.WriteCloser) {
-	switch name {
-	case "tcp":
-		r, w = tcpPair(t)
-	case "unix":
-		r, w = unixPair(t)
-	case "pipe":
-		var err error
-		r, w, err = os.Pipe()
-		must(t, err)
-	case "io.Pipe":
-		r, w = io.Pipe()
-	}
-	t.Cleanup(func() { r.Close(); w.Close() })
-	return r, w
-}
-
-func TestCancelUnblocksARead(t *testing.T) {
-	for _, from := range []string{"tcp", "unix", "pipe", "io.Pipe"} {
-		for to, dst := range sinks {
-			t.Run(from+" to "+to, func(t *testing.T) {
-				r, w := idle(t, from)
-				stop := errors.New("stop")
-				ctx, cancel := context.WithCancelCause(t.Context())
-				go func() {
-					w.Write(content[:100]) // taken, so that Copy is waiting or about to
-					cancel(stop)
-				}()
-				sink, arrived := dst(t)
-				_, err := Copy(ctx, sink, r, Options{})
-				if err != stop {
-					t.Errorf("Copy = %v, want the cause of the context", err)
-				}
-				sink.Close()
-				arrived()
-				if from == "io.Pipe" {
-					return
-				}
-				// The deadline that unblocked the reader is gone.
-				go w.Write([]byte("more"))
-				if _, err := r.Read(make([]byte, 1)); err != nil {
-					t.Errorf("Read after the cancel = %v", err)
-				}
-			})
-		}
-	}
-}
-
-type endless struct{}
-
-func (endless) Read(p []byte) (int, error) { return len(p), nil }
-
-func TestCancelUnblocksAWrite(t *testing.T) {
-	for _, to := range []string{"tcp", "unix", "pipe", "io.Pipe"} {
-		for _, from := range []string{"endless", "file", "tcp"} {
-			t.Run(from+" to "+to, func(t *testing.T) {
-				_, w := idle(t, to)
-				ctx, cancel := context.WithCancel(t.Context())
-				var src io.Reader = endless{}
-				switch from {
-				case "file":
-					f := fileWith(t, t.TempDir(), content)
-					must(t, os.Truncate(f.Name(), 1<<30)) // more than any socket takes
-					src = f
-				case "tcp":
-					r, w := tcpPair(t)
-					go io.Copy(w, struct{ io.Reader }{endless{}})
-					src = r
-				}
-				done := make(chan error)
-				go func() {
-					_, err := Copy(ctx, w, src, Options{})
-					done <- err
-				}()
-				cancel()
-				if err := <-done; !errors.Is(err, context.Canceled) {
-					t.Errorf("Copy = %v", err)
-				}
-			})
-		}
-	}
-}
-
-func TestCancelWhileBlockedInAWrite(t *testing.T) {
-	r, w := tcpPair(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	var n int64
-	done := make(chan error)
-	go func() {
-		_, err := Copy(ctx, w, endless{}, Options{Progress: func(m int64) {
-			if n += m; n > 1<<20 {
-				w.SetWriteBuffer(1 << 10)
-			}
-		}})
-		done <- err
-	}()
-	// The receiver takes a little and then nothing: the sender is stuck, or
-	// about to be, when the cancel comes.
-	if _, err := io.ReadFull(r, make([]byte, 2<<20)); err != nil {
-		t.Fatal(err)
-	}
-	cancel()
-	if err := <-done; !errors.Is(err, context.Canceled) {
-		t.Errorf("Copy = %v", err)
-	}
-	w.SetWriteDeadline(time.Now().Add(time.Minute))
-	go io.Copy(io.Discard, r)
-	if _, err := w.Write([]byte("more")); err != nil {
-		t.Errorf("Write after the cancel = %v", err)
-	}
-}
-
-func TestCancelSparesRegularFilesAndWhatMustStayOpen(t *testing.T) {
-	src := sources["file"](t).(*os.File)
-	dst, _ := fileSink(t, t.TempDir(), 0)
-	defer dst.Close()
-	ctx, cancel := context.WithCancel(t.Context())
-	n, err := Copy(ctx, dst, src, Options{Progress: func(int64) { cancel() }, segment: 1 << 20})
-	if n != 1<<20 || !errors.Is(err, context.Canceled) {
-		t.Errorf("Copy = %d, %v; want one piece", n, err)
-	}
-	if _, err := src.Stat(); err != nil {
-		t.Error(err)
-	}
-	if _, err := dst.(*os.File).Stat(); err != nil {
-		t.Error(err)
-	}
-
-	r, w := io.Pipe()
-	ctx, cancel = context.WithCancel(t.Context())
-	done := make(chan error)
-	go func() {
-		_, err := Copy(ctx, io.Discard, r, Options{KeepOpen: true})
-		done <- err
-	}()
-	cancel()
-	w.Write([]byte("x")) // Copy may or may not have begun to read
-	w.Close()
-	if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
-		t.Error(err)
-	}
-	if n, err := Copy(ctx, io.Discard, r, Options{}); n != 0 || !errors.Is(err, context.Canceled) {
-		t.Errorf("Copy with a context that is over = %d, %v", n, err)
 	}
 }

@@ -15,6 +15,7 @@ type guard struct {
 	inside  atomic.Int32 // reading, writing or both
 	stop    func() bool
 	fired   chan struct{} // closed when unblock is done
+	forced  bool          // unblock closed an end; read after release
 	release func() bool   // ends the guard; reports whether it had to act
 }
 
@@ -70,6 +71,7 @@ func (g *guard) close(end any) {
 		}
 	}
 	if c, ok := end.(io.Closer); ok && !g.t.KeepOpen {
+		g.forced = true
 		c.Close()
 	}
 }

@@ -42,7 +42,7 @@ func ends(dst io.Writer, src io.Reader) (io.Writer, io.Reader) {
 	if lr, ok := src.(*io.LimitedReader); ok {
 		src = lr.R
 	}
-	if w, ok := src.(Wrapper); ok {
+	if w, ok := src.(fileSource); ok {
 		src = w.OSFile()
 	}
 	return dst, src

@@ -1,0 +1,29 @@
+# Each target is one command a contributor may also type by hand.
+.PHONY: check test race fuzz bench lint fmt cross
+
+check: lint test race ## everything a change must pass
+
+test:
+	go test ./...
+
+race:
+	go test -race -shuffle=on ./...
+
+lint: fmt
+	go vet ./...
+	go -C tools tool staticcheck -version >/dev/null
+	go build -C tools -o /tmp/weir-staticcheck honnef.co/go/tools/cmd/staticcheck
+	/tmp/weir-staticcheck ./...
+
+fmt:
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on the files above"; exit 1; }
+
+cross:
+	GOOS=darwin go vet ./...
+	GOOS=windows go vet ./...
+
+fuzz:
+	.ci/fuzz 30s
+
+bench:
+	cd bench && go run . -md

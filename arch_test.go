@@ -1,0 +1,90 @@
+package weir_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/weir-go/weir"
+
+// rooms lists the packages of the project from the bottom up, and whether they
+// may import what is not in the standard library. A package imports only rooms
+// above its own line.
+var rooms = []struct {
+	prefix string
+	others bool
+}{
+	{"internal", false},
+	{"", false}, // the root package
+	{"weirtest", false},
+	{"compress", true},
+	{"cmd", true},
+	{"examples", true},
+	{"conformance", true},
+}
+
+func roomOf(dir string) int {
+	for i, r := range rooms {
+		if r.prefix == "" && dir == "." || r.prefix != "" && (dir == r.prefix || strings.HasPrefix(dir, r.prefix+"/")) {
+			return i
+		}
+	}
+	return -1
+}
+
+func TestImportsPointOneWayAndTheRootNeedsOnlyTheStandardLibrary(t *testing.T) {
+	files := 0
+	err := filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && (strings.HasPrefix(d.Name(), ".") && name != "." || d.Name() == "testdata" || name == "bench" || name == "tools") {
+			return fs.SkipDir
+		}
+		if !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
+			return nil
+		}
+		files++
+		dir := path.Dir(filepath.ToSlash(name))
+		room := roomOf(dir)
+		if room < 0 {
+			if !strings.HasPrefix(dir, "docs") {
+				t.Errorf("%s is in no known room: add it to the list in this test", name)
+			}
+			return nil
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		for _, im := range f.Imports {
+			p, _ := strconv.Unquote(im.Path.Value)
+			switch {
+			case p == module:
+				if room < roomOf(".") {
+					t.Errorf("%s imports the root package: arrows point downward only", name)
+				}
+			case strings.HasPrefix(p, module+"/"):
+				target := roomOf(strings.TrimPrefix(p, module+"/"))
+				if target > room {
+					t.Errorf("%s imports %s: arrows point downward only", name, p)
+				}
+			case strings.Contains(strings.Split(p, "/")[0], ".") && !rooms[room].others:
+				t.Errorf("%s imports %s: only the standard library is allowed here", name, p)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if files < 30 {
+		t.Errorf("looked at %d files only", files)
+	}
+}
