@@ -5,6 +5,7 @@ import (
 	"errors"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"sync/atomic"
 )
 
@@ -141,6 +142,14 @@ func (l *lane) ended() error {
 	return l.broken
 }
 
+// finish calls end unless the lane's context has ended.
+func (l *lane) finish(end func() error) error {
+	if err := l.ended(); err != nil {
+		return err
+	}
+	return end()
+}
+
 // fail records that the stage failed and returns the error to unwind with. An
 // error that came back from further down is passed on as it was, whatever the
 // stage made of it.
@@ -237,9 +246,9 @@ func interruptOn(ctx context.Context, f func()) (stop func()) {
 		defer close(done)
 		f()
 	})
-	return func() {
+	return sync.OnceFunc(func() {
 		if !halt() {
 			<-done
 		}
-	}
+	})
 }

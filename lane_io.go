@@ -136,9 +136,6 @@ func pump[T any](sp *spot, r Reader[T], out link[T], place int32, moved func(int
 	}
 	in := buf != nil
 	for empty := 0; ; {
-		if err := ln.ended(); err != nil {
-			return err
-		}
 		if !in {
 			var err error
 			if buf, err = out.pipe.reserve(ln.ctx, ln, chunkLen[T]()); err != nil {
@@ -149,7 +146,10 @@ func pump[T any](sp *spot, r Reader[T], out link[T], place int32, moved func(int
 		if place != sp.busy {
 			ln.enter(place)
 		}
-		n, err := read(r, buf)
+		n, err := 0, ln.ended()
+		if err == nil {
+			n, err = read(r, buf)
+		}
 		if place != sp.busy {
 			ln.enter(sp.busy)
 		}

@@ -51,7 +51,7 @@ func buildSink[T any](b *plan, s Stream[T], k Sink[T]) {
 		if w, err = k.Open(ln.ctx); err != nil {
 			return nil, err
 		}
-		return commitOrClose(ln.ctx, w), nil
+		return commitOrClose(sp, w), nil
 	})
 	place := func() int32 { return sp.busy }
 	if !k.inside {
@@ -65,6 +65,9 @@ func buildSink[T any](b *plan, s Stream[T], k Sink[T]) {
 		fused: true,
 		push: func(batch []T) error {
 			ln.enter(place())
+			if err := ln.ended(); err != nil {
+				return err
+			}
 			sg.in.Add(int64(len(batch)))
 			n, err := w.Write(batch)
 			if err == nil && n < len(batch) {
@@ -77,15 +80,21 @@ func buildSink[T any](b *plan, s Stream[T], k Sink[T]) {
 	s.attach(b, ln, out, !k.inside && s.n != nil && s.n.work)
 }
 
-// commitOrClose ends a sink: with Commit first if the flow succeeded.
-func commitOrClose(ctx context.Context, w any) func(error) error {
-	shut := guardIO(ctx, w, writeDeadline)
+// commitOrClose ends a sink: with Commit first if the flow succeeded. Commit is
+// not interrupted.
+func commitOrClose(sp *spot, w any) func(error) error {
+	g := guardIO(sp, w, writeDeadline)
 	return func(cause error) error {
+		g.stop()
 		var err error
 		if c, ok := w.(interface{ Commit() error }); ok && cause == nil {
-			err = c.Commit()
+			if g.closed {
+				err = context.Cause(sp.ln.ctx)
+			} else {
+				err = c.Commit()
+			}
 		}
-		return errors.Join(err, shut(cause))
+		return errors.Join(err, g.end(cause))
 	}
 }
 

@@ -50,7 +50,7 @@ func From[T any](src Source[T]) Stream[T] {
 			if r, err = src.Open(ln.ctx); err != nil {
 				return nil, err
 			}
-			return guardIO(ln.ctx, r, readDeadline), nil
+			return guardIO(sp, r, readDeadline).end, nil
 		})
 		ln.main = func() error {
 			place := sp.outside()
@@ -60,7 +60,7 @@ func From[T any](src Source[T]) Stream[T] {
 			ln.enter(sp.busy)
 			err := pump(sp, r, out, place, func(int) {})
 			if err == io.EOF {
-				return out.end()
+				return ln.finish(out.end)
 			}
 			if ln.broken == nil && isClosed(err) {
 				err = errors.Join(ErrPrematureClose, err)
@@ -89,28 +89,45 @@ func writeDeadline(x any) func(time.Time) error {
 	return nil
 }
 
-// guardIO unblocks a Read or Write of x when ctx ends, by a deadline or else
-// by closing x, and returns what closes x once.
-func guardIO(ctx context.Context, x any, deadline func(any) func(time.Time) error) func(error) error {
-	closed := false
-	var closeErr error
-	c, _ := x.(io.Closer)
-	stop := interruptOn(ctx, func() {
-		if set := deadline(x); set != nil && set(time.Unix(1, 0)) == nil {
+// ioGuard closes what a flow reads from or writes to, exactly once: when the
+// flow ends, or before, to unblock a call that no deadline reaches.
+type ioGuard struct {
+	c      io.Closer // nil: nothing to close
+	stop   func()
+	closed bool
+	err    error
+}
+
+// guardIO unblocks a Read or Write of x when the lane's context ends, by a
+// deadline or else by closing x. A lane that is not inside one at that moment
+// finds out by itself: it looks at its context after it has said that it goes
+// outside and before it calls.
+func guardIO(sp *spot, x any, deadline func(any) func(time.Time) error) *ioGuard {
+	g := &ioGuard{}
+	g.c, _ = x.(io.Closer)
+	g.stop = interruptOn(sp.ln.ctx, func() {
+		if sp.ln.cur.Load() != sp.outside() || sp.ln.stop.Load() != 0 {
 			return
 		}
-		if c != nil {
-			closed = true
-			closeErr = c.Close()
+		if set := deadline(x); set == nil || set(time.Unix(1, 0)) != nil {
+			g.close()
 		}
 	})
-	return func(error) error {
-		stop()
-		if c == nil || closed {
-			return closeErr
-		}
-		return c.Close()
+	return g
+}
+
+func (g *ioGuard) close() {
+	if g.c != nil && !g.closed {
+		g.closed = true
+		g.err = g.c.Close()
 	}
+}
+
+// end closes x unless that has been done, and returns what Close returned.
+func (g *ioGuard) end(error) error {
+	g.stop()
+	g.close()
+	return g.err
 }
 
 // Generate begins a stream at a function that emits batches until it returns.
@@ -135,7 +152,7 @@ func Generate[T any](name string, f func(ctx context.Context, emit func(batch []
 			if err := sp.fail(f(ln.ctx, emit)); err != nil {
 				return err
 			}
-			return out.end()
+			return ln.finish(out.end)
 		}
 	}
 	return newStream(n)

@@ -44,7 +44,7 @@ func FromSlice[T any](s []T) Stream[T] {
 				}
 				rest = rest[k:]
 			}
-			return out.end()
+			return ln.finish(out.end)
 		}
 	}
 	return newStream(n)
@@ -134,7 +134,7 @@ func oneByOne[T any](name string, isNil bool, run func(ctx context.Context, send
 			if err := sp.fail(err); err != nil {
 				return err
 			}
-			return out.end()
+			return ln.finish(out.end)
 		}
 	}
 	return newStream(n)
