@@ -1,0 +1,58 @@
+// Package weir moves data from a source, through stages, into a sink, with
+// memory that is bounded and stated before the run, and says where the flow is
+// held back.
+//
+// # Streams, stages, flows
+//
+// A [Stream] describes values on their way: bytes, or any other type. It
+// becomes a [Flow] when it meets its [Sink], and nothing opens or runs before
+// [Flow.Run]:
+//
+//	err := weir.File("input.txt").Through(compress.Gzip()).To(weir.Create("input.txt.gz")).Run(ctx)
+//
+// Generic functions change the type of a stream, methods keep it:
+//
+//	orders := weir.Map(weir.Lines(weir.File("orders.jsonl")), parseOrder, weir.Workers(8))
+//	big := weir.Filter(orders, func(o Order) bool { return o.Total > 1000 })
+//	for order, err := range big.All(ctx) { … }
+//
+// Values travel in batches. A batch is what is there: nothing waits to fill
+// one unless it was asked to. Whoever gets a batch may neither change nor keep
+// it, which is the rule of [io.Writer].
+//
+// # Backpressure
+//
+// Cheap stages are fused: they call each other, batch by batch, in one
+// goroutine, a lane. Where overlap pays (around input and output, heavy codecs,
+// parallel workers, and where [Stream.Async] asks for it) a lane ends in a
+// pipe, a bounded buffer with a hard limit. A stage that hands on its output
+// waits while the next pipe is full. That wait is the backpressure; it reaches
+// the source by itself, and no producer can ignore it.
+//
+// [Flow.Ceiling] says, before anything opens, how much memory a flow can hold;
+// a [Budget] bounds many flows together.
+//
+// # Endings
+//
+// Run returns when everything it started has ended and is closed. The first
+// error wins and names its stage ([StageError]); a panic in a stage comes back
+// as a [PanicError]. Everything that was opened is closed exactly once, in
+// reverse order. A file sink is whole or absent. When ctx ends, blocked reads
+// and writes are unblocked through deadlines, or else by closing.
+// A stage that has enough returns [ErrStop], and what is upstream ends well.
+//
+// # Who is slow
+//
+// The time of every stage splits into four states that always add up: busy
+// (its own code), blocked (downstream does not take its output), starved
+// (nothing comes from upstream) and outside (inside Read or Write of a file,
+// socket or process). From them [Report] names the bottleneck in a sentence;
+// [Flow.Stats] tells the same while the flow runs.
+//
+// # Pipes by hand
+//
+// [NewPipe] makes the bounded buffer for goroutines of your own: blocking,
+// context-aware, non-blocking with a channel that says when to try again, one
+// value or many at a time, with or without copying. A pipe of bytes is an
+// [io.Reader] and an [io.Writer].
+package weir
