@@ -17,7 +17,7 @@ type Stage[In, Out any] struct {
 	Open func(ctx context.Context) (Transform[In, Out], error)
 
 	// Run reads in until [io.EOF] and writes to out until it returns. It gets
-	// a goroutine of its own. Where In and Out are bytes, in is an [io.Reader]
+	// a goroutine of its own, the only one that may use in and out. Where In and Out are bytes, in is an [io.Reader]
 	// and an [io.WriterTo], and out is an [io.Writer] and an [io.ReaderFrom]
 	// that reads straight into the next pipe's memory. An error from out must
 	// be returned; returning nil early, or [ErrStop], means that no more input
@@ -38,7 +38,7 @@ type Stage[In, Out any] struct {
 	// the flow is run, before anything opens.
 	Err error
 
-	// compose makes the stage out of streams, in place of Open and Run.
+	// compose makes the stage of streams, in place of Open and Run.
 	compose func(Stream[In]) Stream[Out]
 }
 
@@ -218,9 +218,19 @@ func buildRun[In, Out any](n *node[Out], b *plan, ln *lane, out link[Out], s Str
 	}
 }
 
+// Compose makes a stage of everything f puts behind a stream: stages, maps with
+// workers, boundaries. f is called when the stage is used, and starts nothing.
+func Compose[In, Out any](name string, f func(Stream[In]) Stream[Out]) Stage[In, Out] {
+	st := Stage[In, Out]{Name: name, compose: f}
+	if f == nil {
+		st.Err = errNilFunc
+	}
+	return st
+}
+
 // Chain makes one stage of two, for a library that offers stages of its own.
 func Chain[A, B, C any](first Stage[A, B], second Stage[B, C]) Stage[A, C] {
-	st := Stage[A, C]{Name: first.Name + "+" + second.Name}
-	st.compose = func(s Stream[A]) Stream[C] { return Via(Via(s, first), second) }
-	return st
+	return Compose(first.Name+"+"+second.Name, func(s Stream[A]) Stream[C] {
+		return Via(Via(s, first), second)
+	})
 }

@@ -1,0 +1,157 @@
+package compress
+
+import (
+	"context"
+	"sync"
+
+	"github.com/weir-go/weir"
+)
+
+// block is a piece of the input on its way to being a piece of the output.
+type block struct {
+	in   []byte
+	dict []byte // the input just before, for formats that refer back to it
+	out  []byte
+	tail []byte // what follows the last block
+	last bool
+}
+
+// packer is what a format does with blocks.
+type packer struct {
+	c     config
+	size  int   // bytes of input in a block
+	dict  int   // bytes of input before a block that it may refer to
+	holds int64 // bytes one worker's encoder holds
+
+	// pack compresses b.in into b.out[:0]. Several workers call it at a time.
+	pack func(b *block) error
+
+	// begin returns what precedes the first block. sum is called with every
+	// piece of input, in order, and end returns what follows the last block.
+	begin func() []byte
+	sum   func() (add func([]byte), end func() []byte)
+}
+
+// parallel is a stage that compresses blocks at the same time.
+func (k packer) parallel() weir.Stage[byte, byte] {
+	if k.c.err != nil {
+		return weir.Stage[byte, byte]{Name: k.c.format, Err: k.c.err}
+	}
+	n := k.c.workers
+	free := &sync.Pool{New: func() any {
+		return &block{
+			in:   make([]byte, 0, k.size),
+			dict: make([]byte, 0, k.dict),
+			out:  make([]byte, 0, k.size+k.size/8),
+		}
+	}}
+	// A block is with cut, in the pipe, in the window, or with join.
+	blocks := int64(1 + n + 2*n + 1)
+	perBlock := int64(k.size)*2 + int64(k.size)/8 + int64(k.dict)
+	return weir.Compose(k.c.format, func(s weir.Stream[byte]) weir.Stream[byte] {
+		cut := weir.Via(s, weir.Stage[byte, *block]{
+			Name:  "cut",
+			Holds: blocks*perBlock + int64(n)*k.holds,
+			Open: func(context.Context) (weir.Transform[byte, *block], error) {
+				t := &cutter{packer: k, free: free}
+				if k.sum != nil {
+					t.add, t.end = k.sum()
+				}
+				return t, nil
+			},
+		}).Async(weir.Items(int64(n)))
+		packed := weir.Map(cut, func(b *block) (*block, error) { return b, k.pack(b) },
+			weir.Workers(n), weir.Window(2*n)).Named(k.c.format)
+		return weir.Via(packed, weir.Stage[*block, byte]{
+			Name: "join",
+			Open: func(context.Context) (weir.Transform[*block, byte], error) {
+				return &joiner{packer: k, free: free}, nil
+			},
+		})
+	})
+}
+
+// cutter cuts the input into blocks.
+type cutter struct {
+	packer
+	free  *sync.Pool
+	add   func([]byte)
+	end   func() []byte
+	b     *block
+	batch [1]*block
+}
+
+func (t *cutter) Do(_ context.Context, in []byte, emit func([]*block) error) error {
+	if t.add != nil {
+		t.add(in)
+	}
+	for len(in) > 0 {
+		if t.b != nil && len(t.b.in) == t.size {
+			if err := t.emit(emit, false); err != nil {
+				return err
+			}
+		}
+		b := t.current()
+		n := min(len(in), t.size-len(b.in))
+		b.in = append(b.in, in[:n]...)
+		in = in[n:]
+	}
+	return nil
+}
+
+func (t *cutter) current() *block {
+	if t.b == nil {
+		t.b = t.free.Get().(*block)
+		t.b.in, t.b.dict, t.b.out, t.b.tail, t.b.last = t.b.in[:0], t.b.dict[:0], t.b.out[:0], nil, false
+	}
+	return t.b
+}
+
+// emit hands the block on and begins the next with its last bytes.
+func (t *cutter) emit(emit func([]*block) error, last bool) error {
+	b := t.current()
+	b.last = last
+	t.b = nil
+	if !last {
+		next := t.current()
+		next.dict = append(next.dict, b.in[max(0, len(b.in)-t.dict):]...)
+	} else if t.end != nil {
+		b.tail = t.end()
+	}
+	t.batch[0] = b
+	return emit(t.batch[:])
+}
+
+func (t *cutter) Flush(_ context.Context, emit func([]*block) error) error {
+	return t.emit(emit, true)
+}
+
+// joiner writes the packed blocks one after the other.
+type joiner struct {
+	packer
+	free  *sync.Pool
+	begun bool
+}
+
+func (j *joiner) Do(_ context.Context, in []*block, emit func([]byte) error) error {
+	if !j.begun {
+		j.begun = true
+		if j.begin != nil {
+			if err := emit(j.begin()); err != nil {
+				return err
+			}
+		}
+	}
+	for _, b := range in {
+		if err := emit(b.out); err != nil {
+			return err
+		}
+		if err := emit(b.tail); err != nil {
+			return err
+		}
+		j.free.Put(b)
+	}
+	return nil
+}
+
+func (j *joiner) Flush(context.Context, func([]byte) error) error { return nil }

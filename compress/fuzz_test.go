@@ -1,0 +1,47 @@
+package compress_test
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+
+	"github.com/weir-go/weir/compress"
+)
+
+func FuzzDecodersStayWithinTheirLimit(f *testing.F) {
+	for _, c := range codecs {
+		if packed, err := run(bytes.NewReader([]byte("some text, some text")), c.encode()); err == nil {
+			f.Add(packed)
+		}
+	}
+	f.Add([]byte{0x1f, 0x8b, 8, 0})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		const most = 1 << 16
+		for _, c := range codecs {
+			out, err := run(bytes.NewReader(data), c.decode(compress.MaxOutput(most)))
+			if len(out) > most {
+				t.Errorf("%s: %d bytes", c.name, len(out))
+			}
+			var ce *compress.CorruptError
+			if err != nil && !errors.As(err, &ce) && !errors.Is(err, compress.ErrTooLarge) {
+				t.Errorf("%s: %v", c.name, err)
+			}
+		}
+	})
+}
+
+func FuzzRoundTrip(f *testing.F) {
+	f.Add([]byte(""), uint8(0))
+	f.Add([]byte("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab"), uint8(1))
+	f.Fuzz(func(t *testing.T, data []byte, which uint8) {
+		c := codecs[int(which)%len(codecs)]
+		packed, err := run(bytes.NewReader(data), c.encode())
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := run(bytes.NewReader(packed), c.decode())
+		if err != nil || !bytes.Equal(got, data) {
+			t.Errorf("%s: %d bytes became %d, %v", c.name, len(data), len(got), err)
+		}
+	})
+}

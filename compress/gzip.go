@@ -1,0 +1,133 @@
+package compress
+
+import (
+	"encoding/binary"
+	"hash/adler32"
+	"hash/crc32"
+
+	"github.com/klauspost/compress/flate"
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zlib"
+
+	"github.com/weir-go/weir"
+)
+
+// Gzip compresses to the gzip format (RFC 1952), as one member. Options: [Level]
+// 0 to 9, default 6; [Workers].
+func Gzip(opts ...Option) weir.Stage[byte, byte] {
+	c := configure("gzip", opts, "Level", "Workers")
+	c.levels(0, 9, 6)
+	if c.workers == 1 {
+		return serial(c, gzipPools.get(c.level, func() any {
+			w, _ := gzip.NewWriterLevel(nil, c.level) // the level was checked
+			return w
+		}), deflateHolds)
+	}
+	k := deflateBlocks(c)
+	k.begin = func() []byte {
+		// ID, deflate, no flags, no time, extra flags, unknown system.
+		head := []byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255}
+		switch c.level {
+		case 1:
+			head[8] = 4
+		case 9:
+			head[8] = 2
+		}
+		return head
+	}
+	k.sum = func() (func([]byte), func() []byte) {
+		var crc, size uint32
+		return func(p []byte) {
+				crc = crc32.Update(crc, crc32.IEEETable, p)
+				size += uint32(len(p))
+			}, func() []byte {
+				return binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(nil, crc), size)
+			}
+	}
+	return k.parallel()
+}
+
+// Zlib compresses to the zlib format (RFC 1950). Options: [Level] 0 to 9,
+// default 6; [Workers].
+func Zlib(opts ...Option) weir.Stage[byte, byte] {
+	c := configure("zlib", opts, "Level", "Workers")
+	c.levels(0, 9, 6)
+	if c.workers == 1 {
+		return serial(c, zlibPools.get(c.level, func() any {
+			w, _ := zlib.NewWriterLevel(nil, c.level)
+			return w
+		}), deflateHolds)
+	}
+	k := deflateBlocks(c)
+	k.begin = func() []byte { return []byte{0x78, 0x9c} }
+	k.sum = func() (func([]byte), func() []byte) {
+		h := adler32.New()
+		return func(p []byte) { h.Write(p) }, func() []byte { return h.Sum(nil) }
+	}
+	return k.parallel()
+}
+
+// Deflate compresses to bare deflate data (RFC 1951). Options: [Level] 0 to 9,
+// default 6; [Workers].
+func Deflate(opts ...Option) weir.Stage[byte, byte] {
+	c := configure("deflate", opts, "Level", "Workers")
+	c.levels(0, 9, 6)
+	if c.workers == 1 {
+		return serial(c, deflatePools.get(c.level, func() any {
+			w, _ := flate.NewWriter(nil, c.level)
+			return w
+		}), deflateHolds)
+	}
+	return deflateBlocks(c).parallel()
+}
+
+var gzipPools, zlibPools, deflatePools, dictPools pools
+
+const (
+	// deflateHolds is what a deflate encoder keeps: its window and its hash
+	// tables, the largest at levels 7 to 9.
+	deflateHolds = 1300 << 10
+
+	// deflateBlock is the input of one worker at a time. At 256 KiB the
+	// dictionary makes up for nearly all of what cutting costs, and all
+	// blocks in flight stay small.
+	deflateBlock = 256 << 10
+
+	// deflateWindow is how far deflate can refer back.
+	deflateWindow = 32 << 10
+)
+
+// deflateBlocks compresses blocks with the end of the one before as their
+// dictionary. Each ends at a byte, so that they can simply be joined.
+func deflateBlocks(c config) packer {
+	pool := dictPools.get(c.level, func() any {
+		w, _ := flate.NewWriterDict(nil, c.level, nil)
+		return w
+	})
+	return packer{
+		c: c, size: deflateBlock, dict: deflateWindow, holds: deflateHolds,
+		pack: func(b *block) error {
+			w := pool.Get().(*flate.Writer)
+			defer pool.Put(w)
+			out := sliceWriter{b.out[:0]}
+			w.ResetDict(&out, b.dict)
+			if _, err := w.Write(b.in); err != nil {
+				return err
+			}
+			end := w.Flush
+			if b.last {
+				end = w.Close
+			}
+			err := end()
+			b.out = out.p
+			return err
+		},
+	}
+}
+
+type sliceWriter struct{ p []byte }
+
+func (w *sliceWriter) Write(p []byte) (int, error) {
+	w.p = append(w.p, p...)
+	return len(p), nil
+}

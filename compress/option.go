@@ -1,0 +1,133 @@
+package compress
+
+import (
+	"fmt"
+	"runtime"
+)
+
+// Option changes how a codec works. An option that means nothing to a codec is
+// an error of the flow, before anything opens.
+type Option func(*config)
+
+type config struct {
+	format   string
+	level    int
+	hasLevel bool
+	workers  int
+	block    int
+	maxOut   int64
+	maxRatio float64
+	window   int64
+	trailing func(offset int64) error
+	used     []string
+	err      error
+}
+
+// Level sets how hard an encoder tries: 1 is the fastest. The most is 9 for
+// gzip, zlib and deflate (0 only stores), 22 for zstd and 3 for s2.
+func Level(n int) Option {
+	return func(c *config) {
+		c.level, c.hasLevel = n, true
+		c.used = append(c.used, "Level")
+	}
+}
+
+// Workers sets how many goroutines compress at the same time. 0, the default,
+// means one for each core; 1 compresses as a single stream, which is a little
+// smaller and holds less memory.
+func Workers(n int) Option {
+	return func(c *config) {
+		if n < 0 {
+			c.fail("%d workers: use 1 or more, or 0 for one for each core", n)
+		}
+		c.workers = n
+		c.used = append(c.used, "Workers")
+	}
+}
+
+// MaxOutput lets a decoder deliver at most n bytes. It delivers those, and then
+// fails with [ErrTooLarge].
+func MaxOutput(n int64) Option {
+	return func(c *config) {
+		if n < 0 {
+			c.fail("a maximum output of %d bytes is negative", n)
+		}
+		c.maxOut = n
+		c.used = append(c.used, "MaxOutput")
+	}
+}
+
+// MaxRatio lets a decoder deliver at most r times as many bytes as it has read.
+// The first mebibyte is free, since small inputs of zeros compress well without
+// being malicious. Beyond it the decoder fails with [ErrTooLarge].
+func MaxRatio(r float64) Option {
+	return func(c *config) {
+		if !(r >= 1) {
+			c.fail("a maximum ratio of %v: use 1 or more", r)
+		}
+		c.maxRatio = r
+		c.used = append(c.used, "MaxRatio")
+	}
+}
+
+// MaxWindow lets a zstd decoder use at most n bytes for the window that a frame
+// asks for; frames that ask for more are an error. The default is 128 MiB,
+// which zstd(1) accepts too.
+func MaxWindow(n int64) Option {
+	return func(c *config) {
+		if n < 1<<10 || n > 1<<32 {
+			c.fail("a window of %d bytes: use 1 KiB to 4 GiB", n)
+		}
+		c.window = n
+		c.used = append(c.used, "MaxWindow")
+	}
+}
+
+// OnTrailing calls f with the offset in the input where a gzip file is followed
+// by bytes that are neither zeros nor another member. They are ignored, as
+// gzip(1) does, which warns: f may do that too, or return an error, such as
+// [ErrTrailing], that the flow then fails with.
+func OnTrailing(f func(offset int64) error) Option {
+	return func(c *config) {
+		c.trailing = f
+		c.used = append(c.used, "OnTrailing")
+	}
+}
+
+func (c *config) fail(format string, args ...any) {
+	if c.err == nil {
+		c.err = fmt.Errorf(format, args...)
+	}
+}
+
+// configure applies opts and refuses those that are not among allowed.
+func configure(format string, opts []Option, allowed ...string) config {
+	c := config{format: format, maxOut: -1, window: 128 << 20}
+	for _, o := range opts {
+		o(&c)
+	}
+	for _, name := range c.used {
+		ok := false
+		for _, a := range allowed {
+			ok = ok || a == name
+		}
+		if !ok {
+			c.fail("%s means nothing here: leave it out", name)
+		}
+	}
+	if c.workers == 0 {
+		c.workers = runtime.GOMAXPROCS(0)
+	}
+	return c
+}
+
+// levels checks the level and fills in its default.
+func (c *config) levels(least, most, standard int) {
+	if !c.hasLevel {
+		c.level = standard
+	}
+	if c.level < least || c.level > most {
+		c.fail("level %d: use %d (fastest) to %d (smallest)", c.level, least, most)
+		c.level = standard
+	}
+}
