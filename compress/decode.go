@@ -17,7 +17,8 @@ import (
 // inSize is the buffer a decoder reads its input through.
 const inSize = 32 << 10
 
-// input is what a decoder reads: it counts, and remembers what its source
+// input is what a decoder reads. Decoders get the *bufio.Reader itself, for
+// which deflate has code of its own. It counts, and remembers what its source
 // failed with, which is no fault of the data.
 type input struct {
 	*bufio.Reader
@@ -156,7 +157,7 @@ func (g *guard) tooLarge() error {
 func Inflate(opts ...Option) weir.Stage[byte, byte] {
 	c := configure("inflate", opts, "MaxOutput", "MaxRatio")
 	return decoder(c, inflateHolds, func(in *input) (io.Reader, func(), error) {
-		zr := flate.NewReader(in)
+		zr := flate.NewReader(in.Reader)
 		return zr, func() { zr.Close() }, nil
 	})
 }
@@ -170,7 +171,7 @@ func Unzstd(opts ...Option) weir.Stage[byte, byte] {
 	c := configure("unzstd", opts, "MaxOutput", "MaxRatio", "MaxWindow")
 	return decoder(c, unzstdHolds, func(in *input) (io.Reader, func(), error) {
 		// One goroutine: this one, which alone may read in.
-		zr, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+		zr, err := zstd.NewReader(in.Reader, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
 			zstd.WithDecoderMaxWindow(uint64(c.window)))
 		if err != nil {
 			return nil, nil, err
@@ -200,6 +201,6 @@ var s2Pools pools
 func UnS2(opts ...Option) weir.Stage[byte, byte] {
 	c := configure("uns2", opts, "MaxOutput", "MaxRatio")
 	return decoder(c, 6<<20, func(in *input) (io.Reader, func(), error) {
-		return s2.NewReader(in), nil, nil
+		return s2.NewReader(in.Reader), nil, nil
 	})
 }

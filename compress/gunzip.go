@@ -41,7 +41,7 @@ type members struct {
 var gzipMagic = []byte{0x1f, 0x8b}
 
 func (m *members) begin() error {
-	if err := m.zr.Reset(m.in); err != nil {
+	if err := m.zr.Reset(m.in.Reader); err != nil {
 		if err == gzip.ErrHeader {
 			err = errors.New("this is not gzip")
 		}
@@ -126,7 +126,7 @@ func (m *members) trailing(offset int64) error {
 func Unzlib(opts ...Option) weir.Stage[byte, byte] {
 	c := configure("unzlib", opts, "MaxOutput", "MaxRatio")
 	return decoder(c, inflateHolds, func(in *input) (io.Reader, func(), error) {
-		zr, err := zlib.NewReader(in)
+		zr, err := zlib.NewReader(in.Reader)
 		if err != nil {
 			if err == zlib.ErrHeader {
 				err = errors.New("this is not zlib")
