@@ -246,19 +246,18 @@ func workerLanes[T, U any](b *plan, s Stream[T], c *caller[T, U], main func(w *l
 	if s.check(b, c.sg) == nil {
 		return nil
 	}
-	first := b.newLane()
-	p := s.pipe(b, first, c.sg)
 	c.sg.workers = c.workers
 	lanes := make([]*lane, c.workers)
 	for i := range lanes {
-		w := first
+		lanes[i] = b.newLane()
+		lanes[i].place(c.sg)
+	}
+	p := s.pipe(b, lanes[0], c.sg)
+	for i, w := range lanes {
 		if i > 0 {
-			w = b.newLane()
 			w.ins = append(w.ins, p)
 		}
-		sp := w.place(c.sg)
-		w.main = func() error { return main(w, sp, p) }
-		lanes[i] = w
+		w.main = func() error { return main(w, w.spots[0], p) }
 	}
 	return lanes
 }

@@ -33,7 +33,7 @@ type Verdict struct {
 	// one did: it does not tell reading from writing.
 	Kernel string
 
-	Waiting      string  // the stage just before it
+	Waiting      string  // the stage upstream that it held back most
 	WaitingShare float64 // of its time that it was blocked, 0 to 1
 	BlockedN     int64   // how often
 }
@@ -62,7 +62,7 @@ func judge(stages []StageStats, wall time.Duration) Verdict {
 			v.Why = Outside
 		}
 		held := len(s.ups) == 0
-		for _, u := range s.ups {
+		for _, u := range upstream(stages, i) {
 			up := stages[u]
 			b := up.Share(up.Blocked)
 			if b >= v.WaitingShare {
@@ -75,6 +75,21 @@ func judge(stages []StageStats, wall time.Duration) Verdict {
 		}
 	}
 	return Verdict{}
+}
+
+// upstream lists all stages in front of stage i, the nearest first.
+func upstream(stages []StageStats, i int) []int {
+	seen := map[int]bool{i: true}
+	list := []int{i}
+	for n := 0; n < len(list); n++ {
+		for _, u := range stages[list[n]].ups {
+			if !seen[u] {
+				seen[u] = true
+				list = append(list, u)
+			}
+		}
+	}
+	return list[1:]
 }
 
 // minHeldBack is the share of blocked time from which the neighbour upstream
