@@ -1,0 +1,236 @@
+package weir
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"unicode/utf8"
+)
+
+// ErrInvalidUTF8 is the cause when [ValidText] finds bytes that are no text.
+var ErrInvalidUTF8 = errors.New("weir: invalid UTF-8")
+
+// Upper maps text to upper case as [bytes.ToUpper] does. Characters that are
+// split between chunks are put together first; bytes that are not UTF-8 pass
+// unchanged.
+func Upper() Stage[byte, byte] { return caseStage("upper", bytes.ToUpper, 'a') }
+
+// Lower maps text to lower case as [bytes.ToLower] does. See [Upper].
+func Lower() Stage[byte, byte] { return caseStage("lower", bytes.ToLower, 'A') }
+
+// caseStage changes the case of the ASCII letters from first to first+25, and
+// leaves other characters to full.
+func caseStage(name string, full func([]byte) []byte, first byte) Stage[byte, byte] {
+	return textStage(name, 2*maxSegment, func() func([]byte) []byte {
+		var buf []byte
+		return func(text []byte) []byte {
+			out := appendCase(buf[:0], text, first, full)
+			if cap(out) <= 4*maxSegment {
+				buf = out
+			}
+			return out
+		}
+	})
+}
+
+// appendCase maps runs of ASCII by itself and all else by full.
+func appendCase(dst, text []byte, first byte, full func([]byte) []byte) []byte {
+	for len(text) > 0 {
+		at := len(dst)
+		dst = slices.Grow(dst, len(text))[:at+len(text)]
+		n := flipASCII(dst[at:], text, first)
+		dst = dst[:at+n]
+		text = text[n:]
+		for n = 0; n < len(text) && text[n] >= utf8.RuneSelf; n++ {
+		}
+		dst = appendRunes(dst, text[:n], full)
+		text = text[n:]
+	}
+	return dst
+}
+
+// flipASCII copies the ASCII prefix of src to dst, flipping the case of the
+// letters from first on, and returns its length. It works on eight bytes at a
+// time: adding to a byte below 0x80 what it lacks to 0x80 tells, in the byte's
+// highest bit, whether it reaches a bound.
+func flipASCII(dst, src []byte, first byte) int {
+	const ones, high = 0x0101010101010101, 0x8080808080808080
+	from := ones * uint64(0x80-first)
+	behind := ones * uint64(0x80-(first+26))
+	n := 0
+	for ; n+8 <= len(src); n += 8 {
+		x := binary.LittleEndian.Uint64(src[n:])
+		if x&high != 0 {
+			break
+		}
+		letters := (x + from) &^ (x + behind) & high
+		binary.LittleEndian.PutUint64(dst[n:], x^letters>>2)
+	}
+	for ; n < len(src) && src[n] < utf8.RuneSelf; n++ {
+		c := src[n]
+		if first <= c && c < first+26 {
+			c ^= 0x20
+		}
+		dst[n] = c
+	}
+	return n
+}
+
+// appendRunes maps the valid parts of text, which has no ASCII in it.
+func appendRunes(dst, text []byte, full func([]byte) []byte) []byte {
+	if utf8.Valid(text) {
+		return append(dst, full(text)...)
+	}
+	for len(text) > 0 {
+		r, n := utf8.DecodeRune(text)
+		if r == utf8.RuneError && n == 1 {
+			dst = append(dst, text[0])
+		} else {
+			dst = append(dst, full(text[:n])...)
+		}
+		text = text[n:]
+	}
+	return dst
+}
+
+// MapText passes text through f in pieces that never split a character. f may
+// return its argument or new memory, and must not keep it.
+func MapText(name string, f func(text []byte) []byte) Stage[byte, byte] {
+	if f == nil {
+		return Stage[byte, byte]{Name: name, Err: errNilFunc}
+	}
+	return textStage(name, 0, func() func([]byte) []byte { return f })
+}
+
+// textStage calls a function with pieces of whole characters. Each run gets one
+// of its own from start.
+func textStage(name string, holds int64, start func() func(text []byte) []byte) Stage[byte, byte] {
+	return Stage[byte, byte]{
+		Name:  name,
+		Holds: holds,
+		Open:  func(context.Context) (Transform[byte, byte], error) { return &textMapper{f: start()}, nil },
+	}
+}
+
+type textMapper struct {
+	f    func(text []byte) []byte
+	part []byte // the beginning of a character
+}
+
+func (t *textMapper) Do(_ context.Context, in []byte, emit func([]byte) error) error {
+	for len(t.part) > 0 && len(in) > 0 {
+		t.part = append(t.part, in[0])
+		in = in[1:]
+		if utf8.FullRune(t.part) {
+			part := t.part
+			// An invalid start may be followed by the start of another.
+			n := len(part)
+			if r, size := utf8.DecodeRune(part); r == utf8.RuneError && size == 1 {
+				n = 1
+			}
+			if err := emit(t.f(part[:n])); err != nil {
+				return err
+			}
+			t.part = append(t.part[:0], part[n:]...)
+			if len(t.part) > 0 && utf8.FullRune(t.part) {
+				if err := emit(t.f(t.part)); err != nil {
+					return err
+				}
+				t.part = t.part[:0]
+			}
+		}
+	}
+	n := wholeRunes(in)
+	if n > 0 {
+		if err := emit(t.f(in[:n])); err != nil {
+			return err
+		}
+	}
+	t.part = append(t.part, in[n:]...)
+	return nil
+}
+
+func (t *textMapper) Flush(_ context.Context, emit func([]byte) error) error {
+	if len(t.part) == 0 {
+		return nil
+	}
+	return emit(t.f(t.part))
+}
+
+// wholeRunes returns how much of p does not end within a character.
+func wholeRunes(p []byte) int {
+	for i := 1; i <= min(utf8.UTFMax-1, len(p)); i++ {
+		c := p[len(p)-i]
+		if utf8.RuneStart(c) {
+			if c >= utf8.RuneSelf && !utf8.FullRune(p[len(p)-i:]) {
+				return len(p) - i
+			}
+			break
+		}
+	}
+	return len(p)
+}
+
+// ValidText passes text on and ends the flow with [ErrInvalidUTF8], and the
+// offset, at the first bytes that are not UTF-8.
+func ValidText() Stage[byte, byte] {
+	return Stage[byte, byte]{
+		Name: "valid text",
+		Open: func(context.Context) (Transform[byte, byte], error) { return &textChecker{}, nil },
+	}
+}
+
+type textChecker struct {
+	part   []byte
+	offset int64
+}
+
+func (t *textChecker) Do(_ context.Context, in []byte, emit func([]byte) error) error {
+	text := in
+	if len(t.part) > 0 {
+		// The few bytes that complete the character, checked with it.
+		k := min(len(in), utf8.UTFMax)
+		head := append(t.part, in[:k]...)
+		if n := wholeRunes(head); n < len(t.part) {
+			t.part = head
+			t.offset += int64(len(in))
+			return emit(in)
+		} else if err := t.check(head[:n], t.offset-int64(len(t.part))); err != nil {
+			return err
+		} else {
+			text = in[n-len(t.part):]
+			t.part = t.part[:0]
+		}
+	}
+	n := wholeRunes(text)
+	if err := t.check(text[:n], t.offset+int64(len(in)-len(text))); err != nil {
+		return err
+	}
+	t.part = append(t.part, text[n:]...)
+	t.offset += int64(len(in))
+	return emit(in)
+}
+
+func (t *textChecker) check(text []byte, at int64) error {
+	if utf8.Valid(text) {
+		return nil
+	}
+	for i := 0; i < len(text); {
+		r, n := utf8.DecodeRune(text[i:])
+		if r == utf8.RuneError && n == 1 {
+			return fmt.Errorf("%w at byte %d", ErrInvalidUTF8, at+int64(i))
+		}
+		i += n
+	}
+	return nil
+}
+
+func (t *textChecker) Flush(context.Context, func([]byte) error) error {
+	if len(t.part) > 0 {
+		return fmt.Errorf("%w at byte %d", ErrInvalidUTF8, t.offset-int64(len(t.part)))
+	}
+	return nil
+}
