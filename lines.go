@@ -147,17 +147,20 @@ func (t *lineSplitter) Flush(_ context.Context, emit func([]string) error) error
 
 // JoinLines writes each value as a line that ends in "\n".
 func JoinLines(s Stream[string]) Stream[byte] {
-	return encode(s, "join lines", func(buf []byte, line string) ([]byte, error) {
-		return append(append(buf, line...), '\n'), nil
+	return encode(s, "join lines", func() func([]byte, string) ([]byte, error) {
+		return func(buf []byte, line string) ([]byte, error) {
+			return append(append(buf, line...), '\n'), nil
+		}
 	})
 }
 
-// encode turns each value into bytes that f appends to buf.
-func encode[T any](s Stream[T], name string, f func(buf []byte, v T) ([]byte, error)) Stream[byte] {
+// encode turns each value into bytes that a function appends to buf. Each run
+// gets a function of its own from start.
+func encode[T any](s Stream[T], name string, start func() func(buf []byte, v T) ([]byte, error)) Stream[byte] {
 	return Via(s, Stage[T, byte]{
 		Name:  name,
 		Holds: 2 * maxSegment,
-		Open:  func(context.Context) (Transform[T, byte], error) { return &encoder[T]{f: f}, nil },
+		Open:  func(context.Context) (Transform[T, byte], error) { return &encoder[T]{f: start()}, nil },
 	})
 }
 

@@ -28,7 +28,7 @@ type result[U any] struct {
 }
 
 type roomWait struct {
-	last int64 // waits until head+len(slots) >= last
+	from int64 // waits until head is this far
 	wake chan struct{}
 }
 
@@ -41,7 +41,7 @@ func buildMapOrdered[T, U any](b *plan, ln *lane, out link[U], s Stream[T], c *c
 		me := &roomWait{wake: make(chan struct{}, 1)}
 		return work(w, sp, in, c,
 			func(first int64, n int, us []U, oks []bool) error { return win.put(first, us, oks) },
-			func(last int64) error { return win.admit(w, me, last) },
+			func(last int64, n int) error { return win.admit(w, me, last, c.span(n)) },
 			func() error { return nil })
 	})
 	for _, w := range win.lanes {
@@ -51,18 +51,28 @@ func buildMapOrdered[T, U any](b *plan, ln *lane, out link[U], s Stream[T], c *c
 		int64(c.workers)*chunkMost*(slotSize[T]()+slotSize[U]()) + chunkMost*slotSize[U]()
 }
 
-// admit waits until all values before last have a slot.
-func (win *window[U]) admit(w *lane, me *roomWait, last int64) error {
+// span is how many values may be between the oldest and the newest that a
+// worker takes n of at once: a few for each worker where they take long.
+func (c *mapOptions) span(n int) int64 {
+	if c.hasWindow {
+		return int64(c.window)
+	}
+	return int64(min(c.window, c.workers*max(4, 16*n)))
+}
+
+// admit waits until the values before last are at most span behind the next to
+// deliver.
+func (win *window[U]) admit(w *lane, me *roomWait, last, span int64) error {
 	win.mu.Lock()
-	if last <= win.head+int64(len(win.slots)) {
+	if last <= win.head+span {
 		win.mu.Unlock()
 		return nil
 	}
 	back := w.switchAt(w.blocked(), now())
 	defer func() { w.enter(back) }()
-	me.last = last
+	me.from = last - span
 	win.room = append(win.room, me)
-	for last > win.head+int64(len(win.slots)) {
+	for me.from > win.head {
 		win.mu.Unlock()
 		select {
 		case <-me.wake:
@@ -131,7 +141,7 @@ func (win *window[U]) take(ln *lane, dst []U) (n int, more bool, err error) {
 	}
 	kept := win.room[:0]
 	for _, r := range win.room {
-		if r.last <= win.head+size {
+		if r.from <= win.head {
 			r.wake <- struct{}{} // capacity 1; removed, so sent once
 		} else {
 			kept = append(kept, r)

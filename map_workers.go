@@ -39,7 +39,8 @@ func Workers(n int) MapOption {
 
 // Window lets at most n results be finished or in work before the oldest of
 // them is delivered. It bounds memory where one slow value holds up the
-// others. The default is 64 for each worker.
+// others. The default is 4 for each worker where values take long, and more
+// where they are cheap: up to 1,024 for each worker, 4,096 in all.
 func Window(n int) MapOption {
 	return func(c *mapOptions) {
 		if n < 1 {
@@ -102,7 +103,7 @@ func mapConfig(opts []MapOption) mapOptions {
 		o(&c)
 	}
 	if !c.hasWindow {
-		c.window = 64 * max(1, c.workers)
+		c.window = min(4096, 1024*max(1, c.workers))
 	}
 	return c
 }
@@ -294,7 +295,7 @@ func buildMapUnordered[T, U any](b *plan, ln *lane, out link[U], s Stream[T], c 
 // may be worked on.
 func work[T, U any](w *lane, sp *spot, in *pipe[T], c *caller[T, U],
 	deliver func(first int64, n int, us []U, oks []bool) error,
-	admit func(last int64) error, end func() error,
+	admit func(last int64, n int) error, end func() error,
 ) error {
 	most := chunkMost
 	if c.hasWindow {
@@ -314,7 +315,7 @@ func work[T, U any](w *lane, sp *spot, in *pipe[T], c *caller[T, U],
 		}
 		c.sg.in.Add(int64(n))
 		if admit != nil {
-			if err := admit(first + int64(n)); err != nil {
+			if err := admit(first+int64(n), n); err != nil {
 				return err
 			}
 		}

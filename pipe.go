@@ -74,7 +74,7 @@ func (r *PipeReader[T]) Recv(ctx context.Context) (T, error) {
 	var one [1]T
 	p := r.p
 	p.mu.Lock()
-	if p.r.taken || p.items == 0 || p.front != nil {
+	if p.viewing || p.items == 0 || p.front != nil {
 		_, _, err := p.readLocked(ctx, nil, one[:])
 		return one[0], err
 	}

@@ -512,10 +512,19 @@ func (p *pipe[T]) read(ctx context.Context, ln *lane, dst []T) (n int, first int
 	return p.readLocked(ctx, ln, dst)
 }
 
+// readersWait reports whether a reader has to queue: somebody has a view, or
+// there is nothing to read and somebody waits for it already. A reader that
+// finds values takes them, even past one that is about to wake up for them:
+// handing the turn to a goroutine that does not run yet would make all others
+// wait for it, one after the other, for ever. mu is held.
+func (p *pipe[T]) readersWait() bool {
+	return p.r.taken && (p.viewing || p.buffered() == 0)
+}
+
 // readLocked is read for a caller that has locked mu; it unlocks it.
 func (p *pipe[T]) readLocked(ctx context.Context, ln *lane, dst []T) (n int, first int64, err error) {
 	owned := false
-	if p.r.taken {
+	if p.readersWait() {
 		if err := p.takeTurn(ctx, ln, &p.r); err != nil {
 			p.unlock()
 			return 0, 0, err
@@ -543,7 +552,7 @@ func (p *pipe[T]) readLocked(ctx context.Context, ln *lane, dst []T) (n int, fir
 func (p *pipe[T]) tryRead(dst []T) (int, error) {
 	p.mu.Lock()
 	defer p.unlock()
-	if p.r.taken {
+	if p.viewing {
 		return 0, ErrEmpty
 	}
 	n := p.take(dst)

@@ -288,7 +288,7 @@ func (p *pipe[T]) writeReady() <-chan struct{} {
 func (p *pipe[T]) readReady() <-chan struct{} {
 	p.mu.Lock()
 	defer p.unlock()
-	if p.readError() != nil || p.buffered() > 0 && !p.r.taken {
+	if p.readError() != nil || p.buffered() > 0 && !p.viewing {
 		return closedChan
 	}
 	if p.r.ready == nil {

@@ -124,23 +124,13 @@ func (t *textMapper) Do(_ context.Context, in []byte, emit func([]byte) error) e
 	for len(t.part) > 0 && len(in) > 0 {
 		t.part = append(t.part, in[0])
 		in = in[1:]
-		if utf8.FullRune(t.part) {
-			part := t.part
-			// An invalid start may be followed by the start of another.
-			n := len(part)
-			if r, size := utf8.DecodeRune(part); r == utf8.RuneError && size == 1 {
-				n = 1
-			}
-			if err := emit(t.f(part[:n])); err != nil {
+		// An invalid beginning may be followed by that of another character.
+		for utf8.FullRune(t.part) {
+			_, n := utf8.DecodeRune(t.part)
+			if err := emit(t.f(t.part[:n])); err != nil {
 				return err
 			}
-			t.part = append(t.part[:0], part[n:]...)
-			if len(t.part) > 0 && utf8.FullRune(t.part) {
-				if err := emit(t.f(t.part)); err != nil {
-					return err
-				}
-				t.part = t.part[:0]
-			}
+			t.part = append(t.part[:0], t.part[n:]...)
 		}
 	}
 	n := wholeRunes(in)

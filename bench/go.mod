@@ -1,0 +1,24 @@
+module github.com/weir-go/weir/bench
+
+go 1.26
+
+replace github.com/weir-go/weir => ../
+
+require (
+	github.com/djherbis/buffer v1.2.1
+	github.com/djherbis/nio/v3 v3.0.1
+	github.com/klauspost/compress v1.20.3
+	github.com/klauspost/pgzip v1.3.0
+	github.com/samber/ro v0.3.0
+	github.com/smallnest/ringbuffer v0.2.1
+	github.com/sourcegraph/conc v0.3.0
+	github.com/weir-go/weir v0.0.0
+)
+
+require (
+	github.com/samber/lo v1.52.0 // indirect
+	go.uber.org/atomic v1.7.0 // indirect
+	go.uber.org/multierr v1.9.0 // indirect
+	golang.org/x/exp v0.0.0-20220303212507-bbda1eaf7a17 // indirect
+	golang.org/x/text v0.22.0 // indirect
+)

@@ -1,0 +1,22 @@
+package main
+
+import "time"
+
+// allRows returns the table, in order.
+func allRows(e *env) []row {
+	rows := []row{
+		itemsRow(e),
+		sendRow(e),
+		parallelRow(e, "map-1us", time.Microsecond, e.size(1_000_000, 200_000), 1.10),
+		parallelRow(e, "map-100us", 100*time.Microsecond, e.size(20_000, 3_000), 1.03),
+		firstRow(e),
+		smallRow(e),
+		blocksRow(e),
+		largeRow(e),
+		turnsRow(e),
+		copyRow(e),
+		recodeRow(e),
+	}
+	rows = append(rows, codecRows(e)...)
+	return append(rows, allocsRow(e), accountingRow(e), memoryRow(e))
+}
