@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 )
 
 // ErrLineTooLong is the cause when a line is longer than allowed.
@@ -56,7 +57,11 @@ type lineSplitter struct {
 	out    []string
 	number int64 // of the current line, from 1, less one
 	offset int64 // of the byte behind what was read
+
+	dropped *atomic.Int64
 }
+
+func (t *lineSplitter) countDrops(n *atomic.Int64) { t.dropped = n }
 
 func (t *lineSplitter) Do(_ context.Context, in []byte, emit func([]string) error) error {
 	out := t.out[:0]
@@ -128,6 +133,8 @@ func (t *lineSplitter) add(out []string, line []byte) ([]string, error) {
 		err = t.tooLong()
 	case t.long == CutLong:
 		out = append(out, string(line[:t.most]))
+	default:
+		t.dropped.Add(1)
 	}
 	t.part = t.part[:0]
 	t.number++

@@ -63,12 +63,14 @@ func RetryItems(attempts int, backoff func(attempt int) time.Duration) MapOption
 			c.err = fmt.Errorf("%d attempts: use 1 or more", attempts)
 		}
 		if backoff == nil {
-			backoff = func(n int) time.Duration {
-				return min(10*time.Second, 100*time.Millisecond<<min(n-1, 20))
-			}
+			backoff = defaultBackoff
 		}
 		c.attempts, c.backoff = attempts, backoff
 	}
+}
+
+func defaultBackoff(attempt int) time.Duration {
+	return min(10*time.Second, 100*time.Millisecond<<min(attempt-1, 20))
 }
 
 // SkipItems leaves out values that failed, after handle was told. handle may

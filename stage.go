@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"sync/atomic"
 )
 
 // Stage turns a stream of In into a stream of Out. Fill in Open or Run; a
@@ -38,8 +39,14 @@ type Stage[In, Out any] struct {
 	// the flow is run, before anything opens.
 	Err error
 
+	// limits says that the stage waits on purpose, to keep to a rate.
+	limits bool
+
 	// compose makes the stage of streams, in place of Open and Run.
 	compose func(Stream[In]) Stream[Out]
+
+	// node makes a stage that builds its own lanes.
+	node func(Stream[In], Stage[In, Out]) node[Out]
 }
 
 // Transform is a running instance of a stage. Its methods are called from one
@@ -60,6 +67,9 @@ type Transform[In, Out any] interface {
 func Via[In, Out any](s Stream[In], st Stage[In, Out]) Stream[Out] {
 	if st.compose != nil && st.Err == nil {
 		return st.compose(s)
+	}
+	if st.node != nil {
+		return newStream(st.node(s, st))
 	}
 	n := node[Out]{name: st.Name, work: true, err: st.check(), tees: s.tees()}
 	if st.Run != nil {
@@ -121,13 +131,16 @@ func (t funcTransform[In, Out]) Flush(ctx context.Context, emit func([]Out) erro
 
 func buildOpen[In, Out any](n *node[Out], b *plan, ln *lane, out link[Out], s Stream[In], st Stage[In, Out]) {
 	sg := addStage[In, Out](b, n.name, KindStage, out.to)
-	sg.holds, sg.workers = st.Holds, 1
+	sg.holds, sg.limits = st.Holds, st.limits
 	sp := ln.place(sg)
 	var tr Transform[In, Out]
 	b.open(sp, func() (func(error) error, error) {
 		var err error
 		if tr, err = st.Open(ln.ctx); err != nil {
 			return nil, err
+		}
+		if c, ok := tr.(interface{ countDrops(*atomic.Int64) }); ok {
+			c.countDrops(&sg.dropped)
 		}
 		if c, ok := tr.(io.Closer); ok {
 			return func(error) error { return c.Close() }, nil
@@ -194,7 +207,7 @@ func pushLink[In, Out any](sp *spot, tr *Transform[In, Out], out link[Out]) link
 
 func buildRun[In, Out any](n *node[Out], b *plan, ln *lane, out link[Out], s Stream[In], st Stage[In, Out]) {
 	sg := addStage[In, Out](b, n.name, KindStage, out.to)
-	sg.holds, sg.workers = st.Holds, 1
+	sg.holds = st.Holds
 	sp := ln.place(sg)
 	if s.check(b, sg) == nil {
 		return

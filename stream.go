@@ -50,8 +50,8 @@ type node[T any] struct {
 	// lane: the values wait in a pipe already.
 	ready func(n *node[T], b *plan, ln *lane, to *stage) *pipe[T]
 
-	// tees are the tees with a blocking branch that lie in front.
-	tees []any
+	// tees are the tees that lie in front.
+	tees []teeRef
 
 	// origin is what the kernel could read from, for a bare source.
 	origin *origin

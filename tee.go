@@ -55,9 +55,14 @@ func (br Branch) check() error {
 //	hashed := weir.Tee(weir.File("in"), weir.Branch{}, weir.Branch{})
 //	err := weir.Join(hashed[0].To(…), hashed[1].To(…)).Run(ctx)
 func Tee[T any](s Stream[T], branches ...Branch) []Stream[T] {
-	t := &tee[T]{in: s, branches: branches}
+	return newTee(&tee[T]{name: "tee", in: s, branches: branches})
+}
+
+// newTee returns the branches of t as streams.
+func newTee[T any](t *tee[T]) []Stream[T] {
+	s, branches := t.in, t.branches
 	for i, br := range branches {
-		if err := br.check(); err != nil {
+		if err := br.check(); err != nil && t.err == nil {
 			t.err = fmt.Errorf("branch %d: %w", i, err)
 		}
 	}
@@ -66,11 +71,8 @@ func Tee[T any](s Stream[T], branches ...Branch) []Stream[T] {
 	}
 	streams := make([]Stream[T], len(branches))
 	for i, br := range branches {
-		n := node[T]{name: fmt.Sprintf("tee[%d]", i), err: t.err}
-		n.tees = slices.Clone(s.tees())
-		if br.Policy == Block {
-			n.tees = append(n.tees, t)
-		}
+		n := node[T]{name: fmt.Sprintf("%s[%d]", t.name, i), err: t.err}
+		n.tees = append(slices.Clone(s.tees()), teeRef{t, br.Policy == Block})
 		n.ready = func(n *node[T], b *plan, ln *lane, to *stage) *pipe[T] { return t.attach(n, b, ln, to, i) }
 		n.build = func(n *node[T], b *plan, ln *lane, out link[T]) {
 			p := t.attach(n, b, ln, out.to, i)
@@ -82,8 +84,10 @@ func Tee[T any](s Stream[T], branches ...Branch) []Stream[T] {
 }
 
 type tee[T any] struct {
+	name     string
 	in       Stream[T]
 	branches []Branch
+	key      func(T) int // nil: every branch gets every value
 	err      error
 }
 
@@ -117,12 +121,12 @@ func (t *tee[T]) attach(n *node[T], b *plan, ln *lane, to *stage, i int) *pipe[T
 func (t *tee[T]) build(b *plan, st *teeState[T]) {
 	for i, p := range st.pipes {
 		if p == nil {
-			b.fail("tee", fmt.Errorf("branch %d of %d is not used: end it in a sink and run the flows together with Join", i, len(st.pipes)))
+			b.fail(t.name, fmt.Errorf("branch %d of %d is not used: end it in a sink and run the flows together with Join", i, len(st.pipes)))
 			return
 		}
 	}
 	up := b.newLane()
-	sg := addStage[T, T](b, "tee", KindStage, nil)
+	sg := addStage[T, T](b, t.name, KindStage, nil)
 	sp := up.place(sg)
 	outs := make([]*branch[T], len(st.pipes))
 	for i, p := range st.pipes {
@@ -131,6 +135,7 @@ func (t *tee[T]) build(b *plan, st *teeState[T]) {
 		p.onHangup = up.leave
 		outs[i] = &branch[T]{Branch: t.branches[i], p: p}
 	}
+	parts := make([][]T, len(outs))
 	t.in.attach(b, up, link[T]{
 		to:    sg,
 		fused: true,
@@ -139,9 +144,19 @@ func (t *tee[T]) build(b *plan, st *teeState[T]) {
 			sg.in.Add(int64(len(batch)))
 			sg.out.Add(int64(len(batch)))
 			left := 0
-			for _, br := range outs {
+			if t.key != nil {
+				route(batch, parts, t.key)
+			}
+			for i, br := range outs {
+				batch := batch
+				if t.key != nil {
+					batch = parts[i]
+				}
 				if br.gone {
 					left++
+					if t.key != nil {
+						sg.dropped.Add(int64(len(batch)))
+					}
 					continue
 				}
 				dropped, err := br.deliver(up.ctx, up, batch)
@@ -267,27 +282,33 @@ func (p *pipe[T]) writeOver(vs []T) (dropped int, err error) {
 	return dropped, nil
 }
 
-// tees lists the blocking tees in front of the stream.
-func (s Stream[T]) tees() []any {
+// teeRef says that a stream comes from a branch of a tee.
+type teeRef struct {
+	tee    any
+	blocks bool
+}
+
+// tees lists the tees in front of the stream.
+func (s Stream[T]) tees() []teeRef {
 	if s.n == nil {
 		return nil
 	}
 	return s.n.tees
 }
 
-// commonTee reports whether a blocking tee lies in front of several of the
-// inputs. A stage that reads one input to its end before the next, or both in
-// step, would then wait for ever.
-func commonTee(inputs ...[]any) bool {
+// commonTee reports whether one tee lies in front of several of the inputs, by
+// a branch that blocks. A stage that reads one input to its end before the
+// next, or both in step, would then wait for ever.
+func commonTee(inputs ...[]teeRef) bool {
 	seen := map[any]bool{}
-	for _, tees := range inputs {
-		for _, t := range tees {
-			if seen[t] {
+	for _, refs := range inputs {
+		for _, r := range refs {
+			if blocks, ok := seen[r.tee]; ok && (blocks || r.blocks) {
 				return true
 			}
 		}
-		for _, t := range tees {
-			seen[t] = true
+		for _, r := range refs {
+			seen[r.tee] = seen[r.tee] || r.blocks
 		}
 	}
 	return false

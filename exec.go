@@ -1,0 +1,226 @@
+package weir
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// ExecError is the failure of an external command.
+type ExecError struct {
+	Name   string
+	Stderr string // the last 4 KiB of what it wrote there
+	Err    error  // usually an *exec.ExitError
+}
+
+func (e *ExecError) Error() string {
+	s := fmt.Sprintf("%s: %v", e.Name, e.Err)
+	if tail := strings.TrimSpace(e.Stderr); tail != "" {
+		s += ": " + tail
+	}
+	return s
+}
+
+func (e *ExecError) Unwrap() error { return e.Err }
+
+// Exec passes bytes through an external command: the stream is its standard
+// input, and its standard output is what goes on. Both are held back as any
+// pipe is. A command that does not exist is an error when the flow opens, one
+// that ends with another status than 0 is an [*ExecError]; one that ends well
+// without reading all its input wants no more. When the flow ends, the command
+// and, on Unix, the processes it started are killed.
+func Exec(name string, args ...string) Stage[byte, byte] {
+	st := Command(func(ctx context.Context) *exec.Cmd { return exec.Command(name, args...) })
+	st.Name = "exec " + name
+	if name == "" {
+		st.Err = errors.New("the command is empty")
+	}
+	return st
+}
+
+// Command is [Exec] for a command with more to it: its environment, its folder,
+// a writer for its standard error. make is called for each run; Stdin, Stdout
+// and, if it sets a process group of its own, SysProcAttr are overwritten.
+func Command(make func(ctx context.Context) *exec.Cmd) Stage[byte, byte] {
+	if make == nil {
+		return Stage[byte, byte]{Name: "exec", Err: errNilFunc}
+	}
+	st := Stage[byte, byte]{Name: "exec"}
+	st.node = func(s Stream[byte], st Stage[byte, byte]) node[byte] {
+		return node[byte]{
+			name: st.Name, err: st.Err, work: true, tees: s.tees(),
+			build: func(n *node[byte], b *plan, ln *lane, out link[byte]) { buildExec(n, b, ln, out, s, make) },
+		}
+	}
+	return st
+}
+
+// buildExec builds two lanes: one writes to the command, one reads from it.
+func buildExec(n *node[byte], b *plan, ln *lane, out link[byte], s Stream[byte], make func(context.Context) *exec.Cmd) {
+	sg := addStage[byte, byte](b, n.name, KindStage, out.to)
+	sg.workers = 2
+	sg.holds = stderrTail
+	reads := ln.place(sg)
+	feed := b.newLane()
+	writes := feed.place(sg)
+	p := &process{feed: feed}
+	ln.ins = append(ln.ins, p)
+	feed.outs = append(feed.outs, p)
+	b.open(reads, func() (func(error) error, error) {
+		if err := p.start(make(ln.ctx)); err != nil {
+			return nil, err
+		}
+		stop := interruptOn(ln.ctx, p.kill)
+		return func(error) error {
+			stop()
+			p.kill()
+			p.wait()
+			return nil
+		}, nil
+	})
+	ln.main = func() error {
+		err := pump(reads, p.stdout, out, reads.outside(), func(int) {})
+		if err != io.EOF {
+			return reads.fail(err)
+		}
+		ln.enter(reads.outside())
+		if err := reads.fail(p.wait()); err != nil {
+			return err
+		}
+		return ln.finish(out.end)
+	}
+	s.attach(b, feed, link[byte]{
+		to:    sg,
+		fused: true,
+		push: func(batch []byte) error {
+			feed.enter(writes.outside())
+			sg.in.Add(int64(len(batch)))
+			_, err := p.stdin.Write(batch)
+			feed.enter(writes.busy)
+			if isEPIPE(err) || errors.Is(err, os.ErrClosed) {
+				err = ErrStop // the command wants no more
+			}
+			return writes.fail(err)
+		},
+		end: func() error { return p.closeInput() },
+	}, true)
+}
+
+// process is a running command, and what its two lanes have in common.
+type process struct {
+	feed   *lane
+	cmd    *exec.Cmd
+	stdin  *os.File
+	stdout *os.File
+	stderr tail
+
+	waiting sync.Once
+	err     error
+	closing sync.Once
+	reaped  atomic.Bool // its number may belong to another process by now
+}
+
+func (p *process) start(cmd *exec.Cmd) error {
+	inR, inW, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	outR, outW, err := os.Pipe()
+	if err != nil {
+		inR.Close()
+		inW.Close()
+		return err
+	}
+	p.cmd, p.stdin, p.stdout = cmd, inW, outR
+	cmd.Stdin, cmd.Stdout = inR, outW
+	if cmd.Stderr == nil {
+		cmd.Stderr = &p.stderr
+	} else {
+		cmd.Stderr = io.MultiWriter(cmd.Stderr, &p.stderr)
+	}
+	cmd.WaitDelay = 2 * time.Second // for what holds standard error open after the end
+	ownGroup(cmd)
+	err = cmd.Start()
+	inR.Close()
+	outW.Close()
+	if err != nil {
+		inW.Close()
+		outR.Close()
+		p.waiting.Do(func() {})
+		return &ExecError{Name: cmd.Path, Err: err}
+	}
+	return nil
+}
+
+// wait waits for the end of the command and returns how it ended.
+func (p *process) wait() error {
+	p.waiting.Do(func() {
+		err := p.cmd.Wait()
+		p.reaped.Store(true)
+		p.closeInput()
+		p.stdout.Close()
+		if err != nil && !errors.Is(err, exec.ErrWaitDelay) {
+			p.err = &ExecError{Name: p.cmd.Path, Stderr: p.stderr.String(), Err: err}
+		}
+	})
+	return p.err
+}
+
+func (p *process) closeInput() error {
+	var err error
+	p.closing.Do(func() { err = p.stdin.Close() })
+	return err
+}
+
+// kill ends the command and unblocks both lanes.
+func (p *process) kill() {
+	if !p.reaped.Load() {
+		killGroup(p.cmd)
+	}
+	p.stdout.SetReadDeadline(time.Unix(1, 0))
+	p.stdin.SetWriteDeadline(time.Unix(1, 0))
+}
+
+// hangup is called when nobody reads the command's output any more.
+func (p *process) hangup(cause error) {
+	p.kill()
+	p.feed.leave(cause)
+}
+
+// finish is called when the input has ended.
+func (p *process) finish(err error) {
+	if err == nil {
+		p.closeInput()
+	}
+}
+
+const stderrTail = 4 << 10
+
+// tail keeps the end of what is written to it.
+type tail struct {
+	mu sync.Mutex
+	p  []byte
+}
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.p = append(t.p, p[max(0, len(p)-stderrTail):]...)
+	if extra := len(t.p) - stderrTail; extra > 0 {
+		t.p = append(t.p[:0], t.p[extra:]...)
+	}
+	return len(p), nil
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return string(t.p)
+}

@@ -1,0 +1,142 @@
+package weir
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// BatchConfig says when [Batch] closes a batch: at the first of its limits that
+// is not zero. At least one must be set.
+type BatchConfig struct {
+	Items int           // this many values
+	Bytes int64         // this many bytes: values of known size count with it, see [Stream.Sized]
+	Delay time.Duration // this long after the first value of the batch
+}
+
+func (c BatchConfig) check() error {
+	switch {
+	case c.Items < 0 || c.Bytes < 0 || c.Delay < 0:
+		return errors.New("one of its limits is negative")
+	case c == BatchConfig{}:
+		return errors.New("it has no limit: set Items, Bytes or Delay")
+	}
+	return nil
+}
+
+// Batch gathers values into slices, which belong to the receiver. What is left
+// at the end is a batch too; no batch is empty. A value that is larger than
+// Bytes is a batch by itself.
+func Batch[T any](s Stream[T], c BatchConfig) Stream[[]T] {
+	size := naturalSize[T]()
+	if s.n != nil && s.n.size != nil {
+		size = s.n.size
+	}
+	st := Stage[T, []T]{Name: "batch", Err: c.check(), Holds: int64(chunkLen[T]())*slotSize[T]() + c.Bytes + int64(c.Items)*slotSize[T]()}
+	st.Run = func(ctx context.Context, in Reader[T], out Writer[[]T]) error {
+		b := &batcher[T]{c: c, size: size, in: in.(*laneReader[T]), out: out, buf: make([]T, chunkLen[T]())}
+		b.timer = time.NewTimer(time.Hour)
+		b.timer.Stop()
+		defer b.timer.Stop()
+		return b.run()
+	}
+	return Via(s, st)
+}
+
+type batcher[T any] struct {
+	c     BatchConfig
+	size  func(T) int
+	in    *laneReader[T]
+	out   Writer[[]T]
+	buf   []T
+	cur   []T
+	bytes int64
+	timer *time.Timer
+}
+
+func (b *batcher[T]) run() error {
+	for {
+		var due <-chan time.Time
+		if len(b.cur) > 0 && b.c.Delay > 0 {
+			due = b.timer.C
+		}
+		n, err := b.in.readUntil(b.buf, due)
+		if n == 0 && err == nil { // due
+			if err := b.flush(); err != nil {
+				return err
+			}
+			continue
+		}
+		for _, v := range b.buf[:n] {
+			if err := b.add(v); err != nil {
+				return err
+			}
+		}
+		clear(b.buf[:n])
+		if err != nil {
+			if ferr := b.flush(); ferr != nil {
+				return ferr
+			}
+			return nil // the end; a failure is kept by the reader
+		}
+	}
+}
+
+func (b *batcher[T]) add(v T) error {
+	cost := slotSize[T]()
+	if b.size != nil {
+		cost = int64(b.size(v))
+	}
+	if b.c.Bytes > 0 && len(b.cur) > 0 && b.bytes+cost > b.c.Bytes {
+		if err := b.flush(); err != nil {
+			return err
+		}
+	}
+	if len(b.cur) == 0 && b.c.Delay > 0 {
+		b.timer.Reset(b.c.Delay)
+	}
+	b.cur = append(b.cur, v)
+	b.bytes += cost
+	if len(b.cur) == b.c.Items || b.c.Bytes > 0 && b.bytes >= b.c.Bytes {
+		return b.flush()
+	}
+	return nil
+}
+
+func (b *batcher[T]) flush() error {
+	if len(b.cur) == 0 || b.in.failed != nil {
+		return nil
+	}
+	b.timer.Stop()
+	one := [1][]T{b.cur}
+	b.cur, b.bytes = nil, 0
+	_, err := b.out.Write(one[:])
+	return err
+}
+
+// readUntil is Read that gives up, with no values and no error, when due
+// fires.
+func (r *laneReader[T]) readUntil(dst []T, due <-chan time.Time) (int, error) {
+	if due == nil {
+		return r.Read(dst)
+	}
+	ln := r.sp.ln
+	for {
+		n, err := r.p.tryRead(dst)
+		if err != ErrEmpty {
+			r.sp.st.in.Add(int64(n))
+			return n, r.note(err)
+		}
+		back := ln.switchAt(ln.starved(), now())
+		select {
+		case <-r.p.readReady():
+			ln.enter(back)
+		case <-due:
+			ln.enter(back)
+			return 0, nil
+		case <-ln.ctx.Done():
+			ln.enter(back)
+			return 0, r.note(context.Cause(ln.ctx))
+		}
+	}
+}

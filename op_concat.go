@@ -1,0 +1,78 @@
+package weir
+
+import (
+	"context"
+	"errors"
+)
+
+// Concat passes on the values of the first stream, then those of the second,
+// and so on. Each stream is opened only when its turn comes, and is closed
+// before the next one opens, so that a thousand files need one descriptor. In
+// reports, what is in front of Concat is part of it. Branches of a [Tee] are
+// the exception: they run from the beginning.
+func Concat[T any](streams ...Stream[T]) Stream[T] {
+	n := node[T]{name: "concat", tees: allTees(streams)}
+	lists := make([][]teeRef, len(streams))
+	for i, s := range streams {
+		lists[i] = s.tees()
+	}
+	if commonTee(lists...) {
+		n.err = errSharedTee
+	}
+	n.build = func(n *node[T], b *plan, ln *lane, out link[T]) { buildConcat(n, b, ln, out, streams) }
+	return newStream(n)
+}
+
+func buildConcat[T any](n *node[T], b *plan, ln *lane, out link[T], streams []Stream[T]) {
+	sg := addStage[T, T](b, n.name, KindSource, out.to)
+	sp := ln.place(sg)
+	w := &laneWriter[T]{sp, out}
+	parts := make([]func() error, len(streams))
+	for i, s := range streams {
+		if len(s.tees()) > 0 {
+			if s.check(b, sg) == nil {
+				return
+			}
+			p := s.pipe(b, ln, sg)
+			parts[i] = func() error {
+				return drain(ln, p, link[T]{
+					push:  func(batch []T) error { _, err := w.Write(batch); return err },
+					end:   func() error { return nil },
+					fused: true,
+				})
+			}
+			continue
+		}
+		// A flow of its own, while the lane waits: the two never run at the
+		// same time.
+		f := s.To(EachBatch(func(_ context.Context, batch []T) error {
+			ln.enter(sp.busy)
+			_, err := w.Write(batch)
+			ln.enter(sp.outside())
+			return err
+		}))
+		f.Limit = b.flow.Limit
+		inner, err := f.assemble()
+		if err != nil {
+			b.errs = append(b.errs, err)
+			return
+		}
+		sg.holds = max(sg.holds, inner.ceiling())
+		parts[i] = func() error {
+			ln.enter(sp.outside())
+			return f.Run(ln.ctx)
+		}
+	}
+	ln.main = func() error {
+		for _, part := range parts {
+			err := part()
+			ln.enter(sp.busy)
+			if err := sp.fail(err); err != nil {
+				return err
+			}
+		}
+		return ln.finish(out.end)
+	}
+}
+
+var errSharedTee = errors.New("its inputs are blocking branches of one Tee: while it waits for one, the Tee waits for the other, for ever; let the branches drop values, or make pairs with Map")

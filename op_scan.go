@@ -1,0 +1,124 @@
+package weir
+
+import (
+	"context"
+	"fmt"
+)
+
+// stateful makes a stage whose function is made anew for each run, since it
+// keeps something from batch to batch. It works in chunks of scratch memory.
+func stateful[T, U any](s Stream[T], name string, start func() func(v T) (U, bool)) Stream[U] {
+	return Via(s, Stage[T, U]{
+		Name:  name,
+		Holds: int64(chunkLen[U]()) * slotSize[U](),
+		Open: func(context.Context) (Transform[T, U], error) {
+			f := start()
+			out := make([]U, 0, chunkLen[U]())
+			return funcTransform[T, U]{do: func(_ context.Context, in []T, emit func([]U) error) error {
+				for _, v := range in {
+					if u, ok := f(v); ok {
+						if out = append(out, u); len(out) == cap(out) {
+							if err := emit(out); err != nil {
+								return err
+							}
+							out = out[:0]
+						}
+					}
+				}
+				err := emit(out)
+				clear(out)
+				out = out[:0]
+				return err
+			}}, nil
+		},
+	})
+}
+
+// Scan passes on the running result of f: f(init, first), then f of that and
+// the second value, and so on.
+func Scan[T, A any](s Stream[T], init A, f func(acc A, v T) A) Stream[A] {
+	if f == nil {
+		return failed[A]("scan", errNilFunc)
+	}
+	return stateful(s, "scan", func() func(T) (A, bool) {
+		acc := init
+		return func(v T) (A, bool) {
+			acc = f(acc, v)
+			return acc, true
+		}
+	})
+}
+
+// Indexed is a value and its place in the stream, from 0.
+type Indexed[T any] struct {
+	Index int64
+	Value T
+}
+
+// Enumerate passes on each value with its place in the stream.
+func Enumerate[T any](s Stream[T]) Stream[Indexed[T]] {
+	return stateful(s, "enumerate", func() func(T) (Indexed[T], bool) {
+		n := int64(-1)
+		return func(v T) (Indexed[T], bool) {
+			n++
+			return Indexed[T]{n, v}, true
+		}
+	})
+}
+
+// Tap calls f with each value and passes it on.
+func Tap[T any](s Stream[T], f func(T)) Stream[T] {
+	if f == nil {
+		return failed[T]("tap", errNilFunc)
+	}
+	return Via(s, Do("tap", func(_ context.Context, in []T, emit func([]T) error) error {
+		for _, v := range in {
+			f(v)
+		}
+		return emit(in)
+	}, nil))
+}
+
+// Dedupe leaves out values that are equal to the one just before.
+func Dedupe[T comparable](s Stream[T]) Stream[T] {
+	return stateful(s, "dedupe", func() func(T) (T, bool) {
+		var last T
+		first := true
+		return func(v T) (T, bool) {
+			fresh := first || v != last
+			first, last = false, v
+			return v, fresh
+		}
+	})
+}
+
+// DedupeBy leaves out values whose key is among the last window different keys
+// that were passed on. Its memory is that of window keys.
+func DedupeBy[T any, K comparable](s Stream[T], key func(T) K, window int) Stream[T] {
+	if key == nil {
+		return failed[T]("dedupe", errNilFunc)
+	}
+	if window < 1 {
+		return failed[T]("dedupe", fmt.Errorf("a window of %d keys: use 1 or more", window))
+	}
+	return stateful(s, "dedupe", func() func(T) (T, bool) {
+		seen := make(map[K]struct{})
+		ring := make([]K, 0, min(window, 1024))
+		next := 0
+		return func(v T) (T, bool) {
+			k := key(v)
+			if _, ok := seen[k]; ok {
+				return v, false
+			}
+			if len(ring) < window {
+				ring = append(ring, k)
+			} else {
+				delete(seen, ring[next])
+				ring[next] = k
+				next = (next + 1) % window
+			}
+			seen[k] = struct{}{}
+			return v, true
+		}
+	})
+}

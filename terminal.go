@@ -1,0 +1,97 @@
+package weir
+
+import (
+	"context"
+	"fmt"
+)
+
+// Collect runs the stream and returns its values, at most most of them: if
+// there are more the flow ends with [ErrLimit]. The maximum is mandatory, since
+// a stream may be endless.
+func Collect[T any](ctx context.Context, s Stream[T], most int) ([]T, error) {
+	var all []T
+	k := EachBatch(func(_ context.Context, batch []T) error {
+		if len(batch) > most-len(all) {
+			return fmt.Errorf("%w: more than %d values", ErrLimit, most)
+		}
+		all = append(all, batch...)
+		return nil
+	})
+	k.Name = "collect"
+	if most < 0 {
+		k.Err = fmt.Errorf("a maximum of %d values is negative", most)
+	}
+	if err := s.To(k).Run(ctx); err != nil {
+		return nil, err
+	}
+	return all, nil
+}
+
+// Reduce runs the stream and returns f(…f(f(init, first), second)…, last).
+func Reduce[T, A any](ctx context.Context, s Stream[T], init A, f func(acc A, v T) (A, error)) (A, error) {
+	acc := init
+	k := Sink[T]{Name: "reduce", Err: errNilFunc}
+	if f != nil {
+		k = EachBatch(func(_ context.Context, batch []T) (err error) {
+			for _, v := range batch {
+				if acc, err = f(acc, v); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		k.Name = "reduce"
+	}
+	err := s.To(k).Run(ctx)
+	return acc, err
+}
+
+// Find runs the stream until f returns true for a value, and returns it. The
+// source is ended then.
+func Find[T any](ctx context.Context, s Stream[T], f func(T) bool) (found T, ok bool, err error) {
+	k := Sink[T]{Name: "find", Err: errNilFunc}
+	if f != nil {
+		k = EachBatch(func(_ context.Context, batch []T) error {
+			for _, v := range batch {
+				if f(v) {
+					found, ok = v, true
+					return ErrStop
+				}
+			}
+			return nil
+		})
+		k.Name = "find"
+	}
+	err = s.To(k).Run(ctx)
+	return found, ok, err
+}
+
+// Any reports whether f returns true for any value, and ends the source as soon
+// as it knows.
+func Any[T any](ctx context.Context, s Stream[T], f func(T) bool) (bool, error) {
+	_, ok, err := Find(ctx, s, f)
+	return ok, err
+}
+
+// Every reports whether f returns true for all values, and ends the source as
+// soon as it knows.
+func Every[T any](ctx context.Context, s Stream[T], f func(T) bool) (bool, error) {
+	if f == nil {
+		return Any(ctx, s, nil)
+	}
+	ok, err := Any(ctx, s, func(v T) bool { return !f(v) })
+	return !ok && err == nil, err
+}
+
+// Count runs the stream and returns how many values it has; for bytes, its
+// length.
+func Count[T any](ctx context.Context, s Stream[T]) (int64, error) {
+	var n int64
+	k := EachBatch(func(_ context.Context, batch []T) error {
+		n += int64(len(batch))
+		return nil
+	})
+	k.Name = "count"
+	err := s.To(k).Run(ctx)
+	return n, err
+}
