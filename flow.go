@@ -63,6 +63,7 @@ func Join(flows ...*Flow) *Flow {
 type run struct {
 	flow   *Flow
 	plan   *plan
+	ctx    context.Context
 	cancel context.CancelCauseFunc
 	start  int64
 	stop   int64 // 0 while it runs; guarded by Flow.mu
@@ -98,6 +99,7 @@ func (f *Flow) Run(ctx context.Context) error {
 	}
 	r := &run{flow: f, plan: b, live: map[*lane]bool{}, idle: make(chan struct{})}
 	ctx, r.cancel = context.WithCancelCause(ctx)
+	r.ctx = ctx
 	r.start = now()
 	for _, l := range b.lanes {
 		l.prepare(ctx)
@@ -266,7 +268,8 @@ func (r *run) lanes(ctx context.Context) {
 func (r *run) done(l *lane, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err != nil && r.first == nil && context.Cause(l.ctx) == nil {
+	// Its end reaches the lanes one after the other, and each may hand it on.
+	if err != nil && r.first == nil && r.ctx.Err() == nil {
 		r.first = err
 		r.cancel(err)
 	} else if err != nil && r.first == nil {

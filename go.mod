@@ -1,8 +1,19 @@
 module github.com/weir-go/weir
 
-go 1.26
+go 1.26.0
 
 require (
-	github.com/klauspost/compress v1.20.3 // indirect
-	go.uber.org/goleak v1.3.0 // indirect
+	github.com/dustin/go-humanize v1.1.0
+	github.com/klauspost/compress v1.20.3
+	github.com/rogpeppe/go-internal v1.16.0
+	github.com/spf13/cobra v1.10.2
+	github.com/spf13/pflag v1.0.9
+	go.uber.org/goleak v1.3.0
+	golang.org/x/term v0.47.0
+)
+
+require (
+	github.com/inconshreveable/mousetrap v1.1.0 // indirect
+	golang.org/x/sys v0.49.0 // indirect
+	golang.org/x/tools v0.26.0 // indirect
 )
