@@ -37,6 +37,10 @@ type Flow struct {
 
 	build func(b *plan)
 
+	// inBand lets values that were on their way arrive before a failure, for
+	// consumers that take them one by one.
+	inBand bool
+
 	mu   sync.Mutex
 	last *run // the current run, or the last one
 }
@@ -268,20 +272,30 @@ func (r *run) lanes(ctx context.Context) {
 func (r *run) done(l *lane, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	// Its end reaches the lanes one after the other, and each may hand it on.
-	if err != nil && r.first == nil && r.ctx.Err() == nil {
+	var pe *PanicError
+	// The end of the context reaches the lanes one after the other, and each
+	// may hand it on.
+	if err != nil && r.first == nil && (r.ctx.Err() == nil || errors.As(err, &pe)) {
 		r.first = err
-		r.cancel(err)
-	} else if err != nil && r.first == nil {
-		var pe *PanicError
-		if errors.As(err, &pe) {
-			r.first = err
+		if r.flow.inBand {
+			r.endAllBut(l.downstream(r.plan.lanes), err)
+		} else {
 			r.cancel(err)
 		}
 	}
 	delete(r.live, l)
 	if len(r.live) == 0 {
 		close(r.idle)
+	}
+}
+
+// endAllBut cancels all lanes but those that will find the error behind what
+// they have to deliver yet.
+func (r *run) endAllBut(spared map[*lane]bool, err error) {
+	for _, l := range r.plan.lanes {
+		if !spared[l] {
+			l.cancel(err)
+		}
 	}
 }
 

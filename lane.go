@@ -231,6 +231,32 @@ func (l *lane) close(err error) {
 	}
 }
 
+// downstream finds the lanes that read, directly or not, what l writes.
+func (l *lane) downstream(all []*lane) map[*lane]bool {
+	found := map[*lane]bool{}
+	for todo := []*lane{l}; len(todo) > 0; todo = todo[1:] {
+		for _, out := range todo[0].outs {
+			for _, next := range all {
+				for _, in := range next.ins {
+					if in == conduit(out) && !found[next] {
+						found[next] = true
+						todo = append(todo, next)
+					}
+				}
+			}
+		}
+	}
+	return found
+}
+
+// conduit is what the reading lane knows out by.
+func conduit(out lanesEnd) lanesEnd {
+	if g, ok := out.(interface{ shared() lanesEnd }); ok {
+		return g.shared()
+	}
+	return out
+}
+
 // leave is called when one of the lane's output pipes has lost its reader.
 func (l *lane) leave(error) {
 	if l.open.Add(-1) == 0 {

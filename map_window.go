@@ -14,6 +14,7 @@ type window[U any] struct {
 	slots   []result[U]
 	head    int64 // the next value to deliver
 	workers int   // that have not ended
+	err     error // of the first worker that failed
 	room    []*roomWait
 	wanted  bool          // the collector waits for the value at head
 	wake    chan struct{} // capacity 1
@@ -99,7 +100,7 @@ func (win *window[U]) put(first int64, us []U, oks []bool) error {
 
 // notify wakes the collector if it has something to do. mu is held.
 func (win *window[U]) notify() {
-	if win.wanted && (win.slots[win.head%int64(len(win.slots))].done || win.workers == 0) {
+	if win.wanted && (win.slots[win.head%int64(len(win.slots))].done || win.workers == 0 || win.err != nil) {
 		win.wanted = false
 		win.wake <- struct{}{}
 	}
@@ -112,8 +113,8 @@ func (win *window[U]) take(ln *lane, dst []U) (n int, more bool, err error) {
 	defer win.mu.Unlock()
 	size := int64(len(win.slots))
 	for !win.slots[win.head%size].done {
-		if win.workers == 0 {
-			return 0, false, nil
+		if win.err != nil || win.workers == 0 {
+			return 0, false, win.err
 		}
 		win.wanted = true
 		win.mu.Unlock()
@@ -189,11 +190,9 @@ func (win *window[U]) hangup(cause error) {
 func (win *window[U]) finish(err error) {
 	win.mu.Lock()
 	defer win.mu.Unlock()
-	if err != nil {
-		return // the flow is ending, which the collector sees by its context
+	if err != nil && win.err == nil {
+		win.err = err
 	}
 	win.workers--
-	if win.workers == 0 {
-		win.notify()
-	}
+	win.notify()
 }

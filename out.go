@@ -9,7 +9,7 @@ import (
 )
 
 // All runs the stream and returns its values one after the other. The error,
-// if any, comes in a last pair. A break ends the source, and the loop goes on
+// if any, comes in a last pair, behind the values that came before it. A break ends the source, and the loop goes on
 // only after everything is closed. The rest of the flow runs concurrently with
 // the loop, behind a pipe.
 func (s Stream[T]) All(ctx context.Context) iter.Seq2[T, error] {
@@ -63,6 +63,7 @@ func open[T any](ctx context.Context, s Stream[T]) *outlet[T] {
 	k := ToPipe(w)
 	k.inside = true // the pipe is the boundary already
 	o.flow = s.To(k)
+	o.flow.inBand = true
 	go func() {
 		defer close(o.done)
 		o.err = o.flow.Run(o.ctx)
@@ -143,7 +144,9 @@ func (s Stream[T]) Chan(ctx context.Context) (<-chan T, func() error) {
 	go func() {
 		defer close(done)
 		defer close(ch)
-		err = s.To(ToChan(ch)).Run(ctx)
+		f := s.To(ToChan(ch))
+		f.inBand = true
+		err = f.Run(ctx)
 	}()
 	return ch, func() error {
 		<-done

@@ -52,6 +52,8 @@ func (e *gatherEnd[T]) done() {
 	}
 }
 
+func (e *gatherEnd[T]) shared() lanesEnd { return e.g.p }
+
 func (e *gatherEnd[T]) hangup(cause error) { e.g.p.closeRead(cause) }
 
 func (e *gatherEnd[T]) finish(err error) {
