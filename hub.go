@@ -90,10 +90,8 @@ func (w *hubWriter[T]) Write(batch []T) (int, error) {
 	h.sweep()
 	w.all = append(w.all[:0], h.branches...)
 	h.mu.Unlock()
-	for _, br := range w.all {
-		if _, err := br.deliver(w.ctx, nil, batch); err != nil {
-			return 0, err
-		}
+	if _, err := deliverAll(w.ctx, nil, w.all, func(int) []T { return batch }); err != nil {
+		return 0, err
 	}
 	return len(batch), nil
 }

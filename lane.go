@@ -257,10 +257,11 @@ func conduit(out lanesEnd) lanesEnd {
 	return out
 }
 
-// leave is called when one of the lane's output pipes has lost its reader.
-func (l *lane) leave(error) {
+// leave is called when one of the lane's output pipes has lost its reader: with
+// ErrStop if nobody wants more, and with what went wrong otherwise.
+func (l *lane) leave(cause error) {
 	if l.open.Add(-1) == 0 {
-		l.cancel(ErrStop)
+		l.cancel(cause)
 	}
 }
 

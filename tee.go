@@ -147,23 +147,24 @@ func (t *tee[T]) build(b *plan, st *teeState[T]) {
 			if t.key != nil {
 				route(batch, parts, t.key)
 			}
-			for i, br := range outs {
-				batch := batch
+			part := func(i int) []T {
 				if t.key != nil {
-					batch = parts[i]
+					return parts[i]
 				}
+				return batch
+			}
+			for i, br := range outs {
 				if br.gone {
 					left++
 					if t.key != nil {
-						sg.dropped.Add(int64(len(batch)))
+						sg.dropped.Add(int64(len(part(i))))
 					}
-					continue
 				}
-				dropped, err := br.deliver(up.ctx, up, batch)
-				sg.dropped.Add(int64(dropped))
-				if err != nil {
-					return sp.fail(err)
-				}
+			}
+			dropped, err := deliverAll(up.ctx, up, outs, part)
+			sg.dropped.Add(int64(dropped))
+			if err != nil {
+				return sp.fail(err)
 			}
 			if left == len(outs) {
 				return sp.fail(ErrStop)
@@ -184,38 +185,63 @@ type branch[T any] struct {
 	Branch
 	p    *pipe[T]
 	gone bool // its reader has left, or was told to
+	rest []T  // of the batch in delivery, what did not fit at once
 }
 
-// deliver hands a batch to the branch as its policy says and returns how many
-// values were dropped. An error is only ever the end of ctx: a branch whose
-// reader has left is gone.
-func (br *branch[T]) deliver(ctx context.Context, ln *lane, batch []T) (dropped int, err error) {
+// deliverAll hands part(i) to branch i as its policy says, and returns how many
+// values were dropped. What fits goes to all branches before any of them is
+// waited for. An error is only ever the end of ctx: a branch whose reader has
+// left is gone.
+func deliverAll[T any](ctx context.Context, ln *lane, all []*branch[T], part func(i int) []T) (dropped int, err error) {
+	for i, br := range all {
+		if br.gone {
+			continue
+		}
+		n, err := br.offer(part(i))
+		dropped += n
+		br.gone = err != nil
+	}
+	for _, br := range all {
+		if br.gone || len(br.rest) == 0 {
+			continue
+		}
+		if err := br.await(ctx, ln); err != nil {
+			if ctx.Err() != nil {
+				return dropped, context.Cause(ctx)
+			}
+			br.gone = true
+		}
+		br.rest = nil
+	}
+	return dropped, nil
+}
+
+// offer does what needs no waiting, and leaves the rest in br.rest.
+func (br *branch[T]) offer(batch []T) (dropped int, err error) {
 	switch br.Policy {
 	case DropOldest:
-		dropped, err = br.p.writeOver(batch)
+		return br.p.writeOver(batch)
 	case DropNewest:
-		dropped, err = br.p.writeSome(batch)
-	case Disconnect:
-		var rest int
-		if rest, err = br.p.writeFit(batch); err == nil && rest > 0 {
-			late, cancel := context.WithTimeoutCause(ctx, br.Lag, ErrLagging)
-			_, err = br.p.write(late, ln, batch[len(batch)-rest:])
-			cancel()
-			if err == ErrLagging {
-				br.p.closeWrite(ErrLagging)
-			}
-		}
-	default:
-		_, err = br.p.write(ctx, ln, batch)
+		return br.p.writeSome(batch)
 	}
-	if err == nil {
-		return dropped, nil
+	rest, err := br.p.writeFit(batch)
+	br.rest = batch[len(batch)-rest:]
+	return 0, err
+}
+
+// await waits until the branch has taken br.rest, or too long.
+func (br *branch[T]) await(ctx context.Context, ln *lane) error {
+	if br.Policy != Disconnect {
+		_, err := br.p.write(ctx, ln, br.rest)
+		return err
 	}
-	if ctx.Err() != nil {
-		return dropped, context.Cause(ctx)
+	late, cancel := context.WithTimeoutCause(ctx, br.Lag, ErrLagging)
+	defer cancel()
+	_, err := br.p.write(late, ln, br.rest)
+	if err == ErrLagging {
+		br.p.closeWrite(ErrLagging)
 	}
-	br.gone = true
-	return dropped, nil
+	return err
 }
 
 // writeFit adds what fits now and returns how many values did not.
