@@ -38,8 +38,9 @@ func failed[T any](name string, err error) Stream[T] {
 }
 
 type mapper[T, U any] struct {
-	f   func(T) (U, error)
-	out []U
+	f     func(T) (U, error)
+	out   []U
+	index int64
 	pace
 }
 
@@ -53,11 +54,13 @@ func (m *mapper[T, U]) Do(_ context.Context, in []T, emit func([]U) error) error
 		for i, v := range in[:k] {
 			u, err := m.f(v)
 			if err != nil {
-				// What went before it is delivered.
+				// What went before it is handed on.
+				err = itemError(m.index+int64(i), 1, err)
 				return errors.Join(emit(out[:i]), err)
 			}
 			out[i] = u
 		}
+		m.index += int64(k)
 		m.took(k, now()-t)
 		if err := emit(out); err != nil {
 			return err

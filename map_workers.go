@@ -97,6 +97,14 @@ func (e *ItemError) Error() string {
 	return fmt.Sprintf("item %d: %s", e.Index, trimPrefix(e.Err))
 }
 
+// itemError names the value that failed; a function that has enough has not.
+func itemError(index int64, attempts int, err error) error {
+	if errors.Is(err, ErrStop) {
+		return err
+	}
+	return &ItemError{Index: index, Attempts: attempts, Err: err}
+}
+
 func (e *ItemError) Unwrap() error { return e.Err }
 
 func mapConfig(opts []MapOption) mapOptions {
@@ -128,11 +136,10 @@ func (c *caller[T, U]) call(ctx context.Context, v T, index int64) (u U, ok bool
 			return u, false, err
 		}
 		if n >= c.attempts {
-			ie := &ItemError{Index: index, Attempts: n, Err: err}
 			if c.skip == nil {
-				return u, false, ie
+				return u, false, itemError(index, n, err)
 			}
-			c.skip(ie)
+			c.skip(&ItemError{Index: index, Attempts: n, Err: err})
 			c.sg.dropped.Add(1)
 			return u, false, nil
 		}

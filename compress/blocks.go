@@ -21,9 +21,11 @@ type packer struct {
 	c     config
 	size  int   // bytes of input in a block
 	dict  int   // bytes of input before a block that it may refer to
+	keep  int   // last bytes of a packed block that wait for the next one
 	holds int64 // bytes one worker's encoder holds
 
-	// pack compresses b.in into b.out[:0]. Several workers call it at a time.
+	// pack compresses b.in into b.out, from keep on. Several workers call it
+	// at a time.
 	pack func(b *block) error
 
 	// begin returns what precedes the first block. sum is called with every
@@ -35,20 +37,22 @@ type packer struct {
 // parallel is a stage that compresses blocks at the same time.
 func (k packer) parallel() weir.Stage[byte, byte] {
 	if k.c.err != nil {
-		return weir.Stage[byte, byte]{Name: k.c.format, Err: k.c.err}
+		return weir.Stage[byte, byte]{Name: k.c.stage, Err: k.c.err}
 	}
 	n := k.c.workers
 	free := &sync.Pool{New: func() any {
 		return &block{
 			in:   make([]byte, 0, k.size),
 			dict: make([]byte, 0, k.dict),
-			out:  make([]byte, 0, k.size+k.size/8),
+			out:  make([]byte, 0, k.outSize()),
 		}
 	}}
-	// A block is with cut, in the pipe, in the window, or with join.
-	blocks := int64(1 + n + 2*n + 1)
-	perBlock := int64(k.size)*2 + int64(k.size)/8 + int64(k.dict)
-	return weir.Compose(k.c.format, func(s weir.Stream[byte]) weir.Stream[byte] {
+	// Two blocks are with cut, one is in the pipe, each worker may have one
+	// that it waits to begin, and a window full of them may be packed while
+	// another one is being joined.
+	blocks := int64(2 + 1 + n + 2*n + 2*n)
+	perBlock := int64(k.size + k.outSize() + k.dict)
+	return weir.Compose(k.c.stage, func(s weir.Stream[byte]) weir.Stream[byte] {
 		cut := weir.Via(s, weir.Stage[byte, *block]{
 			Name:  "cut",
 			Holds: blocks*perBlock + int64(n)*k.holds,
@@ -59,9 +63,9 @@ func (k packer) parallel() weir.Stage[byte, byte] {
 				}
 				return t, nil
 			},
-		}).Async(weir.Items(int64(n)))
+		}).Async(weir.Items(1))
 		packed := weir.Map(cut, func(b *block) (*block, error) { return b, k.pack(b) },
-			weir.Workers(n), weir.Window(2*n)).Named(k.c.format)
+			weir.Workers(n), weir.Window(2*n)).Named(k.c.stage)
 		return weir.Via(packed, weir.Stage[*block, byte]{
 			Name: "join",
 			Open: func(context.Context) (weir.Transform[*block, byte], error) {
@@ -70,6 +74,9 @@ func (k packer) parallel() weir.Stage[byte, byte] {
 		})
 	})
 }
+
+// outSize is the most that a block becomes: what does not compress is stored.
+func (k packer) outSize() int { return k.size + k.size/16 + 1<<10 }
 
 // cutter cuts the input into blocks.
 type cutter struct {
@@ -131,6 +138,7 @@ type joiner struct {
 	packer
 	free  *sync.Pool
 	begun bool
+	kept  []byte // of the last block
 }
 
 func (j *joiner) Do(_ context.Context, in []*block, emit func([]byte) error) error {
@@ -143,7 +151,7 @@ func (j *joiner) Do(_ context.Context, in []*block, emit func([]byte) error) err
 		}
 	}
 	for _, b := range in {
-		if err := emit(b.out); err != nil {
+		if err := emit(j.join(b)); err != nil {
 			return err
 		}
 		if err := emit(b.tail); err != nil {
@@ -152,6 +160,19 @@ func (j *joiner) Do(_ context.Context, in []*block, emit func([]byte) error) err
 		j.free.Put(b)
 	}
 	return nil
+}
+
+// join puts what was kept of the last block in front of b, and keeps the end
+// of b unless it is the last one.
+func (j *joiner) join(b *block) []byte {
+	out := b.out[j.keep-len(j.kept):]
+	copy(out, j.kept)
+	if !b.last {
+		end := len(out) - j.keep
+		j.kept = append(j.kept[:0], out[end:]...)
+		out = out[:end]
+	}
+	return out
 }
 
 func (j *joiner) Flush(context.Context, func([]byte) error) error { return nil }

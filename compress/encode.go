@@ -23,7 +23,7 @@ const outSize = 32 << 10
 // between flows.
 func serial(c config, pool *sync.Pool, holds int64) weir.Stage[byte, byte] {
 	return weir.Stage[byte, byte]{
-		Name:  c.format,
+		Name:  c.stage,
 		Err:   c.err,
 		Holds: holds + outSize,
 		Run: func(_ context.Context, in weir.Reader[byte], out weir.Writer[byte]) error {
@@ -53,14 +53,14 @@ var outBuffers = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, out
 // pools holds one pool of encoders for each level, or other setting, of a codec.
 type pools struct {
 	mu sync.Mutex
-	m  map[int]*sync.Pool
+	m  map[int64]*sync.Pool
 }
 
-func (p *pools) get(key int, make func() any) *sync.Pool {
+func (p *pools) get(key int64, make func() any) *sync.Pool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.m == nil {
-		p.m = map[int]*sync.Pool{}
+		p.m = map[int64]*sync.Pool{}
 	}
 	if p.m[key] == nil {
 		p.m[key] = &sync.Pool{New: make}

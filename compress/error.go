@@ -16,6 +16,10 @@ var (
 	// ErrChecksum is the cause when data was decompressed and its checksum or
 	// length is not what the file says.
 	ErrChecksum = errors.New("checksum does not match")
+
+	// ErrWindow is the cause when zstd data needs a larger window than
+	// [MaxWindow] allows.
+	ErrWindow = errors.New("a frame needs a window larger than")
 )
 
 // CorruptError is the error of input that a decoder cannot read. If the input
@@ -30,7 +34,7 @@ func (e *CorruptError) Error() string {
 	if errors.Is(e.Err, io.ErrUnexpectedEOF) {
 		return fmt.Sprintf("%s data ends too early, after %d bytes", e.Format, e.Offset)
 	}
-	return fmt.Sprintf("%s data is corrupt near byte %d: %v", e.Format, e.Offset, e.Err)
+	return fmt.Sprintf("%s data, near byte %d: %v", e.Format, e.Offset, e.Err)
 }
 
 func (e *CorruptError) Unwrap() error { return e.Err }

@@ -18,7 +18,7 @@ func Gzip(opts ...Option) weir.Stage[byte, byte] {
 	c := configure("gzip", opts, "Level", "Workers")
 	c.levels(0, 9, 6)
 	if c.workers == 1 {
-		return serial(c, gzipPools.get(c.level, func() any {
+		return serial(c, gzipPools.get(int64(c.level), func() any {
 			w, _ := gzip.NewWriterLevel(nil, c.level) // the level was checked
 			return w
 		}), deflateHolds)
@@ -53,18 +53,32 @@ func Zlib(opts ...Option) weir.Stage[byte, byte] {
 	c := configure("zlib", opts, "Level", "Workers")
 	c.levels(0, 9, 6)
 	if c.workers == 1 {
-		return serial(c, zlibPools.get(c.level, func() any {
+		return serial(c, zlibPools.get(int64(c.level), func() any {
 			w, _ := zlib.NewWriterLevel(nil, c.level)
 			return w
 		}), deflateHolds)
 	}
 	k := deflateBlocks(c)
-	k.begin = func() []byte { return []byte{0x78, 0x9c} }
+	k.begin = func() []byte { return zlibHeader(c.level) }
 	k.sum = func() (func([]byte), func() []byte) {
 		h := adler32.New()
 		return func(p []byte) { h.Write(p) }, func() []byte { return h.Sum(nil) }
 	}
 	return k.parallel()
+}
+
+// zlibHeader says deflate with a window of 32 KiB, and how hard the encoder
+// tried.
+func zlibHeader(level int) []byte {
+	switch {
+	case level < 2:
+		return []byte{0x78, 0x01}
+	case level < 6:
+		return []byte{0x78, 0x5e}
+	case level == 6:
+		return []byte{0x78, 0x9c}
+	}
+	return []byte{0x78, 0xda}
 }
 
 // Deflate compresses to bare deflate data (RFC 1951). Options: [Level] 0 to 9,
@@ -73,7 +87,7 @@ func Deflate(opts ...Option) weir.Stage[byte, byte] {
 	c := configure("deflate", opts, "Level", "Workers")
 	c.levels(0, 9, 6)
 	if c.workers == 1 {
-		return serial(c, deflatePools.get(c.level, func() any {
+		return serial(c, deflatePools.get(int64(c.level), func() any {
 			w, _ := flate.NewWriter(nil, c.level)
 			return w
 		}), deflateHolds)
@@ -85,8 +99,8 @@ var gzipPools, zlibPools, deflatePools, dictPools pools
 
 const (
 	// deflateHolds is what a deflate encoder keeps: its window and its hash
-	// tables, the largest at levels 7 to 9.
-	deflateHolds = 1300 << 10
+	// tables, the largest at level 9.
+	deflateHolds = 1408 << 10
 
 	// deflateBlock is the input of one worker at a time. At 256 KiB the
 	// dictionary makes up for nearly all of what cutting costs, and all
@@ -100,7 +114,7 @@ const (
 // deflateBlocks compresses blocks with the end of the one before as their
 // dictionary. Each ends at a byte, so that they can simply be joined.
 func deflateBlocks(c config) packer {
-	pool := dictPools.get(c.level, func() any {
+	pool := dictPools.get(int64(c.level), func() any {
 		w, _ := flate.NewWriterDict(nil, c.level, nil)
 		return w
 	})

@@ -10,11 +10,10 @@ import (
 type Option func(*config)
 
 type config struct {
-	format   string
+	stage    string
 	level    int
 	hasLevel bool
 	workers  int
-	block    int
 	maxOut   int64
 	maxRatio float64
 	window   int64
@@ -37,13 +36,15 @@ func Level(n int) Option {
 // smaller and holds less memory.
 func Workers(n int) Option {
 	return func(c *config) {
-		if n < 0 {
-			c.fail("%d workers: use 1 or more, or 0 for one for each core", n)
+		if n < 0 || n > mostWorkers {
+			c.fail("%d workers: use 1 to %d, or 0 for one for each core", n, mostWorkers)
 		}
 		c.workers = n
 		c.used = append(c.used, "Workers")
 	}
 }
+
+const mostWorkers = 1024
 
 // MaxOutput lets a decoder deliver at most n bytes. It delivers those, and then
 // fails with [ErrTooLarge].
@@ -71,24 +72,31 @@ func MaxRatio(r float64) Option {
 }
 
 // MaxWindow lets a zstd decoder use at most n bytes for the window that a frame
-// asks for; frames that ask for more are an error. The default is 128 MiB,
-// which zstd(1) accepts too.
+// asks for, and makes that part of the flow's ceiling; frames that ask for more
+// fail with [ErrWindow]. The default, 8 MiB, is what RFC 8878 asks of every
+// decoder, and enough for what [Zstd] and zstd(1) up to level 19 write. Use
+// 128 MiB for files of zstd(1) with --long or --ultra.
 func MaxWindow(n int64) Option {
 	return func(c *config) {
-		if n < 1<<10 || n > 1<<32 {
-			c.fail("a window of %d bytes: use 1 KiB to 4 GiB", n)
+		if n < 1<<10 || n > 1<<31 {
+			c.fail("a window of %d bytes: use 1 KiB to 2 GiB", n)
 		}
 		c.window = n
 		c.used = append(c.used, "MaxWindow")
 	}
 }
 
-// OnTrailing calls f with the offset in the input where a gzip file is followed
-// by bytes that are neither zeros nor another member. They are ignored, as
-// gzip(1) does, which warns: f may do that too, or return an error, such as
-// [ErrTrailing], that the flow then fails with.
+// OnTrailing calls f with the offset in the input where compressed data is
+// followed by bytes that are neither zeros nor, with gzip, another member. All
+// that was decompressed has been handed on by then; the garbage is not read.
+// gzip(1) prints a warning and exits with 2: f may tell the user, or return an
+// error, such as [ErrTrailing], that the flow then fails with. Without f the
+// garbage is ignored in silence.
 func OnTrailing(f func(offset int64) error) Option {
 	return func(c *config) {
+		if f == nil {
+			c.fail("the function for trailing garbage is nil: leave OnTrailing out")
+		}
 		c.trailing = f
 		c.used = append(c.used, "OnTrailing")
 	}
@@ -101,8 +109,8 @@ func (c *config) fail(format string, args ...any) {
 }
 
 // configure applies opts and refuses those that are not among allowed.
-func configure(format string, opts []Option, allowed ...string) config {
-	c := config{format: format, maxOut: -1, window: 128 << 20}
+func configure(stage string, opts []Option, allowed ...string) config {
+	c := config{stage: stage, maxOut: -1, window: 8 << 20}
 	for _, o := range opts {
 		o(&c)
 	}

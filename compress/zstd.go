@@ -13,40 +13,90 @@ func Zstd(opts ...Option) weir.Stage[byte, byte] {
 	c := configure("zstd", opts, "Level", "Workers")
 	c.levels(1, 22, 3)
 	level := zstd.EncoderLevelFromZstd(c.level)
-	holds := zstdHolds[level]
-	newEncoder := func() any {
-		// One goroutine: blocks are what runs at the same time. The options
-		// are constant, so there is no error.
-		e, _ := zstd.NewWriter(nil, zstd.WithEncoderLevel(level), zstd.WithEncoderConcurrency(1),
-			zstd.WithLowerEncoderMem(true), zstd.WithZeroFrames(true))
-		return e
-	}
-	pool := zstdPools.get(int(level), newEncoder)
 	if c.workers == 1 {
-		return serial(c, pool, holds)
+		return serial(c, zstdPools.get(int64(level), func() any {
+			return newZstd(zstd.WithEncoderLevel(level))
+		}), zstdStreams[level])
 	}
+	pool := zstdBlockPools.get(int64(level), func() any {
+		// A frame has no use for a window that is larger than itself.
+		return newZstd(zstd.WithEncoderLevel(level), zstd.WithWindowSize(zstdBlock), zstd.WithLowerEncoderMem(true))
+	})
 	return packer{
-		c: c, size: zstdBlock, holds: holds,
+		c: c, size: zstdBlock, keep: zstdKeep, holds: zstdFrames[level],
 		pack: func(b *block) error {
 			e := pool.Get().(*zstd.Encoder)
 			defer pool.Put(e)
-			b.out = e.EncodeAll(b.in, b.out[:0])
-			return nil
+			out := sliceWriter{b.out[:zstdKeep]}
+			e.ResetContentSize(&out, int64(len(b.in)))
+			if _, err := e.Write(b.in); err != nil {
+				return err
+			}
+			err := e.Close()
+			b.out = out.p
+			return err
 		},
 	}.parallel()
 }
 
-var zstdPools pools
-
-// zstdBlock is the input of one frame: large enough that cutting costs about a
-// percent.
-const zstdBlock = 2 << 20
-
-// zstdHolds is what an encoder keeps at each level: its window twice, and its
-// hash tables.
-var zstdHolds = map[zstd.EncoderLevel]int64{
-	zstd.SpeedFastest:           12 << 20,
-	zstd.SpeedDefault:           22 << 20,
-	zstd.SpeedBetterCompression: 40 << 20,
-	zstd.SpeedBestCompression:   90 << 20,
+// newZstd returns an encoder that works in the goroutine that calls it.
+func newZstd(options ...zstd.EOption) *zstd.Encoder {
+	options = append(options, zstd.WithEncoderConcurrency(1), zstd.WithZeroFrames(true))
+	e, _ := zstd.NewWriter(nil, options...) // constants: no error
+	return e
 }
+
+var zstdPools, zstdBlockPools, unzstdPools pools
+
+const (
+	// zstdBlock is the input of one frame: large enough that cutting costs
+	// about a percent.
+	zstdBlock = 1 << 20
+
+	// zstdKeep is how much of a frame waits for the next: of output that ends
+	// because its writer was killed, nobody could tell otherwise that frames
+	// are missing. A frame is never so short.
+	zstdKeep = 4
+)
+
+// What an encoder holds at each level: its window, which for streams is there
+// twice so that it need not be moved for each block, and its tables.
+var (
+	zstdStreams = map[zstd.EncoderLevel]int64{
+		zstd.SpeedFastest:           10 << 20,
+		zstd.SpeedDefault:           19 << 20,
+		zstd.SpeedBetterCompression: 22 << 20,
+		zstd.SpeedBestCompression:   53 << 20,
+	}
+	zstdFrames = map[zstd.EncoderLevel]int64{
+		zstd.SpeedFastest:           2 << 20,
+		zstd.SpeedDefault:           3 << 20,
+		zstd.SpeedBetterCompression: 6 << 20,
+		zstd.SpeedBestCompression:   37 << 20,
+	}
+)
+
+// Unzstd decompresses zstd frames (RFC 8878), one after the other, skippable
+// ones included; anything else behind a frame is an error, as with zstd(1).
+// Options: [MaxOutput], [MaxRatio], [MaxWindow].
+func Unzstd(opts ...Option) weir.Stage[byte, byte] {
+	c := configure("unzstd", opts, "MaxOutput", "MaxRatio", "MaxWindow")
+	f := &format{
+		name: "zstd", holds: c.window + unzstdHolds, channels: true,
+		decoders: unzstdPools.get(c.window, decoders(func() codec {
+			// One goroutine: this one, which alone may read the input.
+			d, _ := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+				zstd.WithDecoderMaxWindow(uint64(c.window))) // the window was checked
+			return &zstdCodec{d}
+		}).New),
+	}
+	return f.unpacker(c)
+}
+
+// unzstdHolds is what a decoder holds beside its window: a few blocks of
+// 128 KiB, and tables.
+const unzstdHolds = 1 << 20
+
+type zstdCodec struct{ *zstd.Decoder }
+
+func (z *zstdCodec) Reset(in *input) error { return z.Decoder.Reset(in.Reader) }

@@ -180,9 +180,30 @@ func bar(s weir.StageStats) string {
 	return b.String()
 }
 
+// percent names the state the stage is in most of the time.
 func percent(s weir.StageStats) string {
-	return fmt.Sprintf("busy %3.0f%%  outside %3.0f%%  blocked %3.0f%%  starved %3.0f%%",
-		100*s.Share(s.Busy), 100*s.Share(s.Outside), 100*s.Share(s.Blocked), 100*s.Share(s.Starved))
+	name, most := "busy", s.Busy
+	for _, p := range []struct {
+		name string
+		d    time.Duration
+	}{{"outside", s.Outside}, {"blocked", s.Blocked}, {"starved", s.Starved}} {
+		if p.d > most {
+			name, most = p.name, p.d
+		}
+	}
+	return fmt.Sprintf("%-7s %3.0f%%  %s", name, 100*s.Share(most), moved(s))
+}
+
+// moved is what went through the stage, in its own unit.
+func moved(s weir.StageStats) string {
+	n, unit := s.Out, s.OutUnit
+	if s.Kind == weir.KindSink {
+		n, unit = s.In, s.Unit
+	}
+	if unit == "bytes" {
+		return weir.FormatBytes(n)
+	}
+	return fmt.Sprint(n, " ", unit)
 }
 
 // cut shortens s to n characters.

@@ -1,0 +1,57 @@
+package weir_test
+
+import (
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// flat removes the indentation, which differs between a page and a function.
+func flat(code string) string {
+	lines := strings.Split(strings.TrimSpace(code), "\n")
+	for i, l := range lines {
+		lines[i] = strings.TrimSpace(l)
+	}
+	return strings.Join(lines, "\n")
+}
+
+func TestTheReadmesCodeIsCompiledAndRun(t *testing.T) {
+	page, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	examples, err := os.ReadFile("example_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(string(page), -1)
+	if len(blocks) < 5 {
+		t.Errorf("found %d blocks only", len(blocks))
+	}
+	for _, b := range blocks {
+		if !strings.Contains(flat(string(examples)), flat(b[1])) {
+			t.Errorf("this block is in no example:\n%s", b[1])
+		}
+	}
+}
+
+func TestThePagesLinkToWhatIsThere(t *testing.T) {
+	link := regexp.MustCompile(`\]\(([^):#]+)\)`)
+	for _, page := range []string{"README.md", "CONTRIBUTING.md", "docs/from-node.md", "docs/ceiling.md", "docs/how-the-verdict-works.md"} {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		dir := ""
+		if strings.HasPrefix(page, "docs/") {
+			dir = "docs/"
+		}
+		for _, m := range link.FindAllStringSubmatch(string(text), -1) {
+			if _, err := os.Stat(dir + m[1]); err != nil {
+				t.Errorf("%s: %v", page, err)
+			}
+		}
+	}
+}
