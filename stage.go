@@ -89,7 +89,7 @@ func (st Stage[In, Out]) check() error {
 	case st.Open != nil && st.Run != nil:
 		return errors.New("it has both Open and Run: a Stage does one of them")
 	case st.Holds < 0:
-		return errors.New("Holds is negative")
+		return errors.New("its Holds is negative")
 	}
 	return nil
 }

@@ -41,7 +41,7 @@ func (br Branch) check() error {
 		return fmt.Errorf("policy %d: use Block, DropOldest, DropNewest or Disconnect", int(br.Policy))
 	}
 	if br.Policy == Disconnect && br.Lag <= 0 {
-		return errors.New("Disconnect needs a Lag: how long the others may be made to wait")
+		return errors.New("the policy Disconnect needs a Lag: how long the others may be made to wait")
 	}
 	return br.Limit.check()
 }
@@ -95,7 +95,6 @@ type tee[T any] struct {
 type teeState[T any] struct {
 	pipes []*pipe[T]
 	to    []*stage
-	open  int
 }
 
 // attach builds branch i and, once they are all there, what is in front.

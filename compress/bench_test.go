@@ -6,13 +6,15 @@ import (
 	"testing"
 
 	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
 
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/compress"
 )
 
+// benchStage counts what is not compressed: 32 MiB, whatever the direction.
 func benchStage(b *testing.B, in []byte, st weir.Stage[byte, byte]) {
-	b.SetBytes(int64(len(in)))
+	b.SetBytes(32 << 20)
 	for b.Loop() {
 		if err := weir.FromReader(bytes.NewReader(in)).Through(st).To(weir.ToWriter(io.Discard)).Run(b.Context()); err != nil {
 			b.Fatal(err)
@@ -37,9 +39,46 @@ func BenchmarkGzipSerial(b *testing.B) {
 
 func BenchmarkGzipParallel(b *testing.B) { benchStage(b, logText(32<<20), compress.Gzip()) }
 
+func BenchmarkZstdBareLibrary(b *testing.B) {
+	text := logText(32 << 20)
+	b.SetBytes(int64(len(text)))
+	w, _ := zstd.NewWriter(io.Discard, zstd.WithEncoderConcurrency(1))
+	for b.Loop() {
+		w.Reset(io.Discard)
+		w.Write(text)
+		w.Close()
+	}
+}
+
+func BenchmarkZstdSerial(b *testing.B) {
+	benchStage(b, logText(32<<20), compress.Zstd(compress.Workers(1)))
+}
+
+func BenchmarkZstdParallel(b *testing.B) { benchStage(b, logText(32<<20), compress.Zstd()) }
+
+// What a server allocates for each short flow.
+func BenchmarkShortFlows(b *testing.B) {
+	text := logText(1000)
+	for _, c := range codecs {
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			var opts []compress.Option
+			if c.name != "s2" {
+				opts = append(opts, compress.Workers(1))
+			}
+			for b.Loop() {
+				err := weir.FromReader(bytes.NewReader(text)).Through(c.encode(opts...), c.decode()).To(weir.ToWriter(io.Discard)).Run(b.Context())
+				if err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
 func BenchmarkGunzipBareLibrary(b *testing.B) {
 	packed := pack(b)
-	b.SetBytes(int64(len(packed)))
+	b.SetBytes(32 << 20)
 	for b.Loop() {
 		zr, err := gzip.NewReader(bytes.NewReader(packed))
 		if err != nil {

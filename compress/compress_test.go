@@ -59,7 +59,7 @@ var codecs = []codec{
 	{"gzip", compress.Gzip, compress.Gunzip, []int{0, 1, 6, 9}},
 	{"zlib", compress.Zlib, compress.Unzlib, []int{1, 6}},
 	{"deflate", compress.Deflate, compress.Inflate, []int{1, 6}},
-	{"zstd", compress.Zstd, compress.Unzstd, []int{1, 3, 9, 19}},
+	{"zstd", compress.Zstd, compress.Unzstd, []int{1, 3, 9}},
 	{"s2", compress.S2, compress.UnS2, []int{1, 2, 3}},
 }
 
@@ -177,14 +177,14 @@ func TestWhatIsNoArchiveIsAnError(t *testing.T) {
 }
 
 func TestABombIsStopped(t *testing.T) {
-	zeros := make([]byte, 20<<20)
+	zeros := make([]byte, 10<<20)
 	for _, c := range codecs {
 		packed := mustRun(t, zeros, c.encode())
 		got, err := run(bytes.NewReader(packed), c.decode(compress.MaxOutput(100_000)))
 		if !errors.Is(err, compress.ErrTooLarge) || len(got) > 100_000 {
 			t.Errorf("%s: %d bytes, %v", c.name, len(got), err)
 		}
-		if got, err := run(bytes.NewReader(packed), c.decode(compress.MaxOutput(20<<20))); err != nil || len(got) != 20<<20 {
+		if got, err := run(bytes.NewReader(packed), c.decode(compress.MaxOutput(10<<20))); err != nil || len(got) != 10<<20 {
 			t.Errorf("%s at exactly its size: %d bytes, %v", c.name, len(got), err)
 		}
 		if got, err := run(bytes.NewReader(packed), c.decode(compress.MaxRatio(2))); !errors.Is(err, compress.ErrTooLarge) || len(got) > 8<<20 {

@@ -8,7 +8,18 @@
 // out is an ordinary file of its format.
 //
 // Decoders read what the ordinary tools read, several members or frames one
-// after the other included. Input that ends too early is an error that matches
-// [io.ErrUnexpectedEOF]; what is broken is a [*CorruptError] with the offset.
-// [MaxOutput] and [MaxRatio] stop a decompression bomb with [ErrTooLarge].
+// after the other included:
+//
+//	weir.File("dump.gz").Through(compress.Gunzip(compress.MaxOutput(1<<30)), compress.Zstd(compress.Level(9)))
+//
+// Input that ends too early is an error that matches [io.ErrUnexpectedEOF];
+// what is broken is a [*CorruptError] with the offset. [MaxOutput] and
+// [MaxRatio] stop a decompression bomb with [ErrTooLarge]; at most the maximum
+// has been handed on by then. What a stage holds, windows and blocks included,
+// is part of the ceiling of its flow, which is why a zstd frame that asks for
+// a larger window than [MaxWindow] is refused.
+//
+// Encoders and decoders are kept between flows, so that short flows do not
+// allocate new ones. Stages are values: they may be used in several flows, at
+// the same time too.
 package compress

@@ -92,7 +92,11 @@ func heap() int64 {
 func TestAFlowStaysBelowItsCeiling(t *testing.T) {
 	data := noise(12 << 20)
 	for _, c := range codecs {
-		for _, level := range c.levels {
+		levels := c.levels
+		if c.name == "zstd" {
+			levels = append(levels, 19)
+		}
+		for _, level := range levels {
 			for _, workers := range []int{1, 3} {
 				opts := []compress.Option{compress.Level(level)}
 				if c.name != "s2" {
@@ -117,7 +121,8 @@ func checkCeiling(t *testing.T, name string, f *weir.Flow, before int64) {
 	}
 	held := heap() - before
 	t.Logf("%-24s holds %8d KiB, ceiling %8d KiB", name, held>>10, ceiling>>10)
-	if held > ceiling {
+	const own = 256 << 10 // what a flow is made of
+	if held > ceiling+own {
 		t.Errorf("%s: holds %d bytes, above its ceiling of %d", name, held, ceiling)
 	}
 }

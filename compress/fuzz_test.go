@@ -31,9 +31,9 @@ func FuzzDecodersStayWithinTheirLimit(f *testing.F) {
 }
 
 func FuzzRoundTrip(f *testing.F) {
-	f.Add([]byte(""), uint8(0))
-	f.Add([]byte("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab"), uint8(1))
-	f.Fuzz(func(t *testing.T, data []byte, which uint8) {
+	f.Add([]byte(""), byte(0))
+	f.Add([]byte("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab"), byte(1))
+	f.Fuzz(func(t *testing.T, data []byte, which byte) {
 		c := codecs[int(which)%len(codecs)]
 		packed, err := run(bytes.NewReader(data), c.encode())
 		if err != nil {
