@@ -1,6 +1,6 @@
 module github.com/weir-go/weir/bench
 
-go 1.26
+go 1.26.0
 
 replace github.com/weir-go/weir => ../
 
