@@ -26,4 +26,4 @@ fuzz:
 	.ci/fuzz 30s
 
 bench:
-	cd bench && go run . -md
+	cd bench && go run . -md -o README.md
