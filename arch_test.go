@@ -22,7 +22,6 @@ var rooms = []struct {
 }{
 	{"internal", false},
 	{"", false}, // the root package
-	{"weirtest", false},
 	{"compress", true},
 	{"cmd", true},
 	{"examples", true},
