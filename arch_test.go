@@ -22,7 +22,11 @@ var rooms = []struct {
 }{
 	{"internal", false},
 	{"", false}, // the root package
+	{"weirtest", true},
 	{"compress", true},
+	{"endpoint", true},
+	{"tree", true},
+	{"weirhttp", true},
 	{"cmd", true},
 	{"examples", true},
 	{"conformance", true},

@@ -31,6 +31,7 @@ type lane struct {
 	cur      atomic.Int32
 	acc      []atomic.Int64 // nanoseconds spent at each place
 	last     int64
+	fresh    bool         // nothing has run since last but the way back from a push
 	start    atomic.Int64 // 0: not yet
 	stop     atomic.Int64 // 0: still running
 	blockedN atomic.Int64
@@ -45,7 +46,13 @@ type spot struct {
 	ln   *lane
 	st   *stage
 	busy int32
+
+	emitsLast bool // the stage does nothing between its last emit and its return
 }
+
+// took returns the nanoseconds that the stage has worked so far, up to when
+// the clock was last read.
+func (s *spot) took() int64 { return s.ln.acc[s.busy].Load() }
 
 func (s *spot) outside() int32 { return s.busy + 1 }
 
@@ -79,12 +86,23 @@ func (l *lane) switchAt(place int32, t int64) (was int32) {
 	was = l.cur.Load()
 	a := &l.acc[was]
 	a.Store(a.Load() + t - l.last)
-	l.last = t
+	l.last, l.fresh = t, false
 	l.cur.Store(place)
 	if place == l.blocked() {
 		l.blockedN.Add(1)
 	}
 	return was
+}
+
+// back moves the clock to a place whose push has returned. Where the stages
+// further down have done nothing since the clock was read, it is not read again.
+func (l *lane) back(place int32) {
+	if l.fresh {
+		l.cur.Store(place)
+		return
+	}
+	l.enter(place)
+	l.fresh = true
 }
 
 // times returns the nanoseconds spent at each place until t. What the counters

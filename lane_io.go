@@ -75,7 +75,7 @@ func (w *laneWriter[T]) Write(batch []T) (int, error) {
 	w.sp.st.out.Add(int64(len(batch)))
 	err := w.out.push(batch)
 	if w.out.fused {
-		ln.enter(w.sp.busy)
+		ln.back(w.sp.busy)
 	}
 	if err != nil {
 		if ln.broken == nil {
@@ -164,7 +164,7 @@ func pump[T any](sp *spot, r Reader[T], out link[T], place int32, moved func(int
 		case n > 0:
 			perr = out.push(buf[:n])
 			if out.fused {
-				ln.enter(sp.busy)
+				ln.back(sp.busy)
 			}
 		}
 		if perr != nil {

@@ -5,9 +5,10 @@ import (
 	"errors"
 )
 
-// Map passes each value through f. An error of f ends the flow unless an
-// [OnError] policy says otherwise. With [Workers], values are mapped
-// concurrently; their order is kept unless [Unordered] is given.
+// Map passes each value through f. An error of f ends the flow, as an
+// [*ItemError], unless [SkipItems] or [RetryItems] says otherwise. With
+// [Workers], values are mapped concurrently; their order is kept unless
+// [Unordered] is given.
 func Map[T, U any](s Stream[T], f func(T) (U, error), opts ...MapOption) Stream[U] {
 	if f == nil {
 		return failed[U]("map", errNilFunc)
@@ -48,11 +49,11 @@ func (m *mapper[T, U]) Do(_ context.Context, in []T, emit func([]U) error) error
 	if m.out == nil {
 		m.out = make([]U, chunkLen[U]())
 	}
-	for t := now(); len(in) > 0; {
-		k := m.next(min(len(in), len(m.out)))
-		out := m.out[:k]
-		for i, v := range in[:k] {
-			u, err := m.f(v)
+	for len(in) > 0 {
+		k, since := m.next(min(len(in), len(m.out)))
+		out, f := m.out[:k], m.f
+		for i, v := range in[:len(out)] {
+			u, err := f(v)
 			if err != nil {
 				// What went before it is handed on.
 				err = itemError(m.index+int64(i), 1, err)
@@ -61,13 +62,11 @@ func (m *mapper[T, U]) Do(_ context.Context, in []T, emit func([]U) error) error
 			out[i] = u
 		}
 		m.index += int64(k)
-		m.took(k, now()-t)
 		if err := emit(out); err != nil {
 			return err
 		}
-		if in = in[k:]; len(in) > 0 {
-			t = now()
-		}
+		m.took(k, since, true)
+		in = in[k:]
 	}
 	return nil
 }
@@ -94,22 +93,20 @@ func (f *filter[T]) Do(_ context.Context, in []T, emit func([]T) error) error {
 	if f.out == nil {
 		f.out = make([]T, chunkLen[T]())
 	}
-	for t := now(); len(in) > 0; {
-		k := f.next(min(len(in), len(f.out)))
-		n := 0
+	for len(in) > 0 {
+		k, since := f.next(min(len(in), len(f.out)))
+		out, keep, n := f.out[:k], f.keep, 0
 		for _, v := range in[:k] {
-			if f.keep(v) {
-				f.out[n] = v
+			if keep(v) {
+				out[n] = v
 				n++
 			}
 		}
-		f.took(k, now()-t)
-		if err := emit(f.out[:n]); err != nil {
+		if err := emit(out[:n]); err != nil {
 			return err
 		}
-		if in = in[k:]; len(in) > 0 {
-			t = now()
-		}
+		f.took(k, since, n > 0)
+		in = in[k:]
 	}
 	return nil
 }

@@ -161,27 +161,6 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// pace finds how many values to work on before handing on what is done: many
-// where they are cheap, one where each takes long, so that results do not wait
-// for one another.
-type pace struct{ n int }
-
-const (
-	paceLow  = int64(15 * time.Microsecond)
-	paceHigh = int64(40 * time.Microsecond)
-)
-
-func (p *pace) next(most int) int { return max(1, min(p.n, most)) }
-
-func (p *pace) took(n int, d int64) {
-	switch {
-	case d > paceHigh:
-		p.n = max(1, int(int64(n)*paceLow/max(d, 1)))
-	case d < paceLow && n >= p.n:
-		p.n = max(1, p.n) * 2
-	}
-}
-
 // mapWith maps with workers, policies, or functions that wait.
 func mapWith[T, U any](s Stream[T], f func(context.Context, T) (U, error), c mapOptions) Stream[U] {
 	n := node[U]{name: "map", work: true, err: c.err, tees: s.tees()}
@@ -204,24 +183,25 @@ func mapWith[T, U any](s Stream[T], f func(context.Context, T) (U, error), c map
 func buildMapOne[T, U any](b *plan, ln *lane, out link[U], s Stream[T], c *caller[T, U]) {
 	sp := ln.place(c.sg)
 	c.sg.holds = int64(chunkLen[U]()) * slotSize[U]()
-	var tr Transform[T, U] = &mapEach[T, U]{c: c}
+	each := &mapEach[T, U]{c: c}
+	each.follow(sp)
+	var tr Transform[T, U] = each
 	s.attach(b, ln, pushLink(sp, &tr, out), false)
 }
 
 type mapEach[T, U any] struct {
 	c     *caller[T, U]
 	out   []U
-	pace  pace
 	index int64
+	pace
 }
 
 func (m *mapEach[T, U]) Do(ctx context.Context, in []T, emit func([]U) error) error {
 	if m.out == nil {
 		m.out = make([]U, chunkLen[U]())
 	}
-	t := now()
 	for len(in) > 0 {
-		k := m.pace.next(min(len(in), len(m.out)))
+		k, since := m.next(min(len(in), len(m.out)))
 		out := m.out[:0]
 		for _, v := range in[:k] {
 			u, ok, err := m.c.call(ctx, v, m.index)
@@ -233,15 +213,11 @@ func (m *mapEach[T, U]) Do(ctx context.Context, in []T, emit func([]U) error) er
 				out = append(out, u)
 			}
 		}
-		t1 := now()
-		m.pace.took(k, t1-t)
 		if err := emit(out); err != nil {
 			return err
 		}
+		m.took(k, since, len(out) > 0)
 		in = in[k:]
-		if len(in) > 0 {
-			t = now()
-		}
 	}
 	return nil
 }
@@ -318,7 +294,7 @@ func work[T, U any](w *lane, sp *spot, in *pipe[T], c *caller[T, U],
 	p := pace{n: 1}
 	w.enter(sp.busy)
 	for {
-		n, first, err := in.read(w.ctx, w, vs[:p.next(most)])
+		n, first, err := in.read(w.ctx, w, vs[:p.most(most)])
 		if err != nil {
 			return ending(w, err, end)
 		}
@@ -336,7 +312,7 @@ func work[T, U any](w *lane, sp *spot, in *pipe[T], c *caller[T, U],
 			}
 		}
 		clear(vs[:n])
-		p.took(n, now()-t)
+		p.adjust(n, now()-t)
 		c.sg.out.Add(int64(n))
 		if err := deliver(first, n, us[:n], oks[:n]); err != nil {
 			return err

@@ -36,7 +36,11 @@ func buildConcat[T any](n *node[T], b *plan, ln *lane, out link[T], streams []St
 			p := s.pipe(b, ln, sg)
 			parts[i] = func() error {
 				return drain(ln, p, link[T]{
-					push:  func(batch []T) error { _, err := w.Write(batch); return err },
+					push: func(batch []T) error {
+						ln.enter(sp.busy)
+						_, err := w.Write(batch)
+						return err
+					},
 					end:   func() error { return nil },
 					fused: true,
 				})

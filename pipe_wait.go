@@ -3,12 +3,14 @@ package weir
 import (
 	"context"
 	"runtime"
+	"slices"
 )
 
 // side is one end of a pipe: who has its turn, and who waits.
 type side struct {
 	taken  bool            // somebody holds the turn across an unlock
 	queue  []chan struct{} // goroutines that wait for the turn, first come first served
+	spare  []chan struct{} // of earlier waits, empty
 	parked bool            // the owner of the turn waits on park
 	due    bool            // it is to be woken at the next unlock
 	park   chan struct{}   // capacity 1, made when first needed
@@ -43,9 +45,8 @@ func (s *side) pass() {
 		return
 	}
 	next := s.queue[0]
-	s.queue[0] = nil
-	s.queue = s.queue[1:]
-	next <- struct{}{} // capacity 1, and only ever sent once
+	s.queue = slices.Delete(s.queue, 0, 1)
+	next <- struct{}{} // capacity 1, and sent once for each wait
 }
 
 // wake is carried out by unlock: a goroutine that wakes on another core would
@@ -90,7 +91,12 @@ func (s *side) signal() {
 
 // takeTurn waits for the turn of s and takes it. mu is held before and after.
 func (p *pipe[T]) takeTurn(ctx context.Context, ln *lane, s *side) error {
-	ch := make(chan struct{}, 1)
+	var ch chan struct{}
+	if n := len(s.spare); n > 0 {
+		ch, s.spare = s.spare[n-1], s.spare[:n-1]
+	} else {
+		ch = make(chan struct{}, 1)
+	}
 	s.queue = append(s.queue, ch)
 	back := p.beginWait(ln, s)
 	p.unlock()
@@ -102,16 +108,15 @@ func (p *pipe[T]) takeTurn(ctx context.Context, ln *lane, s *side) error {
 	}
 	p.mu.Lock()
 	p.endWait(ln, s, back)
-	if err == nil {
-		return nil
-	}
-	for i, c := range s.queue {
-		if c == ch {
-			s.queue = append(s.queue[:i], s.queue[i+1:]...)
-			return err
+	if err != nil {
+		if i := slices.Index(s.queue, ch); i >= 0 {
+			s.queue = slices.Delete(s.queue, i, i+1)
+		} else {
+			<-ch // the turn came at the same moment
+			s.pass()
 		}
 	}
-	s.pass() // the turn came at the same moment
+	s.spare = append(s.spare, ch)
 	return err
 }
 

@@ -142,6 +142,9 @@ func buildOpen[In, Out any](n *node[Out], b *plan, ln *lane, out link[Out], s St
 		if c, ok := tr.(interface{ countDrops(*atomic.Int64) }); ok {
 			c.countDrops(&sg.dropped)
 		}
+		if p, ok := tr.(interface{ follow(*spot) }); ok {
+			p.follow(sp)
+		}
 		if c, ok := tr.(io.Closer); ok {
 			return func(error) error { return c.Close() }, nil
 		}
@@ -161,9 +164,12 @@ func pushLink[In, Out any](sp *spot, tr *Transform[In, Out], out link[Out]) link
 			return nil
 		}
 		sg.out.Add(int64(len(batch)))
+		if sp.emitsLast && !out.fused {
+			ln.enter(sp.busy) // a pipe reads the clock only when it is full
+		}
 		err := out.push(batch)
 		if out.fused {
-			ln.enter(sp.busy)
+			ln.back(sp.busy)
 		}
 		if err != nil && ln.broken == nil {
 			ln.broken = err
@@ -189,6 +195,7 @@ func pushLink[In, Out any](sp *spot, tr *Transform[In, Out], out link[Out]) link
 			ln.enter(sp.busy)
 			sg.in.Add(int64(len(batch)))
 			err := (*tr).Do(ln.ctx, batch, emit)
+			ln.fresh = ln.fresh && sp.emitsLast
 			if err == nil && ln.broken == nil {
 				return nil
 			}

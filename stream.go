@@ -186,7 +186,7 @@ func drain[T any](ln *lane, p *pipe[T], out link[T]) error {
 		}
 		err = out.push(batch)
 		if out.fused {
-			ln.enter(ln.starved())
+			ln.back(ln.starved())
 		}
 		if rerr := p.release(len(batch)); err == nil {
 			err = rerr
