@@ -18,9 +18,9 @@ func choose(dst io.Writer, src io.Reader) route {
 	case d.appends: // no system call moves to the end of a file
 	case d.kind == regular && s.kind == regular:
 		if sameFileSystem(d, s) {
-			return route{"copy_file_range", readFrom(d.file, src), filePace}
+			return route{"copy_file_range", keepHoles(d.file, s.file, readFrom(d.file, src)), filePace}
 		}
-		return route{"sendfile", sendfile(d, s), filePace}
+		return route{"sendfile", keepHoles(d.file, s.file, sendfile(d, s)), filePace}
 	case d.kind == tcp && s.kind == regular:
 		return route{"sendfile", readFrom(dst.(*net.TCPConn), src), streamPace}
 	case d.kind == unix && s.kind == regular:

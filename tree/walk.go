@@ -1,0 +1,158 @@
+package tree
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+)
+
+// folder is a folder on both sides. It stays open until everything in it has
+// been copied; then its metadata is set, which changes inside would undo.
+type folder struct {
+	job      *job
+	parent   *folder
+	src, dst *os.Root
+	name     string
+	info     fs.FileInfo
+	refs     atomic.Int32 // files and folders in it that are on their way, and the walk
+}
+
+// entry is a file or a symbolic link to copy.
+type entry struct {
+	in   *folder
+	name string
+	link bool
+}
+
+// path is what the folder is called below the top.
+func (f *folder) path() string {
+	if f.parent == nil {
+		return ""
+	}
+	return filepath.Join(f.parent.path(), f.name)
+}
+
+func (f *folder) failed(name string, err error) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		return &fs.PathError{Op: pe.Op, Path: filepath.Join(f.job.From, f.path(), name), Err: pe.Err}
+	}
+	return fmt.Errorf("%s: %w", filepath.Join(f.job.From, f.path(), name), err)
+}
+
+// walk emits the entries of the source, and makes the folders of the
+// destination before what is in them.
+func (j *job) walk(ctx context.Context, emit func([]entry) error) error {
+	err := j.top.walk(ctx, emit)
+	j.walked.Store(err == nil)
+	return err
+}
+
+func (f *folder) walk(ctx context.Context, emit func([]entry) error) error {
+	defer f.release()
+	dir, err := f.src.Open(".")
+	if err != nil {
+		return f.failed("", err)
+	}
+	defer dir.Close()
+	for {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		list, err := dir.ReadDir(inFlight)
+		if err != nil && err != io.EOF {
+			return f.failed("", err)
+		}
+		var batch []entry
+		for _, d := range list {
+			switch t := d.Type(); {
+			case t.IsDir():
+				// What is found is on its way before the walk goes deeper.
+				if err := f.emit(batch, emit); err != nil {
+					return err
+				}
+				batch = nil
+				if err := f.enter(ctx, d.Name(), emit); err != nil {
+					return err
+				}
+			case t.IsRegular(), t&fs.ModeSymlink != 0:
+				batch = append(batch, entry{f, d.Name(), !t.IsRegular()})
+			case f.job.Skip != nil:
+				f.job.Skip(filepath.Join(f.job.From, f.path(), d.Name()), t)
+			default:
+				return f.failed(d.Name(), ErrSpecial)
+			}
+		}
+		if err := f.emit(batch, emit); err != nil {
+			return err
+		}
+		if err == io.EOF || len(list) == 0 {
+			return nil
+		}
+	}
+}
+
+// emit hands entries on. The folder is kept open for each of them.
+func (f *folder) emit(batch []entry, emit func([]entry) error) error {
+	if len(batch) == 0 {
+		return nil
+	}
+	f.refs.Add(int32(len(batch)))
+	return emit(batch)
+}
+
+// enter walks the folder called name.
+func (f *folder) enter(ctx context.Context, name string, emit func([]entry) error) error {
+	info, err := f.src.Lstat(name)
+	if err != nil {
+		return f.failed(name, err)
+	}
+	src, err := f.src.OpenRoot(name)
+	if err != nil {
+		return f.failed(name, err)
+	}
+	err = f.dst.Mkdir(name, info.Mode().Perm()|0o700)
+	if errors.Is(err, fs.ErrExist) && f.job.merge {
+		err = nil
+	}
+	var dst *os.Root
+	if err == nil {
+		dst, err = f.dst.OpenRoot(name)
+	}
+	if err != nil {
+		return errors.Join(f.job.writing(f, name, err), src.Close())
+	}
+	in := &folder{job: f.job, parent: f, src: src, dst: dst, name: name, info: info}
+	f.refs.Add(1)
+	f.job.opened(in)
+	return in.walk(ctx, emit)
+}
+
+// release closes the folder when nothing in it is on its way any more.
+func (f *folder) release() {
+	if f.refs.Add(-1) > 0 {
+		return
+	}
+	f.job.closed(f, errors.Join(f.finish(), f.src.Close(), f.dst.Close()))
+	f.job.folders.Add(1)
+	if f.parent != nil {
+		f.parent.release()
+	}
+}
+
+// finish sets the metadata of the folder.
+func (f *folder) finish() error {
+	perm := f.info.Mode().Perm()
+	if f.job.Metadata {
+		return f.job.metadata(f, ".", f.info)
+	}
+	if perm&0o700 == 0o700 || f.job.merge {
+		return nil
+	}
+	return f.dst.Chmod(".", perm)
+}
