@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"io/fs"
 	"os"
@@ -95,20 +96,25 @@ func (r *fileReader) Close() error                      { return r.f.Close() }
 func (r *fileReader) SetReadDeadline(t time.Time) error { return r.f.SetReadDeadline(t) }
 
 // FileOption changes how a file is written.
-type FileOption func(*atomicfile.Options)
+type FileOption func(*fileOptions)
+
+type fileOptions struct {
+	atomicfile.Options
+	readBack func() hash.Hash
+}
 
 // Durable makes the flow return only when the contents, and the name of a new
 // or replaced file, are on stable storage (fsync of the file and of its
 // directory).
-func Durable() FileOption { return func(o *atomicfile.Options) { o.Sync = true } }
+func Durable() FileOption { return func(o *fileOptions) { o.Sync = true } }
 
 // Perm sets the permission bits, before umask, of a file that does not exist
 // yet. The default is 0666.
-func Perm(mode fs.FileMode) FileOption { return func(o *atomicfile.Options) { o.Perm = mode } }
+func Perm(mode fs.FileMode) FileOption { return func(o *fileOptions) { o.Perm = mode } }
 
 // KeepPartial writes straight to the target, so that what was written is still
 // there after a failure.
-func KeepPartial() FileOption { return func(o *atomicfile.Options) { o.Mode = atomicfile.Truncate } }
+func KeepPartial() FileOption { return func(o *fileOptions) { o.Mode = atomicfile.Truncate } }
 
 // Create ends a stream in the file called path, which is whole or absent: it is
 // written under a temporary name beside its target and takes the target's place
@@ -141,7 +147,8 @@ func WriteAt(path string, offset int64, opts ...FileOption) Sink[byte] {
 	return k
 }
 
-func fileSink(path string, o atomicfile.Options, opts []FileOption) Sink[byte] {
+func fileSink(path string, base atomicfile.Options, opts []FileOption) Sink[byte] {
+	o := fileOptions{Options: base}
 	for _, f := range opts {
 		f(&o)
 	}
@@ -149,13 +156,16 @@ func fileSink(path string, o atomicfile.Options, opts []FileOption) Sink[byte] {
 	if path == "" {
 		k.Err = errors.New("its path is empty")
 	}
-	if o.Mode != atomicfile.Append {
+	if o.Mode != atomicfile.Append && o.readBack == nil {
 		k.target = &target{like: (*os.File)(nil)}
 	}
 	k.Open = func(ctx context.Context) (Writer[byte], error) {
-		f, err := atomicfile.Open(ctx, path, o)
+		f, err := atomicfile.Open(ctx, path, o.Options)
 		if err != nil {
 			return nil, err
+		}
+		if o.readBack != nil {
+			return newReadBack(ctx, &fileWriter{f}, o.Mode == atomicfile.Append, o.readBack()), nil
 		}
 		return &fileWriter{f}, nil
 	}
