@@ -1,0 +1,243 @@
+package endpoint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/weir-go/weir"
+)
+
+// Input is a source behind a name. Its methods may be called concurrently.
+type Input interface {
+	// Stream begins a stream at the source. Each run of a flow opens it anew.
+	Stream() weir.Stream[byte]
+
+	// Stat asks the source what it is, without reading it. It blocks until
+	// the source has answered or ctx ends.
+	Stat(ctx context.Context) (Info, error)
+
+	// Info returns what is known by now, from Stat or from a flow that runs
+	// or has run. It does not block.
+	Info() Info
+}
+
+// Info describes a source. What is not known is zero, but for Size.
+type Info struct {
+	// Name is what to call a copy of the source in a folder: one path element,
+	// safe to use, or empty if the source has no name.
+	Name string
+
+	// Size is the length of the whole source in bytes, or -1.
+	Size int64
+
+	// Validator identifies this version of the contents. A later run hands it
+	// back in [SourceOptions] to go on at an offset. It is empty if the source
+	// cannot tell its versions apart with certainty.
+	Validator string
+
+	// Modified is when the contents last changed.
+	Modified time.Time
+
+	// Resumable says that the source can begin at an offset and has a
+	// Validator.
+	Resumable bool
+}
+
+// SourceOptions says how to read. The zero value reads everything.
+type SourceOptions struct {
+	// Offset is where to begin, in bytes.
+	Offset int64
+
+	// Validator is the [Info].Validator of the version whose first Offset
+	// bytes the caller has. If the source has changed since, the flow ends
+	// with [ErrChanged] before anything is read. Without it nothing ties the
+	// bytes to those before Offset.
+	Validator string
+
+	HTTP HTTP
+}
+
+// SinkOptions says how to write. The zero value replaces what is there, whole
+// or not at all where the destination can do that.
+type SinkOptions struct {
+	// Size is how many bytes will be written; 0 if that is not known. A
+	// server can refuse what is too large before the first byte. A flow that
+	// writes another number fails.
+	Size int64
+
+	// Offset continues a local file that is exactly this long. What is
+	// written stays after a failure.
+	Offset int64
+
+	// Exclusive fails, with an error that matches fs.ErrExist, if there is
+	// something already.
+	Exclusive bool
+
+	// File changes how local files are written.
+	File []weir.FileOption
+
+	HTTP HTTP
+}
+
+var (
+	// ErrChanged is the cause when a source is not what it was when its first
+	// part was read.
+	ErrChanged = errors.New("it has changed since its first part was read")
+
+	// ErrDigest is the cause when the bytes that arrived do not match the
+	// digest that the server announced.
+	ErrDigest = errors.New("digest does not match")
+)
+
+// Scheme opens the URLs of one scheme. A nil function says that the scheme
+// has no sources, or no sinks. The functions check their arguments and open
+// nothing; they may be called concurrently.
+type Scheme struct {
+	Source func(u *url.URL, o SourceOptions) (Input, error)
+	Sink   func(u *url.URL, o SinkOptions) (weir.Sink[byte], error)
+}
+
+var registry = struct {
+	mu sync.RWMutex // guards m
+	m  map[string]Scheme
+}{m: map[string]Scheme{
+	"file":  {fileURLSource, fileURLSink},
+	"http":  {httpSource, httpSink},
+	"https": {httpSource, httpSink},
+}}
+
+// Register makes a scheme known under its name, as in "s3". It panics if the
+// name is not a scheme or is taken, and is meant to be called from init. It may
+// be called concurrently.
+func Register(name string, s Scheme) {
+	if !isScheme(name) || strings.ToLower(name) != name {
+		panic("endpoint: Register of " + name + ": a scheme is lower-case letters, digits, + . and -")
+	}
+	registry.mu.Lock()
+	defer registry.mu.Unlock()
+	if _, taken := registry.m[name]; taken {
+		panic("endpoint: Register called twice for " + name)
+	}
+	registry.m[name] = s
+}
+
+// Schemes returns the names of the known schemes, sorted.
+func Schemes() []string {
+	registry.mu.RLock()
+	defer registry.mu.RUnlock()
+	var names []string
+	for name := range registry.m {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Source returns the source behind name. It checks the name and the options
+// and opens nothing.
+func Source(name string, o SourceOptions) (Input, error) {
+	if o.Offset < 0 {
+		return nil, fmt.Errorf("endpoint: offset %d is negative", o.Offset)
+	}
+	if path, ok := Local(name); ok {
+		return localSource(path, o)
+	}
+	s, u, err := lookup(name)
+	if err != nil {
+		return nil, err
+	}
+	if s.Source == nil {
+		return nil, fmt.Errorf("endpoint: %s: nothing can be read from %s URLs", shown(u), u.Scheme)
+	}
+	return s.Source(u, o)
+}
+
+// Sink returns the sink behind name. It checks the name and the options and
+// opens nothing.
+func Sink(name string, o SinkOptions) (weir.Sink[byte], error) {
+	switch {
+	case o.Offset < 0:
+		return weir.Sink[byte]{}, fmt.Errorf("endpoint: offset %d is negative", o.Offset)
+	case o.Size < 0:
+		return weir.Sink[byte]{}, fmt.Errorf("endpoint: size %d is negative: use 0 if it is not known", o.Size)
+	case o.Exclusive && o.Offset > 0:
+		return weir.Sink[byte]{}, errors.New("endpoint: a file that is continued cannot be exclusive")
+	}
+	if path, ok := Local(name); ok {
+		return localSink(path, o)
+	}
+	s, u, err := lookup(name)
+	if err != nil {
+		return weir.Sink[byte]{}, err
+	}
+	if s.Sink == nil {
+		return weir.Sink[byte]{}, fmt.Errorf("endpoint: %s: nothing can be written to %s URLs", shown(u), u.Scheme)
+	}
+	return s.Sink(u, o)
+}
+
+// lookup finds the scheme of a name that is a URL.
+func lookup(name string) (Scheme, *url.URL, error) {
+	scheme, _, _ := strings.Cut(name, "://")
+	scheme = strings.ToLower(scheme)
+	registry.mu.RLock()
+	s, ok := registry.m[scheme]
+	registry.mu.RUnlock()
+	if !ok {
+		return Scheme{}, nil, fmt.Errorf("endpoint: unknown scheme %s://: known are %s; for a file of that name write ./ in front",
+			scheme, strings.Join(Schemes(), ", "))
+	}
+	u, err := url.Parse(name)
+	if err != nil {
+		return Scheme{}, nil, badURL(name, err)
+	}
+	return s, u, nil
+}
+
+// badURL describes a URL that cannot be parsed. The parser's own words may
+// quote a part of a password, and are kept only if there can be none.
+func badURL(name string, err error) error {
+	scheme, _, _ := strings.Cut(name, "://")
+	if strings.Contains(name, "@") {
+		return fmt.Errorf("endpoint: %s://… is not a valid URL: special characters in its user name and password must be written as %%XX", scheme)
+	}
+	var ue *url.Error
+	if errors.As(err, &ue) {
+		err = ue.Err
+	}
+	return fmt.Errorf("endpoint: %s://… is not a valid URL: %w", scheme, err)
+}
+
+// isURL reports whether name begins with a scheme and "://".
+func isURL(name string) bool {
+	scheme, _, ok := strings.Cut(name, "://")
+	return ok && isScheme(scheme)
+}
+
+func isScheme(s string) bool {
+	for i, c := range []byte(s) {
+		letter := 'a' <= c|0x20 && c|0x20 <= 'z'
+		if !letter && (i == 0 || !strings.ContainsRune("0123456789+.-", rune(c))) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// shown is u without what is nobody else's business: user name, password and
+// query.
+func shown(u *url.URL) string {
+	v := *u
+	v.User, v.Fragment, v.RawFragment = nil, "", ""
+	if v.RawQuery != "" {
+		v.RawQuery = ""
+		return v.String() + "?…"
+	}
+	return v.String()
+}
