@@ -1,0 +1,233 @@
+package endpoint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// HTTP says how to talk to servers. The zero value has sane limits.
+type HTTP struct {
+	// Client sends the requests. Nil stands for one of its own for each flow,
+	// whose connections are closed with it; it speaks HTTP/1.1 and uses the
+	// proxy that the environment names.
+	Client *http.Client
+
+	// Header is added to each request. A redirect to another host loses what
+	// is secret in it by name: Authorization and Cookie.
+	Header http.Header
+
+	// Attempts is how often a download is tried in a row without progress.
+	// 0 stands for 5. An upload is tried once: its bytes have gone.
+	Attempts int
+
+	// Backoff is the wait before attempt 2, 3, …; nil: 200 ms, doubling up to
+	// 10 s. A server that says Retry-After may make it longer, up to MaxWait.
+	Backoff func(attempt int) time.Duration
+
+	// MaxWait is the longest Retry-After that is waited for; a longer one ends
+	// the flow. 0 stands for 1 minute.
+	MaxWait time.Duration
+
+	// Stall is how long a server may send nothing, or take nothing, while we
+	// wait for it. Time in which the flow itself is held back does not count.
+	// 0 stands for 1 minute; below 0 there is no limit.
+	Stall time.Duration
+
+	// Answer is how long a server may take to answer an upload after its last
+	// byte. 0 stands for 5 minutes; below 0 there is no limit.
+	Answer time.Duration
+}
+
+const maxRedirects = 10
+
+func (o HTTP) check() error {
+	if o.Attempts < 0 {
+		return fmt.Errorf("endpoint: %d attempts: use 1 or more, or 0 for 5", o.Attempts)
+	}
+	return nil
+}
+
+func (o HTTP) withDefaults() HTTP {
+	if o.Attempts == 0 {
+		o.Attempts = 5
+	}
+	if o.Backoff == nil {
+		o.Backoff = func(attempt int) time.Duration {
+			return min(200*time.Millisecond<<min(attempt-2, 10), 10*time.Second)
+		}
+	}
+	for _, d := range []struct {
+		value *time.Duration
+		zero  time.Duration
+	}{{&o.MaxWait, time.Minute}, {&o.Stall, time.Minute}, {&o.Answer, 5 * time.Minute}} {
+		if *d.value == 0 {
+			*d.value = d.zero
+		}
+	}
+	return o
+}
+
+func (o HTTP) silence() error { return &stallError{"the server sent nothing", o.Stall} }
+
+// client returns what sends the requests, and what closes its connections if
+// they are ours.
+func (o HTTP) client(redirect func(*http.Request, []*http.Request) error) (c *http.Client, release func()) {
+	if o.Client != nil {
+		own := *o.Client
+		if own.CheckRedirect == nil {
+			own.CheckRedirect = redirect
+		}
+		return &own, func() {}
+	}
+	t := &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            dialer(),
+		TLSHandshakeTimeout:    30 * time.Second,
+		ExpectContinueTimeout:  time.Second,
+		MaxResponseHeaderBytes: 64 << 10,
+		DisableCompression:     true,
+		// HTTP/2 would keep a window of 4 MiB of a slow flow in our memory,
+		// which no ceiling knows of; HTTP/1.1 leaves it in the kernel.
+		Protocols: new(http.Protocols),
+	}
+	t.Protocols.SetHTTP1(true)
+	return &http.Client{Transport: t, CheckRedirect: redirect}, t.CloseIdleConnections
+}
+
+// target is a URL taken apart: what is requested, what is printed, and who
+// asks.
+type target struct {
+	url  *url.URL // without user name and password
+	name string   // safe to print
+	user *url.Userinfo
+
+	foreign bool // a redirect has led to another host
+}
+
+func newTarget(u *url.URL) (target, error) {
+	t := target{url: new(*u), name: shown(u), user: u.User}
+	t.url.User, t.url.Fragment, t.url.RawFragment = nil, "", ""
+	if u.Hostname() == "" {
+		return t, fmt.Errorf("endpoint: %s names no host", t.name)
+	}
+	return t, nil
+}
+
+// request makes a request. The password goes into a header, where a redirect
+// to the same host keeps it and one to another host does not.
+func (t target) request(ctx context.Context, method string, o HTTP) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, method, t.url.String(), nil)
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %w", method, t.name, bare(err))
+	}
+	if req.Header = o.Header.Clone(); req.Header == nil {
+		req.Header = http.Header{}
+	}
+	if host := req.Header.Get("Host"); host != "" && !t.foreign {
+		req.Host = host
+	}
+	if t.foreign {
+		req.Header.Del("Authorization")
+		req.Header.Del("Cookie")
+	}
+	if t.user != nil {
+		password, _ := t.user.Password()
+		req.SetBasicAuth(t.user.Username(), password)
+	}
+	// What is compressed on the way could not be continued at an offset of
+	// the file.
+	req.Header.Set("Accept-Encoding", "identity")
+	if req.Header.Get("User-Agent") == "" {
+		req.Header.Set("User-Agent", "weir")
+	}
+	return req, nil
+}
+
+// bare takes the URL off an error of package http: it may hold a secret.
+func bare(err error) error {
+	var ue *url.Error
+	for errors.As(err, &ue) {
+		err = ue.Err
+	}
+	return err
+}
+
+// followed bounds redirects, and refuses those that would send on an open line
+// what was asked for on a safe one.
+func followed(req *http.Request, via []*http.Request) error {
+	return mayFollow(via[len(via)-1].URL, req.URL, len(via))
+}
+
+func mayFollow(from, to *url.URL, hops int) error {
+	switch {
+	case hops > maxRedirects:
+		return final{fmt.Errorf("gave up after %d redirects", maxRedirects)}
+	case to.Scheme != "http" && to.Scheme != "https":
+		return final{fmt.Errorf("redirect to %s refused: not http or https", shown(to))}
+	case from.Scheme == "https" && to.Scheme == "http":
+		return final{fmt.Errorf("redirect from https to %s refused", shown(to))}
+	}
+	return nil
+}
+
+// final marks an error that another attempt would meet again.
+type final struct{ error }
+
+func (e final) Unwrap() error { return e.error }
+
+// worth reports whether an attempt that failed with err may do better the next
+// time. met says that the server has answered before: until then, a host that
+// is not there is taken for a slip of the pen.
+func worth(err error, met bool) bool {
+	var status *StatusError
+	var dns *net.DNSError
+	switch {
+	case errors.As(err, new(final)), isHandshake(err):
+		return false
+	case errors.As(err, &status):
+		return status.Temporary()
+	case errors.As(err, &dns) && dns.IsNotFound, isRefused(err):
+		return met
+	}
+	return true
+}
+
+// tries counts attempts in a row without progress.
+type tries struct {
+	o      HTTP
+	failed int
+}
+
+// next waits before the next attempt, or returns err if there is none.
+func (t *tries) next(ctx context.Context, err error, met bool) error {
+	t.failed++
+	if !worth(err, met) {
+		return err
+	}
+	if t.failed >= t.o.Attempts {
+		if t.failed > 1 {
+			err = fmt.Errorf("%w (%d attempts)", err, t.failed)
+		}
+		return err
+	}
+	wait := t.o.Backoff(t.failed + 1)
+	var status *StatusError
+	if errors.As(err, &status) && status.RetryAfter > wait {
+		if wait = status.RetryAfter; wait > t.o.MaxWait {
+			return fmt.Errorf("%w (it asks to wait %v, longer than the %v that are allowed)", err, wait.Round(time.Second), t.o.MaxWait)
+		}
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
