@@ -173,6 +173,9 @@ func (u *upload) exchange(client *http.Client, r *io.PipeReader) error {
 		}
 		refusal := statusError(resp, to.name)
 		refusal.exclusive = u.o.Exclusive
+		if at, err := resp.Location(); err == nil && resp.StatusCode/100 == 3 {
+			refusal.Text = "it points to " + shown(at)
+		}
 		resp.Body.Close()
 		if !body.stop() {
 			return refusal

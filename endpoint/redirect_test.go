@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/weir-go/weir/endpoint"
 )
@@ -45,6 +46,7 @@ func TestARedirectNeverLeavesTLS(t *testing.T) {
 	o := quick
 	o.Client = safe.Client()
 	defer o.Client.CloseIdleConnections()
+	o.Client.Transport.(*http.Transport).ExpectContinueTimeout = time.Second
 	_, err := fetch(t, input(t, safe.URL+"/x", endpoint.SourceOptions{HTTP: o}))
 	if err == nil || !strings.Contains(err.Error(), "from https to") {
 		t.Errorf("GET: %v", err)
