@@ -51,7 +51,8 @@ type Info struct {
 
 // SourceOptions says how to read. The zero value reads everything.
 type SourceOptions struct {
-	// Offset is where to begin, in bytes.
+	// Offset is where to begin, in bytes. A digest of the whole cannot be
+	// checked then.
 	Offset int64
 
 	// Validator is the [Info].Validator of the version whose first Offset
@@ -66,9 +67,9 @@ type SourceOptions struct {
 // SinkOptions says how to write. The zero value replaces what is there, whole
 // or not at all where the destination can do that.
 type SinkOptions struct {
-	// Size is how many bytes will be written; 0 if that is not known. A
-	// server can refuse what is too large before the first byte. A flow that
-	// writes another number fails.
+	// Size is how many bytes will be written, as [Info] has it; 0 or less if
+	// that is not known. A server can refuse what is too large before the first byte. An upload of
+	// another number of bytes fails; a local file may have any length.
 	Size int64
 
 	// Offset continues a local file that is exactly this long. What is
@@ -164,11 +165,10 @@ func Sink(name string, o SinkOptions) (weir.Sink[byte], error) {
 	switch {
 	case o.Offset < 0:
 		return weir.Sink[byte]{}, fmt.Errorf("endpoint: offset %d is negative", o.Offset)
-	case o.Size < 0:
-		return weir.Sink[byte]{}, fmt.Errorf("endpoint: size %d is negative: use 0 if it is not known", o.Size)
 	case o.Exclusive && o.Offset > 0:
 		return weir.Sink[byte]{}, errors.New("endpoint: a file that is continued cannot be exclusive")
 	}
+	o.Size = max(o.Size, 0)
 	if path, ok := Local(name); ok {
 		return localSink(path, o)
 	}

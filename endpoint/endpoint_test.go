@@ -166,7 +166,7 @@ func TestWrongOptionsAreRefusedBeforeAnythingOpens(t *testing.T) {
 			t.Errorf("source options %d are accepted", i)
 		}
 	}
-	for i, o := range []endpoint.SinkOptions{{Offset: -1}, {Offset: 1}, {Size: -1}, {Exclusive: true, Offset: 1}, {HTTP: endpoint.HTTP{Attempts: -1}}} {
+	for i, o := range []endpoint.SinkOptions{{Offset: -1}, {Offset: 1}, {Exclusive: true, Offset: 1}, {HTTP: endpoint.HTTP{Attempts: -1}}} {
 		if _, err := endpoint.Sink("http://127.0.0.1:1/x", o); err == nil {
 			t.Errorf("sink options %d are accepted", i)
 		}

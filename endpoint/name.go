@@ -40,15 +40,14 @@ func safeName(name string) string {
 		}
 		return r
 	}, name)
-	name = strings.TrimLeft(strings.TrimSpace(name), ".")
-	name = strings.TrimRight(strings.TrimSpace(name), ". ")
+	name = strings.Trim(name, ". ")
 	const most = 255 // bytes, in most file systems
 	if len(name) > most {
 		ext := path.Ext(name)
 		if len(ext) > 16 {
 			ext = ""
 		}
-		name = strings.ToValidUTF8(name[:most-len(ext)], "") + ext
+		name = strings.TrimRight(strings.ToValidUTF8(name[:most-len(ext)], ""), ". ") + ext
 	}
 	if !filepath.IsLocal(name) {
 		return ""
