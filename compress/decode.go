@@ -104,9 +104,15 @@ func (f *format) trailing(c config, in *input) error {
 		return f.diagnose(c, in, err)
 	}
 	if more && c.trailing != nil {
-		if err := c.trailing(in.offset()); err != nil {
-			return &CorruptError{Format: f.name, Offset: in.offset(), Err: err}
-		}
+		return f.tell(c, in.offset())
+	}
+	return nil
+}
+
+// tell says that garbage begins at offset.
+func (f *format) tell(c config, offset int64) error {
+	if err := c.trailing(offset); err != nil {
+		return &CorruptError{Format: f.name, Offset: offset, Err: err}
 	}
 	return nil
 }

@@ -23,16 +23,7 @@ type guard struct {
 const freeRatio = 1 << 20
 
 func (g *guard) Read(p []byte) (int, error) {
-	left := int64(len(p))
-	if g.c.maxOut >= 0 {
-		left = min(left, g.c.maxOut-g.n)
-	}
-	if g.c.maxRatio > 0 {
-		// Compared as floats: a large ratio must not overflow.
-		if most := freeRatio + g.c.maxRatio*float64(g.in.src.n); most < float64(g.n+left) {
-			left = int64(most) - g.n
-		}
-	}
+	left := g.c.left(g.n, int64(len(p)), g.in.src.n)
 	if left <= 0 && len(p) > 0 {
 		// Is there more at all?
 		var one [1]byte
@@ -40,12 +31,31 @@ func (g *guard) Read(p []byte) (int, error) {
 		if n == 0 {
 			return 0, g.note(err)
 		}
-		return 0, g.note(fmt.Errorf("%w: more than %s from %s of %s data", ErrTooLarge,
-			weir.FormatBytes(g.n), weir.FormatBytes(g.in.offset()), g.format))
+		return 0, g.note(tooLarge(g.n, g.in.offset(), g.format))
 	}
 	n, err := g.r.Read(p[:left])
 	g.n += int64(n)
 	return n, g.note(err)
+}
+
+// left is how many of n bytes may be handed on when done were, and the decoder
+// has read so many bytes.
+func (c *config) left(done, n, read int64) int64 {
+	if c.maxOut >= 0 {
+		n = min(n, c.maxOut-done)
+	}
+	if c.maxRatio > 0 {
+		// Compared as floats: a large ratio must not overflow.
+		if most := freeRatio + c.maxRatio*float64(read); most < float64(done+n) {
+			n = int64(most) - done
+		}
+	}
+	return max(n, 0)
+}
+
+func tooLarge(done, offset int64, format string) error {
+	return fmt.Errorf("%w: more than %s from %s of %s data", ErrTooLarge,
+		weir.FormatBytes(done), weir.FormatBytes(offset), format)
 }
 
 func (g *guard) note(err error) error {

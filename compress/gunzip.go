@@ -32,9 +32,16 @@ var (
 // Gunzip decompresses a gzip file: all its members, one after the other. What
 // follows the last is ignored, as gzip(1) does: zeros, for the sake of tapes,
 // and whatever does not begin like a member, of which [OnTrailing] is told.
-// Options: [MaxOutput], [MaxRatio], [OnTrailing].
+// Members that record their sizes, those of [Members] and of bgzip(1), are
+// decompressed on all cores; it is an error if a size is wrong. What can be
+// decompressed is handed on before an error is returned. Options: [MaxOutput],
+// [MaxRatio], [OnTrailing]; [Workers], of which 1 holds much less memory.
 func Gunzip(opts ...Option) weir.Stage[byte, byte] {
-	return gunzipFormat.unpacker(configure("gunzip", opts, "MaxOutput", "MaxRatio", "OnTrailing"))
+	c := configure("gunzip", opts, "MaxOutput", "MaxRatio", "OnTrailing", "Workers")
+	if c.workers == 1 {
+		return gunzipFormat.unpacker(c)
+	}
+	return splitter(c)
 }
 
 // Unzlib decompresses the zlib format (RFC 1950). What follows its end is

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"hash/adler32"
 	"hash/crc32"
+	"sync"
 
 	"github.com/klauspost/compress/flate"
 	"github.com/klauspost/compress/gzip"
@@ -12,11 +13,14 @@ import (
 	"github.com/weir-go/weir"
 )
 
-// Gzip compresses to the gzip format (RFC 1952), as one member. Options: [Level]
-// 0 to 9, default 6; [Workers].
+// Gzip compresses to the gzip format (RFC 1952), as one member unless [Members]
+// says otherwise. Options: [Level] 0 to 9, default 6; [Workers]; [Members].
 func Gzip(opts ...Option) weir.Stage[byte, byte] {
-	c := configure("gzip", opts, "Level", "Workers")
+	c := configure("gzip", opts, "Level", "Workers", "Members")
 	c.levels(0, 9, 6)
+	if c.members {
+		return gzipMembers(c).parallel()
+	}
 	if c.workers == 1 {
 		return serial(c, gzipPools.get(int64(c.level), func() any {
 			w, _ := gzip.NewWriterLevel(nil, c.level) // the level was checked
@@ -24,17 +28,7 @@ func Gzip(opts ...Option) weir.Stage[byte, byte] {
 		}), deflateHolds)
 	}
 	k := deflateBlocks(c)
-	k.begin = func() []byte {
-		// ID, deflate, no flags, no time, extra flags, unknown system.
-		head := []byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255}
-		switch c.level {
-		case 1:
-			head[8] = 4
-		case 9:
-			head[8] = 2
-		}
-		return head
-	}
+	k.begin = func() []byte { return appendGzipHead(nil, c.level, 0) }
 	k.sum = func() (func([]byte), func() []byte) {
 		var crc, size uint32
 		return func(p []byte) {
@@ -87,10 +81,7 @@ func Deflate(opts ...Option) weir.Stage[byte, byte] {
 	c := configure("deflate", opts, "Level", "Workers")
 	c.levels(0, 9, 6)
 	if c.workers == 1 {
-		return serial(c, deflatePools.get(int64(c.level), func() any {
-			w, _ := flate.NewWriter(nil, c.level)
-			return w
-		}), deflateHolds)
+		return serial(c, deflaters(c.level), deflateHolds)
 	}
 	return deflateBlocks(c).parallel()
 }
@@ -141,6 +132,41 @@ func deflateBlocks(c config) packer {
 		},
 	}
 }
+
+// deflaters keeps encoders without a dictionary.
+func deflaters(level int) *sync.Pool {
+	return deflatePools.get(int64(level), func() any {
+		w, _ := flate.NewWriter(nil, level)
+		return w
+	})
+}
+
+// gzipMembers compresses blocks that are members, each with its sizes.
+func gzipMembers(c config) packer {
+	pool := deflaters(c.level)
+	return packer{
+		c: c, size: memberInput, keep: memberKeep, holds: deflateHolds,
+		pack: func(b *block) error {
+			w := pool.Get().(*flate.Writer)
+			defer pool.Put(w)
+			out := sliceWriter{appendSizedHead(b.out[:memberKeep], c.level, len(b.in))}
+			w.Reset(&out)
+			if _, err := w.Write(b.in); err != nil {
+				return err
+			}
+			err := w.Close()
+			out.p = binary.LittleEndian.AppendUint32(out.p, crc32.ChecksumIEEE(b.in))
+			b.out = binary.LittleEndian.AppendUint32(out.p, uint32(len(b.in)))
+			recordSize(b.out[memberKeep:])
+			return err
+		},
+	}
+}
+
+// memberKeep is how much of a member waits for the next: of output that ends
+// because its writer was killed, nobody could tell otherwise that members are
+// missing.
+const memberKeep = gzipTrailer
 
 type sliceWriter struct{ p []byte }
 
