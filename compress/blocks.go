@@ -47,10 +47,12 @@ func (k packer) parallel() weir.Stage[byte, byte] {
 			out:  make([]byte, 0, k.outSize()),
 		}
 	}}
+	// One more than the workers have, so that one that is done early goes on.
+	window := n + 1
 	// Two blocks are with cut, one is in the pipe, each worker may have one
 	// that it waits to begin, and a window full of them may be packed while
 	// another one is being joined.
-	blocks := int64(2 + 1 + n + 2*n + 2*n)
+	blocks := int64(2 + 1 + n + 2*window)
 	perBlock := int64(k.size + k.outSize() + k.dict)
 	return weir.Compose(k.c.stage, func(s weir.Stream[byte]) weir.Stream[byte] {
 		cut := weir.Via(s, weir.Stage[byte, *block]{
@@ -65,7 +67,7 @@ func (k packer) parallel() weir.Stage[byte, byte] {
 			},
 		}).Async(weir.Items(1))
 		packed := weir.Map(cut, func(b *block) (*block, error) { return b, k.pack(b) },
-			weir.Workers(n), weir.Window(2*n)).Named(k.c.stage)
+			weir.Workers(n), weir.Window(window)).Named(k.c.stage)
 		return weir.Via(packed, weir.Stage[*block, byte]{
 			Name: "join",
 			Open: func(context.Context) (weir.Transform[*block, byte], error) {

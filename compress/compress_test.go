@@ -226,6 +226,8 @@ func TestWrongOptionsAreToldBeforeAnythingOpens(t *testing.T) {
 		"-1 workers":     compress.Zstd(compress.Workers(-1)),
 		"maximum output": compress.Gunzip(compress.MaxOutput(-1)),
 		"Level means":    compress.Gunzip(compress.Level(1)),
+		"Members means":  compress.Zlib(compress.Members()),
+		"-2 workers":     compress.Gunzip(compress.Workers(-2)),
 		"ratio of 0.5":   compress.Unzstd(compress.MaxRatio(0.5)),
 		"5000 workers":   compress.Gzip(compress.Workers(5000)),
 		"is nil":         compress.Gunzip(compress.OnTrailing(nil)),

@@ -45,3 +45,35 @@ func FuzzRoundTrip(f *testing.F) {
 		}
 	})
 }
+
+// What all cores make of a file is what one makes of it, except that a wrong
+// size in a header may be an error.
+func FuzzAllCoresAgreeWithOne(f *testing.F) {
+	sized := func(s string) []byte {
+		packed, err := run(bytes.NewReader([]byte(s)), compress.Gzip(compress.Members()))
+		if err != nil {
+			f.Fatal(err)
+		}
+		return packed
+	}
+	a, b := sized("some text, some text"), sized("")
+	f.Add(a)
+	f.Add(bytes.Join([][]byte{a, b, a}, nil))
+	f.Add(append(bytes.Clone(a), "\x00\x00garbage"...))
+	f.Add(append(bytes.Clone(a), a[:len(a)-3]...))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		const most = 1 << 16
+		one, oneErr := run(bytes.NewReader(data), compress.Gunzip(compress.Workers(1), compress.MaxOutput(most)))
+		all, allErr := run(bytes.NewReader(data), compress.Gunzip(compress.Workers(3), compress.MaxOutput(most)))
+		if !bytes.HasPrefix(one, all) && !bytes.HasPrefix(all, one) {
+			t.Errorf("%q and %q", one, all)
+		}
+		if allErr == nil && (oneErr != nil || len(one) != len(all)) {
+			t.Errorf("one: %d bytes, %v; all: %d bytes", len(one), oneErr, len(all))
+		}
+		var ce *compress.CorruptError
+		if allErr != nil && oneErr == nil && !(errors.As(allErr, &ce) && ce.Format == "gzip") {
+			t.Errorf("one: %d bytes; all: %v", len(one), allErr)
+		}
+	})
+}

@@ -3,6 +3,7 @@ package compress_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"os/exec"
 	"strings"
@@ -54,9 +55,12 @@ func TestWhatFollowsAMemberIsTreatedAsGzipDoes(t *testing.T) {
 		t.Log("gzip is not installed: what it does is not compared")
 	}
 	member := mustRun(t, []byte("hello"), compress.Gzip())
-	for _, c := range trailers {
+	for i, c := range trailers {
 		in := append(bytes.Clone(member), c.behind...)
-		got, at, err := gunzipTelling(in)
+		got, at, err := gunzipTelling(in, 1)
+		if got3, at3, err3 := gunzipTelling(in, 3); err == nil && got3 != got || at3 != at || fmt.Sprint(err3) != fmt.Sprint(err) {
+			t.Errorf("case %d: with three workers %q, at %d, %v; with one %q, at %d, %v", i, got3, at3, err3, got, at, err)
+		}
 		status := whole
 		switch {
 		case err != nil:
@@ -86,9 +90,9 @@ func TestWhatFollowsAMemberIsTreatedAsGzipDoes(t *testing.T) {
 	}
 }
 
-func gunzipTelling(in []byte) (out string, at int64, err error) {
+func gunzipTelling(in []byte, workers int) (out string, at int64, err error) {
 	at = -1
-	got, err := run(bytes.NewReader(in), compress.Gunzip(compress.OnTrailing(func(o int64) error { at = o; return nil })))
+	got, err := run(bytes.NewReader(in), compress.Gunzip(compress.Workers(workers), compress.OnTrailing(func(o int64) error { at = o; return nil })))
 	return string(got), at, err
 }
 
