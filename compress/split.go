@@ -141,7 +141,7 @@ func (t *split) cut(s sizes) (more bool, err error) {
 
 // serial inflates the next member.
 func (t *split) serial() (more bool, err error) {
-	err = t.zr.Reset(t.in.Reader)
+	err = early(t.zr.Reset(t.in.Reader))
 	t.zr.Multistream(false)
 	for err == nil {
 		p := t.piece()
