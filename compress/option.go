@@ -24,7 +24,10 @@ type config struct {
 }
 
 // Level sets how hard an encoder tries: 1 is the fastest. The most is 9 for
-// gzip, zlib and deflate (0 only stores), 22 for zstd and 3 for s2.
+// gzip, zlib and deflate (0 only stores), 22 for zstd and 3 for s2. Levels are
+// those of klauspost/compress, and not quite those of other tools: at 6 gzip is
+// some three times as fast as gzip(1) for each core, and its output 1% smaller
+// (JSON) to 8% larger (repetitive logs); at 8 it is as small.
 func Level(n int) Option {
 	return func(c *config) {
 		c.level, c.hasLevel = n, true

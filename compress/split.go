@@ -42,22 +42,21 @@ func splitter(c config) weir.Stage[byte, byte] {
 	}
 	n := c.workers
 	window := n + 1
-	free := &sync.Pool{New: func() any { return new(piece) }}
 	// One piece is with split, one is in the pipe, each worker may have one
 	// that it waits to begin, and a window full of them may be inflated while
 	// another one is being handed on.
-	pieces := int64(2 + n + 2*window)
+	most := int64(2 + n + 2*window)
 	return weir.Compose(c.stage, func(s weir.Stream[byte]) weir.Stream[byte] {
 		split := weir.Via(s, weir.Stage[byte, *piece]{
 			Name:  "split",
-			Holds: pieces*(pieceIn+memberInput) + int64(n+1)*inflateHolds + inSize,
+			Holds: most*(pieceIn+memberInput) + int64(n+1)*inflateHolds + inSize,
 			Run: func(_ context.Context, r weir.Reader[byte], w weir.Writer[*piece]) error {
 				t := splits.Get().(*split)
 				t.in.reset(r)
-				t.c, t.w, t.free = c, w, free
+				t.c, t.w = c, w
 				err := t.run()
 				t.in.reset(nil)
-				t.w, t.free = nil, nil
+				t.w = nil
 				splits.Put(t) // not after a panic
 				return err
 			},
@@ -67,7 +66,7 @@ func splitter(c config) weir.Stage[byte, byte] {
 		return weir.Via(inflated, weir.Stage[*piece, byte]{
 			Name: c.stage,
 			Open: func(context.Context) (weir.Transform[*piece, byte], error) {
-				return &merger{c: c, free: free}, nil
+				return &merger{c: c}, nil
 			},
 		})
 	})
@@ -79,11 +78,14 @@ type split struct {
 	zr    gzip.Reader
 	c     config
 	w     weir.Writer[*piece]
-	free  *sync.Pool
 	batch [1]*piece
 }
 
-var splits = sync.Pool{New: func() any { return &split{in: newInput()} }}
+// Both are kept between flows.
+var (
+	pieces = sync.Pool{New: func() any { return new(piece) }}
+	splits = sync.Pool{New: func() any { return &split{in: newInput()} }}
+)
 
 // run ends with the input, or with a piece that has an error.
 func (t *split) run() error {
@@ -185,7 +187,7 @@ func (t *split) rest() error {
 }
 
 func (t *split) piece() *piece {
-	p := t.free.Get().(*piece)
+	p := pieces.Get().(*piece)
 	*p = piece{in: p.in[:0], out: p.out[:0]}
 	return p
 }
@@ -206,9 +208,8 @@ func (t *split) emit(p *piece) error {
 
 // merger hands on what was inflated, as far as it is allowed.
 type merger struct {
-	c    config
-	free *sync.Pool
-	n    int64 // bytes handed on
+	c config
+	n int64 // bytes handed on
 }
 
 func (m *merger) Do(_ context.Context, in []*piece, emit func([]byte) error) error {
@@ -227,7 +228,7 @@ func (m *merger) Do(_ context.Context, in []*piece, emit func([]byte) error) err
 		if err != nil {
 			return err
 		}
-		m.free.Put(p)
+		pieces.Put(p)
 	}
 	return nil
 }

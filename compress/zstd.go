@@ -70,15 +70,17 @@ var (
 		zstd.SpeedBestCompression:   53 << 20,
 	}
 	zstdFrames = map[zstd.EncoderLevel]int64{
-		zstd.SpeedFastest:           4 << 20,
-		zstd.SpeedDefault:           5 << 20,
-		zstd.SpeedBetterCompression: 8 << 20,
-		zstd.SpeedBestCompression:   39 << 20,
+		zstd.SpeedFastest:           3 << 20,
+		zstd.SpeedDefault:           4 << 20,
+		zstd.SpeedBetterCompression: 7 << 20,
+		zstd.SpeedBestCompression:   37 << 20,
 	}
 )
 
 // Unzstd decompresses zstd frames (RFC 8878), one after the other, skippable
-// ones included; anything else behind a frame is an error, as with zstd(1).
+// ones included; anything else behind a frame is an error, as with zstd(1). The
+// format does not mark the last frame: a file that was cut exactly between two
+// looks whole.
 // Options: [MaxOutput], [MaxRatio], [MaxWindow].
 func Unzstd(opts ...Option) weir.Stage[byte, byte] {
 	c := configure("unzstd", opts, "MaxOutput", "MaxRatio", "MaxWindow")
