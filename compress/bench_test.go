@@ -39,6 +39,10 @@ func BenchmarkGzipSerial(b *testing.B) {
 
 func BenchmarkGzipParallel(b *testing.B) { benchStage(b, logText(32<<20), compress.Gzip()) }
 
+func BenchmarkGzipMembers(b *testing.B) {
+	benchStage(b, logText(32<<20), compress.Gzip(compress.Members()))
+}
+
 func BenchmarkZstdBareLibrary(b *testing.B) {
 	text := logText(32 << 20)
 	b.SetBytes(int64(len(text)))
@@ -88,10 +92,18 @@ func BenchmarkGunzipBareLibrary(b *testing.B) {
 	}
 }
 
-func BenchmarkGunzip(b *testing.B) { benchStage(b, pack(b), compress.Gunzip()) }
+func BenchmarkGunzipSerial(b *testing.B) {
+	benchStage(b, pack(b), compress.Gunzip(compress.Workers(1)))
+}
 
-func pack(b *testing.B) []byte {
-	packed, err := run(bytes.NewReader(logText(32<<20)), compress.Gzip())
+func BenchmarkGunzipOneMember(b *testing.B) { benchStage(b, pack(b), compress.Gunzip()) }
+
+func BenchmarkGunzipMembers(b *testing.B) {
+	benchStage(b, pack(b, compress.Members()), compress.Gunzip())
+}
+
+func pack(b *testing.B, opts ...compress.Option) []byte {
+	packed, err := run(bytes.NewReader(logText(32<<20)), compress.Gzip(opts...))
 	if err != nil {
 		b.Fatal(err)
 	}

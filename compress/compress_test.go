@@ -86,6 +86,17 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
+func TestZstdFramesComeBackWhole(t *testing.T) {
+	const frame = 2 << 20
+	text := logText(2*frame + 1)
+	for _, n := range []int{frame - 1, frame, frame + 1, 2 * frame, len(text)} {
+		packed := mustRun(t, text[:n], compress.Zstd(compress.Workers(2), compress.Level(1)))
+		if got := mustRun(t, packed, compress.Unzstd()); !bytes.Equal(got, text[:n]) {
+			t.Errorf("%d bytes: came back as %d bytes", n, len(got))
+		}
+	}
+}
+
 func TestTheStandardLibraryReadsWhatWeWrite(t *testing.T) {
 	text := logText(1_000_000)
 	for _, workers := range []int{1, 4} {

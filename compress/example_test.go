@@ -27,6 +27,20 @@ func Example() {
 	// true <nil>
 }
 
+func ExampleMembers() {
+	text := strings.Repeat("a line that is written again and again\n", 100_000)
+	var packed bytes.Buffer
+	if err := weir.FromReader(strings.NewReader(text)).Through(compress.Gzip(compress.Members())).To(weir.ToWriter(&packed)).Run(context.Background()); err != nil {
+		fmt.Println(err)
+	}
+
+	// Any other program that reads gzip files reads it too; this uses all cores.
+	var back bytes.Buffer
+	err := weir.FromReader(&packed).Through(compress.Gunzip()).To(weir.ToWriter(&back)).Run(context.Background())
+	fmt.Println(back.String() == text, err)
+	// Output: true <nil>
+}
+
 func ExampleMaxOutput() {
 	var bomb bytes.Buffer
 	zeros := strings.NewReader(strings.Repeat("\x00", 10<<20))
