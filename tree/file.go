@@ -109,12 +109,23 @@ func (j *job) copyFile(ctx context.Context, e entry) (n int64, err error) {
 		return 0, e.in.failed(e.name, ErrSpecial)
 	}
 	j.found.Add(info.Size())
+	if j.Resume {
+		if there, err := e.in.dst.Lstat(e.name); err == nil && there.Mode().IsRegular() &&
+			there.Size() == info.Size() && !there.ModTime().Before(info.ModTime()) {
+			j.bytes.Add(info.Size())
+			return info.Size(), nil
+		}
+	}
 	err = j.place(e, func(name string) error {
 		dst, err := e.in.dst.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, info.Mode().Perm())
 		if err != nil {
 			return err
 		}
-		n, err = j.move(ctx, dst, src, info.Size())
+		if j.limit != nil || j.Verify {
+			n, err = j.slow(ctx, e.in.dst, name, dst, src)
+		} else {
+			n, err = j.move(ctx, dst, src, info.Size())
+		}
 		if err == nil && j.Metadata {
 			err = j.metadata(e.in, name, info)
 		}

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+
+	"golang.org/x/time/rate"
 )
 
 // job is one run of a Copy.
@@ -17,6 +19,7 @@ type job struct {
 	to      string // where the files go: Copy.To, or a temporary name beside it
 	merge   bool   // To existed
 	buffers sync.Pool
+	limit   *rate.Limiter // nil: none
 	top     *folder
 
 	mu    sync.Mutex // guards what follows
@@ -25,11 +28,15 @@ type job struct {
 }
 
 func newJob(c *Copy) *job {
-	return &job{
+	j := &job{
 		Copy:    c,
 		buffers: sync.Pool{New: func() any { b := make([]byte, bufferSize); return &b }},
 		open:    map[*folder]struct{}{},
 	}
+	if c.Rate > 0 {
+		j.limit = rate.NewLimiter(rate.Limit(c.Rate), bufferSize)
+	}
+	return j
 }
 
 // begin opens both ends.
@@ -51,6 +58,11 @@ func (j *job) begin() error {
 		return &fs.PathError{Op: "mkdir", Path: to, Err: syscall.ENOTDIR}
 	case err == nil:
 		j.merge, j.to = true, to
+	case errors.Is(err, fs.ErrNotExist) && (j.KeepPartial || j.Resume):
+		j.merge, j.to = true, to
+		if err := os.Mkdir(to, from.Mode().Perm()|0o700); err != nil {
+			return err
+		}
 	case errors.Is(err, fs.ErrNotExist):
 		j.to = filepath.Join(filepath.Dir(to), "."+filepath.Base(to)+".weir-"+strings.ToLower(rand.Text()[:10]))
 		if err := os.Mkdir(j.to, from.Mode().Perm()|0o700); err != nil {

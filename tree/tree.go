@@ -38,6 +38,23 @@ type Copy struct {
 	// Durable makes Run return only when everything is on stable storage.
 	Durable bool
 
+	// Rate is how many bytes a second may be copied at most, by all workers
+	// together. Zero means no limit.
+	Rate int64
+
+	// Verify reads each file back when it is written, before it takes its
+	// name, and ends the copy with [weir.ErrReadBack] if it holds something
+	// else than what was read.
+	Verify bool
+
+	// KeepPartial copies straight to To, so that the files that were copied
+	// are still there after a failure, each of them whole.
+	KeepPartial bool
+
+	// Resume leaves out files that To has already, of the same size and not
+	// older than the source's.
+	Resume bool
+
 	// Skip is called, by one goroutine, for what is neither a file, a folder
 	// nor a symbolic link and therefore is not copied. If it is nil, such a
 	// thing ends the copy with [ErrSpecial].

@@ -219,3 +219,23 @@ func TestFilesAsEnds(t *testing.T) {
 		}
 	}
 }
+
+func TestResumeLeavesOutWhatIsThere(t *testing.T) {
+	src := source(t)
+	dst := filepath.Join(t.TempDir(), "dst")
+	first := tree.Copy{From: src, To: dst, KeepPartial: true, Verify: true, Rate: 1 << 40}
+	must(t, first.Run(t.Context()))
+	kept := filepath.Join(dst, "d1", "e0", "f15")
+	before, err := os.Stat(kept)
+	must(t, err)
+	must(t, os.Remove(filepath.Join(dst, "long")))
+	again := tree.Copy{From: src, To: dst, Resume: true}
+	must(t, again.Run(t.Context()))
+	same(t, list(t, dst), list(t, src))
+	if after, err := os.Stat(kept); err != nil || !os.SameFile(before, after) {
+		t.Errorf("%s was copied again (%v)", kept, err)
+	}
+	if p := again.Progress(); p.Bytes != p.Found {
+		t.Errorf("Progress = %+v", p)
+	}
+}

@@ -3,19 +3,23 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 
+	"github.com/mattn/go-runewidth"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/compress"
+	"github.com/weir-go/weir/endpoint"
+	"github.com/weir-go/weir/tree"
 )
 
+// The exit codes, documented in help/exit-codes.md.
 const (
 	exitOK          = 0
 	exitFailed      = 1
@@ -27,32 +31,33 @@ const (
 	exitTerminated  = 143
 )
 
-func exitCodesTopic() *cobra.Command {
-	return &cobra.Command{
-		Use:   "exit-codes",
-		Short: "What the exit codes mean",
-		Long: `Exit codes of weir:
-
-    0  done, or whoever read standard output has left
-    1  a stage failed: a broken archive, a failed command
-    2  the command line is wrong; nothing was opened
-    3  the source could not be opened or read
-    4  the destination could not be opened or written
-    5  the memory ceiling cannot be met
-  130  stopped by an interrupt (Ctrl-C)
-  143  stopped by SIGTERM`,
-	}
-}
-
 // failure is an error with what to do about it and how to exit.
 type failure struct {
 	code int
 	text string
 	try  string
-	told bool // the user knows already
+	line []string // the words of the command line, if one of them is wrong
+	word int      // which one
+	told bool     // the user knows already
 }
 
 func (f *failure) Error() string { return f.text }
+
+// print tells the user. Where one word is wrong, it is pointed at.
+func (f *failure) print(w io.Writer) {
+	if f.told {
+		return
+	}
+	fmt.Fprintf(w, "weir: %s\n", f.text)
+	if f.line != nil {
+		before := "  weir " + strings.Join(append(f.line[:f.word:f.word], ""), " ")
+		fmt.Fprintf(w, "%s%s\n%s%s\n", before, strings.Join(f.line[f.word:], " "),
+			strings.Repeat(" ", runewidth.StringWidth(before)), strings.Repeat("^", runewidth.StringWidth(f.line[f.word])))
+	}
+	if f.try != "" {
+		fmt.Fprintf(w, "  try: %s\n", f.try)
+	}
+}
 
 func usage(text string) *failure { return &failure{code: exitUsage, text: text, try: "weir --help"} }
 
@@ -63,6 +68,7 @@ func unknownFlag(root *cobra.Command, args []string, name string) *failure {
 	if err != nil {
 		return f
 	}
+	f.try = c.CommandPath() + " --help"
 	var names []string
 	c.Flags().VisitAll(func(fl *pflag.Flag) { names = append(names, "--"+fl.Name) })
 	if best := closest(name, names); best != "" {
@@ -84,46 +90,71 @@ func closest(word string, names []string) string {
 	return best
 }
 
-// distance is the number of letters to insert, delete or change.
+// distance is the number of letters to insert, delete, change or swap with
+// their neighbour.
 func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
+	rows := make([][]int, len(a)+1)
+	for i := range rows {
+		rows[i] = make([]int, len(b)+1)
+		rows[i][0] = i
+	}
+	for j := range rows[0] {
+		rows[0][j] = j
 	}
 	for i := 1; i <= len(a); i++ {
-		diagonal := row[0]
-		row[0] = i
 		for j := 1; j <= len(b); j++ {
-			change := diagonal
+			change := rows[i-1][j-1]
 			if a[i-1] != b[j-1] {
 				change++
 			}
-			diagonal = row[j]
-			row[j] = min(row[j]+1, row[j-1]+1, change)
+			rows[i][j] = min(rows[i-1][j]+1, rows[i][j-1]+1, change)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				rows[i][j] = min(rows[i][j], rows[i-2][j-2]+1)
+			}
 		}
 	}
-	return row[len(b)]
+	return rows[len(a)][len(b)]
 }
 
-// explain turns the error of a flow into what to tell the user.
-func explain(j *job, r weir.Report, err error) *failure {
+// explain turns the error of a step into what to tell the user.
+func explain(s *step, r weir.Report, err error) *failure {
 	f := &failure{code: exitFailed, text: strings.TrimPrefix(err.Error(), "weir: ")}
+	cause, kind, name := err, weir.KindSource, s.dst
 	var se *weir.StageError
-	if !errors.As(err, &se) {
+	var we *tree.WriteError
+	switch {
+	case errors.As(err, &we):
+		kind, cause = weir.KindSink, we.Err
+		f.code = exitDestination
+		name = we.Path
+		f.text = fmt.Sprintf("cannot write %s: %v", name, cause)
+	case s.isTree:
+		f.code = exitSource
+		var pe *fs.PathError
+		if errors.As(err, &pe) {
+			f.text = fmt.Sprintf("cannot copy %s: %v", pe.Path, pe.Err)
+		}
+	case errors.As(err, &se):
+		cause = innermost(se.Err)
+		var moved int64
+		kind, moved = where(r, se.Stage)
+		if other, ok := s.branches[se.Stage]; ok {
+			name = other
+		}
+		switch kind {
+		case weir.KindSource:
+			f.code = exitSource
+			f.text = fmt.Sprintf("cannot read %s: %v%s", s.src, cause, progressed(moved, s.total()))
+		case weir.KindSink:
+			f.code = exitDestination
+			f.text = fmt.Sprintf("cannot write %s: %v%s", name, cause, progressed(moved, s.total()))
+		default:
+			f.text = fmt.Sprintf("%s of %s failed: %v", se.Stage, s.src, cause)
+		}
+	default:
 		return f
 	}
-	cause := innermost(se.Err)
-	switch kind, moved := where(r, se.Stage); kind {
-	case weir.KindSource:
-		f.code = exitSource
-		f.text = fmt.Sprintf("cannot read %s: %v%s", j.src, cause, progressed(moved, j.size))
-	case weir.KindSink:
-		f.code = exitDestination
-		f.text = fmt.Sprintf("cannot write %s: %v%s", j.dst, cause, progressed(moved, j.size))
-	default:
-		f.text = fmt.Sprintf("%s of %s failed: %v", se.Stage, j.src, cause)
-	}
-	f.try = advice(j, f.code, err)
+	f.try = advice(s, f.code, name, err)
 	return f
 }
 
@@ -144,6 +175,10 @@ func innermost(err error) error {
 	if errors.As(err, &pe) {
 		return pe.Err
 	}
+	var st *endpoint.StatusError
+	if errors.As(err, &st) {
+		return errors.New(strings.TrimPrefix(st.Error(), st.Method+" "+st.URL+": "))
+	}
 	return err
 }
 
@@ -158,43 +193,40 @@ func progressed(n, size int64) string {
 }
 
 // advice is the way out, where there is a usual one.
-func advice(j *job, code int, err error) string {
+func advice(s *step, code int, dst string, err error) string {
 	var corrupt *compress.CorruptError
+	var status *endpoint.StatusError
 	switch {
 	case errors.As(err, &corrupt):
-		return "another copy of " + j.src + "; nothing was written"
+		return "another copy of " + s.src + "; nothing was written"
 	case errors.Is(err, compress.ErrTooLarge):
-		return "a higher limit, if you trust " + j.src
+		return "gunzip:max=SIZE, if you trust " + s.src
+	case errors.Is(err, compress.ErrWindow):
+		return "unzstd:window=1GiB, if you trust " + s.src
+	case errors.Is(err, endpoint.ErrChanged):
+		return "the same without --resume"
+	case errors.As(err, &status) && (status.StatusCode == 401 || status.StatusCode == 403):
+		return "https://user:password@host/…"
+	case errors.As(err, &status) && status.StatusCode == 404:
+		return "curl -I " + status.URL
+	case errors.Is(err, tree.ErrInside):
+		return "a destination beside " + s.src
 	case errors.Is(err, syscall.EISDIR) && code == exitSource:
-		return fmt.Sprintf("tar -c %s | weir pipe - gzip %s.tar.gz", j.src, filepath.Base(j.src))
+		return fmt.Sprintf("tar -c %s | weir pipe - gzip %s.tar.gz", s.src, filepath.Base(s.src))
+	case errors.Is(err, syscall.EISDIR) && code == exitDestination:
+		return filepath.Join(s.dst, filepath.Base(s.src))
 	case errors.Is(err, fs.ErrNotExist) && code == exitSource:
-		return "ls " + filepath.Dir(j.src)
+		return "ls " + filepath.Dir(s.src)
 	case errors.Is(err, fs.ErrNotExist) && code == exitDestination:
-		return "mkdir -p " + filepath.Dir(j.dst)
+		return "mkdir -p " + filepath.Dir(dst)
+	case errors.Is(err, syscall.ENOSPC) && s.partial != "":
+		return "free some space, then the same with --resume"
 	case errors.Is(err, syscall.ENOSPC):
-		return "free some space on " + filepath.Dir(j.dst) + "; the unfinished copy was removed"
+		return "free some space on " + filepath.Dir(dst) + "; the unfinished copy was removed, --keep-partial keeps it"
 	case errors.Is(err, fs.ErrPermission) && code == exitSource:
-		return "ls -l " + j.src
+		return "ls -l " + s.src
 	case errors.Is(err, fs.ErrPermission) && code == exitDestination:
-		return "ls -ld " + filepath.Dir(j.dst)
+		return "ls -ld " + filepath.Dir(dst)
 	}
 	return ""
-}
-
-// refuse finds what is wrong with the two names before anything opens.
-func refuse(j *job) error {
-	if j.src == "-" {
-		return nil
-	}
-	from, err := os.Stat(j.src)
-	if err != nil {
-		return nil // the flow says it better
-	}
-	if from.Mode().IsRegular() {
-		j.size = from.Size()
-	}
-	if to, err := os.Stat(j.dst); err == nil && j.dst != "-" && os.SameFile(from, to) {
-		return &failure{code: exitUsage, text: fmt.Sprintf("%s and %s are the same file", j.src, j.dst), try: "another name for the destination"}
-	}
-	return nil
 }

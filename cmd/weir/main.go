@@ -1,8 +1,11 @@
 // Command weir copies and pipes files through stages in bounded memory, and
 // says which part of the way is slow.
 //
-//	weir copy SRC DST
+//	weir copy SRC… DST
 //	weir pipe SRC STAGE… DST
+//	weir gzip FILE…
+//
+// weir help lists the rest.
 package main
 
 import (
@@ -14,6 +17,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 func main() {
@@ -35,12 +39,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 			f = unknownFlag(root, args, unknown)
 		}
 	}
-	if !f.told {
-		fmt.Fprintf(stderr, "weir: %s\n", f.text)
-		if f.try != "" {
-			fmt.Fprintf(stderr, "  try: %s\n", f.try)
-		}
-	}
+	f.print(stderr)
 	return f.code
 }
 
@@ -51,21 +50,73 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 		Example: `  weir copy holiday.mp4 /mnt/usb/
   weir pipe access.log gzip access.log.gz
   weir pipe access.log.gz gunzip grep:ERROR head:100 -`,
-		SilenceErrors:     true,
-		SilenceUsage:      true,
-		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				f := usage(fmt.Sprintf("unknown command %q", args[0]))
-				f.try = "weir copy SRC DST, or weir pipe SRC STAGE… DST; weir --help shows more"
-				return f
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
 			}
-			return nil
+			f := usage(fmt.Sprintf("unknown command %q", args[0]))
+			f.try = "weir copy SRC DST, or weir pipe SRC STAGE… DST; weir --help shows more"
+			var names []string
+			for _, sub := range c.Commands() {
+				if !sub.Hidden {
+					names = append(names, sub.Name())
+				}
+			}
+			if best := closest(args[0], names); best != "" {
+				f.text += fmt.Sprintf(" (did you mean %s?)", best)
+				f.try = "weir " + best + " --help"
+			}
+			return f
 		},
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+		RunE:              func(c *cobra.Command, _ []string) error { return c.Help() },
+		PersistentPreRunE: func(c *cobra.Command, _ []string) error { return fromEnvironment(c.Flags()) },
 	}
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	root.AddCommand(newCopy(stderr), newPipe(stderr), newStages(stdout), exitCodesTopic())
+	root.AddGroup(&cobra.Group{ID: "move", Title: "Move data:"}, &cobra.Group{ID: "about", Title: "Learn more:"})
+	for _, c := range []*cobra.Command{
+		newCopy(stdout, stderr), newPipe(stdout, stderr),
+		newCodec(gzipCodec, stdout, stderr), newCodec(gunzipCodec, stdout, stderr),
+		newCodec(zstdCodec, stdout, stderr), newCodec(unzstdCodec, stdout, stderr),
+	} {
+		c.GroupID = "move"
+		root.AddCommand(c)
+	}
+	for _, c := range append(helpTopics(), newStages(stdout), newVersion(stdout)) {
+		c.GroupID = "about"
+		root.AddCommand(c)
+	}
+	root.AddCommand(newMan())
+	root.SetCompletionCommandGroupID("about")
+	root.SetHelpCommandGroupID("about")
+	for _, c := range root.Commands() {
+		c.Flags().VisitAll(func(f *pflag.Flag) {
+			if !f.Hidden {
+				f.Usage += " [$" + environmentName(f.Name) + "]"
+			}
+		})
+	}
 	return root
+}
+
+// environmentName is the variable that stands in for a flag: WEIR_MEMORY.
+func environmentName(flag string) string {
+	return "WEIR_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// fromEnvironment sets the flags that the command line does not.
+func fromEnvironment(flags *pflag.FlagSet) (err error) {
+	flags.VisitAll(func(f *pflag.Flag) {
+		name := environmentName(f.Name)
+		value := os.Getenv(name)
+		if value == "" || f.Changed || f.Name == "help" || err != nil {
+			return
+		}
+		if serr := f.Value.Set(value); serr != nil {
+			err = &failure{code: exitUsage, text: fmt.Sprintf("%s=%s: %v", name, value, serr), try: "unset " + name}
+		}
+	})
+	return err
 }

@@ -5,34 +5,94 @@ import (
 	"io"
 
 	"github.com/spf13/cobra"
+
+	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/endpoint"
 )
 
-func newPipe(stderr io.Writer) *cobra.Command {
-	j := &job{stderr: stderr, verb: "piped"}
+func newPipe(stdout, stderr io.Writer) *cobra.Command {
+	s := &settings{stdout: stdout, stderr: stderr}
 	c := &cobra.Command{
 		Use:   "pipe SRC STAGE… DST",
 		Short: "Pass a file through stages",
 		Long: `Pass a file through stages, in bounded memory.
 
-SRC and DST are files, or - for standard input and output. A STAGE is a name,
-or a name with arguments behind a colon: gzip, gzip:level=9, grep:ERROR.
-"weir stages" lists them. DST is whole or absent: after a failure it is as it
-was before.`,
+SRC and DST are files, http(s):// URLs, or - for standard input and output. A
+STAGE is a name, or a name with arguments behind a colon: gzip, gzip:level=9,
+grep:ERROR. "weir stages" lists them, "weir help stages" has the grammar. The
+stage tee:FILE writes what passes it to a further destination. Destinations are
+whole or absent: after a failure they are as they were before.`,
 		Example: `  weir pipe access.log gzip access.log.gz
   weir pipe access.log.gz gunzip grep:ERROR head:100 -
+  weir pipe https://example.org/data.csv.gz gunzip tee:data.csv csvjson zstd data.jsonl.zst
   tar -c photos | weir pipe - zstd rate:10MiB/s photos.tar.zst`,
-		Args: cobra.ArbitraryArgs,
 		RunE: func(_ *cobra.Command, args []string) error {
 			if len(args) < 2 {
 				f := usage(fmt.Sprintf("pipe takes a source, stages and a destination, not %d words", len(args)))
 				f.try = "weir pipe SRC STAGE… DST, as in: weir pipe access.log gzip access.log.gz"
 				return f
 			}
-			n := len(args) - 1
-			j.src, j.stages, j.dst = args[0], args[1:n], args[n]
-			return j.run()
+			st, err := s.pipeStep(args)
+			if err != nil {
+				return err
+			}
+			return s.execute("piped", st)
 		},
+		ValidArgsFunction: completeStage,
 	}
-	j.flags(c)
+	s.flags(c)
+	c.Flags().BoolVarP(&s.force, "force", "f", false, "write binary data to a terminal")
 	return c
+}
+
+// completeStage completes files first and stages after them.
+func completeStage(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) == 0 {
+		return nil, cobra.ShellCompDirectiveDefault
+	}
+	var names []string
+	for _, k := range stageKinds {
+		names = append(names, k.name+"\t"+k.short)
+	}
+	return names, cobra.ShellCompDirectiveDefault
+}
+
+// pipeStep prepares SRC STAGE… DST.
+func (s *settings) pipeStep(words []string) (*step, error) {
+	n := len(words) - 1
+	src, dst := words[0], words[n]
+	st := &step{src: shown(src), dst: shown(dst)}
+	if sameFile(src, dst) {
+		return nil, &failure{code: exitUsage, text: fmt.Sprintf("%s and %s are the same file", src, dst), try: "another name for the destination"}
+	}
+	line := append([]string{"pipe"}, words...)
+	st.build = func(frugal bool) (*weir.Flow, error) {
+		in, err := endpoint.Source(src, endpoint.SourceOptions{})
+		if err != nil {
+			return nil, badName(err)
+		}
+		st.size, st.sums = sizeOf(src, in), nil
+		b := &builder{set: s, step: st, frugal: frugal, stream: in.Stream()}
+		for at := 2; at <= n; at++ {
+			if err := b.parseStage(line, at); err != nil {
+				return nil, err
+			}
+		}
+		sink, err := endpoint.Sink(dst, endpoint.SinkOptions{})
+		if err != nil {
+			return nil, badName(err)
+		}
+		if dst == "-" && b.binary {
+			if err := s.binaryToTerminal(); err != nil {
+				return nil, err
+			}
+		}
+		flow := b.stream.To(sink)
+		if len(b.flows) > 0 {
+			flow = weir.Join(append([]*weir.Flow{flow}, b.flows...)...)
+		}
+		flow.Name = "pipe " + st.src
+		return flow, nil
+	}
+	return st, nil
 }

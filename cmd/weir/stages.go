@@ -1,205 +1,325 @@
 package main
 
 import (
+	"context"
+	"crypto/md5"
+	"crypto/sha1"
 	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/json"
 	"fmt"
+	"hash"
+	"hash/crc32"
 	"io"
 	"regexp"
-	"strconv"
-	"strings"
+	"sync/atomic"
 	"time"
 
-	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/compress"
 )
 
+type byteStage = weir.Stage[byte, byte]
+
 // stageKind is a word that may stand between source and destination.
 type stageKind struct {
+	group   string
 	name    string
 	args    string
 	short   string
 	example string
 	binary  bool // what comes out is nothing for a terminal
-	make    func(j *job, a words) (weir.Stage[byte, byte], error)
+	make    func(b *builder, w word) (byteStage, error)
 }
 
-var stageKinds = []stageKind{
-	{"gzip", "[:level=1…9][,workers=N]", "compress; on all cores", "gzip:level=9", true, func(j *job, a words) (weir.Stage[byte, byte], error) {
-		opts, err := a.codec(j, "level", "workers")
-		return compress.Gzip(opts...), err
-	}},
-	{"gunzip", "", "decompress gzip", "gunzip", false, func(j *job, a words) (weir.Stage[byte, byte], error) {
-		return compress.Gunzip(compress.OnTrailing(func(at int64) error {
-			j.warn("%s: trailing garbage ignored, from byte %d", j.src, at)
-			return nil
-		})), a.none()
-	}},
-	{"zstd", "[:level=1…22][,workers=N]", "compress; on all cores", "zstd:level=3", true, func(j *job, a words) (weir.Stage[byte, byte], error) {
-		opts, err := a.codec(j, "level", "workers")
-		return compress.Zstd(opts...), err
-	}},
-	{"unzstd", "", "decompress zstd", "unzstd", false, func(_ *job, a words) (weir.Stage[byte, byte], error) {
-		return compress.Unzstd(), a.none()
-	}},
-	{"upper", "", "to upper case, as UTF-8", "upper", false, func(_ *job, a words) (weir.Stage[byte, byte], error) {
-		return weir.Upper(), a.none()
-	}},
-	{"lower", "", "to lower case, as UTF-8", "lower", false, func(_ *job, a words) (weir.Stage[byte, byte], error) {
-		return weir.Lower(), a.none()
-	}},
-	{"lines", "", "end every line with \\n, the last one too", "lines", false, func(_ *job, a words) (weir.Stage[byte, byte], error) {
-		return weir.Compose("lines", func(s weir.Stream[byte]) weir.Stream[byte] {
-			return weir.JoinLines(weir.Lines(s))
-		}), a.none()
-	}},
-	{"grep", ":PATTERN", "only lines that match a regular expression", "grep:ERROR", false, func(_ *job, a words) (weir.Stage[byte, byte], error) {
-		re, err := a.pattern()
-		return weir.Grep(re), err
-	}},
-	{"grepout", ":PATTERN", "only lines that do not match", "grepout:DEBUG", false, func(_ *job, a words) (weir.Stage[byte, byte], error) {
-		re, err := a.pattern()
-		return weir.GrepOut(re), err
-	}},
-	{"head", ":N or :SIZE", "the first N lines, or the first bytes, and stop reading", "head:100, head:10MiB", false, func(_ *job, a words) (weir.Stage[byte, byte], error) {
-		if n, err := strconv.ParseInt(a.text, 10, 64); err == nil {
-			return weir.HeadLines(n), nil
-		}
-		n, err := parseSize(a.text)
+// stageKinds is filled in by init, since some stages list it.
+var stageKinds []stageKind
+
+func init() {
+	const pack, text, measure, control = "Compression", "Text, lines and JSON", "Digests and counts", "Flow"
+	stageKinds = []stageKind{
+		{pack, "gzip", "[:level=1…9,workers=N]", "compress, on all cores", "gzip:level=9", true, codec(compress.Gzip, true)},
+		{pack, "gunzip", "[:max=SIZE,ratio=N]", "decompress gzip", "gunzip", false, gunzip},
+		{pack, "zstd", "[:level=1…22,workers=N]", "compress, on all cores", "zstd:level=3", true, codec(compress.Zstd, true)},
+		{pack, "unzstd", "[:max=SIZE,ratio=N,window=SIZE]", "decompress zstd", "unzstd:window=128MiB", false, decoder(compress.Unzstd)},
+		{pack, "s2", "[:level=1…3]", "compress fast", "s2", true, codec(compress.S2, false)},
+		{pack, "uns2", "[:max=SIZE,ratio=N]", "decompress S2 and Snappy", "uns2", false, decoder(compress.UnS2)},
+		{pack, "zlib", "[:level=1…9]", "compress", "zlib:level=9", true, codec(compress.Zlib, false)},
+		{pack, "unzlib", "[:max=SIZE,ratio=N]", "decompress zlib", "unzlib", false, decoder(compress.Unzlib)},
+		{pack, "deflate", "[:level=1…9]", "compress", "deflate:level=9", true, codec(compress.Deflate, false)},
+		{pack, "inflate", "[:max=SIZE,ratio=N]", "decompress deflate", "inflate", false, decoder(compress.Inflate)},
+
+		{text, "upper", "", "to upper case, as UTF-8", "upper", false, plain(weir.Upper)},
+		{text, "lower", "", "to lower case, as UTF-8", "lower", false, plain(weir.Lower)},
+		{text, "utf8", "", "fail at the first byte that is not UTF-8", "utf8", false, plain(weir.ValidText)},
+		{text, "lines", "", "end every line with \\n, the last one too", "lines", false, plain(cleanLines)},
+		{text, "grep", ":PATTERN", "only lines that match a regular expression", "grep:ERROR", false, grep(weir.Grep)},
+		{text, "grepout", ":PATTERN", "only lines that do not match", "grepout:DEBUG", false, grep(weir.GrepOut)},
+		{text, "head", ":N or :SIZE", "the first N lines or bytes, and stop reading", "head:100, head:10MiB", false, head},
+		{text, "skip", ":N or :SIZE", "all but the first N lines or bytes", "skip:1, skip:512B", false, skip},
+		{text, "uniq", "", "leave out lines equal to the one before", "uniq", false, plain(uniq)},
+		{text, "json", "", "check JSON values, one to a line, without spaces", "json", false, plain(compactJSON)},
+		{text, "csvjson", "[:comma=C]", "CSV with a header to JSON lines", "csvjson:comma=;", false, csvJSON},
+
+		digest(measure, "sha256", sha256.New),
+		digest(measure, "sha512", sha512.New),
+		digest(measure, "sha1", sha1.New),
+		digest(measure, "md5", md5.New),
+		digest(measure, "crc32", func() hash.Hash { return crc32.NewIEEE() }),
+		{measure, "count", "", "count lines and bytes", "count", false, count},
+
+		{control, "rate", ":SIZE/s", "no faster than this", "rate:10MiB/s", false, limitRate},
+		{control, "buffer", ":SIZE", "a pipe of this size, to even out bursts", "buffer:64MiB", false, buffer},
+		{control, "timeout", ":DURATION", "fail when nothing comes for so long", "timeout:30s", false, timeout},
+		{control, "tee", ":FILE", "write what passes to a file too", "tee:raw.log", false, tee},
+		{control, "exec", ":COMMAND", "through a shell command", "exec:'jq -c .'", false, execute},
+	}
+}
+
+// plain makes a stage that takes no arguments.
+func plain(f func() byteStage) func(*builder, word) (byteStage, error) {
+	return func(_ *builder, w word) (byteStage, error) { return f(), w.none() }
+}
+
+func codec(f func(...compress.Option) byteStage, parallel bool) func(*builder, word) (byteStage, error) {
+	keys := []string{"level"}
+	if parallel {
+		keys = append(keys, "workers")
+	}
+	return func(b *builder, w word) (byteStage, error) {
+		a, err := w.settings(keys...)
 		if err != nil {
-			return weir.Stage[byte, byte]{}, a.wrong("a number of lines or a size")
+			return byteStage{}, err
 		}
-		return weir.Head(n), nil
-	}},
-	{"sha256", "", "print the SHA-256 of what passes", "sha256", false, func(j *job, a words) (weir.Stage[byte, byte], error) {
-		return weir.Hash(sha256.New, func(sum []byte) { j.sums = append(j.sums, fmt.Sprintf("sha256 %x", sum)) }), a.none()
-	}},
-	{"rate", ":SIZE/s", "no faster than this", "rate:10MiB/s", false, func(_ *job, a words) (weir.Stage[byte, byte], error) {
-		n, err := parseSize(strings.TrimSuffix(a.text, "/s"))
-		if err != nil || n < 1 {
-			return weir.Stage[byte, byte]{}, a.wrong("a size for each second")
+		var opts []compress.Option
+		if _, ok := a["level"]; ok {
+			n, err := w.number(a, "level", 0)
+			if err != nil {
+				return byteStage{}, err
+			}
+			opts = append(opts, compress.Level(n))
 		}
-		return weir.RateLimit[byte](n, time.Second), nil
-	}},
-	{"exec", ":'COMMAND'", "through a shell command", "exec:'jq -c .'", false, func(_ *job, a words) (weir.Stage[byte, byte], error) {
-		if strings.TrimSpace(a.text) == "" {
-			return weir.Stage[byte, byte]{}, a.wrong("a command")
+		if !parallel {
+			return f(opts...), nil
 		}
-		return weir.Exec("sh", "-c", a.text), nil
-	}},
-}
-
-// words is one stage as it was written: name, or name:text.
-type words struct {
-	word string
-	text string
-	kind stageKind
-}
-
-func (a words) wrong(want string) error {
-	f := usage(fmt.Sprintf("stage %q needs %s", a.word, want))
-	f.try = a.kind.example
-	return f
-}
-
-func (a words) none() error {
-	if a.text != "" {
-		f := usage(fmt.Sprintf("stage %q takes no argument", a.word))
-		f.try = a.kind.example
-		return f
+		workers, err := w.number(a, "workers", 0)
+		if b.frugal {
+			workers = 1
+		}
+		return f(append(opts, compress.Workers(workers))...), err
 	}
-	return nil
 }
 
-func (a words) pattern() (*regexp.Regexp, error) {
-	if a.text == "" {
-		return nil, a.wrong("a pattern")
+func decoder(f func(...compress.Option) byteStage, extra ...compress.Option) func(*builder, word) (byteStage, error) {
+	return func(b *builder, w word) (byteStage, error) {
+		a, err := w.settings("max", "ratio", "window")
+		if err != nil {
+			return byteStage{}, err
+		}
+		opts := extra
+		for key, option := range map[string]func(int64) compress.Option{"max": compress.MaxOutput, "window": compress.MaxWindow} {
+			if _, ok := a[key]; !ok {
+				continue
+			}
+			n, err := w.size(a, key, 0)
+			if err != nil {
+				return byteStage{}, err
+			}
+			opts = append(opts[:len(opts):len(opts)], option(n))
+		}
+		if _, ok := a["ratio"]; ok {
+			n, err := w.number(a, "ratio", 0)
+			if err != nil {
+				return byteStage{}, err
+			}
+			opts = append(opts[:len(opts):len(opts)], compress.MaxRatio(float64(n)))
+		}
+		return f(opts...), nil
 	}
-	re, err := regexp.Compile(a.text)
+}
+
+// gunzip ignores what follows an archive, as gzip(1) does, and says so.
+func gunzip(b *builder, w word) (byteStage, error) {
+	return decoder(compress.Gunzip, compress.OnTrailing(func(at int64) error {
+		b.set.warn("%s: trailing garbage ignored, from byte %d", b.step.src, at)
+		return nil
+	}))(b, w)
+}
+
+func cleanLines() byteStage {
+	return weir.Compose("lines", func(s weir.Stream[byte]) weir.Stream[byte] {
+		return weir.JoinLines(weir.Lines(s))
+	})
+}
+
+func uniq() byteStage {
+	return weir.Compose("uniq", func(s weir.Stream[byte]) weir.Stream[byte] {
+		return weir.JoinLines(weir.Dedupe(weir.Lines(s)))
+	})
+}
+
+func compactJSON() byteStage {
+	return weir.Compose("json", func(s weir.Stream[byte]) weir.Stream[byte] {
+		return weir.EncodeJSON(weir.DecodeJSON[json.RawMessage](s, 0))
+	})
+}
+
+func csvJSON(_ *builder, w word) (byteStage, error) {
+	a, err := w.settings("comma")
 	if err != nil {
-		return nil, a.wrong("a valid pattern (" + err.Error() + ")")
+		return byteStage{}, err
 	}
-	return re, nil
+	c := weir.CSV{}
+	if s := []rune(a["comma"]); len(s) == 1 {
+		c.Comma = s[0]
+	} else if len(s) > 1 {
+		return byteStage{}, w.wrong("needs one character for comma, not %q", a["comma"])
+	}
+	return weir.Compose("csvjson", func(s weir.Stream[byte]) weir.Stream[byte] {
+		records := weir.Enumerate(weir.DecodeCSV(s, c))
+		var header []string
+		rows := weir.Filter(records, func(r weir.Indexed[[]string]) bool {
+			if r.Index == 0 {
+				header = r.Value
+			}
+			return r.Index > 0
+		})
+		return weir.EncodeJSON(weir.Map(rows, func(r weir.Indexed[[]string]) (map[string]string, error) {
+			m := make(map[string]string, len(header))
+			for i, v := range r.Value {
+				m[header[i]] = v
+			}
+			return m, nil
+		}))
+	}), nil
 }
 
-// codec reads level=9,workers=2; a bare number is the level.
-func (a words) codec(j *job, keys ...string) (opts []compress.Option, err error) {
-	workers := 0
-	if a.text != "" {
-		for _, part := range strings.Split(a.text, ",") {
-			key, value, ok := strings.Cut(part, "=")
-			if !ok {
-				key, value = "level", part
-			}
-			n, err := strconv.Atoi(value)
-			if err != nil || n < 0 {
-				return nil, a.wrong("numbers, as in " + a.kind.name + a.kind.args)
-			}
-			switch key {
-			case "level":
-				opts = append(opts, compress.Level(n))
-			case "workers":
-				workers = n
-			default:
-				f := usage(fmt.Sprintf("stage %q has no setting %q", a.word, key))
-				f.try = a.kind.name + a.kind.args
-				return nil, f
+func grep(f func(*regexp.Regexp) byteStage) func(*builder, word) (byteStage, error) {
+	return func(_ *builder, w word) (byteStage, error) {
+		if w.text == "" {
+			return byteStage{}, w.wrong("needs a pattern")
+		}
+		re, err := regexp.Compile(w.text)
+		if err != nil {
+			return byteStage{}, w.wrong("needs a valid pattern (%v)", err)
+		}
+		return f(re), nil
+	}
+}
+
+func head(_ *builder, w word) (byteStage, error) {
+	n, lines, err := w.linesOrBytes()
+	if lines {
+		return weir.HeadLines(n), err
+	}
+	return weir.Head(n), err
+}
+
+func skip(_ *builder, w word) (byteStage, error) {
+	n, lines, err := w.linesOrBytes()
+	return weir.Compose("skip", func(s weir.Stream[byte]) weir.Stream[byte] {
+		if lines {
+			return weir.JoinLines(weir.Drop(weir.Lines(s), n))
+		}
+		return weir.Drop(s, n)
+	}), err
+}
+
+func digest(group, name string, newHash func() hash.Hash) stageKind {
+	return stageKind{group, name, "", "print the digest of what passes", name, false, func(b *builder, w word) (byteStage, error) {
+		return weir.Hash(newHash, func(sum []byte) {
+			b.step.sums = append(b.step.sums, fmt.Sprintf("%s %x", name, sum))
+		}), w.none()
+	}}
+}
+
+func count(b *builder, w word) (byteStage, error) {
+	var lines, bytes atomic.Int64
+	st := weir.Do("count", func(_ context.Context, in []byte, emit func([]byte) error) error {
+		n := int64(0)
+		for _, c := range in {
+			if c == '\n' {
+				n++
 			}
 		}
-	}
-	if j.frugal {
-		workers = 1
-	}
-	return append(opts, compress.Workers(workers)), nil
+		lines.Add(n)
+		bytes.Add(int64(len(in)))
+		return emit(in)
+	}, func(context.Context, func([]byte) error) error {
+		b.step.sums = append(b.step.sums, fmt.Sprintf("%d lines, %d bytes", lines.Load(), bytes.Load()))
+		return nil
+	})
+	return st, w.none()
 }
 
-// parseStage reads one stage word.
-func parseStage(j *job, word string) (weir.Stage[byte, byte], stageKind, error) {
-	name, text, _ := strings.Cut(word, ":")
-	var names []string
-	for _, k := range stageKinds {
-		if k.name == name {
-			st, err := k.make(j, words{word, text, k})
-			if err == nil && st.Err != nil {
-				f := usage(fmt.Sprintf("stage %q: %v", word, st.Err))
-				f.try = k.example
-				err = f
-			}
-			return st, k, err
-		}
-		names = append(names, k.name)
+func limitRate(_ *builder, w word) (byteStage, error) {
+	n, err := parseRate(w.text)
+	if err != nil {
+		return byteStage{}, w.wrong("needs a size for each second")
 	}
-	f := usage(fmt.Sprintf("unknown stage %q", name))
-	f.try = "weir stages"
-	if best := closest(name, names); best != "" {
-		f.text += fmt.Sprintf(" (did you mean %s?)", best)
-	}
-	return weir.Stage[byte, byte]{}, stageKind{}, f
+	return weir.RateLimit[byte](n, time.Second), nil
 }
 
-// parseSize reads 64MiB, 64M (the same), 10kB or a plain number of bytes.
-func parseSize(s string) (int64, error) {
-	if n := len(s); n > 1 && strings.ContainsRune("kKmMgGtT", rune(s[n-1])) {
-		s += "iB" // one letter stands for the binary unit
+func buffer(_ *builder, w word) (byteStage, error) {
+	n, err := parseSize(w.text)
+	if err != nil || n < 1 {
+		return byteStage{}, w.wrong("needs a size")
 	}
-	n, err := humanize.ParseBytes(s)
-	if err != nil || n > 1<<62 {
-		return 0, fmt.Errorf("%q is no size", s)
+	return weir.Compose("buffer", func(s weir.Stream[byte]) weir.Stream[byte] { return s.Async(weir.Bytes(n)) }), nil
+}
+
+func timeout(_ *builder, w word) (byteStage, error) {
+	d, err := w.duration("how long to wait")
+	return weir.Compose("timeout", func(s weir.Stream[byte]) weir.Stream[byte] { return weir.Timeout(s, d) }), err
+}
+
+// tee gives the file a branch of its own, which is part of the same run.
+func tee(b *builder, w word) (byteStage, error) {
+	file, err := w.whole("a file")
+	if err != nil {
+		return byteStage{}, err
 	}
-	return int64(n), nil
+	if file == "-" || sameFile(file, b.step.src) || sameFile(file, b.step.dst) {
+		return byteStage{}, w.wrong("needs a file of its own")
+	}
+	branches := weir.Tee(b.stream, weir.Branch{}, weir.Branch{})
+	sink := weir.Create(file)
+	sink.Name = "tee " + file
+	b.flows = append(b.flows, branches[1].To(sink))
+	if b.step.branches == nil {
+		b.step.branches = map[string]string{}
+	}
+	b.step.branches[sink.Name] = file
+	b.stream = branches[0]
+	return weir.Compose("tee", func(s weir.Stream[byte]) weir.Stream[byte] { return s }), nil
+}
+
+func execute(_ *builder, w word) (byteStage, error) {
+	command, err := w.whole("a command")
+	return weir.Exec("sh", "-c", command), err
 }
 
 func newStages(stdout io.Writer) *cobra.Command {
 	return &cobra.Command{
 		Use:   "stages",
 		Short: "List the stages of weir pipe",
+		Long:  helpText("stages"),
 		Args:  cobra.NoArgs,
 		Run: func(*cobra.Command, []string) {
+			group := ""
 			for _, k := range stageKinds {
-				fmt.Fprintf(stdout, "%-34s %s\n%-34s   %s\n", k.name+k.args, k.short, "", k.example)
+				if k.group != group {
+					if group != "" {
+						fmt.Fprintln(stdout)
+					}
+					group = k.group
+					fmt.Fprintf(stdout, "%s\n", group)
+				}
+				fmt.Fprintf(stdout, "  %-40s %-46s %s\n", k.name+k.args, k.short, k.example)
 			}
+			fmt.Fprintln(stdout, "\nweir help stages explains how to write them.")
 		},
 	}
 }

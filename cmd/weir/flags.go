@@ -1,0 +1,98 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+// settings are the flags of every command that moves data.
+type settings struct {
+	memory   string
+	progress string
+	quiet    bool
+	verbose  bool
+	json     bool
+	dryRun   bool
+	force    bool
+	noColor  bool
+
+	limit          int64 // --memory in bytes; 0: none
+	stdout, stderr io.Writer
+}
+
+func (s *settings) flags(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&s.memory, "memory", "", "most memory the run may hold, as in 64MiB (default: what the stages need)")
+	f.StringVar(&s.progress, "progress", "auto", "auto, live, plain (a line every 10 s) or none")
+	f.BoolVarP(&s.quiet, "quiet", "q", false, "say nothing unless something fails")
+	f.BoolVarP(&s.verbose, "verbose", "v", false, "say how it runs, and at the end what every stage and pipe did")
+	f.BoolVar(&s.json, "json", false, "lines of JSON on standard error, one summary last")
+	f.BoolVar(&s.dryRun, "dry-run", false, "show lanes, pipes and ceiling, and do nothing")
+	f.BoolVar(&s.dryRun, "explain", false, "the same as --dry-run")
+	f.BoolVar(&s.noColor, "no-color", false, "no colours; NO_COLOR does the same")
+	for name, values := range map[string][]string{
+		"progress": {"auto", "live", "plain", "none"}, "memory": {"64MiB", "256MiB", "1GiB"},
+	} {
+		_ = c.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+	}
+}
+
+// check finds what is wrong with the flags.
+func (s *settings) check() error {
+	switch s.progress {
+	case "auto", "live", "plain", "none":
+	default:
+		f := usage(fmt.Sprintf("--progress %s: use auto, live, plain or none", s.progress))
+		f.try = "--progress plain"
+		return f
+	}
+	if s.memory == "" {
+		return nil
+	}
+	n, err := parseSize(s.memory)
+	if err != nil || n <= 0 {
+		return &failure{code: exitUsage, text: fmt.Sprintf("--memory %s is no size", s.memory), try: "--memory 64MiB"}
+	}
+	s.limit = n
+	return nil
+}
+
+func (s *settings) warn(format string, args ...any) {
+	fmt.Fprintf(s.stderr, "weir: "+format+"\n", args...)
+}
+
+// binaryToTerminal refuses what would garble a terminal.
+func (s *settings) binaryToTerminal() error {
+	f, ok := s.stdout.(*os.File)
+	if !ok || s.force || !term.IsTerminal(int(f.Fd())) {
+		return nil
+	}
+	return &failure{code: exitUsage, text: "refusing to write binary data to the terminal", try: "redirect it to a file, or use --force"}
+}
+
+// parseSize reads 64MiB, 64M (the same), 10kB or a plain number of bytes.
+func parseSize(s string) (int64, error) {
+	if n := len(s); n > 1 && strings.ContainsRune("kKmMgGtT", rune(s[n-1])) {
+		s += "iB" // one letter stands for the binary unit
+	}
+	n, err := humanize.ParseBytes(s)
+	if err != nil || n > 1<<62 {
+		return 0, fmt.Errorf("%q is no size", s)
+	}
+	return int64(n), nil
+}
+
+// parseRate reads a size for each second: 10MiB/s or 10MiB.
+func parseRate(s string) (int64, error) {
+	n, err := parseSize(strings.TrimSuffix(s, "/s"))
+	if err == nil && n < 1 {
+		err = fmt.Errorf("%q is no rate", s)
+	}
+	return n, err
+}

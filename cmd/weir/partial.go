@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/weir-go/weir/endpoint"
+)
+
+const partSuffix = ".weir-part"
+
+// partial is an unfinished copy beside its destination, and the note beside it
+// that says of what.
+type partial struct {
+	Source    string `json:"source"`
+	Validator string `json:"validator"` // of the version that was being copied
+
+	path   string
+	dst    string
+	offset int64 // how much is there
+	in     endpoint.Input
+}
+
+// openPartial finds what is there already, if that is wanted.
+func openPartial(c *copying, src, dst string) (*partial, error) {
+	in, err := endpoint.Source(src, endpoint.SourceOptions{})
+	if err != nil {
+		return nil, badName(err)
+	}
+	p := &partial{Source: src, path: dst + partSuffix, dst: dst, in: in}
+	if name, local := endpoint.Local(src); local && name != "-" {
+		if p.Source, err = filepath.Abs(name); err != nil {
+			return nil, badName(err)
+		}
+	}
+	st, err := os.Stat(p.path)
+	if err != nil || !c.resume {
+		return p, nil
+	}
+	var was partial
+	note, err := os.ReadFile(p.note())
+	if err == nil {
+		err = json.Unmarshal(note, &was)
+	}
+	switch {
+	case err != nil:
+		c.warn("%s has no note of what it is a part of; starting again", p.path)
+	case was.Source != p.Source:
+		return nil, &failure{
+			code: exitUsage, text: fmt.Sprintf("%s is a part of %s, not of %s", p.path, was.Source, src),
+			try: "rm " + p.path,
+		}
+	case was.Validator == "":
+		c.warn("%s cannot tell its versions apart; starting again", src)
+	default:
+		p.offset, p.Validator = st.Size(), was.Validator
+	}
+	return p, nil
+}
+
+func (p *partial) note() string { return p.path + ".json" }
+
+// begin asks which version of the source this is, and writes the note.
+func (p *partial) begin(ctx context.Context) error {
+	if p.offset > 0 {
+		return nil
+	}
+	info, err := p.in.Stat(ctx)
+	if err != nil {
+		return nil // the flow says it better
+	}
+	p.Validator = info.Validator
+	text, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(p.note(), append(text, '\n'), 0o600)
+}
+
+// finish gives the copy its name.
+func (p *partial) finish(durable bool) error {
+	if err := os.Rename(p.path, p.dst); err != nil {
+		return err
+	}
+	if err := os.Remove(p.note()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if !durable || runtime.GOOS == "windows" {
+		return nil
+	}
+	dir, err := os.Open(filepath.Dir(p.dst))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/weir-go/weir"
+)
+
+// stop is the cause of a run that the user ended.
+type stop struct{ code int }
+
+func (*stop) Error() string { return "stopped by you" }
+
+// execute runs the steps one after the other and returns a *failure or nil.
+func (s *settings) execute(verb string, steps ...*step) error {
+	if err := s.check(); err != nil {
+		return err
+	}
+	for _, st := range steps {
+		if err := st.fit(s.memory, s.limit); err != nil {
+			return err
+		}
+	}
+	if s.dryRun || s.verbose {
+		if err := s.showPlan(steps); err != nil || s.dryRun {
+			return err
+		}
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	v := newView(s, verb, steps)
+	sig := watchSignals(cancel, v.snapshot)
+	defer sig.end()
+	v.ceiling()
+
+	var failed *failure
+	for _, st := range steps {
+		finish := v.start(st)
+		begin := time.Now()
+		err := st.run(ctx)
+		finish()
+		report := st.flow.Report()
+		if err != nil {
+			failed = explain(st, report, err)
+			if by := (*stop)(nil); errors.As(context.Cause(ctx), &by) {
+				failed = stopped(st, by)
+			}
+		}
+		v.ended(st, report, time.Since(begin))
+		if failed != nil {
+			break
+		}
+	}
+	v.summary(failed)
+	if failed != nil {
+		return failed
+	}
+	return nil
+}
+
+func stopped(st *step, by *stop) *failure {
+	f := &failure{code: by.code, text: "stopped by you; nothing was written to " + st.dst}
+	if st.partial != "" {
+		f.text = "stopped by you; what was copied is in " + st.partial
+		f.try = "the same with --resume"
+	}
+	if st.dst == "-" {
+		f.text = "stopped by you"
+	}
+	return f
+}
+
+// showPlan is --dry-run: how the steps would run.
+func (s *settings) showPlan(steps []*step) error {
+	for _, st := range steps {
+		if len(steps) > 1 {
+			fmt.Fprintf(s.stderr, "%s → %s\n", st.src, st.dst)
+		}
+		text, err := st.flow.Explain()
+		if err != nil {
+			return &failure{code: exitUsage, text: err.Error()}
+		}
+		fmt.Fprint(s.stderr, text)
+		if st.holds > 0 {
+			fmt.Fprintf(s.stderr, "workers    hold at most %s more\n", weir.FormatBytes(st.holds))
+		}
+	}
+	return nil
+}
+
+// signals watches for what the user sends while the run goes on.
+type signals struct {
+	ch         chan os.Signal
+	done, over chan struct{}
+	once       sync.Once
+}
+
+// watchSignals ends the run at the first INT or TERM, the process at the
+// second, and shows where the run is at USR1 (INFO on BSD and macOS).
+func watchSignals(cancel context.CancelCauseFunc, snapshot func()) *signals {
+	w := &signals{ch: make(chan os.Signal, 4), done: make(chan struct{}), over: make(chan struct{})}
+	signal.Notify(w.ch, append([]os.Signal{os.Interrupt, syscall.SIGTERM}, askSignals...)...)
+	go func() {
+		defer close(w.over)
+		var first *stop
+		for {
+			select {
+			case <-w.done:
+				return
+			case sig := <-w.ch:
+				switch {
+				case sig != os.Interrupt && sig != syscall.SIGTERM:
+					snapshot()
+				case first != nil:
+					os.Exit(first.code)
+				default:
+					first = &stop{exitInterrupted}
+					if sig == syscall.SIGTERM {
+						first.code = exitTerminated
+					}
+					cancel(first)
+				}
+			}
+		}
+	}()
+	return w
+}
+
+func (w *signals) end() {
+	w.once.Do(func() {
+		signal.Stop(w.ch)
+		close(w.done)
+		<-w.over
+	})
+}

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/weir-go/weir"
+)
+
+// step is one flow of a run and what the command line knows of it.
+type step struct {
+	src, dst string            // as the user named them
+	branches map[string]string // further destinations: sink name → file
+	build    func(frugal bool) (*weir.Flow, error)
+	flow     *weir.Flow
+	run      func(ctx context.Context) error // flow.Run, or what does more
+	size     func() int64                    // of the source in bytes; -1: not known
+	moved    func() (in, out int64)          // bytes, if the flow's stages do not count them
+	holds    int64                           // beside what the flow says, in bytes
+	note     func() string                   // what the summary adds
+	sums     []string                        // what stages have found out
+	partial  string                          // where an unfinished copy stays
+	isTree   bool
+}
+
+func (s *step) total() int64 {
+	if s.size == nil {
+		return -1
+	}
+	return s.size()
+}
+
+// bytes returns how many bytes were read and written until now.
+func (s *step) bytes(r weir.Report) (in, out int64) {
+	if s.moved != nil {
+		return s.moved()
+	}
+	for _, st := range r.Stages {
+		switch st.Kind {
+		case weir.KindSource:
+			in += st.Out
+		case weir.KindSink:
+			if _, branch := s.branches[st.Name]; !branch {
+				out += st.In
+			}
+		}
+	}
+	return in, out
+}
+
+// ceiling is the most memory that the step can hold, in bytes.
+func (s *step) ceiling() (int64, error) {
+	n, err := s.flow.Ceiling()
+	return n + s.holds, err
+}
+
+// fit builds the flow so that its ceiling is at most limit, if that is not 0:
+// with smaller pipes, then with one worker for each codec.
+func (s *step) fit(memory string, limit int64) error {
+	const least, most = 4 << 10, 1 << 20
+	for _, frugal := range []bool{false, true} {
+		flow, err := s.build(frugal)
+		if err != nil {
+			return err
+		}
+		s.flow = flow
+		if s.run == nil {
+			s.run = func(ctx context.Context) error { return s.flow.Run(ctx) }
+		}
+		if _, err := s.ceiling(); err != nil {
+			return &failure{code: exitUsage, text: err.Error()}
+		}
+		if limit == 0 {
+			return nil
+		}
+		for n := int64(most); n >= least; n /= 2 {
+			s.flow.Limit = weir.Bytes(n)
+			if c, _ := s.ceiling(); c <= limit {
+				return nil
+			}
+		}
+	}
+	need, _ := s.ceiling()
+	return &failure{
+		code: exitMemory,
+		text: fmt.Sprintf("--memory %s is %s, and this needs at least %s", memory, weir.FormatBytes(limit), weir.FormatBytes(need)),
+		try:  fmt.Sprintf("--memory %dKiB", (need+1023)/1024),
+	}
+}

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/weir-go/weir"
+)
+
+// ended keeps what a step has done for the summary.
+func (v *view) ended(st *step, r weir.Report, took time.Duration) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	in, out := st.bytes(r)
+	v.done = append(v.done, ended{st, r, took, in, out})
+	v.current = nil
+}
+
+// summary is what is left on the screen.
+func (v *view) summary(f *failure) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	var in, out, peak, ceiling int64
+	longest := v.done[0]
+	for _, d := range v.done {
+		in, out = in+d.in, out+d.out
+		peak = max(peak, d.report.Peak)
+		c, _ := d.step.ceiling()
+		ceiling = max(ceiling, c)
+		if d.took > longest.took {
+			longest = d
+		}
+	}
+	took := time.Since(v.began)
+	if v.json {
+		v.emitSummary(f, longest, in, out, took, ceiling, peak)
+		return
+	}
+	if v.quiet || f != nil && in == 0 && out == 0 {
+		return
+	}
+	if f != nil {
+		fmt.Fprintf(v.stderr, "read %s", weir.FormatBytes(in))
+	} else {
+		fmt.Fprintf(v.stderr, "%s %s", v.verb, weir.FormatBytes(in))
+	}
+	if out != in && f == nil {
+		fmt.Fprintf(v.stderr, " to %s", weir.FormatBytes(out))
+		if in > 0 {
+			fmt.Fprintf(v.stderr, " (%.1f%%)", 100*float64(out)/float64(in))
+		}
+	}
+	fmt.Fprintf(v.stderr, " in %v, %s", round(took), rate(in, took))
+	for _, d := range v.done {
+		if d.step.note != nil && f == nil {
+			fmt.Fprint(v.stderr, d.step.note())
+		}
+	}
+	fmt.Fprintln(v.stderr)
+	for _, d := range v.done {
+		for _, s := range d.step.sums {
+			if len(v.done) > 1 {
+				s += "  " + d.step.src
+			}
+			fmt.Fprintln(v.stderr, s)
+		}
+	}
+	if v.verbose {
+		for _, d := range v.done {
+			fmt.Fprintln(v.stderr, d.report)
+		}
+	}
+	fmt.Fprintln(v.stderr, "bottleneck:", longest.report.Verdict)
+	fmt.Fprintf(v.stderr, "memory: %s in pipes at the peak, ceiling %s", weir.FormatBytes(peak), weir.FormatBytes(ceiling))
+	if p := peakMemory(); p > 0 {
+		fmt.Fprintf(v.stderr, ", process peak %s", weir.FormatBytes(p))
+	}
+	fmt.Fprintln(v.stderr)
+}
+
+func round(d time.Duration) time.Duration {
+	if d < 10*time.Millisecond {
+		return d.Round(time.Microsecond * 100)
+	}
+	return d.Round(time.Millisecond)
+}
+
+// emit writes one line of JSON. help/json.md describes them.
+func (v *view) emit(kind string, fields map[string]any) {
+	line := map[string]any{"v": 1, "type": kind}
+	for k, value := range fields {
+		line[k] = value
+	}
+	text, err := json.Marshal(line)
+	if err != nil {
+		v.warn("%v", err)
+		return
+	}
+	fmt.Fprintf(v.stderr, "%s\n", text)
+}
+
+func (v *view) emitProgress(now, all weir.Report) {
+	in, out := v.current.bytes(all)
+	fields := map[string]any{
+		"source": v.current.src, "bytes_in": in, "bytes_out": out, "seconds": time.Since(v.since).Seconds(),
+		"held": all.Held, "bottleneck": bottleneck(now.Verdict),
+	}
+	if total := v.current.total(); total >= 0 {
+		fields["total"] = total
+	}
+	v.emit("progress", fields)
+}
+
+func (v *view) emitSummary(f *failure, longest ended, in, out int64, took time.Duration, ceiling, peak int64) {
+	if f != nil {
+		v.emit("error", map[string]any{"text": f.text, "try": f.try, "code": f.code})
+		f.told = true
+	}
+	sums := []string{}
+	for _, d := range v.done {
+		sums = append(sums, d.step.sums...)
+	}
+	v.emit("summary", map[string]any{
+		"ok": f == nil, "bytes_in": in, "bytes_out": out, "seconds": took.Seconds(), "sums": sums,
+		"stages": stagesJSON(longest.report), "bottleneck": bottleneck(longest.report.Verdict),
+		"memory": map[string]any{"ceiling": ceiling, "peak": peak, "process": peakMemory()},
+	})
+}
+
+func bottleneck(v weir.Verdict) map[string]any {
+	m := map[string]any{"sentence": v.String()}
+	if v.Stage != "" {
+		m["stage"], m["why"], m["share"] = v.Stage, v.Why, v.Share
+	}
+	return m
+}
+
+func stagesJSON(r weir.Report) (list []map[string]any) {
+	for _, s := range r.Stages {
+		list = append(list, map[string]any{
+			"name": s.Name, "kind": s.Kind, "workers": s.Workers, "in": s.In, "out": s.Out,
+			"busy": s.Share(s.Busy), "blocked": s.Share(s.Blocked), "starved": s.Share(s.Starved), "outside": s.Share(s.Outside),
+			"blocked_events": s.BlockedN,
+		})
+	}
+	return list
+}

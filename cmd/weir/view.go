@@ -1,0 +1,209 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/mattn/go-runewidth"
+	"golang.org/x/term"
+
+	"github.com/weir-go/weir"
+)
+
+// view tells the user what goes on, on standard error: a region of the terminal
+// that is drawn anew, plain lines, or lines of JSON.
+type view struct {
+	*settings
+	verb  string
+	steps []*step
+	began time.Time
+	live  *region // nil if standard error is no terminal, or must not be one
+	every time.Duration
+
+	mu      sync.Mutex // guards what follows: a snapshot may be asked for at any time
+	current *step
+	since   time.Time // when current began
+	watch   *weir.Watcher
+	done    []ended
+}
+
+// ended is a step that is over.
+type ended struct {
+	step    *step
+	report  weir.Report
+	took    time.Duration
+	in, out int64
+}
+
+func newView(s *settings, verb string, steps []*step) *view {
+	v := &view{settings: s, verb: verb, steps: steps, began: time.Now()}
+	f, isFile := s.stderr.(*os.File)
+	tty := isFile && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"
+	switch {
+	case s.quiet || s.progress == "none":
+	case s.json || s.progress == "plain" || s.progress == "auto" && !tty:
+		v.every = 10 * time.Second
+		if s.json {
+			v.every = time.Second
+		}
+	default:
+		v.every = 250 * time.Millisecond
+		v.live = &region{out: s.stderr, paint: painter{colours(s.noColor)}}
+		if isFile {
+			v.live.tty = f
+		}
+	}
+	return v
+}
+
+// ceiling is the first line of every run.
+func (v *view) ceiling() {
+	var most int64
+	for _, st := range v.steps {
+		c, _ := st.ceiling()
+		most = max(most, c)
+	}
+	switch {
+	case v.json:
+		first, last := v.steps[0], v.steps[len(v.steps)-1]
+		v.emit("start", map[string]any{"source": first.src, "destination": last.dst, "sources": len(v.steps), "ceiling": most})
+	case !v.quiet:
+		fmt.Fprintf(v.stderr, "memory ceiling %s\n", weir.FormatBytes(most))
+	}
+}
+
+// start shows the progress of a step until the function it returns is called.
+func (v *view) start(st *step) (finish func()) {
+	v.mu.Lock()
+	v.current, v.since, v.watch = st, time.Now(), st.flow.Watch()
+	v.mu.Unlock()
+	if v.every == 0 {
+		return func() {}
+	}
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		ticker := time.NewTicker(v.every)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-stop:
+				return
+			case <-ticker.C:
+				v.tick()
+			}
+		}
+	}()
+	return func() {
+		close(stop)
+		<-done
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		if v.live != nil {
+			v.live.erase()
+		}
+	}
+}
+
+// tick shows where the run is.
+func (v *view) tick() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	now, since := v.watch.Look()
+	all := v.current.flow.Stats()
+	switch {
+	case v.json:
+		v.emitProgress(now, all)
+	case v.live != nil:
+		v.live.draw(v.rows(now, all, since))
+	default:
+		fmt.Fprintln(v.stderr, v.line(all))
+	}
+}
+
+// snapshot is what the user asks for with a signal: the rows as they are now,
+// left on the screen.
+func (v *view) snapshot() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.current == nil {
+		return
+	}
+	all := v.current.flow.Stats()
+	if v.json {
+		v.emitProgress(all, all)
+		return
+	}
+	if v.live != nil {
+		v.live.erase()
+	}
+	plain := painter{}
+	fmt.Fprintln(v.stderr, v.line(all))
+	for _, r := range v.stageRows(all, plain) {
+		fmt.Fprintln(v.stderr, r)
+	}
+	fmt.Fprintln(v.stderr, "  "+all.Verdict.String())
+}
+
+// line is the progress in one line.
+func (v *view) line(all weir.Report) string {
+	took := time.Since(v.since)
+	n, out := v.current.bytes(all)
+	total := v.current.total()
+	s := ""
+	if len(v.steps) > 1 {
+		s = fmt.Sprintf("%d/%d %s  ", len(v.done)+1, len(v.steps), v.current.src)
+	}
+	s += weir.FormatBytes(n)
+	if total > 0 {
+		s += fmt.Sprintf(" of %s  %d%%", weir.FormatBytes(total), 100*n/total)
+	}
+	s += "  " + rate(n, took)
+	if n != out && out > 0 {
+		s += " in, " + rate(out, took) + " out"
+	}
+	s += "  " + clock(took)
+	if total > 0 {
+		eta := "-"
+		if took > 3*time.Second && n > 0 {
+			eta = clock(time.Duration(float64(took) * float64(max(0, total-n)) / float64(n)))
+		}
+		s += "  ETA " + eta
+	}
+	return s
+}
+
+// rows are the live region: stages with the pipes between them, the line, and
+// who is slow.
+func (v *view) rows(now, all weir.Report, since time.Time) []string {
+	if v.live.width() < 60 {
+		return []string{v.line(all)}
+	}
+	rows := v.stageRows(now, v.live.paint)
+	rows = append(rows, "", "  "+v.line(all))
+	if time.Since(v.since) > 2*time.Second {
+		s := now.Verdict.String()
+		if now.Verdict.Stage != "" {
+			s = fmt.Sprintf("since %d s: %s", int(time.Since(since).Seconds()), s)
+		}
+		for _, row := range strings.Split(runewidth.Wrap(s, max(20, v.live.width()-4)), "\n") {
+			rows = append(rows, "  "+v.live.paint.bold(row))
+		}
+	}
+	return rows
+}
+
+func rate(n int64, took time.Duration) string {
+	if took <= 0 {
+		return "-"
+	}
+	return weir.FormatBytes(int64(float64(n)/took.Seconds())) + "/s"
+}
+
+func clock(d time.Duration) string {
+	s := int(d.Seconds())
+	return fmt.Sprintf("%d:%02d:%02d", s/3600, s/60%60, s%60)
+}

@@ -1,0 +1,75 @@
+package tree
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"hash"
+	"io"
+	"os"
+
+	"github.com/weir-go/weir"
+)
+
+// slow copies through memory: no faster than the limit, with a digest where the
+// file is to be read back.
+func (j *job) slow(ctx context.Context, root *os.Root, name string, dst, src *os.File) (n int64, err error) {
+	b := j.buffers.Get().(*[]byte)
+	defer j.buffers.Put(b)
+	var digest hash.Hash
+	if j.Verify {
+		digest = sha256.New()
+	}
+	for {
+		if ctx.Err() != nil {
+			return n, context.Cause(ctx)
+		}
+		k, rerr := src.Read(*b)
+		if k > 0 {
+			if j.limit != nil {
+				if err := j.limit.WaitN(ctx, k); err != nil {
+					return n, err
+				}
+			}
+			if digest != nil {
+				digest.Write((*b)[:k])
+			}
+			if _, err := dst.Write((*b)[:k]); err != nil {
+				return n, err
+			}
+			n += int64(k)
+			j.bytes.Add(int64(k))
+		}
+		if rerr == io.EOF {
+			break
+		}
+		if rerr != nil {
+			return n, &readError{rerr}
+		}
+	}
+	if digest == nil {
+		return n, nil
+	}
+	return n, readBack(root, name, dst, digest, *b)
+}
+
+// readBack compares the file with the digest of what was written to it.
+func readBack(root *os.Root, name string, dst *os.File, digest hash.Hash, buf []byte) error {
+	if err := dst.Sync(); err != nil {
+		return err
+	}
+	in, err := root.Open(name)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	want := digest.Sum(nil)
+	digest.Reset()
+	if _, err := io.CopyBuffer(digest, struct{ io.Reader }{in}, buf); err != nil {
+		return err
+	}
+	if !bytes.Equal(want, digest.Sum(nil)) {
+		return weir.ErrReadBack
+	}
+	return nil
+}
