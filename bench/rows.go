@@ -18,5 +18,6 @@ func allRows(e *env) []row {
 		recodeRow(e),
 	}
 	rows = append(rows, codecRows(e)...)
-	return append(rows, allocsRow(e), accountingRow(e), memoryRow(e))
+	rows = append(rows, allocsRow(e), accountingRow(e), memoryRow(e))
+	return append(rows, cliRows(e)...)
 }

@@ -26,13 +26,17 @@ type codecCommand struct {
 	expands bool   // it decompresses
 	levels  int
 	also    map[string]string // suffixes that stand for others: tgz for tar
+	more    string            // what its help adds
 }
 
 var (
-	gzipCodec   = codecCommand{"gzip", "Compress files to .gz", "gzip", "gunzip", ".gz", false, 9, nil}
-	gunzipCodec = codecCommand{"gunzip", "Decompress .gz files", "gunzip", "gzip", ".gz", true, 9, map[string]string{".tgz": ".tar"}}
-	zstdCodec   = codecCommand{"zstd", "Compress files to .zst", "zstd", "unzstd", ".zst", false, 19, nil}
-	unzstdCodec = codecCommand{"unzstd", "Decompress .zst files", "unzstd", "zstd", ".zst", true, 19, map[string]string{".tzst": ".tar"}}
+	gzipCodec = codecCommand{"gzip", "Compress files to .gz", "gzip", "gunzip", ".gz", false, 9, nil, `
+
+The file is a member for each mebibyte, with its sizes in the header. Every gzip
+reads it, and weir gunzip does so on all cores.`}
+	gunzipCodec = codecCommand{"gunzip", "Decompress .gz files", "gunzip", "gzip", ".gz", true, 9, map[string]string{".tgz": ".tar"}, ""}
+	zstdCodec   = codecCommand{"zstd", "Compress files to .zst", "zstd", "unzstd", ".zst", false, 19, nil, ""}
+	unzstdCodec = codecCommand{"unzstd", "Decompress .zst files", "unzstd", "zstd", ".zst", true, 19, map[string]string{".tzst": ".tar"}, ""}
 )
 
 type codecRun struct {
@@ -54,7 +58,7 @@ func newCodec(k codecCommand, stdout, stderr io.Writer) *cobra.Command {
 Without a FILE, or with -, standard input goes to standard output. The result is
 whole or absent, and has the permissions and the modification time of the
 source. The source stays, unless --rm is given; a file that is there already is
-not replaced, unless --force is given.`, k.short),
+not replaced, unless --force is given.`+k.more, k.short),
 		Example: strings.ReplaceAll(map[bool]string{
 			false: "  weir NAME access.log\n  weir NAME -9 *.log --rm\n  mysqldump shop | weir NAME > shop.sqlSUFFIX",
 			true:  "  weir NAME access.logSUFFIX\n  weir NAME -t *SUFFIX\n  weir NAME -c shop.sqlSUFFIX | mysql shop",
@@ -89,7 +93,7 @@ not replaced, unless --force is given.`, k.short),
 func (r *codecRun) all(names []string) error {
 	if r.decompress_ || r.test {
 		if !r.expands {
-			r.codecCommand = codecCommand{r.name, r.short, r.back, r.stage, r.suffix, true, r.levels, r.also}
+			r.codecCommand = codecCommand{r.name, r.short, r.back, r.stage, r.suffix, true, r.levels, r.also, ""}
 		}
 	}
 	if len(names) == 0 {
@@ -156,10 +160,12 @@ func (r *codecRun) one(name string) (*step, error) {
 		st.size = func() int64 { return size }
 		word := r.stage
 		if !r.expands {
+			word += fmt.Sprintf(":workers=%d", r.workers)
 			if r.level != 0 {
-				word += fmt.Sprintf(":level=%d,workers=%d", r.level, r.workers)
-			} else {
-				word += fmt.Sprintf(":workers=%d", r.workers)
+				word += fmt.Sprintf(",level=%d", r.level)
+			}
+			if r.stage == "gzip" {
+				word += ",members=yes"
 			}
 		}
 		b := &builder{set: &r.settings, step: st, frugal: frugal, stream: s}

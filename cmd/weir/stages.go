@@ -12,6 +12,7 @@ import (
 	"hash/crc32"
 	"io"
 	"regexp"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -40,15 +41,15 @@ var stageKinds []stageKind
 func init() {
 	const pack, text, measure, control = "Compression", "Text, lines and JSON", "Digests and counts", "Flow"
 	stageKinds = []stageKind{
-		{pack, "gzip", "[:level=1…9,workers=N]", "compress, on all cores", "gzip:level=9", true, codec(compress.Gzip, true)},
+		{pack, "gzip", "[:level=1…9,workers=N,members=yes]", "compress, on all cores", "gzip:level=9", true, codec(compress.Gzip, "workers", "members")},
 		{pack, "gunzip", "[:max=SIZE,ratio=N]", "decompress gzip", "gunzip", false, gunzip},
-		{pack, "zstd", "[:level=1…22,workers=N]", "compress, on all cores", "zstd:level=3", true, codec(compress.Zstd, true)},
+		{pack, "zstd", "[:level=1…22,workers=N]", "compress, on all cores", "zstd:level=3", true, codec(compress.Zstd, "workers")},
 		{pack, "unzstd", "[:max=SIZE,ratio=N,window=SIZE]", "decompress zstd", "unzstd:window=128MiB", false, decoder(compress.Unzstd)},
-		{pack, "s2", "[:level=1…3]", "compress fast", "s2", true, codec(compress.S2, false)},
+		{pack, "s2", "[:level=1…3]", "compress fast", "s2", true, codec(compress.S2)},
 		{pack, "uns2", "[:max=SIZE,ratio=N]", "decompress S2 and Snappy", "uns2", false, decoder(compress.UnS2)},
-		{pack, "zlib", "[:level=1…9]", "compress", "zlib:level=9", true, codec(compress.Zlib, false)},
+		{pack, "zlib", "[:level=1…9]", "compress", "zlib:level=9", true, codec(compress.Zlib)},
 		{pack, "unzlib", "[:max=SIZE,ratio=N]", "decompress zlib", "unzlib", false, decoder(compress.Unzlib)},
-		{pack, "deflate", "[:level=1…9]", "compress", "deflate:level=9", true, codec(compress.Deflate, false)},
+		{pack, "deflate", "[:level=1…9]", "compress", "deflate:level=9", true, codec(compress.Deflate)},
 		{pack, "inflate", "[:max=SIZE,ratio=N]", "decompress deflate", "inflate", false, decoder(compress.Inflate)},
 
 		{text, "upper", "", "to upper case, as UTF-8", "upper", false, plain(weir.Upper)},
@@ -83,11 +84,9 @@ func plain(f func() byteStage) func(*builder, word) (byteStage, error) {
 	return func(_ *builder, w word) (byteStage, error) { return f(), w.none() }
 }
 
-func codec(f func(...compress.Option) byteStage, parallel bool) func(*builder, word) (byteStage, error) {
-	keys := []string{"level"}
-	if parallel {
-		keys = append(keys, "workers")
-	}
+// codec makes an encoder, with its level and what else it can be told.
+func codec(f func(...compress.Option) byteStage, more ...string) func(*builder, word) (byteStage, error) {
+	keys := append([]string{"level"}, more...)
 	return func(b *builder, w word) (byteStage, error) {
 		a, err := w.settings(keys...)
 		if err != nil {
@@ -101,14 +100,24 @@ func codec(f func(...compress.Option) byteStage, parallel bool) func(*builder, w
 			}
 			opts = append(opts, compress.Level(n))
 		}
-		if !parallel {
-			return f(opts...), nil
+		switch a["members"] {
+		case "yes":
+			opts = append(opts, compress.Members())
+		case "", "no":
+		default:
+			return byteStage{}, w.wrong("needs yes or no for members, not %q", a["members"])
 		}
-		workers, err := w.number(a, "workers", 0)
-		if b.frugal {
-			workers = 1
+		if slices.Contains(keys, "workers") {
+			workers, err := w.number(a, "workers", 0)
+			if err != nil {
+				return byteStage{}, err
+			}
+			if b.frugal {
+				workers = 1
+			}
+			opts = append(opts, compress.Workers(workers))
 		}
-		return f(append(opts, compress.Workers(workers))...), err
+		return f(opts...), nil
 	}
 }
 
