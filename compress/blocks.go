@@ -40,13 +40,14 @@ func (k packer) parallel() weir.Stage[byte, byte] {
 		return weir.Stage[byte, byte]{Name: k.c.stage, Err: k.c.err}
 	}
 	n := k.c.workers
-	free := &sync.Pool{New: func() any {
+	// The formats differ in the size of their blocks.
+	free := blockPools.get(int64(k.size), func() any {
 		return &block{
 			in:   make([]byte, 0, k.size),
 			dict: make([]byte, 0, k.dict),
 			out:  make([]byte, 0, k.outSize()),
 		}
-	}}
+	})
 	// One more than the workers have, so that one that is done early goes on.
 	window := n + 1
 	// Two blocks are with cut, one is in the pipe, each worker may have one
@@ -76,6 +77,8 @@ func (k packer) parallel() weir.Stage[byte, byte] {
 		})
 	})
 }
+
+var blockPools pools
 
 // outSize is the most that a block becomes: what does not compress is stored.
 func (k packer) outSize() int { return k.size + k.size/16 + 1<<10 }

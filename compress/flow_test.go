@@ -40,7 +40,7 @@ func noise(n int) []byte {
 
 // Goroutines that are left behind are found when all tests are done.
 func TestACancelledFlowEnds(t *testing.T) {
-	data := noise(8 << 20)
+	data := noise(3 << 20)
 	for _, c := range codecs {
 		packed := mustRun(t, data, c.encode())
 		for _, st := range []weir.Stage[byte, byte]{c.encode(), c.decode()} {
@@ -90,7 +90,7 @@ func heap() int64 {
 
 // Noise fills every block and buffer to the brim.
 func TestAFlowStaysBelowItsCeiling(t *testing.T) {
-	data := noise(12 << 20)
+	data := noise(4 << 20)
 	for _, c := range codecs {
 		levels := c.levels
 		if c.name == "zstd" {

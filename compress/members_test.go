@@ -298,7 +298,7 @@ func TestWhatFollowsMembersIsTold(t *testing.T) {
 }
 
 func TestABombOfMembersIsStopped(t *testing.T) {
-	const size = 10 << 20
+	const size = 5 << 20
 	packed := mustRun(t, make([]byte, size), compress.Gzip(compress.Members()))
 	for _, c := range []struct {
 		opt  compress.Option
@@ -344,7 +344,7 @@ func TestMembersOfAWriterThatWasKilledAreSeenToBeIncomplete(t *testing.T) {
 }
 
 func TestGunzipOnAllCoresStaysBelowItsCeiling(t *testing.T) {
-	for name, data := range map[string][]byte{"noise": noise(5 << 20), "text": logText(5 << 20)} {
+	for name, data := range map[string][]byte{"noise": noise(3 << 20), "text": logText(3 << 20)} {
 		for _, opts := range [][]compress.Option{{compress.Members()}, nil} {
 			packed := mustRun(t, data, compress.Gzip(opts...))
 			for _, workers := range []int{2, 7} {
