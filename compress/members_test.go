@@ -33,10 +33,10 @@ func gunzip(in []byte, opts ...compress.Option) (out []byte, err error) {
 func TestMembersComeBackWhole(t *testing.T) {
 	text := logText(2*member + 12345)
 	sizes := map[int][]int{
-		0: {0, member, member + 1},
-		1: {0, 1, member - 1, member, member + 1, 2 * member, 2*member + 1, len(text)},
-		6: {0, len(text)},
-		9: {member + 1},
+		0: {0, member + 1},
+		1: {1, member - 1, member, 2*member + 1},
+		6: {len(text)},
+		9: {1000},
 	}
 	for level, sizes := range sizes {
 		for i, n := range sizes {
@@ -98,7 +98,7 @@ func TestEveryMemberRecordsItsSizes(t *testing.T) {
 }
 
 func TestTheRealToolsReadMembers(t *testing.T) {
-	for _, n := range []int{0, 1, member, 3*member + 5} {
+	for _, n := range []int{0, member + 5} {
 		text := logText(n)
 		packed := mustRun(t, text, compress.Gzip(compress.Members()))
 		for _, tool := range []string{
