@@ -22,8 +22,18 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// logText makes n bytes that compress like a log.
+// logText returns n bytes that compress like a log. They are not to be changed:
+// making them takes a while, and they are made once.
 func logText(n int) []byte {
+	if n > len(madeText) {
+		madeText = makeText(max(n, 4<<20))
+	}
+	return madeText[:n:n]
+}
+
+var madeText []byte
+
+func makeText(n int) []byte {
 	r := rand.New(rand.NewPCG(1, 2))
 	var b bytes.Buffer
 	for b.Len() < n {
