@@ -1,0 +1,209 @@
+package weirhttp
+
+import (
+	"context"
+	"net/http"
+	"path"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/tus/tusd/v2/pkg/handler"
+	"github.com/tus/tusd/v2/pkg/memorylocker"
+	"golang.org/x/exp/slog"
+)
+
+// tusHandler takes resumable uploads. The protocols are tusd's; what is added
+// here are the extensions checksum and expiration, and a store that keeps the
+// promises of Uploads.
+type tusHandler struct {
+	d       *folder
+	store   *tusStore
+	handler http.Handler
+
+	mu   sync.Mutex     // guards busy, and is held while expired uploads are removed
+	busy map[string]int // requests under way, by upload
+}
+
+func newTus(d *folder) (*tusHandler, error) {
+	t := &tusHandler{d: d, store: newTusStore(d), busy: make(map[string]int)}
+	if err := t.store.adopt(); err != nil {
+		return nil, err
+	}
+	parts := handler.NewStoreComposer()
+	parts.UseCore(t.store)
+	parts.UseTerminater(t.store)
+	parts.UseLengthDeferrer(t.store)
+	parts.UseLocker(memorylocker.New())
+	h, err := handler.NewUnroutedHandler(handler.Config{
+		StoreComposer:              parts,
+		MaxSize:                    d.u.MaxSize,
+		EnableExperimentalProtocol: true,
+		Cors:                       &handler.CorsConfig{Disable: true}, // is for whoever mounts the handler
+		Logger:                     slog.New(noLog{}),                  // every request would be four lines
+		NetworkTimeout:             d.u.stall(),
+		// The store does not look at the context that this delays the end of.
+		GracefulRequestCompletionTimeout: time.Nanosecond,
+	})
+	if err != nil {
+		return nil, err
+	}
+	t.handler = h.Middleware(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.Method {
+		case http.MethodPost:
+			h.PostFile(w, r)
+		case http.MethodHead:
+			h.HeadFile(w, r)
+		case http.MethodPatch:
+			h.PatchFile(w, r)
+		case http.MethodDelete:
+			h.DelFile(w, r)
+		default:
+			w.Header().Set("Allow", "POST, HEAD, PATCH, DELETE, OPTIONS")
+			http.Error(w, "Method Not Allowed", http.StatusMethodNotAllowed)
+		}
+	}))
+	return t, nil
+}
+
+// noLog is a log that nobody reads.
+type noLog struct{}
+
+func (noLog) Enabled(context.Context, slog.Level) bool  { return false }
+func (noLog) Handle(context.Context, slog.Record) error { return nil }
+func (n noLog) WithAttrs([]slog.Attr) slog.Handler      { return n }
+func (n noLog) WithGroup(string) slog.Handler           { return n }
+
+// isResumable reports whether r is part of a resumable upload. A POST of a
+// version of the draft that is not known is an ordinary one, which the draft
+// provides for.
+func isResumable(r *http.Request) bool {
+	switch r.Method {
+	case http.MethodHead, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return true
+	case http.MethodPost:
+		return r.Header.Get("Tus-Resumable") != "" || isDraft(r)
+	}
+	return false
+}
+
+func isDraft(r *http.Request) bool {
+	switch r.Header.Get("Upload-Draft-Interop-Version") {
+	case "3", "4", "5", "6":
+		return true
+	}
+	return false
+}
+
+// tusRequest is what the store knows of the request that it writes for.
+type tusRequest struct {
+	r        *http.Request
+	x        *transfer
+	checksum *checksum // nil: none
+}
+
+type tusRequestKey struct{}
+
+func (t *tusHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	id := path.Base(r.URL.Path)
+	tw := &tusWriter{ResponseWriter: w, t: t, r: r}
+	defer func() {
+		if tw.status >= 400 {
+			linger(w, r)
+		}
+	}()
+	method := r.Method
+	if m := r.Header.Get("X-HTTP-Method-Override"); method == http.MethodPost && m != "" {
+		method = m
+	}
+	if method != http.MethodPost && method != http.MethodOptions {
+		if !isTusID(id) {
+			http.Error(tw, "Not Found", http.StatusNotFound)
+			return
+		}
+		t.begin(id)
+		defer t.end(id)
+	}
+	sum, err := newChecksum(r)
+	if err != nil {
+		http.Error(tw, err.Error(), http.StatusBadRequest)
+		return
+	}
+	req := &tusRequest{r: r, checksum: sum}
+	if method == http.MethodPost || method == http.MethodPatch {
+		req.x = begin(r, Upload, id, r.ContentLength)
+		defer func() { req.x.end(tw.failure()) }()
+	}
+	inner := r.WithContext(context.WithValue(r.Context(), tusRequestKey{}, req))
+	target := *r.URL
+	target.Path = id
+	inner.URL = &target
+	t.handler.ServeHTTP(tw, inner)
+}
+
+// begin keeps the upload from being removed as expired.
+func (t *tusHandler) begin(id string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.busy[id]++
+}
+
+func (t *tusHandler) end(id string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.busy[id]--; t.busy[id] == 0 {
+		delete(t.busy, id)
+	}
+}
+
+// tusWriter adds to the answers of tusd what it does not know of.
+type tusWriter struct {
+	http.ResponseWriter
+	t      *tusHandler
+	r      *http.Request
+	status int
+}
+
+// Unwrap is for http.ResponseController.
+func (w *tusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// SetWriteDeadline does nothing. The deadline that tusd sets would stay with the
+// connection and cut what is sent over it later.
+func (w *tusWriter) SetWriteDeadline(time.Time) error { return nil }
+
+func (w *tusWriter) WriteHeader(status int) {
+	h := w.Header()
+	if id := h.Get("Location"); id != "" {
+		// tusd does not know where it is mounted.
+		h.Set("Location", strings.TrimSuffix(requestPath(w.r), "/")+"/"+path.Base(id))
+	}
+	if ext := h.Get("Tus-Extension"); ext != "" {
+		h.Set("Tus-Extension", ext+",checksum,expiration")
+		h.Set("Tus-Checksum-Algorithm", checksumNames)
+	}
+	if status >= 200 && w.status == 0 {
+		w.status = status
+		switch {
+		case status >= 400 && comes(w.r):
+			h.Set("Connection", "close")
+		case status < 300 && (w.r.Method == http.MethodPost || w.r.Method == http.MethodPatch) && !isDraft(w.r):
+			h.Set("Upload-Expires", time.Now().Add(w.t.d.u.expire()).UTC().Format(http.TimeFormat))
+		}
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *tusWriter) Write(p []byte) (int, error) {
+	if w.status == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
+	return w.ResponseWriter.Write(p)
+}
+
+// failure is the error of a request that was refused, for the registry.
+func (w *tusWriter) failure() error {
+	if w.status < 400 {
+		return nil
+	}
+	return &refusal{w.status, http.StatusText(w.status)}
+}

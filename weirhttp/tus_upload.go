@@ -1,0 +1,253 @@
+package weirhttp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/tus/tusd/v2/pkg/handler"
+)
+
+// GetInfo tells tusd how far the upload has come.
+func (up *tusUpload) GetInfo(context.Context) (handler.FileInfo, error) {
+	return handler.FileInfo{
+		ID: up.id, Size: up.info.Size, SizeIsDeferred: up.info.Deferred,
+		Offset: up.offset, MetaData: up.info.Metadata,
+	}, nil
+}
+
+// WriteChunk appends what one request brings. tusd's src ends early rather than
+// fail, so that what has come is kept, unless the client sent a checksum.
+func (up *tusUpload) WriteChunk(ctx context.Context, offset int64, src io.Reader) (int64, error) {
+	req, ok := ctx.Value(tusRequestKey{}).(*tusRequest)
+	if !ok {
+		return 0, errors.New("weirhttp: a resumable upload without its request")
+	}
+	f, err := up.s.d.root.OpenFile(tusData(up.id), os.O_WRONLY, 0)
+	if err != nil {
+		return 0, up.s.failed(fmt.Errorf("open the file of the upload: %w", err))
+	}
+	c := &tusChunk{f: f, hold: up.s.holdOf(up.id), offset: offset}
+	n, err := c.take(ctx, up.s.d.u, req, src)
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	up.offset = offset + n
+	if err != nil {
+		err = up.s.failed(err)
+	}
+	return n, err
+}
+
+// tusChunk is the file of an upload while one request adds to it.
+type tusChunk struct {
+	f      *os.File
+	hold   *hold
+	offset int64
+	n      int64
+}
+
+func (c *tusChunk) Write(p []byte) (int, error) {
+	if err := c.hold.need(c.offset + c.n + int64(len(p))); err != nil {
+		return 0, err
+	}
+	n, err := c.f.WriteAt(p, c.offset+c.n)
+	c.n += int64(n)
+	c.hold.wrote(int64(n))
+	return n, err
+}
+
+func (c *tusChunk) take(ctx context.Context, u *Uploads, req *tusRequest, src io.Reader) (int64, error) {
+	body := &requestBody{
+		body: io.NopCloser(src), length: req.r.ContentLength,
+		rc: req.r.Body.(*requestBody).rc, stall: -1, // tusd sets the deadlines
+	}
+	var sums io.Writer = io.Discard
+	if req.checksum != nil {
+		sums = req.checksum
+	}
+	err := u.copy(ctx, c, body, sums, req.x)
+	if req.checksum != nil {
+		whole := err == nil && (req.r.ContentLength < 0 || c.n == req.r.ContentLength)
+		if !whole || !req.checksum.right() {
+			if terr := c.undo(); terr != nil {
+				return c.n, terr
+			}
+			if whole {
+				err = errChecksum
+			}
+			return 0, err
+		}
+	}
+	if err == nil && u.Sync {
+		err = c.f.Sync()
+	}
+	return c.n, err
+}
+
+// undo takes away what this request has brought.
+func (c *tusChunk) undo() error {
+	if err := c.f.Truncate(c.offset); err != nil {
+		return fmt.Errorf("take back a piece of the upload: %w", err)
+	}
+	c.hold.wrote(-c.n)
+	c.n = 0
+	return nil
+}
+
+// DeclareLength says how long an upload will be whose length was not known.
+func (up *tusUpload) DeclareLength(_ context.Context, n int64) error {
+	if err := up.s.holdOf(up.id).need(n); err != nil {
+		return up.s.failed(err)
+	}
+	up.info.Size, up.info.Deferred = n, false
+	if err := up.save(); err != nil {
+		return up.s.failed(err)
+	}
+	return nil
+}
+
+// Terminate removes the upload. A file that has its name stays.
+func (up *tusUpload) Terminate(context.Context) error {
+	if err := up.remove(); err != nil {
+		return up.s.failed(fmt.Errorf("remove the upload: %w", err))
+	}
+	up.s.dropHold(up.id)
+	return nil
+}
+
+// FinishUpload gives the file its name.
+func (up *tusUpload) FinishUpload(context.Context) error {
+	if up.info.State == tusDone {
+		return nil
+	}
+	if err := up.finish(); err != nil {
+		return up.s.failed(err)
+	}
+	return nil
+}
+
+func (up *tusUpload) finish() error {
+	d := up.s.d
+	want := SafeName(up.info.Metadata["filename"])
+	if want == "" {
+		want = SafeName(up.info.Metadata["name"])
+	}
+	if want == "" {
+		want = "upload-" + up.id
+	}
+	name := up.placed(want)
+	if name == "" {
+		up.info.State = tusPlacing
+		if err := up.save(); err != nil {
+			return err
+		}
+		var err error
+		if name, err = up.place(want); err != nil {
+			return err
+		}
+	}
+	up.info.State = tusDone
+	up.info.Deferred, up.info.Size = false, up.offset
+	if err := up.save(); err != nil {
+		return err
+	}
+	up.s.dropHold(up.id)
+	d.u.done(Received{Name: name, Size: up.offset})
+	return nil
+}
+
+func (up *tusUpload) place(want string) (name string, err error) {
+	d := up.s.d
+	m := keepBoth
+	if d.u.Overwrite {
+		m = replace
+	}
+	size, err := up.size()
+	if err != nil {
+		return "", err
+	}
+	up.offset = size
+	err = up.s.holdOf(up.id).publish(func() (int64, error) {
+		var was int64
+		var err error
+		name, was, err = d.place(tusData(up.id), want, m)
+		return size - max(was, 0), err
+	})
+	if err != nil {
+		return "", fmt.Errorf("give the upload its name: %w", err)
+	}
+	if d.u.Sync {
+		err = d.syncNames()
+	}
+	return name, err
+}
+
+func (up *tusUpload) size() (int64, error) {
+	st, err := up.s.d.root.Lstat(tusData(up.id))
+	if err != nil {
+		return 0, fmt.Errorf("find the bytes of the upload: %w", err)
+	}
+	return st.Size(), nil
+}
+
+// placed returns the name that an earlier process gave the file before it ended
+// in between, and takes away the other one.
+func (up *tusUpload) placed(want string) string {
+	root := up.s.d.root
+	if up.info.State != tusPlacing {
+		return ""
+	}
+	mine, err := root.Lstat(tusData(up.id))
+	if err != nil {
+		return ""
+	}
+	for n := 1; n <= mostNumbered; n++ {
+		name := numbered(want, n)
+		other, err := root.Lstat(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			return ""
+		}
+		if err == nil && os.SameFile(mine, other) {
+			if root.Remove(tusData(up.id)) != nil {
+				return ""
+			}
+			return name
+		}
+	}
+	return ""
+}
+
+// expireOld removes uploads that nobody has gone on with since before.
+func (t *tusHandler) expireOld(before time.Time) error {
+	ids, err := t.store.list()
+	for _, id := range ids {
+		if uerr := t.expire(id, before); uerr != nil {
+			err = errors.Join(err, uerr)
+		}
+	}
+	return err
+}
+
+func (t *tusHandler) expire(id string, before time.Time) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.busy[id] > 0 {
+		return nil
+	}
+	for _, name := range [...]string{tusData(id), tusRecord(id)} {
+		if st, err := t.d.root.Lstat(name); err == nil && !st.ModTime().Before(before) {
+			return nil
+		}
+	}
+	up := &tusUpload{s: t.store, id: id}
+	if err := up.remove(); err != nil {
+		return err
+	}
+	t.store.dropHold(id)
+	return nil
+}

@@ -1,0 +1,190 @@
+package weirhttp
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/weir-go/weir"
+)
+
+// refusal is a request that cannot be served for a reason that lies with its
+// client, who is told it.
+type refusal struct {
+	status int
+	text   string
+}
+
+func (e *refusal) Error() string { return e.text }
+
+// answer tells the client what was stored.
+func (u *Uploads) answer(w http.ResponseWriter, r *http.Request, status int, name string, what any) {
+	body, err := json.Marshal(what)
+	if err != nil {
+		u.log().Error("the answer to an upload cannot be written", "err", err)
+		return
+	}
+	body = append(body, '\n')
+	h := w.Header()
+	h.Set("Location", u.location(r, name))
+	h.Set("Content-Type", "application/json")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	w.Write(body) // a client that has gone has its file all the same
+}
+
+// location is the URL of the file called name.
+func (u *Uploads) location(r *http.Request, name string) string {
+	base := u.URL
+	if base == "" {
+		base = requestPath(r)
+		if r.Method == http.MethodPut {
+			base = base[:strings.LastIndexByte(base, '/')+1]
+		}
+	}
+	if !strings.HasSuffix(base, "/") {
+		base += "/"
+	}
+	return base + url.PathEscape(name)
+}
+
+// requestPath is the path that the client asked for, which StripPrefix leaves in
+// RequestURI.
+func requestPath(r *http.Request) string {
+	if target, err := url.ParseRequestURI(r.RequestURI); err == nil {
+		return target.EscapedPath()
+	}
+	return r.URL.EscapedPath()
+}
+
+// statusOf returns the status for an upload that failed, and what its client is
+// told: nothing about the inside of the server.
+func statusOf(err error) (status int, text string) {
+	var r *refusal
+	var tooLarge *http.MaxBytesError
+	var stage *weir.StageError
+	switch {
+	case errors.As(err, &r):
+		return r.status, r.text
+	case errors.As(err, &tooLarge):
+		return http.StatusRequestEntityTooLarge, "The file is larger than " + weir.FormatBytes(tooLarge.Limit)
+	case errors.Is(err, errNoSpace), errors.Is(err, syscall.ENOSPC), isOverQuota(err):
+		return http.StatusInsufficientStorage, "There is not enough space for the file"
+	case errors.Is(err, errDigest):
+		return http.StatusBadRequest, "What arrived does not match its digest"
+	case errors.Is(err, errClosed), errors.Is(err, errBusy), errors.Is(err, weir.ErrBudget):
+		return http.StatusServiceUnavailable, "The server is busy"
+	case errors.Is(err, fs.ErrExist):
+		return http.StatusPreconditionFailed, "There is a file of this name"
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return http.StatusRequestTimeout, "Nothing came for too long"
+	case errors.As(err, &stage) && stage.Stage == "client", errors.Is(err, io.ErrUnexpectedEOF):
+		return http.StatusBadRequest, "The upload ended too early or is malformed"
+	case errors.Is(err, context.Canceled):
+		return http.StatusBadRequest, "The client has gone"
+	}
+	return http.StatusInternalServerError, "The upload failed"
+}
+
+// refuse answers an upload that failed.
+func (u *Uploads) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	status, text := statusOf(err)
+	level := u.log().Info
+	if status >= 500 {
+		level = u.log().Error
+	}
+	level("upload failed", "status", status, "err", err, "method", r.Method, "path", r.URL.Path, "client", r.RemoteAddr)
+	if status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "10")
+	}
+	if status == http.StatusUnsupportedMediaType {
+		w.Header().Set("Accept-Encoding", "identity")
+	}
+	refuseUpload(w, r, status, text)
+}
+
+// refuseUpload answers a request whose body may be unread, and then waits for
+// the client to read the answer. A server that closes the connection while the
+// client is still sending resets it, and the answer is lost.
+func refuseUpload(w http.ResponseWriter, r *http.Request, status int, text string) {
+	h := w.Header()
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Length", strconv.Itoa(len(text)+1))
+	if comes(r) {
+		// Without this net/http would read on before it answers.
+		h.Set("Connection", "close")
+	}
+	w.WriteHeader(status)
+	if r.Method != http.MethodHead {
+		io.WriteString(w, text+"\n")
+	}
+	linger(w, r)
+}
+
+// How long and how far a refused client is listened to. Who sends nothing for
+// lingerIdle has read the answer, or never will.
+var (
+	lingerBytes int64 = 256 << 20
+	lingerIdle        = 2 * time.Second
+	lingerMost        = 10 * time.Second
+)
+
+// comes reports whether more of the body of r may come. HTTP/2 does not mind:
+// there an answer has a stream of its own.
+func comes(r *http.Request) bool {
+	b, ok := r.Body.(*requestBody)
+	return r.ProtoMajor == 1 && r.ContentLength != 0 && !(ok && b.ended)
+}
+
+// linger drops what the client sends after the answer, until it closes its
+// side. A client that waits for 100 Continue sends nothing.
+func linger(w http.ResponseWriter, r *http.Request) {
+	b, ok := r.Body.(*requestBody)
+	if !comes(r) || ok && !b.touched && r.Header.Get("Expect") != "" {
+		return
+	}
+	rc := http.NewResponseController(w)
+	if rc.Flush() != nil {
+		return
+	}
+	conn, _, err := rc.Hijack()
+	if err != nil {
+		return
+	}
+	defer conn.Close()
+	if half, ok := conn.(interface{ CloseWrite() error }); ok {
+		half.CloseWrite()
+	}
+	drop(conn)
+}
+
+// drop reads conn to its end, or as far as a refused client is listened to.
+func drop(conn net.Conn) {
+	buf := make([]byte, 32<<10)
+	end := time.Now().Add(lingerMost)
+	for left := lingerBytes; left > 0; {
+		idle := time.Now().Add(lingerIdle)
+		if end.Before(idle) {
+			idle = end
+		}
+		if conn.SetReadDeadline(idle) != nil {
+			return
+		}
+		n, err := conn.Read(buf)
+		if err != nil {
+			return
+		}
+		left -= int64(n)
+	}
+}

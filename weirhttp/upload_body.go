@@ -1,0 +1,72 @@
+package weirhttp
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"time"
+)
+
+// requestBody is the body of a request with a limit on its length and on how
+// long its client may send nothing.
+type requestBody struct {
+	body   io.ReadCloser
+	rc     *http.ResponseController
+	stall  time.Duration
+	length int64 // as announced; -1: not known
+	limit  int64 // most bytes; 0: any
+	n      int64
+
+	touched bool // Read was called, which sends a 100 Continue that is waited for
+	ended   bool // Read has returned io.EOF
+}
+
+// withBody returns r with a requestBody as its Body.
+func withBody(w http.ResponseWriter, r *http.Request, stall time.Duration) (*http.Request, *requestBody) {
+	b := &requestBody{body: r.Body, rc: http.NewResponseController(w), stall: stall, length: r.ContentLength}
+	r = r.WithContext(r.Context())
+	r.Body = b
+	return r, b
+}
+
+// extend gives the client its time anew.
+func (b *requestBody) extend() error {
+	if b.stall < 0 {
+		return nil
+	}
+	return b.SetReadDeadline(time.Now().Add(b.stall))
+}
+
+// Read returns an *http.MaxBytesError when more comes than may.
+func (b *requestBody) Read(p []byte) (int, error) {
+	if b.limit > 0 && int64(len(p)) > b.limit-b.n+1 {
+		p = p[:b.limit-b.n+1]
+	}
+	b.touched = true
+	n, err := b.body.Read(p)
+	b.n += int64(n)
+	if b.limit > 0 && b.n > b.limit {
+		b.n--
+		return n - 1, &http.MaxBytesError{Limit: b.limit}
+	}
+	if err == io.EOF {
+		b.ended = true
+		// net/http reads on to notice a client that leaves. Our deadline
+		// would look like one.
+		if derr := b.SetReadDeadline(time.Time{}); derr != nil {
+			err = derr
+		}
+	}
+	return n, err
+}
+
+// SetReadDeadline does nothing where the server has no deadlines.
+func (b *requestBody) SetReadDeadline(t time.Time) error {
+	if err := b.rc.SetReadDeadline(t); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return err
+	}
+	return nil
+}
+
+// Close closes the body.
+func (b *requestBody) Close() error { return b.body.Close() }

@@ -1,0 +1,552 @@
+package weirhttp
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"mime/multipart"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"github.com/weir-go/weir"
+)
+
+// inbox is an Uploads behind a real server.
+type inbox struct {
+	*httptest.Server
+	t   *testing.T
+	u   *Uploads
+	log *syncBuffer
+}
+
+type syncBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+func newInbox(t *testing.T, u *Uploads) *inbox {
+	t.Helper()
+	log := new(syncBuffer)
+	if u.Dir == "" {
+		u.Dir = t.TempDir()
+	}
+	u.Log = slog.New(slog.NewTextHandler(log, nil))
+	mux := http.NewServeMux()
+	mux.Handle("/upload", u)
+	mux.Handle("/upload/", u)
+	in := &inbox{Server: httptest.NewServer(mux), t: t, u: u, log: log}
+	t.Cleanup(in.stop)
+	return in
+}
+
+func (in *inbox) stop() {
+	in.Server.Close()
+	if err := in.u.Close(); err != nil {
+		in.t.Error(err)
+	}
+}
+
+// do sends a request and returns the answer and its body.
+func (in *inbox) do(method, path string, body io.Reader, header ...string) (*http.Response, string) {
+	in.t.Helper()
+	req, err := http.NewRequest(method, in.URL+path, body)
+	if err != nil {
+		in.t.Fatal(err)
+	}
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	res, err := in.Client().Do(req)
+	if err != nil {
+		in.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		in.t.Fatal(err)
+	}
+	return res, string(text)
+}
+
+func (in *inbox) wantStatus(want int, method, path string, body io.Reader, header ...string) *http.Response {
+	in.t.Helper()
+	res, text := in.do(method, path, body, header...)
+	if res.StatusCode != want {
+		in.t.Errorf("%s %s: status %d, want %d: %s", method, path, res.StatusCode, want, text)
+	}
+	return res
+}
+
+// wantFiles checks that the folder holds the files with their contents and
+// nothing else, hidden ones included.
+func (in *inbox) wantFiles(want map[string]string) {
+	in.t.Helper()
+	got := map[string]string{}
+	err := filepath.WalkDir(in.u.Dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			data, rerr := os.ReadFile(path)
+			name, _ := filepath.Rel(in.u.Dir, path)
+			got[name], err = string(data), rerr
+		}
+		return err
+	})
+	if err != nil {
+		in.t.Fatal(err)
+	}
+	for name, content := range want {
+		if g, ok := got[name]; !ok || g != content {
+			in.t.Errorf("%s: there %v, %d bytes, want %d", name, ok, len(g), len(content))
+		}
+	}
+	for name := range got {
+		if _, ok := want[name]; !ok {
+			in.t.Errorf("%s is left over", name)
+		}
+	}
+}
+
+// wantNoRoom checks that no room is taken any more.
+func (in *inbox) wantNoRoom() {
+	in.t.Helper()
+	in.u.mu.Lock()
+	d := in.u.folder
+	in.u.mu.Unlock()
+	if d == nil {
+		return
+	}
+	d.users.Wait()
+	d.ledger.mu.Lock()
+	defer d.ledger.mu.Unlock()
+	if d.ledger.held != 0 || d.ledger.arrived != 0 {
+		in.t.Errorf("%d bytes are held, %d arrived", d.ledger.held, d.ledger.arrived)
+	}
+}
+
+func content(n int) string {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(i>>8) ^ byte(i)*7
+	}
+	return string(b)
+}
+
+// unsized is a body without a length.
+func unsized(s string) io.Reader { return iotest.OneByteReader(strings.NewReader(s)) }
+
+func sha(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(sum[:])
+}
+
+func TestUploadIsStoredWholeUnderItsNameAndTold(t *testing.T) {
+	in := newInbox(t, &Uploads{})
+	var told []Received
+	in.u.Done = func(r Received) { told = append(told, r) }
+	big := content(5<<20 + 17)
+	for _, c := range []struct {
+		method, path string
+		header       []string
+		name, loc    string
+	}{
+		{"POST", "/upload", []string{"Content-Disposition", `attachment; filename="a b.txt"`}, "a b.txt", "/upload/a%20b.txt"},
+		{"POST", "/upload?name=q.bin", nil, "q.bin", "/upload/q.bin"},
+		{"POST", "/upload", []string{"Content-Disposition", `attachment; filename*=UTF-8''%C3%BC.txt`}, "ü.txt", "/upload/%C3%BC.txt"},
+		{"PUT", "/upload/put.bin", nil, "put.bin", "/upload/put.bin"},
+		{"PUT", "/upload/%2e%2e%2f%2e%2e%2fetc%2fpasswd", nil, "passwd", ""},
+	} {
+		told = nil
+		res, text := in.do(c.method, c.path, strings.NewReader(big), c.header...)
+		var got Received
+		if err := json.Unmarshal([]byte(text), &got); err != nil || res.StatusCode != 201 {
+			t.Fatalf("%s %s: %d %q", c.method, c.path, res.StatusCode, text)
+		}
+		if want := (Received{c.name, int64(len(big)), sha(big)}); got != want || len(told) != 1 || told[0] != want {
+			t.Errorf("%s %s: %+v, told %+v", c.method, c.path, got, told)
+		}
+		if loc := res.Header.Get("Location"); c.loc != "" && loc != c.loc {
+			t.Errorf("%s %s: Location %q, want %q", c.method, c.path, loc, c.loc)
+		}
+	}
+	in.wantFiles(map[string]string{"a b.txt": big, "q.bin": big, "ü.txt": big, "put.bin": big, "passwd": big})
+	in.wantNoRoom()
+}
+
+func TestUploadWithoutNameGetsANewOne(t *testing.T) {
+	in := newInbox(t, &Uploads{URL: "/files", NoDigest: true})
+	res, text := in.do("POST", "/upload", unsized("x"))
+	var got Received
+	json.Unmarshal([]byte(text), &got)
+	if res.StatusCode != 201 || !strings.HasPrefix(got.Name, "upload-") || res.Header.Get("Location") != "/files/"+got.Name || got.SHA256 != "" {
+		t.Errorf("%d %s, Location %s", res.StatusCode, text, res.Header.Get("Location"))
+	}
+	in.wantStatus(400, "PUT", "/upload/", strings.NewReader("x"))
+	in.wantStatus(405, "GET", "/upload/x", nil)
+}
+
+func TestEmptyUploadIsAFile(t *testing.T) {
+	in := newInbox(t, &Uploads{Sync: true})
+	in.wantStatus(201, "PUT", "/upload/empty", nil)
+	in.wantStatus(201, "PUT", "/upload/synced", strings.NewReader("x"))
+	in.wantFiles(map[string]string{"empty": "", "synced": "x"})
+}
+
+func TestEqualNamesAtTheSameTimeAllSurvive(t *testing.T) {
+	for _, links := range []bool{true, false} {
+		t.Run(fmt.Sprintf("links=%v", links), func(t *testing.T) {
+			if !links {
+				was := link
+				link = func(*os.Root, string, string) error { return errors.ErrUnsupported }
+				defer func() { link = was }()
+			}
+			in := newInbox(t, &Uploads{})
+			var all sync.WaitGroup
+			for i := range 20 {
+				all.Go(func() {
+					in.wantStatus(201, "PUT", "/upload/a.txt", strings.NewReader(strings.Repeat(string(rune('a'+i)), 1000)))
+				})
+			}
+			all.Wait()
+			seen := map[string]bool{}
+			for n := range 20 {
+				data, err := os.ReadFile(filepath.Join(in.u.Dir, numbered("a.txt", n+1)))
+				if err != nil || len(data) != 1000 || seen[string(data)] {
+					t.Errorf("%s: %d bytes, %v", numbered("a.txt", n+1), len(data), err)
+				}
+				seen[string(data)] = true
+			}
+			in.wantNoRoom()
+		})
+	}
+}
+
+func TestOverwriteReplacesAndIfNoneMatchRefuses(t *testing.T) {
+	in := newInbox(t, &Uploads{Overwrite: true})
+	in.wantStatus(201, "PUT", "/upload/a", strings.NewReader("old"))
+	in.wantStatus(200, "PUT", "/upload/a", strings.NewReader("new"))
+	in.wantStatus(412, "PUT", "/upload/a", strings.NewReader("newer"), "If-None-Match", "*")
+	in.wantStatus(201, "PUT", "/upload/b", strings.NewReader("b"), "If-None-Match", "*")
+	in.wantFiles(map[string]string{"a": "new", "b": "b"})
+	if err := os.Mkdir(filepath.Join(in.u.Dir, "dir"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	in.wantStatus(409, "PUT", "/upload/dir", strings.NewReader("x"))
+	outside := filepath.Join(t.TempDir(), "outside")
+	if err := os.WriteFile(outside, []byte("safe"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(outside, filepath.Join(in.u.Dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	in.wantStatus(409, "PUT", "/upload/link", strings.NewReader("x"))
+	if data, _ := os.ReadFile(outside); string(data) != "safe" {
+		t.Errorf("a link was followed out of the folder: %q", data)
+	}
+}
+
+func TestFormStoresAllFilesOrNone(t *testing.T) {
+	in := newInbox(t, &Uploads{MaxSize: 3 << 20})
+	big := content(3 << 20)
+	build := func(files ...string) (io.Reader, string) {
+		var b bytes.Buffer
+		w := multipart.NewWriter(&b)
+		w.WriteField("comment", "hello")
+		for i, f := range files {
+			p, _ := w.CreateFormFile("f", fmt.Sprintf("../%d.bin", i))
+			io.WriteString(p, f)
+		}
+		w.Close()
+		return &b, w.FormDataContentType()
+	}
+	body, ct := build(big, "small", "")
+	res, text := in.do("POST", "/upload", body, "Content-Type", ct)
+	var list []Received
+	if err := json.Unmarshal([]byte(text), &list); err != nil || res.StatusCode != 201 {
+		t.Fatalf("%d %s %v", res.StatusCode, text, err)
+	}
+	if want := []Received{{"0.bin", 3 << 20, sha(big)}, {"1.bin", 5, sha("small")}, {"2.bin", 0, sha("")}}; !slices.Equal(list, want) {
+		t.Errorf("%+v", list)
+	}
+	files := map[string]string{"0.bin": big, "1.bin": "small", "2.bin": ""}
+	in.wantFiles(files)
+
+	body, ct = build("first", big+"x")
+	in.wantStatus(413, "POST", "/upload", body, "Content-Type", ct)
+	body, ct = build()
+	in.wantStatus(400, "POST", "/upload", body, "Content-Type", ct)
+	in.wantStatus(400, "POST", "/upload", strings.NewReader("no form at all"), "Content-Type", ct)
+	in.wantStatus(400, "POST", "/upload", strings.NewReader("x"), "Content-Type", "multipart/form-data")
+	body, ct = build("first", "second")
+	half, _ := io.ReadAll(body)
+	in.wantStatus(400, "POST", "/upload", bytes.NewReader(half[:len(half)-20]), "Content-Type", ct)
+	in.wantFiles(files)
+	in.wantNoRoom()
+}
+
+func TestDigestsAreChecked(t *testing.T) {
+	in := newInbox(t, &Uploads{NoDigest: true})
+	b64 := func(s string) string {
+		sum, _ := hex.DecodeString(sha(s))
+		return base64.StdEncoding.EncodeToString(sum)
+	}
+	for i, c := range []struct {
+		name, value string
+		want        int
+	}{
+		{"Content-Digest", "sha-256=:" + b64("x") + ":", 201},
+		{"Content-Digest", "sha-256=:" + b64("y") + ":", 400},
+		{"Repr-Digest", "unixsum=:AAA=:, sha-256=:" + b64("x") + ":", 201},
+		{"Repr-Digest", "sha-256=:" + b64("y") + ":", 400},
+		{"Digest", "SHA-256=" + b64("x"), 201},
+		{"Digest", "sha-256=" + b64("y"), 400},
+		{"Content-Digest", "sha-256=" + b64("x"), 400},
+		{"Content-Digest", "nonsense", 400},
+		{"Content-MD5", "nd1Ge9IWtcHPYl8vSXxNdg==", 400},
+		{"Content-MD5", "ndTkYSaMgDT1yFZOFVxnpg==", 201},
+		{"Content-MD5", "!", 400},
+		{"Content-Encoding", "gzip", 415},
+		{"Content-Range", "bytes 0-0/2", 400},
+	} {
+		name := fmt.Sprintf("%d", i)
+		in.wantStatus(c.want, "PUT", "/upload/"+name, strings.NewReader("x"), c.name, c.value)
+		_, err := os.Stat(filepath.Join(in.u.Dir, name))
+		if there := err == nil; there != (c.want == 201) {
+			t.Errorf("%s: %s: the file is there: %v", c.name, c.value, there)
+		}
+	}
+	in.wantNoRoom()
+}
+
+func TestDigestInTheTrailerIsChecked(t *testing.T) {
+	in := newInbox(t, &Uploads{})
+	for _, said := range []string{"x", "y"} {
+		sum := sha256.Sum256([]byte(said))
+		req, _ := http.NewRequest("PUT", in.URL+"/upload/"+said, nil)
+		req.Trailer = http.Header{"Content-Digest": nil}
+		req.Body = io.NopCloser(io.MultiReader(strings.NewReader("x"), eofFunc(func() {
+			req.Trailer.Set("Content-Digest", "sha-256=:"+base64.StdEncoding.EncodeToString(sum[:])+":")
+		})))
+		res, err := in.Client().Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if want := map[string]int{"x": 201, "y": 400}[said]; res.StatusCode != want {
+			t.Errorf("%s: %d", said, res.StatusCode)
+		}
+	}
+	in.wantFiles(map[string]string{"x": "x"})
+}
+
+type eofFunc func()
+
+func (f eofFunc) Read([]byte) (int, error) { f(); return 0, io.EOF }
+
+// dial opens a connection of its own and sends text over it.
+func (in *inbox) dial(text string) *net.TCPConn {
+	in.t.Helper()
+	conn, err := net.Dial("tcp", in.Listener.Addr().String())
+	if err != nil {
+		in.t.Fatal(err)
+	}
+	in.t.Cleanup(func() { conn.Close() })
+	if _, err := io.WriteString(conn, text); err != nil {
+		in.t.Fatal(err)
+	}
+	return conn.(*net.TCPConn)
+}
+
+func TestUploadIsWholeOrAbsent(t *testing.T) {
+	in := newInbox(t, &Uploads{})
+	head := "PUT /upload/a HTTP/1.1\r\nHost: x\r\n"
+	for name, text := range map[string]string{
+		"short body":      head + "Content-Length: 100\r\n\r\n0123456789",
+		"short chunk":     head + "Transfer-Encoding: chunked\r\n\r\n64\r\n0123456789",
+		"no last chunk":   head + "Transfer-Encoding: chunked\r\n\r\na\r\n0123456789\r\n",
+		"malformed chunk": head + "Transfer-Encoding: chunked\r\n\r\na\r\n0123456789\r\nzz\r\n",
+	} {
+		conn := in.dial(text)
+		conn.CloseWrite()
+		answer, err := io.ReadAll(conn)
+		if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 400 ") {
+			t.Errorf("%s: %q, %v", name, answer, err)
+		}
+	}
+	in.wantFiles(nil)
+	in.wantNoRoom()
+	if log := in.log.String(); strings.Count(log, "\n") != 4 || !strings.Contains(log, "unexpected EOF") {
+		t.Errorf("log: %s", log)
+	}
+}
+
+func TestClientThatSendsNothingIsLetGo(t *testing.T) {
+	in := newInbox(t, &Uploads{Stall: 50 * time.Millisecond})
+	conn := in.dial("PUT /upload/a HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n0123456789")
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil || res.StatusCode != 408 {
+		t.Errorf("%v, %v", res, err)
+	}
+	conn.Close()
+	in.wantNoRoom()
+	in.wantFiles(nil)
+}
+
+func TestTooLargeIsToldToAClientThatIsStillSending(t *testing.T) {
+	in := newInbox(t, &Uploads{MaxSize: 1 << 20})
+	for _, head := range []string{
+		"PUT /upload/a HTTP/1.1\r\nHost: x\r\nContent-Length: 33554432\r\n\r\n",
+		"PUT /upload/a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2000000\r\n",
+	} {
+		conn := in.dial(head)
+		// A client that reads only when it has sent everything.
+		if _, err := conn.Write(make([]byte, 32<<20)); err != nil {
+			t.Errorf("the connection was closed while sending: %v", err)
+		}
+		res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(res.Body)
+		if res.StatusCode != 413 || err != nil || !strings.Contains(string(text), "1.0 MiB") && !strings.Contains(string(text), "1 MiB") {
+			t.Errorf("%d %q %v", res.StatusCode, text, err)
+		}
+		conn.Close()
+	}
+	in.wantStatus(201, "PUT", "/upload/exact", strings.NewReader(content(1<<20)))
+	in.wantStatus(201, "PUT", "/upload/exact2", unsized(content(1<<20)))
+	in.wantStatus(413, "PUT", "/upload/more", unsized(content(1<<20)+"x"))
+	in.wantFiles(map[string]string{"exact": content(1 << 20), "exact2": content(1 << 20)})
+	in.wantNoRoom()
+}
+
+func TestRefusedClientThatGoesOnForeverIsLetGo(t *testing.T) {
+	bytes := lingerBytes
+	lingerBytes = 1 << 20
+	defer func() { lingerBytes = bytes }()
+	in := newInbox(t, &Uploads{MaxSize: 10})
+	conn := in.dial("PUT /upload/a HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000000\r\n\r\n")
+	for piece := make([]byte, 1<<16); ; {
+		if _, err := conn.Write(piece); err != nil {
+			break
+		}
+	}
+	in.wantNoRoom()
+}
+
+func TestRefusedUploadIsNotContinued(t *testing.T) {
+	in := newInbox(t, &Uploads{MaxSize: 10, Quota: 1000})
+	for _, c := range []struct {
+		n    int
+		want string
+	}{{11, "HTTP/1.1 413 "}, {5, "HTTP/1.1 100 Continue"}} {
+		conn := in.dial(fmt.Sprintf("PUT /upload/a HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n", c.n))
+		line, err := bufio.NewReader(conn).ReadString('\n')
+		if err != nil || !strings.HasPrefix(line, c.want) {
+			t.Errorf("%d bytes: %q, %v", c.n, line, err)
+		}
+		conn.Close()
+	}
+	in.wantNoRoom()
+}
+
+func TestKeptConnectionServesTheNextUpload(t *testing.T) {
+	in := newInbox(t, &Uploads{MaxSize: 100})
+	conn := in.dial("PUT /upload/a HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\na" +
+		"PUT /upload/b HTTP/1.1\r\nHost: x\r\nContent-Digest: sha-256=:AAAA:\r\nContent-Length: 1\r\n\r\nb" +
+		"PUT /upload/c HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nc")
+	r := bufio.NewReader(conn)
+	for _, want := range []int{201, 400, 201} {
+		res, err := http.ReadResponse(r, nil)
+		if err != nil || res.StatusCode != want {
+			t.Fatalf("%v, %v, want %d", res, err, want)
+		}
+		io.Copy(io.Discard, res.Body)
+	}
+	in.wantFiles(map[string]string{"a": "a", "c": "c"})
+}
+
+func TestUploadsTakeTheirBuffersFromTheBudget(t *testing.T) {
+	budget := weir.NewBudget(64 << 10)
+	in := newInbox(t, &Uploads{Budget: budget, Stall: 50 * time.Millisecond})
+	big := content(4 << 20)
+	in.wantStatus(201, "PUT", "/upload/a", strings.NewReader(big))
+	if budget.Peak() != 64<<10 || budget.Used() != 0 {
+		t.Errorf("peak %d, used %d", budget.Peak(), budget.Used())
+	}
+	if err := budget.Acquire(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	res := in.wantStatus(503, "PUT", "/upload/b", strings.NewReader(big))
+	if res.Header.Get("Retry-After") == "" {
+		t.Error("no Retry-After")
+	}
+	budget.Release(1)
+	in.wantFiles(map[string]string{"a": big})
+	in.wantNoRoom()
+}
+
+func TestUploadIsInTheRegistry(t *testing.T) {
+	in := newInbox(t, &Uploads{})
+	before := DefaultTransfers.Totals()
+	conn := in.dial("PUT /upload/seen HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n0123456789")
+	for {
+		list := DefaultTransfers.List()
+		i := slices.IndexFunc(list, func(x Transfer) bool { return x.Name == "seen" })
+		if i >= 0 && list[i].Moved == 10 {
+			if x := list[i]; x.Kind != Upload || x.Size != 20 || x.Method != "PUT" {
+				t.Errorf("%+v", x)
+			}
+			break
+		}
+	}
+	io.WriteString(conn, "0123456789")
+	if res, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil || res.StatusCode != 201 {
+		t.Fatal(res, err)
+	}
+	in.wantNoRoom()
+	if now := DefaultTransfers.Totals(); now.BytesIn-before.BytesIn != 20 || now.Succeeded-before.Succeeded != 1 {
+		t.Errorf("%+v, then %+v", before, now)
+	}
+}
+
+func TestClosedHandlerRefuses(t *testing.T) {
+	in := newInbox(t, &Uploads{})
+	in.wantStatus(201, "PUT", "/upload/a", strings.NewReader("a"))
+	if err := in.u.Close(); err != nil {
+		t.Error(err)
+	}
+	in.wantStatus(503, "PUT", "/upload/b", strings.NewReader("b"))
+	missing := newInbox(t, &Uploads{Dir: filepath.Join(t.TempDir(), "missing")})
+	res, text := missing.do("PUT", "/upload/a", strings.NewReader("a"))
+	if res.StatusCode != 500 || strings.Contains(text, "missing") {
+		t.Errorf("%d %q", res.StatusCode, text)
+	}
+}
