@@ -18,6 +18,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -525,6 +526,7 @@ func TestUploadIsInTheRegistry(t *testing.T) {
 			}
 			break
 		}
+		runtime.Gosched()
 	}
 	io.WriteString(conn, "0123456789")
 	if res, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil || res.StatusCode != 201 {

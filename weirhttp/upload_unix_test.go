@@ -1,0 +1,176 @@
+//go:build linux
+
+package weirhttp
+
+import (
+	"bufio"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func openFiles(t *testing.T) int {
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Skip(err)
+	}
+	return len(entries)
+}
+
+func TestHundredsOfAbortedUploadsLeaveNothing(t *testing.T) {
+	abortUploads(t, 10) // opens what a process keeps, such as its poller
+	files, running := openFiles(t), goleak.IgnoreCurrent()
+	abortUploads(t, 300)
+	goleak.VerifyNone(t, running)
+	if now := openFiles(t); now > files {
+		t.Errorf("%d files are open, %d before", now, files)
+	}
+}
+
+// abortUploads breaks off n uploads of every kind, by an end and by a reset.
+func abortUploads(t *testing.T, n int) {
+	in := newInbox(t, &Uploads{Quota: 1 << 40})
+	heads := []string{
+		"PUT /upload/a HTTP/1.1\r\nHost: x\r\nContent-Length: 10000000\r\n\r\n",
+		"PUT /upload/a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nfffff\r\n",
+		"POST /upload HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=B\r\nContent-Length: 10000000\r\n\r\n" +
+			"--B\r\nContent-Disposition: form-data; name=f; filename=a\r\n\r\n",
+	}
+	var all sync.WaitGroup
+	for client := range 4 {
+		all.Go(func() {
+			for i := range n / 4 {
+				conn := in.dial(heads[i%len(heads)])
+				io.WriteString(conn, content(1000*(i%100))) // the server may have had enough
+				if client%2 == 0 {
+					conn.SetLinger(0)
+				}
+				conn.Close()
+			}
+		})
+	}
+	all.Wait()
+	in.Server.Close() // waits for the handlers
+	in.wantNoRoom()
+	in.wantFiles(nil)
+	if err := in.u.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// smallDisk mounts a file system of n bytes.
+func smallDisk(t *testing.T, n int) string {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("only root may mount a small disk")
+	}
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size="+strconv.Itoa(n)); err != nil {
+		t.Skip("mount a small disk: ", err)
+	}
+	t.Cleanup(func() { syscall.Unmount(dir, syscall.MNT_DETACH) })
+	return dir
+}
+
+func TestDiskThatIsTooSmall(t *testing.T) {
+	in := newInbox(t, &Uploads{Dir: smallDisk(t, 4<<20)})
+	in.wantStatus(201, "PUT", "/upload/fits", strings.NewReader(content(1<<20)))
+	in.wantStatus(507, "PUT", "/upload/announced", strings.NewReader(content(8<<20)))
+	in.wantStatus(507, "PUT", "/upload/not-announced", unsized(content(8<<20)))
+	in.wantFiles(map[string]string{"fits": content(1 << 20)})
+	in.wantNoRoom()
+	in.wantStatus(201, "PUT", "/upload/fits-too", strings.NewReader(content(2<<20)))
+}
+
+func TestDiskThatOthersFillInTheMiddle(t *testing.T) {
+	dir := smallDisk(t, 4<<20)
+	in := newInbox(t, &Uploads{Dir: dir})
+	conn := in.dial("PUT /upload/a HTTP/1.1\r\nHost: x\r\nContent-Length: 3000000\r\n\r\n" + content(1000))
+	for len(DefaultTransfers.List()) == 0 || DefaultTransfers.List()[0].Moved < 1000 {
+		runtime.Gosched()
+	}
+	other := filepath.Join(dir, "other")
+	f, err := os.Create(other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.Copy(f, strings.NewReader(content(8<<20)))
+	f.Close()
+	io.WriteString(conn, content(2_999_000))
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil || res.StatusCode != 507 {
+		t.Fatalf("%v, %v", res, err)
+	}
+	conn.Close()
+	os.Remove(other)
+	in.wantFiles(nil)
+	in.wantNoRoom()
+}
+
+func TestRightsThatAreLostInTheMiddle(t *testing.T) {
+	in := newInbox(t, &Uploads{})
+	in.wantStatus(201, "PUT", "/upload/a", strings.NewReader("a"))
+	if os.Getuid() == 0 {
+		t.Skip("root may write everything")
+	}
+	os.Chmod(in.u.Dir, 0o555)
+	defer os.Chmod(in.u.Dir, 0o755)
+	in.wantStatus(500, "PUT", "/upload/b", strings.NewReader("b"))
+	in.wantNoRoom()
+}
+
+func TestFolderThatGoesAwayInTheMiddle(t *testing.T) {
+	in := newInbox(t, &Uploads{})
+	in.wantStatus(201, "PUT", "/upload/a", strings.NewReader("a"))
+	os.RemoveAll(in.u.Dir)
+	res, text := in.do("PUT", "/upload/b", strings.NewReader("b"))
+	if res.StatusCode != 500 || strings.Contains(text, in.u.Dir) {
+		t.Errorf("%d %q", res.StatusCode, text)
+	}
+	in.wantNoRoom()
+}
+
+func TestCurl(t *testing.T) {
+	curl, err := exec.LookPath("curl")
+	if err != nil {
+		t.Skip(err)
+	}
+	in := newInbox(t, &Uploads{MaxSize: 8 << 20})
+	file := filepath.Join(t.TempDir(), "up.bin")
+	big := filepath.Join(t.TempDir(), "big.bin")
+	os.WriteFile(file, []byte(content(5<<20)), 0o644)
+	os.WriteFile(big, []byte(content(9<<20)), 0o644)
+	for _, c := range []struct {
+		status string
+		args   []string
+	}{
+		{"201", []string{"-T", file, in.URL + "/upload/"}},
+		{"201", []string{"-F", "f=@" + file + ";filename=form.bin", in.URL + "/upload"}},
+		{"201", []string{"--data-binary", "@" + file, in.URL + "/upload?name=data.bin"}},
+		{"201", []string{"-T", "-", in.URL + "/upload/piped.bin"}},
+		{"201", []string{"--limit-rate", "20M", "-T", file, in.URL + "/upload/slow.bin"}},
+		{"413", []string{"-T", big, in.URL + "/upload/"}},
+		{"413", []string{"-H", "Expect:", "-T", big, in.URL + "/upload/"}},
+		{"413", []string{"-H", "Expect:", "-H", "Transfer-Encoding: chunked", "-T", big, in.URL + "/upload/"}},
+	} {
+		cmd := exec.Command(curl, append([]string{"-sS", "-o", filepath.Join(t.TempDir(), "answer"), "-w", "%{http_code}"}, c.args...)...)
+		cmd.Stdin = strings.NewReader(content(1 << 20))
+		out, err := cmd.CombinedOutput()
+		if string(out) != c.status {
+			t.Errorf("curl %s: %s, %v", strings.Join(c.args, " "), out, err)
+		}
+	}
+	all := content(5 << 20)
+	in.wantFiles(map[string]string{"up.bin": all, "form.bin": all, "data.bin": all, "slow.bin": all, "piped.bin": content(1 << 20)})
+	in.wantNoRoom()
+}
