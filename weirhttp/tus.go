@@ -37,6 +37,7 @@ func newTus(d *folder) (*tusHandler, error) {
 	parts.UseLocker(memorylocker.New())
 	h, err := handler.NewUnroutedHandler(handler.Config{
 		StoreComposer:              parts,
+		BasePath:                   "/",
 		MaxSize:                    d.u.MaxSize,
 		EnableExperimentalProtocol: true,
 		Cors:                       &handler.CorsConfig{Disable: true}, // is for whoever mounts the handler
@@ -60,7 +61,7 @@ func newTus(d *folder) (*tusHandler, error) {
 			h.DelFile(w, r)
 		default:
 			w.Header().Set("Allow", "POST, HEAD, PATCH, DELETE, OPTIONS")
-			http.Error(w, "Method Not Allowed", http.StatusMethodNotAllowed)
+			tell(w, r, http.StatusMethodNotAllowed, "Method Not Allowed")
 		}
 	}))
 	return t, nil
@@ -118,7 +119,7 @@ func (t *tusHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if method != http.MethodPost && method != http.MethodOptions {
 		if !isTusID(id) {
-			http.Error(tw, "Not Found", http.StatusNotFound)
+			tell(tw, r, http.StatusNotFound, "Not Found")
 			return
 		}
 		t.begin(id)
@@ -126,7 +127,7 @@ func (t *tusHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	sum, err := newChecksum(r)
 	if err != nil {
-		http.Error(tw, err.Error(), http.StatusBadRequest)
+		tell(tw, r, http.StatusBadRequest, err.Error())
 		return
 	}
 	req := &tusRequest{r: r, checksum: sum}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/http"
 	"os"
 	"time"
 
@@ -31,7 +32,7 @@ func (up *tusUpload) WriteChunk(ctx context.Context, offset int64, src io.Reader
 	if err != nil {
 		return 0, up.s.failed(fmt.Errorf("open the file of the upload: %w", err))
 	}
-	c := &tusChunk{f: f, hold: up.s.holdOf(up.id), offset: offset}
+	c := &tusChunk{f: f, hold: up.s.holdOf(up.id), most: up.s.d.u.MaxSize, offset: offset}
 	n, err := c.take(ctx, up.s.d.u, req, src)
 	if cerr := f.Close(); err == nil {
 		err = cerr
@@ -47,11 +48,15 @@ func (up *tusUpload) WriteChunk(ctx context.Context, offset int64, src io.Reader
 type tusChunk struct {
 	f      *os.File
 	hold   *hold
+	most   int64 // largest file; 0: any
 	offset int64
 	n      int64
 }
 
 func (c *tusChunk) Write(p []byte) (int, error) {
+	if c.most > 0 && c.offset+c.n+int64(len(p)) > c.most {
+		return 0, &http.MaxBytesError{Limit: c.most}
+	}
 	if err := c.hold.need(c.offset + c.n + int64(len(p))); err != nil {
 		return 0, err
 	}
@@ -62,6 +67,11 @@ func (c *tusChunk) Write(p []byte) (int, error) {
 }
 
 func (c *tusChunk) take(ctx context.Context, u *Uploads, req *tusRequest, src io.Reader) (int64, error) {
+	// tusd forgets its MaxSize where the length of the file is not known yet and
+	// that of the request is.
+	if c.most > 0 && req.r.ContentLength > c.most-c.offset {
+		return 0, &http.MaxBytesError{Limit: c.most}
+	}
 	body := &requestBody{
 		body: io.NopCloser(src), length: req.r.ContentLength,
 		rc: req.r.Body.(*requestBody).rc, stall: -1, // tusd sets the deadlines

@@ -105,7 +105,7 @@ func (u *Uploads) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		err = u.takeBody(w, r, body, d)
 	default:
 		w.Header().Set("Allow", "POST, PUT, HEAD, PATCH, DELETE, OPTIONS")
-		http.Error(w, "Method Not Allowed", http.StatusMethodNotAllowed)
+		refuseUpload(w, r, http.StatusMethodNotAllowed, "Method Not Allowed")
 	}
 	if err != nil {
 		u.refuse(w, r, err)

@@ -117,6 +117,12 @@ func (u *Uploads) refuse(w http.ResponseWriter, r *http.Request, err error) {
 // the client to read the answer. A server that closes the connection while the
 // client is still sending resets it, and the answer is lost.
 func refuseUpload(w http.ResponseWriter, r *http.Request, status int, text string) {
+	tell(w, r, status, text)
+	linger(w, r)
+}
+
+// tell writes a whole answer. Its length is stated, since nothing may follow.
+func tell(w http.ResponseWriter, r *http.Request, status int, text string) {
 	h := w.Header()
 	h.Set("Content-Type", "text/plain; charset=utf-8")
 	h.Set("X-Content-Type-Options", "nosniff")
@@ -129,7 +135,6 @@ func refuseUpload(w http.ResponseWriter, r *http.Request, status int, text strin
 	if r.Method != http.MethodHead {
 		io.WriteString(w, text+"\n")
 	}
-	linger(w, r)
 }
 
 // How long and how far a refused client is listened to. Who sends nothing for
