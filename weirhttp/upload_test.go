@@ -551,3 +551,28 @@ func TestClosedHandlerRefuses(t *testing.T) {
 		t.Errorf("%d %q", res.StatusCode, text)
 	}
 }
+
+func TestUploadsOverHTTP2(t *testing.T) {
+	u := &Uploads{Dir: t.TempDir(), MaxSize: 4 << 20, Log: slog.New(slog.DiscardHandler)}
+	s := httptest.NewUnstartedServer(u)
+	s.EnableHTTP2 = true
+	s.StartTLS()
+	defer s.Close()
+	in := &inbox{Server: s, t: t, u: u}
+	res := in.wantStatus(201, "PUT", "/a", unsized(content(4<<20)))
+	if res.ProtoMajor != 2 {
+		t.Errorf("%s", res.Proto)
+	}
+	in.wantStatus(413, "PUT", "/b", unsized(content(5<<20)))
+	in.wantStatus(413, "PUT", "/b", strings.NewReader(content(5<<20)))
+	in.wantStatus(400, "PUT", "/b", strings.NewReader("x"), "Content-Digest", "sha-256=:AAAA:")
+	loc := in.wantStatus(201, "POST", "/", nil, "Tus-Resumable", "1.0.0", "Upload-Length", "5", "Upload-Metadata", metadata("tus")).Header.Get("Location")
+	in.patch(204, loc, 0, strings.NewReader("12345"))
+	in.wantNoRoom()
+	s.Close()
+	if err := u.Close(); err != nil {
+		t.Error(err)
+	}
+	os.RemoveAll(filepath.Join(u.Dir, hiddenDir))
+	in.wantFiles(map[string]string{"a": content(4 << 20), "tus": "12345"})
+}
