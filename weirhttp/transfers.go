@@ -150,8 +150,11 @@ func (x *transfer) look() Transfer {
 // watch takes the state of x from the flow that moves its bytes.
 func (x *transfer) watch(f *weir.Flow) {
 	w := f.Watch()
+	var mu sync.Mutex // a Watcher is for one goroutine, and anyone may list transfers
 	probe := func(t *Transfer) {
+		mu.Lock()
 		r, _ := w.Look()
+		mu.Unlock()
 		if len(r.Stages) == 0 {
 			return
 		}
