@@ -31,7 +31,7 @@ type Transfer struct {
 	Size   int64     `json:"size"`   // bytes; -1: not known
 	Moved  int64     `json:"moved"`  // bytes the client has sent, or has taken from the server
 	Unsent int64     `json:"unsent"` // bytes in the kernel that wait for the client; 0 where the system does not tell
-	State  string    `json:"state"`  // "sending", "receiving", "waiting for the client", "waiting for the disk"
+	State  string    `json:"state"`  // "sending", "receiving", "waiting for the client", "waiting for the disk", "ended"
 }
 
 // Totals counts the transfers of a registry since it was made.
@@ -46,6 +46,11 @@ type Totals struct {
 // Transfers is the registry of what is on its way. Its zero value is ready to
 // use, and its methods may be called at any time by any goroutine.
 type Transfers struct {
+	// Done, if not nil, is called when a transfer has ended, with what was
+	// known of it at its end, by the goroutine that moved it. The error is nil
+	// if all of it was moved. Set it before the first transfer.
+	Done func(Transfer, error)
+
 	mu   sync.Mutex // guards what follows, and is held for map operations only
 	last uint64
 	live map[uint64]*transfer
@@ -103,6 +108,25 @@ type transfer struct {
 	probe atomic.Pointer[func(*Transfer)] // fills in what only the connection or the flow knows
 }
 
+// watchConn lets x tell what the kernel holds back for its client. It comes
+// after watch, if there is a flow.
+func (x *transfer) watchConn(c *conn) {
+	flow := x.probe.Load()
+	probe := func(t *Transfer) {
+		p, ok := c.progress()
+		if ok {
+			t.Unsent = p.unsent
+		}
+		switch {
+		case flow != nil:
+			(*flow)(t)
+		case ok && p.waiting:
+			t.State = "waiting for the client"
+		}
+	}
+	x.probe.Store(&probe)
+}
+
 type transfersKey struct{}
 
 // withTransfers makes t the registry of the requests that carry ctx.
@@ -110,12 +134,31 @@ func withTransfers(ctx context.Context, t *Transfers) context.Context {
 	return context.WithValue(ctx, transfersKey{}, t)
 }
 
+// registryOf returns the registry of the requests that carry ctx.
+func registryOf(ctx context.Context) *Transfers {
+	if t, ok := ctx.Value(transfersKey{}).(*Transfers); ok {
+		return t
+	}
+	return &DefaultTransfers
+}
+
+// note counts a download of n bytes that was over as soon as it had begun.
+func (t *Transfers) note(r *http.Request, name string, n int64, start time.Time) {
+	t.mu.Lock()
+	t.last++
+	id := t.last
+	t.sum.Succeeded++
+	t.sum.BytesOut += n
+	t.mu.Unlock()
+	if t.Done != nil {
+		t.Done(Transfer{ID: id, Kind: Download, Method: r.Method, Name: name, Client: r.RemoteAddr,
+			Start: start, Size: n, Moved: n, State: "ended"}, nil)
+	}
+}
+
 // begin enters a transfer into the registry of r's server. It must be ended.
 func begin(r *http.Request, kind Kind, name string, size int64) *transfer {
-	reg, ok := r.Context().Value(transfersKey{}).(*Transfers)
-	if !ok {
-		reg = &DefaultTransfers
-	}
+	reg := registryOf(r.Context())
 	x := &transfer{reg: reg, info: Transfer{
 		Kind: kind, Method: r.Method, Name: name, Client: r.RemoteAddr, Start: time.Now(), Size: size,
 	}}
@@ -173,16 +216,25 @@ func (x *transfer) watch(f *weir.Flow) {
 
 // end takes the transfer out of the registry. Calls after the first do nothing.
 func (x *transfer) end(err error) {
-	x.reg.mu.Lock()
-	defer x.reg.mu.Unlock()
-	if _, ok := x.reg.live[x.info.ID]; !ok {
-		return
+	if x.reg.remove(x, err) && x.reg.Done != nil {
+		info := x.info
+		info.Moved, info.State = x.moved.Load(), "ended"
+		x.reg.Done(info, err)
 	}
-	delete(x.reg.live, x.info.ID)
-	x.reg.sum.count(x)
+}
+
+func (t *Transfers) remove(x *transfer, err error) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if _, ok := t.live[x.info.ID]; !ok {
+		return false
+	}
+	delete(t.live, x.info.ID)
+	t.sum.count(x)
 	if err == nil {
-		x.reg.sum.Succeeded++
+		t.sum.Succeeded++
 	} else {
-		x.reg.sum.Failed++
+		t.sum.Failed++
 	}
+	return true
 }

@@ -1,0 +1,128 @@
+package weirhttp
+
+import (
+	"net"
+	"os"
+	"runtime"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// canPark says that downloads can leave net/http here.
+const canPark = true
+
+// openFlags let nothing wait for the other end of a named pipe.
+const openFlags = unix.O_NONBLOCK | unix.O_NOCTTY
+
+// most is how much one call sends at most.
+const most = 1 << 30
+
+// sendFile sends h and then n bytes of s. It copies in the kernel, at an offset
+// of its own, so that any number of clients share one descriptor.
+func (c *conn) sendFile(h []byte, s *span, n int64) (sent int64, err error) {
+	werr := c.raw.Write(func(fd uintptr) bool {
+		for len(h) > 0 {
+			flags := unix.MSG_NOSIGNAL
+			if n > 0 {
+				flags |= unix.MSG_MORE
+			}
+			m, e := unix.SendmsgN(int(fd), h, nil, nil, flags)
+			if e == unix.EINTR {
+				continue
+			}
+			if e == unix.EAGAIN {
+				return false
+			}
+			if err = e; e != nil {
+				return true
+			}
+			h = h[m:]
+			c.wrote.Add(int64(m))
+		}
+		for sent < n {
+			off := s.off
+			m, e := unix.Sendfile(int(fd), s.f.fd, &off, int(min(n-sent, most)))
+			if m > 0 {
+				s.advance(int64(m))
+				sent += int64(m)
+				c.wrote.Add(int64(m))
+				continue
+			}
+			switch {
+			case e == unix.EINTR:
+			case e == unix.EAGAIN:
+				return s.try
+			case e == nil:
+				err = errTruncated
+				return true
+			default:
+				err = e
+				return true
+			}
+		}
+		return true
+	})
+	runtime.KeepAlive(s.f)
+	if err == nil {
+		return sent, werr
+	}
+	if err != errTruncated {
+		err = &net.OpError{Op: "sendfile", Net: "tcp", Addr: c.RemoteAddr(), Err: os.NewSyscallError("sendfile", err)}
+	}
+	return sent, err
+}
+
+// readable waits until there is something to read, and reports false at the end
+// of the connection or its deadline.
+func (c *conn) readable() (come bool) {
+	var b [1]byte
+	err := c.raw.Read(func(fd uintptr) bool {
+		for {
+			n, _, err := unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+			if err == unix.EINTR {
+				continue
+			}
+			come = n > 0 && err == nil
+			return err != unix.EAGAIN
+		}
+	})
+	return come && err == nil
+}
+
+// tcpProgress asks the kernel how a client takes what it is sent.
+func tcpProgress(raw syscall.RawConn) (p progress, ok bool) {
+	var info unix.TCPInfo
+	size := uint32(unsafe.Sizeof(info))
+	err := raw.Control(func(fd uintptr) {
+		_, _, e := unix.Syscall6(unix.SYS_GETSOCKOPT, fd, unix.IPPROTO_TCP, unix.TCP_INFO,
+			uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
+		// Kernels before 4.6 do not know the last of the fields used here.
+		ok = e == 0 && uintptr(size) >= unsafe.Offsetof(info.Notsent_bytes)+unsafe.Sizeof(info.Notsent_bytes)
+	})
+	if err != nil || !ok {
+		return progress{}, false
+	}
+	return progress{
+		taken:   int64(info.Bytes_acked),
+		unsent:  int64(info.Notsent_bytes),
+		pending: info.Notsent_bytes > 0 || info.Unacked > 0,
+	}, true
+}
+
+// limitUnsent bounds what the kernel takes for c beyond what it has sent. It
+// is not inherited from the listener.
+func limitUnsent(c *net.TCPConn, n int) error {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var serr error
+	if err := raw.Control(func(fd uintptr) {
+		serr = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, n)
+	}); err != nil {
+		return err
+	}
+	return os.NewSyscallError("setsockopt", serr)
+}

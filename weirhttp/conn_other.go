@@ -1,0 +1,35 @@
+//go:build !linux
+
+package weirhttp
+
+import (
+	"errors"
+	"io"
+	"net"
+	"syscall"
+)
+
+// canPark says that downloads stay with net/http here.
+const canPark = false
+
+const openFlags = 0
+
+// sendFile sends h and then n bytes of s through memory.
+func (c *conn) sendFile(h []byte, s *span, n int64) (int64, error) {
+	if len(h) > 0 {
+		m, err := c.tcp.Write(h)
+		c.wrote.Add(int64(m))
+		if err != nil {
+			return 0, err
+		}
+	}
+	m, err := io.CopyBuffer(struct{ io.Writer }{c.tcp}, io.LimitReader(s, n), make([]byte, min(n, 32<<10)+1))
+	c.wrote.Add(m)
+	return m, err
+}
+
+func (c *conn) readable() bool { return false }
+
+func tcpProgress(syscall.RawConn) (progress, bool) { return progress{}, false }
+
+func limitUnsent(*net.TCPConn, int) error { return errors.ErrUnsupported }

@@ -1,0 +1,176 @@
+package weirhttp
+
+import (
+	"archive/tar"
+	"archive/zip"
+	"context"
+	"io"
+	"io/fs"
+	"mime"
+	"net/http"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/compress"
+)
+
+// archives are the formats a folder can be sent in.
+var archives = map[string]struct {
+	kind  string
+	open  func(io.Writer) archiver
+	stage func() []weir.Stage[byte, byte]
+}{
+	"tar": {"application/x-tar", newTar, func() []weir.Stage[byte, byte] { return nil }},
+	"tar.gz": {"application/gzip", newTar, func() []weir.Stage[byte, byte] {
+		return []weir.Stage[byte, byte]{compress.Gzip()}
+	}},
+	"tar.zst": {"application/zstd", newTar, func() []weir.Stage[byte, byte] {
+		return []weir.Stage[byte, byte]{compress.Zstd()}
+	}},
+	"zip": {"application/zip", newZip, func() []weir.Stage[byte, byte] { return nil }},
+}
+
+// serveArchive sends a folder as one file, made while it is sent.
+func (s *FileServer) serveArchive(w http.ResponseWriter, r *http.Request, name, kind string) {
+	a, ok := archives[kind]
+	if !ok {
+		http.Error(w, "archive is tar, tar.gz, tar.zst or zip", http.StatusBadRequest)
+		return
+	}
+	base := path.Base(path.Clean("/" + strings.ReplaceAll(name, `\`, "/")))
+	if base == "/" {
+		base = "files"
+	}
+	h := w.Header()
+	h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": base + "." + kind}))
+	walk := weir.Generate(kind, func(ctx context.Context, emit func([]byte) error) error {
+		out := a.open(emitter(emit))
+		if err := s.pack(ctx, out, name, base); err != nil {
+			return err
+		}
+		return out.Close()
+	})
+	Response{Type: a.kind, Name: strings.TrimPrefix(name+"."+kind, "./"), Plain: true, Flush: -1}.
+		Send(w, r, walk.Through(a.stage()...))
+}
+
+// emitter is the emit of a source as a writer.
+type emitter func([]byte) error
+
+func (e emitter) Write(b []byte) (int, error) {
+	if err := e(b); err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}
+
+// archiver writes an archive.
+type archiver interface {
+	folder(name string, info fs.FileInfo) error
+	// file begins a file, whose contents, of the size info says, are written
+	// to what it returns.
+	file(name string, info fs.FileInfo) (io.Writer, error)
+	Close() error
+}
+
+// pack writes what is in the folder called name, and below. Its names in the
+// archive begin with as. What clients cannot have otherwise is not in it, nor
+// are symbolic links.
+func (s *FileServer) pack(ctx context.Context, out archiver, name, as string) error {
+	dir, err := s.openAny(name)
+	if err != nil {
+		return err
+	}
+	entries, err := dir.ReadDir(-1)
+	info, serr := dir.Stat()
+	dir.Close()
+	if err == nil {
+		err = serr
+	}
+	if err == nil {
+		err = out.folder(as, info)
+	}
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
+	for _, d := range entries {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if !s.Hidden && strings.HasPrefix(d.Name(), ".") {
+			continue
+		}
+		from, to := path.Join(name, d.Name()), path.Join(as, d.Name())
+		switch {
+		case d.IsDir():
+			err = s.pack(ctx, out, from, to)
+		case d.Type().IsRegular():
+			err = s.packFile(out, from, to)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *FileServer) packFile(out archiver, from, to string) error {
+	f, err := s.openFile(from, false)
+	if err != nil {
+		return err
+	}
+	defer f.release()
+	info, err := f.f.Stat()
+	if err != nil {
+		return err
+	}
+	w, err := out.file(to, info)
+	if err != nil {
+		return err
+	}
+	buf := copyBuffers.Get().(*[]byte)
+	defer copyBuffers.Put(buf)
+	n, err := io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{&extent{f: f, size: info.Size()}}, *buf)
+	if err == nil && n < info.Size() {
+		err = errTruncated
+	}
+	return err
+}
+
+type tarArchive struct{ *tar.Writer }
+
+func newTar(w io.Writer) archiver { return tarArchive{tar.NewWriter(w)} }
+
+func (t tarArchive) folder(name string, info fs.FileInfo) error {
+	return t.WriteHeader(&tar.Header{
+		Typeflag: tar.TypeDir, Name: name + "/", Mode: int64(info.Mode().Perm()), ModTime: info.ModTime().Truncate(time.Second),
+	})
+}
+
+func (t tarArchive) file(name string, info fs.FileInfo) (io.Writer, error) {
+	return t, t.WriteHeader(&tar.Header{
+		Typeflag: tar.TypeReg, Name: name, Mode: int64(info.Mode().Perm()), Size: info.Size(),
+		ModTime: info.ModTime().Truncate(time.Second),
+	})
+}
+
+type zipArchive struct{ *zip.Writer }
+
+func newZip(w io.Writer) archiver { return zipArchive{zip.NewWriter(w)} }
+
+func (z zipArchive) folder(name string, info fs.FileInfo) error {
+	h := &zip.FileHeader{Name: name + "/", Modified: info.ModTime()}
+	h.SetMode(info.Mode())
+	_, err := z.CreateHeader(h)
+	return err
+}
+
+func (z zipArchive) file(name string, info fs.FileInfo) (io.Writer, error) {
+	h := &zip.FileHeader{Name: name, Modified: info.ModTime(), Method: zip.Deflate}
+	h.SetMode(info.Mode())
+	return z.CreateHeader(h)
+}

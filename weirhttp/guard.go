@@ -1,0 +1,275 @@
+package weirhttp
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/weir-go/weir"
+)
+
+// Guard protects a server from slow and greedy clients, and slow clients from
+// the server: a client is cut off for what it does not take, never for how long
+// an answer takes. The zero Guard is ready to use, with everything on that has a
+// default. The fields must not change after Serve.
+//
+// What a client takes is what it has acknowledged, which the kernel tells on
+// Linux (TCP_INFO). Elsewhere it is what the kernel has taken from the server:
+// there a slow client with a large send buffer needs a longer Stall.
+type Guard struct {
+	// Stall is how long a client may take nothing of what waits for it: 60 s
+	// if 0, no limit if negative. A client that is cut is cut within Stall and
+	// a second. Systems announce room for more in steps of some kilobytes up
+	// to a sixteenth of their receive buffer; Stall must be longer than a slow
+	// client needs for one.
+	Stall time.Duration
+
+	// MinRate is how much a client must take on average, in bytes a second:
+	// 512 if 0, anything if negative. A client that is faster is never cut,
+	// however long the answer takes.
+	MinRate int64
+
+	HeaderTimeout time.Duration // for a request's header; 0: 10 s, negative: none
+	IdleTimeout   time.Duration // between two requests; 0: 60 s, negative: none
+
+	MaxConns        int // 0: 10,000, negative: any
+	MaxConnsPerAddr int // 0: 512, but any from this machine; negative: any
+
+	Rate     int64 // bytes a second in all, shared evenly; 0: any
+	ConnRate int64 // bytes a second for each connection; 0: any
+
+	// Budget, if not nil, is where downloads take their memory from. One that
+	// gets none within Queue is answered 503 with Retry-After.
+	Budget *weir.Budget
+	Queue  time.Duration // 0: 5 s; negative: does not wait
+
+	// Unsent is how many bytes the kernel takes for a connection beyond what
+	// is on the wire: 16 KiB if 0, the kernel's own limit (4 MiB on most
+	// systems) if negative. It costs no throughput. Linux only.
+	Unsent int
+
+	Transfers *Transfers   // nil: DefaultTransfers
+	Log       *slog.Logger // refusals and evictions; nil: slog.Default()
+
+	setup sync.Once
+	total *rate.Limiter
+	blind bool // a test plays a system that does not tell what clients take
+
+	mu    sync.Mutex // guards what follows
+	conns int
+	addrs map[netip.Addr]int
+	ports map[*port]struct{}
+	ended bool
+}
+
+// Serve serves the connections that l accepts, with srv and under the guard. It
+// blocks, and returns the error of srv.Serve when the listener is closed and
+// the last connection has gone. If srv.TLSConfig has certificates the
+// connections are TLS, with HTTP/2 as srv allows it.
+//
+// Serve sets what is zero of srv's ReadHeaderTimeout, IdleTimeout,
+// MaxHeaderBytes and HTTP2. A WriteTimeout would end every long download, and
+// is best left zero. End it with [Guard.Shutdown] or [Guard.Close]. Several
+// servers may share a guard, each with a Serve of its own; a server serves one
+// listener.
+func (g *Guard) Serve(srv *http.Server, l net.Listener) error {
+	g.setup.Do(func() {
+		if g.Rate > 0 {
+			g.total = newLimiter(g.Rate)
+		}
+	})
+	p := newPort(g, srv, l)
+	if !g.enter(p) {
+		l.Close()
+		return http.ErrServerClosed
+	}
+	defer g.leave(p)
+	g.prepare(srv)
+	return p.serve()
+}
+
+// prepare fills in what srv leaves open.
+func (g *Guard) prepare(srv *http.Server) {
+	if srv.ReadHeaderTimeout == 0 {
+		srv.ReadHeaderTimeout = g.headerTimeout()
+	}
+	if srv.IdleTimeout == 0 {
+		srv.IdleTimeout = g.idleTimeout()
+	}
+	if srv.MaxHeaderBytes == 0 {
+		srv.MaxHeaderBytes = 64 << 10
+	}
+	if srv.HTTP2 == nil {
+		// What clients may send before a handler reads is memory.
+		srv.HTTP2 = &http.HTTP2Config{
+			MaxConcurrentStreams:          100,
+			MaxReceiveBufferPerConnection: 256 << 10,
+			MaxReceiveBufferPerStream:     128 << 10,
+			SendPingTimeout:               30 * time.Second,
+			PingTimeout:                   15 * time.Second,
+		}
+	}
+	next := srv.ConnContext
+	srv.ConnContext = func(ctx context.Context, nc net.Conn) context.Context {
+		if next != nil {
+			ctx = next(ctx, nc)
+		}
+		if t, ok := nc.(interface{ NetConn() net.Conn }); ok {
+			nc = t.NetConn()
+		}
+		if c, ok := nc.(*conn); ok {
+			ctx = context.WithValue(withTransfers(ctx, g.transfers()), connKey{}, c)
+		}
+		return ctx
+	}
+}
+
+// Shutdown stops accepting connections, closes idle ones, and waits until what
+// is on its way has ended. When ctx ends before that, everything is closed and
+// the cause of ctx returned. Serve returns too; the guard cannot be used again.
+func (g *Guard) Shutdown(ctx context.Context) error {
+	ports := g.end()
+	errs := make([]error, len(ports))
+	var wg sync.WaitGroup
+	for i, p := range ports {
+		wg.Go(func() { errs[i] = p.shutdown(ctx) })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// Close closes all listeners and connections, and returns when Serve has
+// nothing left to wait for but handlers that still run.
+func (g *Guard) Close() error {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := g.Shutdown(ctx); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+func (g *Guard) end() []*port {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.ended = true
+	ports := make([]*port, 0, len(g.ports))
+	for p := range g.ports {
+		ports = append(ports, p)
+	}
+	return ports
+}
+
+func (g *Guard) enter(p *port) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.ended {
+		return false
+	}
+	if g.ports == nil {
+		g.ports = make(map[*port]struct{})
+	}
+	g.ports[p] = struct{}{}
+	return true
+}
+
+func (g *Guard) leave(p *port) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.ports, p)
+}
+
+// admit counts a connection in, or says why it may not come in.
+func (g *Guard) admit(c *conn) (refusal string) {
+	most := orDefault(g.MaxConns, 10_000)
+	each := orDefault(g.MaxConnsPerAddr, 512)
+	if g.MaxConnsPerAddr == 0 && c.addr.IsLoopback() {
+		each = -1 // a proxy in front of us, most likely
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch {
+	case most >= 0 && g.conns >= most:
+		return "too many connections"
+	case each >= 0 && c.addr.IsValid() && g.addrs[c.addr] >= each:
+		return "too many connections from one address"
+	}
+	g.conns++
+	if c.addr.IsValid() {
+		if g.addrs == nil {
+			g.addrs = make(map[netip.Addr]int)
+		}
+		g.addrs[c.addr]++
+	}
+	return ""
+}
+
+func (g *Guard) dismiss(c *conn) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.conns--
+	if n := g.addrs[c.addr]; n > 1 {
+		g.addrs[c.addr] = n - 1
+	} else {
+		delete(g.addrs, c.addr)
+	}
+}
+
+// errBudgetBusy is the cause when a download got no memory in time.
+var errBudgetBusy = errors.New("no memory for another transfer")
+
+// reserve takes n bytes from the budget, and returns what gives them back.
+func (g *Guard) reserve(ctx context.Context, n int64) (release func(), err error) {
+	if g == nil || g.Budget == nil || n == 0 {
+		return func() {}, nil
+	}
+	patience := max(orDefault(g.Queue, 5*time.Second), time.Millisecond)
+	wait, cancel := context.WithTimeoutCause(ctx, patience, errBudgetBusy)
+	defer cancel()
+	if err := g.Budget.Acquire(wait, n); err != nil {
+		return nil, err
+	}
+	return func() { g.Budget.Release(n) }, nil
+}
+
+// retryAfter is what a client is told that got no memory.
+func (g *Guard) retryAfter() time.Duration {
+	return max(orDefault(g.Queue, 5*time.Second), time.Second)
+}
+
+func (g *Guard) transfers() *Transfers {
+	if g.Transfers != nil {
+		return g.Transfers
+	}
+	return &DefaultTransfers
+}
+
+func (g *Guard) log() *slog.Logger {
+	if g.Log != nil {
+		return g.Log
+	}
+	return slog.Default()
+}
+
+func (g *Guard) stall() time.Duration         { return orDefault(g.Stall, time.Minute) }
+func (g *Guard) minRate() int64               { return orDefault(g.MinRate, 512) }
+func (g *Guard) headerTimeout() time.Duration { return orDefault(g.HeaderTimeout, 10*time.Second) }
+
+// idleTimeout is for net/http too, where a negative timeout is none.
+func (g *Guard) idleTimeout() time.Duration { return orDefault(g.IdleTimeout, time.Minute) }
+
+func orDefault[T cmp.Ordered](v, def T) T {
+	var zero T
+	if v == zero {
+		return def
+	}
+	return v
+}

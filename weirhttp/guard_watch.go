@@ -1,0 +1,79 @@
+package weirhttp
+
+import (
+	"time"
+)
+
+// watchState is what the watchdog knows of a connection from its last look.
+type watchState struct {
+	taken int64
+	wrote int64
+	at    time.Time
+	lag   time.Duration // how far the client is behind the least rate
+	idle  bool          // the client had taken all there was
+}
+
+// watch looks at all connections until the last has gone, and ends those that
+// take too little.
+func (p *port) watch() {
+	stall := p.g.stall()
+	if stall < 0 {
+		<-p.gone
+		return
+	}
+	// A stall begins within one look and has lasted long enough within
+	// another, and there is a second for both.
+	tick := time.NewTicker(min(max(stall/8, 10*time.Millisecond), 450*time.Millisecond))
+	defer tick.Stop()
+	var conns []*conn
+	for {
+		select {
+		case <-p.gone:
+			return
+		case t := <-tick.C:
+			conns = p.list(conns)
+			for _, c := range conns {
+				if c.lag(t) >= stall {
+					p.g.log().Warn("client cut off", "client", c.RemoteAddr(), "reason", errStalled.Error(),
+						"stall", stall, "min_rate", p.g.minRate())
+					c.evict()
+				}
+			}
+			clear(conns) // those that close meanwhile are not kept alive
+		}
+	}
+}
+
+// lag returns how long the client has taken nothing, or less than the least
+// rate: time in which something waits for it adds to its lag, and what it takes
+// makes up for as much time as it may take for it. The steps in which clients
+// take do not matter then, as long as one comes within Stall.
+func (c *conn) lag(t time.Time) time.Duration {
+	s := &c.watch
+	wrote := c.wrote.Load()
+	if s.idle && wrote == s.wrote && c.writing.Load() == 0 {
+		s.at = t
+		return 0
+	}
+	now, ok := c.progress()
+	if !ok {
+		return 0
+	}
+	span, took := t.Sub(s.at), now.taken-s.taken
+	first := s.at.IsZero() || s.idle
+	s.at, s.taken, s.wrote = t, now.taken, wrote
+	s.idle = !now.pending
+	switch rate := c.port.g.minRate(); {
+	case s.idle || first:
+		s.lag = 0
+	case took == 0:
+		s.lag += span
+	case rate <= 0:
+		s.lag = 0
+	default:
+		// In seconds, since bytes times nanoseconds do not fit.
+		made := float64(took) / float64(rate)
+		s.lag = max(0, s.lag+span-time.Duration(min(made, 1e6)*float64(time.Second)))
+	}
+	return s.lag
+}

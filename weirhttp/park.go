@@ -1,0 +1,68 @@
+package weirhttp
+
+import (
+	"net"
+	"net/http"
+)
+
+// parkAbove is how much must be left to send for a download to be parked:
+// below it the goroutine and the buffers of net/http are free again soon.
+const parkAbove = 256 << 10
+
+// parked is a download that has left net/http: its goroutine and buffers are
+// gone, and one small goroutine sends the rest of the file.
+type parked struct {
+	c       *conn
+	s       span
+	keep    bool // the connection goes on after the answer
+	release func()
+}
+
+// park takes the connection of r away from net/http after a part of the answer
+// was sent. It reports false if it cannot be had.
+func park(w http.ResponseWriter, r *http.Request, c *conn, s *span, release func()) bool {
+	hj, ok := w.(http.Hijacker)
+	if !ok {
+		return false
+	}
+	_, rw, err := hj.Hijack()
+	if err != nil {
+		return false
+	}
+	if n := rw.Reader.Buffered(); n > 0 {
+		b, _ := rw.Reader.Peek(n)
+		c.early = append([]byte(nil), b...)
+	}
+	s.try = false
+	p := &parked{c: c, s: *s, release: release, keep: r.ProtoAtLeast(1, 1) && !c.closes}
+	if !c.port.start(c, p.run) {
+		p.end(net.ErrClosed) // it was closed from outside
+	}
+	return true
+}
+
+// run sends the rest and gives the connection back.
+func (p *parked) run() {
+	c := p.c
+	_, err := c.sendSpan(&p.s)
+	keep := p.keep
+	p.end(err)
+	switch {
+	case err != nil:
+	case keep:
+		c.await()
+	default:
+		c.finish()
+	}
+}
+
+// end gives back what the download held.
+func (p *parked) end(err error) {
+	if err != nil {
+		p.c.Close() // short of the length that was promised: the client notices
+	}
+	p.s.f.release()
+	p.release()
+	p.s.x.end(err)
+	*p = parked{} // the goroutine goes on while the connection waits
+}

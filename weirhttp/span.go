@@ -1,0 +1,92 @@
+package weirhttp
+
+import (
+	"io"
+)
+
+// span is a part of a file on its way to one client, or the contents of a
+// small one.
+type span struct {
+	body []byte // of a small file; nil: the file is read
+	f    *file
+	off  int64
+	left int64
+	try  bool // stop where a write would wait
+	x    *transfer
+}
+
+// Read makes a span readable where the kernel cannot send it.
+func (s *span) Read(b []byte) (n int, err error) {
+	if s.left == 0 {
+		return 0, io.EOF
+	}
+	b = b[:min(int64(len(b)), s.left)]
+	if s.body != nil {
+		n = copy(b, s.body[s.off:])
+	} else {
+		n, err = s.f.ReadAt(b, s.off)
+	}
+	s.advance(int64(n))
+	switch {
+	case n > 0:
+		return n, nil
+	case err == io.EOF:
+		return 0, errTruncated
+	}
+	return 0, err
+}
+
+func (s *span) advance(n int64) {
+	s.off += n
+	s.left -= n
+	if s.x != nil {
+		s.x.add(n)
+	}
+}
+
+// sendBody sends a small file behind the header h in one write.
+func (c *conn) sendBody(h []byte, s *span) (int64, error) {
+	body := s.body[s.off : s.off+s.left]
+	m := h
+	if len(h) > 0 {
+		m = append(h, body...)
+	} else {
+		m = body
+	}
+	n, err := c.Write(m)
+	if h != nil {
+		headers.Put(m) //nolint:staticcheck // the slice header is small beside a request
+	}
+	sent := int64(max(0, n-len(h)))
+	s.advance(sent)
+	return sent, err
+}
+
+// sendSpan sends what is left of s, and the header that was held in front of
+// it. It waits for the client unless s.try is set. It returns how much of s was
+// sent.
+func (c *conn) sendSpan(s *span) (n int64, err error) {
+	h := c.takeHeld()
+	if s.body != nil {
+		return c.sendBody(h, s)
+	}
+	c.writing.Add(1)
+	defer c.writing.Add(-1)
+	if !c.paced() {
+		n, err = c.sendFile(h, s, s.left)
+	} else {
+		// What is paced waits, and need not try.
+		n, err = c.sendFile(h, s, 0)
+		for s.left > 0 && !s.try && err == nil {
+			var seg, m int64
+			if seg, err = c.allow(s.left); err == nil {
+				m, err = c.sendFile(nil, s, seg)
+				n += m
+			}
+		}
+	}
+	if h != nil {
+		headers.Put(h) //nolint:staticcheck // the slice header is small beside a request
+	}
+	return n, c.cause(err)
+}
