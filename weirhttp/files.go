@@ -112,19 +112,18 @@ func (s *FileServer) serveFile(w http.ResponseWriter, r *http.Request, name stri
 		s.fail(w, r, err)
 		return
 	}
-	// A handle that is released is empty; so the file is given away at most once.
-	defer func() { f.release() }()
+	defer func() { f.release() }() // f may be another file by then, or given away
 	h := w.Header()
 	if s.Precompressed {
 		h.Add("Vary", "Accept-Encoding")
 		if better, coding := s.precompressed(r, name, f, shared); better != nil {
+			if _, ok := h["Content-Type"]; !ok {
+				h.Set("Content-Type", contentType(name, f))
+			}
 			f.release()
 			f = better
 			h.Set("Content-Encoding", coding)
 		}
-	}
-	if _, ok := h["Content-Type"]; !ok {
-		h.Set("Content-Type", contentType(name, f))
 	}
 	h.Set("ETag", f.tag())
 	a := &answer{ResponseWriter: w, s: s, r: r, name: name, f: f}

@@ -213,8 +213,8 @@ func (p *port) list(list []*conn) []*conn {
 
 // shutdown waits for what is on its way, and closes it when ctx ends.
 func (p *port) shutdown(ctx context.Context) error {
+	err := p.srv.Shutdown(ctx) // closes the listener, after it has said so to itself
 	p.Close()
-	err := p.srv.Shutdown(ctx)
 	if err == nil {
 		select {
 		case <-p.gone:

@@ -1,0 +1,483 @@
+package weirhttp
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestFilesAreServedOverEveryProtocol(t *testing.T) {
+	files := map[string]string{
+		"empty": "", "one.txt": "x", "small.html": pattern(4096), "edge": pattern(smallest),
+		"middle.bin": pattern(100_000), "big.bin": pattern(3 << 20), "dir/a b%c.txt": "deep",
+	}
+	root := tree(t, files)
+	h := http.StripPrefix("/files/", quiet(root))
+	unguarded := httptest.NewServer(h)
+	defer unguarded.Close()
+	sites := map[string]*site{
+		"guarded":  guarded(t, &Guard{}, h),
+		"paced":    guarded(t, &Guard{Rate: 400 << 20, ConnRate: 400 << 20}, h),
+		"tls":      guarded(t, &Guard{}, h, withTLS),
+		"h2c":      guarded(t, &Guard{}, h, func(s *http.Server) { s.Protocols = h2c() }),
+		"no guard": {addr: strings.TrimPrefix(unguarded.URL, "http://")},
+	}
+	for kind, s := range sites {
+		c := browser(t)
+		if kind == "h2c" {
+			c.Transport.(*http.Transport).Protocols = h2c()
+		}
+		for range 2 { // the second time from memory, or from a connection that was parked
+			for name, want := range files {
+				resp, got := s.fetch(t, c, "GET", "/files/"+strings.ReplaceAll(strings.ReplaceAll(name, "%", "%25"), " ", "%20"))
+				if resp.StatusCode != 200 || got != want {
+					t.Errorf("%s: GET %s: %s, %d bytes, want %d", kind, name, resp.Status, len(got), len(want))
+				}
+				if resp.ContentLength != int64(len(want)) || resp.Header.Get("ETag") == "" || resp.Header.Get("Last-Modified") == "" {
+					t.Errorf("%s: GET %s: header %v", kind, name, resp.Header)
+				}
+				head, none := s.fetch(t, c, "HEAD", "/files/"+strings.ReplaceAll(strings.ReplaceAll(name, "%", "%25"), " ", "%20"))
+				if head.ContentLength != int64(len(want)) || none != "" || head.Header.Get("ETag") != resp.Header.Get("ETag") {
+					t.Errorf("%s: HEAD %s: header %v", kind, name, head.Header)
+				}
+			}
+		}
+		if s.g == nil {
+			continue
+		}
+		eventually(t, func() bool { return s.g.Transfers.Totals().Active == 0 }, kind+": transfers are left")
+		if sum := s.g.Transfers.Totals(); sum.Failed != 0 || sum.BytesOut != 2*total(files) {
+			t.Errorf("%s: %+v, want %d bytes out", kind, sum, 2*total(files))
+		}
+	}
+}
+
+func total(files map[string]string) (n int64) {
+	for _, f := range files {
+		n += int64(len(f))
+	}
+	return n
+}
+
+func h2c() *http.Protocols {
+	p := new(http.Protocols)
+	p.SetHTTP1(false)
+	p.SetUnencryptedHTTP2(true)
+	return p
+}
+
+// TestRangesAndConditionsAreThoseOfServeContent compares with the standard
+// library's answers to requests made at random.
+func TestRangesAndConditionsAreThoseOfServeContent(t *testing.T) {
+	body := pattern(700_000)
+	root := tree(t, map[string]string{"f.bin": body})
+	info, err := root.Stat("f.bin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tag := tagOf(info.ModTime(), info.Size(), identify(info))
+	s := guarded(t, &Guard{}, quiet(root))
+	plain := guarded(t, &Guard{}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("ETag", tag)
+		http.ServeContent(w, r, "f.bin", info.ModTime(), strings.NewReader(body))
+	}))
+	c := browser(t)
+	rnd := rand.New(rand.NewPCG(1, 2))
+	offset := func() string {
+		n := [...]int{0, 1, 511, 4096, 350_000, 699_999, 700_000, 700_001, rnd.IntN(700_000), -1}[rnd.IntN(10)]
+		if n < 0 {
+			return "99999999999999999999999"
+		}
+		return fmt.Sprint(n)
+	}
+	spec := func() string {
+		switch rnd.IntN(5) {
+		case 0:
+			return "-" + offset()
+		case 1:
+			return offset() + "-"
+		case 2:
+			return [...]string{"-", "x-1", "5-2", "", " 0-1 "}[rnd.IntN(5)]
+		}
+		return offset() + "-" + offset()
+	}
+	times := []string{httpTime(info.ModTime()), httpTime(info.ModTime().Add(-time.Hour)), httpTime(info.ModTime().Add(time.Hour)), "rubbish"}
+	tags := []string{tag, `"other"`, "*", "W/" + tag, tag + `, "other"`}
+	pick := func(l []string) string { return l[rnd.IntN(len(l))] }
+	for i := range 400 {
+		var header []string
+		add := func(chance int, k, v string) {
+			if rnd.IntN(100) < chance {
+				header = append(header, k, v)
+			}
+		}
+		specs := make([]string, 1+rnd.IntN(3)*rnd.IntN(2))
+		for j := range specs {
+			specs[j] = spec()
+		}
+		add(85, "Range", "bytes="+strings.Join(specs, ","))
+		add(20, "If-Range", pick(append(tags[:2:2], times...)))
+		add(10, "If-None-Match", pick(tags))
+		add(10, "If-Match", pick(tags))
+		add(10, "If-Modified-Since", pick(times))
+		add(10, "If-Unmodified-Since", pick(times))
+		method := [...]string{"GET", "GET", "HEAD"}[rnd.IntN(3)]
+		got, gotBody := s.fetch(t, c, method, "/f.bin", header...)
+		want, wantBody := plain.fetch(t, c, method, "/f.bin", header...)
+		if b := boundary(want); b != "" {
+			gotBody, wantBody = strings.ReplaceAll(gotBody, boundary(got), "B"), strings.ReplaceAll(wantBody, b, "B")
+			got.Header.Del("Content-Type")
+			want.Header.Del("Content-Type")
+		}
+		got.Header.Del("Date")
+		want.Header.Del("Date")
+		if got.StatusCode != want.StatusCode || fmt.Sprint(got.Header) != fmt.Sprint(want.Header) || gotBody != wantBody {
+			t.Fatalf("%d: %s %q:\n%s %v, %d bytes\nServeContent: %s %v, %d bytes", i, method, header,
+				got.Status, got.Header, len(gotBody), want.Status, want.Header, len(wantBody))
+		}
+	}
+}
+
+func boundary(r *http.Response) string {
+	_, b, _ := strings.Cut(r.Header.Get("Content-Type"), "boundary=")
+	return b
+}
+
+func TestPathsThatMayNotBeServedAreRefused(t *testing.T) {
+	root := tree(t, map[string]string{"ok.txt": "ok", ".secret": "s", "d/.git/config": "s", "d/x": "x"})
+	outside := filepath.Join(t.TempDir(), "outside")
+	if err := os.WriteFile(outside, []byte("outside"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, target := range map[string]string{"out": outside, "up": "../../../../../../etc/passwd", "loop": "loop", "in": "ok.txt"} {
+		if err := os.Symlink(target, filepath.Join(root.Name(), name)); err != nil {
+			t.Skip(err)
+		}
+	}
+	fs := quiet(root)
+	s := guarded(t, &Guard{}, fs)
+	for path, want := range map[string]int{
+		"/ok.txt": 200, "/in": 200, "/absent": 404, "/ok.txt/": 301, "/ok.txt/x": 404, "/d": 301, "/d/": 403, "/": 403,
+		"/.secret": 404, "/d/.git/config": 404, "/d/.git/": 404, "/out": 404, "/up": 404, "/loop": 404,
+		"/../ok.txt": 400, "/d/../ok.txt": 400, "/%2e%2e/ok.txt": 400, "/..%2fok.txt": 400, "/d/%2e%2e%2f%2e%2e%2fetc/passwd": 400,
+		"/..%5c..%5cetc": 404, "/%252e%252e/x": 404, "/....//ok.txt": 404, "/a%00b": 400, "/a%0ab": 400, "/%7f": 400,
+		"//ok.txt": 200, "/./ok.txt": 200, "/" + strings.Repeat("n", 256): 404, "/" + strings.Repeat("n", 4096): 414,
+		"/" + strings.Repeat("a/", 2000): 404,
+	} {
+		c := s.dial(t, 0)
+		fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", path)
+		b, err := io.ReadAll(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := string(b[:min(len(b), 12)]); got != fmt.Sprintf("HTTP/1.1 %d", want) {
+			t.Errorf("%.60s: %s, want %d", path, got, want)
+		}
+		if bytes.Contains(b, []byte("outside")) || bytes.Contains(b, []byte("root:")) {
+			t.Errorf("%s left the root", path)
+		}
+	}
+	fs.Symlinks, fs.Hidden = true, true
+	if _, got := s.fetch(t, browser(t), "GET", "/out"); got != "outside" {
+		t.Errorf("with Symlinks: %q", got)
+	}
+	if _, got := s.fetch(t, browser(t), "GET", "/.secret"); got != "s" {
+		t.Errorf("with Hidden: %q", got)
+	}
+	if resp, _ := s.fetch(t, browser(t), "POST", "/ok.txt"); resp.StatusCode != 405 || resp.Header.Get("Allow") != "GET, HEAD" {
+		t.Errorf("POST: %s, Allow %q", resp.Status, resp.Header.Get("Allow"))
+	}
+}
+
+func TestRedirectsKeepTheMountAndTheQuery(t *testing.T) {
+	root := tree(t, map[string]string{"d: e/x": "x", "evil.com/y": "y"})
+	s := guarded(t, &Guard{}, http.StripPrefix("/files/", quiet(root)))
+	for path, want := range map[string]string{
+		"/files/d:%20e?q=1":   "/files/d:%20e/?q=1",
+		"/files/d:%20e/x/":    "/files/d:%20e/x",
+		"/files//evil.com":    "/files//evil.com/",
+		"/files/evil.com/y/":  "/files/evil.com/y",
+		"/files/evil.com?a=b": "/files/evil.com/?a=b",
+	} {
+		resp, _ := s.fetch(t, browser(t), "GET", path)
+		u, err := resp.Location()
+		if err != nil || resp.StatusCode != 301 {
+			t.Errorf("%s: %s, %v", path, resp.Status, err)
+			continue
+		}
+		if got := strings.TrimPrefix(u.String(), "http://"+s.addr); got != want {
+			t.Errorf("%s goes to %s, want %s", path, got, want)
+		}
+	}
+}
+
+func TestAPrecompressedSiblingIsSentToThoseWhoAcceptIt(t *testing.T) {
+	root := tree(t, map[string]string{"a.js": "plain", "a.js.gz": "gzipped", "a.js.zst": "zstandard", "old.js": "new", "old.js.gz": "stale"})
+	newer := time.Now()
+	if err := os.Chtimes(filepath.Join(root.Name(), "old.js"), newer, newer); err != nil {
+		t.Fatal(err)
+	}
+	fs := quiet(root)
+	fs.Precompressed = true
+	s := guarded(t, &Guard{}, fs)
+	for _, c := range []struct{ path, accept, body, coding string }{
+		{"/a.js", "", "plain", ""},
+		{"/a.js", "gzip", "gzipped", "gzip"},
+		{"/a.js", "gzip, zstd", "zstandard", "zstd"},
+		{"/a.js", "zstd;q=0, gzip;q=0.1", "gzipped", "gzip"},
+		{"/a.js", "br", "plain", ""},
+		{"/old.js", "gzip", "new", ""},
+	} {
+		resp, got := s.fetch(t, browser(t), "GET", c.path, "Accept-Encoding", c.accept)
+		if got != c.body || resp.Header.Get("Content-Encoding") != c.coding || resp.Header.Get("Vary") != "Accept-Encoding" ||
+			resp.ContentLength != int64(len(c.body)) || !strings.Contains(resp.Header.Get("Content-Type"), "javascript") {
+			t.Errorf("%s, Accept-Encoding %q: %q, %v", c.path, c.accept, got, resp.Header)
+		}
+	}
+	resp, got := s.fetch(t, browser(t), "GET", "/a.js", "Accept-Encoding", "gzip", "Range", "bytes=2-4")
+	if resp.StatusCode != 206 || got != "ipp" || resp.Header.Get("Content-Encoding") != "gzip" {
+		t.Errorf("range of what is encoded: %s %q", resp.Status, got)
+	}
+}
+
+func TestAFolderIsListedForPeopleAndPrograms(t *testing.T) {
+	root := tree(t, map[string]string{"<b>&.txt": "1", "b/x": "2", "a": "333", ".hidden": "4", "javascript:alert(1)": "5", "i/index.html": "<p>index"})
+	fs := quiet(root)
+	fs.List = true
+	s := guarded(t, &Guard{}, fs)
+	_, page := s.fetch(t, browser(t), "GET", "/", "Accept", "text/html,*/*;q=0.8")
+	for _, want := range []string{`href="./%3Cb%3E&amp;.txt"`, "&lt;b&gt;&amp;.txt", `href="./b/"`, `href="./javascript:alert%281%29"`} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page has no %s:\n%s", want, page)
+		}
+	}
+	if strings.Contains(page, "hidden") {
+		t.Error("the page shows hidden names")
+	}
+	for _, how := range [][]string{{"/?format=json"}, {"/", "Accept", "application/json"}} {
+		resp, got := s.fetch(t, browser(t), "GET", how[0], how[1:]...)
+		var list listing
+		if err := json.Unmarshal([]byte(got), &list); err != nil || resp.Header.Get("Content-Type") != "application/json" {
+			t.Fatalf("%v: %v in %s", how, err, got)
+		}
+		names := ""
+		for _, e := range list.Entries {
+			names += fmt.Sprintf("%s %d %v, ", e.Name, e.Size, e.Folder)
+		}
+		if want := "b 0 true, i 0 true, <b>&.txt 1 false, a 3 false, javascript:alert(1) 1 false, "; names != want {
+			t.Errorf("%v: %s, want %s", how, names, want)
+		}
+	}
+	if _, got := s.fetch(t, browser(t), "GET", "/i/"); got != "<p>index" {
+		t.Errorf("a folder with an index: %q", got)
+	}
+	if resp, _ := s.fetch(t, browser(t), "GET", "/?format=xml"); resp.StatusCode != 400 {
+		t.Errorf("an unknown format: %s", resp.Status)
+	}
+}
+
+func TestAFileThatIsReplacedIsSeenAtOnce(t *testing.T) {
+	root := tree(t, map[string]string{"f": "first"})
+	s := guarded(t, &Guard{}, quiet(root))
+	c := browser(t)
+	var tags []string
+	for i, want := range []string{"first", "other", "third"} {
+		if i > 0 {
+			path := filepath.Join(root.Name(), "f")
+			if err := os.WriteFile(path, []byte(want), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			old := time.Now().Add(time.Duration(-i) * time.Minute) // of the same length, and older
+			if err := os.Chtimes(path, old, old); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 3 {
+			resp, got := s.fetch(t, c, "GET", "/f")
+			if got != want {
+				t.Fatalf("got %q, want %q", got, want)
+			}
+			tags = append(tags, resp.Header.Get("ETag"))
+		}
+	}
+	if tags[0] != tags[2] || tags[0] == tags[3] || tags[3] == tags[6] {
+		t.Errorf("entity tags: %q", tags)
+	}
+}
+
+func TestTruncatedIsAbortedAndGrownIsCutAtItsLength(t *testing.T) {
+	for _, kind := range []string{"parked", "not parked", "tls", "multipart"} {
+		t.Run(kind, func(t *testing.T) {
+			size := 8 << 20
+			body := pattern(size)
+			root := tree(t, map[string]string{"shrinks": body, "grows": body})
+			var change []func(*http.Server)
+			h := http.Handler(quiet(root))
+			header := []string{}
+			switch kind {
+			case "not parked": // this one hides that the connection can be had
+				h = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					quiet(root).ServeHTTP(struct{ http.ResponseWriter }{w}, r)
+				})
+			case "tls":
+				change = append(change, withTLS)
+			case "multipart":
+				header = []string{"Range", "bytes=0-1000,2000-"}
+			}
+			s := guarded(t, &Guard{}, h, change...)
+			for _, name := range []string{"shrinks", "grows"} {
+				req, _ := http.NewRequest("GET", s.url("/"+name), nil)
+				if len(header) > 0 {
+					req.Header.Set(header[0], header[1])
+				}
+				resp, err := browser(t).Do(req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer resp.Body.Close()
+				if _, err := io.CopyN(io.Discard, resp.Body, 100_000); err != nil {
+					t.Fatal(err)
+				}
+				path := filepath.Join(root.Name(), name)
+				if name == "shrinks" {
+					err = os.Truncate(path, 200_000)
+				} else {
+					var f *os.File
+					if f, err = os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0); err == nil {
+						_, err = f.WriteString("more")
+						f.Close()
+					}
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				n, err := io.Copy(io.Discard, resp.Body)
+				if name == "shrinks" && err == nil {
+					t.Errorf("a truncated file looks whole: %d bytes", n)
+				}
+				if name == "grows" && (err != nil || n != resp.ContentLength-100_000) {
+					t.Errorf("a file that grew: %d bytes of %d, %v", n+100_000, resp.ContentLength, err)
+				}
+			}
+		})
+	}
+}
+
+func TestAConnectionGoesOnAfterAParkedDownload(t *testing.T) {
+	body := pattern(4 << 20)
+	root := tree(t, map[string]string{"big": body, "small": "small"})
+	s := guarded(t, &Guard{}, quiet(root))
+	c := s.dial(t, 0)
+	br := bufio.NewReader(c)
+	// All at once: what the server has read already must not be lost.
+	for _, p := range []string{"big", "small", "big", "big", "small", "absent"} {
+		fmt.Fprintf(c, "GET /%s HTTP/1.1\r\nHost: x\r\n\r\n", p)
+	}
+	get := func(want string, status int) {
+		t.Helper()
+		resp, err := http.ReadResponse(br, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(resp.Body)
+		if err != nil || resp.StatusCode != status || want != "" && string(b) != want {
+			t.Fatalf("%s, %d bytes, %v", resp.Status, len(b), err)
+		}
+	}
+	for _, want := range []string{body, "small", body, body, "small"} {
+		get(want, 200)
+	}
+	get("", 404)
+	for range 3 { // one after the other
+		fmt.Fprint(c, "GET /big HTTP/1.1\r\nHost: x\r\n\r\n")
+		get(body, 200)
+	}
+	fmt.Fprint(c, "GET /big HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	get(body, 200)
+	if _, err := br.ReadByte(); err != io.EOF {
+		t.Errorf("after the last answer: %v", err)
+	}
+	fmt10 := s.dial(t, 0)
+	fmt.Fprint(fmt10, "GET /big HTTP/1.0\r\n\r\n")
+	b, err := io.ReadAll(fmt10)
+	if err != nil || !bytes.HasSuffix(b, []byte(body)) {
+		t.Errorf("HTTP/1.0: %d bytes, %v", len(b), err)
+	}
+}
+
+func TestManyClientsOfOneFileShareADescriptor(t *testing.T) {
+	if !canPark {
+		t.Skip("nothing is parked here")
+	}
+	body := pattern(1 << 20)
+	root := tree(t, map[string]string{"big": body})
+	s := guarded(t, &Guard{}, quiet(root))
+	before := openFiles()
+	const clients = 50
+	readers := make([]*http.Response, clients)
+	for i := range readers {
+		c := s.dial(t, 16<<10)
+		readers[i] = ask(t, c, bufio.NewReader(c), "/big")
+	}
+	eventually(t, func() bool { return s.g.Transfers.Totals().Active == clients }, "not all are on their way")
+	// Both ends of the connections are here.
+	if n := openFiles() - before; n > 2*clients+2 {
+		t.Errorf("%d descriptors for %d clients", n, clients)
+	}
+	for _, tr := range s.g.Transfers.List() {
+		if tr.Size != int64(len(body)) || tr.Name != "big" || tr.Unsent > 32<<10 || tr.State != "waiting for the client" {
+			t.Errorf("%+v", tr)
+		}
+	}
+	want := sha256.Sum256([]byte(body))
+	for _, r := range readers {
+		h := sha256.New()
+		if _, err := io.Copy(h, r.Body); err != nil || !bytes.Equal(h.Sum(nil), want[:]) {
+			t.Fatalf("the file is not what it was: %v", err)
+		}
+	}
+}
+
+func FuzzCleanPath(f *testing.F) {
+	for _, s := range []string{"", "/", "a", "/a/../b", "..", "a//b/./c", ".a", "...", "a\\b", "a\x00", strings.Repeat("x", 300)} {
+		f.Add(s, false)
+		f.Add(s, true)
+	}
+	f.Fuzz(func(t *testing.T, p string, hidden bool) {
+		name, slash, status := cleanPath(p, hidden)
+		if status != 0 {
+			if status < 400 || name != "" {
+				t.Fatalf("%q: %d with %q", p, status, name)
+			}
+			return
+		}
+		if !filepath.IsLocal(name) || name != filepath.Clean(name) {
+			t.Fatalf("%q became %q, which is not below the root", p, name)
+		}
+		if strings.ContainsFunc(name, func(r rune) bool { return r < 0x20 || r == 0x7f }) {
+			t.Fatalf("%q became %q", p, name)
+		}
+		if name == "." != slash && name == "." {
+			t.Fatalf("%q is the root and no folder", p)
+		}
+		for e := range strings.SplitSeq(name, string(filepath.Separator)) {
+			if !hidden && name != "." && strings.HasPrefix(e, ".") {
+				t.Fatalf("%q became the hidden %q", p, name)
+			}
+		}
+		if again, _, status := cleanPath(filepath.ToSlash(name), hidden); name != "." && (status != 0 || again != name) {
+			t.Fatalf("%q became %q, and that %q", p, name, again)
+		}
+	})
+}
