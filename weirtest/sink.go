@@ -1,0 +1,92 @@
+package weirtest
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/weir-go/weir"
+)
+
+// Sink is a sink that does what a test wants, and keeps what it takes. The zero
+// Sink takes everything. Set its fields before it is used; it must not be
+// copied after that.
+type Sink[T any] struct {
+	Forget bool // do not keep the values, as for a source without an end
+
+	Delay time.Duration   // how long each Write takes
+	Step  <-chan struct{} // each Write waits to receive from it, unless it is nil
+
+	Err       error // what Write returns once After values were taken, as [weir.ErrStop]; nil: never
+	After     int64
+	OpenErr   error // opening it fails
+	CommitErr error // committing it fails
+	CloseErr  error // closing it fails
+
+	counter counter
+	values  []T
+}
+
+// Sink returns the sink for a flow. A Write that waits ends with the flow.
+func (s *Sink[T]) Sink() weir.Sink[T] {
+	k := weir.Sink[T]{Name: "test sink"}
+	if s.After < 0 {
+		k.Err = errors.New("its After is negative")
+	}
+	k.Open = func(ctx context.Context) (weir.Writer[T], error) {
+		if s.OpenErr != nil {
+			return nil, s.OpenErr
+		}
+		s.counter.count(func(c *Counts) { c.Opened++ })
+		return &writer[T]{part: part{ctx, &s.counter, s.Delay, s.Step, s.CloseErr}, sink: s}, nil
+	}
+	return k
+}
+
+// Counts returns what was asked of the sink so far. It may be called at any
+// time, concurrently with a flow.
+func (s *Sink[T]) Counts() Counts { return s.counter.counts() }
+
+// Values returns a copy of what the sink took so far, in order, over all its
+// runs. It may be called at any time.
+func (s *Sink[T]) Values() []T {
+	s.counter.mu.Lock()
+	defer s.counter.mu.Unlock()
+	return slices.Clone(s.values)
+}
+
+type writer[T any] struct {
+	part
+	sink  *Sink[T]
+	taken int64 // in this run
+}
+
+func (w *writer[T]) Write(batch []T) (n int, err error) {
+	if err := w.begin(len(batch)); err != nil {
+		return 0, err
+	}
+	s := w.sink
+	if s.Err != nil {
+		if room := s.After - w.taken; int64(len(batch)) > room {
+			batch, err = batch[:room], s.Err
+		}
+	}
+	w.taken += int64(len(batch))
+	s.counter.count(func(c *Counts) {
+		c.Values += int64(len(batch))
+		if !s.Forget {
+			s.values = append(s.values, batch...)
+		}
+	})
+	return len(batch), err
+}
+
+func (w *writer[T]) Commit() error {
+	w.counter.count(func(c *Counts) { c.Committed++ })
+	return w.sink.CommitErr
+}
+
+// SetWriteDeadline does nothing: a Write that waits ends with its context. A
+// writer without it would be closed in order to be interrupted, out of turn.
+func (w *writer[T]) SetWriteDeadline(time.Time) error { return nil }
