@@ -1,0 +1,209 @@
+package weir_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"io"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/weirtest"
+)
+
+// pieces makes a stream of data in pieces of random lengths, which the small
+// pipe keeps apart.
+func pieces(data []byte, seed uint64) weir.Stream[byte] {
+	return weir.FromSlice(data).Through(weirtest.Rechunk[byte](seed)).Async(weir.Bytes(int64(1 + seed%17)))
+}
+
+// decodeBothWays decodes data as a whole and in pieces, and fails the test if
+// that makes a difference.
+func decodeBothWays[T any](t *testing.T, data []byte, seed uint64, decode func(weir.Stream[byte]) weir.Stream[T]) ([]T, error) {
+	t.Helper()
+	whole, wholeErr := collect(decode(weir.FromSlice(data)))
+	got, err := collect(decode(pieces(data, seed)))
+	if (err == nil) != (wholeErr == nil) || err != nil && err.Error() != wholeErr.Error() {
+		t.Errorf("%q: the error is %v as a whole, %v in pieces", data, wholeErr, err)
+	}
+	// A failure may overtake values, so that only what is complete is the same.
+	if err == nil && !reflect.DeepEqual(got, whole) {
+		t.Errorf("%q: %v as a whole, %v in pieces", data, whole, got)
+	}
+	return whole, wholeErr
+}
+
+func FuzzJSONDoesNotDependOnTheChunks(f *testing.F) {
+	for i, s := range []string{
+		"", "1\n2\n", `{"a":[1,2,{"b":null}]}` + "\n" + `"ñ\u00f1"`, "[1", "nul", `"\ud800"`, "1 2\t3\r\n4", `{"a":1}{"a":2}`,
+		"\xff", `"<&>"`, "-", "1e999", "\ufeff1", `[[[[[[[[[[]]]]]]]]]]`,
+	} {
+		f.Add([]byte(s), uint64(i))
+	}
+	f.Fuzz(func(t *testing.T, data []byte, seed uint64) {
+		decode := func(s weir.Stream[byte]) weir.Stream[any] { return weir.DecodeJSON[any](s, 0) }
+		values, err := decodeBothWays(t, data, seed, decode)
+
+		var want []any
+		var wantErr error
+		for dec := json.NewDecoder(bytes.NewReader(data)); ; {
+			var v any
+			if wantErr = dec.Decode(&v); wantErr != nil {
+				break
+			}
+			want = append(want, v)
+		}
+		if (wantErr == io.EOF) != (err == nil) || err == nil && !reflect.DeepEqual(values, want) {
+			t.Errorf("%q: %v, %v, want %v, %v", data, values, err, want, wantErr)
+		}
+		if err != nil {
+			return
+		}
+		text, err := collect(weir.EncodeJSON(weir.FromSlice(values)))
+		if err != nil {
+			t.Fatalf("%q: %v", data, err)
+		}
+		if n := bytes.Count(text, []byte("\n")); n != len(values) {
+			t.Errorf("%d values in %d lines", len(values), n)
+		}
+		if again, err := decodeBothWays(t, text, seed+1, decode); err != nil || !reflect.DeepEqual(again, values) {
+			t.Errorf("%q became %q and %v, %v", data, text, again, err)
+		}
+	})
+}
+
+func FuzzCSVDoesNotDependOnTheChunks(f *testing.F) {
+	for i, s := range []string{
+		"", "a,b\nc,d\n", "a;b\r\n\"c\r\n;\"\"\";d\r\n", "\n\n,\n", "\"", "a\"b,c", "#no\nyes\n", "\"a\rb\"", "a,b\nc\n", "\"\"\n", "\xff,\xfe", "\ufeffa", " ,\" \"",
+	} {
+		f.Add([]byte(s), uint64(i), uint8(i))
+	}
+	f.Fuzz(func(t *testing.T, data []byte, seed uint64, kind uint8) {
+		c := weir.CSV{Fields: -1, Lazy: kind&1 != 0, UseCRLF: kind&2 != 0}
+		if kind&4 != 0 {
+			c.Comma, c.Comment = ';', '#'
+		}
+		if kind&8 != 0 {
+			c.Fields = 0
+		}
+		decode := func(s weir.Stream[byte]) weir.Stream[[]string] { return weir.DecodeCSV(s, c) }
+		records, err := decodeBothWays(t, data, seed, decode)
+
+		r := csv.NewReader(bytes.NewReader(data))
+		r.Comma, r.Comment, r.LazyQuotes, r.FieldsPerRecord = c.Comma, c.Comment, c.Lazy, c.Fields
+		if c.Comma == 0 {
+			r.Comma = ','
+		}
+		want, wantErr := r.ReadAll()
+		if (wantErr == nil) != (err == nil) || err == nil && !reflect.DeepEqual(records, want) {
+			t.Errorf("%q: %q, %v, want %q, %v", data, records, err, want, wantErr)
+		}
+		if err != nil {
+			return
+		}
+		for _, r := range records {
+			if !survivesCSV(r, c) {
+				return
+			}
+		}
+		text, err := collect(weir.EncodeCSV(weir.FromSlice(records), c))
+		if err != nil {
+			t.Fatalf("%q: %v", data, err)
+		}
+		if again, err := decodeBothWays(t, text, seed+1, decode); err != nil || !reflect.DeepEqual(again, records) {
+			t.Errorf("%q became %q and %q, %v", records, text, again, err)
+		}
+	})
+}
+
+// survivesCSV reports whether encoding/csv can write a record so that it can be
+// read again. A single empty field is an empty line, which a reader leaves out,
+// as it does what looks like a comment. "\r\n" in a field is read as "\n", and
+// UseCRLF drops a lone "\r".
+func survivesCSV(record []string, c weir.CSV) bool {
+	if len(record) == 1 && record[0] == "" || c.Comment != 0 && strings.HasPrefix(record[0], string(c.Comment)) {
+		return false
+	}
+	for _, field := range record {
+		if strings.Contains(field, "\r\n") || c.UseCRLF && strings.Contains(field, "\r") {
+			return false
+		}
+	}
+	return true
+}
+
+func FuzzFramesDoNotDependOnTheChunks(f *testing.F) {
+	for i, s := range []string{
+		"", "\x00\x00\x00\x00", "\x00\x00\x00\x03abc\x00\x00\x00\x01d", "\x03abc\x01d", "\x00", "\xff\xff\xff\xff", "\x80\x00", "\x00\x00\x00\x05abc",
+		"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", "\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80",
+	} {
+		f.Add([]byte(s), uint64(i))
+	}
+	f.Fuzz(func(t *testing.T, data []byte, seed uint64) {
+		const most = 64
+		for _, framing := range []weir.Framing{weir.Frame32, weir.FrameVarint} {
+			decode := func(s weir.Stream[byte]) weir.Stream[[]byte] { return weir.DecodeFrames(s, framing, most) }
+			frames, err := decodeBothWays(t, data, seed, decode)
+
+			want, wantErr := cutFrames(data, framing, most)
+			if !errors.Is(err, wantErr) || wantErr == nil && (err != nil || !reflect.DeepEqual(frames, want)) {
+				t.Errorf("%q: %q, %v, want %q, %v", data, frames, err, want, wantErr)
+			}
+
+			// Whatever the data, it can be made frames of.
+			var given [][]byte
+			for _, p := range bytes.Split(data, []byte{0}) {
+				given = append(given, p[:min(len(p), most)])
+			}
+			text, err := collect(weir.EncodeFrames(weir.FromSlice(given), framing))
+			if err != nil {
+				t.Fatal(err)
+			}
+			again, err := decodeBothWays(t, text, seed+1, decode)
+			if err != nil || len(again) != len(given) {
+				t.Fatalf("%q became %q, %v", given, again, err)
+			}
+			for i := range given {
+				if !bytes.Equal(again[i], given[i]) {
+					t.Errorf("frame %d: %q became %q", i, given[i], again[i])
+				}
+			}
+		}
+	})
+}
+
+// cutFrames is DecodeFrames for data that is there as a whole.
+func cutFrames(data []byte, framing weir.Framing, most uint64) (frames [][]byte, err error) {
+	for len(data) > 0 {
+		var n uint64
+		size := 4
+		if framing == weir.FrameVarint {
+			n, size = binary.Uvarint(data)
+			if size <= 0 && len(data) > binary.MaxVarintLen64 {
+				return frames, weir.ErrFrameTooLarge
+			}
+			if size <= 0 {
+				return frames, io.ErrUnexpectedEOF
+			}
+		} else {
+			if len(data) < size {
+				return frames, io.ErrUnexpectedEOF
+			}
+			n = uint64(binary.BigEndian.Uint32(data))
+		}
+		data = data[size:]
+		if n > most {
+			return frames, weir.ErrFrameTooLarge
+		}
+		if uint64(len(data)) < n {
+			return frames, io.ErrUnexpectedEOF
+		}
+		frames = append(frames, bytes.Clone(data[:n]))
+		data = data[n:]
+	}
+	return frames, nil
+}
