@@ -1,0 +1,30 @@
+//go:build unix
+
+package weir_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/weir-go/weir"
+)
+
+func ExampleExec() {
+	ctx := context.Background()
+	flow := weir.FromReader(strings.NewReader("pears\napples\n")).
+		Through(weir.Exec("sort")).
+		To(weir.ToWriter(weir.KeepOpen(os.Stdout)))
+	fmt.Println(flow.Run(ctx))
+
+	err := weir.Values[byte]().Through(weir.Exec("sh", "-c", "echo no such thing >&2; exit 3")).To(weir.Discard[byte]()).Run(ctx)
+	var failed *weir.ExecError
+	fmt.Println(errors.As(err, &failed), failed.Err, failed.Stderr)
+	// Output:
+	// apples
+	// pears
+	// <nil>
+	// true exit status 3 no such thing
+}
