@@ -137,6 +137,11 @@ func TestTheGuidesLinkToWhatIsThere(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		for _, m := range regexp.MustCompile(`(?m)^\$ go run \./(\S+)`).FindAllStringSubmatch(string(page), -1) {
+			if _, err := os.Stat(path.Join(m[1], "main.go")); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
 		prose := blocks.ReplaceAllString(string(page), "")
 		var anchors []string
 		for _, h := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(prose, -1) {
