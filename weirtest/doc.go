@@ -11,7 +11,7 @@
 //		source := weirtest.Source[int]{Values: []int{1}, Repeat: true}
 //		sink := weirtest.Sink[int]{Step: make(chan struct{})} // takes nothing
 //		flow := source.Stream().To(sink.Sink())
-//		go flow.Run(ctx)
+//		go flow.Run(t.Context())
 //		synctest.Wait() // all are blocked
 //		fmt.Println(source.Counts().Values, "values were read ahead")
 //	})

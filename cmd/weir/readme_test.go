@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -60,24 +61,22 @@ func shownCommands(page string) (found []shownCommand) {
 	return found
 }
 
-// command finds the command that args name, and parses its flags.
-func command(t *testing.T, c shownCommand) *cobra.Command {
-	t.Helper()
+// find returns the command that args name. Its flags are parsed.
+func find(args []string) (*cobra.Command, error) {
 	root := newRoot(io.Discard, io.Discard)
 	root.InitDefaultHelpCmd()
-	root.InitDefaultCompletionCmd(c.args...)
-	found, rest, err := root.Find(c.args)
+	root.InitDefaultCompletionCmd(args...)
+	found, rest, err := root.Find(args)
 	if err == nil && found.Name() == "help" && len(rest) > 0 {
 		found, rest, err = root.Find(rest)
 	}
-	if err != nil || found == root {
-		t.Errorf("%s: there is no such command: %v", c.line, err)
-		return nil
+	if err != nil {
+		return nil, err
 	}
-	if err := found.ParseFlags(rest); err != nil {
-		t.Errorf("%s: %v", c.line, err)
+	if found == root {
+		return nil, errors.New("there is no such command")
 	}
-	return found
+	return found, found.ParseFlags(rest)
 }
 
 func TestTheReadmesCommandsWork(t *testing.T) {
@@ -92,8 +91,12 @@ func TestTheReadmesCommandsWork(t *testing.T) {
 	// How much stages need depends on the machine's cores.
 	number := regexp.MustCompile(`[0-9]+(\.[0-9]+)?`)
 	for _, c := range commands {
-		found := command(t, c)
-		if found == nil || len(c.args) < 3 || found.Name() != "pipe" && found.Name() != "copy" {
+		found, err := find(c.args)
+		if err != nil {
+			t.Errorf("%s: %v", c.line, err)
+			continue
+		}
+		if len(c.args) < 3 || found.Name() != "pipe" && found.Name() != "copy" {
 			continue
 		}
 		t.Chdir(t.TempDir())
@@ -127,12 +130,7 @@ func TestTheReadmesCommandsWork(t *testing.T) {
 
 func TestACommandThatIsNotThereIsNoticed(t *testing.T) {
 	for _, args := range [][]string{{"cpy", "a", "b"}, {"help", "nothing"}, {"pipe", "a", "b", "--memroy", "1MiB"}, {"stages", "--explain"}} {
-		root := newRoot(io.Discard, io.Discard)
-		found, rest, err := root.Find(args)
-		if err == nil && found.Name() == "help" && len(rest) > 0 {
-			found, rest, err = root.Find(rest)
-		}
-		if err == nil && found != root && found.ParseFlags(rest) == nil {
+		if _, err := find(args); err == nil {
 			t.Errorf("%q is taken for a command", args)
 		}
 	}
