@@ -36,6 +36,10 @@ type FileServer struct {
 	Archive       bool // send folders as ?archive=tar, tar.gz, tar.zst or zip
 	Precompressed bool // send NAME.zst or NAME.gz in place of NAME where the client accepts it and the file is not newer
 
+	// Page, if not nil, answers with the HTML page of a folder in place of the
+	// one that comes with the handler.
+	Page func(w http.ResponseWriter, r *http.Request, l Listing)
+
 	Log *slog.Logger // what went wrong; nil: slog.Default()
 
 	open  shelf

@@ -27,12 +27,12 @@ type Entry struct {
 	Folder   bool      `json:"folder"`
 }
 
-// listing is what a folder's page shows.
-type listing struct {
-	Path    string  `json:"path"`
-	Entries []Entry `json:"entries"`
+// Listing is what a folder's page shows.
+type Listing struct {
+	Path    string  `json:"path"`          // from the root, with a slash at both ends
+	Entries []Entry `json:"entries"`       // folders first, by name
 	Cut     bool    `json:"cut,omitempty"` // there are more names than are listed
-	Archive bool    `json:"-"`
+	Archive bool    `json:"-"`             // the folder can be had as an archive
 }
 
 func (s *FileServer) serveList(w http.ResponseWriter, r *http.Request, name string) {
@@ -60,6 +60,10 @@ func (s *FileServer) serveList(w http.ResponseWriter, r *http.Request, name stri
 	h := w.Header()
 	h.Set("Cache-Control", "no-cache")
 	h.Add("Vary", "Accept")
+	if !asJSON && s.Page != nil {
+		s.Page(w, r, list)
+		return
+	}
 	if asJSON {
 		h.Set("Content-Type", "application/json")
 	} else {
@@ -79,7 +83,7 @@ func (s *FileServer) serveList(w http.ResponseWriter, r *http.Request, name stri
 }
 
 // list returns what is in a folder, folders first, by name.
-func (s *FileServer) list(name string) (list listing, err error) {
+func (s *FileServer) list(name string) (list Listing, err error) {
 	dir, err := s.openAny(name)
 	if err != nil {
 		return list, err

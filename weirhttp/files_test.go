@@ -267,7 +267,7 @@ func TestAFolderIsListedForPeopleAndPrograms(t *testing.T) {
 	}
 	for _, how := range [][]string{{"/?format=json"}, {"/", "Accept", "application/json"}} {
 		resp, got := s.fetch(t, browser(t), "GET", how[0], how[1:]...)
-		var list listing
+		var list Listing
 		if err := json.Unmarshal([]byte(got), &list); err != nil || resp.Header.Get("Content-Type") != "application/json" {
 			t.Fatalf("%v: %v in %s", how, err, got)
 		}

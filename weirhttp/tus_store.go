@@ -235,7 +235,7 @@ func (s *tusStore) failed(err error) error {
 	if errors.As(err, &known) {
 		return err
 	}
-	status, text := statusOf(err)
+	status, text := uploadStatus(err)
 	if status >= http.StatusInternalServerError {
 		s.d.u.log().Error("upload failed", "status", status, "err", err)
 	}

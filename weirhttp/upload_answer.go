@@ -67,9 +67,9 @@ func requestPath(r *http.Request) string {
 	return r.URL.EscapedPath()
 }
 
-// statusOf returns the status for an upload that failed, and what its client is
+// uploadStatus returns the status for an upload that failed, and what its client is
 // told: nothing about the inside of the server.
-func statusOf(err error) (status int, text string) {
+func uploadStatus(err error) (status int, text string) {
 	var r *refusal
 	var tooLarge *http.MaxBytesError
 	var stage *weir.StageError
@@ -98,7 +98,7 @@ func statusOf(err error) (status int, text string) {
 
 // refuse answers an upload that failed.
 func (u *Uploads) refuse(w http.ResponseWriter, r *http.Request, err error) {
-	status, text := statusOf(err)
+	status, text := uploadStatus(err)
 	level := u.log().Info
 	if status >= 500 {
 		level = u.log().Error
@@ -140,7 +140,7 @@ func tell(w http.ResponseWriter, r *http.Request, status int, text string) {
 // How long and how far a refused client is listened to. Who sends nothing for
 // lingerIdle has read the answer, or never will.
 var (
-	lingerBytes int64 = 256 << 20
+	lingerMostBytes int64 = 256 << 20
 	lingerIdle        = 2 * time.Second
 	lingerMost        = 10 * time.Second
 )
@@ -178,7 +178,7 @@ func linger(w http.ResponseWriter, r *http.Request) {
 func drop(conn net.Conn) {
 	buf := make([]byte, 32<<10)
 	end := time.Now().Add(lingerMost)
-	for left := lingerBytes; left > 0; {
+	for left := lingerMostBytes; left > 0; {
 		idle := time.Now().Add(lingerIdle)
 		if end.Before(idle) {
 			idle = end

@@ -195,7 +195,7 @@ func (f *form) abort() {
 
 // malformed makes errors of package multipart the client's.
 func malformed(err error) error {
-	if status, _ := statusOf(err); status == http.StatusInternalServerError && strings.HasPrefix(err.Error(), "multipart") ||
+	if status, _ := uploadStatus(err); status == http.StatusInternalServerError && strings.HasPrefix(err.Error(), "multipart") ||
 		errors.Is(err, multipart.ErrMessageTooLarge) {
 		return &refusal{http.StatusBadRequest, "The form is malformed"}
 	}

@@ -19,7 +19,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-func openFiles(t *testing.T) int {
+func openDescriptors(t *testing.T) int {
 	entries, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
 		t.Skip(err)
@@ -29,10 +29,10 @@ func openFiles(t *testing.T) int {
 
 func TestHundredsOfAbortedUploadsLeaveNothing(t *testing.T) {
 	abortUploads(t, 10) // opens what a process keeps, such as its poller
-	files, running := openFiles(t), goleak.IgnoreCurrent()
+	files, running := openDescriptors(t), goleak.IgnoreCurrent()
 	abortUploads(t, 300)
 	goleak.VerifyNone(t, running)
-	if now := openFiles(t); now > files {
+	if now := openDescriptors(t); now > files {
 		t.Errorf("%d files are open, %d before", now, files)
 	}
 }

@@ -44,7 +44,7 @@ type codecRun struct {
 	codecCommand
 	level                               int
 	toStdout, remove, test, decompress_ bool
-	keep, fast, best                    bool
+	keep                                bool
 	workers                             int
 }
 

@@ -75,13 +75,18 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 	}
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	root.AddGroup(&cobra.Group{ID: "move", Title: "Move data:"}, &cobra.Group{ID: "about", Title: "Learn more:"})
+	root.AddGroup(&cobra.Group{ID: "move", Title: "Move data:"}, &cobra.Group{ID: "serve", Title: "Serve:"},
+		&cobra.Group{ID: "about", Title: "Learn more:"})
 	for _, c := range []*cobra.Command{
 		newCopy(stdout, stderr), newPipe(stdout, stderr),
 		newCodec(gzipCodec, stdout, stderr), newCodec(gunzipCodec, stdout, stderr),
 		newCodec(zstdCodec, stdout, stderr), newCodec(unzstdCodec, stdout, stderr),
 	} {
 		c.GroupID = "move"
+		root.AddCommand(c)
+	}
+	for _, c := range []*cobra.Command{newServe(stdout, stderr), newPassword(stdout, stderr)} {
+		c.GroupID = "serve"
 		root.AddCommand(c)
 	}
 	for _, c := range append(helpTopics(), newStages(stdout), newVersion(stdout)) {
