@@ -41,7 +41,7 @@ func mainErr() error {
 		quick  = flag.Bool("quick", false, "small sizes: about a minute in all, for a first look")
 		md     = flag.Bool("md", false, "print Markdown")
 		into   = flag.String("o", "", "also replace the table in this Markdown file")
-		dir    = flag.String("dir", filepath.Join(os.TempDir(), "weir-bench"), "folder for generated files")
+		dir    = flag.String("dir", os.TempDir(), "folder in which a folder weir-bench is made for generated files")
 		keep   = flag.Bool("keep", false, "keep the generated files")
 		list   = flag.Bool("list", false, "list the rows")
 		limit  = flag.Duration("timeout", 2*time.Minute, "the longest one round of one contender may take")
@@ -56,7 +56,7 @@ func mainErr() error {
 			*rounds = 3
 		}
 	}
-	e := &env{dir: *dir, quick: *quick, keep: *keep}
+	e := &env{dir: filepath.Join(*dir, "weir-bench"), quick: *quick, keep: *keep}
 	rows := choose(allRows(e), *only)
 	if len(rows) == 0 {
 		return fmt.Errorf("no row is called %q: see -list", *only)
@@ -67,7 +67,7 @@ func mainErr() error {
 		}
 		return nil
 	}
-	if err := os.MkdirAll(*dir, 0o777); err != nil {
+	if err := os.MkdirAll(e.dir, 0o777); err != nil {
 		return err
 	}
 	defer e.cleanup()

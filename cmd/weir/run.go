@@ -36,6 +36,12 @@ func (s *settings) execute(verb string, steps ...*step) error {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	v := newView(s, verb, steps)
+	for _, st := range steps {
+		if f := st.missing(); f != nil {
+			v.summary(f)
+			return f
+		}
+	}
 	sig := watchSignals(cancel, v.snapshot)
 	defer sig.end()
 	v.ceiling()

@@ -42,15 +42,15 @@ func init() {
 	const pack, text, measure, control = "Compression", "Text, lines and JSON", "Digests and counts", "Flow"
 	stageKinds = []stageKind{
 		{pack, "gzip", "[:level=1…9,workers=N,members=yes]", "compress, on all cores", "gzip:level=9", true, codec(compress.Gzip, "workers", "members")},
-		{pack, "gunzip", "[:max=SIZE,ratio=N]", "decompress gzip", "gunzip", false, gunzip},
+		{pack, "gunzip", "[:max=SIZE,ratio=N,workers=N]", "decompress gzip; on all cores if it can be", "gunzip", false, gunzip},
 		{pack, "zstd", "[:level=1…22,workers=N]", "compress, on all cores", "zstd:level=3", true, codec(compress.Zstd, "workers")},
-		{pack, "unzstd", "[:max=SIZE,ratio=N,window=SIZE]", "decompress zstd", "unzstd:window=128MiB", false, decoder(compress.Unzstd)},
+		{pack, "unzstd", "[:max=SIZE,ratio=N,window=SIZE]", "decompress zstd", "unzstd:window=128MiB", false, decoder(compress.Unzstd, nil, "window")},
 		{pack, "s2", "[:level=1…3]", "compress fast", "s2", true, codec(compress.S2)},
-		{pack, "uns2", "[:max=SIZE,ratio=N]", "decompress S2 and Snappy", "uns2", false, decoder(compress.UnS2)},
+		{pack, "uns2", "[:max=SIZE,ratio=N]", "decompress S2 and Snappy", "uns2", false, decoder(compress.UnS2, nil)},
 		{pack, "zlib", "[:level=1…9]", "compress", "zlib:level=9", true, codec(compress.Zlib)},
-		{pack, "unzlib", "[:max=SIZE,ratio=N]", "decompress zlib", "unzlib", false, decoder(compress.Unzlib)},
+		{pack, "unzlib", "[:max=SIZE,ratio=N]", "decompress zlib", "unzlib", false, decoder(compress.Unzlib, nil)},
 		{pack, "deflate", "[:level=1…9]", "compress", "deflate:level=9", true, codec(compress.Deflate)},
-		{pack, "inflate", "[:max=SIZE,ratio=N]", "decompress deflate", "inflate", false, decoder(compress.Inflate)},
+		{pack, "inflate", "[:max=SIZE,ratio=N]", "decompress deflate", "inflate", false, decoder(compress.Inflate, nil)},
 
 		{text, "upper", "", "to upper case, as UTF-8", "upper", false, plain(weir.Upper)},
 		{text, "lower", "", "to lower case, as UTF-8", "lower", false, plain(weir.Lower)},
@@ -121,13 +121,16 @@ func codec(f func(...compress.Option) byteStage, more ...string) func(*builder, 
 	}
 }
 
-func decoder(f func(...compress.Option) byteStage, extra ...compress.Option) func(*builder, word) (byteStage, error) {
+// decoder makes a decoder with its limits against bombs, and what else it can
+// be told.
+func decoder(f func(...compress.Option) byteStage, extra []compress.Option, more ...string) func(*builder, word) (byteStage, error) {
+	keys := append([]string{"max", "ratio"}, more...)
 	return func(b *builder, w word) (byteStage, error) {
-		a, err := w.settings("max", "ratio", "window")
+		a, err := w.settings(keys...)
 		if err != nil {
 			return byteStage{}, err
 		}
-		opts := extra
+		opts := slices.Clone(extra)
 		for key, option := range map[string]func(int64) compress.Option{"max": compress.MaxOutput, "window": compress.MaxWindow} {
 			if _, ok := a[key]; !ok {
 				continue
@@ -136,14 +139,24 @@ func decoder(f func(...compress.Option) byteStage, extra ...compress.Option) fun
 			if err != nil {
 				return byteStage{}, err
 			}
-			opts = append(opts[:len(opts):len(opts)], option(n))
+			opts = append(opts, option(n))
 		}
 		if _, ok := a["ratio"]; ok {
 			n, err := w.number(a, "ratio", 0)
 			if err != nil {
 				return byteStage{}, err
 			}
-			opts = append(opts[:len(opts):len(opts)], compress.MaxRatio(float64(n)))
+			opts = append(opts, compress.MaxRatio(float64(n)))
+		}
+		if slices.Contains(keys, "workers") {
+			workers, err := w.number(a, "workers", 0)
+			if err != nil {
+				return byteStage{}, err
+			}
+			if b.frugal {
+				workers = 1
+			}
+			opts = append(opts, compress.Workers(workers))
 		}
 		return f(opts...), nil
 	}
@@ -151,10 +164,11 @@ func decoder(f func(...compress.Option) byteStage, extra ...compress.Option) fun
 
 // gunzip ignores what follows an archive, as gzip(1) does, and says so.
 func gunzip(b *builder, w word) (byteStage, error) {
-	return decoder(compress.Gunzip, compress.OnTrailing(func(at int64) error {
+	garbage := compress.OnTrailing(func(at int64) error {
 		b.set.warn("%s: trailing garbage ignored, from byte %d", b.step.src, at)
 		return nil
-	}))(b, w)
+	})
+	return decoder(compress.Gunzip, []compress.Option{garbage}, "workers")(b, w)
 }
 
 func cleanLines() byteStage {

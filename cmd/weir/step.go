@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/endpoint"
 )
 
 // step is one flow of a run and what the command line knows of it.
@@ -46,6 +48,20 @@ func (s *step) bytes(r weir.Report) (in, out int64) {
 		}
 	}
 	return in, out
+}
+
+// missing says at once that a local source is not there.
+func (s *step) missing() *failure {
+	name, local := endpoint.Local(s.src)
+	if !local || name == "-" {
+		return nil
+	}
+	if _, err := os.Stat(name); err != nil {
+		f := &failure{code: exitSource, text: fmt.Sprintf("cannot read %s: %v", s.src, innermost(err))}
+		f.try = advice(s, f.code, s.dst, err)
+		return f
+	}
+	return nil
 }
 
 // ceiling is the most memory that the step can hold, in bytes.

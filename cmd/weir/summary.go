@@ -22,13 +22,13 @@ func (v *view) summary(f *failure) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	var in, out, peak, ceiling int64
-	longest := v.done[0]
+	var longest ended
 	for _, d := range v.done {
 		in, out = in+d.in, out+d.out
 		peak = max(peak, d.report.Peak)
 		c, _ := d.step.ceiling()
 		ceiling = max(ceiling, c)
-		if d.took > longest.took {
+		if d.took >= longest.took {
 			longest = d
 		}
 	}
