@@ -48,7 +48,7 @@ func splitter(c config) weir.Stage[byte, byte] {
 	most := int64(2 + n + 2*window)
 	return weir.Compose(c.stage, func(s weir.Stream[byte]) weir.Stream[byte] {
 		split := weir.Via(s, weir.Stage[byte, *piece]{
-			Name:  "split",
+			Name:  c.stage, // which works, where it cannot be shared out
 			Holds: most*(pieceIn+memberInput) + int64(n+1)*inflateHolds + inSize,
 			Run: func(_ context.Context, r weir.Reader[byte], w weir.Writer[*piece]) error {
 				t := splits.Get().(*split)
@@ -62,9 +62,8 @@ func splitter(c config) weir.Stage[byte, byte] {
 			},
 		}).Async(weir.Items(1))
 		inflated := weir.Map(split, inflate, weir.Workers(n), weir.Window(window)).Named("inflate")
-		// The last stage is the one that fails, and has the name that is known.
 		return weir.Via(inflated, weir.Stage[*piece, byte]{
-			Name: c.stage,
+			Name: "check",
 			Open: func(context.Context) (weir.Transform[*piece, byte], error) {
 				return &merger{c: c}, nil
 			},
@@ -226,7 +225,7 @@ func (m *merger) Do(_ context.Context, in []*piece, emit func([]byte) error) err
 			err = gunzipFormat.tell(m.c, p.at)
 		}
 		if err != nil {
-			return err
+			return &weir.StageError{Stage: m.c.stage, Err: err} // the name that is known
 		}
 		pieces.Put(p)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/endpoint"
@@ -97,9 +98,12 @@ func (s *step) fit(memory string, limit int64) error {
 		}
 	}
 	need, _ := s.ceiling()
+	if text := weir.FormatBytes(limit); strings.ReplaceAll(text, " ", "") != memory {
+		memory += " (" + text + ")"
+	}
 	return &failure{
 		code: exitMemory,
-		text: fmt.Sprintf("--memory %s is %s, and this needs at least %s", memory, weir.FormatBytes(limit), weir.FormatBytes(need)),
+		text: fmt.Sprintf("--memory %s is too little: this needs at least %s", memory, weir.FormatBytes(need)),
 		try:  fmt.Sprintf("--memory %dKiB", (need+1023)/1024),
 	}
 }
