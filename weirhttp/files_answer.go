@@ -116,7 +116,9 @@ func (a *answer) ReadFrom(src io.Reader) (n int64, err error) {
 // refuse answers a download for which there is no memory.
 func (a *answer) refuse(g *Guard, err error) {
 	a.begun = true
-	a.Header().Del("Content-Range")
+	for _, k := range [...]string{"Content-Range", "Accept-Ranges", "Etag", "Last-Modified", "Content-Encoding"} {
+		a.Header().Del(k)
+	}
 	status := statusOf(err)
 	if status == http.StatusServiceUnavailable {
 		a.Header().Set("Retry-After", strconv.Itoa(int(g.retryAfter()/time.Second)))
@@ -230,47 +232,5 @@ func (a *answer) copy(g *Guard, x *transfer, src io.Reader) (n int64, err error)
 		if rerr != nil {
 			return n, rerr
 		}
-	}
-}
-
-// rolling writes an answer. Over HTTP/2 each piece has a deadline, since the
-// connection tells nothing about one stream.
-type rolling struct {
-	w     io.Writer
-	ctl   *http.ResponseController
-	stall time.Duration // 0: no deadline
-}
-
-func newRolling(w http.ResponseWriter, r *http.Request, g *Guard) rolling {
-	x := rolling{w: w, ctl: http.NewResponseController(w)}
-	if r.ProtoMajor == 2 && g != nil {
-		x.stall = max(g.stall(), 0)
-	}
-	return x
-}
-
-// rollingPiece is small, as the least rate of a stream is one piece in Stall.
-const rollingPiece = 16 << 10
-
-func (x rolling) Write(b []byte) (n int, err error) {
-	if x.stall == 0 {
-		return x.w.Write(b)
-	}
-	for len(b) > 0 && err == nil {
-		if err = x.ctl.SetWriteDeadline(time.Now().Add(x.stall)); err != nil {
-			return n, err
-		}
-		var m int
-		m, err = x.w.Write(b[:min(len(b), rollingPiece)])
-		n += m
-		b = b[m:]
-	}
-	return n, err
-}
-
-// stop takes the last deadline back: the end of the answer is written later.
-func (x rolling) stop() {
-	if x.stall != 0 {
-		x.ctl.SetWriteDeadline(time.Now().Add(x.stall))
 	}
 }

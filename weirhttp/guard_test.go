@@ -159,12 +159,9 @@ func TestWithoutTheKernelsWordWritesCount(t *testing.T) {
 }
 
 func TestTheLagIsMadeUpForByWhatIsTaken(t *testing.T) {
-	p := newPort(&Guard{MinRate: 1000}, &http.Server{}, nil)
-	c := &conn{port: p}
+	var s watchState
 	look := func(at time.Duration, taken int64, pending bool) time.Duration {
-		now := time.Unix(1000, 0).Add(at)
-		s := &c.watch
-		return s.step(now, progress{taken: taken, pending: pending}, 0, 1000)
+		return s.step(time.Unix(1000, 0).Add(at), progress{taken: taken, pending: pending}, 0, 1000)
 	}
 	for _, x := range []struct {
 		at      time.Duration

@@ -59,11 +59,16 @@ func (c *conn) lag(t time.Time) time.Duration {
 	if !ok {
 		return 0
 	}
+	return s.step(t, now, wrote, c.port.g.minRate())
+}
+
+// step is lag for what a look at t has found.
+func (s *watchState) step(t time.Time, now progress, wrote, rate int64) time.Duration {
 	span, took := t.Sub(s.at), now.taken-s.taken
 	first := s.at.IsZero() || s.idle
 	s.at, s.taken, s.wrote = t, now.taken, wrote
 	s.idle = !now.pending
-	switch rate := c.port.g.minRate(); {
+	switch {
 	case s.idle || first:
 		s.lag = 0
 	case took == 0:

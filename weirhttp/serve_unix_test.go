@@ -4,4 +4,6 @@ package weirhttp
 
 import "syscall"
 
-func setRcvbuf(fd uintptr, n int) { syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, n) }
+func setRcvbuf(fd uintptr, n int) {
+	syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, n)
+}
