@@ -21,16 +21,20 @@ func TestTheReadmesCodeIsCompiledAndRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	examples, err := os.ReadFile("example_test.go")
-	if err != nil {
-		t.Fatal(err)
+	var examples string
+	for _, name := range []string{"example_test.go", "weirhttp/example_test.go"} {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		examples += string(text)
 	}
 	blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(string(page), -1)
 	if len(blocks) < 5 {
 		t.Errorf("found %d blocks only", len(blocks))
 	}
 	for _, b := range blocks {
-		if !strings.Contains(flat(string(examples)), flat(b[1])) {
+		if !strings.Contains(flat(examples), flat(b[1])) {
 			t.Errorf("this block is in no example:\n%s", b[1])
 		}
 	}

@@ -141,8 +141,8 @@ func tell(w http.ResponseWriter, r *http.Request, status int, text string) {
 // lingerIdle has read the answer, or never will.
 var (
 	lingerMostBytes int64 = 256 << 20
-	lingerIdle        = 2 * time.Second
-	lingerMost        = 10 * time.Second
+	lingerIdle            = 2 * time.Second
+	lingerMost            = 10 * time.Second
 )
 
 // comes reports whether more of the body of r may come. HTTP/2 does not mind:
