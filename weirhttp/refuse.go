@@ -21,8 +21,7 @@ const (
 // sent in whole seconds.
 func refuse(w http.ResponseWriter, r *http.Request, status int, text string, retryAfter time.Duration) {
 	ctl := http.NewResponseController(w)
-	// Or else net/http reads from the body before it answers.
-	_ = ctl.EnableFullDuplex()
+	_ = ctl.EnableFullDuplex() // or else the body is read before the answer leaves
 	h := w.Header()
 	if r.ProtoMajor == 1 {
 		h.Set("Connection", "close")
@@ -42,7 +41,9 @@ func refuse(w http.ResponseWriter, r *http.Request, status int, text string, ret
 		return
 	}
 	if strings.EqualFold(r.Header.Get("Expect"), "100-continue") {
-		return // nothing has been sent, and now will not be
+		// It waits for leave to send. net/http would wait for the body.
+		_ = ctl.SetReadDeadline(time.Unix(1, 0))
+		return
 	}
 	if ctl.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
 		io.CopyN(io.Discard, r.Body, lingerBytes)

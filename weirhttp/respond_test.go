@@ -259,6 +259,9 @@ func TestTransfersNameWhoIsSlow(t *testing.T) {
 	s := guarded(t, &Guard{}, bigAndStream(t, 32<<20))
 	c := s.dial(t, 8<<10)
 	resp := ask(t, c, bufio.NewReader(c), "/stream")
+	if _, err := io.CopyN(io.Discard, resp.Body, 200<<10); err != nil { // and then nothing more
+		t.Fatal(err)
+	}
 	eventually(t, func() bool {
 		l := s.g.Transfers.List()
 		return len(l) == 1 && l[0].State == "waiting for the client" && l[0].Moved > 0 && l[0].Unsent > 0
