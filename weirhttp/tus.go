@@ -184,10 +184,10 @@ func (w *tusWriter) WriteHeader(status int) {
 	}
 	if status >= 200 && w.status == 0 {
 		w.status = status
-		switch {
-		case status >= 400 && comes(w.r):
-			h.Set("Connection", "close")
-		case status < 300 && (w.r.Method == http.MethodPost || w.r.Method == http.MethodPatch) && !isDraft(w.r):
+		if b, ok := w.r.Body.(*requestBody); status >= 400 || ok && b.beside {
+			closeBehind(h, w.r)
+		}
+		if status < 300 && (w.r.Method == http.MethodPost || w.r.Method == http.MethodPatch) && !isDraft(w.r) {
 			h.Set("Upload-Expires", time.Now().Add(w.t.d.u.expire()).UTC().Format(http.TimeFormat))
 		}
 	}

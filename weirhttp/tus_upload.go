@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"net/http"
 	"os"
 	"time"
@@ -72,6 +73,9 @@ func (c *tusChunk) take(ctx context.Context, u *Uploads, req *tusRequest, src io
 	if c.most > 0 && req.r.ContentLength > c.most-c.offset {
 		return 0, &http.MaxBytesError{Limit: c.most}
 	}
+	if conn := kernelConn(req.r); conn != nil && req.checksum == nil {
+		return c.takeByKernel(ctx, u, req, conn, src)
+	}
 	body := &requestBody{
 		body: io.NopCloser(src), length: req.r.ContentLength,
 		rc: req.r.Body.(*requestBody).rc, stall: -1, // tusd sets the deadlines
@@ -93,6 +97,23 @@ func (c *tusChunk) take(ctx context.Context, u *Uploads, req *tusRequest, src io
 			return 0, err
 		}
 	}
+	if err == nil && u.Sync {
+		err = c.f.Sync()
+	}
+	return c.n, err
+}
+
+// takeByKernel is take for what need not pass through the process.
+func (c *tusChunk) takeByKernel(ctx context.Context, u *Uploads, req *tusRequest, conn net.Conn, src io.Reader) (int64, error) {
+	if _, err := c.f.Seek(c.offset, io.SeekStart); err != nil {
+		return 0, fmt.Errorf("go on with the upload: %w", err)
+	}
+	if err := c.hold.need(c.offset + req.r.ContentLength); err != nil {
+		return 0, err
+	}
+	k := kernelCopy{conn: conn, first: src, file: c.f, left: req.r.ContentLength, stall: u.stall(), hold: c.hold}
+	err := k.run(ctx, req.r.Body.(*requestBody), req.x)
+	c.n = k.n
 	if err == nil && u.Sync {
 		err = c.f.Sync()
 	}

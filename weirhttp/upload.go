@@ -54,7 +54,7 @@ type Uploads struct {
 
 	Overwrite bool // a file with the name of an upload is replaced
 	Sync      bool // answer when file and name are on stable storage
-	NoDigest  bool // leave SHA256 out of Received: it costs as much CPU time as all the rest
+	NoDigest  bool // leave SHA256 out of Received: it costs as much CPU time as all the rest; see ConnContext
 
 	Stall  time.Duration // how long a client may send nothing; 0: a minute
 	Expire time.Duration // how long a resumable upload waits for its client; 0: a day
@@ -207,7 +207,14 @@ func (u *Uploads) takeBody(w http.ResponseWriter, r *http.Request, body *request
 }
 
 func (u *Uploads) store(r *http.Request, in *incoming, body *requestBody, name string, digests *digests, x *transfer) (got Received, replaced bool, err error) {
-	if err := u.copy(r.Context(), in, body, digests, x); err != nil {
+	if c := kernelConn(r); c != nil && len(digests.hashes) == 0 {
+		k := kernelCopy{conn: c, first: body, file: in.file, left: r.ContentLength, stall: u.stall(), hold: in.hold}
+		err = k.run(withoutEnd(r.Context()), body, x)
+		in.size = k.n
+	} else {
+		err = u.copy(r.Context(), in, body, digests, x)
+	}
+	if err != nil {
 		return got, false, err
 	}
 	if err := digests.check(r.Trailer); err != nil {

@@ -39,6 +39,7 @@ func (u *Uploads) answer(w http.ResponseWriter, r *http.Request, status int, nam
 	h.Set("Location", u.location(r, name))
 	h.Set("Content-Type", "application/json")
 	h.Set("Content-Length", strconv.Itoa(len(body)))
+	closeBehind(h, r)
 	w.WriteHeader(status)
 	w.Write(body) // a client that has gone has its file all the same
 }
@@ -88,12 +89,20 @@ func uploadStatus(err error) (status int, text string) {
 		return http.StatusPreconditionFailed, "There is a file of this name"
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return http.StatusRequestTimeout, "Nothing came for too long"
-	case errors.As(err, &stage) && stage.Stage == "client", errors.Is(err, io.ErrUnexpectedEOF):
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET),
+		errors.As(err, &stage) && stage.Stage == "client" && !isPathError(err):
 		return http.StatusBadRequest, "The upload ended too early or is malformed"
 	case errors.Is(err, context.Canceled):
 		return http.StatusBadRequest, "The client has gone"
 	}
 	return http.StatusInternalServerError, "The upload failed"
+}
+
+// isPathError reports whether a file is to blame: where the kernel copies, one
+// stage both reads from the client and writes.
+func isPathError(err error) bool {
+	var e *fs.PathError
+	return errors.As(err, &e)
 }
 
 // refuse answers an upload that failed.
@@ -127,10 +136,7 @@ func tell(w http.ResponseWriter, r *http.Request, status int, text string) {
 	h.Set("Content-Type", "text/plain; charset=utf-8")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Length", strconv.Itoa(len(text)+1))
-	if comes(r) {
-		// Without this net/http would read on before it answers.
-		h.Set("Connection", "close")
-	}
+	closeBehind(h, r)
 	w.WriteHeader(status)
 	if r.Method != http.MethodHead {
 		io.WriteString(w, text+"\n")
@@ -144,6 +150,14 @@ var (
 	lingerIdle            = 2 * time.Second
 	lingerMost            = 10 * time.Second
 )
+
+// closeBehind makes the answer the last one of its connection if net/http would
+// read on before it answers, or does not know where the next request begins.
+func closeBehind(h http.Header, r *http.Request) {
+	if b, ok := r.Body.(*requestBody); comes(r) || ok && b.beside {
+		h.Set("Connection", "close")
+	}
+}
 
 // comes reports whether more of the body of r may come. HTTP/2 does not mind:
 // there an answer has a stream of its own.

@@ -18,7 +18,8 @@ type requestBody struct {
 	n      int64
 
 	touched bool // Read was called, which sends a 100 Continue that is waited for
-	ended   bool // Read has returned io.EOF
+	ended   bool // all of it has come
+	beside  bool // part of it was read beside net/http
 }
 
 // withBody returns r with a requestBody as its Body.

@@ -120,7 +120,22 @@ func (f *form) store(r *http.Request) ([]Received, error) {
 	if len(f.files) == 0 {
 		return nil, &refusal{http.StatusBadRequest, "The form has no file"}
 	}
+	if err := f.end(); err != nil {
+		return nil, err
+	}
 	return f.publish(f.u.mode(r))
+}
+
+// end reads what follows the last part, so that the connection can be kept.
+func (f *form) end() error {
+	_, err := io.CopyN(io.Discard, timely{f.body}, formBuffer)
+	if err == nil {
+		return &refusal{http.StatusBadRequest, "The form does not end where it says"}
+	}
+	if err != io.EOF {
+		return malformed(err)
+	}
+	return nil
 }
 
 // take stores one file under a temporary name.

@@ -3,6 +3,7 @@ package weirhttp
 import (
 	"bufio"
 	"bytes"
+	"crypto/md5"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -63,7 +64,9 @@ func newInbox(t *testing.T, u *Uploads) *inbox {
 	mux := http.NewServeMux()
 	mux.Handle("/upload", u)
 	mux.Handle("/upload/", u)
-	in := &inbox{Server: httptest.NewServer(mux), t: t, u: u, log: log}
+	in := &inbox{Server: httptest.NewUnstartedServer(mux), t: t, u: u, log: log}
+	in.Config.ConnContext = ConnContext
+	in.Start()
 	t.Cleanup(in.stop)
 	return in
 }
@@ -151,6 +154,18 @@ func (in *inbox) wantNoRoom() {
 	}
 }
 
+// waitMoved waits until n bytes of the upload called name have been stored.
+func (in *inbox) waitMoved(name string, n int64) Transfer {
+	for {
+		for _, x := range DefaultTransfers.List() {
+			if x.Name == name && x.Moved >= n {
+				return x
+			}
+		}
+		runtime.Gosched()
+	}
+}
+
 func content(n int) string {
 	b := make([]byte, n)
 	for i := range b {
@@ -161,6 +176,11 @@ func content(n int) string {
 
 // unsized is a body without a length.
 func unsized(s string) io.Reader { return struct{ io.Reader }{strings.NewReader(s)} }
+
+func md5Of(s string) string {
+	sum := md5.Sum([]byte(s))
+	return base64.StdEncoding.EncodeToString(sum[:])
+}
 
 func sha(s string) string {
 	sum := sha256.Sum256([]byte(s))
@@ -517,16 +537,8 @@ func TestUploadIsInTheRegistry(t *testing.T) {
 	in := newInbox(t, &Uploads{})
 	before := DefaultTransfers.Totals()
 	conn := in.dial("PUT /upload/seen HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n0123456789")
-	for {
-		list := DefaultTransfers.List()
-		i := slices.IndexFunc(list, func(x Transfer) bool { return x.Name == "seen" })
-		if i >= 0 && list[i].Moved == 10 {
-			if x := list[i]; x.Kind != Upload || x.Size != 20 || x.Method != "PUT" {
-				t.Errorf("%+v", x)
-			}
-			break
-		}
-		runtime.Gosched()
+	if x := in.waitMoved("seen", 10); x.Kind != Upload || x.Size != 20 || x.Method != "PUT" || x.Moved != 10 {
+		t.Errorf("%+v", x)
 	}
 	io.WriteString(conn, "0123456789")
 	if res, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil || res.StatusCode != 201 {

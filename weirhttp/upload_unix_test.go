@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -96,9 +95,7 @@ func TestDiskThatOthersFillInTheMiddle(t *testing.T) {
 	dir := smallDisk(t, 4<<20)
 	in := newInbox(t, &Uploads{Dir: dir})
 	conn := in.dial("PUT /upload/a HTTP/1.1\r\nHost: x\r\nContent-Length: 3000000\r\n\r\n" + content(1000))
-	for len(DefaultTransfers.List()) == 0 || DefaultTransfers.List()[0].Moved < 1000 {
-		runtime.Gosched()
-	}
+	in.waitMoved("a", 1000)
 	other := filepath.Join(dir, "other")
 	f, err := os.Create(other)
 	if err != nil {

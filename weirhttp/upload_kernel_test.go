@@ -1,0 +1,158 @@
+//go:build linux
+
+package weirhttp
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// passing counts what passes through the Body of requests.
+type passing struct {
+	io.ReadCloser
+	n *atomic.Int64
+}
+
+func (p passing) Read(b []byte) (int, error) {
+	n, err := p.ReadCloser.Read(b)
+	p.n.Add(int64(n))
+	return n, err
+}
+
+// kernelInbox is an inbox that counts what passes through the process.
+func kernelInbox(t *testing.T, u *Uploads) (*inbox, *atomic.Int64) {
+	in := newInbox(t, u)
+	n := new(atomic.Int64)
+	h := in.Config.Handler
+	in.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Body = passing{r.Body, n}
+		h.ServeHTTP(w, r)
+	})
+	return in, n
+}
+
+func TestKernelMovesLargeUploads(t *testing.T) {
+	in, n := kernelInbox(t, &Uploads{NoDigest: true, Sync: true, Quota: 100 << 20})
+	big := content(9<<20 + 13)
+	in.wantStatus(201, "PUT", "/upload/a", strings.NewReader(big), "Expect", "100-continue")
+	res := in.wantStatus(201, "PUT", "/upload/b", strings.NewReader(big))
+	if !res.Close {
+		t.Error("the connection is kept, although net/http does not know where the next request begins")
+	}
+	if n.Load() > 200<<10 {
+		t.Errorf("%d bytes passed through the process", n.Load())
+	}
+	in.wantFiles(map[string]string{"a": big, "b": big})
+	in.wantNoRoom()
+	n.Store(0)
+	in.wantStatus(201, "PUT", "/upload/c", strings.NewReader(big), "Content-MD5", md5Of(big))
+	if n.Load() != int64(len(big)) {
+		t.Errorf("%d bytes of an upload with a digest were looked at", n.Load())
+	}
+}
+
+func TestKernelMovesResumableUploads(t *testing.T) {
+	in, n := kernelInbox(t, &Uploads{})
+	all := content(8 << 20)
+	loc := in.create(len(all), "a")
+	conn := in.dial(fmt.Sprintf("PATCH %s HTTP/1.1\r\nHost: x\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\n"+
+		"Content-Type: application/offset+octet-stream\r\nContent-Length: %d\r\n\r\n%s", loc, len(all), all[:3<<20]))
+	conn.CloseWrite()
+	io.Copy(io.Discard, conn)
+	in.wantOffset(loc, 3<<20)
+	in.patch(204, loc, 3<<20, strings.NewReader(all[3<<20:]))
+	in.wantOffset(loc, len(all))
+	if n.Load() > 200<<10 {
+		t.Errorf("%d bytes passed through the process", n.Load())
+	}
+	in.wantNoRoom()
+	if got, err := os.ReadFile(filepath.Join(in.u.Dir, "a")); err != nil || string(got) != all {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+}
+
+func TestKernelUploadIsWholeOrAbsent(t *testing.T) {
+	in := newInbox(t, &Uploads{NoDigest: true, Stall: 100 * time.Millisecond})
+	head := "PUT /upload/a HTTP/1.1\r\nHost: x\r\nContent-Length: 4000000\r\n\r\n"
+	short := in.dial(head + content(2_000_000))
+	short.CloseWrite()
+	if res, err := http.ReadResponse(bufio.NewReader(short), nil); err != nil || res.StatusCode != 400 {
+		t.Errorf("short: %v, %v", res, err)
+	}
+	silent := in.dial(head + content(2_000_000))
+	if res, err := http.ReadResponse(bufio.NewReader(silent), nil); err != nil || res.StatusCode != 408 {
+		t.Errorf("silent: %v, %v", res, err)
+	}
+	reset := in.dial(head + content(2_000_000))
+	reset.SetLinger(0)
+	reset.Close()
+	silent.Close()
+	short.Close()
+	in.Server.Close()
+	in.wantNoRoom()
+	in.wantFiles(nil)
+}
+
+func TestKernelUploadOfASlowClientIsNotCut(t *testing.T) {
+	in := newInbox(t, &Uploads{NoDigest: true, Stall: time.Second})
+	all := content(kernelLeast)
+	conn := in.dial(fmt.Sprintf("PUT /upload/a HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", len(all)))
+	for rest := all; rest != ""; { // takes longer than Stall, and never pauses for as long
+		n := min(len(rest), kernelLeast/16)
+		io.WriteString(conn, rest[:n])
+		rest = rest[n:]
+		time.Sleep(100 * time.Millisecond)
+	}
+	if res, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil || res.StatusCode != 201 {
+		t.Errorf("%v, %v", res, err)
+	}
+	in.wantFiles(map[string]string{"a": all})
+}
+
+func TestKernelUploadOntoADiskThatOthersFill(t *testing.T) {
+	dir := smallDisk(t, 8<<20)
+	in := newInbox(t, &Uploads{Dir: dir, NoDigest: true})
+	conn := in.dial("PUT /upload/a HTTP/1.1\r\nHost: x\r\nContent-Length: 7000000\r\n\r\n" + content(1000))
+	in.waitMoved("a", 1000)
+	other := filepath.Join(dir, "other")
+	f, err := os.Create(other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.Copy(f, strings.NewReader(content(8<<20)))
+	f.Close()
+	if _, err := io.WriteString(conn, content(6_999_000)); err != nil {
+		t.Errorf("the connection was closed while sending: %v", err)
+	}
+	if res, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil || res.StatusCode != 507 {
+		t.Fatalf("%v, %v", res, err)
+	}
+	conn.Close()
+	os.Remove(other)
+	in.wantFiles(nil)
+	in.wantNoRoom()
+}
+
+func TestWithoutItsConnectionTheBodyIsCopied(t *testing.T) {
+	u := &Uploads{Dir: t.TempDir(), NoDigest: true}
+	s := httptest.NewUnstartedServer(u)
+	s.Config.ConnContext = ConnContext
+	s.StartTLS()
+	defer s.Close()
+	in := &inbox{Server: s, t: t, u: u}
+	in.wantStatus(201, "PUT", "/a", strings.NewReader(content(3<<20)))
+	in.wantFiles(map[string]string{"a": content(3 << 20)})
+	s.Close()
+	if err := u.Close(); err != nil {
+		t.Error(err)
+	}
+}
