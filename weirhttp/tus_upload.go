@@ -111,8 +111,9 @@ func (c *tusChunk) takeByKernel(ctx context.Context, u *Uploads, req *tusRequest
 	if err := c.hold.need(c.offset + req.r.ContentLength); err != nil {
 		return 0, err
 	}
-	k := kernelCopy{conn: conn, first: src, file: c.f, left: req.r.ContentLength, stall: u.stall(), hold: c.hold}
-	err := k.run(ctx, req.r.Body.(*requestBody), req.x)
+	body := req.r.Body.(*requestBody)
+	k := kernelCopy{conn: conn, body: body, first: src, file: c.f, left: req.r.ContentLength, stall: u.stall(), hold: c.hold}
+	err := k.run(ctx, req.x)
 	c.n = k.n
 	if err == nil && u.Sync {
 		err = c.f.Sync()

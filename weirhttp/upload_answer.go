@@ -144,11 +144,11 @@ func tell(w http.ResponseWriter, r *http.Request, status int, text string) {
 }
 
 // How long and how far a refused client is listened to. Who sends nothing for
-// lingerIdle has read the answer, or never will.
+// hearIdle has read the answer, or never will.
 var (
-	lingerMostBytes int64 = 256 << 20
-	lingerIdle            = 2 * time.Second
-	lingerMost            = 10 * time.Second
+	hearBytes int64 = 256 << 20
+	hearIdle        = 2 * time.Second
+	hearMost        = 10 * time.Second
 )
 
 // closeBehind makes the answer the last one of its connection if net/http would
@@ -191,9 +191,9 @@ func linger(w http.ResponseWriter, r *http.Request) {
 // drop reads conn to its end, or as far as a refused client is listened to.
 func drop(conn net.Conn) {
 	buf := make([]byte, 32<<10)
-	end := time.Now().Add(lingerMost)
-	for left := lingerMostBytes; left > 0; {
-		idle := time.Now().Add(lingerIdle)
+	end := time.Now().Add(hearMost)
+	for left := hearBytes; left > 0; {
+		idle := time.Now().Add(hearIdle)
 		if end.Before(idle) {
 			idle = end
 		}

@@ -13,7 +13,7 @@ import (
 	"github.com/weir-go/weir"
 )
 
-type connKey struct{}
+type uploadConnKey struct{}
 
 // ConnContext is for the field of that name in [http.Server]. With it the kernel
 // moves the bytes of large uploads from the connection into the file (splice),
@@ -23,7 +23,7 @@ type connKey struct{}
 //
 //	srv := &http.Server{Handler: mux, ConnContext: weirhttp.ConnContext}
 func ConnContext(ctx context.Context, c net.Conn) context.Context {
-	return context.WithValue(ctx, connKey{}, c)
+	return context.WithValue(ctx, uploadConnKey{}, c)
 }
 
 // kernelLeast is the least length of a body that the kernel moves. net/http must
@@ -33,8 +33,8 @@ const kernelLeast = 1 << 20
 // kernelConn returns the connection of r if the kernel can read the rest of the body
 // from it.
 func kernelConn(r *http.Request) net.Conn {
-	c, ok := r.Context().Value(connKey{}).(net.Conn)
-	if !ok || runtime.GOOS != "linux" || r.ProtoMajor != 1 || r.TLS != nil || r.ContentLength < kernelLeast {
+	c, _ := r.Context().Value(uploadConnKey{}).(net.Conn)
+	if c == nil || runtime.GOOS != "linux" || r.ProtoMajor != 1 || r.TLS != nil || r.ContentLength < kernelLeast {
 		return nil
 	}
 	return c
@@ -43,6 +43,7 @@ func kernelConn(r *http.Request) net.Conn {
 // kernelCopy moves the body of a request from its connection into a file.
 type kernelCopy struct {
 	conn  net.Conn
+	body  *requestBody
 	first io.Reader // the body, as far as net/http has read ahead
 	file  *os.File  // at the place to write to
 	left  int64     // of the body
@@ -53,8 +54,8 @@ type kernelCopy struct {
 
 // run is a flow of one stage, since nothing passes through the process. The end
 // of ctx interrupts it.
-func (k *kernelCopy) run(ctx context.Context, body *requestBody, x *transfer) error {
-	body.beside = true
+func (k *kernelCopy) run(ctx context.Context, x *transfer) error {
+	k.body.beside = true
 	flow := weir.Generate("client", func(_ context.Context, emit func([]int64) error) error { return k.move(ctx, emit) }).
 		To(weir.EachBatch(func(_ context.Context, moved []int64) error {
 			for _, n := range moved {
@@ -65,7 +66,7 @@ func (k *kernelCopy) run(ctx context.Context, body *requestBody, x *transfer) er
 	flow.Name = "upload"
 	x.watch(flow)
 	err := flow.Run(withoutEnd(ctx))
-	body.ended = err == nil
+	k.body.ended = err == nil
 	return err
 }
 
@@ -122,7 +123,7 @@ func (k *kernelCopy) extend() error {
 	if k.stall < 0 {
 		return nil
 	}
-	return k.conn.SetReadDeadline(time.Now().Add(k.stall))
+	return k.body.SetReadDeadline(time.Now().Add(k.stall))
 }
 
 func (k *kernelCopy) moved(n int64) {

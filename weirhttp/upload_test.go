@@ -468,9 +468,9 @@ func TestTooLargeIsToldToAClientThatIsStillSending(t *testing.T) {
 }
 
 func TestRefusedClientThatGoesOnForeverIsLetGo(t *testing.T) {
-	bytes := lingerMostBytes
-	lingerMostBytes = 1 << 20
-	defer func() { lingerMostBytes = bytes }()
+	bytes := hearBytes
+	hearBytes = 1 << 20
+	defer func() { hearBytes = bytes }()
 	in := newInbox(t, &Uploads{MaxSize: 10})
 	conn := in.dial("PUT /upload/a HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000000\r\n\r\n")
 	for piece := make([]byte, 1<<16); ; {

@@ -18,7 +18,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-func openDescriptors(t *testing.T) int {
+func countFDs(t *testing.T) int {
 	entries, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
 		t.Skip(err)
@@ -28,10 +28,10 @@ func openDescriptors(t *testing.T) int {
 
 func TestHundredsOfAbortedUploadsLeaveNothing(t *testing.T) {
 	abortUploads(t, 10) // opens what a process keeps, such as its poller
-	files, running := openDescriptors(t), goleak.IgnoreCurrent()
+	files, running := countFDs(t), goleak.IgnoreCurrent()
 	abortUploads(t, 300)
 	goleak.VerifyNone(t, running)
-	if now := openDescriptors(t); now > files {
+	if now := countFDs(t); now > files {
 		t.Errorf("%d files are open, %d before", now, files)
 	}
 }
