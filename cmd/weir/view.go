@@ -189,11 +189,27 @@ func (v *view) rows(now, all weir.Report, since time.Time) []string {
 		if now.Verdict.Stage != "" {
 			s = fmt.Sprintf("since %d s: %s", int(time.Since(since).Seconds()), s)
 		}
-		for _, row := range strings.Split(runewidth.Wrap(s, max(20, v.live.width()-4)), "\n") {
+		for _, row := range wrap(s, max(20, v.live.width()-4)) {
 			rows = append(rows, "  "+v.live.paint.bold(row))
 		}
 	}
 	return rows
+}
+
+// wrap breaks a sentence into rows of at most width columns, at spaces.
+func wrap(s string, width int) (rows []string) {
+	row := ""
+	for _, word := range strings.Fields(s) {
+		if row != "" && runewidth.StringWidth(row)+1+runewidth.StringWidth(word) > width {
+			rows = append(rows, row)
+			row = ""
+		}
+		if row != "" {
+			row += " "
+		}
+		row += word
+	}
+	return append(rows, row)
 }
 
 func rate(n int64, took time.Duration) string {
