@@ -4,6 +4,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"sync"
 	"syscall"
 	"unsafe"
 
@@ -91,23 +92,39 @@ func (c *conn) readable() (come bool) {
 	return come && err == nil
 }
 
+// infoQuery asks for TCP_INFO. It is kept between looks, since the watchdog
+// looks at thousands of connections a second.
+type infoQuery struct {
+	info unix.TCPInfo
+	size uint32
+	ok   bool
+	ask  func(fd uintptr)
+}
+
+var infoQueries = sync.Pool{New: func() any {
+	q := new(infoQuery)
+	q.ask = func(fd uintptr) {
+		q.size = uint32(unsafe.Sizeof(q.info))
+		_, _, e := unix.Syscall6(unix.SYS_GETSOCKOPT, fd, unix.IPPROTO_TCP, unix.TCP_INFO,
+			uintptr(unsafe.Pointer(&q.info)), uintptr(unsafe.Pointer(&q.size)), 0)
+		// Kernels before 4.6 do not know the last of the fields used here.
+		q.ok = e == 0 && uintptr(q.size) >= unsafe.Offsetof(q.info.Notsent_bytes)+unsafe.Sizeof(q.info.Notsent_bytes)
+	}
+	return q
+}}
+
 // tcpProgress asks the kernel how a client takes what it is sent.
 func tcpProgress(raw syscall.RawConn) (p progress, ok bool) {
-	var info unix.TCPInfo
-	size := uint32(unsafe.Sizeof(info))
-	err := raw.Control(func(fd uintptr) {
-		_, _, e := unix.Syscall6(unix.SYS_GETSOCKOPT, fd, unix.IPPROTO_TCP, unix.TCP_INFO,
-			uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
-		// Kernels before 4.6 do not know the last of the fields used here.
-		ok = e == 0 && uintptr(size) >= unsafe.Offsetof(info.Notsent_bytes)+unsafe.Sizeof(info.Notsent_bytes)
-	})
-	if err != nil || !ok {
+	q := infoQueries.Get().(*infoQuery)
+	defer infoQueries.Put(q)
+	q.ok = false
+	if raw.Control(q.ask) != nil || !q.ok {
 		return progress{}, false
 	}
 	return progress{
-		taken:   int64(info.Bytes_acked),
-		unsent:  int64(info.Notsent_bytes),
-		pending: info.Notsent_bytes > 0 || info.Unacked > 0,
+		taken:   int64(q.info.Bytes_acked),
+		unsent:  int64(q.info.Notsent_bytes),
+		pending: q.info.Notsent_bytes > 0 || q.info.Unacked > 0,
 	}, true
 }
 
