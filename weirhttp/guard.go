@@ -127,6 +127,9 @@ func (g *Guard) prepare(srv *http.Server) {
 		}
 		if c, ok := nc.(*conn); ok {
 			ctx = context.WithValue(withTransfers(ctx, g.transfers()), connKey{}, c)
+			if c.tcp != nil && srv.TLSConfig == nil && !c.paced() {
+				ctx = ConnContext(ctx, c.tcp) // large uploads go past net/http
+			}
 		}
 		return ctx
 	}
