@@ -107,18 +107,21 @@ func codec(f func(...compress.Option) byteStage, more ...string) func(*builder, 
 		default:
 			return byteStage{}, w.wrong("needs yes or no for members, not %q", a["members"])
 		}
-		if slices.Contains(keys, "workers") {
-			workers, err := w.number(a, "workers", 0)
-			if err != nil {
-				return byteStage{}, err
-			}
-			if b.frugal {
-				workers = 1
-			}
-			opts = append(opts, compress.Workers(workers))
-		}
-		return f(opts...), nil
+		opts, err = w.workers(opts, a, keys, b.frugal)
+		return f(opts...), err
 	}
+}
+
+// workers adds how many cores a codec may use, if it can be told.
+func (w word) workers(opts []compress.Option, a args, keys []string, frugal bool) ([]compress.Option, error) {
+	if !slices.Contains(keys, "workers") {
+		return opts, nil
+	}
+	n, err := w.number(a, "workers", 0)
+	if frugal {
+		n = 1
+	}
+	return append(opts, compress.Workers(n)), err
 }
 
 // decoder makes a decoder with its limits against bombs, and what else it can
@@ -148,17 +151,8 @@ func decoder(f func(...compress.Option) byteStage, extra []compress.Option, more
 			}
 			opts = append(opts, compress.MaxRatio(float64(n)))
 		}
-		if slices.Contains(keys, "workers") {
-			workers, err := w.number(a, "workers", 0)
-			if err != nil {
-				return byteStage{}, err
-			}
-			if b.frugal {
-				workers = 1
-			}
-			opts = append(opts, compress.Workers(workers))
-		}
-		return f(opts...), nil
+		opts, err = w.workers(opts, a, keys, b.frugal)
+		return f(opts...), err
 	}
 }
 
