@@ -165,3 +165,13 @@ func (b *bodySource) SetReadDeadline(t time.Time) error {
 	}
 	return nil
 }
+
+// Close leaves a deadline behind that is not over, unless all has come: net/http
+// reads a part of what is missing before it sends an answer, so that the client
+// can read it.
+func (b *bodySource) Close() error {
+	if b.body.ended {
+		return nil
+	}
+	return b.body.SetReadDeadline(time.Now().Add(hearIdle))
+}

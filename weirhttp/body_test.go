@@ -92,7 +92,7 @@ func TestClientThatLeavesIsNoticedWhileItsBodyIsUnread(t *testing.T) {
 }
 
 func TestBodyErrorsAreTheRealOnes(t *testing.T) {
-	s, results := bodyServer(t, BodyOptions{MaxSize: 100, Stall: 50 * time.Millisecond}, nil)
+	s, results := bodyServer(t, BodyOptions{MaxSize: 100, Stall: time.Second}, nil)
 	head := "POST / HTTP/1.1\r\nHost: x\r\n"
 	var tooLarge *http.MaxBytesError
 	for _, c := range []struct {

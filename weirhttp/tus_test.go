@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -267,4 +268,20 @@ func TestTusDoesNotLimitWhatTheConnectionIsUsedForLater(t *testing.T) {
 	if _, text := in.do("GET", "/slow", nil); text != "slow" {
 		t.Errorf("%q", text)
 	}
+}
+
+func TestExpiredUploadsAreLookedForFromTimeToTime(t *testing.T) {
+	in := newInbox(t, &Uploads{Expire: 20 * time.Millisecond})
+	in.create(100, "a")
+	for {
+		ids, err := in.u.folder.tus.store.list()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(ids) == 0 {
+			break
+		}
+		runtime.Gosched()
+	}
+	in.wantNoRoom()
 }

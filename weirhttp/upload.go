@@ -59,7 +59,7 @@ type Uploads struct {
 	Stall  time.Duration // how long a client may send nothing; 0: a minute
 	Expire time.Duration // how long a resumable upload waits for its client; 0: a day
 
-	// Budget, if not nil, is where uploads take their buffers from: 64 KiB for
+	// Budget, if not nil, is where uploads take their buffers from: 16 KiB for
 	// a slow upload, up to 2 MiB for a fast one. An upload that gets none for
 	// as long as Stall is refused with 503.
 	Budget *weir.Budget

@@ -20,7 +20,7 @@ type piece struct {
 
 // pieceSizes are the sizes of pieces. An upload begins with the smallest and
 // goes on with the next one when the client has filled two in a row.
-var pieceSizes = [...]int{32 << 10, 256 << 10, 1 << 20}
+var pieceSizes = [...]int{8 << 10, 64 << 10, 256 << 10, 1 << 20}
 
 // piecesAtATime is how many pieces an upload holds: one is read into while the
 // other one is written.

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"runtime"
+	"syscall"
 	"time"
 
 	"github.com/weir-go/weir"
@@ -34,7 +35,7 @@ const kernelLeast = 1 << 20
 // from it.
 func kernelConn(r *http.Request) net.Conn {
 	c, _ := r.Context().Value(uploadConnKey{}).(net.Conn)
-	if c == nil || runtime.GOOS != "linux" || r.ProtoMajor != 1 || r.TLS != nil || r.ContentLength < kernelLeast {
+	if _, ok := c.(syscall.Conn); !ok || runtime.GOOS != "linux" || r.ProtoMajor != 1 || r.TLS != nil || r.ContentLength < kernelLeast {
 		return nil
 	}
 	return c

@@ -81,7 +81,7 @@ func TestKernelMovesResumableUploads(t *testing.T) {
 }
 
 func TestKernelUploadIsWholeOrAbsent(t *testing.T) {
-	in := newInbox(t, &Uploads{NoDigest: true, Stall: 100 * time.Millisecond})
+	in := newInbox(t, &Uploads{NoDigest: true, Stall: time.Second})
 	head := "PUT /upload/a HTTP/1.1\r\nHost: x\r\nContent-Length: 4000000\r\n\r\n"
 	short := in.dial(head + content(2_000_000))
 	short.CloseWrite()

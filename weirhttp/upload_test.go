@@ -3,7 +3,6 @@ package weirhttp
 import (
 	"bufio"
 	"bytes"
-	"crypto/md5"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -11,15 +10,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"mime/multipart"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -28,164 +24,6 @@ import (
 
 	"github.com/weir-go/weir"
 )
-
-// inbox is an Uploads behind a real server.
-type inbox struct {
-	*httptest.Server
-	t   *testing.T
-	u   *Uploads
-	log *syncBuffer
-}
-
-type syncBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
-}
-
-func newInbox(t *testing.T, u *Uploads) *inbox {
-	t.Helper()
-	log := new(syncBuffer)
-	if u.Dir == "" {
-		u.Dir = t.TempDir()
-	}
-	u.Log = slog.New(slog.NewTextHandler(log, nil))
-	mux := http.NewServeMux()
-	mux.Handle("/upload", u)
-	mux.Handle("/upload/", u)
-	in := &inbox{Server: httptest.NewUnstartedServer(mux), t: t, u: u, log: log}
-	in.Config.ConnContext = ConnContext
-	in.Start()
-	t.Cleanup(in.stop)
-	return in
-}
-
-func (in *inbox) stop() {
-	in.Server.Close()
-	if err := in.u.Close(); err != nil {
-		in.t.Error(err)
-	}
-}
-
-// do sends a request and returns the answer and its body.
-func (in *inbox) do(method, path string, body io.Reader, header ...string) (*http.Response, string) {
-	in.t.Helper()
-	req, err := http.NewRequest(method, in.URL+path, body)
-	if err != nil {
-		in.t.Fatal(err)
-	}
-	for i := 0; i < len(header); i += 2 {
-		req.Header.Set(header[i], header[i+1])
-	}
-	res, err := in.Client().Do(req)
-	if err != nil {
-		in.t.Fatal(err)
-	}
-	defer res.Body.Close()
-	text, err := io.ReadAll(res.Body)
-	if err != nil {
-		in.t.Fatal(err)
-	}
-	return res, string(text)
-}
-
-func (in *inbox) wantStatus(want int, method, path string, body io.Reader, header ...string) *http.Response {
-	in.t.Helper()
-	res, text := in.do(method, path, body, header...)
-	if res.StatusCode != want {
-		in.t.Errorf("%s %s: status %d, want %d: %s", method, path, res.StatusCode, want, text)
-	}
-	return res
-}
-
-// wantFiles checks that the folder holds the files with their contents and
-// nothing else, hidden ones included.
-func (in *inbox) wantFiles(want map[string]string) {
-	in.t.Helper()
-	got := map[string]string{}
-	err := filepath.WalkDir(in.u.Dir, func(path string, d fs.DirEntry, err error) error {
-		if err == nil && !d.IsDir() {
-			data, rerr := os.ReadFile(path)
-			name, _ := filepath.Rel(in.u.Dir, path)
-			got[name], err = string(data), rerr
-		}
-		return err
-	})
-	if err != nil {
-		in.t.Fatal(err)
-	}
-	for name, content := range want {
-		if g, ok := got[name]; !ok || g != content {
-			in.t.Errorf("%s: there %v, %d bytes, want %d", name, ok, len(g), len(content))
-		}
-	}
-	for name := range got {
-		if _, ok := want[name]; !ok {
-			in.t.Errorf("%s is left over", name)
-		}
-	}
-}
-
-// wantNoRoom checks that no room is taken any more.
-func (in *inbox) wantNoRoom() {
-	in.t.Helper()
-	in.u.mu.Lock()
-	d := in.u.folder
-	in.u.mu.Unlock()
-	if d == nil {
-		return
-	}
-	d.users.Wait()
-	d.ledger.mu.Lock()
-	defer d.ledger.mu.Unlock()
-	if d.ledger.held != 0 || d.ledger.arrived != 0 {
-		in.t.Errorf("%d bytes are held, %d arrived", d.ledger.held, d.ledger.arrived)
-	}
-}
-
-// waitMoved waits until n bytes of the upload called name have been stored.
-func (in *inbox) waitMoved(name string, n int64) Transfer {
-	for {
-		for _, x := range DefaultTransfers.List() {
-			if x.Name == name && x.Moved >= n {
-				return x
-			}
-		}
-		runtime.Gosched()
-	}
-}
-
-func content(n int) string {
-	b := make([]byte, n)
-	for i := range b {
-		b[i] = byte(i>>8) ^ byte(i)*7
-	}
-	return string(b)
-}
-
-// unsized is a body without a length.
-func unsized(s string) io.Reader { return struct{ io.Reader }{strings.NewReader(s)} }
-
-func md5Of(s string) string {
-	sum := md5.Sum([]byte(s))
-	return base64.StdEncoding.EncodeToString(sum[:])
-}
-
-func sha(s string) string {
-	sum := sha256.Sum256([]byte(s))
-	return hex.EncodeToString(sum[:])
-}
 
 func TestUploadIsStoredWholeUnderItsNameAndTold(t *testing.T) {
 	in := newInbox(t, &Uploads{})
@@ -390,146 +228,24 @@ type eofFunc func()
 
 func (f eofFunc) Read([]byte) (int, error) { f(); return 0, io.EOF }
 
-// dial opens a connection of its own and sends text over it.
-func (in *inbox) dial(text string) *net.TCPConn {
-	in.t.Helper()
-	conn, err := net.Dial("tcp", in.Listener.Addr().String())
-	if err != nil {
-		in.t.Fatal(err)
-	}
-	in.t.Cleanup(func() { conn.Close() })
-	if _, err := io.WriteString(conn, text); err != nil {
-		in.t.Fatal(err)
-	}
-	return conn.(*net.TCPConn)
-}
-
-func TestUploadIsWholeOrAbsent(t *testing.T) {
-	in := newInbox(t, &Uploads{})
-	head := "PUT /upload/a HTTP/1.1\r\nHost: x\r\n"
-	for name, text := range map[string]string{
-		"short body":      head + "Content-Length: 100\r\n\r\n0123456789",
-		"short chunk":     head + "Transfer-Encoding: chunked\r\n\r\n64\r\n0123456789",
-		"no last chunk":   head + "Transfer-Encoding: chunked\r\n\r\na\r\n0123456789\r\n",
-		"malformed chunk": head + "Transfer-Encoding: chunked\r\n\r\na\r\n0123456789\r\nzz\r\n",
-	} {
-		conn := in.dial(text)
-		conn.CloseWrite()
-		answer, err := io.ReadAll(conn)
-		if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 400 ") {
-			t.Errorf("%s: %q, %v", name, answer, err)
-		}
-	}
-	in.wantFiles(nil)
-	in.wantNoRoom()
-	if log := in.log.String(); strings.Count(log, "\n") != 4 || !strings.Contains(log, "unexpected EOF") {
-		t.Errorf("log: %s", log)
-	}
-}
-
-func TestClientThatSendsNothingIsLetGo(t *testing.T) {
-	in := newInbox(t, &Uploads{Stall: 50 * time.Millisecond})
-	conn := in.dial("PUT /upload/a HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n0123456789")
-	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil || res.StatusCode != 408 {
-		t.Errorf("%v, %v", res, err)
-	}
-	conn.Close()
-	in.wantNoRoom()
-	in.wantFiles(nil)
-}
-
-func TestTooLargeIsToldToAClientThatIsStillSending(t *testing.T) {
-	in := newInbox(t, &Uploads{MaxSize: 1 << 20})
-	for _, head := range []string{
-		"PUT /upload/a HTTP/1.1\r\nHost: x\r\nContent-Length: 33554432\r\n\r\n",
-		"PUT /upload/a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2000000\r\n",
-	} {
-		conn := in.dial(head)
-		// A client that reads only when it has sent everything.
-		if _, err := conn.Write(make([]byte, 32<<20)); err != nil {
-			t.Errorf("the connection was closed while sending: %v", err)
-		}
-		res, err := http.ReadResponse(bufio.NewReader(conn), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		text, err := io.ReadAll(res.Body)
-		if res.StatusCode != 413 || err != nil || !strings.Contains(string(text), "1.0 MiB") && !strings.Contains(string(text), "1 MiB") {
-			t.Errorf("%d %q %v", res.StatusCode, text, err)
-		}
-		conn.Close()
-	}
-	in.wantStatus(201, "PUT", "/upload/exact", strings.NewReader(content(1<<20)))
-	in.wantStatus(201, "PUT", "/upload/exact2", unsized(content(1<<20)))
-	in.wantStatus(413, "PUT", "/upload/more", unsized(content(1<<20)+"x"))
-	in.wantFiles(map[string]string{"exact": content(1 << 20), "exact2": content(1 << 20)})
-	in.wantNoRoom()
-}
-
-func TestRefusedClientThatGoesOnForeverIsLetGo(t *testing.T) {
-	bytes := hearBytes
-	hearBytes = 1 << 20
-	defer func() { hearBytes = bytes }()
-	in := newInbox(t, &Uploads{MaxSize: 10})
-	conn := in.dial("PUT /upload/a HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000000\r\n\r\n")
-	for piece := make([]byte, 1<<16); ; {
-		if _, err := conn.Write(piece); err != nil {
-			break
-		}
-	}
-	in.wantNoRoom()
-}
-
-func TestRefusedUploadIsNotContinued(t *testing.T) {
-	in := newInbox(t, &Uploads{MaxSize: 10, Quota: 1000})
-	for _, c := range []struct {
-		n    int
-		want string
-	}{{11, "HTTP/1.1 413 "}, {5, "HTTP/1.1 100 Continue"}} {
-		conn := in.dial(fmt.Sprintf("PUT /upload/a HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n", c.n))
-		line, err := bufio.NewReader(conn).ReadString('\n')
-		if err != nil || !strings.HasPrefix(line, c.want) {
-			t.Errorf("%d bytes: %q, %v", c.n, line, err)
-		}
-		conn.Close()
-	}
-	in.wantNoRoom()
-}
-
-func TestKeptConnectionServesTheNextUpload(t *testing.T) {
-	in := newInbox(t, &Uploads{MaxSize: 100})
-	conn := in.dial("PUT /upload/a HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\na" +
-		"PUT /upload/b HTTP/1.1\r\nHost: x\r\nContent-Digest: sha-256=:AAAA:\r\nContent-Length: 1\r\n\r\nb" +
-		"PUT /upload/c HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nc")
-	r := bufio.NewReader(conn)
-	for _, want := range []int{201, 400, 201} {
-		res, err := http.ReadResponse(r, nil)
-		if err != nil || res.StatusCode != want {
-			t.Fatalf("%v, %v, want %d", res, err, want)
-		}
-		io.Copy(io.Discard, res.Body)
-	}
-	in.wantFiles(map[string]string{"a": "a", "c": "c"})
-}
-
 func TestUploadsTakeTheirBuffersFromTheBudget(t *testing.T) {
-	budget := weir.NewBudget(64 << 10)
-	in := newInbox(t, &Uploads{Budget: budget, Stall: 50 * time.Millisecond})
+	budget := weir.NewBudget(16 << 10)
+	in := newInbox(t, &Uploads{Budget: budget})
 	big := content(4 << 20)
 	in.wantStatus(201, "PUT", "/upload/a", strings.NewReader(big))
-	if budget.Peak() != 64<<10 || budget.Used() != 0 {
+	in.wantFiles(map[string]string{"a": big})
+	if budget.Peak() != 16<<10 || budget.Used() != 0 {
 		t.Errorf("peak %d, used %d", budget.Peak(), budget.Used())
 	}
 	if err := budget.Acquire(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
+	in = newInbox(t, &Uploads{Budget: budget, Stall: 50 * time.Millisecond})
 	res := in.wantStatus(503, "PUT", "/upload/b", strings.NewReader(big))
 	if res.Header.Get("Retry-After") == "" {
 		t.Error("no Retry-After")
 	}
-	budget.Release(1)
-	in.wantFiles(map[string]string{"a": big})
+	in.wantFiles(nil)
 	in.wantNoRoom()
 }
 

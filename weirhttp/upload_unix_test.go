@@ -14,6 +14,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 )
@@ -67,6 +68,44 @@ func abortUploads(t *testing.T, n int) {
 	}
 }
 
+func TestAbortedResumableUploadsKeepOnlyWhatHasCome(t *testing.T) {
+	abort := func(n int) {
+		in := newInbox(t, &Uploads{})
+		for i := range n {
+			conn := in.dial("POST /upload HTTP/1.1\r\nHost: x\r\nTus-Resumable: 1.0.0\r\nUpload-Length: 3000000\r\nContent-Length: 3000000\r\n" +
+				"Content-Type: application/offset+octet-stream\r\n\r\n")
+			io.WriteString(conn, content(1000*i)) // the server may have had enough
+			if i%2 == 0 {
+				conn.SetLinger(0)
+			}
+			conn.Close()
+		}
+		in.Server.Close() // waits for the handlers
+		ids, err := in.u.folder.tus.store.list()
+		if err != nil {
+			t.Error(err)
+		}
+		if err := in.u.folder.removeOld(time.Now().Add(time.Hour)); err != nil {
+			t.Error(err)
+		}
+		in.wantFiles(nil)
+		in.wantNoRoom()
+		if err := in.u.Close(); err != nil {
+			t.Error(err)
+		}
+		if len(ids) > n || n > 50 && len(ids) == 0 {
+			t.Errorf("%d uploads of %d were begun", len(ids), n)
+		}
+	}
+	abort(10)
+	files, running := countFDs(t), goleak.IgnoreCurrent()
+	abort(100)
+	goleak.VerifyNone(t, running)
+	if now := countFDs(t); now > files {
+		t.Errorf("%d files are open, %d before", now, files)
+	}
+}
+
 // smallDisk mounts a file system of n bytes.
 func smallDisk(t *testing.T, n int) string {
 	t.Helper()
@@ -115,14 +154,23 @@ func TestDiskThatOthersFillInTheMiddle(t *testing.T) {
 }
 
 func TestRightsThatAreLostInTheMiddle(t *testing.T) {
-	in := newInbox(t, &Uploads{})
-	in.wantStatus(201, "PUT", "/upload/a", strings.NewReader("a"))
-	if os.Getuid() == 0 {
-		t.Skip("root may write everything")
+	dir, u := t.TempDir(), &Uploads{}
+	lose := func() { os.Chmod(dir, 0o555) }
+	regain := func() { os.Chmod(dir, 0o755) }
+	if os.Getuid() == 0 { // who may write everything, but not to a disk that is read-only
+		dir = smallDisk(t, 4<<20)
+		lose = func() { syscall.Mount("", dir, "", syscall.MS_REMOUNT|syscall.MS_RDONLY, "") }
+		regain = func() { syscall.Mount("", dir, "", syscall.MS_REMOUNT, "") }
 	}
-	os.Chmod(in.u.Dir, 0o555)
-	defer os.Chmod(in.u.Dir, 0o755)
+	u.Dir = dir
+	in := newInbox(t, u)
+	in.wantStatus(201, "PUT", "/upload/a", strings.NewReader("a"))
+	lose()
 	in.wantStatus(500, "PUT", "/upload/b", strings.NewReader("b"))
+	in.wantStatus(500, "POST", "/upload", nil, "Tus-Resumable", "1.0.0", "Upload-Length", "10")
+	regain()
+	in.wantStatus(201, "PUT", "/upload/c", strings.NewReader("c"))
+	in.wantFiles(map[string]string{"a": "a", "c": "c"})
 	in.wantNoRoom()
 }
 
