@@ -65,8 +65,8 @@ func (d *deframer) cut(in []byte) error {
 			in = in[1:]
 			n, ok := d.length()
 			if !ok {
-				if len(d.head) > binary.MaxVarintLen64 {
-					return fmt.Errorf("%w: its length at byte %d is no number", ErrFrameTooLarge, d.offset)
+				if len(d.head) >= binary.MaxVarintLen64 {
+					return fmt.Errorf("%w: the length that ends at byte %d has more than 64 bits", ErrFrameTooLarge, d.offset)
 				}
 				continue
 			}

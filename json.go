@@ -1,6 +1,7 @@
 package weir
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -24,15 +25,21 @@ func DecodeJSON[T any](s Stream[byte], most int64) Stream[T] {
 		dec := json.NewDecoder(src)
 		var one [1]T
 		for {
+			src.between = true
+			dec.More() // goes to where the value begins; Decode tells what it meets
+			src.between = false
 			src.from = dec.InputOffset()
 			var v T
-			switch err := dec.Decode(&v); {
+			err := dec.Decode(&v)
+			switch {
 			case err == io.EOF:
 				return nil
 			case src.err != nil:
 				return src.err
+			case dec.InputOffset()-src.from > most:
+				return src.tooMuch()
 			case err != nil:
-				return fmt.Errorf("near byte %d: %w", dec.InputOffset(), err)
+				return fmt.Errorf("near byte %d: %w", dec.InputOffset()+src.skipped, err)
 			}
 			one[0] = v
 			if _, err := out.Write(one[:]); err != nil {
@@ -43,27 +50,47 @@ func DecodeJSON[T any](s Stream[byte], most int64) Stream[T] {
 	return Via(s, st)
 }
 
-// quota stops a reader that would have to hold more than most bytes for one
-// value.
+// quota is a reader that gives a JSON decoder at most one byte more than the
+// most that a value may have, so that what the decoder makes of the value does
+// not depend on how much comes at once.
 type quota struct {
-	r    io.Reader
-	most int64
-	from int64 // where the value begins
-	n    int64 // what was read
-	err  error // what the reader failed with
+	r       io.Reader
+	most    int64
+	between bool  // the decoder looks for a value
+	from    int64 // where the value begins, for the decoder
+	n       int64 // what the decoder was given
+	skipped int64 // white space that the decoder was not given
+	err     error // what the reader failed with
 }
 
 func (q *quota) Read(p []byte) (int, error) {
-	if q.n-q.from > q.most {
-		q.err = fmt.Errorf("%w: the value at byte %d has more than %s", ErrLimit, q.from, FormatBytes(q.most))
+	if q.err != nil {
 		return 0, q.err
 	}
-	n, err := q.r.Read(p[:min(int64(len(p)), max(1, q.most))])
+	left := q.most + 1
+	if !q.between {
+		left -= q.n - q.from
+	}
+	if left <= 0 {
+		q.err = q.tooMuch()
+		return 0, q.err
+	}
+	n, err := q.r.Read(p[:min(int64(len(p)), left)])
+	if q.between {
+		// The decoder would keep any amount of it.
+		rest := bytes.TrimLeft(p[:n], " \t\r\n")
+		q.skipped += int64(n - len(rest))
+		n = copy(p, rest)
+	}
 	q.n += int64(n)
 	if err != nil && err != io.EOF {
 		q.err = err
 	}
 	return n, err
+}
+
+func (q *quota) tooMuch() error {
+	return fmt.Errorf("%w: the value at byte %d has more than %s", ErrLimit, q.from+q.skipped, FormatBytes(q.most))
 }
 
 // EncodeJSON writes each value as a line of JSON. Characters that are special

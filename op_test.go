@@ -334,67 +334,6 @@ func TestTerminals(t *testing.T) {
 	}
 }
 
-func TestJSONCSVAndFramesRoundTrip(t *testing.T) {
-	type rec struct {
-		Name string
-		N    int
-	}
-	recs := []rec{{"a<b>", 1}, {"ñ\n", 2}, {"", 3}}
-	rows := [][]string{{"a", "b,c"}, {"d\ne", `"f"`}, {"", "g"}}
-	frames := [][]byte{[]byte("one"), {}, bytes.Repeat([]byte("x"), 300)}
-	for seed := range uint64(30) {
-		text, err := collect(weir.EncodeJSON(each(recs)))
-		if err != nil || !bytes.Contains(text, []byte("a<b>")) {
-			t.Fatal(err, string(text))
-		}
-		if got, err := collect(weir.DecodeJSON[rec](cut(text, seed), 0)); err != nil || !slices.Equal(got, recs) {
-			t.Error("json", got, err)
-		}
-		text, err = collect(weir.EncodeCSV(each(rows), weir.CSV{Comma: ';'}))
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, err := collect(weir.DecodeCSV(cut(text, seed), weir.CSV{Comma: ';'}))
-		if err != nil || !slices.EqualFunc(got, rows, slices.Equal[[]string]) {
-			t.Error("csv", got, err)
-		}
-		for _, framing := range []weir.Framing{weir.Frame32, weir.FrameVarint} {
-			data, err := collect(weir.EncodeFrames(each(frames), framing))
-			if err != nil {
-				t.Fatal(err)
-			}
-			got, err := collect(weir.DecodeFrames(cut(data, seed), framing, 300))
-			if err != nil || !slices.EqualFunc(got, frames, bytes.Equal) {
-				t.Error("frames", len(got), err)
-			}
-			if _, err := collect(weir.DecodeFrames(cut(data, seed), framing, 299)); !errors.Is(err, weir.ErrFrameTooLarge) {
-				t.Error("large frame:", err)
-			}
-			if _, err := collect(weir.DecodeFrames(cut(data[:len(data)-1], seed), framing, 300)); !errors.Is(err, io.ErrUnexpectedEOF) {
-				t.Error("cut frame:", err)
-			}
-		}
-	}
-	if _, err := collect(weir.DecodeJSON[rec](cut([]byte(`{"Name":"a"} {"Name":`), 1), 0)); !errors.Is(err, io.ErrUnexpectedEOF) {
-		t.Error(err)
-	}
-	if _, err := collect(weir.DecodeJSON[rec](cut([]byte(`{"Name":"a"} {]`), 1), 0)); err == nil || !strings.Contains(err.Error(), "byte 1") {
-		t.Error(err)
-	}
-	if _, err := collect(weir.DecodeJSON[string](weir.Concat(weir.FromSlice([]byte(`"`)), weir.FromReader(zerosAs('a'))), 1000)); !errors.Is(err, weir.ErrLimit) {
-		t.Error(err)
-	}
-}
-
-type zerosAs byte
-
-func (z zerosAs) Read(p []byte) (int, error) {
-	for i := range p {
-		p[i] = byte(z)
-	}
-	return len(p), nil
-}
-
 func TestExternalCommands(t *testing.T) {
 	for _, tool := range []string{"cat", "sh", "head", "sleep"} {
 		if _, err := exec.LookPath(tool); err != nil {
