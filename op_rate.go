@@ -7,10 +7,12 @@ import (
 	"time"
 )
 
-// RateLimit lets at most n values, for bytes n bytes, pass in each span of time.
-// It is measured where it stands: put it last to limit what reaches the sink.
-// At most what passes in 50 ms goes at once. When it governs the flow the
-// verdict says so.
+// RateLimit lets n values, for bytes n bytes, pass in each span of time. It is
+// measured where it stands: put it last to limit what reaches the sink. Values
+// pass in pieces of 50 ms worth. What the flow falls behind, in a stall of the
+// sink or of the machine, it catches up, but never more than 200 ms worth: what
+// passes in any time is at most what is due in it and 250 ms worth, and at
+// least one value. When it governs the flow the verdict says so.
 //
 //	weir.File("in").Through(weir.RateLimit[byte](10<<20, time.Second)).To(…)
 func RateLimit[T any](n int64, per time.Duration) Stage[T, T] {
@@ -20,24 +22,30 @@ func RateLimit[T any](n int64, per time.Duration) Stage[T, T] {
 		return st
 	}
 	st.Open = func(context.Context) (Transform[T, T], error) {
-		return &limiter[T]{n: n, per: per, burst: max(1, int64(float64(n)*float64(50*time.Millisecond)/float64(per)))}, nil
+		piece := float64(n) * float64(ratePiece) / float64(per)
+		return &limiter[T]{n: n, per: per, piece: int64(min(max(1, piece), 1<<40))}, nil
 	}
 	return st
 }
 
-// limiter keeps the time at which the bucket would be empty: next. Each value
-// moves it on by per/n; whatever is due before now may pass.
+const (
+	ratePiece   = 50 * time.Millisecond  // what passes at once
+	rateCatchUp = 200 * time.Millisecond // how much of a stall is made up for
+)
+
+// limiter knows since when it keeps to the rate and how many values have passed
+// since then, so that the time at which the next may pass is exact.
 type limiter[T any] struct {
 	n     int64
 	per   time.Duration
-	burst int64
+	piece int64
 	begin time.Time
 	given int64 // since begin
 }
 
 func (l *limiter[T]) Do(ctx context.Context, in []T, emit func([]T) error) error {
 	for len(in) > 0 {
-		k := min(int64(len(in)), l.burst)
+		k := min(int64(len(in)), l.piece)
 		if err := l.wait(ctx, k); err != nil {
 			return err
 		}
@@ -49,30 +57,25 @@ func (l *limiter[T]) Do(ctx context.Context, in []T, emit func([]T) error) error
 	return nil
 }
 
-// wait waits until k more values are due.
+// wait waits until those before the next k values have had their time.
 func (l *limiter[T]) wait(ctx context.Context, k int64) error {
 	t := time.Now()
 	if l.begin.IsZero() {
 		l.begin = t
 	}
-	// What was not used while nothing came is lost, but for one burst.
-	if idle := l.due(l.given + l.burst); t.After(idle) {
-		l.begin, l.given = t, 0
+	due := l.begin.Add(time.Duration(float64(l.per) * float64(l.given) / float64(l.n)))
+	if lost := t.Sub(due) - rateCatchUp; lost > 0 {
+		l.begin = l.begin.Add(lost)
 	}
-	due := l.due(l.given)
 	l.given += k
-	if l.given >= l.n { // keep the numbers small
-		l.begin, l.given = l.begin.Add(l.per), l.given-l.n
+	if spans := l.given / l.n; spans > 0 { // keep the numbers small
+		l.begin = l.begin.Add(time.Duration(spans) * l.per)
+		l.given %= l.n
 	}
 	if d := due.Sub(t); d > 0 {
 		return sleep(ctx, d)
 	}
 	return nil
-}
-
-// due is when given values have had their time.
-func (l *limiter[T]) due(given int64) time.Time {
-	return l.begin.Add(time.Duration(float64(l.per) * float64(given) / float64(l.n)))
 }
 
 func (l *limiter[T]) Flush(context.Context, func([]T) error) error { return nil }

@@ -191,23 +191,6 @@ func TestBatchClosesOnCountSizeAndDelay(t *testing.T) {
 	})
 }
 
-func TestRateLimitIsExact(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		begin := time.Now()
-		f := weir.FromSlice(make([]byte, 10_000)).Through(weir.RateLimit[byte](1000, time.Second)).To(weir.Discard[byte]())
-		if err := f.Run(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		// The last 50 pass 9.95 s after the first.
-		if d := time.Since(begin); d != 9950*time.Millisecond {
-			t.Errorf("10,000 bytes at 1,000 a second took %v", d)
-		}
-		if v := f.Report().Verdict; !v.Limit || !strings.Contains(v.String(), "rate limit") {
-			t.Error(v)
-		}
-	})
-}
-
 func TestThrottleTimeoutAndGate(t *testing.T) {
 	ticks := func() weir.Stream[int] {
 		return weir.FromSeq(func(yield func(int) bool) {
