@@ -19,9 +19,9 @@ type PipeConfig[T any] struct {
 	LowWater int64
 
 	// Size returns how many bytes v refers to beyond its own slot. It is
-	// called once for each value, by the writer, with the pipe locked: it
-	// must be quick and must not use the pipe. Strings and byte slices need
-	// none.
+	// called by the writer, with the pipe locked: it must be quick, always
+	// return the same for v, and not use the pipe. Strings and byte slices
+	// need none.
 	Size func(v T) int
 }
 

@@ -2,6 +2,7 @@ package weir
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"sync"
 	"testing"
@@ -232,4 +233,56 @@ func BenchmarkIOPipe64K(b *testing.B) {
 	<-done
 }
 
-var _ sync.Mutex
+// Many goroutines that write a few values each time and never stop.
+func BenchmarkManyWriters(b *testing.B) {
+	const writers, batch = 8, 4
+	for _, limit := range []int64{16, 256, 16384} {
+		b.Run(fmt.Sprintf("pipe=%d", limit), func(b *testing.B) {
+			r, w := NewPipe[int](Items(limit))
+			ctx := context.Background()
+			var all sync.WaitGroup
+			for range writers {
+				all.Go(func() {
+					var vs [batch]int
+					for range b.N / writers {
+						w.SendBatch(ctx, vs[:])
+					}
+				})
+			}
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				var dst [256]int
+				for {
+					if _, err := r.RecvBatch(ctx, dst[:]); err != nil {
+						return
+					}
+				}
+			}()
+			all.Wait()
+			w.Close()
+			<-done
+		})
+		b.Run(fmt.Sprintf("chan=%d", limit/batch), func(b *testing.B) {
+			c := make(chan [batch]int, limit/batch)
+			var all sync.WaitGroup
+			for range writers {
+				all.Go(func() {
+					var vs [batch]int
+					for range b.N / writers {
+						c <- vs
+					}
+				})
+			}
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				for range c {
+				}
+			}()
+			all.Wait()
+			close(c)
+			<-done
+		})
+	}
+}

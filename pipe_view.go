@@ -13,7 +13,6 @@ func (p *pipe[T]) reserve(ctx context.Context, ln *lane, n int) ([]T, error) {
 	}
 	p.mu.Lock()
 	defer p.unlock()
-	p.quick = 0
 	if p.w.taken {
 		if err := p.takeTurn(ctx, ln, &p.w); err != nil {
 			return nil, err
@@ -23,17 +22,17 @@ func (p *pipe[T]) reserve(ctx context.Context, ln *lane, n int) ([]T, error) {
 	}
 	for {
 		if err := p.writeError(); err != nil {
-			p.w.pass()
+			p.pass(&p.w)
 			return nil, err
 		}
 		if k := min(p.room(0), max(n, 1)); k > 0 {
 			s := p.writable()
 			k = min(k, len(s.buf)-s.w)
-			p.reserved = k
+			p.reserved, p.quick = k, 0
 			return s.buf[s.w : s.w+k : s.w+k], nil
 		}
 		if err := p.waitRoom(ctx, ln, 0); err != nil {
-			p.w.pass()
+			p.pass(&p.w)
 			return nil, err
 		}
 	}
@@ -55,7 +54,7 @@ func (p *pipe[T]) commit(n int) error {
 	if s := p.tail; s != nil && s == p.head && s.r == s.w {
 		s.r, s.w = 0, 0
 	}
-	p.w.pass()
+	p.pass(&p.w)
 	p.wakeReader()
 	return err
 }
@@ -74,7 +73,7 @@ func (p *pipe[T]) acquire(ctx context.Context, ln *lane) ([]T, error) {
 	}
 	if p.buffered() == 0 {
 		if err := p.waitData(ctx, ln, 1, p.segLen); err != nil {
-			p.r.pass()
+			p.pass(&p.r)
 			return nil, err
 		}
 	}
@@ -88,7 +87,7 @@ func (p *pipe[T]) acquire(ctx context.Context, ln *lane) ([]T, error) {
 	}
 	if p.items == 0 || p.rerr != nil {
 		err := p.readError()
-		p.r.pass()
+		p.pass(&p.r)
 		return nil, err
 	}
 	p.viewing = true
@@ -105,7 +104,7 @@ func (p *pipe[T]) release(n int) error {
 	}
 	if p.rerr != nil { // closed meanwhile: the memory is gone already
 		p.viewing = false
-		p.r.pass()
+		p.pass(&p.r)
 		return nil
 	}
 	view := len(p.front)
@@ -127,7 +126,7 @@ func (p *pipe[T]) release(n int) error {
 		}
 		p.taken = n
 	}
-	p.r.pass()
+	p.pass(&p.r)
 	p.wakeWriter()
 	return nil
 }
@@ -144,7 +143,7 @@ func (p *pipe[T]) peek(ctx context.Context, dst []T) (int, error) {
 	} else {
 		p.r.taken = true
 	}
-	defer p.r.pass()
+	defer p.pass(&p.r)
 	if p.buffered() < len(dst) {
 		if err := p.waitData(ctx, nil, len(dst), len(dst)); err != nil {
 			return 0, err

@@ -9,6 +9,8 @@ import (
 // side is one end of a pipe: who has its turn, and who waits.
 type side struct {
 	taken  bool            // somebody holds the turn across an unlock
+	midway bool            // the owner of the turn has written a part of its batch
+	passed int16           // batches that went ahead of the owner of the turn
 	queue  []chan struct{} // goroutines that wait for the turn, first come first served
 	spare  []chan struct{} // of earlier waits, empty
 	parked bool            // the owner of the turn waits on park
@@ -39,14 +41,22 @@ func (w *waitTime) add(n int64, now int64) {
 func (w *waitTime) at(now int64) int64 { return w.total + w.n*max(0, now-w.change) }
 
 // pass gives the turn to the goroutine that has waited longest. mu is held.
-func (s *side) pass() {
+func (p *pipe[T]) pass(s *side) {
+	s.midway, s.passed = false, 0
 	if len(s.queue) == 0 {
 		s.taken = false
-		return
+	} else {
+		next := s.queue[0]
+		s.queue = slices.Delete(s.queue, 0, 1)
+		next <- struct{}{} // capacity 1, and sent once for each wait
 	}
-	next := s.queue[0]
-	s.queue = slices.Delete(s.queue, 0, 1)
-	next <- struct{}{} // capacity 1, and sent once for each wait
+	// Those who do not queue may have been refused because of the turn.
+	if p.w.ready != nil && p.hasRoom() {
+		p.w.signal()
+	}
+	if p.r.ready != nil && p.buffered() > 0 {
+		p.r.signal()
+	}
 }
 
 // wake is carried out by unlock: a goroutine that wakes on another core would
@@ -113,7 +123,7 @@ func (p *pipe[T]) takeTurn(ctx context.Context, ln *lane, s *side) error {
 			s.queue = slices.Delete(s.queue, i, i+1)
 		} else {
 			<-ch // the turn came at the same moment
-			s.pass()
+			p.pass(s)
 		}
 	}
 	s.spare = append(s.spare, ch)
@@ -266,7 +276,7 @@ func (p *pipe[T]) wakeWriter() {
 }
 
 // hasRoom is what Ready promises: what was refused last would fit now.
-func (p *pipe[T]) hasRoom() bool { return !p.w.taken && p.fits(p.tryLen, p.tryCost) }
+func (p *pipe[T]) hasRoom() bool { return !p.turnHeld() && p.fits(p.tryLen, p.tryCost) }
 
 // wakeAll lets everybody see that the pipe was closed. mu is held.
 func (p *pipe[T]) wakeAll() {

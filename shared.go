@@ -3,8 +3,8 @@ package weir
 import "sync/atomic"
 
 // gather lets several lanes write to one pipe, which ends when the last of them
-// has. Turns to write are served in the order they were asked for, so no lane
-// can keep the others out.
+// has. Lanes that wait for room get it in the order they asked for it, and only
+// so many batches go ahead of them, so no lane can keep the others out.
 type gather[T any] struct {
 	p     *pipe[T]
 	left  atomic.Int32
