@@ -12,11 +12,15 @@ import (
 	"github.com/weir-go/weir/compress"
 )
 
-// children are the contenders that run in a process of their own.
-var children = map[string]struct {
+// childProgram is what a process of our own does, and how many arguments it
+// takes.
+type childProgram struct {
 	args int
 	run  func(args []string) error
-}{
+}
+
+// children are the contenders that run in a process of their own.
+var children = map[string]childProgram{
 	"copy-weir":       {2, copyWeir},
 	"copy-weir-stage": {2, copyWeirStage},
 	"copy-io":         {2, copyIO},

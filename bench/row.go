@@ -105,10 +105,13 @@ const (
 	allocations // for each batch
 	mebibytes
 	percent
+	kibibytes
+	milliseconds
+	count // of what the row's title says
 )
 
 func (u unit) String() string {
-	return [...]string{"ns", "s", "allocations", "MiB", "%"}[u]
+	return [...]string{"ns", "s", "allocations", "MiB", "%", "KiB", "ms", "number"}[u]
 }
 
 func (u unit) format(v float64) string {
@@ -117,8 +120,10 @@ func (u unit) format(v float64) string {
 		return "–"
 	case u == seconds:
 		return fmt.Sprintf("%.3f", v)
-	case u == mebibytes:
+	case u == mebibytes || u == kibibytes:
 		return fmt.Sprintf("%.1f", v)
+	case u == count:
+		return fmt.Sprintf("%.0f", v)
 	case u == allocations:
 		return fmt.Sprintf("%.4f", v)
 	case v < 10:

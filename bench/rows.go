@@ -19,5 +19,6 @@ func allRows(e *env) []row {
 	}
 	rows = append(rows, codecRows(e)...)
 	rows = append(rows, allocsRow(e), accountingRow(e), memoryRow(e))
-	return append(rows, cliRows(e)...)
+	rows = append(rows, cliRows(e)...)
+	return append(rows, httpRows(e)...)
 }

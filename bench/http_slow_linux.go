@@ -1,0 +1,263 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// slowConn is a client that reads at a steady rate.
+type slowConn struct {
+	fd     int
+	rate   float64 // bytes a second; 0: it reads nothing
+	credit float64
+	got    int64
+	ended  time.Duration // since the start; 0: it has not
+}
+
+// slowSays is what the process of slow clients tells, a line for each phase.
+type slowSays struct {
+	Phase     string  `json:"phase"`     // "connected", "window", "end"
+	Delivered float64 `json:"delivered"` // part of what was asked for in the window
+	Cut       int     `json:"cut"`       // connections that the server ended
+	First     float64 `json:"first"`     // seconds from the first answers to the first end
+	Last      float64 `json:"last"`      // and to the last end
+}
+
+// slowVisits is how often a slow client reads, in a second.
+const slowVisits = 4
+
+// slowClients is many slow clients in one process and, but for the connecting,
+// one goroutine. Arguments: address, path, how many, the least and the largest
+// rate in bytes a second, seconds to settle, seconds to measure, whether it
+// waits for its standard input to end. A client takes part of the rates by its
+// number.
+func slowClients(args []string) error {
+	var n [6]int
+	for i, a := range args[2:] {
+		var err error
+		if n[i], err = strconv.Atoi(a); err != nil {
+			return err
+		}
+	}
+	count, least, most, settle, window, wait := n[0], n[1], n[2], n[3], n[4], n[5] != 0
+	conns, err := connectSlow(args[0], args[1], count)
+	if err != nil {
+		return err
+	}
+	for i, c := range conns {
+		c.rate = float64(least) + float64(most-least)*float64(i)/float64(count)
+	}
+	say := func(s slowSays) error { return json.NewEncoder(os.Stdout).Encode(s) }
+	if err := say(slowSays{Phase: "connected"}); err != nil {
+		return err
+	}
+	done := make(chan struct{})
+	if wait {
+		go func() { defer close(done); io.Copy(io.Discard, os.Stdin) }()
+	} else {
+		close(done)
+	}
+	l := &slowLoop{conns: conns, begun: time.Now(), buf: make([]byte, 64<<10)}
+	l.run(time.Duration(settle)*time.Second, nil)
+	before := l.read
+	from := time.Now()
+	l.run(time.Duration(window)*time.Second, nil)
+	asked := 0.0
+	for _, c := range conns {
+		asked += c.rate * time.Since(from).Seconds()
+	}
+	s := slowSays{Phase: "window"}
+	if asked > 0 {
+		s.Delivered = float64(l.read-before) / asked
+	}
+	l.tell(&s)
+	if err := say(s); err != nil {
+		return err
+	}
+	l.run(time.Hour, done)
+	s.Phase = "end"
+	l.tell(&s)
+	return say(s)
+}
+
+// slowLoop lets slow clients read.
+type slowLoop struct {
+	conns []*slowConn
+	begun time.Time
+	buf   []byte
+	read  int64
+	turn  int
+}
+
+// run goes on for d, or until done is closed.
+func (l *slowLoop) run(d time.Duration, done <-chan struct{}) {
+	const groups = 10
+	tick := time.NewTicker(time.Second / slowVisits / groups)
+	defer tick.Stop()
+	end := time.NewTimer(d)
+	defer end.Stop()
+	var last [groups]time.Time
+	for g := range last {
+		last[g] = time.Now()
+	}
+	for {
+		g := l.turn % groups
+		l.turn++
+		now := time.Now()
+		for i := g; i < len(l.conns); i += groups {
+			l.visit(l.conns[i], now.Sub(last[g]))
+		}
+		last[g] = now
+		select {
+		case <-tick.C:
+		case <-end.C:
+			return
+		case <-done:
+			return
+		}
+	}
+}
+
+// visit lets a client read what its rate allows. What it could not have is lost
+// to it beyond 32 KiB.
+func (l *slowLoop) visit(c *slowConn, passed time.Duration) {
+	if c.ended != 0 {
+		return
+	}
+	if c.rate == 0 {
+		// It does not read, so that only an error tells the end.
+		p := []unix.PollFd{{Fd: int32(c.fd)}}
+		if n, err := unix.Poll(p, 0); err == nil && n > 0 && p[0].Revents&(unix.POLLERR|unix.POLLHUP) != 0 {
+			l.end(c)
+		}
+		return
+	}
+	c.credit = min(c.credit+c.rate*passed.Seconds(), 32<<10)
+	for c.credit >= 1 {
+		n, _, err := unix.Recvfrom(c.fd, l.buf[:min(int(c.credit), len(l.buf))], unix.MSG_DONTWAIT)
+		switch {
+		case err == unix.EINTR:
+		case err == unix.EAGAIN:
+			return
+		case err != nil || n == 0:
+			l.end(c)
+			return
+		default:
+			c.credit -= float64(n)
+			c.got += int64(n)
+			l.read += int64(n)
+		}
+	}
+}
+
+func (l *slowLoop) end(c *slowConn) {
+	c.ended = time.Since(l.begun)
+	unix.Close(c.fd)
+}
+
+func (l *slowLoop) tell(s *slowSays) {
+	s.Cut, s.First, s.Last = 0, 0, 0
+	for _, c := range l.conns {
+		if c.ended == 0 {
+			continue
+		}
+		if t := c.ended.Seconds(); s.Cut == 0 || t < s.First {
+			s.First = t
+		}
+		s.Last = max(s.Last, c.ended.Seconds())
+		s.Cut++
+	}
+}
+
+// connectSlow connects n clients with a small receive buffer, and asks for the
+// file.
+func connectSlow(addr, path string, n int) ([]*slowConn, error) {
+	conns := make([]*slowConn, n)
+	errs := make([]error, 8)
+	var wg sync.WaitGroup
+	for w := range errs {
+		wg.Go(func() {
+			for i := w; i < n && errs[w] == nil; i += len(errs) {
+				var fd int
+				if fd, errs[w] = dialRaw(addr, 16<<10); errs[w] == nil {
+					conns[i] = &slowConn{fd: fd}
+					errs[w] = sendRaw(fd, fmt.Sprintf("GET %s HTTP/1.1\r\nHost: bench\r\n\r\n", path))
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return conns, errors.Join(errs...)
+}
+
+// slowLoad is a running process of slow clients.
+type slowLoad struct {
+	cmd *exec.Cmd
+	in  io.Closer
+	out *bufio.Scanner
+}
+
+// slowWish is what slow clients are to do.
+type slowWish struct {
+	clients, least, most, settle, window int
+	wait                                 bool // until finish is called
+}
+
+func startSlow(ctx context.Context, addr, path string, w slowWish) (*slowLoad, error) {
+	wait := "0"
+	if w.wait {
+		wait = "1"
+	}
+	n := strconv.Itoa
+	argv := child("http-slow", addr, path, n(w.clients), n(w.least), n(w.most), n(w.settle), n(w.window), wait)
+	l := &slowLoad{cmd: exec.CommandContext(ctx, argv[0], argv[1:]...)}
+	l.cmd.Stderr = os.Stderr
+	in, err := l.cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	out, err := l.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	l.in, l.out = in, bufio.NewScanner(out)
+	return l, l.cmd.Start()
+}
+
+// phase waits for the process to tell that it has reached a phase.
+func (l *slowLoad) phase(name string) (slowSays, error) {
+	for l.out.Scan() {
+		var s slowSays
+		if err := json.Unmarshal(l.out.Bytes(), &s); err != nil {
+			return s, err
+		}
+		if s.Phase == name {
+			return s, nil
+		}
+	}
+	return slowSays{}, errors.Join(fmt.Errorf("the slow clients ended before %q", name), l.out.Err())
+}
+
+// finish ends the clients and returns what they tell then.
+func (l *slowLoad) finish() (slowSays, error) {
+	l.in.Close()
+	s, err := l.phase("end")
+	return s, errors.Join(err, l.cmd.Wait())
+}
+
+func (l *slowLoad) kill() {
+	l.cmd.Process.Kill()
+	l.in.Close()
+	l.cmd.Wait()
+}
