@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -80,6 +81,8 @@ func serveWeirhttp(l net.Listener, srv *http.Server, dir, uploads string) error 
 	mux.Handle("/", files)
 	mux.Handle("/_upload/", up)
 	mux.Handle("GET /_vars", expvar.Handler())
+	mux.HandleFunc("GET /_pprof/heap", pprof.Handler("heap").ServeHTTP)
+	mux.HandleFunc("GET /_pprof/profile", pprof.Profile)
 	expvar.Publish("goroutines", expvar.Func(func() any { return runtime.NumGoroutine() }))
 	srv.Handler = mux
 	return g.Serve(srv, l)

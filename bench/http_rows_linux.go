@@ -16,6 +16,8 @@ func httpRows(e *env) []row {
 	if !e.quick {
 		rows = append(rows, h.slowRows(9000)...)
 	}
+	rows = append(rows, h.fastRows()...)
+	rows = append(rows, h.uploadRows()...)
 	return rows
 }
 
@@ -45,7 +47,7 @@ func (h *httpBench) prepare(ctx context.Context, e *env) error {
 // slowRows measure many slow clients of one file, and a fast one among them.
 func (h *httpBench) slowRows(n int) []row {
 	e := h.e
-	names := []string{srvWeir, srvContent, srvNginx, srvCaddy, srvNode}
+	names := []string{srvWeir, srvWeirLib, srvContent, srvNginx, srvCaddy, srvNode}
 	rs := newRuns(func(ctx context.Context, e *env, name string) (figures, error) { return h.slow(ctx, name, n) })
 	make1 := func(figure, title string, u unit, targets ...target) row {
 		return row{

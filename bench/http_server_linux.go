@@ -16,7 +16,7 @@ import (
 // of their own; weir is the command, with its guard, registry and access log.
 const (
 	srvWeir    = "weir serve"
-	srvWeirLib = "weirhttp, no digest"
+	srvWeirLib = "weirhttp alone"
 	srvContent = "Go ServeContent"
 	srvFiles   = "Go FileServer"
 	srvNginx   = "nginx"

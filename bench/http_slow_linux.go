@@ -69,6 +69,9 @@ func slowClients(args []string) error {
 		close(done)
 	}
 	l := &slowLoop{conns: conns, begun: time.Now(), buf: make([]byte, 64<<10)}
+	for g := range l.last {
+		l.last[g] = l.begun
+	}
 	l.run(time.Duration(settle)*time.Second, nil)
 	before := l.read
 	from := time.Now()
@@ -98,27 +101,26 @@ type slowLoop struct {
 	buf   []byte
 	read  int64
 	turn  int
+	last  [slowGroups]time.Time // when each group of clients read
 }
+
+// slowGroups is how many groups of clients take turns.
+const slowGroups = 10
 
 // run goes on for d, or until done is closed.
 func (l *slowLoop) run(d time.Duration, done <-chan struct{}) {
-	const groups = 10
-	tick := time.NewTicker(time.Second / slowVisits / groups)
+	tick := time.NewTicker(time.Second / slowVisits / slowGroups)
 	defer tick.Stop()
 	end := time.NewTimer(d)
 	defer end.Stop()
-	var last [groups]time.Time
-	for g := range last {
-		last[g] = time.Now()
-	}
 	for {
-		g := l.turn % groups
+		g := l.turn % slowGroups
 		l.turn++
 		now := time.Now()
-		for i := g; i < len(l.conns); i += groups {
-			l.visit(l.conns[i], now.Sub(last[g]))
+		for i := g; i < len(l.conns); i += slowGroups {
+			l.visit(l.conns[i], now.Sub(l.last[g]))
 		}
-		last[g] = now
+		l.last[g] = now
 		select {
 		case <-tick.C:
 		case <-end.C:
