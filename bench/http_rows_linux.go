@@ -18,7 +18,7 @@ func httpRows(e *env) []row {
 	}
 	rows = append(rows, h.fastRows()...)
 	rows = append(rows, h.uploadRows()...)
-	return rows
+	return append(rows, h.leaveRows()...)
 }
 
 // httpBench is what the rows on HTTP share.
