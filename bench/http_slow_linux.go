@@ -19,7 +19,7 @@ import (
 // slowConn is a client that reads at a steady rate.
 type slowConn struct {
 	fd     int
-	rate   float64 // bytes a second; 0: it reads nothing
+	rate   float64 // bytes a second; 0: it reads nothing, and does not see its end
 	credit float64
 	got    int64
 	ended  time.Duration // since the start; 0: it has not
@@ -135,14 +135,6 @@ func (l *slowLoop) run(d time.Duration, done <-chan struct{}) {
 // to it beyond 32 KiB.
 func (l *slowLoop) visit(c *slowConn, passed time.Duration) {
 	if c.ended != 0 {
-		return
-	}
-	if c.rate == 0 {
-		// It does not read, so that only an error tells the end.
-		p := []unix.PollFd{{Fd: int32(c.fd)}}
-		if n, err := unix.Poll(p, 0); err == nil && n > 0 && p[0].Revents&(unix.POLLERR|unix.POLLHUP) != 0 {
-			l.end(c)
-		}
 		return
 	}
 	c.credit = min(c.credit+c.rate*passed.Seconds(), 32<<10)
