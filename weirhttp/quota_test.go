@@ -1,6 +1,7 @@
 package weirhttp
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"net/http"
@@ -172,4 +173,16 @@ func TestFilesOfOthersAndUploadsOnTheirWayAreCountedOnce(t *testing.T) {
 	if l.held != 0 || l.stored != 350 {
 		t.Error(fmt.Sprint("a release after publish counts: ", l.held, l.stored))
 	}
+}
+
+func TestUploadThatDoesNotFitIsToldWhileItsClientIsSilent(t *testing.T) {
+	in := newInbox(t, &Uploads{Quota: 1000})
+	conn := in.dial("PUT /upload/a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n7d0\r\n" + content(2000) + "\r\n")
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil || res.StatusCode != 507 {
+		t.Fatalf("%v, %v", res, err)
+	}
+	conn.Close()
+	in.wantFiles(nil)
+	in.wantNoRoom()
 }

@@ -162,6 +162,10 @@ func TestFormStoresAllFilesOrNone(t *testing.T) {
 	in.wantStatus(400, "POST", "/upload", body, "Content-Type", ct)
 	in.wantStatus(400, "POST", "/upload", strings.NewReader("no form at all"), "Content-Type", ct)
 	in.wantStatus(400, "POST", "/upload", strings.NewReader("x"), "Content-Type", "multipart/form-data")
+	body, ct = build("x", "y", "z")
+	os.Remove(filepath.Join(in.u.Dir, "0.bin"))
+	delete(files, "0.bin")
+	in.wantStatus(412, "POST", "/upload", body, "Content-Type", ct, "If-None-Match", "*") // 1.bin is there
 	body, ct = build("first", "second")
 	half, _ := io.ReadAll(body)
 	in.wantStatus(400, "POST", "/upload", bytes.NewReader(half[:len(half)-20]), "Content-Type", ct)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -27,14 +28,26 @@ func countFDs(t *testing.T) int {
 	return len(entries)
 }
 
+// wantFDs checks that no more than n files are open, but for pipes of package os
+// for splice, which the garbage collector closes.
+func wantFDs(t *testing.T, n int) {
+	t.Helper()
+	now := countFDs(t)
+	for try := 0; now > n && try < 1000; try++ {
+		runtime.GC()
+		now = countFDs(t)
+	}
+	if now > n {
+		t.Errorf("%d files are open, %d before", now, n)
+	}
+}
+
 func TestHundredsOfAbortedUploadsLeaveNothing(t *testing.T) {
 	abortUploads(t, 10) // opens what a process keeps, such as its poller
 	files, running := countFDs(t), goleak.IgnoreCurrent()
 	abortUploads(t, 300)
 	goleak.VerifyNone(t, running)
-	if now := countFDs(t); now > files {
-		t.Errorf("%d files are open, %d before", now, files)
-	}
+	wantFDs(t, files)
 }
 
 // abortUploads breaks off n uploads of every kind, by an end and by a reset.
@@ -101,9 +114,7 @@ func TestAbortedResumableUploadsKeepOnlyWhatHasCome(t *testing.T) {
 	files, running := countFDs(t), goleak.IgnoreCurrent()
 	abort(100)
 	goleak.VerifyNone(t, running)
-	if now := countFDs(t); now > files {
-		t.Errorf("%d files are open, %d before", now, files)
-	}
+	wantFDs(t, files)
 }
 
 // smallDisk mounts a file system of n bytes.
