@@ -41,6 +41,10 @@ type conn struct {
 	evicted atomic.Bool
 	waits   atomic.Bool // parked, between two requests
 
+	burst   int64 // bytes since burstAt; the writer's
+	burstAt time.Time
+	quick   atomic.Bool // the kernel may hold more for it, as it takes it quickly
+
 	pace   *rate.Limiter // nil: no limit of its own
 	ctx    context.Context
 	cancel context.CancelFunc // ends waits of the limiters; nil without limits
@@ -112,7 +116,7 @@ func (c *conn) Write(b []byte) (n int, err error) {
 		}
 		var m int
 		m, err = c.Conn.Write(b[:seg])
-		c.wrote.Add(int64(m))
+		c.gave(int64(m))
 		n += m
 		b = b[m:]
 	}
@@ -213,6 +217,37 @@ func (c *conn) allow(n int64) (int64, error) {
 func newLimiter(perSecond int64) *rate.Limiter {
 	piece := min(max(perSecond/20, 512), 32<<10)
 	return rate.NewLimiter(rate.Limit(perSecond), int(piece))
+}
+
+// A client that takes quickPiece within quickTime is quick: it takes what the
+// kernel holds for it in no time, and costs less if that is more, since the
+// server is woken less often. It may hold what kernels hold anyway then.
+const (
+	quickPiece  = 1 << 20
+	quickTime   = 32 * time.Millisecond
+	quickUnsent = 4 << 20
+)
+
+// gave counts n bytes as given to the kernel.
+func (c *conn) gave(n int64) {
+	c.wrote.Add(n)
+	if c.burst += n; c.burst < quickPiece {
+		return
+	}
+	now := time.Now()
+	if now.Sub(c.burstAt) < quickTime && !c.quick.Load() && c.port.g.unsent() > 0 && c.tcp != nil {
+		c.quick.Store(true)
+		_ = limitUnsent(c.tcp, max(quickUnsent, c.port.g.unsent()))
+	}
+	c.burst, c.burstAt = 0, now
+}
+
+// slow takes back what a quick client was granted, when it took n bytes in d.
+func (c *conn) slow(n int64, d time.Duration) {
+	if c.quick.Load() && float64(n)*float64(quickTime) < float64(quickPiece/2)*float64(d) {
+		c.quick.Store(false)
+		_ = limitUnsent(c.tcp, c.port.g.unsent())
+	}
 }
 
 // cause says why a write failed where the guard knows better.

@@ -48,7 +48,7 @@ func (c *conn) sendFile(h []byte, s *span, n int64) (sent int64, err error) {
 			if m > 0 {
 				s.advance(int64(m))
 				sent += int64(m)
-				c.wrote.Add(int64(m))
+				c.gave(int64(m))
 				continue
 			}
 			switch {

@@ -53,7 +53,9 @@ type Guard struct {
 
 	// Unsent is how many bytes the kernel takes for a connection beyond what
 	// is on the wire: 16 KiB if 0, the kernel's own limit (4 MiB on most
-	// systems) if negative. It costs no throughput. Linux only.
+	// systems) if negative. It does not hold while a client takes more than
+	// some 30 MiB a second: such a client takes what the kernel holds in no
+	// time, and costs less if that is more. Linux only.
 	Unsent int
 
 	Transfers *Transfers   // nil: DefaultTransfers
@@ -262,6 +264,7 @@ func (g *Guard) log() *slog.Logger {
 	return slog.Default()
 }
 
+func (g *Guard) unsent() int                  { return orDefault(g.Unsent, 16<<10) }
 func (g *Guard) stall() time.Duration         { return orDefault(g.Stall, time.Minute) }
 func (g *Guard) minRate() int64               { return orDefault(g.MinRate, 512) }
 func (g *Guard) headerTimeout() time.Duration { return orDefault(g.HeaderTimeout, 10*time.Second) }

@@ -99,7 +99,7 @@ func (p *port) receive(nc net.Conn) *conn {
 	p.mu.Lock()
 	p.conns[c] = struct{}{}
 	p.mu.Unlock()
-	if n := orDefault(p.g.Unsent, 16<<10); n > 0 && c.tcp != nil {
+	if n := p.g.unsent(); n > 0 && c.tcp != nil {
 		// A system without it holds more; nothing else changes.
 		_ = limitUnsent(c.tcp, n)
 	}

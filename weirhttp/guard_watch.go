@@ -59,6 +59,9 @@ func (c *conn) lag(t time.Time) time.Duration {
 	if !ok {
 		return 0
 	}
+	if !s.at.IsZero() {
+		c.slow(now.taken-s.taken, t.Sub(s.at))
+	}
 	return s.step(t, now, wrote, c.port.g.minRate())
 }
 

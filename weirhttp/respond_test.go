@@ -97,7 +97,7 @@ func TestAFailureAfterTheFirstByteIsSeenByTheClient(t *testing.T) {
 				var got atomic.Pointer[error]
 				g := &Guard{Transfers: &Transfers{Done: func(_ Transfer, err error) { got.Store(&err) }}}
 				s := guarded(t, g, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-					p.Send(w, r, script{chunks: []string{pattern(3 << 20)}, err: boom}.stream())
+					p.Send(w, r, script{chunks: []string{pattern(1 << 20)}, err: boom}.stream())
 				}), change...)
 				req, _ := http.NewRequest("GET", s.url("/"), nil)
 				req.Header.Set("Accept-Encoding", accept)
@@ -271,7 +271,7 @@ func TestTransfersNameWhoIsSlow(t *testing.T) {
 }
 
 func TestAFolderIsSentAsAnArchive(t *testing.T) {
-	files := map[string]string{"d/a.txt": "a", "d/e/b.bin": pattern(3 << 20), "d/.hidden": "h", "other": "o"}
+	files := map[string]string{"d/a.txt": "a", "d/e/b.bin": pattern(1 << 20), "d/.hidden": "h", "other": "o"}
 	root := tree(t, files)
 	if err := os.Symlink("/etc/passwd", filepath.Join(root.Name(), "d/link")); err != nil {
 		t.Skip(err)

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -199,6 +200,7 @@ func eventually(t *testing.T, ok func() bool, what string) {
 func tree(t *testing.T, files map[string]string) *os.Root {
 	t.Helper()
 	dir := t.TempDir()
+	old := time.Now().Add(-time.Hour)
 	for name, body := range files {
 		path := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -207,7 +209,6 @@ func tree(t *testing.T, files map[string]string) *os.Root {
 		if err := os.WriteFile(path, []byte(body), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		old := time.Now().Add(-time.Hour)
 		if err := os.Chtimes(path, old, old); err != nil {
 			t.Fatal(err)
 		}
@@ -230,10 +231,6 @@ func quiet(root *os.Root) *FileServer {
 // pattern returns n bytes in which every place can be told from the others.
 func pattern(n int) string {
 	b := make([]byte, n)
-	x := uint32(1)
-	for i := range b {
-		x = x*1664525 + 1013904223
-		b[i] = byte(x >> 24)
-	}
+	rand.NewChaCha8([32]byte{}).Read(b)
 	return string(b)
 }
