@@ -51,6 +51,7 @@ type conn struct {
 	once   sync.Once
 
 	watch watchState // the watchdog's
+	place uint64     // in the lot, which guards it; 0: it has not been there
 }
 
 type connKey struct{}
@@ -283,6 +284,7 @@ func (c *conn) Close() error {
 			c.cancel()
 		}
 		err = c.Conn.Close()
+		c.port.lot.leave(c)
 		c.port.forget(c)
 	})
 	return err

@@ -28,7 +28,8 @@ type port struct {
 	draining atomic.Bool
 	once     sync.Once
 	work     sync.WaitGroup // goroutines of the port
-	refusals chan struct{}  // bounds the refusals under way
+	lot      lot
+	refusals chan struct{} // bounds the refusals under way
 
 	mu    sync.Mutex // guards what follows
 	conns map[*conn]struct{}
@@ -54,6 +55,7 @@ func newPort(g *Guard, srv *http.Server, l net.Listener) *port {
 // serve runs the server until the last connection has gone.
 func (p *port) serve() error {
 	defer close(p.over)
+	p.lot.open(&p.work)
 	p.work.Go(p.accept)
 	p.work.Go(p.watch)
 	var err error
@@ -64,6 +66,7 @@ func (p *port) serve() error {
 	}
 	p.Close()
 	<-p.gone
+	p.lot.close()
 	p.work.Wait()
 	return err
 }

@@ -10,7 +10,8 @@ import (
 const parkAbove = 256 << 10
 
 // parked is a download that has left net/http: its goroutine and buffers are
-// gone, and one small goroutine sends the rest of the file.
+// gone, and it waits in the lot of its port whenever its client takes no more.
+// One that has a rate keeps a small goroutine instead.
 type parked struct {
 	c       *conn
 	s       span
@@ -33,7 +34,7 @@ func park(w http.ResponseWriter, r *http.Request, c *conn, s *span, release func
 		b, _ := rw.Reader.Peek(n)
 		c.early = append([]byte(nil), b...)
 	}
-	s.try = false
+	s.try = c.port.lot.usable() && !c.paced()
 	p := &parked{c: c, s: *s, release: release, keep: r.ProtoAtLeast(1, 1) && !c.closes}
 	if !c.port.start(c, p.run) {
 		p.end(net.ErrClosed) // it was closed from outside
@@ -41,10 +42,17 @@ func park(w http.ResponseWriter, r *http.Request, c *conn, s *span, release func
 	return true
 }
 
-// run sends the rest and gives the connection back.
+// run sends what the client takes. After the last of it, it gives the
+// connection back.
 func (p *parked) run() {
 	c := p.c
 	_, err := c.sendSpan(&p.s)
+	if err == nil && p.s.left > 0 {
+		if err = c.port.lot.wait(p); err == nil {
+			return // p is not ours any more
+		}
+		err = c.cause(err)
+	}
 	keep := p.keep
 	p.end(err)
 	switch {
