@@ -38,11 +38,13 @@ type serving struct {
 	hidden, symlinks, noList bool
 	overwrite, sync, access  bool
 	quiet                    bool
+	name, inbox, shown       string // for the page: what DIR and the uploads are called, and the path of the latter if it is served
 	stdout, stderr           io.Writer
 
-	guard    *weirhttp.Guard
-	received atomic.Int64
-	stopping atomic.Bool
+	guard          *weirhttp.Guard
+	sent, received atomic.Int64 // files
+	failed         atomic.Int64 // transfers
+	stopping       atomic.Bool
 }
 
 func newServe(stdout, stderr io.Writer) *cobra.Command {
@@ -70,10 +72,13 @@ never is.`,
 			}
 			return nil
 		},
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(c *cobra.Command, args []string) error {
 			s.dir = "."
 			if len(args) > 0 {
 				s.dir = args[0]
+			}
+			if err := s.together(c.Flags().Changed); err != nil {
+				return err
 			}
 			return s.serve()
 		},
@@ -120,6 +125,25 @@ func amount(flag, value string) (int64, error) {
 	return n, nil
 }
 
+// together refuses flags that only make sense with another, or without it.
+func (s *serving) together(given func(string) bool) error {
+	refuse := func(text, try string) error { return &failure{code: exitUsage, text: text, try: try} }
+	if s.uploads == "" {
+		for _, flag := range []string{"max-size", "quota", "overwrite", "sync"} {
+			if given(flag) {
+				return refuse("--"+flag+" is about uploads, and none are taken", "--uploads inbox --"+flag+" …")
+			}
+		}
+	}
+	switch {
+	case s.selfSigned && (s.cert != "" || s.key != ""):
+		return refuse("--tls-self-signed makes a certificate, and one is given", "--tls-cert and --tls-key alone")
+	case s.h2c && (s.selfSigned || s.cert != ""):
+		return refuse("--h2c is HTTP/2 without TLS, and TLS is on", "TLS without --h2c; it has HTTP/2")
+	}
+	return nil
+}
+
 func (s *serving) serve() error {
 	handler, cleanup, err := s.handler()
 	if err != nil {
@@ -137,8 +161,11 @@ func (s *serving) serve() error {
 	l, err := net.Listen("tcp", s.listen)
 	if err != nil {
 		f := &failure{code: exitDestination, text: fmt.Sprintf("cannot listen on %s: %v", s.listen, plainNetError(err))}
-		if errors.Is(err, syscall.EADDRINUSE) {
+		switch {
+		case errors.Is(err, syscall.EADDRINUSE):
 			f.try = "--listen 127.0.0.1:0, for a free port"
+		case !strings.Contains(s.listen, ":"):
+			f.try, f.code = "--listen 127.0.0.1:"+s.listen, exitUsage
 		}
 		return f
 	}
@@ -194,6 +221,7 @@ func (s *serving) handler() (h http.Handler, cleanup func(), err error) {
 	if err != nil {
 		return nil, nil, &failure{code: exitSource, text: fmt.Sprintf("cannot serve %s: %v", s.dir, innermost(err)), try: "ls -ld " + s.dir}
 	}
+	s.place()
 	log := s.logger()
 	budget := weir.NewBudget(max(n["memory"], 1))
 	transfers := &weirhttp.Transfers{}
@@ -218,12 +246,19 @@ func (s *serving) handler() (h http.Handler, cleanup func(), err error) {
 		up := weirhttp.UploadTo(s.uploads)
 		up.MaxSize, up.Quota, up.Overwrite, up.Sync = n["max-size"], n["quota"], s.overwrite, s.sync
 		up.Stall, up.Budget, up.Log = s.stall, budget, log
+		if s.access {
+			up.Log = s.leveled(slog.LevelError) // a refusal has a line as a request
+		}
 		up.Done = func(weirhttp.Received) { s.received.Add(1) }
-		mux.Handle("/_upload", up)
-		mux.Handle("/_upload/", up)
+		mux.Handle("/_upload", formAnswer(up))
+		mux.Handle("/_upload/", formAnswer(up))
+		mux.Handle("GET /_upload/{$}", http.RedirectHandler("/", http.StatusSeeOther))
 		cleanup = func() { _ = up.Close(); _ = root.Close() }
 	}
-	h = mux
+	if h, err = ownOrigin(s.cors, mux); err != nil {
+		cleanup()
+		return nil, nil, err
+	}
 	if s.users != "" {
 		users, err := readUsers(s.users)
 		if err != nil {
@@ -245,10 +280,23 @@ func (s *serving) handler() (h http.Handler, cleanup func(), err error) {
 		}
 		_, _ = io.WriteString(w, "ok\n")
 	})
+	transfers.Done = s.count
 	if s.access && !s.quiet {
-		return logRequests(log, transfers, outer), cleanup, nil
+		requests := &requestLog{log: log}
+		transfers.Done = func(t weirhttp.Transfer, err error) { s.count(t, err); requests.ended(t, err) }
+		return requests.handler(outer), cleanup, nil
 	}
 	return outer, cleanup, nil
+}
+
+// count is told of each transfer that ended.
+func (s *serving) count(t weirhttp.Transfer, err error) {
+	switch {
+	case err != nil:
+		s.failed.Add(1)
+	case t.Kind == weirhttp.Download:
+		s.sent.Add(1)
+	}
 }
 
 func readUsers(name string) (*auth.Users, error) {
@@ -298,7 +346,7 @@ func (s *serving) announce(addr net.Addr, secure bool) {
 	if s.uploads != "" {
 		fmt.Fprintf(s.stderr, "uploads   %-20s %s_upload/  (PUT, POST, tus, or the page)\n", s.uploads, url)
 	}
-	fmt.Fprintf(s.stderr, "memory    ceiling %s for all transfers; one that finds none waits %v, then gets 503\n", s.memory, s.queue)
+	fmt.Fprintf(s.stderr, "memory    ceiling %s for all transfers; one that finds none waits %v, then gets 503\n", weir.FormatBytes(s.guard.Budget.Total()), s.queue)
 	host, _, _ := net.SplitHostPort(addr.String())
 	if ip := net.ParseIP(host); ip != nil && !ip.IsLoopback() && s.users == "" {
 		what := "read"
@@ -315,10 +363,10 @@ func (s *serving) farewell(cut bool) {
 		return
 	}
 	t := s.guard.Transfers.Totals()
-	fmt.Fprintf(s.stderr, "served %s in %s, received %s in %s", weir.FormatBytes(t.BytesOut), plural(t.Succeeded+t.Failed, "transfer"),
+	fmt.Fprintf(s.stderr, "served %s in %s, received %s in %s", weir.FormatBytes(t.BytesOut), plural(s.sent.Load(), "download"),
 		weir.FormatBytes(t.BytesIn), plural(s.received.Load(), "file"))
-	if t.Failed > 0 {
-		fmt.Fprintf(s.stderr, "; %d ended early", t.Failed)
+	if n := s.failed.Load(); n > 0 {
+		fmt.Fprintf(s.stderr, "; %d ended early", n)
 	}
 	if cut {
 		fmt.Fprint(s.stderr, "; those left at the end were cut")

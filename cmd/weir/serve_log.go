@@ -22,6 +22,10 @@ func (s *serving) logger() *slog.Logger {
 	if s.quiet {
 		level = slog.LevelError
 	}
+	return s.leveled(level)
+}
+
+func (s *serving) leveled(level slog.Level) *slog.Logger {
 	if isTerminal(s.stderr) {
 		return slog.New(&lineHandler{out: s.stderr, level: level, mu: new(sync.Mutex)})
 	}
@@ -58,15 +62,23 @@ func (h *lineHandler) Handle(_ context.Context, r slog.Record) error {
 func attr(a slog.Attr) string {
 	text := a.Value.String()
 	switch a.Key {
+	case "method", "path":
+		return "  " + printable(text)
 	case "bytes", "size":
 		text = weir.FormatBytes(a.Value.Int64())
-	case "took":
-		text = fmt.Sprint(a.Value.Duration().Round(time.Millisecond))
+	case "seconds":
+		text = fmt.Sprint(time.Duration(a.Value.Float64() * float64(time.Second)).Round(time.Millisecond))
 	}
+	return "  " + a.Key + "=" + printable(text)
+}
+
+// printable quotes what could be taken for more than one word, or for an order
+// to the terminal.
+func printable(text string) string {
 	if strings.ContainsAny(text, " \t\n\"") || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-		text = fmt.Sprintf("%q", text)
+		return fmt.Sprintf("%q", text)
 	}
-	return "  " + a.Key + "=" + text
+	return text
 }
 
 func (h *lineHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
@@ -79,44 +91,79 @@ func (h *lineHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 
 func (h *lineHandler) WithGroup(string) slog.Handler { return h }
 
-// logRequests logs each request when it has ended: a download that goes on
+// requestLog logs each request when it has ended: a download that goes on
 // when its handler has returned, when the download ends.
-func logRequests(log *slog.Logger, transfers *weirhttp.Transfers, h http.Handler) http.Handler {
-	var away sync.Map // client → *logged
-	transfers.Done = func(t weirhttp.Transfer, err error) {
-		l, ok := away.LoadAndDelete(t.Client)
-		if !ok {
-			return
-		}
-		l.(*logged).write(log, t.Moved, err)
+type requestLog struct {
+	log   *slog.Logger
+	away  sync.Map // client → line
+	moved sync.Map // client → ending, until its handler returns
+}
+
+// ending is how a transfer ended.
+type ending struct {
+	t   weirhttp.Transfer
+	err error
+}
+
+// ended is told of each transfer. Over HTTP/2 the requests of a connection that
+// end in the same moment share what is told; the rest of their lines is right.
+func (q *requestLog) ended(t weirhttp.Transfer, err error) {
+	if l, ok := q.away.LoadAndDelete(t.Client); ok {
+		l.(line).write(q.log, t.Moved, err)
+		return
 	}
+	q.moved.Store(t.Client, ending{t, err})
+}
+
+func (q *requestLog) handler(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		l := &logged{ResponseWriter: w, r: r, began: time.Now(), left: func(l *logged) { away.Store(r.RemoteAddr, l) }}
-		var err error
+		l := &logged{ResponseWriter: w, away: &q.away, line: line{
+			method: r.Method, path: r.URL.EscapedPath(), client: r.RemoteAddr, proto: r.Proto, began: time.Now(),
+		}}
 		defer func() {
-			if v := recover(); v != nil {
-				err = fmt.Errorf("aborted: %v", v)
-				l.write(log, l.bytes, err)
-				panic(v)
+			v := recover()
+			if !l.left {
+				l.write(q.log, v, q.endingOf(r.RemoteAddr))
 			}
-			if !l.hijacked {
-				l.write(log, l.bytes, err)
+			if v != nil {
+				panic(v)
 			}
 		}()
 		h.ServeHTTP(l, r)
 	})
 }
 
+func (q *requestLog) endingOf(client string) ending {
+	e, _ := q.moved.LoadAndDelete(client)
+	end, _ := e.(ending)
+	return end
+}
+
+// line is what is logged of a request. It keeps nothing of the request alive,
+// since a download may be long.
+type line struct {
+	method, path, client, proto string
+	began                       time.Time
+	status                      int
+}
+
+func (l line) write(log *slog.Logger, bytes int64, err error) {
+	args := []any{"method", l.method, "path", l.path, "client", l.client, "proto", l.proto,
+		"status", l.status, "bytes", bytes, "seconds", time.Since(l.began).Seconds()}
+	if err != nil {
+		args = append(args, "error", err.Error())
+	}
+	log.Info("request", args...)
+}
+
 // logged is a ResponseWriter that knows what it answered. It keeps what the
 // one underneath can do: sendfile, and being taken over.
 type logged struct {
 	http.ResponseWriter
-	r        *http.Request
-	began    time.Time
-	status   int
-	bytes    int64
-	hijacked bool
-	left     func(*logged)
+	line
+	bytes int64
+	left  bool // it is a download that goes on without its handler
+	away  *sync.Map
 }
 
 func (l *logged) Unwrap() http.ResponseWriter { return l.ResponseWriter }
@@ -152,21 +199,29 @@ func (l *logged) ReadFrom(src io.Reader) (int64, error) {
 
 func (l *logged) Flush() { _ = http.NewResponseController(l.ResponseWriter).Flush() }
 
-// Hijack is called by a download that leaves; see [weirhttp.FileServer].
+// Hijack is called by a download that leaves (see [weirhttp.FileServer]), and
+// to listen to a client that was refused.
 func (l *logged) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	l.left(l) // before: it may end at once
+	leaves := l.method == http.MethodGet && l.status < 400
+	if leaves {
+		l.away.Store(l.client, l.line) // before: it may end at once
+	}
 	c, rw, err := http.NewResponseController(l.ResponseWriter).Hijack()
-	l.hijacked = err == nil
+	if l.left = leaves && err == nil; leaves && err != nil {
+		l.away.Delete(l.client)
+	}
 	return c, rw, err
 }
 
-func (l *logged) write(log *slog.Logger, bytes int64, err error) {
-	args := []any{"client", l.r.RemoteAddr, "status", l.status, "bytes", bytes, "took", time.Since(l.began)}
-	level := slog.LevelInfo
-	if err != nil {
-		args = append(args, "error", err.Error())
+// write logs a request whose handler has returned, or panicked with v.
+func (l *logged) write(log *slog.Logger, v any, end ending) {
+	if end.t.Kind == weirhttp.Upload {
+		l.bytes = end.t.Moved
 	}
-	log.Log(context.Background(), level, l.r.Method+" "+l.r.URL.EscapedPath(), args...)
+	if v != nil && end.err == nil {
+		end.err = fmt.Errorf("aborted: %v", v)
+	}
+	l.line.write(log, l.bytes, end.err)
 }
 
 // slowAfter is how long a client must have been waited for to be called slow.
@@ -193,7 +248,7 @@ func (s *serving) watchSlow(ctx context.Context) {
 			}
 			live[t.ID] = true
 			log.Info("slow client", "client", t.Client, "path", t.Name, "bytes", t.Moved, "size", t.Size,
-				"rate", rate(t.Moved, age), "took", age)
+				"rate", rate(t.Moved, age), "seconds", age.Seconds())
 		}
 		told = live
 	}

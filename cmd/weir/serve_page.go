@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"path/filepath"
 	"strings"
 
 	"github.com/weir-go/weir"
@@ -39,26 +40,81 @@ func (s *serving) page(w http.ResponseWriter, r *http.Request, l weirhttp.Listin
 			crumbs = append(crumbs, crumb{name, strings.Repeat("../", len(parts)-1-i) + "./"})
 		}
 	}
-	h := w.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Referrer-Policy", "no-referrer")
+	title := s.name
+	if len(crumbs) > 0 {
+		title = crumbs[len(crumbs)-1].Name
+		crumbs[len(crumbs)-1].Link = ""
+	}
+	var folders, files, size int64
+	for _, e := range l.Entries {
+		if e.Folder {
+			folders++
+			continue
+		}
+		files++
+		size += e.Size
+	}
+	pageHeader(w.Header())
 	if r.Method == http.MethodHead {
 		return
 	}
 	_ = pageTemplate.Execute(w, map[string]any{ // the client may leave: nobody to tell
-		"List": l, "Crumbs": crumbs, "Up": strings.Repeat("../", len(crumbs)) + "./", "Uploads": s.uploads != "", "Max": s.maxSize,
-		"Archives": !s.noList,
+		"List": l, "Title": title, "Root": s.name, "Crumbs": crumbs, "Up": strings.Repeat("../", len(crumbs)) + "./",
+		"Counts": counts(folders, files, size), "Uploads": s.inbox, "Shown": s.shown, "Max": s.maxSize,
 	})
+}
+
+// counts says in words what a folder holds.
+func counts(folders, files, size int64) string {
+	var parts []string
+	if folders > 0 {
+		parts = append(parts, plural(folders, "folder"))
+	}
+	if files > 0 {
+		parts = append(parts, plural(files, "file")+", "+weir.FormatBytes(size))
+	}
+	return strings.Join(parts, " and ")
+}
+
+// pageHeader is what every page says of itself.
+func pageHeader(h http.Header) {
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "same-origin")
+}
+
+// place finds out how the page calls the folders, and whether it shows what is
+// uploaded.
+func (s *serving) place() {
+	base := func(dir string) string {
+		if full, err := filepath.Abs(dir); err == nil {
+			dir = full
+		}
+		return filepath.Base(dir)
+	}
+	s.name = base(s.dir)
+	if s.uploads == "" {
+		return
+	}
+	s.inbox = base(s.uploads)
+	dir, err1 := filepath.Abs(s.dir)
+	in, err2 := filepath.Abs(s.uploads)
+	if err1 != nil || err2 != nil {
+		return
+	}
+	if rel, err := filepath.Rel(dir, in); err == nil && filepath.IsLocal(rel) {
+		s.shown = (&url.URL{Path: path.Join("/", filepath.ToSlash(rel))}).EscapedPath()
+	}
 }
 
 // serveAsset answers with what the page is made of.
 func serveAsset(w http.ResponseWriter, r *http.Request) {
 	name := path.Base(r.URL.Path)
 	switch name {
-	case "page.js", "page.css":
+	case "page.js", "upload.js", "page.css", "icon.svg":
 		w.Header().Set("Cache-Control", "no-cache")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
 		http.ServeFileFS(w, r, ui, "ui/"+name)
 	default:
 		http.NotFound(w, r)

@@ -9,7 +9,6 @@ import (
 	"crypto/x509/pkix"
 	"math/big"
 	"net"
-	"net/http"
 	"os"
 	"time"
 )
@@ -45,32 +44,4 @@ func selfSigned(listen string) (tls.Certificate, error) {
 		return tls.Certificate{}, err
 	}
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, nil
-}
-
-// allowOrigin lets the pages of one origin, or of all, use the server (CORS).
-func allowOrigin(origin string, h http.Handler) http.Handler {
-	const methods = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
-	const asks = "Authorization, Content-Type, Content-Disposition, Range, If-Range, If-None-Match, " +
-		"Tus-Resumable, Upload-Length, Upload-Metadata, Upload-Offset, Upload-Checksum, Upload-Defer-Length, Upload-Concat, X-HTTP-Method-Override"
-	const tells = "Location, ETag, Content-Range, Content-Length, Accept-Ranges, Retry-After, " +
-		"Tus-Resumable, Tus-Version, Tus-Extension, Tus-Max-Size, Upload-Offset, Upload-Length, Upload-Expires, Upload-Metadata"
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		head := w.Header()
-		head.Add("Vary", "Origin")
-		from := r.Header.Get("Origin")
-		if from == "" || origin != "*" && from != origin {
-			h.ServeHTTP(w, r)
-			return
-		}
-		head.Set("Access-Control-Allow-Origin", origin)
-		head.Set("Access-Control-Expose-Headers", tells)
-		if r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" {
-			head.Set("Access-Control-Allow-Methods", methods)
-			head.Set("Access-Control-Allow-Headers", asks)
-			head.Set("Access-Control-Max-Age", "600")
-			w.WriteHeader(http.StatusNoContent)
-			return
-		}
-		h.ServeHTTP(w, r)
-	})
 }

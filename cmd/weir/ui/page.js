@@ -1,179 +1,219 @@
-// Uploads by the tus protocol, version 1.0 (https://tus.io/protocols/resumable-upload).
-// An upload that breaks, is paused, or is cut off by a reload goes on where the
-// server says it has got to.
+// The page's uploads: a row for each, a few at a time.
 "use strict";
 
-const endpoint = "/_upload/";
-const tus = { "Tus-Resumable": "1.0.0" };
-const list = document.getElementById("uploads");
+const most = 3; // at a time: browsers open six connections to a server
+const tries = 8;
 const drop = document.getElementById("drop");
 const form = drop.querySelector("form");
 const picker = form.querySelector("input");
+const list = document.getElementById("uploads");
+const told = document.getElementById("told");
+const sum = document.getElementById("sum");
+const title = document.title;
+const rows = new Map(); // by key
 
-// memory keeps the addresses of unfinished uploads over a reload.
-const memory = {
-  key: (file) => ["weir", location.host, file.name, file.size, file.lastModified].join(":"),
-  get(file) { try { return localStorage.getItem(this.key(file)); } catch { return null; } },
-  set(file, url) { try { localStorage.setItem(this.key(file), url); } catch { /* goes on without */ } },
-  drop(file) { try { localStorage.removeItem(this.key(file)); } catch { /* nothing was kept */ } },
-};
-
-const units = ["B", "KiB", "MiB", "GiB", "TiB"];
-function bytes(n) {
-  let i = 0;
-  for (; n >= 1024 && i < units.length - 1; i++) n /= 1024;
-  return (i === 0 || n >= 100 ? Math.round(n) : n.toFixed(1)) + " " + units[i];
-}
-
-function base64(text) {
-  return btoa(String.fromCharCode(...new TextEncoder().encode(text)));
-}
-
-// Failure is what no further try can change.
-class Failure extends Error {}
-
-class Upload {
-  constructor(file) {
-    this.file = file;
-    this.offset = 0;
-    this.tries = 0;
-    this.row = document.createElement("li");
-    this.row.innerHTML = '<span class="name"></span><progress max="1" value="0"></progress>' +
-      '<span><button type="button" class="pause">Pause</button> <button type="button" class="cancel">Cancel</button></span><p class="state"></p>';
-    this.row.querySelector(".name").textContent = file.name;
-    this.row.querySelector("progress").setAttribute("aria-label", file.name);
-    this.bar = this.row.querySelector("progress");
-    this.state = this.row.querySelector(".state");
-    this.button = this.row.querySelector(".pause");
-    this.button.onclick = () => (this.paused ? this.go() : this.pause());
-    this.row.querySelector(".cancel").onclick = () => this.cancel();
-    list.append(this.row);
+class Row {
+  constructor(upload) {
+    this.upload = upload;
+    this.state = "waiting";
+    this.tried = 0;
+    this.item = document.createElement("li");
+    this.name = part("span", "name", upload.name);
+    this.name.title = upload.name;
+    this.buttons = part("span", "buttons");
+    this.bar = part("progress");
+    this.bar.max = 1;
+    this.bar.value = 0;
+    this.bar.setAttribute("aria-label", upload.name);
+    this.line = part("p");
+    this.item.append(this.name, this.buttons, this.bar, this.line);
+    list.append(this.item);
+    rows.set(upload.key, this);
+    upload.moved = () => this.moved();
   }
 
-  say(text, kind) {
-    this.state.textContent = text;
-    this.row.className = kind || "";
+  // to puts the row into a state, with what can be done about it.
+  to(state, text, ...buttons) {
+    this.state = state;
+    this.item.className = state;
+    this.line.textContent = text;
+    const focused = this.buttons.contains(document.activeElement);
+    this.buttons.replaceChildren(...buttons.map(([label, act]) => {
+      const b = part("button", "", label);
+      b.type = "button";
+      b.setAttribute("aria-label", `${label} ${this.upload.name}`);
+      b.onclick = act;
+      return b;
+    }));
+    if (focused && this.buttons.firstChild) this.buttons.firstChild.focus();
+    summarize();
+  }
+
+  get cancelButton() { return ["Cancel", () => this.cancel()]; }
+  get resumeButton() { return ["Resume", () => this.wait()]; }
+
+  wait() {
+    clearTimeout(this.timer);
+    this.to("waiting", `${bytes(this.upload.size)}, waits for its turn`, this.cancelButton);
+    next();
+  }
+
+  async run() {
+    this.to("going", this.progress(), ["Pause", () => this.pause()], this.cancelButton);
+    this.seen = { at: performance.now(), offset: undefined, speed: 0 };
+    try {
+      if (!(await this.upload.go())) return;
+      this.finish();
+    } catch (error) {
+      this.fail(error);
+    }
+    next();
+  }
+
+  // moved shows progress four times a second: more is restless.
+  moved() {
+    const { size, offset } = this.upload, now = performance.now(), seen = this.seen;
+    if (this.state !== "going") return;
+    this.tried = 0;
+    if (seen.offset === undefined) [seen.offset, seen.at] = [offset, now];
+    const past = now - seen.at;
+    if (past < 250 && offset < size) return;
+    if (past > 0) {
+      const speed = ((offset - seen.offset) * 1000) / past;
+      seen.speed = seen.speed ? 0.7 * seen.speed + 0.3 * speed : speed;
+      [seen.offset, seen.at] = [offset, now];
+    }
+    this.line.textContent = this.progress();
+    summarize();
+  }
+
+  progress() {
+    const { size, offset } = this.upload, speed = this.seen ? this.seen.speed : 0;
+    this.bar.value = size ? offset / size : 1;
+    const parts = [`${bytes(offset)} of ${bytes(size)}`];
+    if (speed > 0) parts.push(bytes(speed) + "/s", clock((size - offset) / speed));
+    return parts.join(" · ");
   }
 
   pause() {
-    this.paused = true;
-    this.button.textContent = "Resume";
-    clearTimeout(this.timer);
-    if (this.request) this.request.abort();
-    this.say(`paused at ${bytes(this.offset)} of ${bytes(this.file.size)}`, "paused");
+    this.upload.stop();
+    this.to("paused", `Paused at ${bytes(this.upload.offset)} of ${bytes(this.upload.size)}`, this.resumeButton, this.cancelButton);
+    next();
   }
 
-  async cancel() {
-    this.pause();
-    memory.drop(this.file);
-    this.row.remove();
-    if (this.url) {
-      try { await fetch(this.url, { method: "DELETE", headers: tus }); } catch { /* it expires by itself */ }
+  fail(error) {
+    if (error instanceof Failure) {
+      memory.drop(this.upload.key);
+      this.to("failed", error.message, ["Dismiss", () => this.remove()]);
+      say(`${this.upload.name} was refused: ${error.message}`);
+      return;
     }
-  }
-
-  async go() {
-    this.paused = false;
-    this.button.textContent = "Pause";
-    try {
-      await this.locate();
-      while (!this.paused && this.offset < this.file.size) await this.send();
-      if (!this.paused) this.finish();
-    } catch (error) {
-      if (this.paused) return;
-      if (error instanceof Failure || this.tries >= 8) {
-        this.button.hidden = error instanceof Failure;
-        this.paused = true;
-        this.button.textContent = "Try again";
-        this.tries = 0;
-        this.say(error.message, "failed");
-        return;
-      }
-      const wait = Math.min(15, 2 ** this.tries++);
-      this.say(`${error.message}; trying again in ${wait} s`, "paused");
-      this.timer = setTimeout(() => this.go(), wait * 1000);
+    if (this.tried >= tries) {
+      this.to("failed", error.message, ["Try again", () => { this.tried = 0; this.wait(); }], this.cancelButton);
+      say(`${this.upload.name} failed: ${error.message}`);
+      return;
     }
-  }
-
-  // locate finds out how far the server is, or makes a new upload.
-  async locate() {
-    this.url = this.url || memory.get(this.file);
-    if (this.url) {
-      const answer = await fetch(this.url, { method: "HEAD", headers: tus });
-      if (answer.ok) {
-        this.offset = Number(answer.headers.get("Upload-Offset"));
-        return;
-      }
-      if (answer.status >= 500) throw new Error(`the server says ${answer.status}`);
-      memory.drop(this.file);
-    }
-    this.offset = 0;
-    const answer = await fetch(endpoint, {
-      method: "POST",
-      headers: { ...tus, "Upload-Length": this.file.size, "Upload-Metadata": "filename " + base64(this.file.name) },
-    });
-    await this.check(answer.status, () => answer.text());
-    this.url = new URL(answer.headers.get("Location"), location.href).pathname;
-    memory.set(this.file, this.url);
-  }
-
-  async check(status, text) {
-    if (status >= 200 && status < 300) return;
-    const said = (await text()).split("\n")[0].slice(0, 200);
-    const message = said || `the server says ${status}`;
-    if (status === 409 || status === 423 || status === 429 || status >= 500 && status !== 507) throw new Error(message);
-    throw new Failure(message);
-  }
-
-  // send sends the rest in one request, until it is all there or breaks.
-  send() {
-    const from = this.offset, began = performance.now();
-    return new Promise((resolve, reject) => {
-      const r = (this.request = new XMLHttpRequest());
-      r.open("PATCH", this.url);
-      r.setRequestHeader("Tus-Resumable", "1.0.0");
-      r.setRequestHeader("Upload-Offset", from);
-      r.setRequestHeader("Content-Type", "application/offset+octet-stream");
-      r.upload.onprogress = (e) => {
-        this.tries = 0;
-        this.offset = from + e.loaded;
-        const speed = e.loaded / Math.max(0.001, (performance.now() - began) / 1000);
-        this.bar.value = this.file.size ? this.offset / this.file.size : 1;
-        const left = Math.ceil((this.file.size - this.offset) / speed);
-        this.say(`${bytes(this.offset)} of ${bytes(this.file.size)}, ${bytes(speed)}/s, ${left} s left`);
-      };
-      r.onload = () => {
-        this.check(r.status, async () => r.responseText).then(() => {
-          this.offset = Number(r.getResponseHeader("Upload-Offset"));
-          resolve();
-        }, reject);
-      };
-      r.onerror = () => reject(new Error("the connection broke"));
-      r.onabort = () => reject(new Error("paused"));
-      r.send(this.file.slice(from));
-    });
+    const seconds = Math.min(15, 2 ** this.tried++);
+    this.to("paused", `${error.message}. Next try in ${seconds} s`, ["Try now", () => this.wait()], this.cancelButton);
+    this.timer = setTimeout(() => this.wait(), seconds * 1000);
   }
 
   finish() {
-    memory.drop(this.file);
+    const { name, size } = this.upload;
     this.bar.value = 1;
-    this.row.querySelector(".pause").remove();
-    this.row.querySelector(".cancel").remove();
-    this.say(`done, ${bytes(this.file.size)}`, "done");
+    this.to("done", `Done, ${bytes(size)}, kept in ${drop.dataset.inbox}`, ["Dismiss", () => this.remove()]);
+    say(`${name} is uploaded`);
     refresh();
+  }
+
+  // interrupted shows an upload that a reload cut off: the page may not open the
+  // file again by itself.
+  interrupted() {
+    this.bar.value = this.upload.size ? this.upload.offset / this.upload.size : 0;
+    this.to("paused", `Interrupted at ${bytes(this.upload.offset)} of ${bytes(this.upload.size)}. Choose the same file again to go on.`,
+      ["Choose", () => picker.click()], this.cancelButton);
+  }
+
+  cancel() {
+    clearTimeout(this.timer);
+    this.upload.discard();
+    this.remove();
+    next();
+  }
+
+  remove() {
+    const after = (this.item.nextElementSibling || this.item.previousElementSibling);
+    const focused = this.item.contains(document.activeElement);
+    this.item.remove();
+    rows.delete(this.upload.key);
+    if (focused) ((after && after.querySelector("button")) || picker).focus();
+    summarize();
   }
 }
 
-// refresh brings the table up to date.
+function part(tag, kind, text) {
+  const e = document.createElement(tag);
+  if (kind) e.className = kind;
+  if (text) e.textContent = text;
+  return e;
+}
+
+function say(text) { told.textContent = text; }
+
+// next runs what waits, in its order.
+function next() {
+  const all = [...rows.values()];
+  let free = most - all.filter((r) => r.state === "going").length;
+  for (const r of all) if (free > 0 && r.state === "waiting") { free--; r.run(); }
+}
+
+// summarize tells of all uploads together when there are several.
+function summarize() {
+  const all = [...rows.values()].filter((r) => r.state !== "failed");
+  const done = all.filter((r) => r.state === "done").length;
+  const total = all.reduce((n, r) => n + r.upload.size, 0);
+  const moved = all.reduce((n, r) => n + (r.state === "done" ? r.upload.size : r.upload.offset), 0);
+  sum.hidden = all.length < 2;
+  sum.textContent = `${done} of ${all.length} files · ${bytes(moved)} of ${bytes(total)}`;
+  const open = all.some((r) => r.state === "going");
+  document.title = open && total ? `${Math.floor((100 * moved) / total)}% · ${title}` : title;
+}
+
+// refresh brings the table up to date, and marks what is new in it.
 async function refresh() {
-  const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+  const answer = await fetch(location.pathname, { headers: { Accept: "text/html" } });
   if (!answer.ok) return;
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  document.querySelector("tbody").replaceWith(page.querySelector("tbody"));
+  const old = document.querySelector("tbody"), fresh = page.querySelector("tbody");
+  const link = (row) => { const a = row.querySelector("a"); return a && a.getAttribute("href"); };
+  const known = new Set([...old.rows].filter((r) => !r.classList.contains("new")).map(link));
+  for (const row of fresh.rows) if (link(row) && !known.has(link(row))) row.className = "new";
+  old.replaceWith(fresh);
+  document.getElementById("counts").textContent = page.getElementById("counts").textContent;
 }
 
 function take(files) {
-  for (const file of files) new Upload(file).go();
+  for (const file of files) {
+    const there = rows.get(memory.key(file));
+    if (there && ["going", "waiting"].includes(there.state)) continue;
+    if (there && there.state === "paused") {
+      there.upload.file = file;
+      there.wait();
+      continue;
+    }
+    if (there) there.remove();
+    new Row(new Upload(file)).wait();
+  }
+}
+
+// What an earlier visit has left.
+async function recall() {
+  for (const key of memory.keys()) {
+    const upload = new Upload(null, { key, ...memory.get(key) });
+    try {
+      if ((await upload.find()) && !rows.has(key)) new Row(upload).interrupted();
+    } catch { /* the server is away: the next visit asks again */ }
+  }
 }
 
 form.onsubmit = (e) => {
@@ -182,12 +222,13 @@ form.onsubmit = (e) => {
   form.reset();
 };
 picker.onchange = () => form.requestSubmit();
-form.querySelector("button").hidden = true;
 
 addEventListener("dragover", (e) => { e.preventDefault(); drop.classList.add("over"); });
 addEventListener("dragleave", (e) => { if (!e.relatedTarget) drop.classList.remove("over"); });
 addEventListener("drop", (e) => {
   e.preventDefault();
   drop.classList.remove("over");
-  take(e.dataTransfer.files);
+  const folder = (i) => i.webkitGetAsEntry && i.webkitGetAsEntry() && i.webkitGetAsEntry().isDirectory;
+  take([...e.dataTransfer.items].filter((i) => i.kind === "file" && !folder(i)).map((i) => i.getAsFile()));
 });
+recall();
