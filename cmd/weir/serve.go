@@ -38,6 +38,7 @@ type serving struct {
 	hidden, symlinks, noList bool
 	overwrite, sync, access  bool
 	quiet                    bool
+	largest                  int64  // upload; 0: any
 	name, inbox, shown       string // for the page: what DIR and the uploads are called, and the path of the latter if it is served
 	stdout, stderr           io.Writer
 
@@ -222,6 +223,7 @@ func (s *serving) handler() (h http.Handler, cleanup func(), err error) {
 		return nil, nil, &failure{code: exitSource, text: fmt.Sprintf("cannot serve %s: %v", s.dir, innermost(err)), try: "ls -ld " + s.dir}
 	}
 	s.place()
+	s.largest = n["max-size"]
 	log := s.logger()
 	budget := weir.NewBudget(max(n["memory"], 1))
 	transfers := &weirhttp.Transfers{}

@@ -99,7 +99,7 @@ type gate struct {
 	mu    sync.Mutex // guards what follows
 	cond  *sync.Cond
 	limit int64
-	gone  bool
+	cuts  int
 	conns []net.Conn
 }
 
@@ -152,14 +152,15 @@ func (g *gate) open(n int64) {
 	g.cond.Broadcast()
 }
 
-// cut ends all connections.
+// cut ends the connections there are, and lets go of what they hold back.
 func (g *gate) cut() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.gone = true
+	g.cuts++
 	for _, c := range g.conns {
 		c.Close()
 	}
+	g.conns = nil
 	g.cond.Broadcast()
 }
 
@@ -171,7 +172,7 @@ type toServer struct {
 func (w *toServer) Write(p []byte) (int, error) {
 	g := w.g
 	g.mu.Lock()
-	for g.passed.Load() >= g.limit && !g.gone {
+	for cuts := g.cuts; g.passed.Load() >= g.limit && g.cuts == cuts; {
 		g.cond.Wait()
 	}
 	g.mu.Unlock()

@@ -18,8 +18,11 @@ class Row {
     this.state = "waiting";
     this.tried = 0;
     this.item = document.createElement("li");
-    this.name = part("span", "name", upload.name);
+    this.name = part("span", "name");
     this.name.title = upload.name;
+    // The end of a name tells more than its middle, which is what is left out.
+    const letters = [...upload.name];
+    this.name.append(part("span", "", letters.slice(0, -8).join("")), part("span", "", letters.slice(-8).join("")));
     this.buttons = part("span", "buttons");
     this.bar = part("progress");
     this.bar.max = 1;
@@ -72,17 +75,21 @@ class Row {
 
   // moved shows progress four times a second: more is restless.
   moved() {
-    const { size, offset } = this.upload, now = performance.now(), seen = this.seen;
+    if (this.state !== "going" || this.soon) return;
+    this.soon = setTimeout(() => this.show(), this.seen.offset === undefined ? 0 : 250);
+  }
+
+  show() {
+    this.soon = 0;
     if (this.state !== "going") return;
     this.tried = 0;
-    if (seen.offset === undefined) [seen.offset, seen.at] = [offset, now];
+    const { offset } = this.upload, now = performance.now(), seen = this.seen;
     const past = now - seen.at;
-    if (past < 250 && offset < size) return;
-    if (past > 0) {
+    if (seen.offset !== undefined && past > 0) {
       const speed = ((offset - seen.offset) * 1000) / past;
       seen.speed = seen.speed ? 0.7 * seen.speed + 0.3 * speed : speed;
-      [seen.offset, seen.at] = [offset, now];
     }
+    [seen.offset, seen.at] = [offset, now];
     this.line.textContent = this.progress();
     summarize();
   }
@@ -104,6 +111,10 @@ class Row {
   fail(error) {
     if (error instanceof Failure) {
       memory.drop(this.upload.key);
+      const most = Number(drop.dataset.max);
+      if (error.status === 413 && this.upload.size > most && most > 0) {
+        error.message = `Not uploaded: it has ${bytes(this.upload.size)}, and ${bytes(most)} is the most here`;
+      }
       this.to("failed", error.message, ["Dismiss", () => this.remove()]);
       say(`${this.upload.name} was refused: ${error.message}`);
       return;

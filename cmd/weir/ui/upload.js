@@ -21,7 +21,7 @@ const units = ["B", "KiB", "MiB", "GiB", "TiB"];
 function bytes(n) {
   let i = 0;
   for (; n >= 1024 && i < units.length - 1; i++) n /= 1024;
-  return (i === 0 || n >= 100 ? Math.round(n) : n.toFixed(1)) + " " + units[i];
+  return (i === 0 || n >= 100 ? Math.round(n) : n.toFixed(1).replace(/\.0$/, "")) + " " + units[i];
 }
 
 function clock(seconds) {
@@ -38,7 +38,12 @@ function base64(text) {
 }
 
 // Failure is what no further try can change.
-class Failure extends Error {}
+class Failure extends Error {
+  constructor(message, status) {
+    super(message);
+    this.status = status;
+  }
+}
 
 // Upload sends one file. Its owner sets moved, which is called as bytes go, and
 // runs go, which returns when all is there, and throws a Failure, or an Error
@@ -152,5 +157,5 @@ function check(status, text) {
   const said = text.split("\n")[0].replace(/^ERR_[A-Z_]+: /, "").slice(0, 200);
   const message = said ? said[0].toUpperCase() + said.slice(1) : `The server says ${status}`;
   const passes = [408, 409, 423, 429].includes(status) || (status >= 500 && status !== 507);
-  throw passes ? new Error(message) : new Failure(message);
+  throw passes ? new Error(message) : new Failure(message, status);
 }
