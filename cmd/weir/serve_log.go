@@ -48,33 +48,45 @@ func (h *lineHandler) Handle(_ context.Context, r slog.Record) error {
 	if r.Level >= slog.LevelWarn {
 		b.WriteString(strings.ToLower(r.Level.String()) + ": ")
 	}
-	b.WriteString(r.Message + h.attrs)
-	r.Attrs(func(a slog.Attr) bool {
-		b.WriteString(attr(a))
-		return true
-	})
+	if r.Message == requestMessage {
+		b.WriteString(requestText(r))
+	} else {
+		b.WriteString(r.Message + h.attrs)
+		r.Attrs(func(a slog.Attr) bool {
+			b.WriteString("  " + a.Key + "=" + valueText(a))
+			return true
+		})
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	_, err := fmt.Fprintln(h.out, b.String())
 	return err
 }
 
-func attr(a slog.Attr) string {
+// requestText tells of a request what people look for, in that order.
+func requestText(r slog.Record) string {
+	v := map[string]string{}
+	r.Attrs(func(a slog.Attr) bool {
+		v[a.Key] = valueText(a)
+		return true
+	})
+	text := fmt.Sprintf("%s %s %s  %s in %s  %s", v["status"], v["method"], v["path"], strings.Trim(v["bytes"], `"`), v["seconds"], v["client"])
+	if v["error"] != "" {
+		text += "  ended early: " + v["error"]
+	}
+	return text
+}
+
+// valueText is a value for people. It quotes what could be taken for more than
+// one word, or for an order to the terminal.
+func valueText(a slog.Attr) string {
 	text := a.Value.String()
 	switch a.Key {
-	case "method", "path":
-		return "  " + printable(text)
 	case "bytes", "size":
 		text = weir.FormatBytes(a.Value.Int64())
 	case "seconds":
 		text = fmt.Sprint(time.Duration(a.Value.Float64() * float64(time.Second)).Round(time.Millisecond))
 	}
-	return "  " + a.Key + "=" + printable(text)
-}
-
-// printable quotes what could be taken for more than one word, or for an order
-// to the terminal.
-func printable(text string) string {
 	if strings.ContainsAny(text, " \t\n\"") || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 		return fmt.Sprintf("%q", text)
 	}
@@ -84,12 +96,15 @@ func printable(text string) string {
 func (h *lineHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	c := *h
 	for _, a := range attrs {
-		c.attrs += attr(a)
+		c.attrs += "  " + a.Key + "=" + valueText(a)
 	}
 	return &c
 }
 
 func (h *lineHandler) WithGroup(string) slog.Handler { return h }
+
+// requestMessage is what the line of a request is called.
+const requestMessage = "request"
 
 // requestLog logs each request when it has ended: a download that goes on
 // when its handler has returned, when the download ends.
@@ -153,7 +168,7 @@ func (l line) write(log *slog.Logger, bytes int64, err error) {
 	if err != nil {
 		args = append(args, "error", err.Error())
 	}
-	log.Info("request", args...)
+	log.Info(requestMessage, args...)
 }
 
 // logged is a ResponseWriter that knows what it answered. It keeps what the
