@@ -1,0 +1,138 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+)
+
+// openBrowser starts Chromium, headless, and ends it with the test.
+func openBrowser(t *testing.T) context.Context {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("a browser takes seconds")
+	}
+	path := ""
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "chrome"} {
+		if p, err := exec.LookPath(name); err == nil {
+			path = p
+			break
+		}
+	}
+	if path == "" {
+		t.Skip("no chromium in PATH: the page is not tested (apt-get install chromium)")
+	}
+	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
+		chromedp.UserDataDir(t.TempDir()), chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-quic", true),
+		chromedp.WindowSize(1000, 800))
+	alloc, stop := chromedp.NewExecAllocator(t.Context(), opts...)
+	t.Cleanup(stop)
+	ctx, end := chromedp.NewContext(alloc)
+	t.Cleanup(end)
+	if err := chromedp.Do(ctx); err != nil {
+		t.Fatalf("chromium does not start: %v", err)
+	}
+	limited, cancel := context.WithTimeout(ctx, 45*time.Second)
+	t.Cleanup(cancel)
+	return limited
+}
+
+// deed is something done in the browser.
+type deed = chromedp.Action[chromedp.Void]
+
+// do runs actions in the browser.
+func do(t *testing.T, ctx context.Context, actions ...deed) {
+	t.Helper()
+	for i, a := range actions {
+		if err := chromedp.Do(ctx, a); err != nil {
+			short, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+			body, _ := chromedp.Run(short, chromedp.Text(chromedp.CSS("body")))
+			cancel()
+			t.Fatalf("action %d: %v; the page says:\n%s", i, err, body)
+		}
+	}
+}
+
+// seen waits for an expression to be true in the page, over navigations too.
+func seen(expression string) deed {
+	return chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		for {
+			if ok, err := chromedp.Evaluate[bool]("Boolean("+expression+")")(ctx, t); err == nil && ok {
+				return nil
+			}
+			select {
+			case <-ctx.Done():
+				return fmt.Errorf("waiting for %s: %w", expression, ctx.Err())
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+	})
+}
+
+// says waits for the state of the upload of a file.
+func says(name, state, text string) deed {
+	return seen(fmt.Sprintf(`[...document.querySelectorAll("#uploads li")].some(
+		li => li.querySelector(".name").textContent === %q && li.className === %q && li.querySelector("p").textContent.includes(%q))`, name, state, text))
+}
+
+// press clicks a button by its accessible name.
+func press(label string) deed {
+	return chromedp.Click(chromedp.CSS(fmt.Sprintf(`button[aria-label=%q]`, label)))
+}
+
+func choose(files ...string) deed {
+	return chromedp.SetUploadFiles(chromedp.CSS("input[type=file]"), files)
+}
+
+// look keeps a picture of the page for people, if WEIR_SCREENSHOTS is a folder.
+func look(name string) deed {
+	return chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		dir := os.Getenv("WEIR_SCREENSHOTS")
+		if dir == "" {
+			return nil
+		}
+		png, err := chromedp.CaptureScreenshot()(ctx, t)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(filepath.Join(dir, name+".png"), png, 0o644)
+	})
+}
+
+// noise is content that no two places of a file share.
+func noise(n int) []byte {
+	b := make([]byte, n)
+	_, _ = rand.NewChaCha8([32]byte{1}).Read(b)
+	return b
+}
+
+func put(t *testing.T, content []byte, name ...string) string {
+	t.Helper()
+	path := filepath.Join(name...)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, content, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func same(t *testing.T, path string, want []byte) {
+	t.Helper()
+	got, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s has %d bytes that are not the %d sent", path, len(got), len(want))
+	}
+}
