@@ -32,31 +32,15 @@ func (r *laneReader[T]) note(err error) error {
 
 // WriteTo makes a laneReader[byte] an io.WriterTo that copies nothing: w gets
 // the pipe's own memory.
-func (r *laneReader[T]) WriteTo(w io.Writer) (sum int64, err error) {
-	for {
-		view, err := r.p.acquire(r.sp.ln.ctx, r.sp.ln)
-		if err == io.EOF {
-			return sum, nil
-		}
-		if err != nil {
-			return sum, r.note(err)
-		}
-		b, ok := any(view).([]byte)
-		if !ok {
-			r.p.release(0)
-			return sum, errNotBytes
-		}
-		n, err := w.Write(b)
-		r.sp.st.in.Add(int64(n))
-		sum += int64(n)
-		r.p.release(n)
-		if err == nil && n < len(b) {
-			err = io.ErrShortWrite
-		}
-		if err != nil {
-			return sum, err
-		}
+func (r *laneReader[T]) WriteTo(w io.Writer) (int64, error) {
+	if !isByte[T]() {
+		return 0, errNotBytes
 	}
+	n, ours, err := r.p.writeTo(r.sp.ln.ctx, r.sp.ln, w, func(n int) { r.sp.st.in.Add(int64(n)) })
+	if ours {
+		err = r.note(err)
+	}
+	return n, err
 }
 
 var errNotBytes = errors.ErrUnsupported

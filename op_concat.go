@@ -7,9 +7,13 @@ import (
 
 // Concat passes on the values of the first stream, then those of the second,
 // and so on. Each stream is opened only when its turn comes, and is closed
-// before the next one opens, so that a thousand files need one descriptor. In
-// reports, what is in front of Concat is part of it. Branches of a [Tee] are
-// the exception: they run from the beginning.
+// before the next one opens, so that a thousand files need one descriptor.
+// Branches of a [Tee] are the exception: they run from the beginning.
+//
+// Each stream runs as a flow of its own. The report of the whole shows Concat
+// as one source, whose time outside is the time it waited for that flow, so a
+// slow stage in front of it is not named; put what is common to all streams
+// behind Concat to see it.
 func Concat[T any](streams ...Stream[T]) Stream[T] {
 	n := node[T]{name: "concat", tees: allTees(streams)}
 	lists := make([][]teeRef, len(streams))

@@ -13,26 +13,40 @@ func (r *PipeReader[T]) WriteTo(w io.Writer) (sum int64, err error) {
 	if !isByte[T]() {
 		return 0, errors.ErrUnsupported
 	}
+	sum, _, err = r.p.writeTo(context.Background(), nil, w, func(int) {})
+	return sum, err
+}
+
+// writeTo writes what comes to w until the pipe ends. moved is told the count of
+// each write. ours says that the error
+// is the pipe's, not that of w.
+func (p *pipe[T]) writeTo(ctx context.Context, ln *lane, w io.Writer, moved func(int)) (sum int64, ours bool, err error) {
 	for {
-		view, err := r.Acquire(context.Background())
+		view, err := p.acquire(ctx, ln)
 		if err == io.EOF {
-			return sum, nil
+			return sum, true, nil
 		}
 		if err != nil {
-			return sum, err
+			return sum, true, err
 		}
 		b := any(view).([]byte)
 		n, err := w.Write(b)
-		sum += int64(n)
-		r.Release(n)
-		if err == nil && n < len(b) {
+		switch {
+		case n < 0 || n > len(b):
+			n, err = 0, errBadWrite
+		case n < len(b) && err == nil:
 			err = io.ErrShortWrite
 		}
+		sum += int64(n)
+		moved(n)
+		p.release(n)
 		if err != nil {
-			return sum, err
+			return sum, false, err
 		}
 	}
 }
+
+var errBadWrite = errors.New("its Write returned an impossible count")
 
 // ReadFrom makes a PipeWriter[byte] an [io.ReaderFrom]: r fills the pipe's
 // memory directly, until it ends. It does not close the pipe. For other types

@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"slices"
-	"sync"
 	"testing"
 	"testing/iotest"
 	"testing/synctest"
@@ -283,97 +282,6 @@ func TestPipeOfBytesIsAReaderAndAWriter(t *testing.T) {
 	}
 }
 
-func TestManyWritersAndReadersLoseNothing(t *testing.T) {
-	const writers, readers, each = 8, 4, 20_000
-	ctx := context.Background()
-	r, w := weir.NewPipe[int](weir.Items(100))
-	var wg sync.WaitGroup
-	for i := range writers {
-		wg.Go(func() {
-			rnd := rand.New(rand.NewPCG(uint64(i), 1))
-			for n := 0; n < each; {
-				k := min(1+rnd.IntN(300), each-n)
-				switch rnd.IntN(3) {
-				case 0:
-					for range k {
-						if err := w.Send(ctx, 1); err != nil {
-							t.Error(err)
-						}
-					}
-				case 1:
-					if _, err := w.SendBatch(ctx, slices.Repeat([]int{1}, k)); err != nil {
-						t.Error(err)
-					}
-				default:
-					view, err := w.Reserve(ctx, k)
-					if err != nil {
-						t.Error(err)
-					}
-					for i := range view {
-						view[i] = 1
-					}
-					w.Commit(len(view))
-					k = len(view)
-				}
-				n += k
-			}
-		})
-	}
-	sums := make([]int, readers)
-	var done sync.WaitGroup
-	for i := range readers {
-		done.Go(func() {
-			rnd := rand.New(rand.NewPCG(uint64(i), 2))
-			buf := make([]int, 64)
-			for {
-				var got []int
-				var err error
-				switch rnd.IntN(3) {
-				case 0:
-					var v int
-					v, err = r.Recv(ctx)
-					got = []int{v}
-				case 1:
-					var n int
-					n, err = r.RecvBatch(ctx, buf)
-					got = buf[:n]
-				default:
-					var view []int
-					if view, err = r.Acquire(ctx); err == nil {
-						view = view[:1+rnd.IntN(len(view))]
-						for _, v := range view {
-							sums[i] += v
-						}
-						err = r.Release(len(view))
-					}
-				}
-				if err != nil {
-					if err != io.EOF {
-						t.Error(err)
-					}
-					return
-				}
-				for _, v := range got {
-					sums[i] += v
-				}
-			}
-		})
-	}
-	wg.Wait()
-	w.Close()
-	done.Wait()
-	sum := 0
-	for _, s := range sums {
-		sum += s
-	}
-	if sum != writers*each {
-		t.Errorf("%d values arrived, want %d", sum, writers*each)
-	}
-	if s := r.Stats(); s.In != s.Out || s.In != writers*each || s.Items != 0 {
-		t.Errorf("%+v", s)
-	}
-}
-
 func TestConsumedSlotsDoNotKeepValuesAlive(t *testing.T) {
 	ctx := context.Background()
 	r, w := weir.NewPipe[*[1 << 16]byte](weir.Items(8))
@@ -414,30 +322,6 @@ func TestAnIdlePipeHoldsLittle(t *testing.T) {
 	}
 	runtime.KeepAlive(pipes)
 	runtime.KeepAlive(readers)
-}
-
-func TestBatchesOfSeveralWritersAreNotMixed(t *testing.T) {
-	ctx := context.Background()
-	r, w := weir.NewPipe[byte](weir.Bytes(7))
-	var wg sync.WaitGroup
-	for c := range 4 {
-		wg.Go(func() {
-			for range 50 {
-				w.Write(bytes.Repeat([]byte{'a' + byte(c)}, 20))
-			}
-		})
-	}
-	go func() { wg.Wait(); w.Close() }()
-	all, err := io.ReadAll(r)
-	if err != nil || len(all) != 4*50*20 {
-		t.Fatal(len(all), err)
-	}
-	for i := 0; i < len(all); i += 20 {
-		if !bytes.Equal(all[i:i+20], bytes.Repeat(all[i:i+1], 20)) {
-			t.Fatalf("mixed at %d: %q", i, all[i:i+20])
-		}
-	}
-	_ = ctx
 }
 
 func TestLimitsAreChecked(t *testing.T) {

@@ -84,6 +84,9 @@ func (r *readBack) check() error {
 		n, err := in.ReadAt(buf[:min(int64(len(buf)), end-at)], at)
 		r.hash.Write(buf[:n])
 		at += int64(n)
+		if err == io.EOF && at < end {
+			return fmt.Errorf("%w: it ends at byte %d", ErrReadBack, at)
+		}
 		if err != nil && at < end {
 			return fmt.Errorf("%w (at byte %d)", err, at)
 		}

@@ -45,3 +45,26 @@ func TestReadBackComparesBeforeTheFileTakesItsName(t *testing.T) {
 		t.Errorf("left: %v", left)
 	}
 }
+
+// cutHash cuts the files of a folder short when it is asked.
+type cutHash struct {
+	hash.Hash
+	dir string
+}
+
+func (h *cutHash) Sum(b []byte) []byte {
+	files, _ := filepath.Glob(filepath.Join(h.dir, ".*"))
+	for _, f := range files {
+		os.Truncate(f, 10)
+	}
+	return h.Hash.Sum(b)
+}
+
+func TestReadBackOfAShorterFileFails(t *testing.T) {
+	dir := t.TempDir()
+	back := weir.ReadBack(func() hash.Hash { return &cutHash{sha256.New(), dir} })
+	err := weir.FromSlice(make([]byte, 1000)).To(weir.Create(filepath.Join(dir, "out"), back)).Run(t.Context())
+	if !errors.Is(err, weir.ErrReadBack) {
+		t.Errorf("Run = %v", err)
+	}
+}

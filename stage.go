@@ -18,11 +18,11 @@ type Stage[In, Out any] struct {
 	Open func(ctx context.Context) (Transform[In, Out], error)
 
 	// Run reads in until [io.EOF] and writes to out until it returns. It gets
-	// a goroutine of its own, the only one that may use in and out. Where In and Out are bytes, in is an [io.Reader]
-	// and an [io.WriterTo], and out is an [io.Writer] and an [io.ReaderFrom]
-	// that reads straight into the next pipe's memory. An error from out must
-	// be returned; returning nil early, or [ErrStop], means that no more input
-	// is wanted.
+	// a goroutine of its own, the only one that may use in and out. Where In
+	// and Out are bytes, in is an [io.Reader] and an [io.WriterTo], and out is
+	// an [io.Writer] and an [io.ReaderFrom] that reads straight into the next
+	// pipe's memory. An error from out must be returned; returning nil early,
+	// or [ErrStop], means that no more input is wanted.
 	Run func(ctx context.Context, in Reader[In], out Writer[Out]) error
 
 	// Heavy asks for a goroutine of its own for a stage made by Open.

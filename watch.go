@@ -8,7 +8,6 @@ import "time"
 type Watcher struct {
 	f     *Flow
 	last  Report
-	at    time.Time
 	shown Verdict
 	since time.Time
 	next  Verdict
@@ -23,7 +22,7 @@ const verdictHold = 2 * time.Second
 // Watch returns a Watcher of the flow.
 func (f *Flow) Watch() *Watcher {
 	t := time.Now()
-	return &Watcher{f: f, last: f.Stats(), at: t, since: t}
+	return &Watcher{f: f, last: f.Stats(), since: t}
 }
 
 // Look returns the flow's report with the times, counts and verdict of the span
@@ -49,7 +48,7 @@ func (w *Watcher) Look() (Report, time.Time) {
 	if same {
 		d.Wall = r.Wall - w.last.Wall
 	}
-	w.last, w.at = r, t
+	w.last = r
 	if r.Kernel == "" {
 		d.Verdict = judge(d.Stages, d.Wall)
 	}

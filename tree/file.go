@@ -146,11 +146,11 @@ func (j *job) move(ctx context.Context, dst, src *os.File, size int64) (int64, e
 	for {
 		k, err := src.Read((*b)[n:])
 		n += k
-		if err == io.EOF || int64(n) == size {
-			break
-		}
-		if err != nil {
+		if err != nil && err != io.EOF {
 			return 0, &readError{err}
+		}
+		if err == io.EOF || int64(n) == size && n > 0 {
+			break
 		}
 		if n == len(*b) { // it grows while we read it
 			if _, err := dst.Write(*b); err != nil {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/time/rate"
 )
@@ -34,7 +35,9 @@ func newJob(c *Copy) *job {
 		open:    map[*folder]struct{}{},
 	}
 	if c.Rate > 0 {
-		j.limit = rate.NewLimiter(rate.Limit(c.Rate), bufferSize)
+		// A stall of a fifth of a second is made up for.
+		burst := max(bufferSize, int(min(c.Rate/5, 1<<30)))
+		j.limit = rate.NewLimiter(rate.Limit(c.Rate), burst)
 	}
 	return j
 }
@@ -81,6 +84,9 @@ func (j *job) begin() error {
 	}
 	j.top = &folder{job: j, src: src, dst: dst, name: ".", info: from}
 	j.opened(j.top)
+	if j.limit != nil { // nothing has been missed yet
+		j.limit.AllowN(time.Now(), j.limit.Burst())
+	}
 	return nil
 }
 

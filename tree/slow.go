@@ -7,6 +7,7 @@ import (
 	"hash"
 	"io"
 	"os"
+	"time"
 
 	"github.com/weir-go/weir"
 )
@@ -26,10 +27,8 @@ func (j *job) slow(ctx context.Context, root *os.Root, name string, dst, src *os
 		}
 		k, rerr := src.Read(*b)
 		if k > 0 {
-			if j.limit != nil {
-				if err := j.limit.WaitN(ctx, k); err != nil {
-					return n, err
-				}
+			if err := j.wait(ctx, k); err != nil {
+				return n, err
 			}
 			if digest != nil {
 				digest.Write((*b)[:k])
@@ -50,11 +49,29 @@ func (j *job) slow(ctx context.Context, root *os.Root, name string, dst, src *os
 	if digest == nil {
 		return n, nil
 	}
-	return n, readBack(root, name, dst, digest, *b)
+	return n, readBack(ctx, root, name, dst, digest, *b)
+}
+
+// wait waits until the limit lets k bytes pass. Unlike WaitN it does not fail
+// before ctx has ended.
+func (j *job) wait(ctx context.Context, k int) error {
+	if j.limit == nil {
+		return nil
+	}
+	r := j.limit.ReserveN(time.Now(), k)
+	timer := time.NewTimer(r.Delay())
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		r.Cancel()
+		return context.Cause(ctx)
+	}
 }
 
 // readBack compares the file with the digest of what was written to it.
-func readBack(root *os.Root, name string, dst *os.File, digest hash.Hash, buf []byte) error {
+func readBack(ctx context.Context, root *os.Root, name string, dst *os.File, digest hash.Hash, buf []byte) error {
 	if err := dst.Sync(); err != nil {
 		return err
 	}
@@ -65,7 +82,15 @@ func readBack(root *os.Root, name string, dst *os.File, digest hash.Hash, buf []
 	defer in.Close()
 	want := digest.Sum(nil)
 	digest.Reset()
-	if _, err := io.CopyBuffer(digest, struct{ io.Reader }{in}, buf); err != nil {
+	for err == nil {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		var n int
+		n, err = in.Read(buf)
+		digest.Write(buf[:n])
+	}
+	if err != io.EOF {
 		return err
 	}
 	if !bytes.Equal(want, digest.Sum(nil)) {

@@ -239,3 +239,16 @@ func TestResumeLeavesOutWhatIsThere(t *testing.T) {
 		t.Errorf("Progress = %+v", p)
 	}
 }
+
+func TestALimitedCopyEndsWithItsDeadline(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	to := filepath.Join(t.TempDir(), "to")
+	c := &tree.Copy{From: source(t), To: to, Rate: 1}
+	if err := c.Run(ctx); !errors.Is(err, context.DeadlineExceeded) || ctx.Err() == nil {
+		t.Errorf("Run = %v", err)
+	}
+	if _, err := os.Lstat(to); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the copy is there: %v", err)
+	}
+}

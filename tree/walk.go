@@ -138,7 +138,11 @@ func (f *folder) release() {
 	if f.refs.Add(-1) > 0 {
 		return
 	}
-	f.job.closed(f, errors.Join(f.finish(), f.src.Close(), f.dst.Close()))
+	err := errors.Join(f.finish(), f.dst.Close())
+	if err != nil {
+		err = f.job.writing(f, "", err)
+	}
+	f.job.closed(f, errors.Join(err, f.src.Close()))
 	f.job.folders.Add(1)
 	if f.parent != nil {
 		f.parent.release()

@@ -93,9 +93,9 @@ type transfer struct {
 	total   int64
 }
 
-// A mover has the kernel move at most max bytes. It returns errUnsupported,
-// having moved nothing, if the kernel does not do that for these two. Fewer
-// bytes than max without an error are the end of the source.
+// A mover has the kernel move at most max bytes. It returns errUnsupported if
+// the kernel does not do that for these two; what it has moved until then still
+// counts. Fewer bytes than max without an error are the end of the source.
 type mover func(max int64) (int64, error)
 
 var errUnsupported = errors.New("the kernel does not copy between these")
@@ -144,11 +144,15 @@ func (t *transfer) segments(g *guard, r route) error {
 		start := time.Now()
 		n, err := r.move(size)
 		g.leave()
-		if err == errUnsupported {
-			return err
+		unsupported := err == errUnsupported
+		if unsupported {
+			err = nil
 		}
 		if err := t.moved(n, err); err != nil {
 			return err
+		}
+		if unsupported {
+			return errUnsupported
 		}
 		if n < size {
 			return nil

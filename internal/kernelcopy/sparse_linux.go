@@ -67,14 +67,14 @@ func sparsePiece(dst, src *os.File, max int64, data mover) (int64, error) {
 			return 0, err
 		}
 		return skip(dst, src, at, min(end-at, max))
-	case err != nil:
-		return 0, err
+	case err != nil: // the file system does not tell
+		return data(max)
 	case begin > at:
 		return skip(dst, src, at, min(begin-at, max))
 	}
 	end, err := src.Seek(at, seekHole)
 	if err != nil {
-		return 0, err
+		end = at + max
 	}
 	if _, err := src.Seek(at, io.SeekStart); err != nil {
 		return 0, err
@@ -95,5 +95,8 @@ func skip(dst, src *os.File, at, n int64) (int64, error) {
 	if err == nil {
 		err = dst.Truncate(to)
 	}
-	return n, err
+	if err != nil {
+		return 0, err
+	}
+	return n, nil
 }

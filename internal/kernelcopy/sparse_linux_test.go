@@ -74,6 +74,29 @@ func TestHolesOverwriteWhatWasThere(t *testing.T) {
 	same(t, readAll(t, dst)[:1<<20], readAll(t, src))
 }
 
+func TestAHoleInFrontOfWhatTheKernelDoesNotCopyCounts(t *testing.T) {
+	const size = 8 << 20
+	src := holed(t, size, 4<<20)
+	if allocated(t, src) > 1<<20 {
+		t.Skip("this file system keeps no holes")
+	}
+	dst, err := os.Create(filepath.Join(t.TempDir(), "out"))
+	must(t, err)
+	defer dst.Close()
+	tr := &transfer{ctx: t.Context(), dst: dst, src: src, remain: size}
+	g := tr.watch()
+	defer g.release()
+	never := func(int64) (int64, error) { return 0, errUnsupported }
+	err = tr.segments(g, route{move: keepHoles(dst, src, never), pace: filePace})
+	if err != errUnsupported || tr.total != 4<<20 {
+		t.Errorf("%v after %d bytes", err, tr.total)
+	}
+	if err := tr.loop(g); err != nil || tr.total != size {
+		t.Errorf("%v after %d bytes", err, tr.total)
+	}
+	same(t, readAll(t, dst), readAll(t, src))
+}
+
 func readAll(t *testing.T, f *os.File) []byte {
 	t.Helper()
 	b, err := os.ReadFile(f.Name())
