@@ -48,8 +48,11 @@ type lineFilter struct {
 func (t *lineFilter) Do(_ context.Context, in []byte, emit func([]byte) error) error {
 	if len(t.part) > 0 {
 		i := bytes.IndexByte(in, '\n')
-		if err := t.hold(in[:i+1]); i < 0 || err != nil {
-			return errors.Join(err, t.hold(in))
+		if i < 0 {
+			return t.hold(in)
+		}
+		if err := t.hold(in[:i+1]); err != nil {
+			return err
 		}
 		in = in[i+1:]
 		if t.wants(t.part) {
@@ -65,7 +68,11 @@ func (t *lineFilter) Do(_ context.Context, in []byte, emit func([]byte) error) e
 		if i < 0 {
 			break
 		}
-		if end := at + i + 1; t.wants(in[at:end]) {
+		end := at + i + 1
+		if i >= maxGrepLine {
+			return errors.Join(emit(in[begin:at]), t.tooLong())
+		}
+		if t.wants(in[at:end]) {
 			at = end
 		} else {
 			if err := emit(in[begin:at]); err != nil {
@@ -88,10 +95,14 @@ func (t *lineFilter) wants(line []byte) bool {
 
 func (t *lineFilter) hold(p []byte) error {
 	if len(t.part)+len(p) > maxGrepLine {
-		return fmt.Errorf("%w: line %d has more than %s", ErrLineTooLong, t.lines+1, FormatBytes(maxGrepLine))
+		return t.tooLong()
 	}
 	t.part = append(t.part, p...)
 	return nil
+}
+
+func (t *lineFilter) tooLong() error {
+	return fmt.Errorf("%w: line %d has more than %s", ErrLineTooLong, t.lines+1, FormatBytes(maxGrepLine))
 }
 
 func (t *lineFilter) Flush(_ context.Context, emit func([]byte) error) error {
@@ -105,6 +116,9 @@ func (t *lineFilter) Flush(_ context.Context, emit func([]byte) error) error {
 func HeadLines(n int64) Stage[byte, byte] {
 	if n < 0 {
 		return Stage[byte, byte]{Name: "head", Err: fmt.Errorf("%d lines is negative", n)}
+	}
+	if n == 0 {
+		return nothing[byte]("head")
 	}
 	return Stage[byte, byte]{Name: "head", Open: func(context.Context) (Transform[byte, byte], error) {
 		left := n

@@ -52,18 +52,18 @@ func (h *Hub[T]) Readers() int {
 	return len(h.branches)
 }
 
-// sweep forgets the readers that have left. mu is held.
+// sweep forgets the readers that have left or were told to. mu is held.
 func (h *Hub[T]) sweep() {
 	h.branches = slices.DeleteFunc(h.branches, func(b *branch[T]) bool {
-		return b.gone || b.p.left()
+		return b.p.closed()
 	})
 }
 
-// left reports whether the reader has closed.
-func (p *pipe[T]) left() bool {
+// closed reports whether either side has closed the pipe.
+func (p *pipe[T]) closed() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.rerr != nil
+	return p.rerr != nil || p.werr != nil
 }
 
 // Sink returns the sink that feeds the hub. One flow at a time can use it;

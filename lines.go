@@ -179,10 +179,11 @@ type encoder[T any] struct {
 func (e *encoder[T]) Do(_ context.Context, in []T, emit func([]byte) error) error {
 	buf := e.buf[:0]
 	for _, v := range in {
-		var err error
-		if buf, err = e.f(buf, v); err != nil {
-			return err
+		next, err := e.f(buf, v)
+		if err != nil {
+			return errors.Join(emit(buf), err)
 		}
+		buf = next
 		if len(buf) >= maxSegment {
 			if err := emit(buf); err != nil {
 				return err

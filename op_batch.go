@@ -85,7 +85,7 @@ func (b *batcher[T]) run() error {
 func (b *batcher[T]) add(v T) error {
 	cost := slotSize[T]()
 	if b.size != nil {
-		cost = int64(b.size(v))
+		cost = max(1, int64(b.size(v))) // any number of empty values is no batch
 	}
 	if b.c.Bytes > 0 && len(b.cur) > 0 && b.bytes+cost > b.c.Bytes {
 		if err := b.flush(); err != nil {
@@ -128,14 +128,18 @@ func (r *laneReader[T]) readUntil(dst []T, due <-chan time.Time) (int, error) {
 			return n, r.note(err)
 		}
 		back := ln.switchAt(ln.starved(), now())
+		r.p.ask(len(dst))
+		over := false
 		select {
 		case <-r.p.readReady():
-			ln.enter(back)
 		case <-due:
-			ln.enter(back)
-			return 0, nil
+			over = true
 		case <-ln.ctx.Done():
-			ln.enter(back)
+			over = true
+		}
+		r.p.ask(-len(dst))
+		ln.enter(back)
+		if over {
 			return 0, r.note(context.Cause(ln.ctx))
 		}
 	}

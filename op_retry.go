@@ -65,10 +65,7 @@ func (r *retrier[T]) again(err error) error {
 			if cause := context.Cause(r.ctx); cause != nil {
 				return cause
 			}
-			if !r.c.When(err) {
-				return r.failure(err)
-			}
-			if r.failures++; r.failures >= r.c.Attempts {
+			if r.failures++; r.failures >= r.c.Attempts || !r.c.When(err) {
 				return r.failure(err)
 			}
 			if err := sleep(r.ctx, r.c.Backoff(r.failures)); err != nil {
@@ -78,12 +75,14 @@ func (r *retrier[T]) again(err error) error {
 		var next Reader[T]
 		if next, err = r.open(r.ctx, r.offset); err == nil {
 			r.mu.Lock()
-			defer r.mu.Unlock()
-			if r.closed {
-				closeIt(next)
-				return ErrClosed
+			closed := r.closed
+			if !closed {
+				r.r = next
 			}
-			r.r = next
+			r.mu.Unlock()
+			if closed {
+				return errors.Join(ErrClosed, closeIt(next))
+			}
 			return nil
 		}
 	}
@@ -129,13 +128,13 @@ func (r *retrier[T]) Read(dst []T) (int, error) {
 // Close closes the reader of the moment; a Read that waits in it ends.
 func (r *retrier[T]) Close() error {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.closed || r.r == nil {
-		r.closed = true
+	first, last := !r.closed, r.r
+	r.closed = true
+	r.mu.Unlock()
+	if !first {
 		return nil
 	}
-	r.closed = true
-	return closeIt(r.r)
+	return closeIt(last)
 }
 
 func closeIt(x any) error {

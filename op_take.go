@@ -29,7 +29,7 @@ func counted[T any](s Stream[T], name string, n int64, f func(in []T, left *int6
 		return failed[T](name, fmt.Errorf("%d values is negative", n))
 	}
 	if n == 0 && name == "take" {
-		return nothing(s, name)
+		return Via(s, nothing[T](name))
 	}
 	return Via(s, Stage[T, T]{Name: name, Open: func(context.Context) (Transform[T, T], error) {
 		left := n
@@ -47,8 +47,8 @@ func counted[T any](s Stream[T], name string, n int64, f func(in []T, left *int6
 }
 
 // nothing ends without reading.
-func nothing[T any](s Stream[T], name string) Stream[T] {
-	return Via(s, Stage[T, T]{Name: name, Run: func(context.Context, Reader[T], Writer[T]) error { return nil }})
+func nothing[T any](name string) Stage[T, T] {
+	return Stage[T, T]{Name: name, Run: func(context.Context, Reader[T], Writer[T]) error { return nil }}
 }
 
 // TakeWhile passes on values as long as f returns true, and then ends the

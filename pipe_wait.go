@@ -184,6 +184,18 @@ func (p *pipe[T]) waitData(ctx context.Context, ln *lane, n, most int) error {
 	return p.wait(ctx, ln, &p.r, ok)
 }
 
+// ask tells the writers of a rendezvous that a reader waits for n more values,
+// or no longer does if n is negative.
+func (p *pipe[T]) ask(n int) {
+	if !p.rendezvous {
+		return
+	}
+	p.mu.Lock()
+	p.demand += n
+	p.wakeWriter()
+	p.unlock()
+}
+
 // yields is how often a goroutine lets others run before it parks. Where two
 // goroutines share a core that is all a hand-over takes; more of it makes
 // everything slower.
