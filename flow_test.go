@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -337,73 +335,4 @@ type countWriter int
 func (c *countWriter) Write(p []byte) (int, error) {
 	*c += countWriter(len(p))
 	return len(p), nil
-}
-
-func TestAnIteratorThatIsLeftEndsEverything(t *testing.T) {
-	before := runtime.NumGoroutine()
-	stopped := false
-	s := weir.FromSeq(func(yield func(int) bool) {
-		defer func() { stopped = true }()
-		for i := 0; yield(i); i++ {
-		}
-	})
-	n := 0
-	for v, err := range weir.Map(s, func(i int) (int, error) { return i, nil }, weir.Workers(3)).All(context.Background()) {
-		if err != nil || v != n {
-			t.Fatal(v, err)
-		}
-		if n++; n == 1000 {
-			break
-		}
-	}
-	if !stopped {
-		t.Error("the source still runs")
-	}
-	for begin := time.Now(); runtime.NumGoroutine() > before && time.Since(begin) < 5*time.Second; {
-		runtime.Gosched() // the last goroutine may be on its way out
-	}
-	if n := runtime.NumGoroutine(); n > before {
-		t.Errorf("%d goroutines are left", n-before)
-	}
-}
-
-func TestOpenReadsAndReportsTheFlowsError(t *testing.T) {
-	r := weir.Open(context.Background(), weir.File(filepath.Join(t.TempDir(), "none")))
-	if _, err := io.ReadAll(r); !errors.Is(err, os.ErrNotExist) {
-		t.Error(err)
-	}
-	r.Close()
-	r = weir.Open(context.Background(), weir.FromReader(zeros{}))
-	if n, err := io.ReadFull(r, make([]byte, 1<<20)); n != 1<<20 || err != nil {
-		t.Error(n, err)
-	}
-	if err := r.Close(); err != nil {
-		t.Error(err)
-	}
-	if _, err := r.Read(make([]byte, 1)); err == nil {
-		t.Error("read after close")
-	}
-}
-
-func TestAFlowCanRunAgainButNotTwiceAtOnce(t *testing.T) {
-	hold := make(chan struct{})
-	entered := make(chan struct{}, 1)
-	f := weir.Values(1).To(weir.Each(func(context.Context, int) error {
-		entered <- struct{}{}
-		<-hold
-		return nil
-	}))
-	done := make(chan error)
-	go func() { done <- f.Run(context.Background()) }()
-	<-entered
-	if err := f.Run(context.Background()); !errors.Is(err, weir.ErrRunning) {
-		t.Error(err)
-	}
-	close(hold)
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
-	if err := f.Run(context.Background()); err != nil {
-		t.Error(err)
-	}
 }

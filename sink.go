@@ -177,11 +177,14 @@ func Discard[T any]() Sink[T] {
 
 // KeepOpen returns rw, an [io.Reader] or [io.Writer], without its Close, for
 // sources and sinks that must not close what they were given. Deadlines still
-// reach it, so that a blocked call can be interrupted.
+// reach it, so that a blocked call can be interrupted; when the flow has ended
+// such a deadline is cleared.
 func KeepOpen[RW any](rw RW) KeptOpen[RW] { return KeptOpen[RW]{rw} }
 
 // KeptOpen is what [KeepOpen] returns.
 type KeptOpen[RW any] struct{ rw RW }
+
+func (KeptOpen[RW]) keptOpen() {}
 
 func (k KeptOpen[RW]) Read(p []byte) (int, error) {
 	if r, ok := any(k.rw).(io.Reader); ok {

@@ -94,6 +94,7 @@ func writeDeadline(x any) func(time.Time) error {
 type ioGuard struct {
 	c      io.Closer // nil: nothing to close
 	stop   func()
+	late   func(time.Time) error // a deadline that was set and is to be taken back
 	closed bool
 	err    error
 }
@@ -109,8 +110,11 @@ func guardIO(sp *spot, x any, deadline func(any) func(time.Time) error) *ioGuard
 		if sp.ln.cur.Load() != sp.outside() || sp.ln.stop.Load() != 0 {
 			return
 		}
-		if set := deadline(x); set == nil || set(time.Unix(1, 0)) != nil {
+		set := deadline(x)
+		if set == nil || set(time.Unix(1, 0)) != nil {
 			g.close()
+		} else if _, ok := x.(interface{ keptOpen() }); ok {
+			g.late = set
 		}
 	})
 	return g
@@ -127,6 +131,9 @@ func (g *ioGuard) close() {
 func (g *ioGuard) end(error) error {
 	g.stop()
 	g.close()
+	if g.late != nil {
+		g.late(time.Time{})
+	}
 	return g.err
 }
 
