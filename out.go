@@ -9,9 +9,9 @@ import (
 )
 
 // All runs the stream and returns its values one after the other. The error,
-// if any, comes in a last pair, behind the values that came before it. A break ends the source, and the loop goes on
-// only after everything is closed. The rest of the flow runs concurrently with
-// the loop, behind a pipe.
+// if any, comes in a last pair, behind the values that came before it. A break
+// ends the source, and what follows the loop runs only after everything is
+// closed. The rest of the flow runs concurrently with the loop, behind a pipe.
 func (s Stream[T]) All(ctx context.Context) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		o := open(ctx, s)
