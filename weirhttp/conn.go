@@ -31,10 +31,9 @@ type conn struct {
 	port *port
 	addr netip.Addr
 
-	early  []byte // was read by the server before the connection was parked
-	held   []byte // a header that waits for the first bytes of its body
-	hold   bool   // the next write is such a header
-	closes bool   // the last header held said that the connection ends
+	early  []byte  // was read by the server before the connection was parked
+	held   *[]byte // a header that waits for the first bytes of its body; nil: none is held
+	closes bool    // the last header held said that the connection ends
 
 	wrote   atomic.Int64 // bytes given to the kernel
 	writing atomic.Int32 // calls that give it more
@@ -104,8 +103,8 @@ func (c *conn) Read(b []byte) (int, error) {
 // Write writes b, in pieces if a rate is set. A header that should leave
 // together with its body is held.
 func (c *conn) Write(b []byte) (n int, err error) {
-	if c.hold {
-		c.held = append(c.held, b...)
+	if c.held != nil {
+		*c.held = append(*c.held, b...)
 		return len(b), nil
 	}
 	c.writing.Add(1)
@@ -163,30 +162,40 @@ func (c *conn) ReadFrom(r io.Reader) (n int64, err error) {
 }
 
 // holdHeader makes the next write wait for the first bytes of its body.
-func (c *conn) holdHeader() { c.hold, c.held = true, headers.Get().([]byte)[:0] }
+func (c *conn) holdHeader() {
+	h := headers.Get().(*[]byte)
+	*h = (*h)[:0]
+	c.held = h
+}
 
 // headers are for headers, and for small files behind them.
-var headers = sync.Pool{New: func() any { return make([]byte, 0, smallest+1<<10) }}
+var headers = sync.Pool{New: func() any {
+	b := make([]byte, 0, smallest+1<<10)
+	return &b
+}}
 
-// takeHeld returns the header that was held, which is to be given to headers.
-func (c *conn) takeHeld() []byte {
-	if !c.hold {
-		return nil
-	}
+// takeHeld returns the header that was held, or nil. It is to be given back to
+// headers.
+func (c *conn) takeHeld() *[]byte {
 	h := c.held
-	c.hold, c.held = false, nil
-	c.closes = bytes.Contains(h, []byte("\r\nConnection: close\r\n"))
+	if h != nil {
+		c.held = nil
+		c.closes = bytes.Contains(*h, []byte("\r\nConnection: close\r\n"))
+	}
 	return h
 }
 
 // letGo writes a header that nothing has followed.
 func (c *conn) letGo() error {
 	h := c.takeHeld()
-	if len(h) == 0 {
+	if h == nil {
 		return nil
 	}
-	_, err := c.Write(h)
-	headers.Put(h) //nolint:staticcheck // the slice header is small beside a request
+	defer headers.Put(h)
+	if len(*h) == 0 {
+		return nil
+	}
+	_, err := c.Write(*h)
 	return err
 }
 

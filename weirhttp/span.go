@@ -44,20 +44,17 @@ func (s *span) advance(n int64) {
 	}
 }
 
-// sendBody sends a small file behind the header h in one write.
-func (c *conn) sendBody(h []byte, s *span) (int64, error) {
-	body := s.body[s.off : s.off+s.left]
-	m := h
-	if len(h) > 0 {
-		m = append(h, body...)
-	} else {
-		m = body
-	}
-	n, err := c.Write(m)
+// sendBody sends a small file behind the header h, which may be nil, in one
+// write.
+func (c *conn) sendBody(h *[]byte, s *span) (int64, error) {
+	body, head := s.body[s.off:s.off+s.left], 0
 	if h != nil {
-		headers.Put(m) //nolint:staticcheck // the slice header is small beside a request
+		head = len(*h)
+		*h = append(*h, body...)
+		body = *h
 	}
-	sent := int64(max(0, n-len(h)))
+	n, err := c.Write(body)
+	sent := int64(max(0, n-head))
 	s.advance(sent)
 	return sent, err
 }
@@ -66,27 +63,29 @@ func (c *conn) sendBody(h []byte, s *span) (int64, error) {
 // it. It waits for the client unless s.try is set. It returns how much of s was
 // sent.
 func (c *conn) sendSpan(s *span) (n int64, err error) {
+	var head []byte
 	h := c.takeHeld()
+	if h != nil {
+		defer headers.Put(h)
+		head = *h
+	}
 	if s.body != nil {
 		return c.sendBody(h, s)
 	}
 	c.writing.Add(1)
 	defer c.writing.Add(-1)
 	if !c.paced() {
-		n, err = c.sendFile(h, s, s.left)
-	} else {
-		// What is paced waits, and need not try.
-		n, err = c.sendFile(h, s, 0)
-		for s.left > 0 && !s.try && err == nil {
-			var seg, m int64
-			if seg, err = c.allow(s.left); err == nil {
-				m, err = c.sendFile(nil, s, seg)
-				n += m
-			}
-		}
+		n, err = c.sendFile(head, s, s.left)
+		return n, c.cause(err)
 	}
-	if h != nil {
-		headers.Put(h) //nolint:staticcheck // the slice header is small beside a request
+	// What is paced waits, and need not try.
+	n, err = c.sendFile(head, s, 0)
+	for s.left > 0 && !s.try && err == nil {
+		var seg, m int64
+		if seg, err = c.allow(s.left); err == nil {
+			m, err = c.sendFile(nil, s, seg)
+			n += m
+		}
 	}
 	return n, c.cause(err)
 }
