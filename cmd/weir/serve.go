@@ -27,20 +27,20 @@ import (
 
 // serving is weir serve.
 type serving struct {
-	dir, uploads, listen     string
-	memory, rate, connRate   string
-	minRate, maxSize, quota  string
-	maxConns, maxPerAddr     int
-	stall, grace, queue      time.Duration
-	cert, key                string
-	selfSigned, h2c          bool
-	users, cors              string
-	hidden, symlinks, noList bool
-	overwrite, sync, access  bool
-	quiet                    bool
-	largest                  int64  // upload; 0: any
-	name, inbox, shown       string // for the page: what DIR and the uploads are called, and the path of the latter if it is served
-	stdout, stderr           io.Writer
+	dir, uploads, listen            string
+	memory, rate, connRate          string
+	minRate, maxSize, quota         string
+	maxConns, maxPerAddr            int
+	stall, grace, queue             time.Duration
+	cert, key                       string
+	selfSigned, h2c                 bool
+	users, cors                     string
+	hidden, symlinks, noList        bool
+	overwrite, digest, sync, access bool
+	quiet                           bool
+	largest                         int64  // upload; 0: any
+	name, inbox, shown              string // for the page: what DIR and the uploads are called, and the path of the latter if it is served
+	stdout, stderr                  io.Writer
 
 	guard          *weirhttp.Guard
 	sent, received atomic.Int64 // files
@@ -98,6 +98,7 @@ never is.`,
 	f.StringVar(&s.maxSize, "max-size", "", "largest upload, as in 10GiB")
 	f.StringVar(&s.quota, "quota", "", "most bytes in the uploads folder")
 	f.BoolVar(&s.overwrite, "overwrite", false, "an upload replaces a file of its name, instead of getting a number")
+	f.BoolVar(&s.digest, "digest", false, "answer an upload with its SHA-256, which costs as much time as all the rest")
 	f.BoolVar(&s.sync, "sync", false, "answer an upload when it is on stable storage")
 	f.StringVar(&s.cert, "tls-cert", "", "file with a certificate, in PEM")
 	f.StringVar(&s.key, "tls-key", "", "file with its key, in PEM")
@@ -180,6 +181,7 @@ func (s *serving) serve() error {
 	watching, stopWatching := context.WithCancel(context.Background())
 	defer stopWatching()
 	go s.watchSlow(watching)
+	go s.giveBack(watching)
 
 	code := exitInterrupted
 	select {
@@ -248,6 +250,7 @@ func (s *serving) handler() (h http.Handler, cleanup func(), err error) {
 		up := weirhttp.UploadTo(s.uploads)
 		up.MaxSize, up.Quota, up.Overwrite, up.Sync = n["max-size"], n["quota"], s.overwrite, s.sync
 		up.Stall, up.Budget, up.Log = s.stall, budget, log
+		up.NoDigest = !s.digest
 		if s.access {
 			up.Log = s.leveled(slog.LevelError) // a refusal has a line as a request
 		}
