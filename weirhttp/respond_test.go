@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -268,6 +269,33 @@ func TestTransfersNameWhoIsSlow(t *testing.T) {
 	}, "the client is not named")
 	resp.Body.Close()
 	c.Close()
+}
+
+// TestTransfersMayBeListedByManyAtOnce is for the race detector.
+func TestTransfersMayBeListedByManyAtOnce(t *testing.T) {
+	s := guarded(t, &Guard{}, bigAndStream(t, 4<<20))
+	ended := make(chan struct{})
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for {
+				s.g.Transfers.List()
+				s.g.Transfers.Totals()
+				select {
+				case <-ended:
+					return
+				case <-time.After(time.Millisecond):
+				}
+			}
+		})
+	}
+	for _, path := range []string{"/stream", "/big"} {
+		if resp, body := s.fetch(t, browser(t), "GET", path); resp.StatusCode != 200 || len(body) != 4<<20 {
+			t.Errorf("%s: %s, %d bytes", path, resp.Status, len(body))
+		}
+	}
+	close(ended)
+	wg.Wait()
 }
 
 func TestAFolderIsSentAsAnArchive(t *testing.T) {

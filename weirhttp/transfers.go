@@ -48,7 +48,8 @@ type Totals struct {
 type Transfers struct {
 	// Done, if not nil, is called when a transfer has ended, with what was
 	// known of it at its end, by the goroutine that moved it. The error is nil
-	// if all of it was moved. Set it before the first transfer.
+	// if all of it was moved. It must not panic. Set it before the first
+	// transfer.
 	Done func(Transfer, error)
 
 	mu   sync.Mutex // guards what follows, and is held for map operations only
