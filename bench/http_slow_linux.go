@@ -21,8 +21,7 @@ type slowConn struct {
 	fd     int
 	rate   float64 // bytes a second; 0: it reads nothing, and does not see its end
 	credit float64
-	got    int64
-	ended  time.Duration // since the start; 0: it has not
+	ended  bool
 }
 
 // slowSays is what the process of slow clients tells, a line for each phase.
@@ -30,8 +29,6 @@ type slowSays struct {
 	Phase     string  `json:"phase"`     // "connected", "window", "end"
 	Delivered float64 `json:"delivered"` // part of what was asked for in the window
 	Cut       int     `json:"cut"`       // connections that the server ended
-	First     float64 `json:"first"`     // seconds from the first answers to the first end
-	Last      float64 `json:"last"`      // and to the last end
 }
 
 // slowVisits is how often a slow client reads, in a second.
@@ -68,9 +65,9 @@ func slowClients(args []string) error {
 	} else {
 		close(done)
 	}
-	l := &slowLoop{conns: conns, begun: time.Now(), buf: make([]byte, 64<<10)}
+	l := &slowLoop{conns: conns, buf: make([]byte, 64<<10)}
 	for g := range l.last {
-		l.last[g] = l.begun
+		l.last[g] = time.Now()
 	}
 	l.run(time.Duration(settle)*time.Second, nil)
 	before := l.read
@@ -84,22 +81,22 @@ func slowClients(args []string) error {
 	if asked > 0 {
 		s.Delivered = float64(l.read-before) / asked
 	}
-	l.tell(&s)
+	s.Cut = l.cut
 	if err := say(s); err != nil {
 		return err
 	}
 	l.run(time.Hour, done)
 	s.Phase = "end"
-	l.tell(&s)
+	s.Cut = l.cut
 	return say(s)
 }
 
 // slowLoop lets slow clients read.
 type slowLoop struct {
 	conns []*slowConn
-	begun time.Time
 	buf   []byte
 	read  int64
+	cut   int
 	turn  int
 	last  [slowGroups]time.Time // when each group of clients read
 }
@@ -134,7 +131,7 @@ func (l *slowLoop) run(d time.Duration, done <-chan struct{}) {
 // visit lets a client read what its rate allows. What it could not have is lost
 // to it beyond 32 KiB.
 func (l *slowLoop) visit(c *slowConn, passed time.Duration) {
-	if c.ended != 0 {
+	if c.ended {
 		return
 	}
 	c.credit = min(c.credit+c.rate*passed.Seconds(), 32<<10)
@@ -149,29 +146,15 @@ func (l *slowLoop) visit(c *slowConn, passed time.Duration) {
 			return
 		default:
 			c.credit -= float64(n)
-			c.got += int64(n)
 			l.read += int64(n)
 		}
 	}
 }
 
 func (l *slowLoop) end(c *slowConn) {
-	c.ended = time.Since(l.begun)
+	c.ended = true
+	l.cut++
 	unix.Close(c.fd)
-}
-
-func (l *slowLoop) tell(s *slowSays) {
-	s.Cut, s.First, s.Last = 0, 0, 0
-	for _, c := range l.conns {
-		if c.ended == 0 {
-			continue
-		}
-		if t := c.ended.Seconds(); s.Cut == 0 || t < s.First {
-			s.First = t
-		}
-		s.Last = max(s.Last, c.ended.Seconds())
-		s.Cut++
-	}
 }
 
 // connectSlow connects n clients with a small receive buffer, and asks for the
