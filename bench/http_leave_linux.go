@@ -321,14 +321,15 @@ func (h *httpBench) inventory(ctx context.Context, s *server, name string) (figu
 	if name != srvWeirLib {
 		return f, nil
 	}
-	last := -1.0
-	err = until(ctx, 10*time.Second, func() (bool, error) {
+	last, since := -1.0, time.Now()
+	err = until(ctx, 15*time.Second, func() (bool, error) {
 		n, err := goroutines(s)
-		f["goroutines"] = n
-		same := n == last
-		last = n
-		return same, err
+		if n != last {
+			last, since = n, time.Now()
+		}
+		return time.Since(since) > time.Second, err
 	})
+	f["goroutines"] = last
 	return f, err
 }
 

@@ -177,14 +177,15 @@ func (s *server) stop() {
 	s.cmd.Wait()
 }
 
-// idle waits until a process has taken no more descriptors for some looks in a
-// row, and returns how many it has.
+// idle waits until the number of a process's descriptors has not changed for
+// some looks in a row, and returns it. That is longer than the half second for
+// which net/http keeps a connection that it has ended.
 func (s *server) idle(ctx context.Context) (int, error) {
-	const looks, pause = 10, 10 * time.Millisecond
+	const looks, pause = 80, 10 * time.Millisecond
 	tick := time.NewTicker(pause)
 	defer tick.Stop()
 	last, same := -1, 0
-	for range 500 {
+	for range 1500 {
 		n, err := openFiles(s.pid)
 		if err != nil {
 			return 0, err
