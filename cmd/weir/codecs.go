@@ -42,10 +42,10 @@ reads it, and weir gunzip does so on all cores.`}
 type codecRun struct {
 	settings
 	codecCommand
-	level                               int
-	toStdout, remove, test, decompress_ bool
-	keep                                bool
-	workers                             int
+	level                           int
+	toStdout, remove, test, reverse bool
+	keep                            bool
+	workers                         int
 }
 
 func newCodec(k codecCommand, stdout, stderr io.Writer) *cobra.Command {
@@ -77,7 +77,7 @@ not replaced, unless --force is given.`+k.more, k.short),
 		f.BoolVarP(&r.test, "test", "t", false, "check the files and write nothing")
 		return c
 	}
-	f.BoolVarP(&r.decompress_, "decompress", "d", false, "decompress, as "+k.back+" does")
+	f.BoolVarP(&r.reverse, "decompress", "d", false, "decompress, as "+k.back+" does")
 	f.BoolVarP(&r.test, "test", "t", false, "check compressed files and write nothing")
 	f.IntVar(&r.workers, "workers", 0, "how many cores to use at most; 0: all")
 	f.IntVar(&r.level, "level", 0, fmt.Sprintf("1 (fast) to %d (small); -1 to -9 do the same", k.levels))
@@ -91,7 +91,7 @@ not replaced, unless --force is given.`+k.more, k.short),
 }
 
 func (r *codecRun) all(names []string) error {
-	if r.decompress_ || r.test {
+	if r.reverse || r.test {
 		if !r.expands {
 			r.codecCommand = codecCommand{r.name, r.short, r.back, r.stage, r.suffix, true, r.levels, r.also, ""}
 		}

@@ -121,9 +121,9 @@ func (c *copying) step(src, dst string) (*step, error) {
 // into is what dst stands for: something of that name in it, if it is a folder.
 func into(dst, name, src string) (string, error) {
 	isFolder := strings.HasSuffix(dst, "/")
-	path_, local := endpoint.Local(dst)
-	if local && path_ != "-" {
-		dst = path_
+	file, local := endpoint.Local(dst)
+	if local && file != "-" {
+		dst = file
 		st, err := os.Stat(dst)
 		isFolder = isFolder || err == nil && st.IsDir()
 	}
