@@ -46,10 +46,15 @@ func plainRequest(r *http.Request) bool {
 
 // serveSmall answers with a small file from memory, and reports whether it did.
 func (s *FileServer) serveSmall(w http.ResponseWriter, r *http.Request, name string) bool {
-	if s.Precompressed || !plainRequest(r) {
+	if !plainRequest(r) {
 		return false
 	}
 	h := w.Header()
+	if s.Precompressed {
+		if _, ok := r.Header["Accept-Encoding"]; ok {
+			return false // a sibling may be what the client likes better
+		}
+	}
 	if _, ok := h["Content-Type"]; ok {
 		return false
 	}
@@ -77,6 +82,9 @@ func (s *FileServer) serveSmall(w http.ResponseWriter, r *http.Request, name str
 	}
 	h["Content-Type"], h["Content-Length"], h["Etag"] = f.kind, f.length, f.tag
 	h["Last-Modified"], h["Accept-Ranges"] = f.modified, bytesAccepted
+	if s.Precompressed {
+		h.Add("Vary", "Accept-Encoding")
+	}
 	n, err := f.send(w, r)
 	if err != nil || n < len(f.body) {
 		x := begin(r, Download, name, int64(len(f.body)))

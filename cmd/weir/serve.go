@@ -180,6 +180,7 @@ func (s *serving) serve() error {
 	go func() { served <- s.guard.Serve(srv, l) }()
 	watching, stopWatching := context.WithCancel(context.Background())
 	defer stopWatching()
+	collectSooner()
 	go s.watchSlow(watching)
 	go s.giveBack(watching)
 
