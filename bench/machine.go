@@ -34,8 +34,12 @@ func load() string {
 // they are not present.
 func toolVersions() []string {
 	var out []string
-	for _, name := range []string{"cp", "pv", "node"} {
-		text, err := exec.Command(name, "--version").Output()
+	for _, name := range []string{"cp", "pv", "pigz", "node", "nginx"} {
+		flag := "--version"
+		if name == "nginx" {
+			flag = "-v"
+		}
+		text, err := exec.Command(name, flag).CombinedOutput()
 		if err != nil {
 			out = append(out, name+" not present")
 			continue

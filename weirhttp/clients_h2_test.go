@@ -34,7 +34,11 @@ func h2spec(t *testing.T, addr string) map[string]bool {
 	}
 	failed := map[string]bool{}
 	for _, m := range h2specFailure.FindAllStringSubmatch(out, -1) {
-		failed[m[1]] = true
+		// Whether a stream that was just reset still gets an answer depends on
+		// which of two goroutines is first, in net/http too.
+		if !strings.Contains(m[1], ": closed: ") {
+			failed[m[1]] = true
+		}
 	}
 	return failed
 }
@@ -42,6 +46,9 @@ func h2spec(t *testing.T, addr string) map[string]bool {
 func TestHTTP2IsNoWorseThanThatOfNetHTTP(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes seconds")
+	}
+	if underRace {
+		t.Skip("several cases wait for a frame for a second, which is short with the race detector")
 	}
 	if _, err := exec.LookPath("h2spec"); err != nil {
 		t.Skip("h2spec is not installed: go install github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible")
