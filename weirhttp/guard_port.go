@@ -26,6 +26,7 @@ type port struct {
 	gone     chan struct{} // closed when it is done and has no connection left
 	over     chan struct{} // closed when Serve has nothing left to do
 	draining atomic.Bool
+	quick    atomic.Int32 // connections that the kernel may hold more for
 	once     sync.Once
 	work     sync.WaitGroup // goroutines of the port
 	lot      lot

@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -43,6 +44,7 @@ type serving struct {
 	stdout, stderr                  io.Writer
 
 	guard          *weirhttp.Guard
+	lines          lines        // of the request log, where it is no terminal
 	sent, received atomic.Int64 // files
 	failed         atomic.Int64 // transfers
 	stopping       atomic.Bool
@@ -178,11 +180,17 @@ func (s *serving) serve() error {
 	defer signal.Stop(signals)
 	served := make(chan error, 1)
 	go func() { served <- s.guard.Serve(srv, l) }()
-	watching, stopWatching := context.WithCancel(context.Background())
-	defer stopWatching()
 	collectSooner()
-	go s.watchSlow(watching)
-	go s.giveBack(watching)
+	watching, stopWatching := context.WithCancel(context.Background())
+	var watchers sync.WaitGroup
+	for _, watch := range []func(context.Context){s.watchSlow, s.giveBack, s.lines.run} {
+		watchers.Go(func() { watch(watching) })
+	}
+	unwatch := sync.OnceFunc(func() {
+		stopWatching()
+		watchers.Wait()
+	})
+	defer unwatch()
 
 	code := exitInterrupted
 	select {
@@ -208,6 +216,7 @@ func (s *serving) serve() error {
 	}()
 	cut := s.guard.Shutdown(ctx)
 	<-served
+	unwatch()
 	s.farewell(cut != nil)
 	return &failure{code: code, told: true}
 }
@@ -221,6 +230,7 @@ func (s *serving) handler() (h http.Handler, cleanup func(), err error) {
 			return nil, nil, err
 		}
 	}
+	s.lines.out = s.stderr
 	root, err := os.OpenRoot(s.dir)
 	if err != nil {
 		return nil, nil, &failure{code: exitSource, text: fmt.Sprintf("cannot serve %s: %v", s.dir, innermost(err)), try: "ls -ld " + s.dir}
@@ -289,6 +299,9 @@ func (s *serving) handler() (h http.Handler, cleanup func(), err error) {
 	transfers.Done = s.count
 	if s.access && !s.quiet {
 		requests := &requestLog{log: log}
+		if !isTerminal(s.stderr) {
+			requests.log = slog.New(slog.NewJSONHandler(&s.lines, nil))
+		}
 		transfers.Done = func(t weirhttp.Transfer, err error) { s.count(t, err); requests.ended(t, err) }
 		return requests.handler(outer), cleanup, nil
 	}
