@@ -180,7 +180,6 @@ func (s *serving) serve() error {
 	defer signal.Stop(signals)
 	served := make(chan error, 1)
 	go func() { served <- s.guard.Serve(srv, l) }()
-	collectSooner()
 	watching, stopWatching := context.WithCancel(context.Background())
 	var watchers sync.WaitGroup
 	for _, watch := range []func(context.Context){s.watchSlow, s.giveBack, s.lines.run} {
