@@ -26,4 +26,5 @@ fuzz:
 	.ci/fuzz 30s
 
 bench:
-	cd bench && go run . -md -o README.md
+	cd bench && go run . -row items,send,map,bytes,turns,copy,recode,gzip,gunzip,zstd,unzstd,pgzip,allocations,accounting,memory,cli -md -o README.md
+	cd bench && go run . -quick -row http -md -o SERVERS.md
