@@ -24,7 +24,7 @@ import (
 // grows the length that was promised is sent.
 //
 // Under a [Guard] a long download over plain HTTP/1 leaves net/http: it costs a
-// small goroutine and a socket, and files are open once for all clients. A
+// socket and no goroutine, and files are open once for all clients. A
 // handler around this one sees it return then while the download goes on;
 // [Transfers] sees its end.
 type FileServer struct {
