@@ -31,7 +31,7 @@ func copyRow(e *env) row {
 			command("io.Copy", child("copy-io", src, dst), dst, verify),
 			command("weir, through a stage", child("copy-weir-stage", src, dst), dst, verify),
 			command("Go loop, 64 KiB", child("copy-loop", src, dst), dst, verify),
-			command("pv", []string{"pv", "-q", "-o", dst, src}, dst, verify),
+			command("pv", []string{"sh", "-c", "exec pv -q " + src + " > " + dst}, dst, verify),
 			command("Node pipeline", nodeScript(e, "copy.mjs", src, dst), dst, verify),
 		},
 		targets: []target{

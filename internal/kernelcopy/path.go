@@ -48,15 +48,17 @@ func ends(dst io.Writer, src io.Reader) (io.Writer, io.Reader) {
 	return dst, src
 }
 
+// betweenFiles reports whether both ends are files or pipes, which take and give
+// much at once.
 func betweenFiles(dst io.Writer, src io.Reader) bool {
-	return isRegular(dst) && isRegular(src)
+	return isFile(dst) && isFile(src)
 }
 
-func isRegular(end any) bool {
+func isFile(end any) bool {
 	f, ok := end.(*os.File)
 	if !ok || f == nil {
 		return ok
 	}
 	info, err := f.Stat()
-	return err == nil && info.Mode()&fs.ModeType == 0
+	return err == nil && info.Mode()&(fs.ModeType&^fs.ModeNamedPipe) == 0
 }
