@@ -114,7 +114,7 @@ func (h *httpBench) uploadRows() []row {
 		{
 			name: "http-put", title: title, unit: seconds, base: srvWeir, prepare: h.prepare,
 			contenders: plain.show("wall", names, absentServer),
-			notes:      []string{"weir serve computes the SHA-256 of what it takes and says it in its answer; weirhttp alone does not, as NoDigest says. tusd takes one PATCH, and leaves the file under a name of its own."},
+			notes:      []string{"Neither computes a digest, which weir serve does with --digest. tusd takes one PATCH, and leaves the file under a name of its own."},
 		},
 		{
 			name: "http-put-cpu", title: title + ": processor time of the server, for each GB", unit: seconds, base: srvWeir, prepare: h.prepare,
