@@ -54,11 +54,15 @@ func betweenFiles(dst io.Writer, src io.Reader) bool {
 	return isFile(dst) && isFile(src)
 }
 
-func isFile(end any) bool {
+func isFile(end any) bool { return isOf(end, fs.ModeType&^fs.ModeNamedPipe) }
+
+// isOf reports whether end is a file that is none of the given kinds. One that
+// has yet to be opened is a regular file.
+func isOf(end any, none fs.FileMode) bool {
 	f, ok := end.(*os.File)
 	if !ok || f == nil {
 		return ok
 	}
 	info, err := f.Stat()
-	return err == nil && info.Mode()&(fs.ModeType&^fs.ModeNamedPipe) == 0
+	return err == nil && info.Mode()&none == 0
 }

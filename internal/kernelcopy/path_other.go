@@ -4,6 +4,7 @@ package kernelcopy
 
 import (
 	"io"
+	"io/fs"
 	"net"
 	"runtime"
 )
@@ -11,7 +12,7 @@ import (
 // choose knows what the standard library does on the systems where it does
 // something.
 func choose(dst io.Writer, src io.Reader) route {
-	if !isRegular(src) {
+	if !isOf(src, fs.ModeType) {
 		return route{}
 	}
 	if conn, ok := dst.(*net.TCPConn); ok {
@@ -25,7 +26,7 @@ func choose(dst io.Writer, src io.Reader) route {
 			return r
 		}
 	}
-	if f, ok := dst.(io.ReaderFrom); ok && runtime.GOOS == "freebsd" && isRegular(dst) {
+	if f, ok := dst.(io.ReaderFrom); ok && runtime.GOOS == "freebsd" && isOf(dst, fs.ModeType) {
 		return route{"copy_file_range", readFrom(f, src), filePace}
 	}
 	return route{}
