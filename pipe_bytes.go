@@ -18,8 +18,7 @@ func (r *PipeReader[T]) WriteTo(w io.Writer) (sum int64, err error) {
 }
 
 // writeTo writes what comes to w until the pipe ends. moved is told the count of
-// each write. ours says that the error
-// is the pipe's, not that of w.
+// each write. ours says that the error is the pipe's, not that of w.
 func (p *pipe[T]) writeTo(ctx context.Context, ln *lane, w io.Writer, moved func(int)) (sum int64, ours bool, err error) {
 	for {
 		view, err := p.acquire(ctx, ln)

@@ -2,15 +2,14 @@ package tree
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
+	"github.com/weir-go/weir/internal/atomicfile"
 	"github.com/weir-go/weir/internal/kernelcopy"
 )
 
@@ -66,7 +65,7 @@ func (j *job) copyLink(e entry) error {
 func (j *job) place(e entry, make func(name string) error) error {
 	name := e.name
 	if j.merge {
-		name = ".weir-" + strings.ToLower(rand.Text()[:10])
+		name = atomicfile.TempName(e.name)
 	}
 	err := make(name)
 	if err == nil && j.merge {

@@ -1,7 +1,6 @@
 package tree
 
 import (
-	"crypto/rand"
 	"errors"
 	"io/fs"
 	"os"
@@ -11,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/weir-go/weir/internal/atomicfile"
 	"golang.org/x/time/rate"
 )
 
@@ -67,7 +67,7 @@ func (j *job) begin() error {
 			return err
 		}
 	case errors.Is(err, fs.ErrNotExist):
-		j.to = filepath.Join(filepath.Dir(to), "."+filepath.Base(to)+".weir-"+strings.ToLower(rand.Text()[:10]))
+		j.to = filepath.Join(filepath.Dir(to), atomicfile.TempName(filepath.Base(to)))
 		if err := os.Mkdir(j.to, from.Mode().Perm()|0o700); err != nil {
 			return &fs.PathError{Op: "mkdir", Path: to, Err: errors.Unwrap(err)}
 		}
@@ -110,7 +110,7 @@ func (j *job) end(err error) error {
 	if err == nil {
 		if err = os.Rename(j.to, j.To); err == nil {
 			if j.Durable {
-				return syncDir(filepath.Dir(filepath.Clean(j.To)))
+				return atomicfile.SyncDir(filepath.Dir(filepath.Clean(j.To)))
 			}
 			return nil
 		}

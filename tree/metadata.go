@@ -4,8 +4,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"time"
+
+	"github.com/weir-go/weir/internal/atomicfile"
 )
 
 // metadata gives what is called name in the destination the owner, the exact
@@ -27,24 +28,18 @@ func syncAll(name string) error {
 		if err != nil || !d.IsDir() && !d.Type().IsRegular() {
 			return err
 		}
-		return syncOne(path)
+		if d.IsDir() {
+			return atomicfile.SyncDir(path)
+		}
+		return syncFile(path)
 	})
 }
 
-func syncOne(path string) error {
+func syncFile(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
 	return f.Sync()
-}
-
-// syncDir makes the name of what was renamed in dir durable. Windows has no
-// such call.
-func syncDir(dir string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	return syncOne(dir)
 }

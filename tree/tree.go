@@ -113,7 +113,7 @@ func (c *Copy) Flow() *weir.Flow {
 	c.job = newJob(c)
 	found := weir.Generate("walk", c.job.walk).Async(weir.Items(inFlight))
 	copied := weir.MapContext(found, c.job.copy, weir.Workers(c.workers()), weir.Unordered())
-	c.flow = copied.To(weir.EachBatch(func(context.Context, []int64) error { return nil }))
+	c.flow = copied.To(weir.Discard[int64]())
 	c.flow.Name = "copy " + c.From
 	return c.flow
 }

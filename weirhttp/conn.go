@@ -61,6 +61,14 @@ func connOf(r *http.Request) *conn {
 	return c
 }
 
+// guard returns the guard that c is under, nil if c is nil.
+func (c *conn) guard() *Guard {
+	if c == nil {
+		return nil
+	}
+	return c.port.g
+}
+
 // plainConn returns the connection of r if the bytes of an answer are those on
 // the wire: HTTP/1 without TLS, under a guard.
 func plainConn(r *http.Request) *conn {

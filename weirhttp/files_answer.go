@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
-	"time"
 )
 
 // answer is where http.ServeContent writes, which knows the rules of ranges and
@@ -72,10 +71,8 @@ func (a *answer) ReadFrom(src io.Reader) (n int64, err error) {
 		size = lr.N
 	}
 	plain := plainConn(a.r)
-	var guard *Guard
-	if c := connOf(a.r); c != nil {
-		guard = c.port.g
-	}
+	under := connOf(a.r)
+	guard := under.guard()
 	release, err := guard.reserve(a.r.Context(), costOf(size, plain != nil))
 	if err != nil {
 		a.refuse(guard, err)
@@ -83,8 +80,8 @@ func (a *answer) ReadFrom(src io.Reader) (n int64, err error) {
 	}
 	a.begin()
 	x := begin(a.r, Download, a.name, size)
-	if c := connOf(a.r); c != nil {
-		x.watchConn(c)
+	if under != nil {
+		x.watchConn(under)
 	}
 	var e *extent
 	if limited {
@@ -121,7 +118,7 @@ func (a *answer) refuse(g *Guard, err error) {
 	}
 	status := statusOf(err)
 	if status == http.StatusServiceUnavailable {
-		a.Header().Set("Retry-After", strconv.Itoa(int(g.retryAfter()/time.Second)))
+		tellRetry(a.Header(), g.retryAfter())
 		a.s.log().Warn("download refused", "path", a.r.URL.Path, "client", a.r.RemoteAddr, "reason", err.Error())
 	}
 	httpError(a.ResponseWriter, status)

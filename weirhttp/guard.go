@@ -245,9 +245,9 @@ func (g *Guard) reserve(ctx context.Context, n int64) (release func(), err error
 	return func() { g.Budget.Release(n) }, nil
 }
 
-// retryAfter is what a client is told that got no memory.
+// retryAfter is when a client may come again that got no memory: in whole seconds.
 func (g *Guard) retryAfter() time.Duration {
-	return max(orDefault(g.Queue, 5*time.Second), time.Second)
+	return max(orDefault(g.Queue, 5*time.Second).Truncate(time.Second), time.Second)
 }
 
 func (g *Guard) transfers() *Transfers {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/weir-go/weir"
@@ -116,7 +115,7 @@ func (c *client) fail(err error) {
 	}
 	status := statusOf(err)
 	if status == http.StatusServiceUnavailable && c.guard != nil {
-		h.Set("Retry-After", strconv.Itoa(int(c.guard.retryAfter()/time.Second)))
+		tellRetry(h, c.guard.retryAfter())
 	}
 	if status >= 500 {
 		logOf(c.guard).Error("no answer", "path", c.r.URL.Path, "client", c.r.RemoteAddr, "error", err)

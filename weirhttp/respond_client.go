@@ -39,10 +39,7 @@ type client struct {
 }
 
 func newClient(w http.ResponseWriter, r *http.Request, p Response) *client {
-	c := &client{w: w, r: r, p: p, ctl: http.NewResponseController(w)}
-	if conn := connOf(r); conn != nil {
-		c.guard = conn.port.g
-	}
+	c := &client{w: w, r: r, p: p, ctl: http.NewResponseController(w), guard: connOf(r).guard()}
 	c.wire = newRolling(w, r, c.guard)
 	return c
 }

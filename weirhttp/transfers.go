@@ -3,6 +3,7 @@ package weirhttp
 import (
 	"cmp"
 	"context"
+	"maps"
 	"net/http"
 	"slices"
 	"sync"
@@ -64,10 +65,7 @@ var DefaultTransfers Transfers
 // List returns the transfers that are on their way, the oldest first.
 func (t *Transfers) List() []Transfer {
 	t.mu.Lock()
-	live := make([]*transfer, 0, len(t.live))
-	for _, x := range t.live {
-		live = append(live, x)
-	}
+	live := slices.Collect(maps.Values(t.live))
 	t.mu.Unlock()
 	slices.SortFunc(live, func(a, b *transfer) int { return cmp.Compare(a.info.ID, b.info.ID) })
 	list := make([]Transfer, len(live))
@@ -82,10 +80,7 @@ func (t *Transfers) Totals() Totals {
 	t.mu.Lock()
 	sum := t.sum
 	sum.Active = int64(len(t.live))
-	live := make([]*transfer, 0, len(t.live))
-	for _, x := range t.live {
-		live = append(live, x)
-	}
+	live := slices.Collect(maps.Values(t.live))
 	t.mu.Unlock()
 	for _, x := range live {
 		sum.count(x)

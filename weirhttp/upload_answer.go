@@ -114,7 +114,7 @@ func (u *Uploads) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	level("upload failed", "status", status, "err", err, "method", r.Method, "path", r.URL.Path, "client", r.RemoteAddr)
 	if status == http.StatusServiceUnavailable {
-		w.Header().Set("Retry-After", "10")
+		tellRetry(w.Header(), 10*time.Second)
 	}
 	if status == http.StatusUnsupportedMediaType {
 		w.Header().Set("Accept-Encoding", "identity")
@@ -143,6 +143,11 @@ func tell(w http.ResponseWriter, r *http.Request, status int, text string) {
 	}
 }
 
+// tellRetry tells the client when to come again, in seconds rounded up.
+func tellRetry(h http.Header, after time.Duration) {
+	h.Set("Retry-After", strconv.FormatInt(int64((after+time.Second-1)/time.Second), 10))
+}
+
 // How long and how far a refused client is listened to. Who sends nothing for
 // hearIdle has read the answer, or never will.
 var (
@@ -169,11 +174,14 @@ func comes(r *http.Request) bool {
 // linger drops what the client sends after the answer, until it closes its
 // side. A client that waits for 100 Continue sends nothing.
 func linger(w http.ResponseWriter, r *http.Request) {
-	b, ok := r.Body.(*requestBody)
-	if !comes(r) || ok && !b.touched && r.Header.Get("Expect") != "" {
+	if !comes(r) {
 		return
 	}
 	rc := http.NewResponseController(w)
+	if b, ok := r.Body.(*requestBody); ok && !b.touched && r.Header.Get("Expect") != "" {
+		_ = rc.SetReadDeadline(time.Unix(1, 0)) // net/http would wait for the body
+		return
+	}
 	if rc.Flush() != nil {
 		return
 	}

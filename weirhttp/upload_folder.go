@@ -1,7 +1,6 @@
 package weirhttp
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,6 +9,8 @@ import (
 	"runtime"
 	"sync"
 	"syscall"
+
+	"github.com/weir-go/weir/internal/atomicfile"
 )
 
 // hiddenDir is where resumable uploads wait, inside the folder they are for.
@@ -58,11 +59,10 @@ func (d *folder) close() error {
 	return errors.Join(d.dir.Close(), d.root.Close())
 }
 
-// createTemp creates a file that only this process writes. The name is one that
-// the rest of the project takes for a temporary file too.
+// createTemp creates a file that only this process writes.
 func (d *folder) createTemp() (*os.File, string, error) {
 	for try := 0; ; try++ {
-		name := ".upload.weir-" + rand.Text()[:16] + ".tmp"
+		name := atomicfile.TempName("upload")
 		d.mu.Lock()
 		d.live[name] = struct{}{}
 		d.mu.Unlock()

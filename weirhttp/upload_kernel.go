@@ -48,7 +48,6 @@ type kernelCopy struct {
 	first io.Reader // the body, as far as net/http has read ahead
 	file  *os.File  // at the place to write to
 	left  int64     // of the body
-	stall time.Duration
 	hold  *hold
 	n     int64 // moved
 }
@@ -103,7 +102,7 @@ func (k *kernelCopy) move(ctx context.Context, emit func([]int64) error) error {
 func (k *kernelCopy) ahead() error {
 	p := newPiece(0)
 	defer p.free()
-	if err := k.extend(); err != nil {
+	if err := k.body.extend(); err != nil {
 		return err
 	}
 	n, err := k.first.Read(p.buf)
@@ -120,13 +119,6 @@ func (k *kernelCopy) ahead() error {
 	return err
 }
 
-func (k *kernelCopy) extend() error {
-	if k.stall < 0 {
-		return nil
-	}
-	return k.body.SetReadDeadline(time.Now().Add(k.stall))
-}
-
 func (k *kernelCopy) moved(n int64) {
 	k.n += n
 	k.left -= n
@@ -135,8 +127,8 @@ func (k *kernelCopy) moved(n int64) {
 
 // piece moves up to n bytes, or those that come before the client's time is up.
 func (k *kernelCopy) piece(ctx context.Context, n int64) (int64, error) {
-	until := time.Now().Add(k.stall)
-	if err := k.extend(); err != nil {
+	until := time.Now().Add(k.body.stall)
+	if err := k.body.extend(); err != nil {
 		return 0, err
 	}
 	if ctx.Err() != nil { // the deadline that interrupts may have come before ours

@@ -44,7 +44,6 @@ type codecRun struct {
 	codecCommand
 	level                           int
 	toStdout, remove, test, reverse bool
-	keep                            bool
 	workers                         int
 }
 
@@ -71,7 +70,7 @@ not replaced, unless --force is given.`+k.more, k.short),
 	f.BoolVarP(&r.toStdout, "stdout", "c", false, "write to standard output")
 	f.BoolVarP(&r.force, "force", "f", false, "replace files that are there, write binary data to a terminal")
 	f.BoolVar(&r.remove, "rm", false, "remove each source when its result is on stable storage")
-	f.BoolVarP(&r.keep, "keep", "k", false, "keep the sources, which is what happens anyway")
+	f.BoolP("keep", "k", false, "keep the sources, which is what happens anyway")
 	_ = f.MarkHidden("keep")
 	if k.expands {
 		f.BoolVarP(&r.test, "test", "t", false, "check the files and write nothing")
@@ -91,10 +90,8 @@ not replaced, unless --force is given.`+k.more, k.short),
 }
 
 func (r *codecRun) all(names []string) error {
-	if r.reverse || r.test {
-		if !r.expands {
-			r.codecCommand = codecCommand{r.name, r.short, r.back, r.stage, r.suffix, true, r.levels, r.also, ""}
-		}
+	if (r.reverse || r.test) && !r.expands {
+		r.stage, r.back, r.expands = r.back, r.stage, true
 	}
 	if len(names) == 0 {
 		names = []string{"-"}

@@ -69,11 +69,15 @@ func (s *settings) warn(format string, args ...any) {
 
 // binaryToTerminal refuses what would garble a terminal.
 func (s *settings) binaryToTerminal() error {
-	f, ok := s.stdout.(*os.File)
-	if !ok || s.force || !term.IsTerminal(int(f.Fd())) {
+	if s.force || !isTerminal(s.stdout) {
 		return nil
 	}
 	return &failure{code: exitUsage, text: "refusing to write binary data to the terminal", try: "redirect it to a file, or use --force"}
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 // parseSize reads 64MiB, 64M (the same), 10kB or a plain number of bytes.

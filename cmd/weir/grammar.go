@@ -72,26 +72,20 @@ func (w word) settings(keys ...string) (args, error) {
 	return a, nil
 }
 
-func (w word) number(a args, key string, none int) (int, error) {
-	s, ok := a[key]
-	if !ok {
-		return none, nil
-	}
-	n, err := strconv.Atoi(s)
+// number reads value, which the setting key was given.
+func (w word) number(key, value string) (int, error) {
+	n, err := strconv.Atoi(value)
 	if err != nil || n < 0 {
-		return 0, w.wrong("needs a number for %s, not %q", key, s)
+		return 0, w.wrong("needs a number for %s, not %q", key, value)
 	}
 	return n, nil
 }
 
-func (w word) size(a args, key string, none int64) (int64, error) {
-	s, ok := a[key]
-	if !ok {
-		return none, nil
-	}
-	n, err := parseSize(s)
+// size reads value, which the setting key was given.
+func (w word) size(key, value string) (int64, error) {
+	n, err := parseSize(value)
 	if err != nil {
-		return 0, w.wrong("needs a size for %s, as in 64MiB, not %q", key, s)
+		return 0, w.wrong("needs a size for %s, as in 64MiB, not %q", key, value)
 	}
 	return n, nil
 }
@@ -131,9 +125,10 @@ func (b *builder) parseStage(line []string, at int) error {
 			return err
 		}
 		if st.Err != nil {
-			f := w.wrong("").(*failure)
-			f.text = fmt.Sprintf("stage %q: %s", line[at], strings.TrimPrefix(st.Err.Error(), "weir: "))
-			return f
+			return &failure{
+				code: exitUsage, line: line, word: at, try: k.example,
+				text: fmt.Sprintf("stage %q: %s", line[at], strings.TrimPrefix(st.Err.Error(), "weir: ")),
+			}
 		}
 		b.stream = b.stream.Through(st)
 		b.binary = k.binary

@@ -8,9 +8,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 
 	"github.com/weir-go/weir/endpoint"
+	"github.com/weir-go/weir/internal/atomicfile"
 )
 
 const partSuffix = ".weir-part"
@@ -91,12 +91,8 @@ func (p *partial) finish(durable bool) error {
 	if err := os.Remove(p.note()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if !durable || runtime.GOOS == "windows" {
+	if !durable {
 		return nil
 	}
-	dir, err := os.Open(filepath.Dir(p.dst))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return atomicfile.SyncDir(filepath.Dir(p.dst))
 }

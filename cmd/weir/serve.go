@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -19,7 +18,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/weirhttp"
@@ -46,8 +44,8 @@ type serving struct {
 	guard          *weirhttp.Guard
 	lines          lines        // of the request log, where it is no terminal
 	sent, received atomic.Int64 // files
-	failed         atomic.Int64 // transfers
 	stopping       atomic.Bool
+	logging        sync.Mutex // guards stderr, where it is a terminal
 }
 
 func newServe(stdout, stderr io.Writer) *cobra.Command {
@@ -115,18 +113,6 @@ never is.`,
 	f.DurationVar(&s.grace, "grace", 10*time.Second, "how long transfers may take to finish at the end")
 	f.BoolVarP(&s.quiet, "quiet", "q", false, "say nothing but errors")
 	return c
-}
-
-// amount reads a size that a flag was given; empty is 0.
-func amount(flag, value string) (int64, error) {
-	if value == "" {
-		return 0, nil
-	}
-	n, err := parseSize(strings.TrimSuffix(value, "/s"))
-	if err != nil || n < 1 {
-		return 0, &failure{code: exitUsage, text: fmt.Sprintf("--%s %s is no size", flag, value), try: "--" + flag + " 10MiB"}
-	}
-	return n, nil
 }
 
 // together refuses flags that only make sense with another, or without it.
@@ -222,11 +208,15 @@ func (s *serving) serve() error {
 
 // handler puts the server together.
 func (s *serving) handler() (h http.Handler, cleanup func(), err error) {
-	values := map[string]*string{"memory": &s.memory, "rate": &s.rate, "conn-rate": &s.connRate, "min-rate": &s.minRate, "max-size": &s.maxSize, "quota": &s.quota}
-	n := map[string]int64{}
-	for flag, value := range values {
-		if n[flag], err = amount(flag, *value); err != nil {
-			return nil, nil, err
+	n := map[string]int64{} // 0: not given
+	for flag, value := range map[string]string{
+		"memory": s.memory, "rate": s.rate, "conn-rate": s.connRate, "min-rate": s.minRate, "max-size": s.maxSize, "quota": s.quota,
+	} {
+		if value == "" {
+			continue
+		}
+		if n[flag], err = parseRate(value); err != nil {
+			return nil, nil, &failure{code: exitUsage, text: fmt.Sprintf("--%s %s is no size", flag, value), try: "--" + flag + " 10MiB"}
 		}
 	}
 	s.lines.out = s.stderr
@@ -265,8 +255,9 @@ func (s *serving) handler() (h http.Handler, cleanup func(), err error) {
 			up.Log = s.leveled(slog.LevelError) // a refusal has a line as a request
 		}
 		up.Done = func(weirhttp.Received) { s.received.Add(1) }
-		mux.Handle("/_upload", formAnswer(up))
-		mux.Handle("/_upload/", formAnswer(up))
+		uploads := formAnswer(up)
+		mux.Handle("/_upload", uploads)
+		mux.Handle("/_upload/", uploads)
 		mux.Handle("GET /_upload/{$}", http.RedirectHandler("/", http.StatusSeeOther))
 		cleanup = func() { _ = up.Close(); _ = root.Close() }
 	}
@@ -309,10 +300,7 @@ func (s *serving) handler() (h http.Handler, cleanup func(), err error) {
 
 // count is told of each transfer that ended.
 func (s *serving) count(t weirhttp.Transfer, err error) {
-	switch {
-	case err != nil:
-		s.failed.Add(1)
-	case t.Kind == weirhttp.Download:
+	if err == nil && t.Kind == weirhttp.Download {
 		s.sent.Add(1)
 	}
 }
@@ -328,26 +316,6 @@ func readUsers(name string) (*auth.Users, error) {
 		return nil, &failure{code: exitUsage, text: fmt.Sprintf("%s: %s", name, strings.TrimPrefix(err.Error(), "auth: ")), try: "weir password NAME >> " + name}
 	}
 	return users, nil
-}
-
-func (s *serving) tls() (*tls.Config, error) {
-	switch {
-	case s.selfSigned:
-		cert, err := selfSigned(s.listen)
-		if err != nil {
-			return nil, &failure{code: exitFailed, text: "cannot make a certificate: " + err.Error()}
-		}
-		return &tls.Config{Certificates: []tls.Certificate{cert}}, nil
-	case s.cert != "" && s.key != "":
-		cert, err := tls.LoadX509KeyPair(s.cert, s.key)
-		if err != nil {
-			return nil, &failure{code: exitUsage, text: "cannot use the certificate: " + err.Error(), try: "--tls-self-signed"}
-		}
-		return &tls.Config{Certificates: []tls.Certificate{cert}}, nil
-	case s.cert != "" || s.key != "":
-		return nil, &failure{code: exitUsage, text: "--tls-cert and --tls-key belong together", try: "--tls-self-signed, for a certificate made now"}
-	}
-	return nil, nil
 }
 
 // announce says what is served, where, and in how much memory.
@@ -383,8 +351,8 @@ func (s *serving) farewell(cut bool) {
 	t := s.guard.Transfers.Totals()
 	fmt.Fprintf(s.stderr, "served %s in %s, received %s in %s", weir.FormatBytes(t.BytesOut), plural(s.sent.Load(), "download"),
 		weir.FormatBytes(t.BytesIn), plural(s.received.Load(), "file"))
-	if n := s.failed.Load(); n > 0 {
-		fmt.Fprintf(s.stderr, "; %d ended early", n)
+	if t.Failed > 0 {
+		fmt.Fprintf(s.stderr, "; %d ended early", t.Failed)
 	}
 	if cut {
 		fmt.Fprint(s.stderr, "; those left at the end were cut")
@@ -406,9 +374,4 @@ func plainNetError(err error) error {
 		return oe.Err
 	}
 	return err
-}
-
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
 }

@@ -27,7 +27,7 @@ func (s *serving) logger() *slog.Logger {
 
 func (s *serving) leveled(level slog.Level) *slog.Logger {
 	if isTerminal(s.stderr) {
-		return slog.New(&lineHandler{out: s.stderr, level: level, mu: new(sync.Mutex)})
+		return slog.New(&lineHandler{out: s.stderr, level: level, mu: &s.logging})
 	}
 	return slog.New(slog.NewJSONHandler(s.stderr, &slog.HandlerOptions{Level: level}))
 }
@@ -37,7 +37,7 @@ type lineHandler struct {
 	out   io.Writer
 	level slog.Level
 	attrs string
-	mu    *sync.Mutex // guards out, of all copies
+	mu    *sync.Mutex // guards out, of all loggers
 }
 
 func (h *lineHandler) Enabled(_ context.Context, l slog.Level) bool { return l >= h.level }

@@ -13,6 +13,27 @@ import (
 	"time"
 )
 
+// tls is what the flags ask for, nil if that is no TLS.
+func (s *serving) tls() (*tls.Config, error) {
+	switch {
+	case s.selfSigned:
+		cert, err := selfSigned(s.listen)
+		if err != nil {
+			return nil, &failure{code: exitFailed, text: "cannot make a certificate: " + err.Error()}
+		}
+		return &tls.Config{Certificates: []tls.Certificate{cert}}, nil
+	case s.cert != "" && s.key != "":
+		cert, err := tls.LoadX509KeyPair(s.cert, s.key)
+		if err != nil {
+			return nil, &failure{code: exitUsage, text: "cannot use the certificate: " + err.Error(), try: "--tls-self-signed"}
+		}
+		return &tls.Config{Certificates: []tls.Certificate{cert}}, nil
+	case s.cert != "" || s.key != "":
+		return nil, &failure{code: exitUsage, text: "--tls-cert and --tls-key belong together", try: "--tls-self-signed, for a certificate made now"}
+	}
+	return nil, nil
+}
+
 // selfSigned makes a certificate for the names of this machine. It is good for
 // a week and is never written down.
 func selfSigned(listen string) (tls.Certificate, error) {

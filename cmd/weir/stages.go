@@ -93,8 +93,8 @@ func codec(f func(...compress.Option) byteStage, more ...string) func(*builder, 
 			return byteStage{}, err
 		}
 		var opts []compress.Option
-		if _, ok := a["level"]; ok {
-			n, err := w.number(a, "level", 0)
+		if level, ok := a["level"]; ok {
+			n, err := w.number("level", level)
 			if err != nil {
 				return byteStage{}, err
 			}
@@ -117,11 +117,17 @@ func (w word) workers(opts []compress.Option, a args, keys []string, frugal bool
 	if !slices.Contains(keys, "workers") {
 		return opts, nil
 	}
-	n, err := w.number(a, "workers", 0)
+	var n int
+	if workers, ok := a["workers"]; ok {
+		var err error
+		if n, err = w.number("workers", workers); err != nil {
+			return nil, err
+		}
+	}
 	if frugal {
 		n = 1
 	}
-	return append(opts, compress.Workers(n)), err
+	return append(opts, compress.Workers(n)), nil
 }
 
 // decoder makes a decoder with its limits against bombs, and what else it can
@@ -135,17 +141,18 @@ func decoder(f func(...compress.Option) byteStage, extra []compress.Option, more
 		}
 		opts := slices.Clone(extra)
 		for key, option := range map[string]func(int64) compress.Option{"max": compress.MaxOutput, "window": compress.MaxWindow} {
-			if _, ok := a[key]; !ok {
+			value, ok := a[key]
+			if !ok {
 				continue
 			}
-			n, err := w.size(a, key, 0)
+			n, err := w.size(key, value)
 			if err != nil {
 				return byteStage{}, err
 			}
 			opts = append(opts, option(n))
 		}
-		if _, ok := a["ratio"]; ok {
-			n, err := w.number(a, "ratio", 0)
+		if ratio, ok := a["ratio"]; ok {
+			n, err := w.number("ratio", ratio)
 			if err != nil {
 				return byteStage{}, err
 			}

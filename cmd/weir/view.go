@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/mattn/go-runewidth"
-	"golang.org/x/term"
 
 	"github.com/weir-go/weir"
 )
@@ -40,8 +39,7 @@ type ended struct {
 
 func newView(s *settings, verb string, steps []*step) *view {
 	v := &view{settings: s, verb: verb, steps: steps, began: time.Now()}
-	f, isFile := s.stderr.(*os.File)
-	tty := isFile && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"
+	tty := isTerminal(s.stderr) && os.Getenv("TERM") != "dumb"
 	switch {
 	case s.quiet || s.progress == "none":
 	case s.json || s.progress == "plain" || s.progress == "auto" && !tty:
@@ -52,9 +50,7 @@ func newView(s *settings, verb string, steps []*step) *view {
 	default:
 		v.every = 250 * time.Millisecond
 		v.live = &region{out: s.stderr, paint: painter{colours(s.noColor)}}
-		if isFile {
-			v.live.tty = f
-		}
+		v.live.tty, _ = s.stderr.(*os.File)
 	}
 	return v
 }

@@ -95,7 +95,7 @@ func (f *File) publish() *Error {
 		}
 	}
 	if f.opts.Sync && (f.temp != "" || f.made) {
-		if err := syncDir(f.dir()); err != nil && !cannotSync(err) {
+		if err := SyncDir(f.dir()); err != nil && !cannotSync(err) {
 			return failure("sync directory", f.path, err)
 		}
 	}

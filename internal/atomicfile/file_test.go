@@ -272,14 +272,14 @@ func TestConcurrentWritersLeaveOneWholeFile(t *testing.T) {
 
 func TestTemporaryNamesAreRecognised(t *testing.T) {
 	for _, base := range []string{"a", ".hidden", "x.tmp", strings.Repeat("é", 127), strings.Repeat("x", 255)} {
-		name := tempName(base)
+		name := TempName(base)
 		if !IsTemp(name) || !IsTemp("/some/where/"+name) || len(name) > 255 {
-			t.Errorf("tempName(%q) = %q", base, name)
+			t.Errorf("TempName(%q) = %q", base, name)
 		}
 		if strings.ToValidUTF8(name, "") != name {
 			t.Errorf("%q is no UTF-8", name)
 		}
-		if tempName(base) == name {
+		if TempName(base) == name {
 			t.Error("the same name twice")
 		}
 	}

@@ -21,5 +21,5 @@ func absolute(path string) string {
 // file may be written: a file that may not was refused before.
 func keepOwnerAndMode(*os.File, fs.FileInfo) error { return nil }
 
-// syncDir does nothing: a directory cannot be flushed by itself here.
-func syncDir(string) error { return nil }
+// SyncDir does nothing: a directory cannot be flushed by itself here.
+func SyncDir(string) error { return nil }

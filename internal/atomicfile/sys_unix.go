@@ -40,7 +40,9 @@ func keepOwnerAndMode(f *os.File, old fs.FileInfo) error {
 	return f.Chmod(perm)
 }
 
-func syncDir(dir string) error {
+// SyncDir returns when the names in the directory dir are on stable storage. It
+// does nothing where the system cannot flush a directory by itself.
+func SyncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err

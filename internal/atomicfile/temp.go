@@ -28,7 +28,10 @@ func IsTemp(name string) bool {
 	return strings.HasSuffix(s[:len(s)-tempRandom], tempMark)
 }
 
-func tempName(base string) string {
+// TempName returns a name for a temporary file beside a target whose last
+// element is base: one that nobody can guess, that [IsTemp] tells, and of no
+// more than 255 bytes.
+func TempName(base string) string {
 	// File systems end names at 255 bytes; some insist on valid UTF-8.
 	const longest = 255 - 1 - len(tempMark) - tempRandom - len(tempSuffix)
 	if len(base) > longest {
@@ -45,7 +48,7 @@ func tempName(base string) string {
 func createTemp(target string, perm fs.FileMode) (*os.File, error) {
 	dir, base := filepath.Split(target)
 	for try := 0; ; try++ {
-		f, err := os.OpenFile(dir+tempName(base), os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
+		f, err := os.OpenFile(dir+TempName(base), os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
 		if !errors.Is(err, fs.ErrExist) || try == 10 {
 			return f, err
 		}
