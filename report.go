@@ -41,9 +41,10 @@ type StageStats struct {
 	// BlockedN is how often the stage's goroutine had to wait for room.
 	BlockedN int64
 
-	limits bool
-	ups    []int
-	ended  bool
+	Limits bool // it limits the rate on purpose
+
+	ups   []int
+	ended bool
 }
 
 // Report says what a flow has done, until now or in all. It is a snapshot:
@@ -122,7 +123,7 @@ type laneTime struct {
 
 func (st *stage) stats(lanes map[*lane]laneTime) StageStats {
 	s := StageStats{
-		Name: st.name, Kind: st.kind, Workers: st.workers, limits: st.limits,
+		Name: st.name, Kind: st.kind, Workers: st.workers, Limits: st.limits,
 		In: st.in.Load(), Out: st.out.Load(), Dropped: st.dropped.Load(),
 		Unit: "items", OutUnit: "items", ended: true,
 	}

@@ -57,7 +57,7 @@ func judge(stages []StageStats, wall time.Duration) Verdict {
 		if share < bottleneckShare {
 			continue
 		}
-		v := Verdict{Stage: s.Name, Kind: s.Kind, Why: Busy, Share: min(1, share), Limit: s.limits}
+		v := Verdict{Stage: s.Name, Kind: s.Kind, Why: Busy, Share: min(1, share), Limit: s.Limits}
 		if s.Outside > s.Busy {
 			v.Why = Outside
 		}
@@ -75,6 +75,21 @@ func judge(stages []StageStats, wall time.Duration) Verdict {
 		}
 	}
 	return Verdict{}
+}
+
+// Judge returns the verdict on stages that no [Flow] has run: where the kernel
+// moved the bytes, for instance, and somebody else kept account of the time. They
+// are in order, the source first, and have taken wall in all.
+func Judge(wall time.Duration, stages ...StageStats) Verdict {
+	chain := make([]StageStats, len(stages))
+	for i, s := range stages {
+		s.ups = nil
+		if i > 0 {
+			s.ups = []int{i - 1}
+		}
+		chain[i] = s
+	}
+	return judge(chain, wall)
 }
 
 // upstream lists all stages in front of stage i, the nearest first.

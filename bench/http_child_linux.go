@@ -21,7 +21,7 @@ import (
 )
 
 func init() {
-	children["http-server"] = childProgram{4, httpServer}
+	children["http-server"] = childProgram{5, httpServer}
 	children["http-slow"] = childProgram{8, slowClients}
 	children["http-fast"] = childProgram{4, fastClients}
 	children["http-small"] = childProgram{4, smallClients}
@@ -29,7 +29,8 @@ func init() {
 }
 
 // httpServer runs one of the servers that are written in Go: the kind, the
-// address, the folder to serve and the one for uploads.
+// address, the folder to serve, the one for uploads, and whether these are to be
+// on stable storage when they are answered.
 func httpServer(args []string) error {
 	kind, addr, dir, uploads := args[0], args[1], args[2], args[3]
 	l, err := net.Listen("tcp", addr)
@@ -53,7 +54,7 @@ func httpServer(args []string) error {
 	case "tusd":
 		srv.Handler, err = tusd(uploads)
 	case "weirhttp":
-		return serveWeirhttp(l, srv, dir, uploads)
+		return serveWeirhttp(l, srv, dir, uploads, args[4] == "true")
 	default:
 		err = fmt.Errorf("no server is called %q", kind)
 	}
@@ -65,7 +66,7 @@ func httpServer(args []string) error {
 
 // serveWeirhttp is what weir serve puts together, without its access log and
 // the digest of uploads, and tells the number of its goroutines.
-func serveWeirhttp(l net.Listener, srv *http.Server, dir, uploads string) error {
+func serveWeirhttp(l net.Listener, srv *http.Server, dir, uploads string, sync bool) error {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return err
@@ -74,7 +75,7 @@ func serveWeirhttp(l net.Listener, srv *http.Server, dir, uploads string) error 
 	quiet := slog.New(slog.DiscardHandler)
 	g := &weirhttp.Guard{Budget: budget, Log: quiet, Transfers: &weirhttp.Transfers{}}
 	up := weirhttp.UploadTo(uploads)
-	up.NoDigest, up.Budget, up.Log = true, budget, quiet
+	up.NoDigest, up.Sync, up.Budget, up.Log = true, sync, budget, quiet
 	files := weirhttp.Files(root)
 	files.Log = quiet
 	mux := http.NewServeMux()

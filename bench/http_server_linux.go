@@ -123,7 +123,7 @@ func serverArgs(e *env, name string, s *server, w wish) ([]string, error) {
 		return nodeScript(e, "serve.mjs", s.addr, e.dir), nil
 	}
 	kinds := map[string]string{srvWeirLib: "weirhttp", srvContent: "content", srvFiles: "files", srvTusd: "tusd"}
-	return child("http-server", kinds[name], s.addr, e.dir, s.uploads), nil
+	return child("http-server", kinds[name], s.addr, e.dir, s.uploads, fmt.Sprint(w.sync)), nil
 }
 
 // nginxConf is one worker with sendfile, and no more than is needed.

@@ -35,6 +35,8 @@ type conn struct {
 	held   *[]byte // a header that waits for the first bytes of its body; nil: none is held
 	closes bool    // the last header held said that the connection ends
 
+	carries atomic.Pointer[transfer] // what goes over it
+
 	wrote   atomic.Int64 // bytes given to the kernel
 	writing atomic.Int32 // calls that give it more
 	evicted atomic.Bool
@@ -218,6 +220,10 @@ func (c *conn) allow(n int64) (int64, error) {
 		if l != nil {
 			n = min(n, int64(l.Burst()))
 		}
+	}
+	if x := c.carries.Load(); x != nil {
+		was := x.meter.enter(phaseRate)
+		defer x.meter.enter(was)
 	}
 	for _, l := range [...]*rate.Limiter{c.pace, c.port.g.total} {
 		if l == nil {

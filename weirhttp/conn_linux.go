@@ -26,37 +26,41 @@ const sendMost = 256 << 10
 // sendFile sends h and then n bytes of s. It copies in the kernel, at an offset
 // of its own, so that any number of clients share one descriptor.
 func (c *conn) sendFile(h []byte, s *span, n int64) (sent int64, err error) {
+	m := s.meter()
 	werr := c.raw.Write(func(fd uintptr) bool {
+		m.enter(phaseMoving)
 		for len(h) > 0 {
 			flags := unix.MSG_NOSIGNAL
 			if n > 0 {
 				flags |= unix.MSG_MORE
 			}
-			m, e := unix.SendmsgN(int(fd), h, nil, nil, flags)
+			k, e := unix.SendmsgN(int(fd), h, nil, nil, flags)
 			if e == unix.EINTR {
 				continue
 			}
 			if e == unix.EAGAIN {
+				m.enter(phaseClient)
 				return false
 			}
 			if err = e; e != nil {
 				return true
 			}
-			h = h[m:]
-			c.wrote.Add(int64(m))
+			h = h[k:]
+			c.wrote.Add(int64(k))
 		}
 		for sent < n {
 			off := s.off
-			m, e := unix.Sendfile(int(fd), s.f.fd, &off, int(min(n-sent, sendMost)))
-			if m > 0 {
-				s.advance(int64(m))
-				sent += int64(m)
-				c.gave(int64(m))
+			k, e := unix.Sendfile(int(fd), s.f.fd, &off, int(min(n-sent, sendMost)))
+			if k > 0 {
+				s.advance(int64(k))
+				sent += int64(k)
+				c.gave(int64(k))
 				continue
 			}
 			switch {
 			case e == unix.EINTR:
 			case e == unix.EAGAIN:
+				m.enter(phaseClient)
 				return s.try
 			case e == nil:
 				err = errTruncated

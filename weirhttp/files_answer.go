@@ -81,7 +81,7 @@ func (a *answer) ReadFrom(src io.Reader) (n int64, err error) {
 	a.begin()
 	x := begin(a.r, Download, a.name, size)
 	if under != nil {
-		x.watchConn(under)
+		x.watchConn(under, a.r)
 	}
 	var e *extent
 	if limited {
@@ -151,6 +151,7 @@ func (a *answer) send(c *conn, s *span, release func()) (int64, error) {
 		return a.copy(nil, x, s)
 	}
 	total := s.left
+	s.x.kernel.Store(canPark)
 	s.try = canPark && total > parkAbove && a.r.Method == http.MethodGet && a.r.ContentLength == 0
 	err := behindHeader(a.ResponseWriter, c, func() error {
 		_, err := rf.ReadFrom(s)
@@ -188,6 +189,7 @@ func (a *answer) sendHere(g *Guard, x *transfer, e *extent, size int64) (n int64
 	if _, ok := a.ResponseWriter.(io.ReaderFrom); !ok || !a.f.mine || a.r.TLS != nil {
 		return a.copy(g, x, io.LimitReader(e, size))
 	}
+	x.kernel.Store(true)
 	f := a.f.f
 	if _, err := f.Seek(e.off, io.SeekStart); err != nil {
 		return 0, err
@@ -216,7 +218,9 @@ func (a *answer) copy(g *Guard, x *transfer, src io.Reader) (n int64, err error)
 	for {
 		m, rerr := src.Read(*buf)
 		if m > 0 {
+			x.meter.enter(phaseClient)
 			m, err = w.Write((*buf)[:m])
+			x.meter.enter(phaseMoving)
 			n += int64(m)
 			x.add(int64(m))
 			if err != nil {

@@ -129,7 +129,7 @@ func (g *Guard) prepare(srv *http.Server) {
 		}
 		if c, ok := nc.(*conn); ok {
 			ctx = context.WithValue(withTransfers(ctx, g.transfers()), connKey{}, c)
-			if c.tcp != nil && srv.TLSConfig == nil && !c.paced() {
+			if c.tcp != nil && !c.port.tls && !c.paced() {
 				ctx = ConnContext(ctx, c.tcp) // large uploads go past net/http
 			}
 		}

@@ -95,7 +95,7 @@ func (c *client) run(f *weir.Flow) (err error) {
 	defer release()
 	x.watch(f)
 	if conn := connOf(c.r); conn != nil {
-		x.watchConn(conn)
+		x.watchConn(conn, c.r)
 	}
 	return f.Run(c.r.Context())
 }

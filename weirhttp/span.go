@@ -44,6 +44,14 @@ func (s *span) advance(n int64) {
 	}
 }
 
+// meter returns what keeps account of the time of s, nil if s is no transfer.
+func (s *span) meter() *meter {
+	if s.x == nil {
+		return nil
+	}
+	return &s.x.meter
+}
+
 // sendBody sends a small file behind the header h, which may be nil, in one
 // write.
 func (c *conn) sendBody(h *[]byte, s *span) (int64, error) {

@@ -32,7 +32,21 @@ type Transfer struct {
 	Size   int64     `json:"size"`   // bytes; -1: not known
 	Moved  int64     `json:"moved"`  // bytes the client has sent, or has taken from the server
 	Unsent int64     `json:"unsent"` // bytes in the kernel that wait for the client; 0 where the system does not tell
-	State  string    `json:"state"`  // "sending", "receiving", "waiting for the client", "waiting for the disk", "ended"
+	State  string    `json:"state"`  // "sending", "receiving", "waiting for the client", "waiting for the disk", "waiting for the rate limit", "ended"
+
+	x *transfer
+}
+
+// Report says where the time of the transfer goes, stage by stage, and what its
+// bottleneck is: until now while it is on its way, and then in all. Where the
+// kernel moves the bytes its time is accounted for as that of a flow is, and
+// Report.Kernel names the system call. A small file that was sent from memory has
+// no stages.
+func (t Transfer) Report() weir.Report {
+	if t.x == nil {
+		return weir.Report{Flow: t.Name}
+	}
+	return t.x.report()
 }
 
 // Totals counts the transfers of a registry since it was made.
@@ -50,7 +64,7 @@ type Transfers struct {
 	// Done, if not nil, is called when a transfer has ended, with what was
 	// known of it at its end, by the goroutine that moved it. The error is nil
 	// if all of it was moved. It must not panic. Set it before the first
-	// transfer.
+	// transfer. [WithDone] does the same for one request.
 	Done func(Transfer, error)
 
 	mu   sync.Mutex // guards what follows, and is held for map operations only
@@ -101,26 +115,46 @@ type transfer struct {
 	reg   *Transfers
 	info  Transfer // does not change
 	moved atomic.Int64
-	probe atomic.Pointer[func(*Transfer)] // fills in what only the connection or the flow knows
+	done  func(Transfer, error) // of the request; may be nil
+	meter meter                 // of its time, if no flow keeps account
+	flow  atomic.Pointer[watched]
+	conn  atomic.Pointer[conn] // that it goes over, if that is under a guard
+
+	kernel atomic.Bool // the kernel moves the bytes
 }
 
-// watchConn lets x tell what the kernel holds back for its client. It comes
-// after watch, if there is a flow.
-func (x *transfer) watchConn(c *conn) {
-	flow := x.probe.Load()
-	probe := func(t *Transfer) {
-		p, ok := c.progress()
-		if ok {
-			t.Unsent = p.unsent
-		}
-		switch {
-		case flow != nil:
-			(*flow)(t)
-		case ok && p.waiting:
-			t.State = "waiting for the client"
-		}
+// watched is a flow that moves the bytes of a transfer. A Watcher is for one
+// goroutine, and anyone may list transfers.
+type watched struct {
+	flow *weir.Flow
+	mu   sync.Mutex // guards w
+	w    *weir.Watcher
+}
+
+// watch takes the state of x from the flow that moves its bytes.
+func (x *transfer) watch(f *weir.Flow) { x.flow.Store(&watched{flow: f, w: f.Watch()}) }
+
+// watchConn lets x tell what the kernel holds back for its client, and lets c tell
+// when a rate holds x back: not over HTTP/2, where c carries other transfers too.
+func (x *transfer) watchConn(c *conn, r *http.Request) {
+	x.conn.Store(c)
+	if r.ProtoMajor == 1 {
+		c.carries.Store(x)
 	}
-	x.probe.Store(&probe)
+}
+
+type doneKey struct{}
+
+// WithDone returns a context for one request, whose transfer, if it is one, tells
+// done that it has ended, as [Transfers] does: once, and before its handler
+// returns unless it is a download that goes on without it.
+func WithDone(ctx context.Context, done func(Transfer, error)) context.Context {
+	return context.WithValue(ctx, doneKey{}, done)
+}
+
+func doneOf(ctx context.Context) func(Transfer, error) {
+	done, _ := ctx.Value(doneKey{}).(func(Transfer, error))
+	return done
 }
 
 type transfersKey struct{}
@@ -146,9 +180,16 @@ func (t *Transfers) note(r *http.Request, name string, n int64, start time.Time)
 	t.sum.Succeeded++
 	t.sum.BytesOut += n
 	t.mu.Unlock()
-	if t.Done != nil {
-		t.Done(Transfer{ID: id, Kind: Download, Method: r.Method, Name: name, Client: r.RemoteAddr,
-			Start: start, Size: n, Moved: n, State: "ended"}, nil)
+	done := doneOf(r.Context())
+	if t.Done == nil && done == nil {
+		return
+	}
+	info := Transfer{ID: id, Kind: Download, Method: r.Method, Name: name, Client: r.RemoteAddr,
+		Start: start, Size: n, Moved: n, State: "ended"}
+	for _, f := range [...]func(Transfer, error){t.Done, done} {
+		if f != nil {
+			f(info, nil)
+		}
 	}
 }
 
@@ -157,7 +198,8 @@ func begin(r *http.Request, kind Kind, name string, size int64) *transfer {
 	reg := registryOf(r.Context())
 	x := &transfer{reg: reg, info: Transfer{
 		Kind: kind, Method: r.Method, Name: name, Client: r.RemoteAddr, Start: time.Now(), Size: size,
-	}}
+	}, done: doneOf(r.Context())}
+	x.meter.begin()
 	reg.mu.Lock()
 	defer reg.mu.Unlock()
 	if reg.live == nil {
@@ -175,47 +217,81 @@ func (x *transfer) add(n int64) { x.moved.Add(n) }
 // look returns the transfer as it is now.
 func (x *transfer) look() Transfer {
 	info := x.info
-	info.Moved = x.moved.Load()
+	info.x, info.Moved = x, x.moved.Load()
 	info.State = "sending"
 	if info.Kind == Upload {
 		info.State = "receiving"
 	}
-	if f := x.probe.Load(); f != nil {
-		(*f)(&info)
+	var p progress
+	told := false
+	if c := x.conn.Load(); c != nil {
+		if p, told = c.progress(); told {
+			info.Unsent = p.unsent
+		}
+	}
+	if f := x.flow.Load(); f != nil {
+		f.state(&info)
+		return info
+	}
+	switch phase(x.meter.phase.Load()) {
+	case phaseRate:
+		info.State = "waiting for the rate limit"
+	case phaseClient:
+		info.State = "waiting for the client"
+	default:
+		if told && p.waiting {
+			info.State = "waiting for the client"
+		}
 	}
 	return info
 }
 
-// watch takes the state of x from the flow that moves its bytes.
-func (x *transfer) watch(f *weir.Flow) {
-	w := f.Watch()
-	var mu sync.Mutex // a Watcher is for one goroutine, and anyone may list transfers
-	probe := func(t *Transfer) {
-		mu.Lock()
-		r, _ := w.Look()
-		mu.Unlock()
-		if len(r.Stages) == 0 {
-			return
-		}
-		first, last := r.Stages[0], r.Stages[len(r.Stages)-1]
-		switch {
-		case t.Kind == Download && last.Outside > last.Starved:
-			t.State = "waiting for the client"
-		case t.Kind == Upload && first.Outside > first.Blocked:
-			t.State = "waiting for the client"
-		case t.Kind == Download && first.Outside > first.Blocked, t.Kind == Upload && last.Outside > last.Starved:
-			t.State = "waiting for the disk"
-		}
+// state says what the flow has done since somebody looked last.
+func (f *watched) state(t *Transfer) {
+	f.mu.Lock()
+	r, _ := f.w.Look()
+	f.mu.Unlock()
+	if len(r.Stages) == 0 {
+		return
 	}
-	x.probe.Store(&probe)
+	first, last := r.Stages[0], r.Stages[len(r.Stages)-1]
+	switch {
+	case t.Kind == Download && last.Outside > last.Starved:
+		t.State = "waiting for the client"
+	case t.Kind == Upload && first.Outside > first.Blocked:
+		t.State = "waiting for the client"
+	case t.Kind == Download && first.Outside > first.Blocked, t.Kind == Upload && last.Outside > last.Starved:
+		t.State = "waiting for the disk"
+	}
+}
+
+func (x *transfer) report() weir.Report {
+	if f := x.flow.Load(); f != nil {
+		return f.flow.Stats()
+	}
+	rep := x.meter.report(x.info.Kind, x.kernel.Load(), x.moved.Load())
+	rep.Flow = x.info.Name
+	return rep
 }
 
 // end takes the transfer out of the registry. Calls after the first do nothing.
 func (x *transfer) end(err error) {
-	if x.reg.remove(x, err) && x.reg.Done != nil {
-		info := x.info
-		info.Moved, info.State = x.moved.Load(), "ended"
-		x.reg.Done(info, err)
+	if !x.reg.remove(x, err) {
+		return
+	}
+	x.meter.end()
+	if c := x.conn.Swap(nil); c != nil {
+		c.carries.CompareAndSwap(x, nil)
+	}
+	if x.reg.Done == nil && x.done == nil {
+		return
+	}
+	info := x.info
+	info.x, info.Moved, info.State = x, x.moved.Load(), "ended"
+	for _, f := range [...]func(Transfer, error){x.reg.Done, x.done} {
+		if f != nil {
+			f(info, err)
+		}
 	}
 }
 

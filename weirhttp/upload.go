@@ -208,7 +208,7 @@ func (u *Uploads) takeBody(w http.ResponseWriter, r *http.Request, body *request
 
 func (u *Uploads) store(r *http.Request, in *incoming, body *requestBody, name string, digests *digests, x *transfer) (got Received, replaced bool, err error) {
 	if c := kernelConn(r); c != nil && len(digests.hashes) == 0 {
-		k := kernelCopy{conn: c, body: body, first: body, file: in.file, left: r.ContentLength, hold: in.hold}
+		k := kernelCopy{conn: c, body: body, first: body, file: in.file, left: r.ContentLength, hold: in.hold, early: newEarlyFlush(u.Sync, 0)}
 		err = k.run(withoutEnd(r.Context()), x)
 		in.size = k.n
 	} else {

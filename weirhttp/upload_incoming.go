@@ -15,6 +15,8 @@ type incoming struct {
 	temp string   // "" after publish and abort
 	hold *hold
 	size int64 // bytes written
+
+	early earlyFlush
 }
 
 // receive begins a file of n bytes, of which more may come.
@@ -28,7 +30,7 @@ func (d *folder) receive(n int64) (*incoming, error) {
 		h.release()
 		return nil, err
 	}
-	return &incoming{d: d, file: f, temp: temp, hold: h}, nil
+	return &incoming{d: d, file: f, temp: temp, hold: h, early: newEarlyFlush(d.u.Sync, 0)}, nil
 }
 
 // Write appends p to the file.
@@ -39,6 +41,7 @@ func (in *incoming) Write(p []byte) (int, error) {
 	n, err := in.file.Write(p)
 	in.size += int64(n)
 	in.hold.wrote(int64(n))
+	in.early.wrote(in.file, int64(n))
 	return n, err
 }
 

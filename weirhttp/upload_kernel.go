@@ -2,16 +2,11 @@ package weirhttp
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net"
 	"net/http"
 	"os"
-	"runtime"
 	"syscall"
-	"time"
-
-	"github.com/weir-go/weir"
 )
 
 type uploadConnKey struct{}
@@ -35,7 +30,7 @@ const kernelLeast = 1 << 20
 // from it.
 func kernelConn(r *http.Request) net.Conn {
 	c, _ := r.Context().Value(uploadConnKey{}).(net.Conn)
-	if _, ok := c.(syscall.Conn); !ok || runtime.GOOS != "linux" || r.ProtoMajor != 1 || r.TLS != nil || r.ContentLength < kernelLeast {
+	if _, ok := c.(syscall.Conn); !ok || !canSplice || r.ProtoMajor != 1 || r.TLS != nil || r.ContentLength < kernelLeast {
 		return nil
 	}
 	return c
@@ -50,51 +45,23 @@ type kernelCopy struct {
 	left  int64     // of the body
 	hold  *hold
 	n     int64 // moved
+	x     *transfer
+	early earlyFlush
 }
 
-// run is a flow of one stage, since nothing passes through the process. The end
-// of ctx interrupts it.
+// run moves the body as the transfer x. It is no flow, since nothing passes
+// through the process, but its time is accounted for as that of one. The end of
+// ctx interrupts it.
 func (k *kernelCopy) run(ctx context.Context, x *transfer) error {
 	k.body.beside = true
-	flow := weir.Generate("client", func(_ context.Context, emit func([]int64) error) error { return k.move(ctx, emit) }).
-		To(weir.EachBatch(func(_ context.Context, moved []int64) error {
-			for _, n := range moved {
-				x.add(n)
-			}
-			return nil
-		}))
-	flow.Name = "upload"
-	x.watch(flow)
-	err := flow.Run(withoutEnd(ctx))
+	k.x = x
+	x.kernel.Store(true)
+	err := k.ahead()
+	if err == nil && k.left > 0 {
+		err = k.splice(ctx)
+	}
 	k.body.ended = err == nil
 	return err
-}
-
-func (k *kernelCopy) move(ctx context.Context, emit func([]int64) error) error {
-	if err := k.ahead(); err != nil {
-		return err
-	}
-	if err := emit([]int64{k.n}); err != nil {
-		return err
-	}
-	for step := int64(256 << 10); k.left > 0; {
-		begun := time.Now()
-		n, err := k.piece(ctx, min(step, k.left))
-		if eerr := emit([]int64{n}); err == nil {
-			err = eerr
-		}
-		if err != nil {
-			return err
-		}
-		// A piece is long enough not to cost, and short enough to be seen.
-		switch took := time.Since(begun); {
-		case took < 50*time.Millisecond && step < 16<<20:
-			step *= 2
-		case took > 500*time.Millisecond && step > 64<<10:
-			step /= 2
-		}
-	}
-	return nil
 }
 
 // ahead takes what net/http has in its buffer: a Read of at least the length of
@@ -105,7 +72,9 @@ func (k *kernelCopy) ahead() error {
 	if err := k.body.extend(); err != nil {
 		return err
 	}
+	k.x.meter.enter(phaseClient)
 	n, err := k.first.Read(p.buf)
+	k.x.meter.enter(phaseMoving)
 	if n > 0 {
 		if n, werr := k.file.Write(p.buf[:n]); werr != nil {
 			k.moved(int64(n))
@@ -123,24 +92,6 @@ func (k *kernelCopy) moved(n int64) {
 	k.n += n
 	k.left -= n
 	k.hold.wrote(n)
-}
-
-// piece moves up to n bytes, or those that come before the client's time is up.
-func (k *kernelCopy) piece(ctx context.Context, n int64) (int64, error) {
-	until := time.Now().Add(k.body.stall)
-	if err := k.body.extend(); err != nil {
-		return 0, err
-	}
-	if ctx.Err() != nil { // the deadline that interrupts may have come before ours
-		return 0, context.Cause(ctx)
-	}
-	n, err := k.file.ReadFrom(&io.LimitedReader{R: k.conn, N: n})
-	k.moved(n)
-	switch {
-	case err == nil && n == 0:
-		return 0, io.ErrUnexpectedEOF
-	case n > 0 && errors.Is(err, os.ErrDeadlineExceeded) && !time.Now().Before(until):
-		return n, nil // it was slow, but not silent
-	}
-	return n, err
+	k.x.add(n)
+	k.early.wrote(k.file, n)
 }

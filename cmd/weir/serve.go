@@ -288,12 +288,10 @@ func (s *serving) handler() (h http.Handler, cleanup func(), err error) {
 	})
 	transfers.Done = s.count
 	if s.access && !s.quiet {
-		requests := &requestLog{log: log}
 		if !isTerminal(s.stderr) {
-			requests.log = slog.New(slog.NewJSONHandler(&s.lines, nil))
+			log = slog.New(slog.NewJSONHandler(&s.lines, nil))
 		}
-		transfers.Done = func(t weirhttp.Transfer, err error) { s.count(t, err); requests.ended(t, err) }
-		return requests.handler(outer), cleanup, nil
+		return logRequests(log, outer), cleanup, nil
 	}
 	return outer, cleanup, nil
 }

@@ -3,14 +3,17 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/weirhttp"
@@ -87,7 +90,7 @@ func valueText(a slog.Attr) string {
 	case "seconds":
 		text = fmt.Sprint(time.Duration(a.Value.Float64() * float64(time.Second)).Round(time.Millisecond))
 	}
-	if strings.ContainsAny(text, " \t\n\"") || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+	if strings.ContainsFunc(text, func(r rune) bool { return r == ' ' || r == '"' || r == utf8.RuneError || !strconv.IsPrint(r) }) {
 		return fmt.Sprintf("%q", text)
 	}
 	return text
@@ -106,103 +109,128 @@ func (h *lineHandler) WithGroup(string) slog.Handler { return h }
 // requestMessage is what the line of a request is called.
 const requestMessage = "request"
 
-// requestLog logs each request when it has ended: a download that goes on
-// when its handler has returned, when the download ends.
-type requestLog struct {
-	log   *slog.Logger
-	away  sync.Map // client → line
-	moved sync.Map // client → ending, until its handler returns
-}
-
-// ending is how a transfer ended.
-type ending struct {
-	t   weirhttp.Transfer
-	err error
-}
-
-// ended is told of each transfer. Over HTTP/2 the requests of a connection that
-// end in the same moment share what is told; the rest of their lines is right.
-func (q *requestLog) ended(t weirhttp.Transfer, err error) {
-	if l, ok := q.away.LoadAndDelete(t.Client); ok {
-		l.(line).write(q.log, t.Moved, err)
-		return
-	}
-	q.moved.Store(t.Client, ending{t, err})
-}
-
-func (q *requestLog) handler(h http.Handler) http.Handler {
+// logRequests logs each request when it has ended: a download that goes on when
+// its handler has returned, when the download ends.
+func logRequests(log *slog.Logger, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		l := &logged{ResponseWriter: w, away: &q.away, line: line{
-			method: r.Method, path: r.URL.EscapedPath(), client: r.RemoteAddr, proto: r.Proto, began: time.Now(),
-		}}
-		defer func() {
-			v := recover()
-			if !l.left {
-				l.write(q.log, v, q.endingOf(r.RemoteAddr))
-			}
-			if v != nil {
-				panic(v)
-			}
-		}()
-		h.ServeHTTP(l, r)
+		l := &line{log: log, method: r.Method, path: r.URL.EscapedPath(), client: r.RemoteAddr, proto: r.Proto, began: time.Now()}
+		lw := &logged{ResponseWriter: w, line: l}
+		returned := false
+		defer func() { l.leave(lw.bytes, returned) }()
+		h.ServeHTTP(lw, r.WithContext(weirhttp.WithDone(r.Context(), l.ended)))
+		returned = true
 	})
-}
-
-func (q *requestLog) endingOf(client string) ending {
-	e, _ := q.moved.LoadAndDelete(client)
-	end, _ := e.(ending)
-	return end
 }
 
 // line is what is logged of a request. It keeps nothing of the request alive,
 // since a download may be long.
 type line struct {
+	log                         *slog.Logger
 	method, path, client, proto string
 	began                       time.Time
-	status                      int
+
+	mu     sync.Mutex // guards what follows
+	status int
+	away   bool  // it is a download that goes on without its handler
+	upload int64 // bytes that came, if its transfer was one
+	err    error
 }
 
-func (l line) write(log *slog.Logger, bytes int64, err error) {
+// ended is told of the transfer of the request, if it was one.
+func (l *line) ended(t weirhttp.Transfer, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.err = err
+	if t.Kind == weirhttp.Upload {
+		l.upload = t.Moved
+	}
+	if l.away {
+		l.write(t.Moved)
+	}
+}
+
+// leave is told that the handler has written so many bytes, and has returned or
+// panicked.
+func (l *line) leave(bytes int64, returned bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.away {
+		return
+	}
+	if l.upload > 0 {
+		bytes = l.upload
+	}
+	if !returned && l.err == nil {
+		l.err = errors.New("aborted")
+	}
+	l.write(bytes)
+}
+
+// write writes the line. The caller holds mu.
+func (l *line) write(bytes int64) {
 	args := []any{"method", l.method, "path", l.path, "client", l.client, "proto", l.proto,
 		"status", l.status, "bytes", bytes, "seconds", time.Since(l.began).Seconds()}
-	if err != nil {
-		args = append(args, "error", err.Error())
+	if l.err != nil {
+		args = append(args, "error", l.err.Error())
 	}
-	log.Info(requestMessage, args...)
+	l.log.Info(requestMessage, args...)
+}
+
+func (l *line) answers(status int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.status == 0 && status >= 200 {
+		l.status = status
+	}
+}
+
+// leaves is called before a download leaves its handler, since it may end at
+// once, and reports whether the request is one that can.
+func (l *line) leaves() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.away = l.method == http.MethodGet && l.status < 400
+	return l.away
+}
+
+func (l *line) stays() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.away = false
 }
 
 // logged is a ResponseWriter that knows what it answered. It keeps what the
 // one underneath can do: sendfile, and being taken over.
 type logged struct {
 	http.ResponseWriter
-	line
+	line  *line
+	told  bool // the line knows the status
 	bytes int64
-	left  bool // it is a download that goes on without its handler
-	away  *sync.Map
 }
 
 func (l *logged) Unwrap() http.ResponseWriter { return l.ResponseWriter }
 
 func (l *logged) WriteHeader(status int) {
-	if l.status == 0 && status >= 200 {
-		l.status = status
-	}
+	l.tell(status)
 	l.ResponseWriter.WriteHeader(status)
 }
 
-func (l *logged) Write(p []byte) (int, error) {
-	if l.status == 0 {
-		l.status = http.StatusOK
+func (l *logged) tell(status int) {
+	if !l.told {
+		l.told = status >= 200
+		l.line.answers(status)
 	}
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.tell(http.StatusOK)
 	n, err := l.ResponseWriter.Write(p)
 	l.bytes += int64(n)
 	return n, err
 }
 
 func (l *logged) ReadFrom(src io.Reader) (int64, error) {
-	if l.status == 0 {
-		l.status = http.StatusOK
-	}
+	l.tell(http.StatusOK)
 	rf, ok := l.ResponseWriter.(io.ReaderFrom)
 	if !ok {
 		return io.Copy(struct{ io.Writer }{l}, src)
@@ -212,31 +240,17 @@ func (l *logged) ReadFrom(src io.Reader) (int64, error) {
 	return n, err
 }
 
-func (l *logged) Flush() { _ = http.NewResponseController(l.ResponseWriter).Flush() }
+func (l *logged) FlushError() error { return http.NewResponseController(l.ResponseWriter).Flush() }
 
 // Hijack is called by a download that leaves (see [weirhttp.FileServer]), and
 // to listen to a client that was refused.
 func (l *logged) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	leaves := l.method == http.MethodGet && l.status < 400
-	if leaves {
-		l.away.Store(l.client, l.line) // before: it may end at once
-	}
+	leaves := l.line.leaves()
 	c, rw, err := http.NewResponseController(l.ResponseWriter).Hijack()
-	if l.left = leaves && err == nil; leaves && err != nil {
-		l.away.Delete(l.client)
+	if leaves && err != nil {
+		l.line.stays()
 	}
 	return c, rw, err
-}
-
-// write logs a request whose handler has returned, or panicked with v.
-func (l *logged) write(log *slog.Logger, v any, end ending) {
-	if end.t.Kind == weirhttp.Upload {
-		l.bytes = end.t.Moved
-	}
-	if v != nil && end.err == nil {
-		end.err = fmt.Errorf("aborted: %v", v)
-	}
-	l.line.write(log, l.bytes, end.err)
 }
 
 // slowAfter is how long a client must have been waited for to be called slow.
@@ -263,7 +277,7 @@ func (s *serving) watchSlow(ctx context.Context) {
 			}
 			live[t.ID] = true
 			log.Info("slow client", "client", t.Client, "path", t.Name, "bytes", t.Moved, "size", t.Size,
-				"rate", rate(t.Moved, age), "seconds", age.Seconds())
+				"rate", rate(t.Moved, age), "seconds", age.Seconds(), "verdict", t.Report().Verdict.String())
 		}
 		told = live
 	}

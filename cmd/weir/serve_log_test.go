@@ -1,34 +1,124 @@
 package main
 
 import (
+	"bytes"
+	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/weir-go/weir/weirhttp"
 )
 
-func TestTheRequestLogKeepsNothingOfWhatHasEnded(t *testing.T) {
-	q := &requestLog{log: slog.New(slog.NewJSONHandler(io.Discard, nil))}
-	h := q.handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/aborts" {
-			panic(http.ErrAbortHandler)
+// requestLines collects the lines of a request log.
+type requestLines struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *requestLines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+// byPath returns the lines so far, of which there is one for each path.
+func (l *requestLines) byPath(t *testing.T) map[string]map[string]any {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	lines := map[string]map[string]any{}
+	for d := json.NewDecoder(bytes.NewReader(l.b.Bytes())); ; {
+		var v map[string]any
+		err := d.Decode(&v)
+		if err == io.EOF {
+			return lines
 		}
-		q.ended(weirhttp.Transfer{Client: r.RemoteAddr, Kind: weirhttp.Download, Moved: 5}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := v["path"].(string)
+		if lines[path] != nil {
+			t.Errorf("%s has two lines", path)
+		}
+		lines[path] = v
+	}
+}
+
+func TestEveryRequestHasOneLineAlsoIfItIsAborted(t *testing.T) {
+	var out requestLines
+	h := logRequests(slog.New(slog.NewJSONHandler(&out, nil)), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/aborts":
+			panic(http.ErrAbortHandler)
+		case "/says":
+			io.WriteString(w, "five!")
+		case "/refuses":
+			w.WriteHeader(http.StatusTeapot)
+		}
 	}))
-	for _, path := range []string{"/", "/aborts"} {
+	for _, path := range []string{"/says", "/aborts", "/refuses"} {
 		func() {
 			defer func() { _ = recover() }()
 			h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", path, nil))
 		}()
 	}
-	kept := 0
-	count := func(any, any) bool { kept++; return true }
-	q.away.Range(count)
-	q.moved.Range(count)
-	if kept > 0 {
-		t.Errorf("%d entries are kept", kept)
+	lines := out.byPath(t)
+	if l := lines["/says"]; l["bytes"] != 5.0 || l["status"] != 200.0 || l["error"] != nil {
+		t.Errorf("%v", l)
+	}
+	if l := lines["/aborts"]; l["error"] != "aborted" {
+		t.Errorf("%v", l)
+	}
+	if l := lines["/refuses"]; l["status"] != 418.0 {
+		t.Errorf("%v", l)
+	}
+}
+
+// TestLinesTellOfTheirOwnRequestOverHTTP2 has many downloads of one connection
+// that end at the same time.
+func TestLinesTellOfTheirOwnRequestOverHTTP2(t *testing.T) {
+	const files = 60
+	dir := t.TempDir()
+	for i := range files {
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprint(i)), make([]byte, 20_000+i), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	var out requestLines
+	srv := httptest.NewUnstartedServer(logRequests(slog.New(slog.NewJSONHandler(&out, nil)), weirhttp.Files(root)))
+	srv.EnableHTTP2 = true
+	srv.StartTLS()
+	var wg sync.WaitGroup
+	for i := range files {
+		wg.Go(func() {
+			resp, err := srv.Client().Get(srv.URL + "/" + fmt.Sprint(i))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer resp.Body.Close()
+			if n, err := io.Copy(io.Discard, resp.Body); n != int64(20_000+i) || err != nil || resp.ProtoMajor != 2 {
+				t.Errorf("%d bytes over %s, %v", n, resp.Proto, err)
+			}
+		})
+	}
+	wg.Wait()
+	srv.Close()
+	lines := out.byPath(t)
+	for i := range files {
+		if l := lines["/"+fmt.Sprint(i)]; l["bytes"] != float64(20_000+i) {
+			t.Errorf("file %d: %v", i, l)
+		}
 	}
 }

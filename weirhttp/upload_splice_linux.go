@@ -1,0 +1,109 @@
+package weirhttp
+
+import (
+	"context"
+	"io"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// canSplice says that the kernel can move bytes from a socket into a file.
+const canSplice = true
+
+// spliceMost is how much moves at once: what the pipe in between may hold, where
+// the system allows that much.
+const spliceMost = 1 << 20
+
+// splice moves what is left of the body by way of a pipe. package os would do
+// that too, but not tell for which end it waits, nor come back before all of it
+// has been moved.
+func (k *kernelCopy) splice(ctx context.Context) error {
+	var ends [2]int
+	if err := unix.Pipe2(ends[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
+		return os.NewSyscallError("pipe2", err)
+	}
+	defer unix.Close(ends[0])
+	defer unix.Close(ends[1])
+	// A user without privileges may have used up the memory for pipes: then it
+	// holds less.
+	_, _ = unix.FcntlInt(uintptr(ends[1]), unix.F_SETPIPE_SZ, spliceMost)
+	from, err := k.conn.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return err
+	}
+	to, err := k.file.SyscallConn()
+	if err != nil {
+		return err
+	}
+	for k.left > 0 {
+		if err := k.body.extend(); err != nil {
+			return err
+		}
+		if ctx.Err() != nil { // the deadline that interrupts may have come before ours
+			return context.Cause(ctx)
+		}
+		n, err := k.fill(from, ends[1])
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return io.ErrUnexpectedEOF
+		}
+		if err := k.drain(to, ends[0], n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fill moves what has come into the pipe, which is empty, and waits for the
+// client if that is nothing. 0 is the end of the connection.
+func (k *kernelCopy) fill(from syscall.RawConn, pipe int) (n int, err error) {
+	var serr error
+	err = from.Read(func(fd uintptr) bool {
+		for {
+			var m int64
+			m, serr = unix.Splice(int(fd), nil, pipe, nil, int(min(k.left, spliceMost)), unix.SPLICE_F_MOVE|unix.SPLICE_F_NONBLOCK)
+			switch serr {
+			case unix.EINTR:
+				continue
+			case unix.EAGAIN:
+				k.x.meter.enter(phaseClient)
+				return false
+			}
+			n = int(m)
+			return true
+		}
+	})
+	k.x.meter.enter(phaseMoving)
+	if err == nil && serr != nil {
+		err = os.NewSyscallError("splice", serr)
+	}
+	return n, err
+}
+
+// drain moves n bytes from the pipe into the file.
+func (k *kernelCopy) drain(to syscall.RawConn, pipe, n int) error {
+	for n > 0 {
+		var m int64
+		var serr error
+		err := to.Control(func(fd uintptr) {
+			m, serr = unix.Splice(pipe, nil, int(fd), nil, n, unix.SPLICE_F_MOVE)
+		})
+		switch {
+		case err != nil:
+			return err
+		case serr == unix.EINTR:
+			continue
+		case serr != nil:
+			return &os.PathError{Op: "splice", Path: k.file.Name(), Err: serr}
+		case m == 0:
+			return io.ErrShortWrite
+		}
+		k.moved(m)
+		n -= int(m)
+	}
+	return nil
+}
