@@ -111,9 +111,19 @@ func (c *conn) Read(b []byte) (int, error) {
 // Write writes b, in pieces if a rate is set. A header that should leave
 // together with its body is held.
 func (c *conn) Write(b []byte) (n int, err error) {
-	if c.held != nil {
-		*c.held = append(*c.held, b...)
-		return len(b), nil
+	if h := c.held; h != nil {
+		whole := bytes.HasSuffix(*h, []byte("\r\n\r\n"))
+		if !whole && len(*h)+len(b) <= mostHeld {
+			*h = append(*h, b...)
+			return len(b), nil
+		}
+		// A writer in between copies the body, and does not hand it on.
+		if err := c.letGo(); err != nil {
+			return 0, err
+		}
+		if !whole {
+			c.closes = true // it may be said in what follows
+		}
 	}
 	c.writing.Add(1)
 	defer c.writing.Add(-1)
@@ -172,9 +182,15 @@ func (c *conn) ReadFrom(r io.Reader) (n int64, err error) {
 // holdHeader makes the next write wait for the first bytes of its body.
 func (c *conn) holdHeader() {
 	h := headers.Get().(*[]byte)
+	if cap(*h) > mostHeld { // it has grown, and is not kept
+		*h = make([]byte, 0, smallest+1<<10)
+	}
 	*h = (*h)[:0]
 	c.held = h
 }
+
+// mostHeld is how long a header is held at most, in bytes.
+const mostHeld = 32 << 10
 
 // headers are for headers, and for small files behind them.
 var headers = sync.Pool{New: func() any {
@@ -326,7 +342,11 @@ func (c *conn) Close() error {
 // to the server when the next one comes.
 func (c *conn) await() {
 	if len(c.early) == 0 {
-		c.SetReadDeadline(time.Now().Add(c.port.g.idleTimeout()))
+		var until time.Time // none
+		if idle := c.port.srv.IdleTimeout; idle > 0 {
+			until = time.Now().Add(idle)
+		}
+		c.SetReadDeadline(until)
 		c.waits.Store(true)
 		come := !c.port.draining.Load() && c.readable()
 		c.waits.Store(false)
@@ -360,7 +380,7 @@ func (c *conn) progress() (progress, bool) {
 	}
 	// Without the kernel's word, what it has taken counts as taken.
 	busy := c.writing.Load() > 0
-	return progress{taken: c.wrote.Load(), pending: busy, waiting: busy}, c.tcp != nil
+	return progress{taken: c.wrote.Load(), pending: busy, waiting: busy}, true
 }
 
 // finish closes a parked connection after its last answer. The client may have

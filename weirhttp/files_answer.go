@@ -173,6 +173,11 @@ func behindHeader(w http.ResponseWriter, c *conn, body func() error) error {
 	// Or else net/http reads the beginning of the body by itself, to guess its
 	// type.
 	err := http.NewResponseController(w).Flush()
+	if errors.Is(err, http.ErrNotSupported) { // by a handler in between
+		if err = c.letGo(); err == nil {
+			return body()
+		}
+	}
 	if err == nil {
 		err = body()
 	}
@@ -185,7 +190,7 @@ const kernelPiece = 8 << 20
 
 // sendHere sends a part of the file through net/http.
 func (a *answer) sendHere(g *Guard, x *transfer, e *extent, size int64) (n int64, err error) {
-	if _, ok := a.ResponseWriter.(io.ReaderFrom); !ok || !a.f.mine || a.r.TLS != nil {
+	if _, ok := a.ResponseWriter.(io.ReaderFrom); !ok || !a.f.mine || a.r.TLS != nil || a.r.ProtoMajor != 1 {
 		return a.copy(g, x, io.LimitReader(e, size))
 	}
 	f := a.f.f

@@ -2,6 +2,7 @@ package weirhttp
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"strconv"
@@ -145,7 +146,10 @@ func (c *client) flush() error {
 			return err
 		}
 	}
-	return c.ctl.Flush()
+	if err := c.ctl.Flush(); !errors.Is(err, http.ErrNotSupported) {
+		return err
+	}
+	return nil // a handler in between keeps what it likes
 }
 
 // Commit ends an answer that is whole.
