@@ -46,7 +46,7 @@ type Guard struct {
 	IdleTimeout   time.Duration // between two requests; 0: 60 s, negative: none
 
 	MaxConns        int // 0: 10,000, negative: any
-	MaxConnsPerAddr int // 0: 512, but any from this machine; negative: any
+	MaxConnsPerAddr int // 0: 512, but any from this machine; negative: any. For IPv6 an address is a network (/64).
 
 	Rate     int64 // bytes a second in all, shared evenly; 0: any
 	ConnRate int64 // bytes a second for each connection; 0: any
@@ -245,6 +245,15 @@ func (g *Guard) admit(c *conn) (refusal string) {
 		g.addrs[c.addr]++
 	}
 	return ""
+}
+
+// network is what counts as one address: of those of IPv6 a client has as many
+// as it likes, within a network.
+func network(a netip.Addr) netip.Addr {
+	if !a.Is6() || a.IsLoopback() || a.IsLinkLocalUnicast() {
+		return a
+	}
+	return netip.PrefixFrom(a, 64).Masked().Addr()
 }
 
 func (g *Guard) dismiss(c *conn) {

@@ -2,6 +2,7 @@ package weirhttp
 
 import (
 	"bufio"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -34,7 +35,14 @@ func TestAConnectionThatComesDuringCloseIsNotTaken(t *testing.T) {
 
 func TestAClientOfAnotherSocketIsCutOffToo(t *testing.T) {
 	nothingLeft(t)
-	h := bigAndStream(t, 16<<20)
+	files := bigAndStream(t, 16<<20)
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/go.mod" { // a file that net/http sends by itself
+			http.ServeFile(w, r, "../go.mod")
+			return
+		}
+		files.ServeHTTP(w, r)
+	})
 	dir, err := os.MkdirTemp("", "weir") // t.TempDir is too long for a socket
 	if err != nil {
 		t.Fatal(err)
@@ -56,6 +64,10 @@ func TestAClientOfAnotherSocketIsCutOffToo(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	ask(t, c, bufio.NewReader(c), "/big")
+	br := bufio.NewReader(c)
+	if text, err := io.ReadAll(ask(t, c, br, "/go.mod").Body); err != nil || len(text) == 0 {
+		t.Errorf("a file: %d bytes, %v", len(text), err)
+	}
+	ask(t, c, br, "/big")
 	eventually(t, func() bool { return g.Transfers.Totals().Failed == 1 }, "it was not cut off")
 }
