@@ -70,10 +70,14 @@ func (a *answer) ReadFrom(src io.Reader) (n int64, err error) {
 	if limited {
 		size = lr.N
 	}
+	var e *extent // of one part
+	if limited {
+		e, _ = lr.R.(*extent)
+	}
 	plain := plainConn(a.r)
 	under := connOf(a.r)
 	guard := under.guard()
-	release, err := guard.reserve(a.r.Context(), costOf(size, plain != nil))
+	release, err := guard.reserve(a.r.Context(), costOf(size, plain != nil && e != nil))
 	if err != nil {
 		a.refuse(guard, err)
 		return 0, err
@@ -82,10 +86,6 @@ func (a *answer) ReadFrom(src io.Reader) (n int64, err error) {
 	x := begin(a.r, Download, a.name, size)
 	if under != nil {
 		x.watchConn(under)
-	}
-	var e *extent
-	if limited {
-		e, _ = lr.R.(*extent)
 	}
 	switch {
 	case e == nil:
@@ -113,6 +113,10 @@ func (a *answer) ReadFrom(src io.Reader) (n int64, err error) {
 // refuse answers a download for which there is no memory.
 func (a *answer) refuse(g *Guard, err error) {
 	a.begun = true
+	if a.r.Context().Err() != nil { // it left while it waited
+		a.err = err
+		return
+	}
 	for _, k := range [...]string{"Content-Range", "Accept-Ranges", "Etag", "Last-Modified", "Content-Encoding"} {
 		a.Header().Del(k)
 	}

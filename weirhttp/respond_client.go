@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -67,6 +68,9 @@ func (c *client) begin(chunk []byte) {
 		h.Set("Content-Encoding", c.coding)
 		h.Del("Content-Length")
 		h.Del("Accept-Ranges")
+		if tag := h.Get("Etag"); strings.HasPrefix(tag, `"`) {
+			h.Set("Etag", "W/"+tag) // a strong one is of other bytes
+		}
 	} else if c.p.Size > 0 {
 		h.Set("Content-Length", strconv.FormatInt(c.p.Size, 10))
 	}
