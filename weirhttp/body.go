@@ -26,7 +26,7 @@ type BodyOptions struct {
 
 	// Stall is how long the client may send nothing while it is waited for;
 	// then the flow ends with os.ErrDeadlineExceeded. 0: any time. It takes
-	// the place of the server's ReadTimeout.
+	// the place of the server's ReadTimeout and of the Stall of a [Guard].
 	Stall time.Duration
 
 	// Decode takes off a Content-Encoding of gzip, deflate or zstd. MaxOutput
@@ -144,6 +144,11 @@ func (b *bodySource) open(ctx context.Context) (weir.Reader[byte], error) {
 	b.body = &requestBody{body: b.r.Body, rc: b.rc, stall: stall, length: b.r.ContentLength, limit: b.o.MaxSize}
 	if b.o.MaxSize > 0 && b.body.length > b.o.MaxSize {
 		return nil, &http.MaxBytesError{Limit: b.o.MaxSize}
+	}
+	if stall < 0 {
+		if err := b.body.SetReadDeadline(time.Time{}); err != nil {
+			return nil, err
+		}
 	}
 	return b, nil
 }

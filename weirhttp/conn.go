@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -87,7 +88,7 @@ func newConn(p *port, nc net.Conn) *conn {
 	c := &conn{Conn: nc, port: p}
 	if c.tcp, _ = nc.(*net.TCPConn); c.tcp != nil {
 		c.raw, _ = c.tcp.SyscallConn()
-		c.addr = c.tcp.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap()
+		c.addr = network(c.tcp.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap())
 	}
 	if g := p.g; g.ConnRate > 0 || g.total != nil {
 		c.ctx, c.cancel = context.WithCancel(context.Background())
@@ -114,8 +115,11 @@ func (c *conn) Read(b []byte) (int, error) {
 // together with its body is held.
 func (c *conn) Write(b []byte) (n int, err error) {
 	if c.held != nil {
-		*c.held = append(*c.held, b...)
-		return len(b), nil
+		if held, err := c.hold(b); err != nil {
+			return 0, err
+		} else if held {
+			return len(b), nil
+		}
 	}
 	c.writing.Add(1)
 	defer c.writing.Add(-1)
@@ -141,22 +145,28 @@ func (c *conn) ReadFrom(r io.Reader) (n int64, err error) {
 	if err := c.letGo(); err != nil {
 		return 0, err
 	}
-	if c.tcp == nil {
-		return io.Copy(struct{ io.Writer }{c}, r)
-	}
-	c.writing.Add(1)
-	defer c.writing.Add(-1)
-	if !c.paced() {
-		n, err = c.tcp.ReadFrom(r)
-		c.wrote.Add(n)
-		return n, c.cause(err)
-	}
 	lr, ok := r.(*io.LimitedReader)
 	if !ok {
 		lr = &io.LimitedReader{R: r, N: 1<<63 - 1}
 	}
+	// Where the kernel does not tell what a client takes, writes do, and the
+	// time for which r is waited for must not count as the client's.
+	piece := int64(1<<63 - 1)
+	if !c.told() {
+		piece = blindPiece
+		if _, file := lr.R.(*os.File); !file || c.tcp == nil {
+			return io.Copy(struct{ io.Writer }{c}, r)
+		}
+	}
+	c.writing.Add(1)
+	defer c.writing.Add(-1)
+	if !c.paced() && piece >= lr.N {
+		n, err = c.tcp.ReadFrom(r)
+		c.wrote.Add(n)
+		return n, c.cause(err)
+	}
 	for lr.N > 0 {
-		seg, err := c.allow(lr.N)
+		seg, err := c.allow(min(lr.N, piece))
 		if err != nil {
 			return n, c.cause(err)
 		}
@@ -169,13 +179,6 @@ func (c *conn) ReadFrom(r io.Reader) (n int64, err error) {
 		}
 	}
 	return n, nil
-}
-
-// holdHeader makes the next write wait for the first bytes of its body.
-func (c *conn) holdHeader() {
-	h := headers.Get().(*[]byte)
-	*h = (*h)[:0]
-	c.held = h
 }
 
 // headers are for headers, and for small files behind them.
@@ -211,11 +214,14 @@ func (c *conn) letGo() error {
 
 func (c *conn) paced() bool { return c.cancel != nil }
 
-// allow waits until some of n bytes may be sent and returns how many.
+// allow waits until some of n bytes may be sent and returns how many. The caller
+// is counted as writing.
 func (c *conn) allow(n int64) (int64, error) {
 	if !c.paced() {
 		return n, nil
 	}
+	c.writing.Add(-1) // it is not the client that is waited for
+	defer c.writing.Add(1)
 	for _, l := range [...]*rate.Limiter{c.pace, c.port.g.total} {
 		if l != nil {
 			n = min(n, int64(l.Burst()))
@@ -332,7 +338,11 @@ func (c *conn) Close() error {
 // to the server when the next one comes.
 func (c *conn) await() {
 	if len(c.early) == 0 {
-		c.SetReadDeadline(time.Now().Add(c.port.g.idleTimeout()))
+		var until time.Time // none
+		if idle := c.port.srv.IdleTimeout; idle > 0 {
+			until = time.Now().Add(idle)
+		}
+		c.SetReadDeadline(until)
 		c.waits.Store(true)
 		come := !c.port.draining.Load() && c.readable()
 		c.waits.Store(false)
@@ -366,7 +376,7 @@ func (c *conn) progress() (progress, bool) {
 	}
 	// Without the kernel's word, what it has taken counts as taken.
 	busy := c.writing.Load() > 0
-	return progress{taken: c.wrote.Load(), pending: busy, waiting: busy}, c.tcp != nil
+	return progress{taken: c.wrote.Load(), pending: busy, waiting: busy}, true
 }
 
 // finish closes a parked connection after its last answer. The client may have

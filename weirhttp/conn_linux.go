@@ -50,7 +50,17 @@ func (c *conn) sendFile(h []byte, s *span, n int64) (sent int64, err error) {
 		}
 		for sent < n {
 			off := s.off
-			k, e := unix.Sendfile(int(fd), s.f.fd, &off, int(min(n-sent, sendMost)))
+			var k int
+			var e error
+			if s.f.copied.Load() {
+				k, e = copyPiece(int(fd), s.f.fd, off, n-sent)
+			} else {
+				k, e = unix.Sendfile(int(fd), s.f.fd, &off, int(min(n-sent, sendMost)))
+				if e == unix.EINVAL || e == unix.ENOSYS || e == unix.EOPNOTSUPP {
+					s.f.copied.Store(true)
+					continue
+				}
+			}
 			if k > 0 {
 				s.advance(int64(k))
 				sent += int64(k)
@@ -80,6 +90,18 @@ func (c *conn) sendFile(h []byte, s *span, n int64) (sent int64, err error) {
 		err = &net.OpError{Op: "sendfile", Net: "tcp", Addr: c.RemoteAddr(), Err: os.NewSyscallError("sendfile", err)}
 	}
 	return sent, err
+}
+
+// copyPiece sends some of n bytes of a file through memory. Some file systems do
+// not know sendfile.
+func copyPiece(to, from int, off, n int64) (int, error) {
+	buf := copyBuffers.Get().(*[]byte)
+	defer copyBuffers.Put(buf)
+	m, err := unix.Pread(from, (*buf)[:min(n, int64(len(*buf)))], off)
+	if m <= 0 {
+		return m, err
+	}
+	return unix.SendmsgN(to, (*buf)[:m], nil, nil, unix.MSG_NOSIGNAL)
 }
 
 // readable waits until there is something to read, and reports false at the end

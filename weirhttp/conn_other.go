@@ -23,9 +23,16 @@ func (c *conn) sendFile(h []byte, s *span, n int64) (int64, error) {
 			return 0, err
 		}
 	}
-	m, err := io.CopyBuffer(struct{ io.Writer }{c.tcp}, io.LimitReader(s, n), make([]byte, min(n, 32<<10)+1))
-	c.wrote.Add(m)
-	return m, err
+	return io.CopyBuffer(counted{c}, io.LimitReader(s, n), make([]byte, min(n, 32<<10)+1))
+}
+
+// counted counts each write, which is all that is known of a client here.
+type counted struct{ c *conn }
+
+func (w counted) Write(b []byte) (int, error) {
+	n, err := w.c.tcp.Write(b)
+	w.c.gave(int64(n))
+	return n, err
 }
 
 func (c *conn) readable() bool { return false }

@@ -70,10 +70,14 @@ func (a *answer) ReadFrom(src io.Reader) (n int64, err error) {
 	if limited {
 		size = lr.N
 	}
+	var e *extent // of one part
+	if limited {
+		e, _ = lr.R.(*extent)
+	}
 	plain := plainConn(a.r)
 	under := connOf(a.r)
 	guard := under.guard()
-	release, err := guard.reserve(a.r.Context(), costOf(size, plain != nil))
+	release, err := guard.reserve(a.r.Context(), costOf(size, plain != nil && e != nil))
 	if err != nil {
 		a.refuse(guard, err)
 		return 0, err
@@ -82,10 +86,6 @@ func (a *answer) ReadFrom(src io.Reader) (n int64, err error) {
 	x := begin(a.r, Download, a.name, size)
 	if under != nil {
 		x.watchConn(under, a.r)
-	}
-	var e *extent
-	if limited {
-		e, _ = lr.R.(*extent)
 	}
 	switch {
 	case e == nil:
@@ -113,6 +113,10 @@ func (a *answer) ReadFrom(src io.Reader) (n int64, err error) {
 // refuse answers a download for which there is no memory.
 func (a *answer) refuse(g *Guard, err error) {
 	a.begun = true
+	if a.r.Context().Err() != nil { // it left while it waited
+		a.err = err
+		return
+	}
 	for _, k := range [...]string{"Content-Range", "Accept-Ranges", "Etag", "Last-Modified", "Content-Encoding"} {
 		a.Header().Del(k)
 	}
@@ -174,6 +178,11 @@ func behindHeader(w http.ResponseWriter, c *conn, body func() error) error {
 	// Or else net/http reads the beginning of the body by itself, to guess its
 	// type.
 	err := http.NewResponseController(w).Flush()
+	if errors.Is(err, http.ErrNotSupported) { // by a handler in between
+		if err = c.letGo(); err == nil {
+			return body()
+		}
+	}
 	if err == nil {
 		err = body()
 	}
@@ -186,7 +195,7 @@ const kernelPiece = 8 << 20
 
 // sendHere sends a part of the file through net/http.
 func (a *answer) sendHere(g *Guard, x *transfer, e *extent, size int64) (n int64, err error) {
-	if _, ok := a.ResponseWriter.(io.ReaderFrom); !ok || !a.f.mine || a.r.TLS != nil {
+	if _, ok := a.ResponseWriter.(io.ReaderFrom); !ok || !a.f.mine || a.r.TLS != nil || a.r.ProtoMajor != 1 {
 		return a.copy(g, x, io.LimitReader(e, size))
 	}
 	x.kernel.Store(true)

@@ -4,10 +4,12 @@ import (
 	"archive/tar"
 	"archive/zip"
 	"context"
+	"errors"
 	"io"
 	"io/fs"
 	"mime"
 	"net/http"
+	"os"
 	"path"
 	"slices"
 	"strings"
@@ -48,7 +50,11 @@ func (s *FileServer) serveArchive(w http.ResponseWriter, r *http.Request, name, 
 	h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": base + "." + kind}))
 	walk := weir.Generate(kind, func(ctx context.Context, emit func([]byte) error) error {
 		out := a.open(emitter(emit))
-		if err := s.pack(ctx, out, name, base); err != nil {
+		dir, err := s.openAny(name)
+		if err != nil {
+			return err
+		}
+		if err := s.pack(ctx, out, dir, name, base); err != nil {
 			return err
 		}
 		return out.Close()
@@ -76,14 +82,10 @@ type archiver interface {
 	Close() error
 }
 
-// pack writes what is in the folder called name, and below. Its names in the
-// archive begin with as. What clients cannot have otherwise is not in it, nor
-// are symbolic links.
-func (s *FileServer) pack(ctx context.Context, out archiver, name, as string) error {
-	dir, err := s.openAny(name)
-	if err != nil {
-		return err
-	}
+// pack writes what is in the folder dir called name, and below, and closes dir.
+// Its names in the archive begin with as. What clients cannot have otherwise is
+// not in it, nor are symbolic links.
+func (s *FileServer) pack(ctx context.Context, out archiver, dir *os.File, name, as string) error {
 	entries, err := dir.ReadDir(-1)
 	info, serr := dir.Stat()
 	dir.Close()
@@ -104,26 +106,44 @@ func (s *FileServer) pack(ctx context.Context, out archiver, name, as string) er
 		if !s.Hidden && strings.HasPrefix(d.Name(), ".") {
 			continue
 		}
-		from, to := path.Join(name, d.Name()), path.Join(as, d.Name())
-		switch {
-		case d.IsDir():
-			err = s.pack(ctx, out, from, to)
-		case d.Type().IsRegular():
-			err = s.packFile(out, from, to)
-		}
-		if err != nil {
+		if err := s.packEntry(ctx, out, d, path.Join(name, d.Name()), path.Join(as, d.Name())); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *FileServer) packFile(out archiver, from, to string) error {
-	f, err := s.openFile(from, false)
-	if err != nil {
+// packEntry writes one file or folder. One that cannot be read, or is gone, is
+// not in the archive: the others are wanted all the same.
+func (s *FileServer) packEntry(ctx context.Context, out archiver, d fs.DirEntry, from, to string) error {
+	switch {
+	case d.IsDir():
+		dir, err := s.openAny(from)
+		if err != nil {
+			return s.leaveOut(from, err)
+		}
+		return s.pack(ctx, out, dir, from, to)
+	case d.Type().IsRegular():
+		f, err := s.openFile(from, false)
+		if err != nil {
+			return s.leaveOut(from, err)
+		}
+		defer f.release()
+		return packFile(out, f, to)
+	}
+	return nil
+}
+
+// leaveOut returns err unless an archive can go without what it is about.
+func (s *FileServer) leaveOut(name string, err error) error {
+	if !errors.Is(err, fs.ErrPermission) && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	defer f.release()
+	s.log().Warn("left out of an archive", "name", name, "error", err)
+	return nil
+}
+
+func packFile(out archiver, f *file, to string) error {
 	info, err := f.f.Stat()
 	if err != nil {
 		return err

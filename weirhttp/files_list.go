@@ -1,9 +1,11 @@
 package weirhttp
 
 import (
+	"bufio"
 	"cmp"
 	"encoding/json"
 	"html/template"
+	"io"
 	"io/fs"
 	"net/http"
 	"path"
@@ -75,11 +77,15 @@ func (s *FileServer) serveList(w http.ResponseWriter, r *http.Request, name stri
 		return
 	}
 	// The client may leave in the middle; there is nobody to tell.
+	wire := newRolling(w, r, connOf(r).guard())
+	defer wire.stop()
+	out := bufio.NewWriterSize(wire, rollingPiece) // a template writes word by word
 	if asJSON {
-		_ = json.NewEncoder(w).Encode(list)
+		_ = json.NewEncoder(out).Encode(list)
 	} else {
-		_ = listPage.Execute(w, list)
+		_ = listPage.Execute(out, list)
 	}
+	_ = out.Flush()
 }
 
 // list returns what is in a folder, folders first, by name.
@@ -98,8 +104,11 @@ func (s *FileServer) list(name string) (list Listing, err error) {
 				list.Entries = append(list.Entries, e)
 			}
 		}
-		if err != nil || len(batch) == 0 {
+		if err == io.EOF {
 			break
+		}
+		if err != nil {
+			return list, err
 		}
 		if len(list.Entries) >= mostListed {
 			list.Entries, list.Cut = list.Entries[:mostListed], true

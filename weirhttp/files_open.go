@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -68,7 +69,8 @@ type file struct {
 	size     int64
 	modified time.Time
 	id       identity
-	mine     bool // not shared, so that its offset may be moved
+	mine     bool        // not shared, so that its offset may be moved
+	copied   atomic.Bool // its system does not know sendfile
 	shelf    *shelf
 	users    int // guarded by shelf.mu
 }

@@ -131,8 +131,8 @@ func (s *FileServer) readSmall(name string, id identity) *smallFile {
 		return nil
 	}
 	defer f.release()
-	if f.id != id || time.Since(f.modified) < time.Second || time.Since(time.Unix(0, id.change)) < time.Second {
-		return nil // a file that is being written may change and keep its time
+	if f.id != id || !id.settled(time.Now()) {
+		return nil
 	}
 	body := make([]byte, f.size)
 	if n, err := f.ReadAt(body, 0); err != nil && err != io.EOF || n < len(body) {
@@ -145,6 +145,12 @@ func (s *FileServer) readSmall(name string, id identity) *smallFile {
 	}
 	s.small.put(strings.Clone(name), n)
 	return n
+}
+
+// settled reports whether a file has its times for so long that it cannot change
+// and keep them: some file systems count in steps of 2 s.
+func (id identity) settled(now time.Time) bool {
+	return now.Sub(time.Unix(0, max(id.modified, id.change))) >= 3*time.Second
 }
 
 func (c *smallFiles) put(name string, f *smallFile) {

@@ -30,6 +30,11 @@ type Guard struct {
 	// a second. Systems announce room for more in steps of some kilobytes up
 	// to a sixteenth of their receive buffer; Stall must be longer than a slow
 	// client needs for one.
+	//
+	// The body of an HTTP/1 request must have come within Stall too, since
+	// net/http reads one that the handler has not. A handler that takes longer
+	// bodies extends the read deadline (http.ResponseController) while it
+	// reads, as [Uploads] and [Body] do.
 	Stall time.Duration
 
 	// MinRate is how much a client must take on average, in bytes a second:
@@ -41,7 +46,7 @@ type Guard struct {
 	IdleTimeout   time.Duration // between two requests; 0: 60 s, negative: none
 
 	MaxConns        int // 0: 10,000, negative: any
-	MaxConnsPerAddr int // 0: 512, but any from this machine; negative: any
+	MaxConnsPerAddr int // 0: 512, but any from this machine; negative: any. For IPv6 an address is a network (/64).
 
 	Rate     int64 // bytes a second in all, shared evenly; 0: any
 	ConnRate int64 // bytes a second for each connection; 0: any
@@ -78,7 +83,7 @@ type Guard struct {
 // connections are TLS, with HTTP/2 as srv allows it.
 //
 // Serve sets what is zero of srv's ReadHeaderTimeout, IdleTimeout,
-// MaxHeaderBytes and HTTP2. A WriteTimeout would end every long download, and
+// MaxHeaderBytes and HTTP2, and puts a handler around its Handler. A WriteTimeout would end every long download, and
 // is best left zero. End it with [Guard.Shutdown] or [Guard.Close]. Several
 // servers may share a guard, each with a Serve of its own; a server serves one
 // listener.
@@ -119,6 +124,10 @@ func (g *Guard) prepare(srv *http.Server) {
 			PingTimeout:                   15 * time.Second,
 		}
 	}
+	if stall := g.stall(); stall >= 0 {
+		srv.Handler = inTime(srv.Handler, stall, !srv.DisableGeneralOptionsHandler)
+		srv.DisableGeneralOptionsHandler = true
+	}
 	next := srv.ConnContext
 	srv.ConnContext = func(ctx context.Context, nc net.Conn) context.Context {
 		if next != nil {
@@ -135,6 +144,27 @@ func (g *Guard) prepare(srv *http.Server) {
 		}
 		return ctx
 	}
+}
+
+// inTime gives the bodies of requests to h their time. net/http takes the
+// deadline away behind a header, and waits for what a handler has left unread:
+// before it answers and, if not then, behind the answer. Its own answer to
+// OPTIONS * waits like that, so it is given here.
+func inTime(h http.Handler, stall time.Duration, options bool) http.Handler {
+	if h == nil {
+		h = http.DefaultServeMux
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor == 1 && r.ContentLength != 0 {
+			// net/http takes it away when all has come.
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(stall))
+		}
+		if options && r.RequestURI == "*" && r.Method == http.MethodOptions {
+			w.Header().Set("Content-Length", "0")
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 // Shutdown stops accepting connections, closes idle ones, and waits until what
@@ -215,6 +245,15 @@ func (g *Guard) admit(c *conn) (refusal string) {
 		g.addrs[c.addr]++
 	}
 	return ""
+}
+
+// network is what counts as one address: of those of IPv6 a client has as many
+// as it likes, within a network.
+func network(a netip.Addr) netip.Addr {
+	if !a.Is6() || a.IsLoopback() || a.IsLinkLocalUnicast() {
+		return a
+	}
+	return netip.PrefixFrom(a, 64).Masked().Addr()
 }
 
 func (g *Guard) dismiss(c *conn) {

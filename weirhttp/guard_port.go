@@ -93,7 +93,8 @@ func (p *port) accept() {
 	}
 }
 
-// receive makes a connection one of the port's, or refuses it and returns nil.
+// receive makes a connection one of the port's, or refuses it and returns nil, as
+// it does when the port has been closed meanwhile.
 func (p *port) receive(nc net.Conn) *conn {
 	c := newConn(p, nc)
 	if why := p.g.admit(c); why != "" {
@@ -101,8 +102,16 @@ func (p *port) receive(nc net.Conn) *conn {
 		return nil
 	}
 	p.mu.Lock()
-	p.conns[c] = struct{}{}
+	shut := p.shut
+	if !shut {
+		p.conns[c] = struct{}{}
+	}
 	p.mu.Unlock()
+	if shut { // nobody waits for another connection to go
+		p.g.dismiss(c)
+		c.Close()
+		return nil
+	}
 	if n := p.g.unsent(); n > 0 && c.tcp != nil {
 		// A system without it holds more; nothing else changes.
 		_ = limitUnsent(c.tcp, n)

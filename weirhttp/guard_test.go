@@ -291,6 +291,18 @@ func TestHeadersAndPausesHaveTheirTime(t *testing.T) {
 	}
 }
 
+func TestAParkedConnectionMayWaitWithoutLimit(t *testing.T) {
+	s := guarded(t, &Guard{IdleTimeout: -1}, bigAndStream(t, 1<<20))
+	c := s.dial(t, 0)
+	br := bufio.NewReader(c)
+	for range 2 { // the second time after it was parked
+		if n, err := io.Copy(io.Discard, ask(t, c, br, "/big").Body); n != 1<<20 || err != nil {
+			t.Errorf("%d bytes, %v", n, err)
+		}
+		time.Sleep(20 * time.Millisecond) // until it waits
+	}
+}
+
 func TestShutdownLetsDownloadsFinish(t *testing.T) {
 	s := guarded(t, &Guard{}, bigAndStream(t, 2<<20))
 	var resps []*http.Response

@@ -52,6 +52,7 @@ func (c *conn) lag(t time.Time) time.Duration {
 	s := &c.watch
 	wrote := c.wrote.Load()
 	if s.idle && wrote == s.wrote && c.writing.Load() == 0 {
+		c.slow(0, t.Sub(s.at)) // others may be quick meanwhile
 		s.at = t
 		return 0
 	}
@@ -84,4 +85,16 @@ func (s *watchState) step(t time.Time, now progress, wrote, rate int64) time.Dur
 		s.lag = max(0, s.lag+span-time.Duration(min(made, 1e6)*float64(time.Second)))
 	}
 	return s.lag
+}
+
+// blindPiece is how much is copied at once where only writes are counted.
+const blindPiece = 64 << 10
+
+// told reports whether the kernel tells what the client takes.
+func (c *conn) told() bool {
+	if c.raw == nil || c.port.g.blind {
+		return false
+	}
+	_, ok := tcpProgress(c.raw)
+	return ok
 }

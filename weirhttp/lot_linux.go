@@ -63,18 +63,18 @@ func (l *lot) wait(p *parked) error {
 		c.place, op = l.last, unix.EPOLL_CTL_ADD
 	}
 	ev := unix.EpollEvent{Events: unix.EPOLLOUT | unix.EPOLLONESHOT, Fd: int32(c.place), Pad: int32(c.place >> 32)}
-	var cerr error
+	var cerr, aerr error
 	err := l.raw.Control(func(ep uintptr) {
 		cerr = c.raw.Control(func(fd uintptr) {
 			l.waiting[c.place] = p
 			c.writing.Add(1)
 			if e := unix.EpollCtl(int(ep), op, int(fd), &ev); e != nil {
 				l.takeLocked(c.place)
-				cerr = os.NewSyscallError("epoll_ctl", e)
+				aerr = os.NewSyscallError("epoll_ctl", e)
 			}
 		})
 	})
-	return errors.Join(err, cerr)
+	return errors.Join(err, cerr, aerr)
 }
 
 // takeLocked returns what waits at a place, which is free then.

@@ -32,7 +32,7 @@ func park(w http.ResponseWriter, r *http.Request, c *conn, s *span, release func
 	}
 	if n := rw.Reader.Buffered(); n > 0 {
 		b, _ := rw.Reader.Peek(n)
-		c.early = append([]byte(nil), b...)
+		c.early = append(append([]byte(nil), b...), c.early...)
 	}
 	s.try = c.port.lot.usable() && !c.paced()
 	p := &parked{c: c, s: *s, release: release, keep: r.ProtoAtLeast(1, 1) && !c.closes}

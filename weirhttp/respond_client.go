@@ -2,9 +2,11 @@ package weirhttp
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -66,6 +68,9 @@ func (c *client) begin(chunk []byte) {
 		h.Set("Content-Encoding", c.coding)
 		h.Del("Content-Length")
 		h.Del("Accept-Ranges")
+		if tag := h.Get("Etag"); strings.HasPrefix(tag, `"`) {
+			h.Set("Etag", "W/"+tag) // a strong one is of other bytes
+		}
 	} else if c.p.Size > 0 {
 		h.Set("Content-Length", strconv.FormatInt(c.p.Size, 10))
 	}
@@ -145,7 +150,10 @@ func (c *client) flush() error {
 			return err
 		}
 	}
-	return c.ctl.Flush()
+	if err := c.ctl.Flush(); !errors.Is(err, http.ErrNotSupported) {
+		return err
+	}
+	return nil // a handler in between keeps what it likes
 }
 
 // Commit ends an answer that is whole.

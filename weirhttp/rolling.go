@@ -1,6 +1,7 @@
 package weirhttp
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"time"
@@ -33,7 +34,8 @@ func (x rolling) Write(b []byte) (n int, err error) {
 	}
 	for len(b) > 0 && err == nil {
 		begun := time.Now()
-		if err = x.ctl.SetWriteDeadline(begun.Add(x.stall)); err != nil {
+		err = x.ctl.SetWriteDeadline(begun.Add(x.stall))
+		if err != nil && !errors.Is(err, http.ErrNotSupported) { // by a handler in between
 			return n, err
 		}
 		var m int

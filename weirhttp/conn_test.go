@@ -1,0 +1,177 @@
+package weirhttp
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+)
+
+// TestWithoutTheKernelsWordSteadyClientsAreNotCutOff has answers that take
+// longer than Stall.
+func TestWithoutTheKernelsWordSteadyClientsAreNotCutOff(t *testing.T) {
+	const stall = 300 * time.Millisecond
+	root := tree(t, map[string]string{"big": pattern(16 << 20), "small": pattern(4 << 10)})
+	files := quiet(root)
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/copied": // by the kernel, for net/http
+			http.ServeFile(w, r, filepath.Join(root.Name(), "big"))
+		case "/waits": // for something that is not the client
+			first, last := io.Pipe()
+			go func() {
+				last.Write([]byte("first"))
+				time.Sleep(3 * stall)
+				last.Write([]byte("last"))
+				last.Close()
+			}()
+			w.Header().Set("Content-Length", strconv.Itoa(4<<10+len("firstlast")))
+			w.Write(make([]byte, 4<<10)) // so that net/http hands the reader on
+			w.(http.Flusher).Flush()
+			w.(io.ReaderFrom).ReadFrom(first)
+		default:
+			files.ServeHTTP(w, r)
+		}
+	})
+	t.Run("copied", func(t *testing.T) {
+		s := guarded(t, &Guard{Stall: stall, blind: true}, h)
+		c := s.dial(t, 8<<10)
+		resp := ask(t, c, bufio.NewReader(c), "/copied")
+		for end := time.Now().Add(3 * stall); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+			if _, err := io.CopyN(io.Discard, resp.Body, 32<<10); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c.Close()
+	})
+	t.Run("waits", func(t *testing.T) {
+		s := guarded(t, &Guard{Stall: stall, blind: true}, h)
+		if _, body := s.fetch(t, browser(t), "GET", "/waits"); len(body) != 4<<10+len("firstlast") {
+			t.Errorf("%d bytes", len(body))
+		}
+	})
+	t.Run("paced", func(t *testing.T) {
+		// A piece takes longer than a client may.
+		s := guarded(t, &Guard{Stall: 60 * time.Millisecond, ConnRate: 4 << 10, blind: true}, h)
+		if _, body := s.fetch(t, browser(t), "GET", "/small"); len(body) != 4<<10 {
+			t.Errorf("%d bytes", len(body))
+		}
+	})
+}
+
+func TestClientsOfOneNetworkShareAPlace(t *testing.T) {
+	for addr, want := range map[string]string{
+		"192.0.2.7": "192.0.2.7", "2001:db8:1:2:3::4": "2001:db8:1:2::", "::1": "::1", "fe80::7": "fe80::7",
+	} {
+		if got := network(netip.MustParseAddr(addr)); got.String() != want {
+			t.Errorf("%s counts as %s, want %s", addr, got, want)
+		}
+	}
+}
+
+func TestAClientThatRestsIsNotQuick(t *testing.T) {
+	l := listen(t)
+	defer l.Close()
+	nc, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	p := newPort(new(Guard), new(http.Server), l)
+	c := newConn(p, nc)
+	c.quick.Store(true)
+	p.quick.Store(1)
+	c.watch = watchState{idle: true, at: time.Unix(1000, 0)}
+	if lag := c.lag(time.Unix(1001, 0)); lag != 0 || c.quick.Load() || p.quick.Load() != 0 {
+		t.Errorf("lag %v, quick %v, %d places taken", lag, c.quick.Load(), p.quick.Load())
+	}
+}
+
+// handedOver is a connection that leaves net/http.
+type handedOver struct {
+	http.ResponseWriter
+	c  *conn
+	rw *bufio.ReadWriter
+}
+
+func (h handedOver) Hijack() (net.Conn, *bufio.ReadWriter, error) { return h.c, h.rw, nil }
+
+func TestWhatWasReadEarlyStaysInOrder(t *testing.T) {
+	ours, theirs := net.Pipe()
+	defer theirs.Close()
+	c := newConn(newPort(new(Guard), new(http.Server), nil), ours)
+	c.early = []byte("first last")
+	br := bufio.NewReader(io.LimitReader(c, 5))
+	br.Peek(5) // what net/http has in its buffer
+	r, err := http.NewRequestWithContext(withTransfers(context.Background(), new(Transfers)), "GET", "/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &span{x: begin(r, Download, "x", 1)}
+	if !park(handedOver{c: c, rw: bufio.NewReadWriter(br, nil)}, r, c, s, func() {}) {
+		t.Fatal("it was not parked")
+	}
+	if string(c.early) != "first last" {
+		t.Errorf("%q", c.early)
+	}
+}
+
+func TestFilesThatTheKernelCannotSendAreCopied(t *testing.T) {
+	body := pattern(3 << 20)
+	h := quiet(tree(t, map[string]string{"big": body}))
+	f, err := h.openFile("big", true) // shared with those who ask for it
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.release()
+	f.copied.Store(true)
+	s := guarded(t, new(Guard), h)
+	if resp, got := s.fetch(t, browser(t), "GET", "/big"); resp.StatusCode != 200 || got != body {
+		t.Errorf("%s, %d bytes", resp.Status, len(got))
+	}
+	if resp, got := s.fetch(t, browser(t), "GET", "/big", "Range", "bytes=1000000-2000000"); resp.StatusCode != 206 || got != body[1_000_000:2_000_001] {
+		t.Errorf("%s, %d bytes", resp.Status, len(got))
+	}
+	// The kernel sends no folder, and one cannot be read either.
+	dir, err := os.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	l := listen(t)
+	defer l.Close()
+	nc, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	c := newConn(newPort(new(Guard), new(http.Server), l), nc)
+	folder := &file{f: dir, fd: int(dir.Fd())}
+	if n, err := c.sendFile(nil, &span{f: folder, left: 1}, 1); n != 0 || err == nil || errors.Is(err, errTruncated) {
+		t.Errorf("a folder: %d bytes, %v", n, err)
+	}
+	if canPark && !folder.copied.Load() {
+		t.Error("it was not tried by copying")
+	}
+}
+
+func TestAFileThatWasJustWrittenIsNotKept(t *testing.T) {
+	now := time.Unix(1000, 0)
+	for ago, want := range map[time.Duration]bool{0: false, -time.Hour: false, 2 * time.Second: false, 3 * time.Second: true} {
+		then := now.Add(-ago).UnixNano()
+		long := now.Add(-time.Hour).UnixNano()
+		for _, id := range []identity{{modified: then, change: long}, {modified: long, change: then}} {
+			if id.settled(now) != want {
+				t.Errorf("%v ago: %v", ago, !want)
+			}
+		}
+	}
+}

@@ -1,0 +1,158 @@
+package weirhttp
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/weir-go/weir"
+)
+
+func TestAnArchiveGoesWithoutWhatCannotBeRead(t *testing.T) {
+	h := quiet(tree(t, map[string]string{"d/a": "a", "d/locked": "b", "d/sub/c": "c"}))
+	var b bytes.Buffer
+	out := newTar(&b)
+	for _, name := range []string{"d/a", "d/sub"} { // they go between the listing and the opening
+		info, err := h.Root.Stat(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := h.packEntry(t.Context(), out, fs.FileInfoToDirEntry(info), "gone", "as"); err != nil || b.Len() != 0 {
+			t.Errorf("%s is gone: %v, %d bytes", name, err, b.Len())
+		}
+	}
+	h.Archive = true
+	s := guarded(t, new(Guard), h)
+	if err := os.Chmod(filepath.Join(h.Root.Name(), "d/locked"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(filepath.Join(h.Root.Name(), "d/sub"), 0); err != nil {
+		t.Fatal(err)
+	}
+	defer os.Chmod(filepath.Join(h.Root.Name(), "d/sub"), 0o755)
+	resp, body := s.fetch(t, browser(t), "GET", "/d/?archive=tar")
+	if files := untar([]byte(body)); resp.StatusCode != 200 || files["d/a"] != "a" {
+		t.Errorf("%s, %v", resp.Status, files)
+	}
+	if resp, _ := s.fetch(t, browser(t), "GET", "/none/?archive=tar"); resp.StatusCode != 404 {
+		t.Errorf("a folder that is not there: %s", resp.Status)
+	}
+}
+
+func TestAFolderThatCannotBeReadIsNotListedInPart(t *testing.T) {
+	h := quiet(tree(t, map[string]string{"file": "x"}))
+	if list, err := h.list("file"); err == nil { // which opens, and has no names
+		t.Errorf("%+v", list)
+	}
+	if list, err := h.list("."); err != nil || len(list.Entries) != 1 {
+		t.Errorf("%+v, %v", list, err)
+	}
+}
+
+func TestAClientThatLeavesTheQueueIsNotAnError(t *testing.T) {
+	b := weir.NewBudget(1 << 20)
+	if err := b.Acquire(t.Context(), b.Total()); err != nil {
+		t.Fatal(err)
+	}
+	var log logged
+	h := Files(tree(t, map[string]string{"big": pattern(1 << 20)}))
+	h.Log = slog.New(slog.NewTextHandler(&log, nil))
+	begun, ended := make(chan struct{}), make(chan any, 1)
+	s := guarded(t, &Guard{Budget: b, Queue: time.Minute}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			e := recover()
+			ended <- e
+			panic(e)
+		}()
+		close(begun)
+		h.ServeHTTP(w, r)
+	}))
+	c := s.dial(t, 0)
+	fmt.Fprint(c, "GET /big HTTP/1.1\r\nHost: x\r\n\r\n")
+	<-begun
+	c.Close()
+	if e := <-ended; e != http.ErrAbortHandler {
+		t.Errorf("the handler ended with %v", e)
+	}
+	if log.String() != "" {
+		t.Errorf("logged: %s", log.String())
+	}
+}
+
+func TestPartsThatAreCopiedCostAsMuch(t *testing.T) {
+	b := weir.NewBudget(1 << 20)
+	s := guarded(t, &Guard{Budget: b}, bigAndStream(t, 8<<20))
+	c := s.dial(t, 8<<10)
+	ask(t, c, bufio.NewReader(c), "/big", "Range", "bytes=0-1000,2000-")
+	if n := b.Used(); n != copyCost {
+		t.Errorf("several parts cost %d", n)
+	}
+	c.Close()
+	eventually(t, func() bool { return b.Used() == 0 }, "the budget was not given back")
+}
+
+func TestAFailureIsNotDescribedAsTheAnswer(t *testing.T) {
+	s := guarded(t, new(Guard), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for _, k := range []string{"Cache-Control", "ETag", "Last-Modified"} {
+			w.Header().Set(k, `"1"`)
+		}
+		chunks, err := []string{"text"}, io.EOF
+		if r.URL.Path == "/fails" {
+			chunks, err = nil, errors.New("broken")
+		}
+		Response{Type: "text/plain"}.Send(w, r, script{chunks: chunks, err: err}.stream())
+	}))
+	resp, _ := s.fetch(t, browser(t), "GET", "/fails")
+	for _, k := range []string{"Cache-Control", "ETag", "Last-Modified"} {
+		if v := resp.Header.Get(k); resp.StatusCode != 500 || v != "" {
+			t.Errorf("%s with %s %q", resp.Status, k, v)
+		}
+	}
+	for coding, want := range map[string]string{"gzip": `W/"1"`, "identity": `"1"`} {
+		if resp, _ := s.fetch(t, browser(t), "GET", "/", "Accept-Encoding", coding); resp.Header.Get("ETag") != want {
+			t.Errorf("%s: ETag %s, want %s", coding, resp.Header.Get("ETag"), want)
+		}
+	}
+}
+
+func TestStreamsThatTakeNoSmallAnswerAreCutOff(t *testing.T) {
+	const stall = 100 * time.Millisecond
+	names := map[string]string{"small": pattern(8 << 10)}
+	for i := range 100 {
+		names[fmt.Sprintf("d/%d-%s", i, strings.Repeat("x", 180))] = ""
+	}
+	h := quiet(tree(t, names))
+	h.List = true
+	ended := make(chan struct{}, 1)
+	s := guarded(t, &Guard{Stall: stall}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() { ended <- struct{}{} }()
+		h.ServeHTTP(w, r)
+	}), withTLS)
+	c := browser(t)
+	c.Transport.(*http.Transport).HTTP2 = &http.HTTP2Config{MaxReceiveBufferPerStream: 1 << 10}
+	for _, path := range []string{"/small", "/d/", "/d/?format=json"} {
+		resp, err := c.Get(s.url(path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-ended:
+		case <-time.After(5 * time.Second):
+			t.Errorf("%s: it was not cut off", path)
+		}
+		if n, err := io.Copy(io.Discard, resp.Body); err == nil {
+			t.Errorf("%s: the client takes %d bytes for the whole", path, n)
+		}
+		resp.Body.Close()
+	}
+}
