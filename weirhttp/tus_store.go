@@ -68,6 +68,7 @@ type tusUpload struct {
 	id     string
 	info   tusInfo
 	offset int64
+	broken bool // what this request brought was refused, or not all of it came
 }
 
 // NewUpload makes room for an upload and creates its files.

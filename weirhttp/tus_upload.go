@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"net"
 	"net/http"
 	"os"
@@ -33,29 +34,42 @@ func (up *tusUpload) WriteChunk(ctx context.Context, offset int64, src io.Reader
 	if err != nil {
 		return 0, up.s.failed(fmt.Errorf("open the file of the upload: %w", err))
 	}
-	c := &tusChunk{f: f, hold: up.s.holdOf(up.id), most: up.s.d.u.MaxSize, offset: offset}
+	c := &tusChunk{f: f, hold: up.s.holdOf(up.id), most: up.most(), offset: offset}
 	n, err := c.take(ctx, up.s.d.u, req, src)
 	if cerr := f.Close(); err == nil {
 		err = cerr
 	}
 	up.offset = offset + n
 	if err != nil {
+		up.broken = true
 		err = up.s.failed(err)
 	}
 	return n, err
+}
+
+// most returns how long the file may become.
+func (up *tusUpload) most() int64 {
+	most := int64(math.MaxInt64)
+	if m := up.s.d.u.MaxSize; m > 0 {
+		most = m
+	}
+	if !up.info.Deferred {
+		most = min(most, up.info.Size)
+	}
+	return most
 }
 
 // tusChunk is the file of an upload while one request adds to it.
 type tusChunk struct {
 	f      *os.File
 	hold   *hold
-	most   int64 // largest file; 0: any
+	most   int64 // largest file
 	offset int64
 	n      int64
 }
 
 func (c *tusChunk) Write(p []byte) (int, error) {
-	if c.most > 0 && c.offset+c.n+int64(len(p)) > c.most {
+	if int64(len(p)) > c.most-c.offset-c.n {
 		return 0, &http.MaxBytesError{Limit: c.most}
 	}
 	if err := c.hold.need(c.offset + c.n + int64(len(p))); err != nil {
@@ -68,9 +82,10 @@ func (c *tusChunk) Write(p []byte) (int, error) {
 }
 
 func (c *tusChunk) take(ctx context.Context, u *Uploads, req *tusRequest, src io.Reader) (int64, error) {
-	// tusd forgets its MaxSize where the length of the file is not known yet and
-	// that of the request is.
-	if c.most > 0 && req.r.ContentLength > c.most-c.offset {
+	// tusd adds this length to the offset, whatever comes out, and forgets its
+	// MaxSize where the length of the file is not known yet and that of the
+	// request is.
+	if req.r.ContentLength > c.most-c.offset {
 		return 0, &http.MaxBytesError{Limit: c.most}
 	}
 	if conn := kernelConn(req.r); conn != nil && req.checksum == nil {
@@ -85,6 +100,13 @@ func (c *tusChunk) take(ctx context.Context, u *Uploads, req *tusRequest, src io
 		sums = req.checksum
 	}
 	err := u.copy(ctx, c, body, sums, req.x)
+	if err == nil && req.r.Body.(*requestBody).n > c.n {
+		// tusd ends src where the file ends, and looks at one byte more.
+		if err := c.undo(); err != nil {
+			return c.n, err
+		}
+		return 0, &http.MaxBytesError{Limit: c.most}
+	}
 	if req.checksum != nil {
 		whole := err == nil && (req.r.ContentLength < 0 || c.n == req.r.ContentLength)
 		if !whole || !req.checksum.right() {
@@ -154,7 +176,8 @@ func (up *tusUpload) Terminate(context.Context) error {
 
 // FinishUpload gives the file its name.
 func (up *tusUpload) FinishUpload(context.Context) error {
-	if up.info.State == tusDone {
+	// tusd asks for it also when the last piece has failed, and tells that.
+	if up.info.State == tusDone || up.broken {
 		return nil
 	}
 	if err := up.finish(); err != nil {
