@@ -85,8 +85,7 @@ func TestAbortedResumableUploadsKeepOnlyWhatHasCome(t *testing.T) {
 	abort := func(n int) {
 		in := newInbox(t, &Uploads{})
 		for i := range n {
-			conn := in.dial("POST /upload HTTP/1.1\r\nHost: x\r\nTus-Resumable: 1.0.0\r\nUpload-Length: 3000000\r\nContent-Length: 3000000\r\n" +
-				"Content-Type: application/offset+octet-stream\r\n\r\n")
+			conn := in.dial(patchHead(in.create(3_000_000, "a"), 0, "Content-Length: 3000000"))
 			io.WriteString(conn, content(1000*i)) // the server may have had enough
 			if i%2 == 0 {
 				conn.SetLinger(0)
@@ -106,7 +105,7 @@ func TestAbortedResumableUploadsKeepOnlyWhatHasCome(t *testing.T) {
 		if err := in.u.Close(); err != nil {
 			t.Error(err)
 		}
-		if len(ids) > n || n > 50 && len(ids) == 0 {
+		if len(ids) != n {
 			t.Errorf("%d uploads of %d were begun", len(ids), n)
 		}
 	}
