@@ -184,6 +184,29 @@ func TestRightsThatAreLostInTheMiddle(t *testing.T) {
 	in.wantNoRoom()
 }
 
+func TestFolderOpensAlthoughNotAllCanBeRemoved(t *testing.T) {
+	dir := t.TempDir()
+	if os.Getuid() == 0 {
+		dir = smallDisk(t, 1<<20)
+	}
+	stale := filepath.Join(dir, ".upload.weir-ABCDEFGHIJKLMNOP.tmp")
+	if err := os.WriteFile(stale, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	os.Chtimes(stale, time.Time{}, time.Unix(1, 0))
+	if os.Getuid() == 0 {
+		syscall.Mount("", dir, "", syscall.MS_REMOUNT|syscall.MS_RDONLY, "")
+	} else {
+		os.Chmod(dir, 0o555)
+		defer os.Chmod(dir, 0o755)
+	}
+	in := newInbox(t, &Uploads{Dir: dir})
+	in.wantStatus(405, "GET", "/upload", nil) // 500 if it does not open
+	if !strings.Contains(in.log.String(), "could not be removed") {
+		t.Errorf("log: %s", in.log)
+	}
+}
+
 func TestFolderThatGoesAwayInTheMiddle(t *testing.T) {
 	in := newInbox(t, &Uploads{})
 	in.wantStatus(201, "PUT", "/upload/a", strings.NewReader("a"))
