@@ -22,11 +22,11 @@ func SafeName(name string) string {
 	name = strings.ToValidUTF8(name, "_")
 	name = name[strings.LastIndexAny(name, `/\`)+1:]
 	name = strings.Map(safeRune, name)
-	name = strings.TrimFunc(name, isEdge)
-	if isDevice(name) {
-		name = "_" + name
+	name = shorten(strings.TrimFunc(name, isEdge))
+	if isDevice(name) { // which a name may become when it is cut
+		name = shorten("_" + name)
 	}
-	return shorten(name)
+	return name
 }
 
 // safeRune replaces what a file name must not have on one of the systems, and

@@ -53,6 +53,14 @@ func TestLongNamesKeepTheirExtensionAndTheirCharacters(t *testing.T) {
 	if name := SafeName("a." + strings.Repeat("x", 4096)); len(name) != longestName {
 		t.Errorf("%d bytes", len(name))
 	}
+	for in, want := range map[string]string{
+		"CON" + strings.Repeat(" ", 300) + "x.txt": "_CON.txt",
+		"con." + strings.Repeat("x", 300):          "_con." + strings.Repeat("x", longestName-5),
+	} {
+		if got := SafeName(in); got != want {
+			t.Errorf("SafeName(%q) = %q, the name of a device", in, got)
+		}
+	}
 }
 
 func TestNumbersGoInFrontOfTheExtension(t *testing.T) {

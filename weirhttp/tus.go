@@ -2,6 +2,7 @@ package weirhttp
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"path"
 	"strings"
@@ -34,7 +35,7 @@ func newTus(d *folder) (*tusHandler, error) {
 	parts.UseCore(t.store)
 	parts.UseTerminater(t.store)
 	parts.UseLengthDeferrer(t.store)
-	parts.UseLocker(memorylocker.New())
+	parts.UseLocker(tusLocker{memorylocker.New()})
 	h, err := handler.NewUnroutedHandler(handler.Config{
 		StoreComposer:              parts,
 		BasePath:                   "/",
@@ -96,20 +97,38 @@ func isDraft(r *http.Request) bool {
 	return false
 }
 
-// tusRequest is what the store knows of the request that it writes for.
+// isPart reports whether r says that more of the file follows. It must not be
+// taken for the whole by who does not know how that is sent.
+func isPart(r *http.Request) bool {
+	return (r.Method == http.MethodPost || r.Method == http.MethodPut) &&
+		(strings.HasPrefix(r.Header.Get("Upload-Complete"), "?0") || strings.HasPrefix(r.Header.Get("Upload-Incomplete"), "?1"))
+}
+
+// tusRequest is what the store knows of the request that it works for.
 type tusRequest struct {
-	r        *http.Request
-	x        *transfer
-	checksum *checksum // nil: none
+	r         *http.Request
+	method    string // which the client may have overridden
+	x         *transfer
+	checksum  *checksum       // nil: none
+	ctx       context.Context // ends with the request, or with errInterrupted as its cause
+	interrupt context.CancelCauseFunc
+	created   *tusUpload // by the request; nil: none
 }
 
 type tusRequestKey struct{}
+
+func tusRequestOf(ctx context.Context) (*tusRequest, error) {
+	if req, ok := ctx.Value(tusRequestKey{}).(*tusRequest); ok {
+		return req, nil
+	}
+	return nil, errors.New("weirhttp: a resumable upload without its request")
+}
 
 func (t *tusHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	id := path.Base(r.URL.Path)
 	tw := &tusWriter{ResponseWriter: w, t: t, r: r}
 	defer func() {
-		if tw.status >= 400 {
+		if tw.status >= 200 {
 			linger(w, r)
 		}
 	}()
@@ -125,12 +144,17 @@ func (t *tusHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		t.begin(id)
 		defer t.end(id)
 	}
-	sum, err := newChecksum(r)
-	if err != nil {
-		tell(tw, r, http.StatusBadRequest, err.Error())
+	req := &tusRequest{r: r, method: method}
+	if err := t.accept(req); err != nil {
+		status, text := uploadStatus(err)
+		if status == http.StatusUnsupportedMediaType {
+			tw.Header().Set("Accept-Encoding", "identity")
+		}
+		tell(tw, r, status, text)
 		return
 	}
-	req := &tusRequest{r: r, checksum: sum}
+	req.ctx, req.interrupt = context.WithCancelCause(r.Context())
+	defer req.interrupt(nil)
 	if method == http.MethodPost || method == http.MethodPatch {
 		req.x = begin(r, Upload, id, r.ContentLength)
 		defer func() { req.x.end(tw.failure()) }()
@@ -140,6 +164,36 @@ func (t *tusHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	target.Path = id
 	inner.URL = &target
 	t.handler.ServeHTTP(tw, inner)
+	// The client of a creation that fails is not told where it could go on, but
+	// for that of a draft, who has read it in a 104.
+	if up := req.created; up != nil && tw.status >= 400 && !isDraft(r) {
+		if err := up.Terminate(r.Context()); err != nil {
+			t.d.u.log().Error("a broken upload could not be removed", "upload", up.id, "err", err)
+		}
+	}
+}
+
+// accept refuses what would be stored as something else than it is, and
+// prepares for the digests of the rest.
+func (t *tusHandler) accept(req *tusRequest) error {
+	if req.method != http.MethodPost && req.method != http.MethodPatch {
+		return nil
+	}
+	if err := t.d.u.acceptable(req.r); err != nil {
+		return err
+	}
+	if req.r.Header.Get("Upload-Concat") != "" {
+		return &refusal{http.StatusNotImplemented, "Upload-Concat is not supported"}
+	}
+	for _, name := range [...]string{"Repr-Digest", "Digest", "Content-Md5"} {
+		_, later := req.r.Trailer[name]
+		if later || req.r.Header.Get(name) != "" {
+			return &refusal{http.StatusBadRequest, name + " is not supported for resumable uploads"}
+		}
+	}
+	var err error
+	req.checksum, err = newChecksum(req.r)
+	return err
 }
 
 // begin keeps the upload from being removed as expired.
@@ -184,9 +238,7 @@ func (w *tusWriter) WriteHeader(status int) {
 	}
 	if status >= 200 && w.status == 0 {
 		w.status = status
-		if b, ok := w.r.Body.(*requestBody); status >= 400 || ok && b.beside {
-			closeBehind(h, w.r)
-		}
+		closeBehind(h, w.r)
 		if status < 300 && (w.r.Method == http.MethodPost || w.r.Method == http.MethodPatch) && !isDraft(w.r) {
 			h.Set("Upload-Expires", time.Now().Add(w.t.d.u.expire()).UTC().Format(http.TimeFormat))
 		}

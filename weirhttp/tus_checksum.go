@@ -1,10 +1,7 @@
 package weirhttp
 
 import (
-	"bytes"
 	"encoding/base64"
-	"errors"
-	"hash"
 	"net/http"
 	"strings"
 
@@ -19,29 +16,48 @@ const statusChecksum = 460
 
 var errChecksum = handler.NewError("ERR_CHECKSUM_MISMATCH", "what arrived does not match its checksum", statusChecksum)
 
-// checksum is what a client says of one piece of a resumable upload. A piece
-// whose checksum is wrong, or that did not come whole, is not kept.
+// checksum is what a client says of one piece of a resumable upload, in
+// Upload-Checksum or Content-Digest. A piece whose checksum is wrong, or that did
+// not come whole, is not kept.
 type checksum struct {
-	hash.Hash
-	want []byte
+	*digests
+	r     *http.Request
+	wrong error // the cause when it is
 }
 
 var (
-	errChecksumSyntax    = errors.New("Upload-Checksum cannot be read")
-	errChecksumAlgorithm = errors.New("the algorithm of Upload-Checksum is not supported")
+	errChecksumSyntax    = &refusal{http.StatusBadRequest, "Upload-Checksum cannot be read"}
+	errChecksumAlgorithm = &refusal{http.StatusBadRequest, "the algorithm of Upload-Checksum is not supported"}
 )
 
-// newChecksum reads "sha1 base64" from the header, and returns nil if there is
-// none.
+// newChecksum returns nil if r has none.
 func newChecksum(r *http.Request) (*checksum, error) {
-	s := r.Header.Get("Upload-Checksum")
-	if s == "" {
+	d, err := wanted(r.Header, r.Trailer, false)
+	if err != nil {
+		return nil, err
+	}
+	c := &checksum{d, r, errDigest}
+	if s := r.Header.Get("Upload-Checksum"); s != "" {
+		one, err := parseChecksum(s)
+		if err != nil {
+			return nil, err
+		}
+		d.want(one.algorithm)
+		d.header = append(d.header, one)
+		c.wrong = errChecksum
+	}
+	if len(d.hashes) == 0 {
 		return nil, nil
 	}
+	return c, nil
+}
+
+// parseChecksum reads "sha1 base64".
+func parseChecksum(s string) (digest, error) {
 	name, sum, ok := strings.Cut(s, " ")
 	want, err := base64.StdEncoding.DecodeString(strings.TrimSpace(sum))
 	if !ok || err != nil {
-		return nil, errChecksumSyntax
+		return digest{}, errChecksumSyntax
 	}
 	switch name {
 	case "sha256":
@@ -49,11 +65,10 @@ func newChecksum(r *http.Request) (*checksum, error) {
 	case "sha512":
 		name = "sha-512"
 	}
-	h := newHash(name)
-	if h == nil {
-		return nil, errChecksumAlgorithm
+	if newHash(name) == nil {
+		return digest{}, errChecksumAlgorithm
 	}
-	return &checksum{h, want}, nil
+	return digest{name, want}, nil
 }
 
-func (c *checksum) right() bool { return bytes.Equal(c.Sum(nil), c.want) }
+func (c *checksum) right() bool { return c.check(c.r.Trailer) == nil }

@@ -59,6 +59,7 @@ type tusInfo struct {
 	Size     int64             `json:"size"`
 	Deferred bool              `json:"deferred,omitempty"` // Size is not known yet
 	Metadata map[string]string `json:"metadata,omitempty"`
+	OnlyNew  bool              `json:"onlyNew,omitempty"` // no number is added to its name
 	State    tusState          `json:"state,omitempty"`
 }
 
@@ -68,15 +69,26 @@ type tusUpload struct {
 	id     string
 	info   tusInfo
 	offset int64
+	broken bool // what this request brought was refused, or not all of it came
 }
 
 // NewUpload makes room for an upload and creates its files.
-func (s *tusStore) NewUpload(_ context.Context, info handler.FileInfo) (handler.Upload, error) {
+func (s *tusStore) NewUpload(ctx context.Context, info handler.FileInfo) (handler.Upload, error) {
+	req, err := tusRequestOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	up := &tusUpload{s: s, id: newTusID(), info: tusInfo{
+		Size: info.Size, Deferred: info.SizeIsDeferred, Metadata: info.MetaData,
+		OnlyNew: req.r.Header.Get("If-None-Match") == "*",
+	}}
+	if err := up.mayBegin(); err != nil {
+		return nil, s.failed(err)
+	}
 	h, err := s.d.ledger.take(max(info.Size, 0))
 	if err != nil {
 		return nil, s.failed(err)
 	}
-	up := &tusUpload{s: s, id: newTusID(), info: tusInfo{Size: info.Size, Deferred: info.SizeIsDeferred, Metadata: info.MetaData}}
 	if err := up.create(); err != nil {
 		up.remove()
 		h.release()
@@ -85,6 +97,7 @@ func (s *tusStore) NewUpload(_ context.Context, info handler.FileInfo) (handler.
 	s.mu.Lock()
 	s.holds[up.id] = h
 	s.mu.Unlock()
+	req.created = up
 	return up, nil
 }
 
@@ -110,7 +123,15 @@ func (up *tusUpload) save() error {
 		return err
 	}
 	root, temp := up.s.d.root, tusRecord(up.id)+".new"
-	if err := root.WriteFile(temp, data, 0o600); err != nil {
+	f, err := root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return fmt.Errorf("save the state of the upload: %w", err)
+	}
+	_, err = f.Write(data)
+	if err == nil && up.s.d.u.Sync {
+		err = f.Sync()
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("save the state of the upload: %w", err)
 	}
 	if err := root.Rename(temp, tusRecord(up.id)); err != nil {
@@ -119,25 +140,31 @@ func (up *tusUpload) save() error {
 	return nil
 }
 
-// remove takes away the files of the upload.
+// remove takes away the files of the upload. The record goes first: without its
+// bytes it would be that of an upload that has its name.
 func (up *tusUpload) remove() error {
-	var errs error
-	for _, name := range [...]string{tusData(up.id), tusRecord(up.id) + ".new", tusRecord(up.id)} {
+	for _, name := range [...]string{tusRecord(up.id), tusRecord(up.id) + ".new", tusData(up.id)} {
 		if err := up.s.d.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			errs = errors.Join(errs, err)
+			return err
 		}
 	}
-	return errs
+	return nil
 }
 
 // GetUpload finds an upload. One that is whole but has no name yet, because the
-// server ended just then, gets it now.
-func (s *tusStore) GetUpload(_ context.Context, id string) (handler.Upload, error) {
+// server ended just then or the name was taken, gets it now, unless it is to be
+// removed. Where that fails the client is told why: an offset equal to the
+// length would say that the file is stored.
+func (s *tusStore) GetUpload(ctx context.Context, id string) (handler.Upload, error) {
+	req, err := tusRequestOf(ctx)
+	if err != nil {
+		return nil, err
+	}
 	up, err := s.load(id)
 	if err != nil {
 		return nil, s.failed(err)
 	}
-	if up.info.State != tusDone && !up.info.Deferred && up.offset == up.info.Size {
+	if req.method != http.MethodDelete && up.info.State != tusDone && !up.info.Deferred && up.offset == up.info.Size {
 		if err := up.finish(); err != nil {
 			return nil, s.failed(err)
 		}

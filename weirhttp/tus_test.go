@@ -213,7 +213,7 @@ func TestExpiredUploadsAreRemovedAndOthersStay(t *testing.T) {
 
 func TestTusUploadThatIsWholeGetsItsNameAfterACrash(t *testing.T) {
 	dir := t.TempDir()
-	in := newInbox(t, &Uploads{Dir: dir})
+	in := newInbox(t, &Uploads{Dir: dir, Sync: true})
 	var locs []string
 	for _, name := range []string{"whole", "placing", "linked", "moved"} {
 		loc := in.create(5, name)
@@ -233,7 +233,7 @@ func TestTusUploadThatIsWholeGetsItsNameAfterACrash(t *testing.T) {
 		}
 	}
 	in.stop()
-	in = newInbox(t, &Uploads{Dir: dir})
+	in = newInbox(t, &Uploads{Dir: dir, Sync: true})
 	for _, loc := range locs {
 		in.wantOffset(loc, 5)
 		in.wantStatus(204, "DELETE", loc, nil, "Tus-Resumable", "1.0.0")

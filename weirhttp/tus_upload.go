@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"net"
 	"net/http"
 	"os"
@@ -25,37 +26,53 @@ func (up *tusUpload) GetInfo(context.Context) (handler.FileInfo, error) {
 // WriteChunk appends what one request brings. tusd's src ends early rather than
 // fail, so that what has come is kept, unless the client sent a checksum.
 func (up *tusUpload) WriteChunk(ctx context.Context, offset int64, src io.Reader) (int64, error) {
-	req, ok := ctx.Value(tusRequestKey{}).(*tusRequest)
-	if !ok {
-		return 0, errors.New("weirhttp: a resumable upload without its request")
+	req, err := tusRequestOf(ctx)
+	if err != nil {
+		return 0, err
 	}
 	f, err := up.s.d.root.OpenFile(tusData(up.id), os.O_WRONLY, 0)
 	if err != nil {
 		return 0, up.s.failed(fmt.Errorf("open the file of the upload: %w", err))
 	}
-	c := &tusChunk{f: f, hold: up.s.holdOf(up.id), most: up.s.d.u.MaxSize, offset: offset}
-	n, err := c.take(ctx, up.s.d.u, req, src)
+	c := &tusChunk{f: f, hold: up.s.holdOf(up.id), most: up.most(), offset: offset}
+	n, err := c.take(req.ctx, up.s.d.u, req, src)
+	if errors.Is(context.Cause(req.ctx), errInterrupted) && !req.r.Body.(*requestBody).ended {
+		err = errInterrupted
+	}
 	if cerr := f.Close(); err == nil {
 		err = cerr
 	}
 	up.offset = offset + n
 	if err != nil {
+		up.broken = true
 		err = up.s.failed(err)
 	}
 	return n, err
+}
+
+// most returns how long the file may become.
+func (up *tusUpload) most() int64 {
+	most := int64(math.MaxInt64)
+	if m := up.s.d.u.MaxSize; m > 0 {
+		most = m
+	}
+	if !up.info.Deferred {
+		most = min(most, up.info.Size)
+	}
+	return most
 }
 
 // tusChunk is the file of an upload while one request adds to it.
 type tusChunk struct {
 	f      *os.File
 	hold   *hold
-	most   int64 // largest file; 0: any
+	most   int64 // largest file
 	offset int64
 	n      int64
 }
 
 func (c *tusChunk) Write(p []byte) (int, error) {
-	if c.most > 0 && c.offset+c.n+int64(len(p)) > c.most {
+	if int64(len(p)) > c.most-c.offset-c.n {
 		return 0, &http.MaxBytesError{Limit: c.most}
 	}
 	if err := c.hold.need(c.offset + c.n + int64(len(p))); err != nil {
@@ -68,9 +85,10 @@ func (c *tusChunk) Write(p []byte) (int, error) {
 }
 
 func (c *tusChunk) take(ctx context.Context, u *Uploads, req *tusRequest, src io.Reader) (int64, error) {
-	// tusd forgets its MaxSize where the length of the file is not known yet and
-	// that of the request is.
-	if c.most > 0 && req.r.ContentLength > c.most-c.offset {
+	// tusd adds this length to the offset, whatever comes out, and forgets its
+	// MaxSize where the length of the file is not known yet and that of the
+	// request is.
+	if req.r.ContentLength > c.most-c.offset {
 		return 0, &http.MaxBytesError{Limit: c.most}
 	}
 	if conn := kernelConn(req.r); conn != nil && req.checksum == nil {
@@ -78,13 +96,20 @@ func (c *tusChunk) take(ctx context.Context, u *Uploads, req *tusRequest, src io
 	}
 	body := &requestBody{
 		body: io.NopCloser(src), length: req.r.ContentLength,
-		rc: req.r.Body.(*requestBody).rc, stall: -1, // tusd sets the deadlines
+		rc: req.r.Body.(*requestBody).rc, stall: u.stall(),
 	}
 	var sums io.Writer = io.Discard
 	if req.checksum != nil {
 		sums = req.checksum
 	}
 	err := u.copy(ctx, c, body, sums, req.x)
+	if err == nil && req.r.Body.(*requestBody).n > c.n {
+		// tusd ends src where the file ends, and looks at one byte more.
+		if err := c.undo(); err != nil {
+			return c.n, err
+		}
+		return 0, &http.MaxBytesError{Limit: c.most}
+	}
 	if req.checksum != nil {
 		whole := err == nil && (req.r.ContentLength < 0 || c.n == req.r.ContentLength)
 		if !whole || !req.checksum.right() {
@@ -92,7 +117,7 @@ func (c *tusChunk) take(ctx context.Context, u *Uploads, req *tusRequest, src io
 				return c.n, terr
 			}
 			if whole {
-				err = errChecksum
+				err = req.checksum.wrong
 			}
 			return 0, err
 		}
@@ -154,7 +179,8 @@ func (up *tusUpload) Terminate(context.Context) error {
 
 // FinishUpload gives the file its name.
 func (up *tusUpload) FinishUpload(context.Context) error {
-	if up.info.State == tusDone {
+	// tusd asks for it also when the last piece has failed, and tells that.
+	if up.info.State == tusDone || up.broken {
 		return nil
 	}
 	if err := up.finish(); err != nil {
@@ -163,15 +189,46 @@ func (up *tusUpload) FinishUpload(context.Context) error {
 	return nil
 }
 
+// name returns the name that the client wants for its file.
+func (up *tusUpload) name() string {
+	for _, key := range [...]string{"filename", "name"} {
+		if name := SafeName(up.info.Metadata[key]); name != "" {
+			return name
+		}
+	}
+	return "upload-" + up.id
+}
+
+// mode says what becomes of a file whose name is taken.
+func (up *tusUpload) mode() mode {
+	switch {
+	case up.info.OnlyNew:
+		return onlyNew
+	case up.s.d.u.Overwrite:
+		return replace
+	}
+	return keepBoth
+}
+
+// mayBegin refuses an upload that could not get its name if it was whole now.
+func (up *tusUpload) mayBegin() error {
+	var err error
+	switch up.mode() {
+	case replace:
+		_, err = up.s.d.replaceable(up.name())
+	case onlyNew:
+		if _, err = up.s.d.root.Lstat(up.name()); err == nil {
+			err = fs.ErrExist
+		} else if errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+	}
+	return err
+}
+
 func (up *tusUpload) finish() error {
 	d := up.s.d
-	want := SafeName(up.info.Metadata["filename"])
-	if want == "" {
-		want = SafeName(up.info.Metadata["name"])
-	}
-	if want == "" {
-		want = "upload-" + up.id
-	}
+	want := up.name()
 	name := up.placed(want)
 	if name == "" {
 		up.info.State = tusPlacing
@@ -180,6 +237,11 @@ func (up *tusUpload) finish() error {
 		}
 		var err error
 		if name, err = up.place(want); err != nil {
+			return err
+		}
+	}
+	if d.u.Sync {
+		if err := d.syncNames(); err != nil {
 			return err
 		}
 	}
@@ -195,9 +257,10 @@ func (up *tusUpload) finish() error {
 
 func (up *tusUpload) place(want string) (name string, err error) {
 	d := up.s.d
-	m := keepBoth
-	if d.u.Overwrite {
-		m = replace
+	if d.u.Sync {
+		if err := up.sync(); err != nil {
+			return "", err
+		}
 	}
 	size, err := up.size()
 	if err != nil {
@@ -207,16 +270,23 @@ func (up *tusUpload) place(want string) (name string, err error) {
 	err = up.s.holdOf(up.id).publish(func() (int64, error) {
 		var was int64
 		var err error
-		name, was, err = d.place(tusData(up.id), want, m)
+		name, was, err = d.place(tusData(up.id), want, up.mode())
 		return size - max(was, 0), err
 	})
 	if err != nil {
 		return "", fmt.Errorf("give the upload its name: %w", err)
 	}
-	if d.u.Sync {
-		err = d.syncNames()
+	return name, nil
+}
+
+// sync brings the bytes to stable storage that an earlier process, or a piece
+// that broke off, has left in memory.
+func (up *tusUpload) sync() error {
+	f, err := up.s.d.root.OpenFile(tusData(up.id), os.O_WRONLY, 0)
+	if err != nil {
+		return fmt.Errorf("open the file of the upload: %w", err)
 	}
-	return name, err
+	return errors.Join(f.Sync(), f.Close())
 }
 
 func (up *tusUpload) size() (int64, error) {

@@ -56,7 +56,7 @@ type Uploads struct {
 	Sync      bool // answer when file and name are on stable storage
 	NoDigest  bool // leave SHA256 out of Received: it costs as much CPU time as all the rest; see ConnContext
 
-	Stall  time.Duration // how long a client may send nothing; 0: a minute
+	Stall  time.Duration // how long a client may send nothing; 0: a minute, negative: any time
 	Expire time.Duration // how long a resumable upload waits for its client; 0: a day
 
 	// Budget, if not nil, is where uploads take their buffers from: 16 KiB for
@@ -99,6 +99,8 @@ func (u *Uploads) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case isResumable(r):
 		d.tus.ServeHTTP(w, r)
+	case isPart(r):
+		err = &refusal{http.StatusNotImplemented, "This version of resumable uploads is not supported"}
 	case r.Method == http.MethodPost && isMultipart(r):
 		err = u.takeForm(w, r, body, d)
 	case r.Method == http.MethodPost || r.Method == http.MethodPut:
@@ -148,9 +150,15 @@ func (u *Uploads) open() (*folder, error) {
 	return u.folder, nil
 }
 
+// never is longer than anybody waits, and can be added to a time and doubled.
+const never = time.Duration(1 << 60)
+
 func (u *Uploads) stall() time.Duration {
-	if u.Stall == 0 {
+	switch {
+	case u.Stall == 0:
 		return time.Minute
+	case u.Stall < 0:
+		return never
 	}
 	return u.Stall
 }

@@ -12,9 +12,9 @@ import (
 type requestBody struct {
 	body   io.ReadCloser
 	rc     *http.ResponseController
-	stall  time.Duration
-	length int64 // as announced; -1: not known
-	limit  int64 // most bytes; 0: any
+	stall  time.Duration // negative: any
+	length int64         // as announced; -1: not known
+	limit  int64         // most bytes; 0: any
 	n      int64
 
 	touched bool // Read was called, which sends a 100 Continue that is waited for
@@ -30,10 +30,10 @@ func withBody(w http.ResponseWriter, r *http.Request, stall time.Duration) (*htt
 	return r, b
 }
 
-// extend gives the client its time anew.
+// extend gives the client its time anew, in place of what the server gives it.
 func (b *requestBody) extend() error {
 	if b.stall < 0 {
-		return nil
+		return b.SetReadDeadline(time.Time{})
 	}
 	return b.SetReadDeadline(time.Now().Add(b.stall))
 }

@@ -42,14 +42,12 @@ func openFolder(u *Uploads) (*folder, error) {
 	}
 	d := &folder{u: u, root: root, dir: dir, live: make(map[string]struct{})}
 	d.ledger = ledger{root: root, quota: u.Quota, spare: u.MinFree, free: func() (int64, error) { return freeSpace(dir) }}
-	if d.tus, err = newTus(d); err == nil {
-		err = d.sweep.begin(d)
-	}
-	if err != nil {
+	if d.tus, err = newTus(d); err != nil {
 		dir.Close()
 		root.Close()
 		return nil, err
 	}
+	d.sweep.begin(d)
 	return d, nil
 }
 

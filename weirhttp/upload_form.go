@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"io"
+	"math"
 	"mime"
 	"mime/multipart"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 const (
 	mostFiles  = 1000     // files in one form
 	mostFields = 1 << 20  // bytes of a form that are not in files
+	mostHead   = 64 << 10 // bytes of one part in front of what is in it, which are not from the budget
 	formBuffer = 64 << 10 // package multipart itself would read 4 KiB at a time
 )
 
@@ -50,6 +52,7 @@ type form struct {
 	d     *folder
 	body  *requestBody
 	parts *multipart.Reader
+	head  int64 // bytes that may come before the next part begins
 	ahead *hold // room for the whole body, as far as no file has it
 	files []formFile
 	x     *transfer
@@ -75,25 +78,33 @@ func (u *Uploads) openForm(r *http.Request, body *requestBody, d *folder) (*form
 		return nil, err
 	}
 	f := &form{u: u, d: d, body: body, ahead: ahead}
-	f.parts = multipart.NewReader(bufio.NewReaderSize(timely{body}, formBuffer), params["boundary"])
+	f.parts = multipart.NewReader(bufio.NewReaderSize(timely{f}, formBuffer), params["boundary"])
 	return f, nil
 }
 
-// timely gives the client its time anew for every read.
-type timely struct{ *requestBody }
+// timely is the body of a form. It gives the client its time anew for every
+// read, and ends where the header of a part is too long.
+type timely struct{ f *form }
 
 func (t timely) Read(p []byte) (int, error) {
-	if err := t.extend(); err != nil {
+	if t.f.head <= 0 {
+		return 0, &refusal{http.StatusRequestEntityTooLarge, "The header of a part of the form is too large"}
+	}
+	if err := t.f.body.extend(); err != nil {
 		return 0, err
 	}
-	return t.requestBody.Read(p)
+	n, err := t.f.body.Read(p)
+	t.f.head -= int64(n)
+	return n, err
 }
 
 // store reads the form to its end and gives the files their names.
 func (f *form) store(r *http.Request) ([]Received, error) {
 	fields := int64(mostFields)
 	for {
+		f.head = mostHead
 		part, err := f.parts.NextPart()
+		f.head = math.MaxInt64
 		if err == io.EOF {
 			break
 		}
@@ -128,7 +139,7 @@ func (f *form) store(r *http.Request) ([]Received, error) {
 
 // end reads what follows the last part, so that the connection can be kept.
 func (f *form) end() error {
-	_, err := io.CopyN(io.Discard, timely{f.body}, formBuffer)
+	_, err := io.CopyN(io.Discard, timely{f}, formBuffer)
 	if err == nil {
 		return &refusal{http.StatusBadRequest, "The form does not end where it says"}
 	}
@@ -176,10 +187,25 @@ func (w formRoom) Write(p []byte) (int, error) {
 	return w.in.Write(p)
 }
 
+// publish gives the files their names. One does not replace another one of the
+// same form: it gets a number.
 func (f *form) publish(m mode) ([]Received, error) {
+	if m == replace { // nothing brings back what was replaced
+		for _, file := range f.files {
+			if _, err := f.d.replaceable(file.name); err != nil {
+				return nil, err
+			}
+		}
+	}
 	list := make([]Received, 0, len(f.files))
+	given := make(map[string]bool)
 	for _, file := range f.files {
-		got, _, err := file.publish(file.name, m)
+		own := m
+		if m == replace && given[file.name] {
+			own = keepBoth
+		}
+		got, _, err := file.publish(file.name, own)
+		given[got.Name] = true
 		if err != nil {
 			if m != replace {
 				f.withdraw(list)

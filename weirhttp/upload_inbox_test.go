@@ -46,6 +46,14 @@ func (b *syncBuffer) String() string {
 
 func newInbox(t *testing.T, u *Uploads) *inbox {
 	t.Helper()
+	in := unstartedInbox(t, u)
+	in.Start()
+	return in
+}
+
+// unstartedInbox is an inbox whose server can still be changed. It must be started.
+func unstartedInbox(t *testing.T, u *Uploads) *inbox {
+	t.Helper()
 	log := new(syncBuffer)
 	if u.Dir == "" {
 		u.Dir = t.TempDir()
@@ -56,7 +64,6 @@ func newInbox(t *testing.T, u *Uploads) *inbox {
 	mux.Handle("/upload/", u)
 	in := &inbox{Server: httptest.NewUnstartedServer(mux), t: t, u: u, log: log}
 	in.Config.ConnContext = ConnContext
-	in.Start()
 	t.Cleanup(in.stop)
 	return in
 }

@@ -2,6 +2,7 @@ package weirhttp
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -14,8 +15,9 @@ type uploadConnKey struct{}
 // ConnContext is for the field of that name in [http.Server]. With it the kernel
 // moves the bytes of large uploads from the connection into the file (splice),
 // which takes about half the CPU time of copying them. It does so on Linux, with
-// HTTP/1 and without TLS, for a body of known length that needs no digest; the
-// connection is closed behind such an upload.
+// HTTP/1 and without TLS, for a body of known length that needs no digest and
+// that no handler in front has wrapped; the connection is closed behind such an
+// upload.
 //
 //	srv := &http.Server{Handler: mux, ConnContext: weirhttp.ConnContext}
 func ConnContext(ctx context.Context, c net.Conn) context.Context {
@@ -33,7 +35,21 @@ func kernelConn(r *http.Request) net.Conn {
 	if _, ok := c.(syscall.Conn); !ok || !canSplice || r.ProtoMajor != 1 || r.TLS != nil || r.ContentLength < kernelLeast {
 		return nil
 	}
+	if b, ok := r.Body.(*requestBody); !ok || !isOwn(b.body) {
+		return nil
+	}
 	return c
+}
+
+// isOwn reports whether body is that of net/http itself. What somebody has put
+// around it, to limit or to decode it, would not see the bytes that the kernel
+// moves. The types have no exported name; under another one all is copied.
+func isOwn(body io.ReadCloser) bool {
+	switch fmt.Sprintf("%T", body) {
+	case "*http.body", "*http.expectContinueReader":
+		return true
+	}
+	return false
 }
 
 // kernelCopy moves the body of a request from its connection into a file.

@@ -2,7 +2,6 @@ package weirhttp
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"sync"
 	"time"
@@ -22,12 +21,17 @@ type sweeper struct {
 	runs  sync.WaitGroup
 }
 
-func (s *sweeper) begin(d *folder) error {
-	if err := d.removeOld(time.Now().Add(-d.u.expire())); err != nil {
-		return fmt.Errorf("remove expired uploads: %w", err)
-	}
+func (s *sweeper) begin(d *folder) {
+	s.sweep(d)
 	s.again(d)
-	return nil
+}
+
+// sweep logs what cannot be removed: a file that is not ours to remove keeps
+// nobody from uploading.
+func (s *sweeper) sweep(d *folder) {
+	if err := d.removeOld(time.Now().Add(-d.u.expire())); err != nil {
+		d.u.log().Error("expired uploads could not be removed", "err", err)
+	}
 }
 
 // again sets the timer for the next time.
@@ -40,9 +44,7 @@ func (s *sweeper) again(d *folder) {
 	s.runs.Add(1)
 	s.timer = time.AfterFunc(min(d.u.expire(), sweepEvery), func() {
 		defer s.runs.Done()
-		if err := d.removeOld(time.Now().Add(-d.u.expire())); err != nil {
-			d.u.log().Error("expired uploads could not be removed", "err", err)
-		}
+		s.sweep(d)
 		s.again(d)
 	})
 }

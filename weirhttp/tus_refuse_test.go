@@ -1,0 +1,150 @@
+package weirhttp
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"encoding/base64"
+	"net/http"
+	"os"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestPartOfAFileIsNotTakenForTheWhole(t *testing.T) {
+	in := newInbox(t, &Uploads{})
+	for _, method := range []string{"POST", "PUT"} {
+		for _, version := range []string{"", "99"} {
+			in.wantStatus(501, method, "/upload/a", strings.NewReader("x"), "Upload-Draft-Interop-Version", version, "Upload-Complete", "?0")
+			in.wantStatus(501, method, "/upload/a", strings.NewReader("x"), "Upload-Draft-Interop-Version", version, "Upload-Incomplete", "?1")
+		}
+	}
+	in.wantStatus(501, "PUT", "/upload/a", strings.NewReader("x"), "Upload-Draft-Interop-Version", "6", "Upload-Complete", "?0")
+	for _, concat := range []string{"partial", "final;/upload/a /upload/b"} {
+		in.wantStatus(501, "POST", "/upload", strings.NewReader("x"), "Tus-Resumable", "1.0.0", "Upload-Length", "1",
+			"Content-Type", "application/offset+octet-stream", "Upload-Concat", concat)
+	}
+	in.wantFiles(nil)
+	in.wantNoRoom()
+}
+
+func TestResumableUploadIsWhatItsClientSaysOfIt(t *testing.T) {
+	in := newInbox(t, &Uploads{})
+	said := func(s string) string {
+		sum := sha256.Sum256([]byte(s))
+		return "sha-256=:" + base64.StdEncoding.EncodeToString(sum[:]) + ":"
+	}
+	loc := in.create(10, "a")
+	in.patch(415, loc, 0, strings.NewReader("01234"), "Content-Encoding", "gzip")
+	for _, name := range []string{"Repr-Digest", "Digest", "Content-MD5"} {
+		in.patch(400, loc, 0, strings.NewReader("01234"), name, said("01234"))
+	}
+	in.patch(400, loc, 0, strings.NewReader("01234"), "Content-Digest", said("0123x"))
+	in.wantOffset(loc, 0)
+	in.patch(204, loc, 0, strings.NewReader("01234"), "Content-Digest", said("01234"))
+	in.patch(400, loc, 5, unsized("56789"), "Content-Digest", said("x"))
+	in.wantOffset(loc, 5)
+	in.patch(204, loc, 5, unsized("56789"), "Content-Digest", said("56789"))
+	in.wantStatus(415, "POST", "/upload", nil, "Tus-Resumable", "1.0.0", "Upload-Length", "1", "Content-Encoding", "gzip")
+	in.wantNoRoom()
+}
+
+func TestResumableUploadThatMustBeNewReplacesNothing(t *testing.T) {
+	in := newInbox(t, &Uploads{Overwrite: true})
+	begin := []string{"Tus-Resumable", "1.0.0", "Upload-Length", "5", "Upload-Metadata", metadata("a"), "If-None-Match", "*"}
+	loc := in.wantStatus(201, "POST", "/upload", nil, begin...).Header.Get("Location")
+	in.wantStatus(201, "PUT", "/upload/a", strings.NewReader("first"))
+	in.wantStatus(412, "POST", "/upload", nil, begin...)
+	in.patch(412, loc, 0, strings.NewReader("later"))
+	in.wantStatus(412, "HEAD", loc, nil, "Tus-Resumable", "1.0.0")
+	in.wantStatus(204, "DELETE", loc, nil, "Tus-Resumable", "1.0.0")
+	in.wantFiles(map[string]string{"a": "first"})
+	in.wantNoRoom()
+}
+
+func TestWholeUploadThatCannotHaveItsNameCanBeRemoved(t *testing.T) {
+	in := newInbox(t, &Uploads{Overwrite: true})
+	loc, other := in.create(5, "a"), in.create(5, "a")
+	if err := os.Mkdir(filepath.Join(in.u.Dir, "a"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	in.wantStatus(409, "POST", "/upload", nil, "Tus-Resumable", "1.0.0", "Upload-Length", "5", "Upload-Metadata", metadata("a"))
+	in.patch(409, loc, 0, strings.NewReader("12345"))
+	in.patch(409, loc, 5, nil)
+	in.patch(409, other, 0, strings.NewReader("12345"))
+	in.wantStatus(204, "DELETE", loc, nil, "Tus-Resumable", "1.0.0")
+	os.Remove(filepath.Join(in.u.Dir, "a"))
+	in.wantOffset(other, 5) // has its name now
+	in.wantStatus(204, "DELETE", other, nil, "Tus-Resumable", "1.0.0")
+	in.wantFiles(map[string]string{"a": "12345"})
+	in.wantNoRoom()
+}
+
+func TestCreationThatFailsLeavesNothing(t *testing.T) {
+	in := newInbox(t, &Uploads{})
+	in.wantStatus(460, "POST", "/upload", strings.NewReader("12345"), "Tus-Resumable", "1.0.0", "Upload-Length", "10",
+		"Content-Type", "application/offset+octet-stream", "Upload-Checksum", "md5 AAAA")
+	conn := in.dial("POST /upload HTTP/1.1\r\nHost: x\r\nTus-Resumable: 1.0.0\r\nUpload-Length: 10\r\nContent-Length: 10\r\n" +
+		"Content-Type: application/offset+octet-stream\r\n\r\n12345")
+	conn.CloseWrite()
+	if res, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil || res.StatusCode != 400 {
+		t.Errorf("%v, %v", res, err)
+	}
+	conn.Close()
+	in.wantNoRoom()
+	in.wantFiles(nil)
+}
+
+func TestPieceThatAnotherRequestInterruptsIsSentAgain(t *testing.T) {
+	for _, length := range []int{10_000, 2 << 20} { // copied, and moved by the kernel
+		in := newInbox(t, &Uploads{})
+		all := content(length)
+		loc := in.create(length, "a")
+		conn := in.dial(patchHead(loc, 0, "Content-Length: "+strconv.Itoa(length)) + all[:5000])
+		in.waitMoved(path.Base(loc), 1)
+		head := in.wantStatus(200, "HEAD", loc, nil, "Tus-Resumable", "1.0.0")
+		offset, _ := strconv.Atoi(head.Header.Get("Upload-Offset"))
+		if offset == 0 {
+			t.Errorf("%d bytes: nothing is kept", length)
+		}
+		if res, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil || res.StatusCode != 423 {
+			t.Errorf("%d bytes: %v, %v", length, res, err)
+		}
+		conn.Close()
+		in.patch(204, loc, offset, strings.NewReader(all[offset:]))
+		in.wantStatus(204, "DELETE", loc, nil, "Tus-Resumable", "1.0.0")
+		in.wantFiles(map[string]string{"a": all})
+		in.wantNoRoom()
+	}
+}
+
+func TestAnswerIsReadByAClientWhosePieceIsNotWanted(t *testing.T) {
+	in := newInbox(t, &Uploads{})
+	loc := in.create(5, "a")
+	in.patch(204, loc, 0, strings.NewReader("12345"))
+	conn := in.dial(patchHead(loc, 5, "Content-Length: 33554432"))
+	if _, err := conn.Write(make([]byte, 32<<20)); err != nil {
+		t.Errorf("the connection was closed while sending: %v", err)
+	}
+	if res, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil || res.StatusCode != 204 {
+		t.Errorf("%v, %v", res, err)
+	}
+}
+
+func TestBytesWithoutTheirRecordAreNoUploadAndExpire(t *testing.T) {
+	in := newInbox(t, &Uploads{})
+	loc := in.create(5, "a")
+	data := filepath.Join(in.u.Dir, hiddenDir, path.Base(loc))
+	if err := os.Remove(data + ".json"); err != nil {
+		t.Fatal(err)
+	}
+	in.wantStatus(404, "HEAD", loc, nil, "Tus-Resumable", "1.0.0")
+	if err := in.u.folder.removeOld(time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	in.wantFiles(nil)
+	in.wantNoRoom()
+}
