@@ -223,7 +223,7 @@ func (a *answer) copy(g *Guard, x *transfer, src io.Reader) (n int64, err error)
 	buf := copyBuffers.Get().(*[]byte)
 	defer copyBuffers.Put(buf)
 	w := newRolling(a.ResponseWriter, a.r, g)
-	defer w.stop()
+	defer w.arm()
 	for {
 		m, rerr := src.Read(*buf)
 		if m > 0 {

@@ -78,7 +78,7 @@ func (s *FileServer) serveList(w http.ResponseWriter, r *http.Request, name stri
 	}
 	// The client may leave in the middle; there is nobody to tell.
 	wire := newRolling(w, r, connOf(r).guard())
-	defer wire.stop()
+	defer wire.arm()
 	out := bufio.NewWriterSize(wire, rollingPiece) // a template writes word by word
 	if asJSON {
 		_ = json.NewEncoder(out).Encode(list)

@@ -43,6 +43,7 @@ type client struct {
 func newClient(w http.ResponseWriter, r *http.Request, p Response) *client {
 	c := &client{w: w, r: r, p: p, ctl: http.NewResponseController(w), guard: connOf(r).guard()}
 	c.wire = newRolling(w, r, c.guard)
+	c.wire.rest() // the stream may take long to begin
 	return c
 }
 
@@ -150,6 +151,8 @@ func (c *client) flush() error {
 			return err
 		}
 	}
+	c.wire.arm()
+	defer c.wire.rest()
 	if err := c.ctl.Flush(); !errors.Is(err, http.ErrNotSupported) {
 		return err
 	}
@@ -205,7 +208,7 @@ func (c *client) release() {
 		c.enc = nil
 	}
 	if c.whole {
-		c.wire.stop()
+		c.wire.arm()
 	}
 }
 

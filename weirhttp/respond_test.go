@@ -360,3 +360,33 @@ func TestARefusalReachesAClientThatGoesOnSending(t *testing.T) {
 		t.Errorf("a client that waits to send: %q, %v", b, err)
 	}
 }
+
+func TestAStreamOverHTTP2MayPauseForLongerThanAStall(t *testing.T) {
+	const stall = 200 * time.Millisecond
+	pause := make(chan struct{})
+	s := guarded(t, &Guard{Stall: stall}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		Respond(w, r, weir.Generate("pauses", func(ctx context.Context, emit func([]byte) error) error {
+			for range 2 {
+				select { // before the first byte too
+				case <-pause:
+				case <-ctx.Done():
+					return context.Cause(ctx)
+				}
+				if err := emit([]byte("some")); err != nil {
+					return err
+				}
+			}
+			return nil
+		}))
+	}), withTLS)
+	go func() {
+		for range 2 {
+			time.Sleep(3 * stall)
+			pause <- struct{}{}
+		}
+	}()
+	resp, body := s.fetch(t, browser(t), "GET", "/")
+	if resp.ProtoMajor != 2 || body != "somesome" {
+		t.Errorf("%s, %q", resp.Proto, body)
+	}
+}

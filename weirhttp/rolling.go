@@ -32,6 +32,7 @@ func (x rolling) Write(b []byte) (n int, err error) {
 	if x.stall == 0 {
 		return x.w.Write(b)
 	}
+	defer x.rest()
 	for len(b) > 0 && err == nil {
 		begun := time.Now()
 		err = x.ctl.SetWriteDeadline(begun.Add(x.stall))
@@ -51,8 +52,16 @@ func (x rolling) Write(b []byte) (n int, err error) {
 	return n, err
 }
 
-// stop gives the end of the answer, which is written later, its time.
-func (x rolling) stop() {
+// rest takes the deadline away while nothing is written: that of a stream fires
+// all the same, and resets it.
+func (x rolling) rest() {
+	if x.stall != 0 {
+		x.ctl.SetWriteDeadline(time.Time{})
+	}
+}
+
+// arm gives what is written next by somebody else its time.
+func (x rolling) arm() {
 	if x.stall != 0 {
 		x.ctl.SetWriteDeadline(time.Now().Add(x.stall))
 	}
