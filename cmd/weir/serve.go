@@ -21,7 +21,6 @@ import (
 
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/weirhttp"
-	"github.com/weir-go/weir/weirhttp/auth"
 )
 
 // serving is weir serve.
@@ -34,6 +33,7 @@ type serving struct {
 	cert, key                       string
 	selfSigned, h2c                 bool
 	users, cors                     string
+	hosts                           []string // names that requests may have for this server
 	hidden, symlinks, noList        bool
 	overwrite, digest, sync, access bool
 	quiet                           bool
@@ -59,7 +59,9 @@ drop, from curl -T, from forms, and from tus clients, which can resume.
 
 It listens on this machine only and is read-only, unless told otherwise. Names
 that begin with a dot are not served, and no path and no symbolic link leads out
-of the folder. A client that takes nothing for --stall is cut off; a slow one
+of the folder. Requests must name the server by an address, by localhost, by the
+name of this machine or by a --host, so that no page whose name is made to lead
+here reads along. A client that takes nothing for --stall is cut off; a slow one
 never is.`,
 		Example: `  weir serve
   weir serve ./public --uploads ./inbox --max-size 10GiB
@@ -105,6 +107,7 @@ never is.`,
 	f.BoolVar(&s.selfSigned, "tls-self-signed", false, "TLS with a certificate made now, for this run")
 	f.BoolVar(&s.h2c, "h2c", false, "HTTP/2 without TLS too")
 	f.StringVar(&s.users, "auth", "", "file of users: NAME:HASH:RIGHTS, made with weir password")
+	f.StringArrayVar(&s.hosts, "host", nil, "name that requests may have for this server besides its own, or *; may be repeated")
 	f.StringVar(&s.cors, "cors", "", "origin whose pages may use this server, or *")
 	f.BoolVar(&s.hidden, "hidden", false, "serve names that begin with a dot")
 	f.BoolVar(&s.symlinks, "symlinks", false, "follow symbolic links out of the folder")
@@ -276,6 +279,7 @@ func (s *serving) handler() (h http.Handler, cleanup func(), err error) {
 	if s.cors != "" {
 		h = allowOrigin(s.cors, h)
 	}
+	h = ownHost(s.listen, s.hosts, h)
 	outer := http.NewServeMux()
 	outer.Handle("/", h)
 	outer.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
@@ -303,19 +307,6 @@ func (s *serving) count(t weirhttp.Transfer, err error) {
 	if err == nil && t.Kind == weirhttp.Download {
 		s.sent.Add(1)
 	}
-}
-
-func readUsers(name string) (*auth.Users, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, &failure{code: exitUsage, text: fmt.Sprintf("cannot read the users in %s: %v", name, innermost(err)), try: "weir password NAME >> " + name}
-	}
-	defer f.Close()
-	users, err := auth.Parse(f)
-	if err != nil {
-		return nil, &failure{code: exitUsage, text: fmt.Sprintf("%s: %s", name, strings.TrimPrefix(err.Error(), "auth: ")), try: "weir password NAME >> " + name}
-	}
-	return users, nil
 }
 
 // announce says what is served, where, and in how much memory.
