@@ -274,6 +274,7 @@ func (s *serving) handler() (h http.Handler, cleanup func(), err error) {
 			cleanup()
 			return nil, nil, err
 		}
+		users.Uploads = "/_upload"
 		h = users.Handler(h)
 	}
 	if s.cors != "" {
