@@ -101,7 +101,7 @@ func (s *FileServer) pack(ctx context.Context, out archiver, name, as string) er
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if !s.Hidden && strings.HasPrefix(d.Name(), ".") {
+		if withheld(d.Name(), s.Hidden) {
 			continue
 		}
 		from, to := path.Join(name, d.Name()), path.Join(as, d.Name())

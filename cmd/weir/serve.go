@@ -37,8 +37,9 @@ type serving struct {
 	hidden, symlinks, noList        bool
 	overwrite, digest, sync, access bool
 	quiet                           bool
-	largest                         int64  // upload; 0: any
-	name, inbox, shown              string // for the page: what DIR and the uploads are called, and the path of the latter if it is served
+	largest                         int64    // upload; 0: any
+	name, inbox, shown              string   // for the page: what DIR and the uploads are called, and the path of the latter if it is served
+	careful                         []string // paths at which what is uploaded is served
 	stdout, stderr                  io.Writer
 
 	guard          *weirhttp.Guard
@@ -128,6 +129,12 @@ func (s *serving) together(given func(string) bool) error {
 			}
 		}
 	}
+	if s.stall <= 0 {
+		return refuse(fmt.Sprintf("--stall %v cuts every client off", s.stall), "--stall 24h, for almost any")
+	}
+	if s.queue <= 0 {
+		return refuse(fmt.Sprintf("--queue %v leaves no time to find memory", s.queue), "--queue 1ms, to wait hardly at all")
+	}
 	switch {
 	case s.selfSigned && (s.cert != "" || s.key != ""):
 		return refuse("--tls-self-signed makes a certificate, and one is given", "--tls-cert and --tls-key alone")
@@ -143,7 +150,7 @@ func (s *serving) serve() error {
 		return err
 	}
 	defer cleanup()
-	srv := &http.Server{Handler: handler, ErrorLog: slog.NewLogLogger(s.logger().Handler(), slog.LevelDebug)}
+	srv := &http.Server{Handler: handler, ErrorLog: serverLog(s.logger())}
 	if srv.TLSConfig, err = s.tls(); err != nil {
 		return err
 	}
@@ -236,11 +243,7 @@ func (s *serving) handler() (h http.Handler, cleanup func(), err error) {
 		Stall: s.stall, MinRate: n["min-rate"], MaxConns: s.maxConns, MaxConnsPerAddr: s.maxPerAddr,
 		Rate: n["rate"], ConnRate: n["conn-rate"], Budget: budget, Queue: s.queue, Transfers: transfers, Log: log,
 	}
-	files := weirhttp.Files(root)
-	files.Hidden, files.Symlinks, files.List, files.Archive, files.Precompressed = s.hidden, s.symlinks, !s.noList, !s.noList, true
-	files.Log = log
-	files.Page = s.page
-
+	files := s.files(root, log)
 	mux := http.NewServeMux()
 	mux.Handle("/", files)
 	mux.HandleFunc("GET /_weir/", serveAsset)
@@ -253,7 +256,7 @@ func (s *serving) handler() (h http.Handler, cleanup func(), err error) {
 		up := weirhttp.UploadTo(s.uploads)
 		up.MaxSize, up.Quota, up.Overwrite, up.Sync = n["max-size"], n["quota"], s.overwrite, s.sync
 		up.Stall, up.Budget, up.Log = s.stall, budget, log
-		up.NoDigest = !s.digest
+		up.NoDigest, up.URL = !s.digest, s.shown
 		if s.access {
 			up.Log = s.leveled(slog.LevelError) // a refusal has a line as a request
 		}
