@@ -118,7 +118,9 @@ func TestPageLeavesUploadsOfAnotherTabAlone(t *testing.T) {
 			const [key] = rows.keys();
 			memory.set(key, { url: "/_upload/x", name: "a.bin", size: 1000 });
 			rows.clear();
-			return recall().then(() => { window.recalled = true; });
+			recall();
+			setTimeout(() => { window.recalled = true; }, 200);
+			return true;
 		})()`),
 		seen(`window.recalled`),
 	)

@@ -218,15 +218,18 @@ function take(files) {
   }
 }
 
-// What an earlier visit has left.
-async function recall() {
-  const elsewhere = await busy(); // in another tab: asking would interrupt it
+// What an earlier visit has left. What another tab is sending is asked for when
+// it rests: asking interrupts it.
+function recall() {
   for (const key of memory.keys()) {
-    if (elsewhere.has(key) || rows.has(key)) continue;
-    const upload = new Upload(null, { key, ...memory.get(key) });
-    try {
-      if ((await upload.find()) && !rows.has(key)) new Row(upload).interrupted();
-    } catch { /* the server is away: the next visit asks again */ }
+    locked(key, async () => {
+      const kept = memory.get(key);
+      if (!kept || rows.has(key)) return;
+      const upload = new Upload(null, { key, ...kept });
+      try {
+        if ((await upload.find()) && !rows.has(key)) new Row(upload).interrupted();
+      } catch { /* the server is away: the next visit asks again */ }
+    });
   }
 }
 

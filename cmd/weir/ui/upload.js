@@ -23,12 +23,6 @@ function locked(key, run) {
   return navigator.locks ? navigator.locks.request(key, run) : run();
 }
 
-// busy tells which keys are locked.
-async function busy() {
-  if (!navigator.locks) return new Set();
-  return new Set((await navigator.locks.query()).held.map((l) => l.name));
-}
-
 const units = ["B", "KiB", "MiB", "GiB", "TiB"];
 function bytes(n) {
   let i = 0;
