@@ -205,9 +205,9 @@ func (h *httpBench) begin(s *server, upload bool) (int, error) {
 		return -1, err
 	}
 	if upload {
-		err = sendRaw(fd, fmt.Sprintf("PUT %saborted HTTP/1.1\r\nHost: bench\r\nContent-Length: %d\r\n\r\n%s", s.put, 100<<20, abortedPart))
+		err = sendRaw(fd, fmt.Sprintf("PUT %saborted HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s", s.put, 100<<20, abortedPart))
 	} else {
-		err = sendRaw(fd, "GET "+h.path(h.big)+" HTTP/1.1\r\nHost: bench\r\n\r\n")
+		err = sendRaw(fd, "GET "+h.path(h.big)+" HTTP/1.1\r\nHost: localhost\r\n\r\n")
 		if err == nil {
 			_, err = readHead(fd, make([]byte, 4<<10))
 		}

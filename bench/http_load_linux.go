@@ -60,7 +60,7 @@ func fastClients(args []string) error {
 }
 
 func download(fd int, path string, size int64) error {
-	if err := sendRaw(fd, "GET "+path+" HTTP/1.1\r\nHost: bench\r\n\r\n"); err != nil {
+	if err := sendRaw(fd, "GET "+path+" HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
 		return err
 	}
 	buf := make([]byte, 1<<20)
@@ -85,7 +85,7 @@ func smallClients(args []string) error {
 	if err != nil {
 		return err
 	}
-	request := []byte("GET " + args[1] + " HTTP/1.1\r\nHost: bench\r\n\r\n")
+	request := []byte("GET " + args[1] + " HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	ep, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return err

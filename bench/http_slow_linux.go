@@ -169,7 +169,7 @@ func connectSlow(addr, path string, n int) ([]*slowConn, error) {
 				var fd int
 				if fd, errs[w] = dialRaw(addr, 16<<10); errs[w] == nil {
 					conns[i] = &slowConn{fd: fd}
-					errs[w] = sendRaw(fd, fmt.Sprintf("GET %s HTTP/1.1\r\nHost: bench\r\n\r\n", path))
+					errs[w] = sendRaw(fd, fmt.Sprintf("GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", path))
 				}
 			}
 		})

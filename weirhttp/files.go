@@ -19,7 +19,8 @@ import (
 // with strong entity tags made of modification time, size and inode. Names are
 // those below Root, which is never left. Names that begin with a dot do not
 // exist for clients, and what is neither a file nor a folder (named pipes,
-// devices, sockets) is refused. A folder is its index.html, if it has one. A
+// devices, sockets) is refused; files that are still being written have no name
+// here either. A folder is its index.html, if it has one. A
 // file that becomes shorter while it is sent breaks the connection; of one that
 // grows the length that was promised is sent.
 //
@@ -34,6 +35,7 @@ type FileServer struct {
 	Symlinks      bool // follow symbolic links that lead out of Root
 	List          bool // list folders: HTML, or JSON for Accept: application/json and ?format=json
 	Archive       bool // send folders as ?archive=tar, tar.gz, tar.zst or zip
+	NoIndex       bool // a folder is its listing, also if it has an index.html
 	Precompressed bool // send NAME.zst or NAME.gz in place of NAME where the client accepts it and the file is not newer
 
 	// Page, if not nil, answers with the HTML page of a folder in place of the
@@ -98,9 +100,11 @@ func (s *FileServer) serveFolder(w http.ResponseWriter, r *http.Request, name st
 		return
 	}
 	index := path.Join(name, "index.html")
-	if info, err := s.stat(index); err == nil && info.Mode().IsRegular() && query.Get("format") == "" {
-		s.serveFile(w, r, index)
-		return
+	if query.Get("format") == "" && !s.NoIndex {
+		if info, err := s.stat(index); err == nil && info.Mode().IsRegular() {
+			s.serveFile(w, r, index)
+			return
+		}
 	}
 	if !s.List {
 		httpError(w, http.StatusForbidden)

@@ -103,7 +103,7 @@ func (s *FileServer) pack(ctx context.Context, out archiver, dir *os.File, name,
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if !s.Hidden && strings.HasPrefix(d.Name(), ".") {
+		if withheld(d.Name(), s.Hidden) {
 			continue
 		}
 		if err := s.packEntry(ctx, out, d, path.Join(name, d.Name()), path.Join(as, d.Name())); err != nil {

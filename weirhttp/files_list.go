@@ -129,7 +129,7 @@ func (s *FileServer) list(name string) (list Listing, err error) {
 
 // entry describes d in the folder dir, if clients can have it.
 func (s *FileServer) entry(dir string, d fs.DirEntry) (Entry, bool) {
-	if !s.Hidden && strings.HasPrefix(d.Name(), ".") || !printable(d.Name()) {
+	if withheld(d.Name(), s.Hidden) || !printable(d.Name()) {
 		return Entry{}, false
 	}
 	info, err := d.Info()

@@ -6,6 +6,8 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+
+	"github.com/weir-go/weir/internal/atomicfile"
 )
 
 // The longest path, and the longest name in it, that is looked for, in bytes:
@@ -32,7 +34,7 @@ func cleanPath(p string, hidden bool) (name string, slash bool, status int) {
 			return "", false, http.StatusBadRequest
 		case len(e) > longestElement:
 			return "", false, http.StatusNotFound
-		case len(e) > 1 && e[0] == '.' && !hidden:
+		case e != "." && withheld(e, hidden):
 			return "", false, http.StatusNotFound
 		}
 	}
@@ -50,6 +52,15 @@ func cleanPath(p string, hidden bool) (name string, slash bool, status int) {
 		}
 	}
 	return name, slash, 0
+}
+
+// withheld reports whether a name is not for clients: one that begins with a
+// dot, unless hidden says otherwise, and always what is being written.
+func withheld(name string, hidden bool) bool {
+	if !strings.HasPrefix(name, ".") {
+		return false
+	}
+	return !hidden || strings.EqualFold(name, hiddenDir) || atomicfile.IsTemp(name)
 }
 
 // escapePath escapes a path for a URL, but for its slashes.

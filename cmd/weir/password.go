@@ -49,6 +49,20 @@ rights.`,
 	return c
 }
 
+// readUsers reads the file of --auth.
+func readUsers(name string) (*auth.Users, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, &failure{code: exitUsage, text: fmt.Sprintf("cannot read the users in %s: %v", name, innermost(err)), try: "weir password NAME >> " + name}
+	}
+	defer f.Close()
+	users, err := auth.Parse(f)
+	if err != nil {
+		return nil, &failure{code: exitUsage, text: fmt.Sprintf("%s: %s", name, strings.TrimPrefix(err.Error(), "auth: ")), try: "weir password NAME >> " + name}
+	}
+	return users, nil
+}
+
 func readPassword(stderr io.Writer) (string, error) {
 	if fd := int(os.Stdin.Fd()); term.IsTerminal(fd) {
 		fmt.Fprint(stderr, "password: ")

@@ -21,7 +21,6 @@ import (
 
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/weirhttp"
-	"github.com/weir-go/weir/weirhttp/auth"
 )
 
 // serving is weir serve.
@@ -34,11 +33,13 @@ type serving struct {
 	cert, key                       string
 	selfSigned, h2c                 bool
 	users, cors                     string
+	hosts                           []string // names that requests may have for this server
 	hidden, symlinks, noList        bool
 	overwrite, digest, sync, access bool
 	quiet                           bool
-	largest                         int64  // upload; 0: any
-	name, inbox, shown              string // for the page: what DIR and the uploads are called, and the path of the latter if it is served
+	largest                         int64    // upload; 0: any
+	name, inbox, shown              string   // for the page: what DIR and the uploads are called, and the path of the latter if it is served
+	careful                         []string // paths at which what is uploaded is served
 	stdout, stderr                  io.Writer
 
 	guard          *weirhttp.Guard
@@ -59,7 +60,9 @@ drop, from curl -T, from forms, and from tus clients, which can resume.
 
 It listens on this machine only and is read-only, unless told otherwise. Names
 that begin with a dot are not served, and no path and no symbolic link leads out
-of the folder. A client that takes nothing for --stall is cut off; a slow one
+of the folder. Requests must name the server by an address, by localhost, by the
+name of this machine or by a --host, so that no page whose name is made to lead
+here reads along. A client that takes nothing for --stall is cut off; a slow one
 never is.`,
 		Example: `  weir serve
   weir serve ./public --uploads ./inbox --max-size 10GiB
@@ -105,6 +108,7 @@ never is.`,
 	f.BoolVar(&s.selfSigned, "tls-self-signed", false, "TLS with a certificate made now, for this run")
 	f.BoolVar(&s.h2c, "h2c", false, "HTTP/2 without TLS too")
 	f.StringVar(&s.users, "auth", "", "file of users: NAME:HASH:RIGHTS, made with weir password")
+	f.StringArrayVar(&s.hosts, "host", nil, "name that requests may have for this server besides its own, or *; may be repeated")
 	f.StringVar(&s.cors, "cors", "", "origin whose pages may use this server, or *")
 	f.BoolVar(&s.hidden, "hidden", false, "serve names that begin with a dot")
 	f.BoolVar(&s.symlinks, "symlinks", false, "follow symbolic links out of the folder")
@@ -125,6 +129,12 @@ func (s *serving) together(given func(string) bool) error {
 			}
 		}
 	}
+	if s.stall <= 0 {
+		return refuse(fmt.Sprintf("--stall %v cuts every client off", s.stall), "--stall 24h, for almost any")
+	}
+	if s.queue <= 0 {
+		return refuse(fmt.Sprintf("--queue %v leaves no time to find memory", s.queue), "--queue 1ms, to wait hardly at all")
+	}
 	switch {
 	case s.selfSigned && (s.cert != "" || s.key != ""):
 		return refuse("--tls-self-signed makes a certificate, and one is given", "--tls-cert and --tls-key alone")
@@ -140,7 +150,7 @@ func (s *serving) serve() error {
 		return err
 	}
 	defer cleanup()
-	srv := &http.Server{Handler: handler, ErrorLog: slog.NewLogLogger(s.logger().Handler(), slog.LevelDebug)}
+	srv := &http.Server{Handler: handler, ErrorLog: serverLog(s.logger())}
 	if srv.TLSConfig, err = s.tls(); err != nil {
 		return err
 	}
@@ -233,11 +243,7 @@ func (s *serving) handler() (h http.Handler, cleanup func(), err error) {
 		Stall: s.stall, MinRate: n["min-rate"], MaxConns: s.maxConns, MaxConnsPerAddr: s.maxPerAddr,
 		Rate: n["rate"], ConnRate: n["conn-rate"], Budget: budget, Queue: s.queue, Transfers: transfers, Log: log,
 	}
-	files := weirhttp.Files(root)
-	files.Hidden, files.Symlinks, files.List, files.Archive, files.Precompressed = s.hidden, s.symlinks, !s.noList, !s.noList, true
-	files.Log = log
-	files.Page = s.page
-
+	files := s.files(root, log)
 	mux := http.NewServeMux()
 	mux.Handle("/", files)
 	mux.HandleFunc("GET /_weir/", serveAsset)
@@ -250,7 +256,7 @@ func (s *serving) handler() (h http.Handler, cleanup func(), err error) {
 		up := weirhttp.UploadTo(s.uploads)
 		up.MaxSize, up.Quota, up.Overwrite, up.Sync = n["max-size"], n["quota"], s.overwrite, s.sync
 		up.Stall, up.Budget, up.Log = s.stall, budget, log
-		up.NoDigest = !s.digest
+		up.NoDigest, up.URL = !s.digest, s.shown
 		if s.access {
 			up.Log = s.leveled(slog.LevelError) // a refusal has a line as a request
 		}
@@ -271,11 +277,13 @@ func (s *serving) handler() (h http.Handler, cleanup func(), err error) {
 			cleanup()
 			return nil, nil, err
 		}
+		users.Uploads = "/_upload"
 		h = users.Handler(h)
 	}
 	if s.cors != "" {
 		h = allowOrigin(s.cors, h)
 	}
+	h = ownHost(s.listen, s.hosts, h)
 	outer := http.NewServeMux()
 	outer.Handle("/", h)
 	outer.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
@@ -301,19 +309,6 @@ func (s *serving) count(t weirhttp.Transfer, err error) {
 	if err == nil && t.Kind == weirhttp.Download {
 		s.sent.Add(1)
 	}
-}
-
-func readUsers(name string) (*auth.Users, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, &failure{code: exitUsage, text: fmt.Sprintf("cannot read the users in %s: %v", name, innermost(err)), try: "weir password NAME >> " + name}
-	}
-	defer f.Close()
-	users, err := auth.Parse(f)
-	if err != nil {
-		return nil, &failure{code: exitUsage, text: fmt.Sprintf("%s: %s", name, strings.TrimPrefix(err.Error(), "auth: ")), try: "weir password NAME >> " + name}
-	}
-	return users, nil
 }
 
 // announce says what is served, where, and in how much memory.

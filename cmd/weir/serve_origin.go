@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"net/http"
+
+	"github.com/weir-go/weir/internal/deny"
 )
 
 // ownOrigin keeps pages of other origins from changing anything here: a browser
@@ -18,9 +20,8 @@ func ownOrigin(cors string, h http.Handler) (http.Handler, error) {
 			return nil, &failure{code: exitUsage, text: fmt.Sprintf("--cors %s is no origin", cors), try: "--cors https://example.org"}
 		}
 	}
-	p.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Connection", "close") // the body is not read
-		http.Error(w, "a page of another origin may not do that", http.StatusForbidden)
+	p.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		deny.Request(w, r, http.StatusForbidden, "a page of another origin may not do that")
 	}))
 	return p.Handler(h), nil
 }
@@ -29,9 +30,11 @@ func ownOrigin(cors string, h http.Handler) (http.Handler, error) {
 func allowOrigin(origin string, h http.Handler) http.Handler {
 	const methods = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 	const asks = "Authorization, Content-Type, Content-Disposition, Range, If-Range, If-None-Match, " +
-		"Tus-Resumable, Upload-Length, Upload-Metadata, Upload-Offset, Upload-Checksum, Upload-Defer-Length, Upload-Concat, X-HTTP-Method-Override"
+		"Tus-Resumable, Upload-Length, Upload-Metadata, Upload-Offset, Upload-Checksum, Upload-Defer-Length, Upload-Concat, X-HTTP-Method-Override, " +
+		"Upload-Draft-Interop-Version, Upload-Complete, Upload-Incomplete, Content-Digest, Repr-Digest, Digest, Content-MD5"
 	const tells = "Location, ETag, Content-Range, Content-Length, Accept-Ranges, Retry-After, " +
-		"Tus-Resumable, Tus-Version, Tus-Extension, Tus-Max-Size, Upload-Offset, Upload-Length, Upload-Expires, Upload-Metadata"
+		"Tus-Resumable, Tus-Version, Tus-Extension, Tus-Max-Size, Upload-Offset, Upload-Length, Upload-Expires, Upload-Metadata, " +
+		"Upload-Defer-Length, Upload-Complete, Upload-Limit, Tus-Checksum-Algorithm"
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		head := w.Header()
 		head.Add("Vary", "Origin")

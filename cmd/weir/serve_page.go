@@ -98,13 +98,29 @@ func (s *serving) place() {
 		return
 	}
 	s.inbox = base(s.uploads)
-	dir, err1 := filepath.Abs(s.dir)
-	in, err2 := filepath.Abs(s.uploads)
-	if err1 != nil || err2 != nil {
-		return
+	full := func(dir string) (string, error) { return filepath.Abs(dir) }
+	real := func(dir string) (string, error) {
+		dir, err := filepath.Abs(dir)
+		if err != nil {
+			return "", err
+		}
+		return filepath.EvalSymlinks(dir)
 	}
-	if rel, err := filepath.Rel(dir, in); err == nil && filepath.IsLocal(rel) {
-		s.shown = (&url.URL{Path: path.Join("/", filepath.ToSlash(rel))}).EscapedPath()
+	for _, as := range []func(string) (string, error){full, real} {
+		dir, err1 := as(s.dir)
+		in, err2 := as(s.uploads)
+		if err1 != nil || err2 != nil {
+			continue
+		}
+		rel, err := filepath.Rel(dir, in)
+		if err != nil || !filepath.IsLocal(rel) {
+			continue
+		}
+		at := path.Join("/", filepath.ToSlash(rel))
+		s.careful = append(s.careful, at)
+		if s.hidden || !strings.Contains(at, "/.") {
+			s.shown = (&url.URL{Path: at}).EscapedPath()
+		}
 	}
 }
 

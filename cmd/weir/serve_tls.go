@@ -17,7 +17,7 @@ import (
 func (s *serving) tls() (*tls.Config, error) {
 	switch {
 	case s.selfSigned:
-		cert, err := selfSigned(s.listen)
+		cert, err := selfSigned(s.listen, s.hosts)
 		if err != nil {
 			return nil, &failure{code: exitFailed, text: "cannot make a certificate: " + err.Error()}
 		}
@@ -36,7 +36,7 @@ func (s *serving) tls() (*tls.Config, error) {
 
 // selfSigned makes a certificate for the names of this machine. It is good for
 // a week and is never written down.
-func selfSigned(listen string) (tls.Certificate, error) {
+func selfSigned(listen string, hosts []string) (tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return tls.Certificate{}, err
@@ -54,6 +54,11 @@ func selfSigned(listen string) (tls.Certificate, error) {
 	}
 	if name, err := os.Hostname(); err == nil {
 		t.DNSNames = append(t.DNSNames, name)
+	}
+	for _, name := range hosts {
+		if name = plainHost(name); name != "*" {
+			t.DNSNames = append(t.DNSNames, name)
+		}
 	}
 	if host, _, err := net.SplitHostPort(listen); err == nil {
 		if ip := net.ParseIP(host); ip != nil {

@@ -11,15 +11,20 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"path"
+	"strconv"
 	"strings"
 	"sync"
+	"time"
+
+	"github.com/weir-go/weir/internal/deny"
 )
 
 // Rights are what a user may do.
 type Rights int
 
 const (
-	Read  Rights = 1 << iota // GET, HEAD, OPTIONS
+	Read  Rights = 1 << iota // GET, HEAD
 	Write                    // everything else
 )
 
@@ -29,13 +34,19 @@ type Users struct {
 	// Realm is what browsers show when they ask for a password.
 	Realm string
 
+	// Uploads, if not empty, is the path of a handler of uploads, as in
+	// "/upload". HEAD at it and below needs Write: it is how a resumable upload
+	// asks how far it is.
+	Uploads string
+
 	users map[string]user
-	dummy hash          // what unknown names are checked against
+	dummy hash          // what unknown names are checked against: the slowest of all
 	turns chan struct{} // checks at a time: each takes tens of megabytes
 	key   []byte        // of the digests in known
 
 	mu    sync.Mutex
 	known map[[sha256.Size]byte]struct{} // passwords that were right, as keyed digests
+	wrong tries
 }
 
 type user struct {
@@ -55,6 +66,7 @@ func Parse(r io.Reader) (*Users, error) {
 	u := &Users{
 		Realm: "weir", users: map[string]user{}, turns: make(chan struct{}, 2),
 		known: map[[sha256.Size]byte]struct{}{}, key: make([]byte, 32),
+		wrong: tries{},
 	}
 	if _, err := rand.Read(u.key); err != nil {
 		return nil, err
@@ -99,7 +111,7 @@ func (u *Users) add(line string) error {
 		return fmt.Errorf("the rights of %s are %q: use r, w or rw", name, letters)
 	}
 	u.users[name] = user{h, rights}
-	if u.dummy == nil {
+	if u.dummy == nil || h.cost() > u.dummy.cost() {
 		u.dummy = h
 	}
 	return nil
@@ -109,6 +121,13 @@ func (u *Users) add(line string) error {
 // the password is wrong or the name unknown, which takes equally long. It
 // blocks while other passwords are checked.
 func (u *Users) Check(name, password string) Rights {
+	rights, _ := u.check(name, password, "")
+	return rights
+}
+
+// check is Check for a client at an address, if that is not empty. If wait is not 0 nothing was
+// checked, since too much that came from there was wrong.
+func (u *Users) check(name, password, addr string) (rights Rights, wait time.Duration) {
 	who, ok := u.users[name]
 	mac := hmac.New(sha256.New, u.key)
 	fmt.Fprintf(mac, "%d:%s:%s", len(name), name, password)
@@ -117,29 +136,47 @@ func (u *Users) Check(name, password string) Rights {
 	_, known := u.known[digest]
 	u.mu.Unlock()
 	if known && ok {
-		return who.rights
+		return who.rights, 0
 	}
 	if !ok {
 		who.hash = u.dummy
 	}
-	u.turns <- struct{}{}
-	right := who.hash.matches(password)
-	<-u.turns
-	if !right || !ok {
-		return 0
+	// Who has to wait is asked before the turn, which is scarce, and in it,
+	// since other tries of the same client may have ended meanwhile.
+	if wait = u.wait(addr); wait > 0 {
+		return 0, wait
 	}
+	u.turns <- struct{}{}
+	defer func() { <-u.turns }()
+	if wait = u.wait(addr); wait > 0 {
+		return 0, wait
+	}
+	right := who.hash.matches(password)
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	if !right || !ok {
+		if addr != "" {
+			u.wrong.add(addr, time.Now())
+		}
+		return 0, 0
+	}
 	if len(u.known) >= mostKnown {
 		clear(u.known)
 	}
 	u.known[digest] = struct{}{}
-	return who.rights
+	return who.rights, 0
+}
+
+func (u *Users) wait(addr string) time.Duration {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.wrong.wait(addr, time.Now())
 }
 
 // Handler lets requests pass to h whose sender has the right to make them. It
-// answers 401 to those who do not say who they are, or wrongly, and 403 to
-// those without the right.
+// answers 401 to those who do not say who they are, or wrongly, 403 to those
+// without the right, and 429 to those at an address that many wrong passwords
+// came from. OPTIONS needs any right.
 //
 // A client says who it is with Basic, or with a Bearer token that is the name,
 // a dot and the password.
@@ -152,27 +189,39 @@ func (u *Users) Handler(h http.Handler) http.Handler {
 				name, password, ok = strings.Cut(token, ".")
 			}
 		}
-		rights := Rights(0)
+		rights, wait := Rights(0), time.Duration(0)
 		if ok {
-			rights = u.Check(name, password)
-		}
-		need := Write
-		switch r.Method {
-		case http.MethodGet, http.MethodHead, http.MethodOptions:
-			need = Read
-		}
-		// HEAD is how a resumable upload asks how far it is.
-		if r.Method == http.MethodHead && r.Header.Get("Tus-Resumable") != "" {
-			need = Write
+			rights, wait = u.check(name, password, addrOf(r))
 		}
 		switch {
+		case wait > 0:
+			seconds := int64((wait + time.Second - 1) / time.Second)
+			w.Header().Set("Retry-After", strconv.FormatInt(seconds, 10))
+			deny.Request(w, r, http.StatusTooManyRequests, fmt.Sprintf("too many wrong passwords: try again in %d s", seconds))
 		case rights == 0:
 			w.Header().Set("WWW-Authenticate", fmt.Sprintf("Basic realm=%q, charset=\"UTF-8\"", u.Realm))
-			http.Error(w, "who are you?", http.StatusUnauthorized)
-		case rights&need == 0:
-			http.Error(w, "you may not do that", http.StatusForbidden)
+			deny.Request(w, r, http.StatusUnauthorized, "who are you?")
+		case rights&u.need(r) == 0:
+			deny.Request(w, r, http.StatusForbidden, "you may not do that")
 		default:
 			h.ServeHTTP(w, r)
 		}
 	})
+}
+
+// need is the right that r takes, or those of which any will do.
+func (u *Users) need(r *http.Request) Rights {
+	switch r.Method {
+	case http.MethodOptions:
+		return Read | Write
+	case http.MethodHead:
+		below, ok := strings.CutPrefix(path.Clean("/"+r.URL.Path), u.Uploads)
+		if u.Uploads != "" && ok && (below == "" || below[0] == '/') {
+			return Write
+		}
+		return Read
+	case http.MethodGet:
+		return Read
+	}
+	return Write
 }

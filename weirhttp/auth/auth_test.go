@@ -31,7 +31,7 @@ func users(t *testing.T) *auth.Users {
 
 func TestRightsAreThoseOfTheUser(t *testing.T) {
 	h := users(t).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {}))
-	for _, c := range []struct {
+	for i, c := range []struct {
 		method, name, password string
 		want                   int
 	}{
@@ -43,6 +43,7 @@ func TestRightsAreThoseOfTheUser(t *testing.T) {
 		for _, bearer := range []bool{false, true} {
 			for range 2 { // the second time it is known
 				r := httptest.NewRequest(c.method, "/", nil)
+				r.RemoteAddr = fmt.Sprintf("192.0.2.%d:1", i) // few tries each
 				if c.name != "" && bearer {
 					r.Header.Set("Authorization", "bearer "+c.name+"."+c.password)
 				} else if c.name != "" {

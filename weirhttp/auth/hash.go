@@ -13,7 +13,10 @@ import (
 )
 
 // hash is what is kept of a password.
-type hash interface{ matches(password string) bool }
+type hash interface {
+	matches(password string) bool
+	cost() int64 // about the time that matches takes, in KiB of memory that argon2id passes over
+}
 
 // The cost of a hash made here, as OWASP recommends it: 19 MiB, two passes.
 const (
@@ -44,10 +47,18 @@ func (h argonHash) matches(password string) bool {
 	return subtle.ConstantTimeCompare(sum, h.sum) == 1
 }
 
+func (h argonHash) cost() int64 { return int64(h.memory) * int64(h.passes) }
+
 type bcryptHash string
 
 func (h bcryptHash) matches(password string) bool {
 	return bcrypt.CompareHashAndPassword([]byte(h), []byte(password)) == nil
+}
+
+// cost goes by what was measured: a round of bcrypt takes as long as 64 KiB.
+func (h bcryptHash) cost() int64 {
+	n, _ := bcrypt.Cost([]byte(h)) // parseHash has read it before
+	return 64 << n
 }
 
 func parseHash(text string) (hash, error) {

@@ -8,6 +8,7 @@ const form = drop.querySelector("form");
 const picker = form.querySelector("input");
 const list = document.getElementById("uploads");
 const told = document.getElementById("told");
+const note = document.getElementById("note");
 const sum = document.getElementById("sum");
 const title = document.title;
 const rows = new Map(); // by key
@@ -110,10 +111,10 @@ class Row {
 
   fail(error) {
     if (error instanceof Failure) {
-      memory.drop(this.upload.key);
-      const most = Number(drop.dataset.max);
-      if (error.status === 413 && this.upload.size > most && most > 0) {
-        error.message = `Not uploaded: it has ${bytes(this.upload.size)}, and ${bytes(most)} is the most here`;
+      this.upload.discard();
+      const largest = Number(drop.dataset.max);
+      if (error.status === 413 && this.upload.size > largest && largest > 0) {
+        error.message = `Not uploaded: it has ${bytes(this.upload.size)}, and ${bytes(largest)} is the most here`;
       }
       this.to("failed", error.message, ["Dismiss", () => this.remove()]);
       say(`${this.upload.name} was refused: ${error.message}`);
@@ -217,13 +218,18 @@ function take(files) {
   }
 }
 
-// What an earlier visit has left.
-async function recall() {
+// What an earlier visit has left. What another tab is sending is asked for when
+// it rests: asking interrupts it.
+function recall() {
   for (const key of memory.keys()) {
-    const upload = new Upload(null, { key, ...memory.get(key) });
-    try {
-      if ((await upload.find()) && !rows.has(key)) new Row(upload).interrupted();
-    } catch { /* the server is away: the next visit asks again */ }
+    locked(key, async () => {
+      const kept = memory.get(key);
+      if (!kept || rows.has(key)) return;
+      const upload = new Upload(null, { key, ...kept });
+      try {
+        if ((await upload.find()) && !rows.has(key)) new Row(upload).interrupted();
+      } catch { /* the server is away: the next visit asks again */ }
+    });
   }
 }
 
@@ -240,6 +246,10 @@ addEventListener("drop", (e) => {
   e.preventDefault();
   drop.classList.remove("over");
   const folder = (i) => i.webkitGetAsEntry && i.webkitGetAsEntry() && i.webkitGetAsEntry().isDirectory;
-  take([...e.dataTransfer.items].filter((i) => i.kind === "file" && !folder(i)).map((i) => i.getAsFile()));
+  const items = [...e.dataTransfer.items].filter((i) => i.kind === "file");
+  const files = items.filter((i) => !folder(i));
+  note.hidden = files.length === items.length;
+  note.textContent = note.hidden ? "" : "Folders cannot be uploaded here. Drop the files that are in them.";
+  take(files.map((i) => i.getAsFile()));
 });
 recall();

@@ -17,6 +17,12 @@ const memory = {
   keys() { try { return Object.keys(localStorage).filter((k) => k.startsWith(this.prefix)); } catch { return []; } },
 };
 
+// locked runs what holds the lock of a key, which all tabs share. A browser has
+// locks only where the connection is safe, or to this machine.
+function locked(key, run) {
+  return navigator.locks ? navigator.locks.request(key, run) : run();
+}
+
 const units = ["B", "KiB", "MiB", "GiB", "TiB"];
 function bytes(n) {
   let i = 0;
@@ -65,25 +71,51 @@ class Upload {
     if (this.request) this.request.abort();
   }
 
+  // go sends under the lock of the upload, so that the page in another tab leaves
+  // it alone.
   async go() {
     const turn = ++this.turn;
+    const going = this.going;
+    const went = locked(this.key, async () => {
+      await going; // an earlier turn may still wait for the server
+      return this.run(turn);
+    });
+    this.going = went.catch(() => {});
+    return went;
+  }
+
+  async run(turn) {
+    const ended = () => turn !== this.turn;
     try {
-      if (!(await this.find())) await this.create();
-      while (turn === this.turn && this.offset < this.size) await this.send(turn);
+      if (ended()) return false;
+      const found = await this.find();
+      if (ended()) return false;
+      if (!found) await this.create();
+      while (!ended() && this.offset < this.size) await this.send(turn);
     } catch (error) {
-      if (turn === this.turn) throw error;
+      if (!ended()) throw error;
     }
-    if (turn !== this.turn) return false;
+    if (ended()) return false;
     memory.drop(this.key);
     return true;
   }
 
-  // discard ends the upload on the server too.
+  // discard ends the upload on the server too, also one that is only being made.
   async discard() {
     this.stop();
+    const url = await this.forget();
+    this.url = undefined;
+    if (!url) return;
+    try { await fetch(url, { method: "DELETE", headers: tus }); } catch { /* it expires by itself */ }
+  }
+
+  // forget waits for what is under way, and returns the address there was.
+  async forget() {
     memory.drop(this.key);
-    if (!this.url) return;
-    try { await fetch(this.url, { method: "DELETE", headers: tus }); } catch { /* it expires by itself */ }
+    await this.going;
+    const { url } = this;
+    if (url && (memory.get(this.key) || {}).url === url) memory.drop(this.key);
+    return url;
   }
 
   // find asks the server how far it is, if it knows of the upload.
@@ -95,7 +127,7 @@ class Upload {
       this.moved();
       return true;
     }
-    if (![403, 404, 410].includes(answer.status)) await check(answer.status, "");
+    if (![403, 404, 410].includes(answer.status)) check(answer.status, "");
     memory.drop(this.key);
     this.url = undefined;
     return false;

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+)
+
+// fetch returns an answer and its body, as it came.
+func fetch(t *testing.T, url string) (*http.Response, string) {
+	t.Helper()
+	r, err := http.NewRequest("GET", url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Accept-Encoding", "gzip")
+	answer, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer, string(body)
+}
+
+func TestUploadedFilesDoNotActAsPagesOfTheServer(t *testing.T) {
+	dir := t.TempDir()
+	for _, in := range []string{"", "in box", "in box/sub"} {
+		put(t, []byte("page"), dir, in, "x.html")
+		put(t, []byte("report"), dir, in, "report.pdf")
+		put(t, []byte("another"), dir, in, "report.pdf.gz")
+	}
+	put(t, []byte("index"), dir, "own", "index.html")
+	put(t, []byte("index"), dir, "in box", "index.html")
+	for _, c := range []struct {
+		uploads, below string
+		careful        bool
+	}{
+		{"", "", false}, {"", "in%20box/", false}, {"in box", "", false}, {"in box", "in%20box/", true}, {"in box", "IN%20box/", true},
+		{"in box", "in%20box/sub/", true}, {".", "", true}, {".", "in%20box/", true},
+	} {
+		args := []string{dir}
+		if c.uploads != "" {
+			args = append(args, "--uploads", dir+"/"+c.uploads)
+		}
+		s := startServe(t, args...)
+		if _, err := os.Stat(dir + "/IN box"); err != nil && strings.HasPrefix(c.below, "IN") {
+			continue // it is another name here
+		}
+		answer, body := fetch(t, s.url+c.below+"x.html")
+		if policy := answer.Header.Get("Content-Security-Policy"); body != "page" || (policy == "sandbox") != c.careful {
+			t.Errorf("%+v: a page is %q with the policy %q", c, body, policy)
+		}
+		if answer.Header.Get("X-Content-Type-Options") != "nosniff" {
+			t.Errorf("%+v: its type may be guessed", c)
+		}
+		if _, body := fetch(t, s.url+c.below+"report.pdf"); (body == "report") != c.careful {
+			t.Errorf("%+v: a file is %q", c, body)
+		}
+		answer, body = fetch(t, s.url+"in%20box/")
+		if (body == "index") != (c.uploads == "") {
+			t.Errorf("%+v: the folder is %.20q", c, body)
+		}
+		if c.uploads != "" && !strings.Contains(answer.Header.Get("Content-Security-Policy"), "script-src 'self'") {
+			t.Errorf("%+v: the listing is in a sandbox", c)
+		}
+		s.end()
+	}
+}
+
+func TestAStoredFileIsWhereItsLocationSays(t *testing.T) {
+	dir := t.TempDir()
+	put(t, nil, dir, "in box", "x")
+	s := startServe(t, dir, "--uploads", dir+"/in box")
+	r, err := http.NewRequest("PUT", s.url+"_upload/a%20b.txt", strings.NewReader("stored"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
+	to, err := answer.Location()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, body := fetch(t, to.String()); body != "stored" {
+		t.Errorf("%s is %q", to, body)
+	}
+}
+
+func TestErrorsOfTheServerAreLoggedButForHandshakes(t *testing.T) {
+	var out bytes.Buffer
+	l := serverLog(slog.New(slog.NewTextHandler(&out, nil)))
+	l.Print("http: TLS handshake error from 192.0.2.1:1: EOF")
+	l.Print("http: panic serving 192.0.2.1:1: oh")
+	if text := out.String(); !strings.Contains(text, "level=WARN") || !strings.Contains(text, "oh") || strings.Contains(text, "handshake") {
+		t.Error(text)
+	}
+}
