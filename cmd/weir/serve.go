@@ -60,9 +60,9 @@ drop, from curl -T, from forms, and from tus clients, which can resume.
 
 It listens on this machine only and is read-only, unless told otherwise. Names
 that begin with a dot are not served, and no path and no symbolic link leads out
-of the folder. Requests must name the server by an address, by localhost, by the
-name of this machine or by a --host, so that no page whose name is made to lead
-here reads along. A client that takes nothing for --stall is cut off; a slow one
+of the folder. Without TLS and --auth, requests must name the server by an address,
+by localhost, by the name of this machine or by a --host, so that no page whose
+name is made to lead here reads along. A client that takes nothing for --stall is cut off; a slow one
 never is.`,
 		Example: `  weir serve
   weir serve ./public --uploads ./inbox --max-size 10GiB
@@ -283,7 +283,10 @@ func (s *serving) handler() (h http.Handler, cleanup func(), err error) {
 	if s.cors != "" {
 		h = allowOrigin(s.cors, h)
 	}
-	h = ownHost(s.listen, s.hosts, h)
+	if s.users == "" && s.cert == "" && !s.selfSigned {
+		// A page of a false name has no password here, and no certificate.
+		h = ownHost(s.listen, s.hosts, h)
+	}
 	outer := http.NewServeMux()
 	outer.Handle("/", h)
 	outer.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })

@@ -55,7 +55,8 @@ func (h bcryptHash) matches(password string) bool {
 	return bcrypt.CompareHashAndPassword([]byte(h), []byte(password)) == nil
 }
 
-// cost goes by what was measured: a round of bcrypt takes as long as 64 KiB.
+// cost takes a round of bcrypt to last about as long as 64 KiB of argon2id, which
+// is near enough to tell which of two hashes is the slower one.
 func (h bcryptHash) cost() int64 {
 	n, _ := bcrypt.Cost([]byte(h)) // parseHash has read it before
 	return 64 << n
