@@ -131,8 +131,8 @@ type line struct {
 
 	mu     sync.Mutex // guards what follows
 	status int
-	away   bool  // it is a download that goes on without its handler
-	upload int64 // bytes that came, if its transfer was one
+	away   bool   // it is a download that goes on without its handler
+	upload *int64 // bytes that came, if its transfer was one
 	err    error
 }
 
@@ -142,7 +142,7 @@ func (l *line) ended(t weirhttp.Transfer, err error) {
 	defer l.mu.Unlock()
 	l.err = err
 	if t.Kind == weirhttp.Upload {
-		l.upload = t.Moved
+		l.upload = &t.Moved
 	}
 	if l.away {
 		l.write(t.Moved)
@@ -157,8 +157,8 @@ func (l *line) leave(bytes int64, returned bool) {
 	if l.away {
 		return
 	}
-	if l.upload > 0 {
-		bytes = l.upload
+	if l.upload != nil {
+		bytes = *l.upload
 	}
 	if !returned && l.err == nil {
 		l.err = errors.New("aborted")

@@ -98,6 +98,7 @@ func TestLinesTellOfTheirOwnRequestOverHTTP2(t *testing.T) {
 	var out requestLines
 	srv := httptest.NewUnstartedServer(logRequests(slog.New(slog.NewJSONHandler(&out, nil)), weirhttp.Files(root)))
 	srv.EnableHTTP2 = true
+	srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0) // connections that lose the race to be the one
 	srv.StartTLS()
 	var wg sync.WaitGroup
 	for i := range files {
