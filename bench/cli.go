@@ -100,9 +100,13 @@ func cliRows(e *env) []row {
 	}
 }
 
-// buildWeir builds the command from the source beside this module.
+// weirIsBuilt says that this process has built the command. One that an earlier
+// run has left behind may be of another source.
+var weirIsBuilt bool
+
+// buildWeir builds the command from the source beside this module, once.
 func buildWeir(ctx context.Context, bin string) error {
-	if _, err := os.Stat(bin); err == nil {
+	if weirIsBuilt {
 		return nil
 	}
 	dir, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/weir-go/weir").Output()
@@ -114,6 +118,7 @@ func buildWeir(ctx context.Context, bin string) error {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("building weir: %w: %s", err, out)
 	}
+	weirIsBuilt = true
 	return nil
 }
 

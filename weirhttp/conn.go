@@ -41,7 +41,9 @@ type conn struct {
 	wrote   atomic.Int64 // bytes given to the kernel
 	writing atomic.Int32 // calls that give it more
 	evicted atomic.Bool
-	waits   atomic.Bool // parked, between two requests
+
+	patience atomic.Int64 // how long a Read may wait, in nanoseconds; 0: as its deadline says
+	waits    atomic.Bool  // parked, between two requests
 
 	burst   int64 // bytes since burstAt; the writer's
 	burstAt time.Time
@@ -108,7 +110,7 @@ func (c *conn) Read(b []byte) (int, error) {
 		}
 		return n, nil
 	}
-	return c.Conn.Read(b)
+	return c.read(b)
 }
 
 // Write writes b, in pieces if a rate is set. A header that should leave

@@ -77,8 +77,11 @@ func (a *answer) ReadFrom(src io.Reader) (n int64, err error) {
 	plain := plainConn(a.r)
 	under := connOf(a.r)
 	guard := under.guard()
+	wire := newRolling(a.ResponseWriter, a.r, guard)
+	wire.rest() // it is the server that is waited for now
 	release, err := guard.reserve(a.r.Context(), costOf(size, plain != nil && e != nil))
 	if err != nil {
+		wire.arm()
 		a.refuse(guard, err)
 		return 0, err
 	}

@@ -63,7 +63,7 @@ func (s *FileServer) serveSmall(w http.ResponseWriter, r *http.Request, name str
 	}
 	reg := registryOf(r.Context())
 	var start time.Time
-	if reg.Done != nil {
+	if reg.Done != nil || doneOf(r.Context()) != nil {
 		start = time.Now()
 	}
 	info, err := s.Root.Lstat(name)

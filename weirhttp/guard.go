@@ -31,10 +31,9 @@ type Guard struct {
 	// to a sixteenth of their receive buffer; Stall must be longer than a slow
 	// client needs for one.
 	//
-	// The body of an HTTP/1 request must have come within Stall too, since
-	// net/http reads one that the handler has not. A handler that takes longer
-	// bodies extends the read deadline (http.ResponseController) while it
-	// reads, as [Uploads] and [Body] do.
+	// It is also how long the client may send nothing of the body of an HTTP/1
+	// request, unless the server has a ReadTimeout or the handler sets a read
+	// deadline of its own: net/http reads what the handler has not.
 	Stall time.Duration
 
 	// MinRate is how much a client must take on average, in bytes a second:
@@ -124,7 +123,7 @@ func (g *Guard) prepare(srv *http.Server) {
 			PingTimeout:                   15 * time.Second,
 		}
 	}
-	if stall := g.stall(); stall >= 0 {
+	if stall := g.stall(); stall >= 0 && srv.ReadTimeout <= 0 {
 		srv.Handler = inTime(srv.Handler, stall, !srv.DisableGeneralOptionsHandler)
 		srv.DisableGeneralOptionsHandler = true
 	}
@@ -155,9 +154,8 @@ func inTime(h http.Handler, stall time.Duration, options bool) http.Handler {
 		h = http.DefaultServeMux
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.ProtoMajor == 1 && r.ContentLength != 0 {
-			// net/http takes it away when all has come.
-			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(stall))
+		if c := connOf(r); c != nil && r.ProtoMajor == 1 && r.ContentLength != 0 {
+			c.wait(stall)
 		}
 		if options && r.RequestURI == "*" && r.Method == http.MethodOptions {
 			w.Header().Set("Content-Length", "0")

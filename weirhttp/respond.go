@@ -121,6 +121,7 @@ func (c *client) fail(err error) {
 	if status >= 500 {
 		logOf(c.guard).Error("no answer", "path", c.r.URL.Path, "client", c.r.RemoteAddr, "error", err)
 	}
+	c.wire.arm()
 	httpError(c.w, status)
 }
 

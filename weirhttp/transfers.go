@@ -237,7 +237,10 @@ func (x *transfer) look() Transfer {
 	case phaseRate:
 		info.State = "waiting for the rate limit"
 	case phaseClient:
-		info.State = "waiting for the client"
+		// A write through memory may be at work: the kernel knows.
+		if x.kernel.Load() || !told || p.waiting {
+			info.State = "waiting for the client"
+		}
 	default:
 		if told && p.waiting {
 			info.State = "waiting for the client"

@@ -98,8 +98,7 @@ func uploadStatus(err error) (status int, text string) {
 	return http.StatusInternalServerError, "The upload failed"
 }
 
-// isPathError reports whether a file is to blame: where the kernel copies, one
-// stage both reads from the client and writes.
+// isPathError reports whether a file is to blame.
 func isPathError(err error) bool {
 	var e *fs.PathError
 	return errors.As(err, &e)

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"os"
 	"syscall"
+
+	"github.com/weir-go/weir"
 )
 
 type uploadConnKey struct{}
@@ -101,8 +103,53 @@ func (k *kernelCopy) ahead() error {
 	if err == io.EOF && k.left > 0 {
 		err = io.ErrUnexpectedEOF
 	}
-	return err
+	if err != nil {
+		return fromClient(err)
+	}
+	return nil
 }
+
+// next gives the client its time for the next piece.
+func (k *kernelCopy) next(ctx context.Context) error {
+	if err := k.body.extend(); err != nil {
+		return err
+	}
+	if ctx.Err() != nil { // the deadline that interrupts may have come before ours
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+// copy moves what is left through memory.
+func (k *kernelCopy) copy(ctx context.Context) error {
+	p := newPiece(1)
+	defer p.free()
+	for k.left > 0 {
+		if err := k.next(ctx); err != nil {
+			return err
+		}
+		k.x.meter.enter(phaseClient)
+		n, err := k.conn.Read(p.buf[:min(int64(len(p.buf)), k.left)])
+		k.x.meter.enter(phaseMoving)
+		if n > 0 {
+			m, werr := k.file.Write(p.buf[:n])
+			k.moved(int64(m))
+			if werr != nil {
+				return werr
+			}
+		}
+		if err == io.EOF && k.left > 0 {
+			err = io.ErrUnexpectedEOF
+		}
+		if err != nil && k.left > 0 {
+			return fromClient(err)
+		}
+	}
+	return nil
+}
+
+// fromClient says of an error that it is the client's, as a flow would.
+func fromClient(err error) error { return &weir.StageError{Stage: "client", Err: err} }
 
 func (k *kernelCopy) moved(n int64) {
 	k.n += n

@@ -5,7 +5,9 @@ package weirhttp
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
+	"github.com/weir-go/weir"
 	"io"
 	"net"
 	"net/http"
@@ -176,5 +178,47 @@ func TestWithoutItsConnectionTheBodyIsCopied(t *testing.T) {
 	s.Close()
 	if err := u.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestWithoutAPipeAnUploadGoesThroughMemory(t *testing.T) {
+	a, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	client, err := net.Dial("tcp", a.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	server, err := a.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	f, err := os.Create(filepath.Join(t.TempDir(), "f"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	all := content(3 << 20)
+	go func() {
+		io.WriteString(client, all)
+		client.Close()
+	}()
+	l := &ledger{free: func() (int64, error) { return 1 << 40, nil }}
+	k := kernelCopy{conn: server, body: &requestBody{stall: time.Minute, rc: http.NewResponseController(httptest.NewRecorder())},
+		file: f, left: int64(len(all)), hold: &hold{l: l}, x: new(transfer)}
+	if err := k.copy(t.Context()); err != nil || k.n != int64(len(all)) {
+		t.Errorf("%d bytes, %v", k.n, err)
+	}
+	if got, err := os.ReadFile(f.Name()); err != nil || string(got) != all {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+	k.left = 1
+	var se *weir.StageError
+	if err := k.copy(t.Context()); !errors.Is(err, io.ErrUnexpectedEOF) || !errors.As(err, &se) || se.Stage != "client" {
+		t.Errorf("a body that ends early: %v", err)
 	}
 }

@@ -2,6 +2,7 @@ package weirhttp
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 	"syscall"
@@ -21,8 +22,8 @@ const spliceMost = 1 << 20
 // has been moved.
 func (k *kernelCopy) splice(ctx context.Context) error {
 	var ends [2]int
-	if err := unix.Pipe2(ends[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
-		return os.NewSyscallError("pipe2", err)
+	if unix.Pipe2(ends[:], unix.O_CLOEXEC|unix.O_NONBLOCK) != nil {
+		return k.copy(ctx) // too many descriptors are open
 	}
 	defer unix.Close(ends[0])
 	defer unix.Close(ends[1])
@@ -38,15 +39,15 @@ func (k *kernelCopy) splice(ctx context.Context) error {
 		return err
 	}
 	for k.left > 0 {
-		if err := k.body.extend(); err != nil {
+		if err := k.next(ctx); err != nil {
 			return err
-		}
-		if ctx.Err() != nil { // the deadline that interrupts may have come before ours
-			return context.Cause(ctx)
 		}
 		n, err := k.fill(from, ends[1])
+		if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) {
+			return k.copy(ctx)
+		}
 		if err != nil {
-			return err
+			return fromClient(err)
 		}
 		if n == 0 {
 			return io.ErrUnexpectedEOF
