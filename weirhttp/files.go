@@ -58,7 +58,9 @@ func Files(root *os.Root) *FileServer { return &FileServer{Root: root} }
 // sent, parked, or refused. It panics with [http.ErrAbortHandler] when an answer
 // that has begun cannot be completed.
 func (s *FileServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	newRolling(w, r, connOf(r).guard()).arm() // what is written in one go has its time too
+	if r.ProtoMajor == 2 {
+		newRolling(w, r, connOf(r).guard()).arm() // what is written in one go has its time too
+	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
 		httpError(w, http.StatusMethodNotAllowed)

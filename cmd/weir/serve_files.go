@@ -47,7 +47,10 @@ func (s *serving) uploaded(p string) bool {
 	if len(s.careful) == 0 {
 		return false
 	}
-	p = path.Clean("/" + p)
+	if !strings.HasPrefix(p, "/") {
+		p = "/" + p
+	}
+	p = path.Clean(p)
 	for _, in := range s.careful {
 		if in == "/" || len(p) >= len(in) && strings.EqualFold(p[:len(in)], in) && (len(p) == len(in) || p[len(in)] == '/') {
 			return true

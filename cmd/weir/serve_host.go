@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/weir-go/weir/internal/deny"
 )
@@ -31,11 +32,18 @@ func ownHost(listen string, more []string, h http.Handler) http.Handler {
 		short, _, _ := strings.Cut(name, ".")
 		names[name], names[short], names[short+".local"] = true, true, true
 	}
+	var usual atomic.Pointer[string] // by which most clients name the server
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if u := usual.Load(); u != nil && *u == r.Host {
+			h.ServeHTTP(w, r)
+			return
+		}
 		host := plainHost(r.Host)
 		_, err := netip.ParseAddr(host)
 		// Browsers name a host in each request; who names none is none.
 		if err == nil || host == "" || names[host] || strings.HasSuffix(host, ".localhost") {
+			name := strings.Clone(r.Host)
+			usual.CompareAndSwap(nil, &name)
 			h.ServeHTTP(w, r)
 			return
 		}

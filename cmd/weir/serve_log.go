@@ -168,12 +168,19 @@ func (l *line) leave(bytes int64, returned bool) {
 
 // write writes the line. The caller holds mu.
 func (l *line) write(bytes int64) {
-	args := []any{"method", l.method, "path", l.path, "client", l.client, "proto", l.proto,
-		"status", l.status, "bytes", bytes, "seconds", time.Since(l.began).Seconds()}
-	if l.err != nil {
-		args = append(args, "error", l.err.Error())
+	h, ctx := l.log.Handler(), context.Background()
+	if !h.Enabled(ctx, slog.LevelInfo) {
+		return
 	}
-	l.log.Info(requestMessage, args...)
+	// By hand, since a Logger finds out who calls it, which nobody asks here.
+	now := time.Now()
+	rec := slog.NewRecord(now, slog.LevelInfo, requestMessage, 0)
+	rec.AddAttrs(slog.String("method", l.method), slog.String("path", l.path), slog.String("client", l.client), slog.String("proto", l.proto),
+		slog.Int("status", l.status), slog.Int64("bytes", bytes), slog.Float64("seconds", now.Sub(l.began).Seconds()))
+	if l.err != nil {
+		rec.AddAttrs(slog.String("error", l.err.Error()))
+	}
+	_ = h.Handle(ctx, rec)
 }
 
 func (l *line) answers(status int) {
