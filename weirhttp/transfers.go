@@ -223,11 +223,12 @@ func (x *transfer) look() Transfer {
 		info.State = "receiving"
 	}
 	var p progress
-	told := false
+	told, alone := false, false
 	if c := x.conn.Load(); c != nil {
 		if p, told = c.progress(); told {
 			info.Unsent = p.unsent
 		}
+		alone = c.carries.Load() == x
 	}
 	if f := x.flow.Load(); f != nil {
 		f.state(&info)
@@ -237,8 +238,9 @@ func (x *transfer) look() Transfer {
 	case phaseRate:
 		info.State = "waiting for the rate limit"
 	case phaseClient:
-		// A write through memory may be at work: the kernel knows.
-		if x.kernel.Load() || !told || p.waiting {
+		// A write through memory may be at work: the kernel knows, but not
+		// of the windows of HTTP/2.
+		if x.kernel.Load() || !told || !alone || p.waiting {
 			info.State = "waiting for the client"
 		}
 	default:
