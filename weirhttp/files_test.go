@@ -163,8 +163,7 @@ func TestPathsThatMayNotBeServedAreRefused(t *testing.T) {
 			t.Skip(err)
 		}
 	}
-	fs := quiet(root)
-	s := guarded(t, &Guard{}, fs)
+	s := guarded(t, &Guard{}, quiet(root))
 	for path, want := range map[string]int{
 		"/ok.txt": 200, "/in": 200, "/absent": 404, "/ok.txt/": 301, "/ok.txt/x": 404, "/d": 301, "/d/": 403, "/": 403,
 		"/.secret": 404, "/d/.git/config": 404, "/d/.git/": 404, "/out": 404, "/up": 404, "/loop": 404,
@@ -186,7 +185,9 @@ func TestPathsThatMayNotBeServedAreRefused(t *testing.T) {
 			t.Errorf("%s left the root", path)
 		}
 	}
-	fs.Symlinks, fs.Hidden = true, true
+	open := quiet(root)
+	open.Symlinks, open.Hidden = true, true
+	s = guarded(t, &Guard{}, open)
 	if _, got := s.fetch(t, browser(t), "GET", "/out"); got != "outside" {
 		t.Errorf("with Symlinks: %q", got)
 	}
