@@ -11,6 +11,7 @@ import (
 
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/compress"
+	"github.com/weir-go/weir/internal/deny"
 )
 
 // BodyOptions change how [Body] reads. The zero value reads any number of bytes
@@ -178,5 +179,5 @@ func (b *bodySource) Close() error {
 	if b.body.ended {
 		return nil
 	}
-	return b.body.SetReadDeadline(time.Now().Add(hearIdle))
+	return b.body.SetReadDeadline(time.Now().Add(deny.HearIdle))
 }

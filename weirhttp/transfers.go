@@ -186,9 +186,14 @@ func (t *Transfers) note(r *http.Request, name string, n int64, start time.Time)
 	}
 	info := Transfer{ID: id, Kind: Download, Method: r.Method, Name: name, Client: r.RemoteAddr,
 		Start: start, Size: n, Moved: n, State: "ended"}
+	t.tell(done, info, nil)
+}
+
+// tell tells who wants to know that a transfer has ended.
+func (t *Transfers) tell(done func(Transfer, error), info Transfer, err error) {
 	for _, f := range [...]func(Transfer, error){t.Done, done} {
 		if f != nil {
-			f(info, nil)
+			f(info, err)
 		}
 	}
 }
@@ -293,11 +298,7 @@ func (x *transfer) end(err error) {
 	}
 	info := x.info
 	info.x, info.Moved, info.State = x, x.moved.Load(), "ended"
-	for _, f := range [...]func(Transfer, error){x.reg.Done, x.done} {
-		if f != nil {
-			f(info, err)
-		}
-	}
+	x.reg.tell(x.done, info, err)
 }
 
 func (t *Transfers) remove(x *transfer, err error) bool {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -16,6 +15,7 @@ import (
 	"time"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/internal/deny"
 )
 
 // refusal is a request that cannot be served for a reason that lies with its
@@ -147,13 +147,8 @@ func tellRetry(h http.Header, after time.Duration) {
 	h.Set("Retry-After", strconv.FormatInt(int64((after+time.Second-1)/time.Second), 10))
 }
 
-// How long and how far a refused client is listened to. Who sends nothing for
-// hearIdle has read the answer, or never will.
-var (
-	hearBytes int64 = 256 << 20
-	hearIdle        = 2 * time.Second
-	hearMost        = 10 * time.Second
-)
+// hearBytes is how much a refused client may send while it is listened to.
+var hearBytes int64 = deny.HearBytes
 
 // closeBehind makes the answer the last one of its connection if net/http would
 // read on before it answers, or does not know where the next request begins.
@@ -192,25 +187,5 @@ func linger(w http.ResponseWriter, r *http.Request) {
 	if half, ok := conn.(interface{ CloseWrite() error }); ok {
 		half.CloseWrite()
 	}
-	drop(conn)
-}
-
-// drop reads conn to its end, or as far as a refused client is listened to.
-func drop(conn net.Conn) {
-	buf := make([]byte, 32<<10)
-	end := time.Now().Add(hearMost)
-	for left := hearBytes; left > 0; {
-		idle := time.Now().Add(hearIdle)
-		if end.Before(idle) {
-			idle = end
-		}
-		if conn.SetReadDeadline(idle) != nil {
-			return
-		}
-		n, err := conn.Read(buf)
-		if err != nil {
-			return
-		}
-		left -= int64(n)
-	}
+	deny.Drop(conn, conn, hearBytes)
 }

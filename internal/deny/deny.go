@@ -9,10 +9,10 @@ import (
 )
 
 // How long and how far a refused client is listened to. Who sends nothing for
-// hearIdle has read the answer, or never will.
+// HearIdle has read the answer, or never will.
 const (
-	hearBytes = 256 << 20
-	hearIdle  = 2 * time.Second
+	HearBytes = 256 << 20
+	HearIdle  = 2 * time.Second
 	hearMost  = 10 * time.Second
 )
 
@@ -38,27 +38,28 @@ func Request(w http.ResponseWriter, r *http.Request, status int, text string) {
 		return
 	}
 	if r.Header.Get("Expect") == "" { // who waits for 100 Continue sends nothing
-		drop(rc, r.Body)
+		Drop(rc, r.Body, HearBytes)
 	}
 	_ = rc.SetReadDeadline(time.Unix(1, 0)) // net/http would wait for the body
 }
 
-// drop reads body to its end, or as far as a refused client is listened to.
-func drop(rc *http.ResponseController, body io.Reader) {
+// Drop reads r to its end, or as far as a refused client is listened to, but no
+// more than most bytes. d sets the deadlines of r.
+func Drop(d interface{ SetReadDeadline(time.Time) error }, r io.Reader, most int64) {
 	buf := make([]byte, 32<<10)
 	end := time.Now().Add(hearMost)
-	for left := hearBytes; left > 0; {
-		idle := time.Now().Add(hearIdle)
+	for left := most; left > 0; {
+		idle := time.Now().Add(HearIdle)
 		if end.Before(idle) {
 			idle = end
 		}
-		if rc.SetReadDeadline(idle) != nil {
+		if d.SetReadDeadline(idle) != nil {
 			return
 		}
-		n, err := body.Read(buf)
+		n, err := r.Read(buf)
 		if err != nil {
 			return
 		}
-		left -= n
+		left -= int64(n)
 	}
 }
