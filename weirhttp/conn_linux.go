@@ -19,9 +19,9 @@ const openFlags = unix.O_NONBLOCK | unix.O_NOCTTY
 
 // sendMost is how much one call sends at most, in bytes. The runtime takes the
 // processor away from a goroutine that stays in a call, and the goroutine waits
-// to have it back: a client that is quick gets a large file in half the time when
-// calls are short.
-const sendMost = 256 << 10
+// to have it back: a client that is quick gets a large file sooner when calls are
+// short, and later when they are very short.
+const sendMost = 1 << 20
 
 // sendFile sends h and then n bytes of s. It copies in the kernel, at an offset
 // of its own, so that any number of clients share one descriptor.

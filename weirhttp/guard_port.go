@@ -112,9 +112,14 @@ func (p *port) receive(nc net.Conn) *conn {
 		c.Close()
 		return nil
 	}
-	if n := p.g.unsent(); n > 0 && c.tcp != nil {
-		// A system without it holds more; nothing else changes.
-		_ = limitUnsent(c.tcp, n)
+	if c.tcp != nil {
+		// A system without these holds more or is slower; nothing else changes.
+		if n := p.g.unsent(); n > 0 {
+			_ = limitUnsent(c.tcp, n)
+		}
+		if sameMachine(c.LocalAddr(), c.RemoteAddr()) {
+			_ = unpace(c.raw)
+		}
 	}
 	return c
 }

@@ -1,0 +1,40 @@
+package weirhttp
+
+import (
+	"bytes"
+	"net"
+	"net/http"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestTheConnectionsOfThisMachineAreNotPaced(t *testing.T) {
+	l := listen(t)
+	theirs, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer theirs.Close()
+	nc, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := newPort(new(Guard), new(http.Server), l)
+	defer p.Close()
+	c := p.receive(nc)
+	if c == nil {
+		t.Fatal("it was not taken")
+	}
+	defer c.Close()
+	if err := c.raw.Control(func(fd uintptr) {
+		name, err := unix.GetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION)
+		if err != nil {
+			t.Error(err)
+		} else if name, _, _ := bytes.Cut([]byte(name), []byte{0}); string(name) != "reno" {
+			t.Errorf("its congestion control is %q", name)
+		}
+	}); err != nil {
+		t.Error(err)
+	}
+}
