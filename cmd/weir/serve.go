@@ -178,7 +178,7 @@ func (s *serving) serve() error {
 	go func() { served <- s.guard.Serve(srv, l) }()
 	watching, stopWatching := context.WithCancel(context.Background())
 	var watchers sync.WaitGroup
-	for _, watch := range []func(context.Context){s.watchSlow, s.giveBack, s.lines.run} {
+	for _, watch := range []func(context.Context){s.watchSlow, s.stayThin, s.lines.run} {
 		watchers.Go(func() { watch(watching) })
 	}
 	unwatch := sync.OnceFunc(func() {
