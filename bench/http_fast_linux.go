@@ -22,6 +22,7 @@ func (h *httpBench) fastRows() []row {
 	many := newRuns(func(ctx context.Context, _ *env, name string) (figures, error) {
 		return h.fast(ctx, name, 16, h.many, 1)
 	})
+	paced := "The system's congestion control is " + congestion() + "."
 	title := fmt.Sprintf("1 download of %d MiB, page cache warm", h.big>>20)
 	requests := e.size(400_000, 100_000)
 	small := row{
@@ -53,7 +54,7 @@ func (h *httpBench) fastRows() []row {
 			name: "http-get", title: title, unit: seconds, bytes: 0, base: srvWeir, prepare: h.prepare,
 			contenders: one.show("wall", names, absentServer),
 			targets:    []target{faster(srvWeir, 0.95, srvContent), faster(srvWeir, 1, srvNginx), faster(srvWeir, 2, srvCaddy)},
-			notes:      []string{"The client discards what it gets in the kernel. Each round is the median of three downloads."},
+			notes:      []string{"The client discards what it gets in the kernel. Each round is the median of three downloads.", paced},
 		},
 		{
 			name: "http-get-cpu", title: title + ": processor time of the server, for each GB", unit: seconds, base: srvWeir, prepare: h.prepare,
@@ -64,6 +65,7 @@ func (h *httpBench) fastRows() []row {
 			name: "http-get-16", title: fmt.Sprintf("16 downloads of %d MiB at once", h.many>>20), unit: seconds, base: srvWeir, prepare: h.prepare,
 			contenders: many.show("wall", names, absentServer),
 			targets:    []target{faster(srvWeir, 1.3, srvContent)},
+			notes:      []string{paced},
 		},
 		small,
 	}

@@ -68,3 +68,13 @@ func sendQueues(port int) (conns int, queued int64, err error) {
 	}
 	return conns, queued, nil
 }
+
+// congestion returns the name of the congestion control that connections have if
+// nobody chooses.
+func congestion() string {
+	name, err := os.ReadFile("/proc/sys/net/ipv4/tcp_congestion_control")
+	if err != nil {
+		return "unknown"
+	}
+	return strings.TrimSpace(string(name))
+}

@@ -17,11 +17,9 @@ const canPark = true
 // openFlags let nothing wait for the other end of a named pipe.
 const openFlags = unix.O_NONBLOCK | unix.O_NOCTTY
 
-// sendMost is how much one call sends at most, in bytes. The runtime takes the
-// processor away from a goroutine that stays in a call, and the goroutine waits
-// to have it back: a client that is quick gets a large file sooner when calls are
-// short, and later when they are very short.
-const sendMost = 1 << 20
+// sendMost is how much one call sends at most, in bytes: so much that the number
+// of calls does not matter, and so little that a quick transfer is seen to move.
+const sendMost = 16 << 20
 
 // sendFile sends h and then n bytes of s. It copies in the kernel, at an offset
 // of its own, so that any number of clients share one descriptor.
