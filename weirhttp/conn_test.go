@@ -77,14 +77,20 @@ func TestClientsOfOneNetworkShareAPlace(t *testing.T) {
 	}
 }
 
-func TestAClientThatRestsIsNotQuick(t *testing.T) {
-	l := listen(t)
-	defer l.Close()
+// dial connects to l, until the test ends.
+func dial(t *testing.T, l net.Listener) net.Conn {
+	t.Helper()
 	nc, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer nc.Close()
+	t.Cleanup(func() { nc.Close(); l.Close() })
+	return nc
+}
+
+func TestAClientThatRestsIsNotQuick(t *testing.T) {
+	l := listen(t)
+	nc := dial(t, l)
 	p := newPort(new(Guard), new(http.Server), l)
 	c := newConn(p, nc)
 	c.quick.Store(true)
@@ -147,12 +153,7 @@ func TestFilesThatTheKernelCannotSendAreCopied(t *testing.T) {
 	}
 	defer dir.Close()
 	l := listen(t)
-	defer l.Close()
-	nc, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
+	nc := dial(t, l)
 	c := newConn(newPort(new(Guard), new(http.Server), l), nc)
 	folder := &file{f: dir, fd: int(dir.Fd())}
 	if n, err := c.sendFile(nil, &span{f: folder, left: 1}, 1); n != 0 || err == nil || errors.Is(err, errTruncated) {

@@ -2,7 +2,6 @@ package weirhttp
 
 import (
 	"bytes"
-	"net"
 	"net/http"
 	"testing"
 
@@ -11,11 +10,7 @@ import (
 
 func TestTheConnectionsOfThisMachineAreNotPaced(t *testing.T) {
 	l := listen(t)
-	theirs, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer theirs.Close()
+	dial(t, l)
 	nc, err := l.Accept()
 	if err != nil {
 		t.Fatal(err)
