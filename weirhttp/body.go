@@ -26,8 +26,9 @@ type BodyOptions struct {
 	Limit weir.Limit
 
 	// Stall is how long the client may send nothing while it is waited for;
-	// then the flow ends with os.ErrDeadlineExceeded. 0: any time. It takes
-	// the place of the server's ReadTimeout and of the Stall of a [Guard].
+	// then the flow ends with os.ErrDeadlineExceeded. It takes the place of the
+	// server's ReadTimeout and of the Stall of a [Guard], which hold if it is
+	// 0. Negative: any time.
 	Stall time.Duration
 
 	// Decode takes off a Content-Encoding of gzip, deflate or zstd. MaxOutput
@@ -137,26 +138,19 @@ type bodySource struct {
 }
 
 func (b *bodySource) open(ctx context.Context) (weir.Reader[byte], error) {
-	stall := b.o.Stall
-	if stall == 0 {
-		stall = -1
-	}
 	b.ctx = ctx
-	b.body = &requestBody{body: b.r.Body, rc: b.rc, stall: stall, length: b.r.ContentLength, limit: b.o.MaxSize}
+	b.body = &requestBody{body: b.r.Body, rc: b.rc, stall: b.o.Stall, length: b.r.ContentLength, limit: b.o.MaxSize}
 	if b.o.MaxSize > 0 && b.body.length > b.o.MaxSize {
 		return nil, &http.MaxBytesError{Limit: b.o.MaxSize}
-	}
-	if stall < 0 {
-		if err := b.body.SetReadDeadline(time.Time{}); err != nil {
-			return nil, err
-		}
 	}
 	return b, nil
 }
 
 func (b *bodySource) Read(p []byte) (int, error) {
-	if err := b.body.extend(); err != nil {
-		return 0, err
+	if b.o.Stall != 0 {
+		if err := b.body.extend(); err != nil {
+			return 0, err
+		}
 	}
 	if b.ctx.Err() != nil { // the deadline that interrupts may have come before ours
 		return 0, context.Cause(b.ctx)
@@ -172,9 +166,9 @@ func (b *bodySource) SetReadDeadline(t time.Time) error {
 	return nil
 }
 
-// Close leaves a deadline behind that is not over, unless all has come: net/http
-// reads a part of what is missing before it sends an answer, so that the client
-// can read it.
+// Close leaves a deadline in the future behind, unless all has come: net/http reads
+// a part of what is missing before it sends an answer, so that the client can read
+// it.
 func (b *bodySource) Close() error {
 	if b.body.ended {
 		return nil

@@ -17,11 +17,12 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// errStalled is the cause when a client took too little for too long.
-var errStalled = errors.New("the client took too little for too long")
+// ErrStalled is why a transfer ended whose client took too little for too long; see
+// [Guard].
+var ErrStalled = errors.New("the client took too little for too long")
 
-// errTruncated is the cause when a file has become shorter than was promised.
-var errTruncated = errors.New("the file became shorter while it was sent")
+// ErrTruncated is why a download ended whose file became shorter than was promised.
+var ErrTruncated = errors.New("the file became shorter while it was sent")
 
 // conn is an accepted connection under a Guard. net/http, or one parked
 // download, reads and writes it; the guard looks at it from outside.
@@ -53,6 +54,7 @@ type conn struct {
 	ctx    context.Context
 	cancel context.CancelFunc // ends waits of the limiters; nil without limits
 	once   sync.Once
+	closed atomic.Bool
 
 	watch watchState // the watchdog's
 	place uint64     // in the lot, which guards it; 0: it has not been there
@@ -183,14 +185,14 @@ func (c *conn) ReadFrom(r io.Reader) (n int64, err error) {
 	return n, nil
 }
 
-// headers are for headers, and for small files behind them.
-var headers = sync.Pool{New: func() any {
+// headerBuffers are for headers, and for small files behind them.
+var headerBuffers = sync.Pool{New: func() any {
 	b := make([]byte, 0, smallest+1<<10)
 	return &b
 }}
 
 // takeHeld returns the header that was held, or nil. It is to be given back to
-// headers.
+// headerBuffers.
 func (c *conn) takeHeld() *[]byte {
 	h := c.held
 	if h != nil {
@@ -206,7 +208,7 @@ func (c *conn) letGo() error {
 	if h == nil {
 		return nil
 	}
-	defer headers.Put(h)
+	defer headerBuffers.Put(h)
 	if len(*h) == 0 {
 		return nil
 	}
@@ -251,55 +253,10 @@ func newLimiter(perSecond int64) *rate.Limiter {
 	return rate.NewLimiter(rate.Limit(perSecond), int(piece))
 }
 
-// A client that takes quickPiece within quickTime is quick: it takes what the
-// kernel holds for it in no time, and costs less if that is more, since the
-// server is woken less often. It may hold what kernels hold anyway then. That is
-// for a few: many at a time are served faster in small pieces, which are still
-// in the processor's cache when they are received.
-const (
-	quickPiece  = 1 << 20
-	quickTime   = 32 * time.Millisecond
-	quickUnsent = 4 << 20
-	quickMost   = 2 // connections of a port at a time
-)
-
-// gave counts n bytes as given to the kernel.
-func (c *conn) gave(n int64) {
-	c.wrote.Add(n)
-	if c.burst += n; c.burst < quickPiece {
-		return
-	}
-	now := time.Now()
-	if now.Sub(c.burstAt) < quickTime && !c.quick.Load() && c.port.g.unsent() > 0 && c.tcp != nil {
-		if c.port.quick.Add(1) <= quickMost {
-			c.quick.Store(true)
-			_ = limitUnsent(c.tcp, max(quickUnsent, c.port.g.unsent()))
-		} else {
-			c.port.quick.Add(-1)
-		}
-	}
-	c.burst, c.burstAt = 0, now
-}
-
-// unquick takes back what a quick client was granted.
-func (c *conn) unquick() {
-	if c.quick.CompareAndSwap(true, false) {
-		c.port.quick.Add(-1)
-	}
-}
-
-// slow takes back what a quick client was granted, when it took n bytes in d.
-func (c *conn) slow(n int64, d time.Duration) {
-	if c.quick.Load() && float64(n)*float64(quickTime) < float64(quickPiece/2)*float64(d) {
-		c.unquick()
-		_ = limitUnsent(c.tcp, c.port.g.unsent())
-	}
-}
-
 // cause says why a write failed where the guard knows better.
 func (c *conn) cause(err error) error {
 	if err != nil && c.evicted.Load() {
-		return errStalled
+		return ErrStalled
 	}
 	return err
 }
@@ -329,6 +286,7 @@ func (c *conn) Close() error {
 			c.cancel()
 		}
 		err = c.Conn.Close()
+		c.closed.Store(true)
 		c.unquick()
 		c.port.lot.leave(c)
 		c.port.forget(c)
@@ -366,19 +324,20 @@ type progress struct {
 	unsent  int64 // bytes that wait in the kernel
 	pending bool  // there is something for the client to take
 	waiting bool  // nothing more can be given to the kernel, for now
+	told    bool  // by the kernel
 }
 
 // progress looks at the connection. It may be called at any time.
-func (c *conn) progress() (progress, bool) {
+func (c *conn) progress() progress {
 	if c.raw != nil && !c.port.g.blind {
 		if p, ok := tcpProgress(c.raw); ok {
-			p.waiting = p.pending && p.unsent > 0
-			return p, true
+			p.waiting, p.told = p.pending && p.unsent > 0, true
+			return p
 		}
 	}
 	// Without the kernel's word, what it has taken counts as taken.
 	busy := c.writing.Load() > 0
-	return progress{taken: c.wrote.Load(), pending: busy, waiting: busy}, true
+	return progress{taken: c.wrote.Load(), pending: busy, waiting: busy}
 }
 
 // finish closes a parked connection after its last answer. The client may have

@@ -4,7 +4,7 @@ import "bytes"
 
 // holdHeader makes the next write wait for the first bytes of its body.
 func (c *conn) holdHeader() {
-	h := headers.Get().(*[]byte)
+	h := headerBuffers.Get().(*[]byte)
 	if cap(*h) > mostHeld { // it has grown, and is not kept
 		*h = make([]byte, 0, smallest+1<<10)
 	}

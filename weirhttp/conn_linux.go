@@ -28,53 +28,33 @@ func (c *conn) sendFile(h []byte, s *span, n int64) (sent int64, err error) {
 	werr := c.raw.Write(func(fd uintptr) bool {
 		m.enter(phaseMoving)
 		for len(h) > 0 {
-			flags := unix.MSG_NOSIGNAL
-			if n > 0 {
-				flags |= unix.MSG_MORE
-			}
-			k, e := unix.SendmsgN(int(fd), h, nil, nil, flags)
-			if e == unix.EINTR {
-				continue
-			}
+			k, e := sendPiece(int(fd), h, n > 0)
+			h = h[k:]
+			c.wrote.Add(int64(k))
 			if e == unix.EAGAIN {
 				m.enter(phaseClient)
 				return false
 			}
-			if err = e; e != nil {
+			if e != nil {
+				err = c.writeError("sendmsg", e)
 				return true
 			}
-			h = h[k:]
-			c.wrote.Add(int64(k))
 		}
 		for sent < n {
-			off := s.off
-			var k int
-			var e error
-			if s.f.copied.Load() {
-				k, e = copyPiece(int(fd), s.f.fd, off, n-sent)
-			} else {
-				k, e = unix.Sendfile(int(fd), s.f.fd, &off, int(min(n-sent, sendMost)))
-				if e == unix.EINVAL || e == unix.ENOSYS || e == unix.EOPNOTSUPP {
-					s.f.copied.Store(true)
-					continue
-				}
-			}
-			if k > 0 {
+			k, e := s.f.sendPiece(int(fd), s.off, n-sent)
+			switch {
+			case k > 0:
 				s.advance(int64(k))
 				sent += int64(k)
 				c.gave(int64(k))
-				continue
-			}
-			switch {
-			case e == unix.EINTR:
 			case e == unix.EAGAIN:
 				m.enter(phaseClient)
 				return s.try
-			case e == nil:
-				err = errTruncated
+			case e != nil:
+				err = c.writeError("sendfile", e)
 				return true
 			default:
-				err = e
+				err = ErrTruncated
 				return true
 			}
 		}
@@ -82,12 +62,51 @@ func (c *conn) sendFile(h []byte, s *span, n int64) (sent int64, err error) {
 	})
 	runtime.KeepAlive(s.f)
 	if err == nil {
-		return sent, werr
-	}
-	if err != errTruncated {
-		err = &net.OpError{Op: "sendfile", Net: "tcp", Addr: c.RemoteAddr(), Err: os.NewSyscallError("sendfile", err)}
+		err = werr
 	}
 	return sent, err
+}
+
+// writeError is the error of a system call as package net has it.
+func (c *conn) writeError(call string, err error) error {
+	return &net.OpError{Op: "write", Net: "tcp", Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: os.NewSyscallError(call, err)}
+}
+
+// sendPiece sends some of b, to which more belongs.
+func sendPiece(fd int, b []byte, more bool) (int, error) {
+	flags := unix.MSG_NOSIGNAL
+	if more {
+		flags |= unix.MSG_MORE
+	}
+	for {
+		n, err := unix.SendmsgN(fd, b, nil, nil, flags)
+		if err != unix.EINTR {
+			return max(n, 0), err
+		}
+	}
+}
+
+// sendPiece sends some of n bytes of f to a socket. At the end of f it sends none.
+func (f *file) sendPiece(fd int, off, n int64) (int, error) {
+	for {
+		var k int
+		var err error
+		if f.copied.Load() {
+			k, err = copyPiece(fd, f.fd, off, n)
+		} else {
+			at := off
+			k, err = unix.Sendfile(fd, f.fd, &at, int(min(n, sendMost)))
+		}
+		switch err {
+		case unix.EINVAL, unix.ENOSYS, unix.EOPNOTSUPP:
+			if !f.copied.Swap(true) {
+				continue
+			}
+		case unix.EINTR:
+			continue
+		}
+		return k, err
+	}
 }
 
 // copyPiece sends some of n bytes of a file through memory. Some file systems do

@@ -2,10 +2,10 @@ package weirhttp
 
 import "time"
 
-// wait makes each Read wait for at most d from now on, until somebody sets a
+// setPatience makes each Read wait for at most d from now on, until somebody sets a
 // deadline: net/http, when a request's body has come to its end, or a handler
 // that has one of its own.
-func (c *conn) wait(d time.Duration) { c.patience.Store(int64(d)) }
+func (c *conn) setPatience(d time.Duration) { c.patience.Store(int64(d)) }
 
 // read is Read where nothing was read early.
 func (c *conn) read(b []byte) (int, error) {
@@ -17,13 +17,13 @@ func (c *conn) read(b []byte) (int, error) {
 	return c.Conn.Read(b)
 }
 
-// SetReadDeadline takes the place of what wait has asked for.
+// SetReadDeadline takes the place of setPatience.
 func (c *conn) SetReadDeadline(t time.Time) error {
 	c.patience.Store(0)
 	return c.Conn.SetReadDeadline(t)
 }
 
-// SetDeadline takes the place of what wait has asked for.
+// SetDeadline takes the place of setPatience.
 func (c *conn) SetDeadline(t time.Time) error {
 	c.patience.Store(0)
 	return c.Conn.SetDeadline(t)

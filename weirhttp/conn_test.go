@@ -101,6 +101,18 @@ func TestAClientThatRestsIsNotQuick(t *testing.T) {
 	}
 }
 
+func TestAClientThatLeftIsNotQuick(t *testing.T) {
+	l := listen(t)
+	p := newPort(new(Guard), new(http.Server), l)
+	c := newConn(p, dial(t, l))
+	c.Close()
+	c.burstAt = time.Now()
+	c.gave(quickPiece) // by a write that returned late
+	if p.quick.Load() != 0 {
+		t.Error("it keeps a place of the quick ones")
+	}
+}
+
 // handedOver is a connection that leaves net/http.
 type handedOver struct {
 	http.ResponseWriter
@@ -156,7 +168,7 @@ func TestFilesThatTheKernelCannotSendAreCopied(t *testing.T) {
 	nc := dial(t, l)
 	c := newConn(newPort(new(Guard), new(http.Server), l), nc)
 	folder := &file{f: dir, fd: int(dir.Fd())}
-	if n, err := c.sendFile(nil, &span{f: folder, left: 1}, 1); n != 0 || err == nil || errors.Is(err, errTruncated) {
+	if n, err := c.sendFile(nil, &span{f: folder, left: 1}, 1); n != 0 || err == nil || errors.Is(err, ErrTruncated) {
 		t.Errorf("a folder: %d bytes, %v", n, err)
 	}
 	if canPark && !folder.copied.Load() {

@@ -24,10 +24,11 @@ import (
 // file that becomes shorter while it is sent breaks the connection; of one that
 // grows the length that was promised is sent.
 //
-// Under a [Guard] a long download over plain HTTP/1 leaves net/http: it costs a
-// socket and no goroutine, and files are open once for all clients. A
+// Under a [Guard] a long download over plain HTTP/1 leaves net/http, on Linux: it
+// costs a socket and no goroutine, and files are open once for all clients. A
 // handler around this one sees it return then while the download goes on;
-// [Transfers] sees its end.
+// [Transfers] sees its end. Long listings take their memory from the guard's
+// Budget too.
 type FileServer struct {
 	Root *os.Root
 
@@ -39,7 +40,8 @@ type FileServer struct {
 	Precompressed bool // send NAME.zst or NAME.gz in place of NAME where the client accepts it and the file is not newer
 
 	// Page, if not nil, answers with the HTML page of a folder in place of the
-	// one that comes with the handler.
+	// one that comes with the handler. It is called concurrently. For HEAD, which
+	// wants the header only, the listing has no entries.
 	Page func(w http.ResponseWriter, r *http.Request, l Listing)
 
 	Log *slog.Logger // what went wrong; nil: slog.Default()
@@ -169,7 +171,12 @@ func (s *FileServer) precompressed(r *http.Request, name string, f *file, shared
 // fail answers with the status of err.
 func (s *FileServer) fail(w http.ResponseWriter, r *http.Request, err error) {
 	status := statusOf(err)
-	if status >= 500 {
+	g := connOf(r).guard()
+	switch {
+	case status == http.StatusServiceUnavailable && g != nil:
+		tellRetry(w.Header(), g.retryAfter())
+		s.log().Warn("refused", "path", r.URL.Path, "client", r.RemoteAddr, "reason", err.Error())
+	case status >= 500:
 		s.log().Error("file not served", "path", r.URL.Path, "client", r.RemoteAddr, "error", err)
 	}
 	httpError(w, status)
@@ -198,6 +205,11 @@ func statusOf(err error) int {
 // httpError answers with a status and its text, and without what was to
 // describe the answer that there is not.
 func httpError(w http.ResponseWriter, status int) {
+	h := w.Header()
+	for _, k := range [...]string{"Accept-Ranges", "Cache-Control", "Content-Disposition", "Content-Encoding", "Content-Length",
+		"Content-Range", "Etag", "Last-Modified"} {
+		h.Del(k)
+	}
 	http.Error(w, http.StatusText(status), status)
 }
 

@@ -55,7 +55,7 @@ func (a *answer) Write(b []byte) (int, error) {
 func (a *answer) finish() {
 	a.begin()
 	if a.err != nil {
-		if errors.Is(a.err, errTruncated) {
+		if errors.Is(a.err, ErrTruncated) {
 			a.s.log().Warn("answer aborted", "path", a.r.URL.Path, "client", a.r.RemoteAddr, "error", a.err)
 		}
 		panic(http.ErrAbortHandler)
@@ -119,9 +119,6 @@ func (a *answer) refuse(g *Guard, err error) {
 	if a.r.Context().Err() != nil { // it left while it waited
 		a.err = err
 		return
-	}
-	for _, k := range [...]string{"Content-Range", "Accept-Ranges", "Etag", "Last-Modified", "Content-Encoding"} {
-		a.Header().Del(k)
 	}
 	status := statusOf(err)
 	if status == http.StatusServiceUnavailable {
@@ -213,7 +210,7 @@ func (a *answer) sendHere(g *Guard, x *transfer, e *extent, size int64) (n int64
 		x.add(m)
 	}
 	if err == io.EOF {
-		err = errTruncated
+		err = ErrTruncated
 	}
 	return n, err
 }

@@ -82,22 +82,38 @@ type archiver interface {
 	Close() error
 }
 
+// packedBatch is how many names of a folder are in memory at a time, at each
+// level of the tree: a folder with more is in the archive in as many sorted runs.
+const packedBatch = 4096
+
 // pack writes what is in the folder dir called name, and below, and closes dir.
 // Its names in the archive begin with as. What clients cannot have otherwise is
 // not in it, nor are symbolic links.
 func (s *FileServer) pack(ctx context.Context, out archiver, dir *os.File, name, as string) error {
-	entries, err := dir.ReadDir(-1)
-	info, serr := dir.Stat()
-	dir.Close()
-	if err == nil {
-		err = serr
-	}
+	defer dir.Close()
+	info, err := dir.Stat()
 	if err == nil {
 		err = out.folder(as, info)
 	}
-	if err != nil {
-		return err
+	for err == nil {
+		var entries []fs.DirEntry
+		entries, err = dir.ReadDir(packedBatch)
+		if err == nil && len(entries) < packedBatch {
+			err = io.EOF
+			dir.Close() // a deep tree does not need a descriptor for each level
+		}
+		if perr := s.packAll(ctx, out, entries, name, as); perr != nil {
+			return perr
+		}
 	}
+	if err == io.EOF {
+		return nil
+	}
+	return err
+}
+
+// packAll writes some of what is in a folder, by name.
+func (s *FileServer) packAll(ctx context.Context, out archiver, entries []fs.DirEntry, name, as string) error {
 	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
 	for _, d := range entries {
 		if ctx.Err() != nil {
@@ -156,7 +172,7 @@ func packFile(out archiver, f *file, to string) error {
 	defer copyBuffers.Put(buf)
 	n, err := io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{&extent{f: f, size: info.Size()}}, *buf)
 	if err == nil && n < info.Size() {
-		err = errTruncated
+		err = ErrTruncated
 	}
 	return err
 }

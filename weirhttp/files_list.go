@@ -17,9 +17,11 @@ import (
 	"github.com/weir-go/weir"
 )
 
-// mostListed is how many names of a folder are listed, since they are sorted in
-// memory.
-const mostListed = 100_000
+const (
+	mostListed  = 100_000   // names of a folder are listed, since they are sorted in memory
+	listedBatch = 1000      // names are read at once
+	listedCost  = 128 << 10 // bytes that a batch takes, with what net/http and the sorting need
+)
 
 // Entry is a file or folder in a listing.
 type Entry struct {
@@ -50,11 +52,12 @@ func (s *FileServer) serveList(w http.ResponseWriter, r *http.Request, name stri
 		http.Error(w, "format is html or json", http.StatusBadRequest)
 		return
 	}
-	list, err := s.list(name)
+	list, release, err := s.list(r, name)
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
+	defer release()
 	list.Path = "/"
 	if name != "." {
 		list.Path += strings.ReplaceAll(name, `\`, "/") + "/"
@@ -88,32 +91,45 @@ func (s *FileServer) serveList(w http.ResponseWriter, r *http.Request, name stri
 	_ = out.Flush()
 }
 
-// list returns what is in a folder, folders first, by name.
-func (s *FileServer) list(name string) (list Listing, err error) {
+// list returns what is in a folder, folders first, by name; nothing of it for
+// HEAD. The memory of more than one batch is the guard's, until release.
+func (s *FileServer) list(r *http.Request, name string) (list Listing, release func(), err error) {
+	var held []func()
+	release = func() {
+		for _, f := range held {
+			f()
+		}
+	}
 	dir, err := s.openAny(name)
 	if err != nil {
-		return list, err
+		return list, release, err
 	}
 	defer dir.Close()
 	list.Archive = s.Archive
 	list.Entries = []Entry{} // an empty folder is an empty list in JSON
-	for {
-		batch, err := dir.ReadDir(1000)
+	for r.Method != http.MethodHead {
+		batch, err := dir.ReadDir(listedBatch)
 		for _, d := range batch {
 			if e, ok := s.entry(name, d); ok {
 				list.Entries = append(list.Entries, e)
 			}
 		}
-		if err == io.EOF {
+		if err == io.EOF || err == nil && len(batch) < listedBatch {
 			break
-		}
-		if err != nil {
-			return list, err
 		}
 		if len(list.Entries) >= mostListed {
 			list.Entries, list.Cut = list.Entries[:mostListed], true
 			break
 		}
+		var free func()
+		if err == nil {
+			free, err = connOf(r).guard().reserve(r.Context(), listedCost)
+		}
+		if err != nil {
+			release()
+			return list, func() {}, err
+		}
+		held = append(held, free)
 	}
 	slices.SortFunc(list.Entries, func(a, b Entry) int {
 		if a.Folder != b.Folder {
@@ -124,7 +140,7 @@ func (s *FileServer) list(name string) (list Listing, err error) {
 		}
 		return cmp.Compare(a.Name, b.Name)
 	})
-	return list, nil
+	return list, release, nil
 }
 
 // entry describes d in the folder dir, if clients can have it.

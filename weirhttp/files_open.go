@@ -169,7 +169,7 @@ func (e *extent) Read(b []byte) (int, error) {
 		return n, nil
 	}
 	if err == io.EOF {
-		err = errTruncated
+		err = ErrTruncated
 	}
 	return 0, err
 }

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -51,10 +52,11 @@ func TestAnArchiveGoesWithoutWhatCannotBeRead(t *testing.T) {
 
 func TestAFolderThatCannotBeReadIsNotListedInPart(t *testing.T) {
 	h := quiet(tree(t, map[string]string{"file": "x"}))
-	if list, err := h.list("file"); err == nil { // which opens, and has no names
+	r := httptest.NewRequest("GET", "/", nil)
+	if list, _, err := h.list(r, "file"); err == nil { // which opens, and has no names
 		t.Errorf("%+v", list)
 	}
-	if list, err := h.list("."); err != nil || len(list.Entries) != 1 {
+	if list, _, err := h.list(r, "."); err != nil || len(list.Entries) != 1 {
 		t.Errorf("%+v, %v", list, err)
 	}
 }

@@ -132,7 +132,7 @@ func TestManyClientsOfOneFileShareADescriptor(t *testing.T) {
 		t.Errorf("%d descriptors for %d clients", n, clients)
 	}
 	for _, tr := range s.g.Transfers.List() {
-		if tr.Size != int64(len(body)) || tr.Name != "big" || tr.Unsent > 32<<10 || tr.State != "waiting for the client" {
+		if tr.Size != int64(len(body)) || tr.Name != "big" || tr.Unsent > 32<<10 || tr.State != StateClient {
 			t.Errorf("%+v", tr)
 		}
 	}

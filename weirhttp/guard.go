@@ -45,7 +45,7 @@ type Guard struct {
 	IdleTimeout   time.Duration // between two requests; 0: 60 s, negative: none
 
 	MaxConns        int // 0: 10,000, negative: any
-	MaxConnsPerAddr int // 0: 512, but any from this machine; negative: any. For IPv6 an address is a network (/64).
+	MaxConnsPerAddr int // 0: 512, but any over the loopback; negative: any. For IPv6 an address is a network (/64).
 
 	Rate     int64 // bytes a second in all, shared evenly; 0: any
 	ConnRate int64 // bytes a second for each connection; 0: any
@@ -82,10 +82,11 @@ type Guard struct {
 // connections are TLS, with HTTP/2 as srv allows it.
 //
 // Serve sets what is zero of srv's ReadHeaderTimeout, IdleTimeout,
-// MaxHeaderBytes and HTTP2, and puts a handler around its Handler. A WriteTimeout would end every long download, and
-// is best left zero. End it with [Guard.Shutdown] or [Guard.Close]. Several
-// servers may share a guard, each with a Serve of its own; a server serves one
-// listener.
+// MaxHeaderBytes and HTTP2, puts a function around its ConnContext and a handler
+// around its Handler, and answers OPTIONS * itself. A WriteTimeout would end every
+// long download, and is best left zero. End it with [Guard.Shutdown] or
+// [Guard.Close]: Serve returns [http.ErrServerClosed] then. Several servers may
+// share a guard, each with a Serve of its own; a server serves one listener.
 func (g *Guard) Serve(srv *http.Server, l net.Listener) error {
 	g.setup.Do(func() {
 		if g.Rate > 0 {
@@ -155,7 +156,7 @@ func inTime(h http.Handler, stall time.Duration, options bool) http.Handler {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if c := connOf(r); c != nil && r.ProtoMajor == 1 && r.ContentLength != 0 {
-			c.wait(stall)
+			c.setPatience(stall)
 		}
 		if options && r.RequestURI == "*" && r.Method == http.MethodOptions {
 			w.Header().Set("Content-Length", "0")

@@ -3,9 +3,11 @@ package weirhttp
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -49,7 +51,7 @@ func TestHandlersMayGiveBodiesMoreTime(t *testing.T) {
 	mux.Handle("/upload", u)
 	mux.HandleFunc("/body", func(w http.ResponseWriter, r *http.Request) {
 		var got []byte
-		err := Body(w, r, BodyOptions{}).To(weir.EachBatch(func(_ context.Context, b []byte) error {
+		err := Body(w, r, BodyOptions{Stall: -1}).To(weir.EachBatch(func(_ context.Context, b []byte) error {
 			got = append(got, b...)
 			return nil
 		})).Run(context.WithoutCancel(r.Context()))
@@ -70,6 +72,19 @@ func TestHandlersMayGiveBodiesMoreTime(t *testing.T) {
 		if text, err := io.ReadAll(resp.Body); resp.StatusCode >= 300 || err != nil {
 			t.Errorf("%s: %s, %q, %v", path, resp.Status, text, err)
 		}
+	}
+}
+
+func TestABodyWithoutAStallOfItsOwnHasThatOfTheGuard(t *testing.T) {
+	nothingLeft(t)
+	ended := make(chan error, 1)
+	s := guarded(t, &Guard{Stall: 50 * time.Millisecond}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ended <- Body(w, r, BodyOptions{}).To(weir.Discard[byte]()).Run(context.WithoutCancel(r.Context()))
+	}))
+	c := s.dial(t, 0)
+	fmt.Fprint(c, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\na") // and no more
+	if err := <-ended; !errors.Is(err, os.ErrDeadlineExceeded) || BodyStatus(err) != http.StatusRequestTimeout {
+		t.Errorf("it ended with %v, %d", err, BodyStatus(err))
 	}
 }
 

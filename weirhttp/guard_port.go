@@ -232,6 +232,9 @@ func (p *port) list(list []*conn) []*conn {
 // shutdown waits for what is on its way, and closes it when ctx ends.
 func (p *port) shutdown(ctx context.Context) error {
 	err := p.srv.Shutdown(ctx) // closes the listener, after it has said so to itself
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
 	p.Close()
 	if err == nil {
 		select {

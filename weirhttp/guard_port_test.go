@@ -2,6 +2,8 @@ package weirhttp
 
 import (
 	"bufio"
+	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -70,4 +72,16 @@ func TestAClientOfAnotherSocketIsCutOffToo(t *testing.T) {
 	}
 	ask(t, c, br, "/big")
 	eventually(t, func() bool { return g.Transfers.Totals().Failed == 1 }, "it was not cut off")
+}
+
+func TestShutdownSaysWhyItGaveUp(t *testing.T) {
+	s := guarded(t, &Guard{}, bigAndStream(t, 16<<20))
+	c := s.dial(t, 8<<10)
+	ask(t, c, bufio.NewReader(c), "/stream")
+	why := errors.New("enough")
+	ctx, cancel := context.WithCancelCause(context.Background())
+	cancel(why)
+	if err := s.g.Shutdown(ctx); !errors.Is(err, why) {
+		t.Errorf("Shutdown: %v", err)
+	}
 }

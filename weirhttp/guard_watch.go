@@ -34,7 +34,7 @@ func (p *port) watch() {
 			conns = p.list(conns)
 			for _, c := range conns {
 				if c.lag(t) >= stall {
-					p.g.log().Warn("client cut off", "client", c.RemoteAddr(), "reason", errStalled.Error(),
+					p.g.log().Warn("client cut off", "client", c.RemoteAddr(), "reason", ErrStalled.Error(),
 						"stall", stall, "min_rate", p.g.minRate())
 					c.evict()
 				}
@@ -56,10 +56,7 @@ func (c *conn) lag(t time.Time) time.Duration {
 		s.at = t
 		return 0
 	}
-	now, ok := c.progress()
-	if !ok {
-		return 0
-	}
+	now := c.progress()
 	if !s.at.IsZero() {
 		c.slow(now.taken-s.taken, t.Sub(s.at))
 	}
@@ -92,9 +89,5 @@ const blindPiece = 64 << 10
 
 // told reports whether the kernel tells what the client takes.
 func (c *conn) told() bool {
-	if c.raw == nil || c.port.g.blind {
-		return false
-	}
-	_, ok := tcpProgress(c.raw)
-	return ok
+	return c.progress().told
 }

@@ -84,7 +84,7 @@ func TestASlowDownloadIsAFlowWhoseBottleneckIsTheClient(t *testing.T) {
 			defer resp.Body.Close()
 			eventually(t, func() bool {
 				l := s.g.Transfers.List()
-				if len(l) != 1 || l[0].State != "waiting for the client" {
+				if len(l) != 1 || l[0].State != StateClient {
 					return false
 				}
 				rep := l[0].Report()
@@ -123,7 +123,7 @@ func TestAnUploadByTheKernelIsAFlowWhoseSourceIsTheClient(t *testing.T) {
 	io.WriteString(c, strings.Repeat("x", size/2))
 	eventually(t, func() bool {
 		l := s.g.Transfers.List()
-		return len(l) == 1 && l[0].Moved == size/2 && l[0].State == "waiting for the client" && l[0].Report().Verdict.Stage == "client"
+		return len(l) == 1 && l[0].Moved == size/2 && l[0].State == StateClient && l[0].Report().Verdict.Stage == "client"
 	}, "the client is not named")
 	io.WriteString(c, strings.Repeat("x", size/2))
 	if resp, err := http.ReadResponse(bufio.NewReader(c), nil); err != nil || resp.StatusCode != 201 {

@@ -110,10 +110,6 @@ func (c *client) size() int64 {
 // fail answers with the status of err, in place of what was to come.
 func (c *client) fail(err error) {
 	h := c.w.Header()
-	for _, k := range [...]string{"Content-Disposition", "Content-Range", "Accept-Ranges", "Content-Encoding", "Content-Length",
-		"Cache-Control", "Etag", "Last-Modified"} {
-		h.Del(k)
-	}
 	status := statusOf(err)
 	if status == http.StatusServiceUnavailable && c.guard != nil {
 		tellRetry(h, c.guard.retryAfter())

@@ -265,7 +265,7 @@ func TestTransfersNameWhoIsSlow(t *testing.T) {
 	}
 	eventually(t, func() bool {
 		l := s.g.Transfers.List()
-		return len(l) == 1 && l[0].State == "waiting for the client" && l[0].Moved > 0 && l[0].Unsent > 0
+		return len(l) == 1 && l[0].State == StateClient && l[0].Moved > 0 && l[0].Unsent > 0
 	}, "the client is not named")
 	resp.Body.Close()
 	c.Close()

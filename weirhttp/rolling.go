@@ -45,8 +45,8 @@ func (x rolling) Write(b []byte) (n int, err error) {
 		b = b[m:]
 		if err != nil && time.Since(begun) >= x.stall {
 			x.g.log().Warn("client cut off", "client", x.r.RemoteAddr, "path", x.r.URL.Path,
-				"reason", errStalled.Error(), "stall", x.stall)
-			err = errStalled
+				"reason", ErrStalled.Error(), "stall", x.stall)
+			err = ErrStalled
 		}
 	}
 	return n, err

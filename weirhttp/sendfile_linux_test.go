@@ -177,7 +177,7 @@ func TestTheKernelHoldsLittleForASlowClient(t *testing.T) {
 			// its way out at a moment than stays.
 			eventually(t, func() bool {
 				l := s.g.Transfers.List()
-				return len(l) == 1 && l[0].State == "waiting for the client" && l[0].Unsent > 0 && l[0].Unsent <= 32<<10
+				return len(l) == 1 && l[0].State == StateClient && l[0].Unsent > 0 && l[0].Unsent <= 32<<10
 			}, "the kernel holds more, or nothing")
 		})
 	}

@@ -31,7 +31,7 @@ func (s *span) Read(b []byte) (n int, err error) {
 	case n > 0:
 		return n, nil
 	case err == io.EOF:
-		return 0, errTruncated
+		return 0, ErrTruncated
 	}
 	return 0, err
 }
@@ -74,7 +74,7 @@ func (c *conn) sendSpan(s *span) (n int64, err error) {
 	var head []byte
 	h := c.takeHeld()
 	if h != nil {
-		defer headers.Put(h)
+		defer headerBuffers.Put(h)
 		head = *h
 	}
 	if s.body != nil {

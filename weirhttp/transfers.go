@@ -17,8 +17,20 @@ import (
 type Kind string
 
 const (
-	Download Kind = "download"
-	Upload   Kind = "upload"
+	Download Kind = "download" // the server sends
+	Upload   Kind = "upload"   // the server receives
+)
+
+// State is what a transfer is doing.
+type State string
+
+const (
+	StateSending   State = "sending"
+	StateReceiving State = "receiving"
+	StateClient    State = "waiting for the client"
+	StateDisk      State = "waiting for the disk"
+	StateRate      State = "waiting for the rate limit"
+	StateEnded     State = "ended"
 )
 
 // Transfer is what is known of one transfer at one moment.
@@ -32,7 +44,7 @@ type Transfer struct {
 	Size   int64     `json:"size"`   // bytes; -1: not known
 	Moved  int64     `json:"moved"`  // bytes the client has sent, or has taken from the server
 	Unsent int64     `json:"unsent"` // bytes in the kernel that wait for the client; 0 where the system does not tell
-	State  string    `json:"state"`  // "sending", "receiving", "waiting for the client", "waiting for the disk", "waiting for the rate limit", "ended"
+	State  State     `json:"state"`
 
 	x *transfer
 }
@@ -51,20 +63,21 @@ func (t Transfer) Report() weir.Report {
 
 // Totals counts the transfers of a registry since it was made.
 type Totals struct {
-	Active    int64 `json:"active"`
-	Succeeded int64 `json:"succeeded"`
+	Active    int64 `json:"active"`    // on their way
+	Succeeded int64 `json:"succeeded"` // all of it was moved
 	Failed    int64 `json:"failed"`
-	BytesIn   int64 `json:"bytes_in"`
-	BytesOut  int64 `json:"bytes_out"`
+	BytesIn   int64 `json:"bytes_in"`  // that clients have sent
+	BytesOut  int64 `json:"bytes_out"` // that clients were sent
 }
 
 // Transfers is the registry of what is on its way. Its zero value is ready to
 // use, and its methods may be called at any time by any goroutine.
 type Transfers struct {
 	// Done, if not nil, is called when a transfer has ended, with what was
-	// known of it at its end, by the goroutine that moved it. The error is nil
-	// if all of it was moved. It must not panic. Set it before the first
-	// transfer. [WithDone] does the same for one request.
+	// known of it at its end, by the goroutine that moved it: of several
+	// transfers at the same time. The error is nil if all of it was moved; of a
+	// client that was cut off it is [ErrStalled]. Done must not panic. Set it
+	// before the first transfer. [WithDone] does the same for one request.
 	Done func(Transfer, error)
 
 	mu   sync.Mutex // guards what follows, and is held for map operations only
@@ -185,7 +198,7 @@ func (t *Transfers) note(r *http.Request, name string, n int64, start time.Time)
 		return
 	}
 	info := Transfer{ID: id, Kind: Download, Method: r.Method, Name: name, Client: r.RemoteAddr,
-		Start: start, Size: n, Moved: n, State: "ended"}
+		Start: start, Size: n, Moved: n, State: StateEnded}
 	t.tell(done, info, nil)
 }
 
@@ -223,16 +236,16 @@ func (x *transfer) add(n int64) { x.moved.Add(n) }
 func (x *transfer) look() Transfer {
 	info := x.info
 	info.x, info.Moved = x, x.moved.Load()
-	info.State = "sending"
+	info.State = StateSending
 	if info.Kind == Upload {
-		info.State = "receiving"
+		info.State = StateReceiving
 	}
 	var p progress
-	told, alone := false, false
-	if c := x.conn.Load(); c != nil {
-		if p, told = c.progress(); told {
-			info.Unsent = p.unsent
-		}
+	alone := false // on its connection
+	c := x.conn.Load()
+	if c != nil {
+		p = c.progress()
+		info.Unsent = p.unsent
 		alone = c.carries.Load() == x
 	}
 	if f := x.flow.Load(); f != nil {
@@ -241,16 +254,16 @@ func (x *transfer) look() Transfer {
 	}
 	switch phase(x.meter.phase.Load()) {
 	case phaseRate:
-		info.State = "waiting for the rate limit"
+		info.State = StateRate
 	case phaseClient:
 		// A write through memory may be at work: the kernel knows, but not
 		// of the windows of HTTP/2.
-		if x.kernel.Load() || !told || !alone || p.waiting {
-			info.State = "waiting for the client"
+		if x.kernel.Load() || c == nil || !alone || p.waiting {
+			info.State = StateClient
 		}
 	default:
-		if told && p.waiting {
-			info.State = "waiting for the client"
+		if p.waiting {
+			info.State = StateClient
 		}
 	}
 	return info
@@ -267,11 +280,11 @@ func (f *watched) state(t *Transfer) {
 	first, last := r.Stages[0], r.Stages[len(r.Stages)-1]
 	switch {
 	case t.Kind == Download && last.Outside > last.Starved:
-		t.State = "waiting for the client"
+		t.State = StateClient
 	case t.Kind == Upload && first.Outside > first.Blocked:
-		t.State = "waiting for the client"
+		t.State = StateClient
 	case t.Kind == Download && first.Outside > first.Blocked, t.Kind == Upload && last.Outside > last.Starved:
-		t.State = "waiting for the disk"
+		t.State = StateDisk
 	}
 }
 
@@ -297,7 +310,7 @@ func (x *transfer) end(err error) {
 		return
 	}
 	info := x.info
-	info.x, info.Moved, info.State = x, x.moved.Load(), "ended"
+	info.x, info.Moved, info.State = x, x.moved.Load(), StateEnded
 	x.reg.tell(x.done, info, err)
 }
 
