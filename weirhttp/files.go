@@ -9,6 +9,8 @@ import (
 	"path"
 	"strings"
 	"time"
+
+	"github.com/weir-go/weir"
 )
 
 // FileServer is a handler for the files below a folder, with GET and HEAD. Only
@@ -196,7 +198,7 @@ func statusOf(err error) int {
 		return http.StatusNotFound
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, errSpecial):
 		return http.StatusForbidden
-	case errors.Is(err, errBudgetBusy):
+	case errors.Is(err, errBudgetBusy), errors.Is(err, weir.ErrBudget):
 		return http.StatusServiceUnavailable
 	}
 	return http.StatusInternalServerError

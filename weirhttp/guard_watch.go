@@ -69,19 +69,26 @@ func (s *watchState) step(t time.Time, now progress, wrote, rate int64) time.Dur
 	first := s.at.IsZero() || s.idle
 	s.at, s.taken, s.wrote = t, now.taken, wrote
 	s.idle = !now.pending
-	switch {
-	case s.idle || first:
+	if s.idle || first {
 		s.lag = 0
-	case took == 0:
-		s.lag += span
-	case rate <= 0:
-		s.lag = 0
-	default:
-		// In seconds, since bytes times nanoseconds do not fit.
-		made := float64(took) / float64(rate)
-		s.lag = max(0, s.lag+span-time.Duration(min(made, 1e6)*float64(time.Second)))
+	} else {
+		s.lag = behind(s.lag, span, took, rate)
 	}
 	return s.lag
+}
+
+// behind returns how far a client is behind the least rate, in bytes a second,
+// that was lag behind and then took n bytes in a span of time.
+func behind(lag, span time.Duration, n, rate int64) time.Duration {
+	switch {
+	case n == 0:
+		return lag + span
+	case rate <= 0:
+		return 0
+	}
+	// In seconds, since bytes times nanoseconds do not fit.
+	made := float64(n) / float64(rate)
+	return max(0, lag+span-time.Duration(min(made, 1e6)*float64(time.Second)))
 }
 
 // blindPiece is how much is copied at once where only writes are counted.

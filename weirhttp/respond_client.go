@@ -20,7 +20,7 @@ type client struct {
 	p     Response
 	guard *Guard
 	ctl   *http.ResponseController
-	wire  rolling
+	wire  *rolling
 	x     *transfer
 	ctx   context.Context // of the flow
 

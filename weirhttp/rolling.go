@@ -7,62 +7,89 @@ import (
 	"time"
 )
 
-// rolling writes an answer. Over HTTP/2 each piece has a deadline, since the
-// connection tells nothing about one stream.
+// rolling writes an answer. Over HTTP/2 it judges the client as the watchdog of a
+// [Guard] does connections, since a connection tells nothing about one stream.
 type rolling struct {
 	w     io.Writer
 	ctl   *http.ResponseController
 	r     *http.Request
 	g     *Guard
 	stall time.Duration // 0: no deadline
+	lag   time.Duration // how far the client is behind the least rate
+	until time.Time     // the deadline that is set; zero: none
 }
 
-func newRolling(w http.ResponseWriter, r *http.Request, g *Guard) rolling {
-	x := rolling{w: w, ctl: http.NewResponseController(w), r: r, g: g}
+func newRolling(w http.ResponseWriter, r *http.Request, g *Guard) *rolling {
+	x := &rolling{w: w, ctl: http.NewResponseController(w), r: r, g: g}
 	if r.ProtoMajor == 2 && g != nil {
 		x.stall = max(g.stall(), 0)
 	}
 	return x
 }
 
-// rollingPiece is small, as the least rate of a stream is one piece in Stall.
-const rollingPiece = 16 << 10
+const (
+	rollingPiece = 16 << 10 // is written at once
 
-func (x rolling) Write(b []byte) (n int, err error) {
+	// streamPiece is what a client of HTTP/2 must take within Stall. It is
+	// how much of an answer net/http gathers before it sends a frame.
+	streamPiece = 4 << 10
+
+	// rollingLate is how much later than it should a deadline may be, since
+	// setting one for each piece costs as much as the piece.
+	rollingLate = 500 * time.Millisecond
+)
+
+func (x *rolling) Write(b []byte) (n int, err error) {
 	if x.stall == 0 {
 		return x.w.Write(b)
 	}
 	defer x.rest()
-	for len(b) > 0 && err == nil {
+	for len(b) > 0 {
 		begun := time.Now()
-		err = x.ctl.SetWriteDeadline(begun.Add(x.stall))
-		if err != nil && !errors.Is(err, http.ErrNotSupported) { // by a handler in between
+		if err := x.allow(begun); err != nil && !errors.Is(err, http.ErrNotSupported) { // by a handler in between
 			return n, err
 		}
-		var m int
-		m, err = x.w.Write(b[:min(len(b), rollingPiece)])
+		m, err := x.w.Write(b[:min(len(b), streamPiece)])
 		n += m
 		b = b[m:]
-		if err != nil && time.Since(begun) >= x.stall {
+		took := time.Since(begun)
+		late := err != nil && took >= x.stall-x.lag
+		x.lag = behind(x.lag, took, int64(m), x.g.minRate())
+		if late || err == nil && x.lag >= x.stall {
 			x.g.log().Warn("client cut off", "client", x.r.RemoteAddr, "path", x.r.URL.Path,
-				"reason", ErrStalled.Error(), "stall", x.stall)
+				"reason", ErrStalled.Error(), "stall", x.stall, "min_rate", x.g.minRate())
 			err = ErrStalled
 		}
+		if err != nil {
+			return n, err
+		}
 	}
-	return n, err
+	return n, nil
+}
+
+// allow gives the client the time it has left, from now on.
+func (x *rolling) allow(now time.Time) error {
+	least := now.Add(x.stall - x.lag)
+	if !x.until.Before(least) && x.until.Sub(least) <= rollingLate {
+		return nil
+	}
+	x.until = least.Add(rollingLate)
+	return x.ctl.SetWriteDeadline(x.until)
 }
 
 // rest takes the deadline away while nothing is written: that of a stream fires
 // all the same, and resets it.
-func (x rolling) rest() {
+func (x *rolling) rest() {
 	if x.stall != 0 {
+		x.until = time.Time{}
 		x.ctl.SetWriteDeadline(time.Time{})
 	}
 }
 
 // arm gives what is written next by somebody else its time.
-func (x rolling) arm() {
+func (x *rolling) arm() {
 	if x.stall != 0 {
-		x.ctl.SetWriteDeadline(time.Now().Add(x.stall))
+		x.until = time.Now().Add(x.stall)
+		x.ctl.SetWriteDeadline(x.until)
 	}
 }
