@@ -16,24 +16,27 @@ import (
 	"time"
 
 	"github.com/weir-go/weir"
-	"github.com/weir-go/weir/compress"
 )
 
 // archives are the formats a folder can be sent in.
 var archives = map[string]struct {
-	kind  string
-	open  func(io.Writer) archiver
-	stage func() []weir.Stage[byte, byte]
+	kind   string
+	coding string // of the whole; "": none
+	open   func(w io.Writer, more func() error) archiver
 }{
-	"tar": {"application/x-tar", newTar, func() []weir.Stage[byte, byte] { return nil }},
-	"tar.gz": {"application/gzip", newTar, func() []weir.Stage[byte, byte] {
-		return []weir.Stage[byte, byte]{compress.Gzip()}
-	}},
-	"tar.zst": {"application/zstd", newTar, func() []weir.Stage[byte, byte] {
-		return []weir.Stage[byte, byte]{compress.Zstd()}
-	}},
-	"zip": {"application/zip", newZip, func() []weir.Stage[byte, byte] { return nil }},
+	"tar":     {"application/x-tar", "", newTar},
+	"tar.gz":  {"application/gzip", "gzip", newTar},
+	"tar.zst": {"application/zstd", "zstd", newTar},
+	"zip":     {"application/zip", "", newZip},
 }
+
+// What an archive takes from a budget: an encoder, and in a zip file what is kept
+// of each file for the directory at its end.
+const (
+	archiveCost = encoderHolds + 64<<10
+	zipBatch    = 1000
+	zipCost     = 512 << 10 // of as many files
+)
 
 // serveArchive sends a folder as one file, made while it is sent.
 func (s *FileServer) serveArchive(w http.ResponseWriter, r *http.Request, name, kind string) {
@@ -42,6 +45,15 @@ func (s *FileServer) serveArchive(w http.ResponseWriter, r *http.Request, name, 
 		http.Error(w, "archive is tar, tar.gz, tar.zst or zip", http.StatusBadRequest)
 		return
 	}
+	var held reserved
+	defer held.release()
+	g := connOf(r).guard()
+	if r.Method != http.MethodHead {
+		if err := held.reserve(r.Context(), g, archiveCost); err != nil {
+			s.fail(w, r, err)
+			return
+		}
+	}
 	base := path.Base(path.Clean("/" + strings.ReplaceAll(name, `\`, "/")))
 	if base == "/" {
 		base = "files"
@@ -49,18 +61,29 @@ func (s *FileServer) serveArchive(w http.ResponseWriter, r *http.Request, name, 
 	h := w.Header()
 	h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": base + "." + kind}))
 	walk := weir.Generate(kind, func(ctx context.Context, emit func([]byte) error) error {
-		out := a.open(emitter(emit))
 		dir, err := s.openAny(name)
 		if err != nil {
 			return err
 		}
+		var to io.Writer = emitter(emit)
+		if a.coding != "" {
+			e := newEncoder(a.coding, to)
+			defer freeEncoder(a.coding, e)
+			to = e
+		}
+		out := a.open(to, func() error { return held.reserve(ctx, g, zipCost) })
 		if err := s.pack(ctx, out, dir, name, base); err != nil {
 			return err
 		}
-		return out.Close()
+		if err := out.Close(); err != nil {
+			return err
+		}
+		if c, ok := to.(io.Closer); ok {
+			return c.Close()
+		}
+		return nil
 	})
-	Response{Type: a.kind, Name: strings.TrimPrefix(name+"."+kind, "./"), Plain: true, Flush: -1}.
-		Send(w, r, walk.Through(a.stage()...))
+	Response{Type: a.kind, Name: strings.TrimPrefix(name+"."+kind, "./"), Plain: true, Flush: -1}.Send(w, r, walk)
 }
 
 // emitter is the emit of a source as a writer.
@@ -179,7 +202,7 @@ func packFile(out archiver, f *file, to string) error {
 
 type tarArchive struct{ *tar.Writer }
 
-func newTar(w io.Writer) archiver { return tarArchive{tar.NewWriter(w)} }
+func newTar(w io.Writer, _ func() error) archiver { return tarArchive{tar.NewWriter(w)} }
 
 func (t tarArchive) folder(name string, info fs.FileInfo) error {
 	return t.WriteHeader(&tar.Header{
@@ -194,19 +217,32 @@ func (t tarArchive) file(name string, info fs.FileInfo) (io.Writer, error) {
 	})
 }
 
-type zipArchive struct{ *zip.Writer }
+type zipArchive struct {
+	*zip.Writer
+	more  func() error // is asked for memory
+	files int
+}
 
-func newZip(w io.Writer) archiver { return zipArchive{zip.NewWriter(w)} }
+func newZip(w io.Writer, more func() error) archiver {
+	return &zipArchive{Writer: zip.NewWriter(w), more: more}
+}
 
-func (z zipArchive) folder(name string, info fs.FileInfo) error {
-	h := &zip.FileHeader{Name: name + "/", Modified: info.ModTime()}
-	h.SetMode(info.Mode())
-	_, err := z.CreateHeader(h)
+func (z *zipArchive) folder(name string, info fs.FileInfo) error {
+	_, err := z.create(name+"/", info, zip.Store)
 	return err
 }
 
-func (z zipArchive) file(name string, info fs.FileInfo) (io.Writer, error) {
-	h := &zip.FileHeader{Name: name, Modified: info.ModTime(), Method: zip.Deflate}
+func (z *zipArchive) file(name string, info fs.FileInfo) (io.Writer, error) {
+	return z.create(name, info, zip.Deflate)
+}
+
+func (z *zipArchive) create(name string, info fs.FileInfo, method uint16) (io.Writer, error) {
+	if z.files++; z.files%zipBatch == 0 {
+		if err := z.more(); err != nil {
+			return nil, err
+		}
+	}
+	h := &zip.FileHeader{Name: name, Modified: info.ModTime(), Method: method}
 	h.SetMode(info.Mode())
 	return z.CreateHeader(h)
 }

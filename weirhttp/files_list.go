@@ -52,12 +52,12 @@ func (s *FileServer) serveList(w http.ResponseWriter, r *http.Request, name stri
 		http.Error(w, "format is html or json", http.StatusBadRequest)
 		return
 	}
-	list, release, err := s.list(r, name)
+	list, held, err := s.list(r, name)
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
-	defer release()
+	defer held.release()
 	list.Path = "/"
 	if name != "." {
 		list.Path += strings.ReplaceAll(name, `\`, "/") + "/"
@@ -92,17 +92,11 @@ func (s *FileServer) serveList(w http.ResponseWriter, r *http.Request, name stri
 }
 
 // list returns what is in a folder, folders first, by name; nothing of it for
-// HEAD. The memory of more than one batch is the guard's, until release.
-func (s *FileServer) list(r *http.Request, name string) (list Listing, release func(), err error) {
-	var held []func()
-	release = func() {
-		for _, f := range held {
-			f()
-		}
-	}
+// HEAD. The memory of more than one batch is held from the guard's budget.
+func (s *FileServer) list(r *http.Request, name string) (list Listing, held reserved, err error) {
 	dir, err := s.openAny(name)
 	if err != nil {
-		return list, release, err
+		return list, nil, err
 	}
 	defer dir.Close()
 	list.Archive = s.Archive
@@ -121,15 +115,13 @@ func (s *FileServer) list(r *http.Request, name string) (list Listing, release f
 			list.Entries, list.Cut = list.Entries[:mostListed], true
 			break
 		}
-		var free func()
 		if err == nil {
-			free, err = connOf(r).guard().reserve(r.Context(), listedCost)
+			err = held.reserve(r.Context(), connOf(r).guard(), listedCost)
 		}
 		if err != nil {
-			release()
-			return list, func() {}, err
+			held.release()
+			return list, nil, err
 		}
-		held = append(held, free)
 	}
 	slices.SortFunc(list.Entries, func(a, b Entry) int {
 		if a.Folder != b.Folder {
@@ -140,7 +132,7 @@ func (s *FileServer) list(r *http.Request, name string) (list Listing, release f
 		}
 		return cmp.Compare(a.Name, b.Name)
 	})
-	return list, release, nil
+	return list, held, nil
 }
 
 // entry describes d in the folder dir, if clients can have it.

@@ -65,6 +65,35 @@ func TestTheArchiveOfACrowdedFolderIsWhole(t *testing.T) {
 	}
 }
 
+func TestArchivesTakeTheirMemoryFromTheBudget(t *testing.T) {
+	h := crowded(t, zipBatch+1)
+	b := weir.NewBudget(64 << 20)
+	s := guarded(t, &Guard{Budget: b}, h)
+	peak := map[string]int64{}
+	for _, kind := range []string{"tar", "tar.gz", "tar.zst", "zip"} {
+		before := b.Peak()
+		if resp, _ := s.fetch(t, browser(t), "GET", "/d/?archive="+kind); resp.StatusCode != 200 {
+			t.Errorf("%s: %s", kind, resp.Status)
+		}
+		peak[kind] = b.Peak()
+		if b.Peak() < before || b.Peak() < archiveCost {
+			t.Errorf("%s took %d bytes", kind, b.Peak())
+		}
+		eventually(t, func() bool { return b.Used() == 0 }, "the budget was not given back")
+	}
+	if peak["tar.zst"] > 4<<20 {
+		t.Errorf("tar.zst took %d bytes", peak["tar.zst"])
+	}
+	if peak["zip"] < archiveCost+zipCost {
+		t.Errorf("zip of %d files took %d bytes", zipBatch+1, peak["zip"])
+	}
+	small := weir.NewBudget(archiveCost / 2)
+	s = guarded(t, &Guard{Budget: small, Queue: -1}, h)
+	if resp, _ := s.fetch(t, browser(t), "GET", "/d/?archive=tar"); resp.StatusCode != 503 {
+		t.Errorf("a budget that can never do: %s", resp.Status)
+	}
+}
+
 func TestAnErrorDoesNotDescribeTheAnswerThatThereIsNot(t *testing.T) {
 	h := quiet(tree(t, map[string]string{"a": "a"}))
 	s := guarded(t, new(Guard), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -22,7 +22,7 @@ import (
 func TestAnArchiveGoesWithoutWhatCannotBeRead(t *testing.T) {
 	h := quiet(tree(t, map[string]string{"d/a": "a", "d/locked": "b", "d/sub/c": "c"}))
 	var b bytes.Buffer
-	out := newTar(&b)
+	out := newTar(&b, nil)
 	for _, name := range []string{"d/a", "d/sub"} { // they go between the listing and the opening
 		info, err := h.Root.Stat(name)
 		if err != nil {

@@ -283,6 +283,25 @@ func (g *Guard) reserve(ctx context.Context, n int64) (release func(), err error
 	return func() { g.Budget.Release(n) }, nil
 }
 
+// reserved is memory that one answer has taken from a budget, bit by bit.
+type reserved []func()
+
+func (m *reserved) reserve(ctx context.Context, g *Guard, n int64) error {
+	release, err := g.reserve(ctx, n)
+	if err == nil {
+		*m = append(*m, release)
+	}
+	return err
+}
+
+// release gives all of it back.
+func (m *reserved) release() {
+	for _, f := range *m {
+		f()
+	}
+	*m = nil
+}
+
 // retryAfter is when a client may come again that got no memory: in whole seconds.
 func (g *Guard) retryAfter() time.Duration {
 	return max(orDefault(g.Queue, 5*time.Second).Truncate(time.Second), time.Second)
