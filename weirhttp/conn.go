@@ -43,8 +43,11 @@ type conn struct {
 	writing atomic.Int32 // calls that give it more
 	evicted atomic.Bool
 
-	patience atomic.Int64 // how long a Read may wait, in nanoseconds; 0: as its deadline says
-	waits    atomic.Bool  // parked, between two requests
+	patience atomic.Int64  // how long a Read may wait, in nanoseconds; 0: as its deadline says
+	late     time.Duration // how far its client is behind the least rate meanwhile; the reader's
+	heldBack atomic.Int64  // how long reads were held back by a rate, in nanoseconds
+	rated    atomic.Bool   // a rate is waited for
+	waits    atomic.Bool   // parked, between two requests
 
 	burst   int64 // bytes since burstAt; the writer's
 	burstAt time.Time
@@ -214,43 +217,6 @@ func (c *conn) letGo() error {
 	}
 	_, err := c.Write(*h)
 	return err
-}
-
-func (c *conn) paced() bool { return c.cancel != nil }
-
-// allow waits until some of n bytes may be sent and returns how many. The caller
-// is counted as writing.
-func (c *conn) allow(n int64) (int64, error) {
-	if !c.paced() {
-		return n, nil
-	}
-	c.writing.Add(-1) // it is not the client that is waited for
-	defer c.writing.Add(1)
-	for _, l := range [...]*rate.Limiter{c.pace, c.port.g.total} {
-		if l != nil {
-			n = min(n, int64(l.Burst()))
-		}
-	}
-	if x := c.carries.Load(); x != nil {
-		was := x.meter.enter(phaseRate)
-		defer x.meter.enter(was)
-	}
-	for _, l := range [...]*rate.Limiter{c.pace, c.port.g.total} {
-		if l == nil {
-			continue
-		}
-		if err := l.WaitN(c.ctx, int(n)); err != nil {
-			return 0, net.ErrClosed
-		}
-	}
-	return n, nil
-}
-
-// newLimiter lets perSecond bytes pass in pieces that are small enough for
-// connections to take turns.
-func newLimiter(perSecond int64) *rate.Limiter {
-	piece := min(max(perSecond/20, 512), 32<<10)
-	return rate.NewLimiter(rate.Limit(perSecond), int(piece))
 }
 
 // cause says why a write failed where the guard knows better.

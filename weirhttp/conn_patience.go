@@ -1,29 +1,67 @@
 package weirhttp
 
-import "time"
+import (
+	"os"
+	"time"
+)
 
-// setPatience makes each Read wait for at most d from now on, until somebody sets a
-// deadline: net/http, when a request's body has come to its end, or a handler
-// that has one of its own.
-func (c *conn) setPatience(d time.Duration) { c.patience.Store(int64(d)) }
+// setPatience makes each Read wait for at most d from now on, and for less if the
+// client sends less than the least rate, until somebody sets a deadline: net/http,
+// when a request's body has come to its end, or a handler that has one of its own.
+func (c *conn) setPatience(d time.Duration) {
+	c.late = 0
+	c.patience.Store(int64(d))
+}
 
 // read is Read where nothing was read early.
 func (c *conn) read(b []byte) (int, error) {
-	if d := c.patience.Load(); d > 0 {
-		if err := c.Conn.SetReadDeadline(time.Now().Add(time.Duration(d))); err != nil {
-			return 0, err
-		}
+	d := time.Duration(c.patience.Load())
+	if d <= 0 {
+		return c.readPaced(b)
 	}
-	return c.Conn.Read(b)
+	began := time.Now()
+	if err := c.Conn.SetReadDeadline(began.Add(d - c.late)); err != nil {
+		return 0, err
+	}
+	n, held, err := c.readHeld(b)
+	c.late = behind(c.late, time.Since(began)-held, int64(n), c.port.g.minRate())
+	if err == nil && c.late >= d {
+		err = os.ErrDeadlineExceeded
+	}
+	return n, err
 }
 
-// SetReadDeadline takes the place of setPatience.
+func (c *conn) readPaced(b []byte) (int, error) {
+	n, _, err := c.readHeld(b)
+	return n, err
+}
+
+// readHeld reads, and then waits until the limits allow what was read, for a time
+// that it returns.
+func (c *conn) readHeld(b []byte) (n int, held time.Duration, err error) {
+	if !c.paced() {
+		n, err = c.Conn.Read(b)
+		return n, 0, err
+	}
+	n, err = c.Conn.Read(b[:c.most(int64(len(b)))])
+	if n > 0 {
+		began := time.Now()
+		if werr := c.waitFor(int64(n)); err == nil {
+			err = werr
+		}
+		held = time.Since(began)
+		c.heldBack.Add(int64(held))
+	}
+	return n, held, err
+}
+
+// SetReadDeadline takes the place of what setPatience has asked for.
 func (c *conn) SetReadDeadline(t time.Time) error {
 	c.patience.Store(0)
 	return c.Conn.SetReadDeadline(t)
 }
 
-// SetDeadline takes the place of setPatience.
+// SetDeadline takes the place of what setPatience has asked for.
 func (c *conn) SetDeadline(t time.Time) error {
 	c.patience.Store(0)
 	return c.Conn.SetDeadline(t)

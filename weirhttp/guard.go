@@ -36,9 +36,9 @@ type Guard struct {
 	// deadline of its own: net/http reads what the handler has not.
 	Stall time.Duration
 
-	// MinRate is how much a client must take on average, in bytes a second:
-	// 512 if 0, anything if negative. A client that is faster is never cut,
-	// however long the answer takes.
+	// MinRate is how much a client must take on average, and send of a body
+	// while it is waited for, in bytes a second: 512 if 0, anything if
+	// negative. A client that is faster is never cut, however long it takes.
 	MinRate int64
 
 	HeaderTimeout time.Duration // for a request's header; 0: 10 s, negative: none
@@ -47,8 +47,8 @@ type Guard struct {
 	MaxConns        int // 0: 10,000, negative: any
 	MaxConnsPerAddr int // 0: 512, but any over the loopback; negative: any. For IPv6 an address is a network (/64).
 
-	Rate     int64 // bytes a second in all, shared evenly; 0: any
-	ConnRate int64 // bytes a second for each connection; 0: any
+	Rate     int64 // bytes a second in all, sent and received, shared evenly; 0: any
+	ConnRate int64 // bytes a second for each connection, sent and received; 0: any
 
 	// Budget, if not nil, is where downloads take their memory from. One that
 	// gets none within Queue is answered 503 with Retry-After.

@@ -127,7 +127,7 @@ func (p *port) receive(nc net.Conn) *conn {
 // refuse tells a client that there is no room for it, where it can be told
 // without TLS.
 func (p *port) refuse(c *conn, why string) {
-	p.g.log().Warn("connection refused", "client", c.RemoteAddr(), "reason", why)
+	p.g.log().Warn("connection refused", "client", c.RemoteAddr().String(), "reason", why)
 	if c.cancel != nil {
 		c.cancel()
 	}

@@ -34,7 +34,11 @@ func (p *port) watch() {
 			conns = p.list(conns)
 			for _, c := range conns {
 				if c.lag(t) >= stall {
-					p.g.log().Warn("client cut off", "client", c.RemoteAddr(), "reason", ErrStalled.Error(),
+					path := ""
+					if x := c.carries.Load(); x != nil {
+						path = x.info.Name
+					}
+					p.g.log().Warn("client cut off", "client", c.RemoteAddr().String(), "path", path, "reason", ErrStalled.Error(),
 						"stall", stall, "min_rate", p.g.minRate())
 					c.evict()
 				}

@@ -1,6 +1,7 @@
 package weirhttp
 
 import (
+	"errors"
 	"net"
 	"net/http"
 )
@@ -68,6 +69,9 @@ func (p *parked) run() {
 func (p *parked) end(err error) {
 	if err != nil {
 		p.c.Close() // short of the length that was promised: the client notices
+	}
+	if errors.Is(err, ErrTruncated) {
+		p.c.port.g.log().Warn("answer aborted", "path", p.s.x.info.Name, "client", p.c.RemoteAddr().String(), "error", err)
 	}
 	p.s.f.release()
 	p.release()

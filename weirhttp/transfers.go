@@ -248,7 +248,12 @@ func (x *transfer) look() Transfer {
 		info.Unsent = p.unsent
 		alone = c.carries.Load() == x
 	}
-	if f := x.flow.Load(); f != nil {
+	f := x.flow.Load()
+	switch {
+	case c != nil && c.rated.Load():
+		info.State = StateRate
+		return info
+	case f != nil:
 		f.state(&info)
 		return info
 	}

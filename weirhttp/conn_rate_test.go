@@ -1,0 +1,89 @@
+package weirhttp
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+)
+
+func TestRatesHoldForUploadsToo(t *testing.T) {
+	const rate, size = 1 << 20, 1 << 20
+	for name, g := range map[string]*Guard{"each": {ConnRate: rate}, "all": {Rate: 2 * rate}} {
+		t.Run(name, func(t *testing.T) {
+			nothingLeft(t)
+			u := &Uploads{Dir: t.TempDir()}
+			t.Cleanup(func() { u.Close() })
+			s := guarded(t, g, u)
+			begun := time.Now()
+			var wg sync.WaitGroup
+			for i := range 2 {
+				wg.Go(func() {
+					req, _ := http.NewRequest("PUT", s.url(fmt.Sprint("/", i)), bytes.NewReader(make([]byte, size)))
+					resp, err := browser(t).Do(req)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					resp.Body.Close()
+					if resp.StatusCode != http.StatusCreated {
+						t.Error(resp.Status)
+					}
+				})
+			}
+			wg.Wait()
+			// A burst of 64 KiB may pass at once.
+			if took, least := time.Since(begun), time.Second*(size-64<<10)/rate; took < least {
+				t.Errorf("they took %v, and at that rate it is %v", took, least)
+			}
+			if n := s.g.Transfers.Totals().BytesIn; n != 2*size {
+				t.Errorf("%d bytes came", n)
+			}
+		})
+	}
+}
+
+func TestABodyBelowTheLeastRateIsCutOff(t *testing.T) {
+	ended := make(chan error, 1)
+	s := guarded(t, &Guard{Stall: 300 * time.Millisecond, MinRate: 64 << 10}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, err := io.Copy(io.Discard, r.Body)
+		ended <- err
+	}))
+	c := s.dial(t, 0)
+	fmt.Fprint(c, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
+	tick := time.NewTicker(10 * time.Millisecond) // never a stall, and 6 KB a second
+	defer tick.Stop()
+	give := time.After(20 * time.Second)
+	for {
+		select {
+		case err := <-ended:
+			if err == nil {
+				t.Error("all of it has come")
+			}
+			return
+		case <-give:
+			t.Fatal("it is not cut off")
+		case <-tick.C:
+			c.Write(make([]byte, 64))
+		}
+	}
+}
+
+func TestABodyThatARateHoldsBackIsNotCutOff(t *testing.T) {
+	ended := make(chan error, 1)
+	s := guarded(t, &Guard{Stall: 200 * time.Millisecond, MinRate: 256 << 10, ConnRate: 128 << 10}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, err := io.Copy(io.Discard, r.Body)
+		ended <- err
+	}))
+	resp, err := browser(t).Post(s.url("/"), "", bytes.NewReader(make([]byte, 128<<10)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if err := <-ended; err != nil {
+		t.Errorf("it ended with %v", err)
+	}
+}
