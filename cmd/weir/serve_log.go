@@ -163,6 +163,9 @@ func (l *line) leave(bytes int64, returned bool) {
 	if !returned && l.err == nil {
 		l.err = errors.New("aborted")
 	}
+	if returned && l.status == 0 {
+		l.status = http.StatusOK // net/http says it for a handler that says nothing
+	}
 	l.write(bytes)
 }
 
@@ -247,7 +250,10 @@ func (l *logged) ReadFrom(src io.Reader) (int64, error) {
 	return n, err
 }
 
-func (l *logged) FlushError() error { return http.NewResponseController(l.ResponseWriter).Flush() }
+func (l *logged) FlushError() error {
+	l.tell(http.StatusOK)
+	return http.NewResponseController(l.ResponseWriter).Flush()
+}
 
 // Hijack is called by a download that leaves (see [weirhttp.FileServer]), and
 // to listen to a client that was refused.
