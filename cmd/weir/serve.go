@@ -158,6 +158,10 @@ func (s *serving) serve() error {
 	srv.Protocols.SetHTTP1(true)
 	srv.Protocols.SetHTTP2(true)
 	srv.Protocols.SetUnencryptedHTTP2(s.h2c)
+	// Before anybody is told that it serves: who waits for that may end it at once.
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
 	l, err := net.Listen("tcp", s.listen)
 	if err != nil {
 		f := &failure{code: exitDestination, text: fmt.Sprintf("cannot listen on %s: %v", s.listen, plainNetError(err))}
@@ -171,9 +175,6 @@ func (s *serving) serve() error {
 	}
 	s.announce(l.Addr(), srv.TLSConfig != nil)
 
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	defer signal.Stop(signals)
 	served := make(chan error, 1)
 	go func() { served <- s.guard.Serve(srv, l) }()
 	watching, stopWatching := context.WithCancel(context.Background())
