@@ -123,7 +123,7 @@ never is.`,
 func (s *serving) together(given func(string) bool) error {
 	refuse := func(text, try string) error { return &failure{code: exitUsage, text: text, try: try} }
 	if s.uploads == "" {
-		for _, flag := range []string{"max-size", "quota", "overwrite", "sync"} {
+		for _, flag := range []string{"max-size", "quota", "overwrite", "digest", "sync"} {
 			if given(flag) {
 				return refuse("--"+flag+" is about uploads, and none are taken", "--uploads inbox --"+flag+" …")
 			}
