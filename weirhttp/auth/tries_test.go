@@ -60,7 +60,7 @@ func TestWrongPasswordsMakeTheirAddressWait(t *testing.T) {
 			time.Sleep(time.Millisecond)
 			expect(b, "ann", "wrong", 401, "")
 		}
-		time.Sleep(forget + time.Second)
+		time.Sleep(forgetAfter + time.Second)
 		for range freeTries {
 			expect(a, "box", "wrong", 401, "")
 		}
