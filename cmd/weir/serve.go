@@ -60,10 +60,12 @@ drop, from curl -T, from forms, and from tus clients, which can resume.
 
 It listens on this machine only and is read-only, unless told otherwise. Names
 that begin with a dot are not served, and no path and no symbolic link leads out
-of the folder. Without TLS and --auth, requests must name the server by an address,
-by localhost, by the name of this machine or by a --host, so that no page whose
-name is made to lead here reads along. A client that takes nothing for --stall is cut off; a slow one
-never is.`,
+of the folder. Without TLS and --auth, requests must name the server by an
+address, by localhost, by the name of this machine or by a --host, so that no
+page whose name is made to lead here reads along.
+
+A client that takes nothing for --stall is cut off, and so is one that takes
+less than --min-rate on average. Any other may take as long as it likes.`,
 		Example: `  weir serve
   weir serve ./public --uploads ./inbox --max-size 10GiB
   weir serve --listen :8443 --tls-self-signed --auth users.txt
