@@ -35,6 +35,15 @@ func (s *serving) leveled(level slog.Level) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(s.stderr, &slog.HandlerOptions{Level: level}))
 }
 
+// requestLogger is for the lines of requests. Where they are for programs they
+// are gathered.
+func (s *serving) requestLogger() *slog.Logger {
+	if isTerminal(s.stderr) {
+		return s.logger()
+	}
+	return slog.New(slog.NewJSONHandler(&s.lines, nil))
+}
+
 // lineHandler writes a record as a line: time, text, values.
 type lineHandler struct {
 	out   io.Writer

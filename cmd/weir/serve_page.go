@@ -60,7 +60,7 @@ func (s *serving) page(w http.ResponseWriter, r *http.Request, l weirhttp.Listin
 	}
 	_ = pageTemplate.Execute(w, map[string]any{ // the client may leave: nobody to tell
 		"List": l, "Title": title, "Root": s.name, "Crumbs": crumbs, "Up": strings.Repeat("../", len(crumbs)) + "./",
-		"Counts": counts(folders, files, size), "Uploads": s.inbox, "Shown": s.shown, "Max": s.largest,
+		"Counts": counts(folders, files, size), "Uploads": s.inbox, "Shown": s.shown, "Max": s.sizes.maxSize,
 	})
 }
 
