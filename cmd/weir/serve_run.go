@@ -27,7 +27,7 @@ func (s *serving) serve() error {
 		return &failure{code: exitSource, text: fmt.Sprintf("cannot serve %s: %v", s.dir, innermost(err)), try: "ls -ld " + s.dir}
 	}
 	defer root.Close()
-	s.place()
+	s.classify()
 	s.guard = s.newGuard()
 	up, err := s.uploadsHandler()
 	if err != nil {
