@@ -32,7 +32,7 @@ func ownHost(listen string, more []string, h http.Handler) http.Handler {
 		short, _, _ := strings.Cut(name, ".")
 		names[name], names[short], names[short+".local"] = true, true, true
 	}
-	var usual atomic.Pointer[string] // by which most clients name the server
+	var usual atomic.Pointer[string] // the first name that was accepted; a fast path
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if u := usual.Load(); u != nil && *u == r.Host {
 			h.ServeHTTP(w, r)
@@ -40,7 +40,7 @@ func ownHost(listen string, more []string, h http.Handler) http.Handler {
 		}
 		host := plainHost(r.Host)
 		_, err := netip.ParseAddr(host)
-		// Browsers name a host in each request; who names none is none.
+		// Browsers always send Host; a request without one is not from a browser.
 		if err == nil || host == "" || names[host] || strings.HasSuffix(host, ".localhost") {
 			name := strings.Clone(r.Host)
 			usual.CompareAndSwap(nil, &name)

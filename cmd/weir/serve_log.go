@@ -35,6 +35,15 @@ func (s *serving) leveled(level slog.Level) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(s.stderr, &slog.HandlerOptions{Level: level}))
 }
 
+// requestLogger is for the lines of requests. Where they are for programs they
+// are gathered.
+func (s *serving) requestLogger() *slog.Logger {
+	if isTerminal(s.stderr) {
+		return s.logger()
+	}
+	return slog.New(slog.NewJSONHandler(&s.lines, nil))
+}
+
 // lineHandler writes a record as a line: time, text, values.
 type lineHandler struct {
 	out   io.Writer
@@ -163,6 +172,9 @@ func (l *line) leave(bytes int64, returned bool) {
 	if !returned && l.err == nil {
 		l.err = errors.New("aborted")
 	}
+	if returned && l.status == 0 {
+		l.status = http.StatusOK // net/http says it for a handler that says nothing
+	}
 	l.write(bytes)
 }
 
@@ -247,7 +259,10 @@ func (l *logged) ReadFrom(src io.Reader) (int64, error) {
 	return n, err
 }
 
-func (l *logged) FlushError() error { return http.NewResponseController(l.ResponseWriter).Flush() }
+func (l *logged) FlushError() error {
+	l.tell(http.StatusOK)
+	return http.NewResponseController(l.ResponseWriter).Flush()
+}
 
 // Hijack is called by a download that leaves (see [weirhttp.FileServer]), and
 // to listen to a client that was refused.

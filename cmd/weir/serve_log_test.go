@@ -80,6 +80,51 @@ func TestEveryRequestHasOneLineAlsoIfItIsAborted(t *testing.T) {
 	}
 }
 
+func TestALineHasTheStatusThatWasSentWithoutAWord(t *testing.T) {
+	var out requestLines
+	srv := httptest.NewServer(logRequests(slog.New(slog.NewJSONHandler(&out, nil)), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/flushes" {
+			_ = http.NewResponseController(w).Flush()
+			panic(http.ErrAbortHandler)
+		}
+	})))
+	for _, path := range []string{"/flushes", "/returns"} {
+		resp, err := srv.Client().Get(srv.URL + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != 200 {
+			t.Fatalf("%s: %s", path, resp.Status)
+		}
+	}
+	srv.Close() // waits for the handlers
+	lines := out.byPath(t)
+	for _, path := range []string{"/flushes", "/returns"} {
+		if lines[path]["status"] != 200.0 {
+			t.Errorf("%s: %v", path, lines[path])
+		}
+	}
+}
+
+func TestTheLineOfAFolderThatIsOnlyLookedAtHasItsStatus(t *testing.T) {
+	s := startServe(t, t.TempDir())
+	r, err := http.NewRequest("HEAD", s.url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Accept", "text/html")
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	s.end()
+	if all := s.requests(t); len(all) != 1 || all[0].Status != 200 || resp.StatusCode != 200 {
+		t.Errorf("%s, and the log says %+v", resp.Status, all)
+	}
+}
+
 // TestLinesTellOfTheirOwnRequestOverHTTP2 has many downloads of one connection
 // that end at the same time.
 func TestLinesTellOfTheirOwnRequestOverHTTP2(t *testing.T) {

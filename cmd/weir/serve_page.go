@@ -60,7 +60,7 @@ func (s *serving) page(w http.ResponseWriter, r *http.Request, l weirhttp.Listin
 	}
 	_ = pageTemplate.Execute(w, map[string]any{ // the client may leave: nobody to tell
 		"List": l, "Title": title, "Root": s.name, "Crumbs": crumbs, "Up": strings.Repeat("../", len(crumbs)) + "./",
-		"Counts": counts(folders, files, size), "Uploads": s.inbox, "Shown": s.shown, "Max": s.largest,
+		"Counts": counts(folders, files, size), "Uploads": s.inbox, "Shown": s.shown, "Max": s.sizes.maxSize,
 	})
 }
 
@@ -84,9 +84,11 @@ func pageHeader(h http.Header) {
 	h.Set("Referrer-Policy", "same-origin")
 }
 
-// place finds out how the page calls the folders, and whether it shows what is
-// uploaded.
-func (s *serving) place() {
+// classify finds out how the page calls the folders, at which paths of the
+// server what is uploaded lies (careful), and whether the page may show it there.
+// What is at those paths is from anybody, and is sandboxed. They are looked for by
+// name and behind symbolic links, since it may be reached in both ways.
+func (s *serving) classify() {
 	base := func(dir string) string {
 		if full, err := filepath.Abs(dir); err == nil {
 			dir = full
@@ -98,15 +100,14 @@ func (s *serving) place() {
 		return
 	}
 	s.inbox = base(s.uploads)
-	full := func(dir string) (string, error) { return filepath.Abs(dir) }
-	real := func(dir string) (string, error) {
+	resolved := func(dir string) (string, error) {
 		dir, err := filepath.Abs(dir)
 		if err != nil {
 			return "", err
 		}
 		return filepath.EvalSymlinks(dir)
 	}
-	for _, as := range []func(string) (string, error){full, real} {
+	for _, as := range []func(string) (string, error){filepath.Abs, resolved} {
 		dir, err1 := as(s.dir)
 		in, err2 := as(s.uploads)
 		if err1 != nil || err2 != nil {

@@ -8,12 +8,11 @@ import (
 	"time"
 )
 
-// How long and how far a refused client is listened to. Who sends nothing for
-// HearIdle has read the answer, or never will.
+// How long and how far a refused client is listened to.
 const (
-	HearBytes = 256 << 20
-	HearIdle  = 2 * time.Second
-	hearMost  = 10 * time.Second
+	HearBytes = 256 << 20        // bytes
+	HearIdle  = 2 * time.Second  // without a byte: it has read the answer, or never will
+	hearMost  = 10 * time.Second // in all
 )
 
 // Request answers with a status and a line of text, and then waits for the

@@ -4,6 +4,7 @@ package auth
 
 import (
 	"bufio"
+	"context"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -68,9 +69,7 @@ func Parse(r io.Reader) (*Users, error) {
 		known: map[[sha256.Size]byte]struct{}{}, key: make([]byte, 32),
 		wrong: tries{},
 	}
-	if _, err := rand.Read(u.key); err != nil {
-		return nil, err
-	}
+	rand.Read(u.key) // never fails
 	lines := bufio.NewScanner(r)
 	for n := 1; lines.Scan(); n++ {
 		line := strings.TrimSpace(lines.Text())
@@ -120,14 +119,17 @@ func (u *Users) add(line string) error {
 // Check returns what the one with the given name and password may do; zero if
 // the password is wrong or the name unknown, which takes equally long. It
 // blocks while other passwords are checked.
+//
+// Check does not slow down guessing; [Users.Handler] does.
 func (u *Users) Check(name, password string) Rights {
-	rights, _ := u.check(name, password, "")
+	rights, _, _ := u.check(context.Background(), name, password, "")
 	return rights
 }
 
-// check is Check for a client at an address, if that is not empty. If wait is not 0 nothing was
-// checked, since too much that came from there was wrong.
-func (u *Users) check(name, password, addr string) (rights Rights, wait time.Duration) {
+// check is Check for a client at addr, which may be empty. If wait > 0 nothing
+// was checked: too many tries from addr were wrong. Nor was it if err is not nil:
+// ctx ended while others were checked.
+func (u *Users) check(ctx context.Context, name, password, addr string) (rights Rights, wait time.Duration, err error) {
 	who, ok := u.users[name]
 	mac := hmac.New(sha256.New, u.key)
 	fmt.Fprintf(mac, "%d:%s:%s", len(name), name, password)
@@ -136,7 +138,7 @@ func (u *Users) check(name, password, addr string) (rights Rights, wait time.Dur
 	_, known := u.known[digest]
 	u.mu.Unlock()
 	if known && ok {
-		return who.rights, 0
+		return who.rights, 0, nil
 	}
 	if !ok {
 		who.hash = u.dummy
@@ -144,12 +146,16 @@ func (u *Users) check(name, password, addr string) (rights Rights, wait time.Dur
 	// Who has to wait is asked before the turn, which is scarce, and in it,
 	// since other tries of the same client may have ended meanwhile.
 	if wait = u.wait(addr); wait > 0 {
-		return 0, wait
+		return 0, wait, nil
 	}
-	u.turns <- struct{}{}
+	select {
+	case u.turns <- struct{}{}:
+	case <-ctx.Done():
+		return 0, 0, ctx.Err()
+	}
 	defer func() { <-u.turns }()
 	if wait = u.wait(addr); wait > 0 {
-		return 0, wait
+		return 0, wait, nil
 	}
 	right := who.hash.matches(password)
 	u.mu.Lock()
@@ -158,13 +164,13 @@ func (u *Users) check(name, password, addr string) (rights Rights, wait time.Dur
 		if addr != "" {
 			u.wrong.add(addr, time.Now())
 		}
-		return 0, 0
+		return 0, 0, nil
 	}
 	if len(u.known) >= mostKnown {
 		clear(u.known)
 	}
 	u.known[digest] = struct{}{}
-	return who.rights, 0
+	return who.rights, 0, nil
 }
 
 func (u *Users) wait(addr string) time.Duration {
@@ -176,7 +182,8 @@ func (u *Users) wait(addr string) time.Duration {
 // Handler lets requests pass to h whose sender has the right to make them. It
 // answers 401 to those who do not say who they are, or wrongly, 403 to those
 // without the right, and 429 to those at an address that many wrong passwords
-// came from. OPTIONS needs any right.
+// came from. OPTIONS needs any right. A request whose context ends before its
+// password was looked at gets 503.
 //
 // A client says who it is with Basic, or with a Bearer token that is the name,
 // a dot and the password.
@@ -189,11 +196,13 @@ func (u *Users) Handler(h http.Handler) http.Handler {
 				name, password, ok = strings.Cut(token, ".")
 			}
 		}
-		rights, wait := Rights(0), time.Duration(0)
+		rights, wait, err := Rights(0), time.Duration(0), error(nil)
 		if ok {
-			rights, wait = u.check(name, password, addrOf(r))
+			rights, wait, err = u.check(r.Context(), name, password, addrOf(r))
 		}
 		switch {
+		case err != nil: // mostly the client has left
+			deny.Request(w, r, http.StatusServiceUnavailable, "the password was not checked in time")
 		case wait > 0:
 			seconds := int64((wait + time.Second - 1) / time.Second)
 			w.Header().Set("Retry-After", strconv.FormatInt(seconds, 10))

@@ -20,20 +20,19 @@ type hash interface {
 
 // The cost of a hash made here, as OWASP recommends it: 19 MiB, two passes.
 const (
-	memory = 19 << 10 // KiB
-	passes = 2
-	most   = 256 << 10 // KiB, of a hash made elsewhere
+	hashMemory = 19 << 10 // KiB
+	hashPasses = 2
+	maxMemory  = 256 << 10 // KiB, of a hash made elsewhere
 )
 
-// Hash makes the argon2id hash of a password (RFC 9106), in the usual form.
+// Hash makes the argon2id hash of a password (RFC 9106), in the usual form. The
+// error is always nil.
 func Hash(password string) (string, error) {
 	salt := make([]byte, 16)
-	if _, err := rand.Read(salt); err != nil {
-		return "", err
-	}
-	sum := argon2.IDKey([]byte(password), salt, passes, memory, 1, 32)
+	rand.Read(salt) // never fails
+	sum := argon2.IDKey([]byte(password), salt, hashPasses, hashMemory, 1, 32)
 	b64 := base64.RawStdEncoding.EncodeToString
-	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=1$%s$%s", argon2.Version, memory, passes, b64(salt), b64(sum)), nil
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=1$%s$%s", argon2.Version, hashMemory, hashPasses, b64(salt), b64(sum)), nil
 }
 
 type argonHash struct {
@@ -88,7 +87,7 @@ func parseArgon(text string) (hash, error) {
 	if _, err := fmt.Sscanf(parts[3], "m=%d,t=%d,p=%d", &h.memory, &h.passes, &h.lanes); err != nil {
 		return nil, fmt.Errorf("its costs are %q", parts[3])
 	}
-	if h.memory == 0 || h.memory > most || h.passes == 0 || h.passes > 16 || h.lanes == 0 {
+	if h.memory == 0 || h.memory > maxMemory || h.passes == 0 || h.passes > 16 || h.lanes == 0 {
 		return nil, fmt.Errorf("its costs %q are out of bounds", parts[3])
 	}
 	var err, serr error

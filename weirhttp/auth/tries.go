@@ -7,15 +7,15 @@ import (
 )
 
 const (
-	freeTries = 10               // wrong ones of an address, before it has to wait
-	longest   = time.Minute      // that it waits
-	forget    = 10 * time.Minute // after its last one
-	mostTries = 4096             // addresses that are remembered
+	freeTries   = 10               // wrong ones of an address, before it has to wait
+	longest     = time.Minute      // that it waits
+	forgetAfter = 10 * time.Minute // since its last one
+	mostTries   = 4096             // addresses that are remembered
 )
 
 // tries are the wrong passwords by the address they came from. Each one too many
-// doubles the time until the next is looked at. That what is right has to wait
-// as well is the point: a guess that is right is one too.
+// doubles the time until the next is looked at. A right password waits too: a
+// guess that succeeds is still a guess.
 type tries map[string]try
 
 type try struct {
@@ -38,7 +38,7 @@ func (t tries) add(addr string, now time.Time) {
 	if !there && len(t) >= mostTries {
 		t.makeRoom(now)
 	}
-	if now.Sub(n.last) > forget {
+	if now.Sub(n.last) > forgetAfter {
 		n.wrong = 0
 	}
 	n.wrong++
@@ -50,7 +50,7 @@ func (t tries) add(addr string, now time.Time) {
 func (t tries) makeRoom(now time.Time) {
 	oldest := ""
 	for addr, n := range t {
-		if now.Sub(n.last) > forget {
+		if now.Sub(n.last) > forgetAfter {
 			delete(t, addr)
 		} else if oldest == "" || n.last.Before(t[oldest].last) {
 			oldest = addr

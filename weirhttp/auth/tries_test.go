@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -59,11 +60,42 @@ func TestWrongPasswordsMakeTheirAddressWait(t *testing.T) {
 			time.Sleep(time.Millisecond)
 			expect(b, "ann", "wrong", 401, "")
 		}
-		time.Sleep(forget + time.Second)
+		time.Sleep(forgetAfter + time.Second)
 		for range freeTries {
 			expect(a, "box", "wrong", 401, "")
 		}
 		expect(a, "box", "wrong", 429, "1")
+	})
+}
+
+func TestAClientThatLeavesWaitsForNoTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := cheapUsers(t)
+		for range cap(u.turns) {
+			u.turns <- struct{}{} // others are checked
+		}
+		h := u.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("it came in") }))
+		ctx, leave := context.WithCancel(t.Context())
+		w, ended := httptest.NewRecorder(), make(chan struct{})
+		go func() {
+			defer close(ended)
+			r := httptest.NewRequestWithContext(ctx, "GET", "/", nil)
+			r.SetBasicAuth("ann", "sesame")
+			h.ServeHTTP(w, r)
+		}()
+		synctest.Wait()
+		leave()
+		synctest.Wait()
+		select {
+		case <-ended:
+			if w.Code != http.StatusServiceUnavailable {
+				t.Errorf("the answer is %d", w.Code)
+			}
+		default:
+			t.Error("it waits on")
+			<-u.turns
+			<-ended
+		}
 	})
 }
 

@@ -1,0 +1,187 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/weir-go/weir"
+)
+
+// serve serves until a signal ends it.
+func (s *serving) serve() error {
+	var err error
+	if s.sizes, err = s.parseSizes(); err != nil {
+		return err
+	}
+	root, err := os.OpenRoot(s.dir)
+	if err != nil {
+		return &failure{code: exitSource, text: fmt.Sprintf("cannot serve %s: %v", s.dir, innermost(err)), try: "ls -ld " + s.dir}
+	}
+	defer root.Close()
+	s.classify()
+	s.guard = s.newGuard()
+	up, err := s.uploadsHandler()
+	if err != nil {
+		return err
+	}
+	if up != nil {
+		defer up.Close()
+	}
+	h, err := s.handler(root, up)
+	if err != nil {
+		return err
+	}
+	return s.answer(h)
+}
+
+// answer listens, and lets h answer until a signal ends it.
+func (s *serving) answer(h http.Handler) error {
+	srv := &http.Server{Handler: h, ErrorLog: serverLog(s.logger()), Protocols: new(http.Protocols)}
+	srv.Protocols.SetHTTP1(true)
+	srv.Protocols.SetHTTP2(true)
+	srv.Protocols.SetUnencryptedHTTP2(s.h2c)
+	var err error
+	if srv.TLSConfig, err = s.tls(); err != nil {
+		return err
+	}
+	// Before anybody is told that it serves: who waits for that may end it at once.
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	l, err := net.Listen("tcp", s.listen)
+	if err != nil {
+		return s.cannotListen(err)
+	}
+	s.announce(l.Addr(), srv.TLSConfig != nil)
+
+	served := make(chan error, 1)
+	go func() { served <- s.guard.Serve(srv, l) }()
+	unwatch := s.watch()
+	defer unwatch()
+	code := exitInterrupted
+	select {
+	case err := <-served:
+		return &failure{code: exitFailed, text: "serving ended: " + err.Error()}
+	case sig := <-signals:
+		if sig == syscall.SIGTERM {
+			code = exitTerminated
+		}
+	}
+	cut := s.shutdown(signals)
+	<-served
+	unwatch() // the lines of requests come before the last one
+	s.farewell(cut != nil)
+	return &failure{code: code, told: true}
+}
+
+func (s *serving) cannotListen(err error) error {
+	f := &failure{code: exitDestination, text: fmt.Sprintf("cannot listen on %s: %v", s.listen, plainNetError(err))}
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		f.try = "--listen 127.0.0.1:0, for a free port"
+	case !strings.Contains(s.listen, ":"):
+		f.try, f.code = "--listen 127.0.0.1:"+s.listen, exitUsage
+	}
+	return f
+}
+
+// watch starts what is done beside serving, until stop is called.
+func (s *serving) watch() (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var watchers sync.WaitGroup
+	for _, watch := range []func(context.Context){s.watchSlow, s.stayThin, s.lines.run} {
+		watchers.Go(func() { watch(ctx) })
+	}
+	return sync.OnceFunc(func() {
+		cancel()
+		watchers.Wait()
+	})
+}
+
+// shutdown waits for the transfers there are, but no longer than --grace, nor
+// than until the next signal. The error is that some were cut.
+func (s *serving) shutdown(signals <-chan os.Signal) error {
+	s.stopping.Store(true)
+	if n := len(s.guard.Transfers.List()); n > 0 && !s.quiet {
+		fmt.Fprintf(s.stderr, "stopping: %s may take %v to finish (Ctrl-C again: now)\n", plural(int64(n), "transfer"), s.grace)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), s.grace)
+	var again sync.WaitGroup
+	defer again.Wait()
+	defer cancel()
+	again.Go(func() {
+		select {
+		case <-signals:
+			cancel()
+		case <-ctx.Done():
+		}
+	})
+	return s.guard.Shutdown(ctx)
+}
+
+// announce says what is served, where, and in how much memory.
+func (s *serving) announce(addr net.Addr, secure bool) {
+	if s.quiet {
+		return
+	}
+	scheme := "http"
+	if secure {
+		scheme = "https"
+	}
+	url := fmt.Sprintf("%s://%s/", scheme, addr)
+	fmt.Fprintf(s.stderr, "serving   %-20s %s\n", s.dir, url)
+	if s.uploads != "" {
+		fmt.Fprintf(s.stderr, "uploads   %-20s %s_upload/  (PUT, POST, tus, or the page)\n", s.uploads, url)
+	}
+	fmt.Fprintf(s.stderr, "memory    ceiling %s for all transfers; one that finds none waits %v, then gets 503\n", weir.FormatBytes(s.guard.Budget.Total()), s.queue)
+	host, _, _ := net.SplitHostPort(addr.String())
+	if ip := net.ParseIP(host); ip != nil && !ip.IsLoopback() && s.users == "" {
+		what := "read"
+		if s.uploads != "" {
+			what = "read, and write to " + filepath.Clean(s.uploads)
+		}
+		fmt.Fprintf(s.stderr, "warning   everybody who can reach %s can %s; --auth asks who they are\n", addr, what)
+	}
+}
+
+// farewell is what is left on the screen.
+func (s *serving) farewell(cut bool) {
+	if s.quiet {
+		return
+	}
+	t := s.guard.Transfers.Totals()
+	fmt.Fprintf(s.stderr, "served %s in %s, received %s in %s", weir.FormatBytes(t.BytesOut), plural(s.sent.Load(), "download"),
+		weir.FormatBytes(t.BytesIn), plural(s.received.Load(), "file"))
+	if t.Failed > 0 {
+		fmt.Fprintf(s.stderr, "; %d ended early", t.Failed)
+	}
+	if cut {
+		fmt.Fprint(s.stderr, "; those left at the end were cut")
+	}
+	fmt.Fprintf(s.stderr, "; peak %s for transfers", weir.FormatBytes(s.guard.Budget.Peak()))
+	if p := peakMemory(); p > 0 {
+		fmt.Fprintf(s.stderr, ", process %s", weir.FormatBytes(p))
+	}
+	fmt.Fprintln(s.stderr)
+}
+
+func plainNetError(err error) error {
+	var oe *net.OpError
+	if errors.As(err, &oe) {
+		var se *os.SyscallError
+		if errors.As(oe.Err, &se) {
+			return se.Err
+		}
+		return oe.Err
+	}
+	return err
+}
