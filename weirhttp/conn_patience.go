@@ -44,7 +44,11 @@ func (c *conn) readHeld(b []byte) (n int, held time.Duration, err error) {
 		return n, 0, err
 	}
 	n, err = c.Conn.Read(b[:c.most(int64(len(b)))])
-	if n > 0 {
+	switch {
+	case n <= 0:
+	case n < owed:
+		c.owe(n)
+	default:
 		began := time.Now()
 		if werr := c.waitFor(int64(n)); err == nil {
 			err = werr

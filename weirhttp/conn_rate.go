@@ -2,6 +2,7 @@ package weirhttp
 
 import (
 	"net"
+	"time"
 
 	"golang.org/x/time/rate"
 )
@@ -54,6 +55,19 @@ func (c *conn) waitFor(n int64) error {
 		}
 	}
 	return nil
+}
+
+// owed is below how many bytes what was read is paid for by what is read next:
+// the header of a request need not queue.
+const owed = 512
+
+// owe takes n bytes from what the rates allow, without waiting.
+func (c *conn) owe(n int) {
+	for _, l := range c.limits() {
+		if l != nil {
+			l.ReserveN(time.Now(), n)
+		}
+	}
 }
 
 // newLimiter lets perSecond bytes pass in pieces that are small enough for
