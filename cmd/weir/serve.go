@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -126,6 +127,22 @@ func (s *serving) together(given func(string) bool) error {
 	}
 	if s.queue <= 0 {
 		return refuse(fmt.Sprintf("--queue %v leaves no time to find memory", s.queue), "--queue 1ms, to wait hardly at all")
+	}
+	if s.grace < 0 {
+		return refuse(fmt.Sprintf("--grace %v is over before it begins", s.grace), "--grace 0s, to wait for nobody")
+	}
+	for _, f := range []struct {
+		flag string
+		n    int
+	}{{"max-conns", s.maxConns}, {"max-conns-per-addr", s.maxPerAddr}} {
+		if given(f.flag) && f.n <= 0 {
+			return refuse(fmt.Sprintf("--%s %d lets nobody in", f.flag, f.n), "--"+f.flag+" 1000")
+		}
+	}
+	for _, host := range s.hosts {
+		if plainHost(host) == "" || strings.ContainsAny(host, "/@ ") {
+			return refuse(fmt.Sprintf("--host %q is no name of a host", host), "--host files.example")
+		}
 	}
 	switch {
 	case s.selfSigned && (s.cert != "" || s.key != ""):

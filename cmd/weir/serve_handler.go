@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/internal/deny"
 	"github.com/weir-go/weir/weirhttp"
 )
 
@@ -38,15 +39,25 @@ func (s *serving) parseSizes() (sizes, error) {
 			return sizes{}, &failure{code: exitUsage, text: fmt.Sprintf("--%s %s is no size", f.flag, f.value), try: "--" + f.flag + " 10MiB"}
 		}
 	}
+	if least := int64(leastMemory); n.memory < least {
+		return sizes{}, &failure{
+			code: exitMemory, text: fmt.Sprintf("--memory %s is less than one transfer may need: %s", s.memory, weir.FormatBytes(least)),
+			try: "--memory 16MiB",
+		}
+	}
 	return n, nil
 }
+
+// leastMemory is what an archive of a folder or an upload may take; most downloads
+// take much less.
+const leastMemory = 2 << 20
 
 // newGuard makes what the transfers share: memory, bandwidth, and their list.
 func (s *serving) newGuard() *weirhttp.Guard {
 	return &weirhttp.Guard{
 		Stall: s.stall, MinRate: s.sizes.minRate, MaxConns: s.maxConns, MaxConnsPerAddr: s.maxPerAddr,
 		Rate: s.sizes.rate, ConnRate: s.sizes.connRate, Queue: s.queue, Log: s.logger(),
-		Budget: weir.NewBudget(max(s.sizes.memory, 1)), Transfers: &weirhttp.Transfers{Done: s.count},
+		Budget: weir.NewBudget(s.sizes.memory), Transfers: &weirhttp.Transfers{Done: s.count},
 	}
 }
 
@@ -61,12 +72,19 @@ func (s *serving) count(t weirhttp.Transfer, err error) {
 // it is not nil; around them what asks who comes, and the log.
 func (s *serving) handler(root *os.Root, up *weirhttp.Uploads) (http.Handler, error) {
 	mux := http.NewServeMux()
-	mux.Handle("/", s.files(root, s.guard.Log))
+	log := s.guard.Log
+	if s.access {
+		log = s.leveled(slog.LevelError) // a refusal has a line as a request
+	}
+	mux.Handle("/", s.files(root, log))
 	mux.HandleFunc("GET /_weir/", serveAsset)
 	if up != nil {
 		uploads := formAnswer(up)
 		mux.Handle("/_upload", uploads)
 		mux.Handle("/_upload/", uploads)
+		mux.HandleFunc("PUT /_upload", func(w http.ResponseWriter, r *http.Request) {
+			deny.Request(w, r, http.StatusBadRequest, "a file needs a name: end the address with a slash, /_upload/, or name it, /_upload/NAME")
+		})
 		mux.Handle("GET /_upload/{$}", http.RedirectHandler("/", http.StatusSeeOther))
 	}
 	h, err := s.protect(mux)

@@ -94,7 +94,7 @@ func requestText(r slog.Record) string {
 func valueText(a slog.Attr) string {
 	text := a.Value.String()
 	switch a.Key {
-	case "bytes", "size":
+	case "bytes", "size", "unsent", "sent", "received", "memory", "ceiling":
 		text = weir.FormatBytes(a.Value.Int64())
 	case "seconds":
 		text = fmt.Sprint(time.Duration(a.Value.Float64() * float64(time.Second)).Round(time.Millisecond))
@@ -188,12 +188,15 @@ func (l *line) write(bytes int64) {
 	now := time.Now()
 	rec := slog.NewRecord(now, slog.LevelInfo, requestMessage, 0)
 	rec.AddAttrs(slog.String("method", l.method), slog.String("path", l.path), slog.String("client", l.client), slog.String("proto", l.proto),
-		slog.Int("status", l.status), slog.Int64("bytes", bytes), slog.Float64("seconds", now.Sub(l.began).Seconds()))
+		slog.Int("status", l.status), slog.Int64("bytes", bytes), slog.Float64("seconds", seconds(now.Sub(l.began))))
 	if l.err != nil {
 		rec.AddAttrs(slog.String("error", l.err.Error()))
 	}
 	_ = h.Handle(ctx, rec)
 }
+
+// seconds is a duration as the log has it, to the microsecond.
+func seconds(d time.Duration) float64 { return d.Round(time.Microsecond).Seconds() }
 
 func (l *line) answers(status int) {
 	l.mu.Lock()
@@ -294,12 +297,11 @@ func (s *serving) watchSlow(ctx context.Context) {
 		for _, t := range s.guard.Transfers.List() {
 			live[t.ID] = told[t.ID]
 			age := time.Since(t.Start)
-			if told[t.ID] || t.State != "waiting for the client" || age < slowAfter {
+			if told[t.ID] || t.State != weirhttp.StateClient || age < slowAfter {
 				continue
 			}
 			live[t.ID] = true
-			log.Info("slow client", "client", t.Client, "path", t.Name, "bytes", t.Moved, "size", t.Size,
-				"rate", rate(t.Moved, age), "seconds", age.Seconds(), "verdict", t.Report().Verdict.String())
+			log.Info("slow client", s.describe(t)...)
 		}
 		told = live
 	}

@@ -4,16 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/weirhttp"
 )
 
 // serve serves until a signal ends it.
@@ -24,7 +28,11 @@ func (s *serving) serve() error {
 	}
 	root, err := os.OpenRoot(s.dir)
 	if err != nil {
-		return &failure{code: exitSource, text: fmt.Sprintf("cannot serve %s: %v", s.dir, innermost(err)), try: "ls -ld " + s.dir}
+		f := &failure{code: exitSource, text: fmt.Sprintf("cannot serve %s: %v", s.dir, innermost(err)), try: "ls -ld " + s.dir}
+		if errors.Is(err, fs.ErrNotExist) {
+			f.try = "mkdir -p " + s.dir
+		}
+		return f
 	}
 	defer root.Close()
 	s.classify()
@@ -57,6 +65,11 @@ func (s *serving) answer(h http.Handler) error {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
+	asks := make(chan os.Signal, 1)
+	if len(askSignals) > 0 {
+		signal.Notify(asks, askSignals...)
+		defer signal.Stop(asks)
+	}
 	l, err := net.Listen("tcp", s.listen)
 	if err != nil {
 		return s.cannotListen(err)
@@ -68,12 +81,16 @@ func (s *serving) answer(h http.Handler) error {
 	unwatch := s.watch()
 	defer unwatch()
 	code := exitInterrupted
-	select {
-	case err := <-served:
-		return &failure{code: exitFailed, text: "serving ended: " + err.Error()}
-	case sig := <-signals:
-		if sig == syscall.SIGTERM {
-			code = exitTerminated
+	for ended := false; !ended; {
+		select {
+		case err := <-served:
+			return &failure{code: exitFailed, text: "serving ended: " + err.Error()}
+		case <-asks:
+			s.snapshot()
+		case sig := <-signals:
+			if ended = true; sig == syscall.SIGTERM {
+				code = exitTerminated
+			}
 		}
 	}
 	cut := s.shutdown(signals)
@@ -89,7 +106,14 @@ func (s *serving) cannotListen(err error) error {
 	case errors.Is(err, syscall.EADDRINUSE):
 		f.try = "--listen 127.0.0.1:0, for a free port"
 	case !strings.Contains(s.listen, ":"):
-		f.try, f.code = "--listen 127.0.0.1:"+s.listen, exitUsage
+		f.try, f.code = "--listen 127.0.0.1:8080", exitUsage
+		if _, err := strconv.ParseUint(s.listen, 10, 16); err == nil {
+			f.try = "--listen 127.0.0.1:" + s.listen
+		}
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		f.try = "--listen :8080, for every address of this machine"
+	case errors.Is(err, syscall.EACCES):
+		f.try = "--listen 127.0.0.1:8080; ports below 1024 are for root"
 	}
 	return f
 }
@@ -144,13 +168,37 @@ func (s *serving) announce(addr net.Addr, secure bool) {
 	}
 	fmt.Fprintf(s.stderr, "memory    ceiling %s for all transfers; one that finds none waits %v, then gets 503\n", weir.FormatBytes(s.guard.Budget.Total()), s.queue)
 	host, _, _ := net.SplitHostPort(addr.String())
-	if ip := net.ParseIP(host); ip != nil && !ip.IsLoopback() && s.users == "" {
+	ip := net.ParseIP(host)
+	switch {
+	case ip == nil || ip.IsLoopback():
+	case s.users == "":
 		what := "read"
 		if s.uploads != "" {
 			what = "read, and write to " + filepath.Clean(s.uploads)
 		}
 		fmt.Fprintf(s.stderr, "warning   everybody who can reach %s can %s; --auth asks who they are\n", addr, what)
+	case !secure:
+		fmt.Fprintf(s.stderr, "warning   passwords come in clear; --tls-self-signed, or --tls-cert and --tls-key, hide them\n")
 	}
+}
+
+// snapshot shows what is on its way, to who asks with a signal.
+func (s *serving) snapshot() {
+	list := s.guard.Transfers.List()
+	t := s.guard.Transfers.Totals()
+	log := s.logger()
+	log.Info("snapshot", "transfers", len(list), "sent", t.BytesOut, "received", t.BytesIn,
+		"memory", s.guard.Budget.Used(), "ceiling", s.guard.Budget.Total())
+	for _, t := range list {
+		log.Info("transfer", s.describe(t)...)
+	}
+}
+
+// describe is a transfer on its way as the log has it.
+func (s *serving) describe(t weirhttp.Transfer) []any {
+	age := time.Since(t.Start)
+	return []any{"client", t.Client, "path", t.Name, "state", string(t.State), "bytes", t.Moved, "size", t.Size, "unsent", t.Unsent,
+		"rate", rate(t.Moved, age), "seconds", seconds(age), "verdict", t.Report().Verdict.String()}
 }
 
 // farewell is what is left on the screen.
@@ -164,7 +212,7 @@ func (s *serving) farewell(cut bool) {
 	if t.Failed > 0 {
 		fmt.Fprintf(s.stderr, "; %d ended early", t.Failed)
 	}
-	if cut {
+	if cut && t.Active > 0 {
 		fmt.Fprint(s.stderr, "; those left at the end were cut")
 	}
 	fmt.Fprintf(s.stderr, "; peak %s for transfers", weir.FormatBytes(s.guard.Budget.Peak()))
