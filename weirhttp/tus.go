@@ -168,7 +168,7 @@ func (t *tusHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// for that of a draft, who has read it in a 104.
 	if up := req.created; up != nil && tw.status >= 400 && !isDraft(r) {
 		if err := up.Terminate(r.Context()); err != nil {
-			t.d.u.log().Error("a broken upload could not be removed", "upload", up.id, "err", err)
+			t.d.u.log().Error("a broken upload could not be removed", "upload", up.id, "error", err)
 		}
 	}
 }

@@ -264,7 +264,7 @@ func (s *tusStore) failed(err error) error {
 	}
 	status, text := uploadStatus(err)
 	if status >= http.StatusInternalServerError {
-		s.d.u.log().Error("upload failed", "status", status, "err", err)
+		s.d.u.log().Error("upload failed", "status", status, "error", err)
 	}
 	return handler.NewError("ERR_UPLOAD", text, status)
 }

@@ -31,7 +31,7 @@ func (e *refusal) Error() string { return e.text }
 func (u *Uploads) answer(w http.ResponseWriter, r *http.Request, status int, name string, what any) {
 	body, err := json.Marshal(what)
 	if err != nil {
-		u.log().Error("the answer to an upload cannot be written", "err", err)
+		u.log().Error("the answer to an upload cannot be written", "error", err)
 		return
 	}
 	body = append(body, '\n')
@@ -111,7 +111,7 @@ func (u *Uploads) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	if status >= 500 {
 		level = u.log().Error
 	}
-	level("upload failed", "status", status, "err", err, "method", r.Method, "path", r.URL.Path, "client", r.RemoteAddr)
+	level("upload failed", "status", status, "error", err, "method", r.Method, "path", r.URL.Path, "client", r.RemoteAddr)
 	if status == http.StatusServiceUnavailable {
 		tellRetry(w.Header(), 10*time.Second)
 	}

@@ -222,7 +222,7 @@ func (f *form) publish(m mode) ([]Received, error) {
 func (f *form) withdraw(list []Received) {
 	for _, got := range list {
 		if err := f.d.ledger.unpublish(got.Size, func() error { return f.d.root.Remove(got.Name) }); err != nil {
-			f.u.log().Error("a part of a broken upload could not be removed", "file", got.Name, "err", err)
+			f.u.log().Error("a part of a broken upload could not be removed", "file", got.Name, "error", err)
 		}
 	}
 }

@@ -98,7 +98,7 @@ func (in *incoming) abort() {
 		in.file = nil
 	}
 	if err := in.d.root.Remove(in.temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		in.d.u.log().Error("a broken upload could not be removed", "file", in.temp, "err", err)
+		in.d.u.log().Error("a broken upload could not be removed", "file", in.temp, "error", err)
 	}
 	in.d.forget(in.temp)
 	in.temp = ""

@@ -30,7 +30,7 @@ func (s *sweeper) begin(d *folder) {
 // nobody from uploading.
 func (s *sweeper) sweep(d *folder) {
 	if err := d.removeOld(time.Now().Add(-d.u.expire())); err != nil {
-		d.u.log().Error("expired uploads could not be removed", "err", err)
+		d.u.log().Error("expired uploads could not be removed", "error", err)
 	}
 }
 

@@ -44,7 +44,7 @@ func TestUploadIsWholeOrAbsent(t *testing.T) {
 	}
 	in.wantFiles(nil)
 	in.wantNoRoom()
-	if log := in.log.String(); strings.Count(log, "\n") != 4 || !strings.Contains(log, "unexpected EOF") {
+	if log := in.log.String(); strings.Count(log, "\n") != 4 || strings.Count(log, " error=") != 4 || !strings.Contains(log, "unexpected EOF") {
 		t.Errorf("log: %s", log)
 	}
 }
