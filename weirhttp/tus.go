@@ -113,6 +113,7 @@ type tusRequest struct {
 	ctx       context.Context // ends with the request, or with errInterrupted as its cause
 	interrupt context.CancelCauseFunc
 	created   *tusUpload // by the request; nil: none
+	cause     error      // why the store refused it; nil: it did not
 }
 
 type tusRequestKey struct{}
@@ -157,7 +158,7 @@ func (t *tusHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer req.interrupt(nil)
 	if method == http.MethodPost || method == http.MethodPatch {
 		req.x = begin(r, Upload, id, r.ContentLength)
-		defer func() { req.x.end(tw.failure()) }()
+		defer func() { req.x.end(tw.failure(req)) }()
 	}
 	inner := r.WithContext(context.WithValue(r.Context(), tusRequestKey{}, req))
 	target := *r.URL
@@ -253,10 +254,14 @@ func (w *tusWriter) Write(p []byte) (int, error) {
 	return w.ResponseWriter.Write(p)
 }
 
-// failure is the error of a request that was refused, for the registry.
-func (w *tusWriter) failure() error {
-	if w.status < 400 {
+// failure is the error of a request that was refused, for the registry. tusd
+// has only a status for what it refuses itself.
+func (w *tusWriter) failure(req *tusRequest) error {
+	switch {
+	case w.status < 400:
 		return nil
+	case req.cause != nil:
+		return req.cause
 	}
 	return &refusal{w.status, http.StatusText(w.status)}
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"net/http"
 	"os"
 	"path"
@@ -147,4 +148,22 @@ func TestBytesWithoutTheirRecordAreNoUploadAndExpire(t *testing.T) {
 	}
 	in.wantFiles(nil)
 	in.wantNoRoom()
+}
+
+func TestRefusedPieceIsEnteredWithItsCause(t *testing.T) {
+	in := unstartedInbox(t, &Uploads{Quota: 100})
+	inner := in.Config.Handler
+	causes := make(chan error, 10)
+	in.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		inner.ServeHTTP(w, r.WithContext(WithDone(r.Context(), func(_ Transfer, err error) { causes <- err })))
+	})
+	in.Start()
+	in.wantStatus(507, "POST", "/upload", nil, "Tus-Resumable", "1.0.0", "Upload-Length", "101")
+	if err := <-causes; !errors.Is(err, errNoSpace) {
+		t.Errorf("%v", err)
+	}
+	in.wantStatus(400, "POST", "/upload", nil, "Tus-Resumable", "1.0.0") // by tusd itself
+	if err := <-causes; err == nil || err.Error() != "Bad Request" {
+		t.Errorf("%v", err)
+	}
 }

@@ -83,16 +83,16 @@ func (s *tusStore) NewUpload(ctx context.Context, info handler.FileInfo) (handle
 		OnlyNew: req.r.Header.Get("If-None-Match") == "*",
 	}}
 	if err := up.mayBegin(); err != nil {
-		return nil, s.failed(err)
+		return nil, s.failed(ctx, err)
 	}
 	h, err := s.d.ledger.take(max(info.Size, 0))
 	if err != nil {
-		return nil, s.failed(err)
+		return nil, s.failed(ctx, err)
 	}
 	if err := up.create(); err != nil {
 		up.remove()
 		h.release()
-		return nil, s.failed(err)
+		return nil, s.failed(ctx, err)
 	}
 	s.mu.Lock()
 	s.holds[up.id] = h
@@ -162,11 +162,11 @@ func (s *tusStore) GetUpload(ctx context.Context, id string) (handler.Upload, er
 	}
 	up, err := s.load(id)
 	if err != nil {
-		return nil, s.failed(err)
+		return nil, s.failed(ctx, err)
 	}
 	if req.method != http.MethodDelete && up.info.State != tusDone && !up.info.Deferred && up.offset == up.info.Size {
 		if err := up.finish(); err != nil {
-			return nil, s.failed(err)
+			return nil, s.failed(ctx, err)
 		}
 	}
 	return up, nil
@@ -255,9 +255,12 @@ func (s *tusStore) list() ([]string, error) {
 	return ids, nil
 }
 
-// failed makes an error of the store one that tusd answers with, and logs what
-// is the server's own fault.
-func (s *tusStore) failed(err error) error {
+// failed makes an error of the store one that tusd answers with, keeps it for the
+// registry, and logs what is the server's own fault.
+func (s *tusStore) failed(ctx context.Context, err error) error {
+	if req, rerr := tusRequestOf(ctx); rerr == nil {
+		req.cause = err
+	}
 	var known handler.Error
 	if errors.As(err, &known) {
 		return err

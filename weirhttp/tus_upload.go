@@ -32,7 +32,7 @@ func (up *tusUpload) WriteChunk(ctx context.Context, offset int64, src io.Reader
 	}
 	f, err := up.s.d.root.OpenFile(tusData(up.id), os.O_WRONLY, 0)
 	if err != nil {
-		return 0, up.s.failed(fmt.Errorf("open the file of the upload: %w", err))
+		return 0, up.s.failed(ctx, fmt.Errorf("open the file of the upload: %w", err))
 	}
 	c := &tusChunk{f: f, hold: up.s.holdOf(up.id), most: up.most(), offset: offset}
 	n, err := c.take(req.ctx, up.s.d.u, req, src)
@@ -45,7 +45,7 @@ func (up *tusUpload) WriteChunk(ctx context.Context, offset int64, src io.Reader
 	up.offset = offset + n
 	if err != nil {
 		up.broken = true
-		err = up.s.failed(err)
+		err = up.s.failed(ctx, err)
 	}
 	return n, err
 }
@@ -157,34 +157,34 @@ func (c *tusChunk) undo() error {
 }
 
 // DeclareLength says how long an upload will be whose length was not known.
-func (up *tusUpload) DeclareLength(_ context.Context, n int64) error {
+func (up *tusUpload) DeclareLength(ctx context.Context, n int64) error {
 	if err := up.s.holdOf(up.id).need(n); err != nil {
-		return up.s.failed(err)
+		return up.s.failed(ctx, err)
 	}
 	up.info.Size, up.info.Deferred = n, false
 	if err := up.save(); err != nil {
-		return up.s.failed(err)
+		return up.s.failed(ctx, err)
 	}
 	return nil
 }
 
 // Terminate removes the upload. A file that has its name stays.
-func (up *tusUpload) Terminate(context.Context) error {
+func (up *tusUpload) Terminate(ctx context.Context) error {
 	if err := up.remove(); err != nil {
-		return up.s.failed(fmt.Errorf("remove the upload: %w", err))
+		return up.s.failed(ctx, fmt.Errorf("remove the upload: %w", err))
 	}
 	up.s.dropHold(up.id)
 	return nil
 }
 
 // FinishUpload gives the file its name.
-func (up *tusUpload) FinishUpload(context.Context) error {
+func (up *tusUpload) FinishUpload(ctx context.Context) error {
 	// tusd asks for it also when the last piece has failed, and tells that.
 	if up.info.State == tusDone || up.broken {
 		return nil
 	}
 	if err := up.finish(); err != nil {
-		return up.s.failed(err)
+		return up.s.failed(ctx, err)
 	}
 	return nil
 }

@@ -153,14 +153,14 @@ var hearBytes int64 = deny.HearBytes
 // closeBehind makes the answer the last one of its connection if net/http would
 // read on before it answers, or does not know where the next request begins.
 func closeBehind(h http.Header, r *http.Request) {
-	if b, ok := r.Body.(*requestBody); comes(r) || ok && b.beside {
+	if b, ok := r.Body.(*requestBody); bodyPending(r) || ok && b.beside {
 		h.Set("Connection", "close")
 	}
 }
 
-// comes reports whether more of the body of r may come. HTTP/2 does not mind:
+// bodyPending reports whether more of the body of r may come. HTTP/2 does not mind:
 // there an answer has a stream of its own.
-func comes(r *http.Request) bool {
+func bodyPending(r *http.Request) bool {
 	b, ok := r.Body.(*requestBody)
 	return r.ProtoMajor == 1 && r.ContentLength != 0 && !(ok && b.ended)
 }
@@ -168,7 +168,7 @@ func comes(r *http.Request) bool {
 // linger drops what the client sends after the answer, until it closes its
 // side. A client that waits for 100 Continue sends nothing.
 func linger(w http.ResponseWriter, r *http.Request) {
-	if !comes(r) {
+	if !bodyPending(r) {
 		return
 	}
 	rc := http.NewResponseController(w)

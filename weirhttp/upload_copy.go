@@ -110,7 +110,8 @@ func (c *clientReader) release() {
 	}
 }
 
-var ended = func() context.Context {
+// canceled is for who takes what is there now, and does not wait.
+var canceled = func() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	return ctx
@@ -124,7 +125,7 @@ func (c *clientReader) grow() {
 	}
 	if c.budget != nil {
 		more := int64(piecesAtATime * (pieceSizes[c.class+1] - pieceSizes[c.class]))
-		if c.budget.Acquire(ended, more) != nil {
+		if c.budget.Acquire(canceled, more) != nil {
 			return
 		}
 		c.taken += more

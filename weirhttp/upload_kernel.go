@@ -26,8 +26,9 @@ func ConnContext(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, uploadConnKey{}, c)
 }
 
-// kernelLeast is the least length of a body that the kernel moves. net/http must
-// not take what it knows to be missing for a rest that it reads to the end.
+// kernelLeast is the least length of a body that the kernel moves. Of a shorter
+// one net/http would try to drain the rest itself, which the kernel has already
+// moved.
 const kernelLeast = 1 << 20
 
 // kernelConn returns the connection of r if the kernel can read the rest of the body
