@@ -136,7 +136,11 @@ var link = (*os.Root).Link // a test plays a file system without hard links
 func (d *folder) rename(temp, name string) error {
 	err := link(d.root, temp, name)
 	if err == nil {
-		return d.root.Remove(temp)
+		if err := d.root.Remove(temp); err != nil {
+			// The client is told that its file is not stored.
+			return errors.Join(err, d.root.Remove(name))
+		}
+		return nil
 	}
 	if errors.Is(err, fs.ErrExist) || errors.Is(err, fs.ErrNotExist) {
 		return err

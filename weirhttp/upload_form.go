@@ -205,20 +205,23 @@ func (f *form) publish(m mode) ([]Received, error) {
 			own = keepBoth
 		}
 		got, _, err := file.publish(file.name, own)
-		given[got.Name] = true
+		if got.Name != "" { // which it may have although there is an error
+			given[got.Name] = true
+			got.SHA256 = file.sum
+			list = append(list, got)
+		}
 		if err != nil {
 			if m != replace {
 				f.withdraw(list)
 			}
 			return nil, err
 		}
-		got.SHA256 = file.sum
-		list = append(list, got)
 	}
 	return list, nil
 }
 
-// withdraw removes files that got their names before another one could not.
+// withdraw removes files that got their names when not all could, or when the
+// names could not be brought to stable storage.
 func (f *form) withdraw(list []Received) {
 	for _, got := range list {
 		if err := f.d.ledger.unpublish(got.Size, func() error { return f.d.root.Remove(got.Name) }); err != nil {

@@ -106,6 +106,22 @@ func TestEqualNamesAtTheSameTimeAllSurvive(t *testing.T) {
 	}
 }
 
+func TestUploadThatCannotGiveUpItsTemporaryNameIsNotStored(t *testing.T) {
+	was := link
+	defer func() { link = was }()
+	link = func(root *os.Root, temp, name string) error {
+		err := was(root, temp, name)
+		if err == nil { // a folder in its place, which is not empty, cannot be removed
+			err = errors.Join(root.Remove(temp), root.MkdirAll(temp+"/sub", 0o755))
+		}
+		return err
+	}
+	in := newInbox(t, &Uploads{})
+	in.wantStatus(500, "PUT", "/upload/a", strings.NewReader("a"))
+	in.wantFiles(nil)
+	in.wantNoRoom()
+}
+
 func TestOverwriteReplacesAndIfNoneMatchRefuses(t *testing.T) {
 	in := newInbox(t, &Uploads{Overwrite: true})
 	in.wantStatus(201, "PUT", "/upload/a", strings.NewReader("old"))
