@@ -229,19 +229,24 @@ func (w *tusWriter) SetWriteDeadline(time.Time) error { return nil }
 
 func (w *tusWriter) WriteHeader(status int) {
 	h := w.Header()
+	expire, expires := w.t.d.u.expire()
 	if id := h.Get("Location"); id != "" {
 		// tusd does not know where it is mounted.
 		h.Set("Location", strings.TrimSuffix(requestPath(w.r), "/")+"/"+path.Base(id))
 	}
 	if ext := h.Get("Tus-Extension"); ext != "" {
-		h.Set("Tus-Extension", ext+",checksum,expiration")
+		ext += ",checksum"
+		if expires {
+			ext += ",expiration"
+		}
+		h.Set("Tus-Extension", ext)
 		h.Set("Tus-Checksum-Algorithm", checksumNames)
 	}
 	if status >= 200 && w.status == 0 {
 		w.status = status
 		closeBehind(h, w.r)
-		if status < 300 && (w.r.Method == http.MethodPost || w.r.Method == http.MethodPatch) && !isDraft(w.r) {
-			h.Set("Upload-Expires", time.Now().Add(w.t.d.u.expire()).UTC().Format(http.TimeFormat))
+		if expires && status < 300 && (w.r.Method == http.MethodPost || w.r.Method == http.MethodPatch) && !isDraft(w.r) {
+			h.Set("Upload-Expires", httpTime(time.Now().Add(expire)))
 		}
 	}
 	w.ResponseWriter.WriteHeader(status)

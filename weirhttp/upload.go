@@ -56,8 +56,12 @@ type Uploads struct {
 	Sync      bool // answer when file and name are on stable storage
 	NoDigest  bool // leave SHA256 out of Received: it costs as much CPU time as all the rest; see ConnContext
 
-	Stall  time.Duration // how long a client may send nothing; 0: a minute, negative: any time
-	Expire time.Duration // how long a resumable upload waits for its client; 0: a day
+	Stall time.Duration // how long a client may send nothing; 0: a minute, negative: any time
+
+	// Expire is how long a resumable upload waits for its client: a day if 0,
+	// for ever if negative. Then what is left of a process that was killed
+	// stays as well.
+	Expire time.Duration
 
 	// Budget, if not nil, is where uploads take their buffers from: 16 KiB for
 	// a slow upload, up to 2 MiB for a fast one. An upload that gets none for
@@ -163,11 +167,9 @@ func (u *Uploads) stall() time.Duration {
 	return u.Stall
 }
 
-func (u *Uploads) expire() time.Duration {
-	if u.Expire == 0 {
-		return 24 * time.Hour
-	}
-	return u.Expire
+// expire returns after how long an upload expires, if it does.
+func (u *Uploads) expire() (after time.Duration, ok bool) {
+	return orDefault(u.Expire, 24*time.Hour), u.Expire >= 0
 }
 
 func (u *Uploads) log() *slog.Logger {
