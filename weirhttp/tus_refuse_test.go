@@ -167,3 +167,25 @@ func TestRefusedPieceIsEnteredWithItsCause(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+func TestPendingUploadsAndTheirMetadataAreBounded(t *testing.T) {
+	in := newInbox(t, &Uploads{})
+	begin := func(want int, metadata string) string {
+		t.Helper()
+		return in.wantStatus(want, "POST", "/upload", nil, "Tus-Resumable", "1.0.0", "Upload-Defer-Length", "1",
+			"Upload-Metadata", metadata).Header.Get("Location")
+	}
+	begin(413, metadata(strings.Repeat("a", 4<<10)))
+	loc := begin(201, metadata(strings.Repeat("a", 4000)))
+	s := in.u.folder.tus.store
+	for len(s.holds) < mostPending {
+		s.holds[newTusID()] = s.d.ledger.adopt(0, 0)
+	}
+	begin(507, metadata("a"))
+	in.wantStatus(204, "DELETE", loc, nil, "Tus-Resumable", "1.0.0")
+	begin(201, metadata("a"))
+	begin(507, metadata("a"))
+	if ids, err := s.list(); err != nil || len(ids) != 1 {
+		t.Errorf("%d uploads have files, %v", len(ids), err)
+	}
+}

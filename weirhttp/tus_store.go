@@ -23,11 +23,20 @@ import (
 type tusStore struct {
 	d *folder
 
-	mu    sync.Mutex // guards holds
-	holds map[string]*hold
+	mu    sync.Mutex       // guards holds
+	holds map[string]*hold // of the uploads that are pending
 }
 
 func newTusStore(d *folder) *tusStore { return &tusStore{d: d, holds: make(map[string]*hold)} }
+
+// A pending upload costs two files and some memory, whatever its quota says of
+// its bytes: both are bounded.
+const (
+	mostPending  = 10_000
+	mostMetadata = 4 << 10
+)
+
+var errPending = fmt.Errorf("%w: %d resumable uploads are pending", errNoSpace, mostPending)
 
 const (
 	tusIDLength   = 26
@@ -85,20 +94,35 @@ func (s *tusStore) NewUpload(ctx context.Context, info handler.FileInfo) (handle
 	if err := up.mayBegin(); err != nil {
 		return nil, s.failed(ctx, err)
 	}
-	h, err := s.d.ledger.take(max(info.Size, 0))
-	if err != nil {
+	if err := s.enter(up.id, max(info.Size, 0)); err != nil {
 		return nil, s.failed(ctx, err)
 	}
 	if err := up.create(); err != nil {
 		up.remove()
-		h.release()
+		s.dropHold(up.id)
 		return nil, s.failed(ctx, err)
 	}
-	s.mu.Lock()
-	s.holds[up.id] = h
-	s.mu.Unlock()
 	req.created = up
 	return up, nil
+}
+
+// enter makes room for an upload of n bytes.
+func (s *tusStore) enter(id string, n int64) error {
+	h, err := s.d.ledger.take(n)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	full := len(s.holds) >= mostPending
+	if !full {
+		s.holds[id] = h
+	}
+	s.mu.Unlock()
+	if full {
+		h.release()
+		return errPending
+	}
+	return nil
 }
 
 func (up *tusUpload) create() error {

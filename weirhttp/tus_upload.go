@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/tus/tusd/v2/pkg/handler"
+
+	"github.com/weir-go/weir"
 )
 
 // GetInfo tells tusd how far the upload has come.
@@ -213,6 +215,13 @@ func (up *tusUpload) mode() mode {
 // mayBegin refuses an upload that could not get its name if it was whole now.
 func (up *tusUpload) mayBegin() error {
 	var err error
+	n := 0
+	for key, value := range up.info.Metadata {
+		n += len(key) + len(value)
+	}
+	if n > mostMetadata {
+		return &refusal{http.StatusRequestEntityTooLarge, "The metadata is larger than " + weir.FormatBytes(mostMetadata)}
+	}
 	switch up.mode() {
 	case replace:
 		_, err = up.s.d.replaceable(up.name())

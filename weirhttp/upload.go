@@ -42,6 +42,10 @@ import (
 // [SafeName]; where a name is taken the new file gets a number: "a (2).txt".
 // With "If-None-Match: *" the answer is 412 instead.
 //
+// At most 10,000 resumable uploads are pending at a time, each with up to 4 KiB
+// of metadata; one more is refused with 507 until another one is whole, removed
+// or expired.
+//
 // What does not fit is refused before its body is taken where its length is
 // known, and as soon as it shows otherwise: with 413 or 507. The connection
 // stays open until the client has had the time to read that.
