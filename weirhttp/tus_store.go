@@ -68,8 +68,8 @@ type tusInfo struct {
 	Size     int64             `json:"size"`
 	Deferred bool              `json:"deferred,omitempty"` // Size is not known yet
 	Metadata map[string]string `json:"metadata,omitempty"`
-	OnlyNew  bool              `json:"onlyNew,omitempty"` // no number is added to its name
 	State    tusState          `json:"state,omitempty"`
+	terms
 }
 
 // tusUpload is an upload in one request, which tusd has locked it for.
@@ -89,7 +89,7 @@ func (s *tusStore) NewUpload(ctx context.Context, info handler.FileInfo) (handle
 	}
 	up := &tusUpload{s: s, id: newTusID(), info: tusInfo{
 		Size: info.Size, Deferred: info.SizeIsDeferred, Metadata: info.MetaData,
-		OnlyNew: req.r.Header.Get("If-None-Match") == "*",
+		terms: termsOf(req.r.Header),
 	}}
 	if err := up.mayBegin(); err != nil {
 		return nil, s.failed(ctx, err)

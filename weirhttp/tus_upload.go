@@ -201,37 +201,20 @@ func (up *tusUpload) name() string {
 	return "upload-" + up.id
 }
 
-// mode says what becomes of a file whose name is taken.
-func (up *tusUpload) mode() mode {
-	switch {
-	case up.info.OnlyNew:
-		return onlyNew
-	case up.s.d.u.Overwrite:
-		return replace
-	}
-	return keepBoth
-}
+// rule says what becomes of a file whose name is taken.
+func (up *tusUpload) rule() rule { return up.s.d.u.rule(up.info.terms) }
 
-// mayBegin refuses an upload that could not get its name if it was whole now.
+// mayBegin refuses an upload that could not get its name if it was whole now,
+// and one with more to remember than is kept of it.
 func (up *tusUpload) mayBegin() error {
-	var err error
-	n := 0
+	n := len(up.info.Match) + len(up.info.NoneMatch)
 	for key, value := range up.info.Metadata {
 		n += len(key) + len(value)
 	}
 	if n > mostMetadata {
 		return &refusal{http.StatusRequestEntityTooLarge, "The metadata is larger than " + weir.FormatBytes(mostMetadata)}
 	}
-	switch up.mode() {
-	case replace:
-		_, err = up.s.d.replaceable(up.name())
-	case onlyNew:
-		if _, err = up.s.d.root.Lstat(up.name()); err == nil {
-			err = fs.ErrExist
-		} else if errors.Is(err, fs.ErrNotExist) {
-			err = nil
-		}
-	}
+	_, err := up.s.d.allows(up.name(), up.rule())
 	return err
 }
 
@@ -279,7 +262,7 @@ func (up *tusUpload) place(want string) (name string, err error) {
 	err = up.s.holdOf(up.id).publish(func() (int64, error) {
 		var was int64
 		var err error
-		name, was, err = d.place(tusData(up.id), want, up.mode())
+		name, was, err = d.place(tusData(up.id), want, up.rule())
 		return size - max(was, 0), err
 	})
 	if err != nil {

@@ -32,7 +32,8 @@ import (
 //     interop version 6. Mount the handler at "/upload/" too for these.
 //
 // The answer to a stored file is 201 with its Location and a [Received] as
-// JSON, to multipart a list of them. It is 200 when a file was replaced.
+// JSON, or 200 when it has replaced another one. To multipart it is a list of
+// them, and 201 in any case.
 //
 // A file is whole or absent: it is written under a hidden temporary name and
 // gets its own when all of it has come and every digest that the client sent
@@ -40,7 +41,14 @@ import (
 // of an upload that fails, but for resumable ones, which wait in the hidden
 // folder .weir-uploads and outlive the server. Names are made safe with
 // [SafeName]; where a name is taken the new file gets a number: "a (2).txt".
-// With "If-None-Match: *" the answer is 412 instead.
+// That is so for PUT as well, although it names its target: Location tells the
+// name, where RFC 9110 (9.3.4) would have the client redirected first.
+//
+// If-Match, If-None-Match and If-Unmodified-Since are about the file that has
+// the name already; its entity tag is that of a [FileServer]. Where one of them
+// does not hold the answer is 412 and nothing is stored. That is looked at
+// before the body is taken and when the file gets its name. A resumable upload
+// has those of its creation.
 //
 // At most 10,000 resumable uploads are pending at a time, each with up to 4 KiB
 // of metadata; one more is refused with 507 until another one is whole, removed
@@ -199,6 +207,10 @@ func (u *Uploads) takeBody(w http.ResponseWriter, r *http.Request, body *request
 	if u.MaxSize > 0 && r.ContentLength > u.MaxSize {
 		return &http.MaxBytesError{Limit: u.MaxSize}
 	}
+	policy := u.rule(termsOf(r.Header))
+	if _, err := d.allows(name, policy); err != nil {
+		return err
+	}
 	in, err := d.receive(max(r.ContentLength, 0))
 	if err != nil {
 		return err
@@ -206,7 +218,7 @@ func (u *Uploads) takeBody(w http.ResponseWriter, r *http.Request, body *request
 	defer in.abort()
 	body.limit = u.MaxSize
 	x := begin(r, Upload, name, r.ContentLength)
-	got, replaced, err := u.store(r, in, body, name, digests, x)
+	got, replaced, err := u.store(r, in, body, name, policy, digests, x)
 	x.end(err)
 	if err != nil {
 		return err
@@ -220,7 +232,7 @@ func (u *Uploads) takeBody(w http.ResponseWriter, r *http.Request, body *request
 	return nil
 }
 
-func (u *Uploads) store(r *http.Request, in *incoming, body *requestBody, name string, digests *digests, x *transfer) (got Received, replaced bool, err error) {
+func (u *Uploads) store(r *http.Request, in *incoming, body *requestBody, name string, policy rule, digests *digests, x *transfer) (got Received, replaced bool, err error) {
 	if c := kernelConn(r); c != nil && len(digests.hashes) == 0 {
 		k := kernelCopy{conn: c, body: body, first: body, file: in.file, left: r.ContentLength, hold: in.hold, early: newEarlyFlush(u.Sync, 0)}
 		err = k.run(withoutEnd(r.Context()), x)
@@ -234,7 +246,7 @@ func (u *Uploads) store(r *http.Request, in *incoming, body *requestBody, name s
 	if err := digests.check(r.Trailer); err != nil {
 		return got, false, err
 	}
-	got, replaced, err = in.publish(name, u.mode(r))
+	got, replaced, err = in.publish(name, policy)
 	got.SHA256 = digests.sha256()
 	return got, replaced, err
 }
@@ -255,17 +267,6 @@ func (u *Uploads) done(got Received) {
 	if u.Done != nil {
 		u.Done(got)
 	}
-}
-
-// mode says what becomes of a file whose name is taken.
-func (u *Uploads) mode(r *http.Request) mode {
-	switch {
-	case r.Header.Get("If-None-Match") == "*":
-		return onlyNew
-	case u.Overwrite:
-		return replace
-	}
-	return keepBoth
 }
 
 // nameOf returns a safe name for the body of r.

@@ -53,6 +53,7 @@ type form struct {
 	body  *requestBody
 	parts *multipart.Reader
 	head  int64 // bytes that may come before the next part begins
+	rule  rule
 	ahead *hold // room for the whole body, as far as no file has it
 	files []formFile
 	x     *transfer
@@ -77,7 +78,7 @@ func (u *Uploads) openForm(r *http.Request, body *requestBody, d *folder) (*form
 	if err != nil {
 		return nil, err
 	}
-	f := &form{u: u, d: d, body: body, ahead: ahead}
+	f := &form{u: u, d: d, body: body, rule: u.rule(termsOf(r.Header)), ahead: ahead}
 	f.parts = multipart.NewReader(bufio.NewReaderSize(timely{f}, formBuffer), params["boundary"])
 	return f, nil
 }
@@ -134,7 +135,7 @@ func (f *form) store(r *http.Request) ([]Received, error) {
 	if err := f.end(); err != nil {
 		return nil, err
 	}
-	return f.publish(f.u.mode(r))
+	return f.publish()
 }
 
 // end reads what follows the last part, so that the connection can be kept.
@@ -154,6 +155,9 @@ func (f *form) take(r *http.Request, part *multipart.Part) error {
 	name := SafeName(part.FileName())
 	if name == "" {
 		name = unnamed()
+	}
+	if _, err := f.d.allows(name, f.rule); err != nil {
+		return err
 	}
 	digests, err := wanted(http.Header(part.Header), nil, !f.u.NoDigest)
 	if err != nil {
@@ -189,10 +193,10 @@ func (w formRoom) Write(p []byte) (int, error) {
 
 // publish gives the files their names. One does not replace another one of the
 // same form: it gets a number.
-func (f *form) publish(m mode) ([]Received, error) {
-	if m == replace { // nothing brings back what was replaced
+func (f *form) publish() ([]Received, error) {
+	if f.rule.mode == replace { // nothing brings back what was replaced
 		for _, file := range f.files {
-			if _, err := f.d.replaceable(file.name); err != nil {
+			if _, err := f.d.allows(file.name, f.rule); err != nil {
 				return nil, err
 			}
 		}
@@ -200,9 +204,9 @@ func (f *form) publish(m mode) ([]Received, error) {
 	list := make([]Received, 0, len(f.files))
 	given := make(map[string]bool)
 	for _, file := range f.files {
-		own := m
-		if m == replace && given[file.name] {
-			own = keepBoth
+		own := f.rule
+		if own.mode == replace && given[file.name] {
+			own = rule{mode: keepBoth}
 		}
 		got, _, err := file.publish(file.name, own)
 		if got.Name != "" { // which it may have although there is an error
@@ -211,7 +215,7 @@ func (f *form) publish(m mode) ([]Received, error) {
 			list = append(list, got)
 		}
 		if err != nil {
-			if m != replace {
+			if f.rule.mode != replace {
 				f.withdraw(list)
 			}
 			return nil, err
