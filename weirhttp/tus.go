@@ -242,6 +242,9 @@ func (w *tusWriter) WriteHeader(status int) {
 		h.Set("Tus-Extension", ext)
 		h.Set("Tus-Checksum-Algorithm", checksumNames)
 	}
+	if status == http.StatusServiceUnavailable {
+		tellRetry(h, retryAfter(w.t.d.u.Queue))
+	}
 	if status >= 200 && w.status == 0 {
 		w.status = status
 		closeBehind(h, w.r)

@@ -139,7 +139,8 @@ func (c *tusChunk) takeByKernel(ctx context.Context, u *Uploads, req *tusRequest
 		return 0, err
 	}
 	body := req.r.Body.(*requestBody)
-	k := kernelCopy{conn: conn, body: body, first: src, file: c.f, left: req.r.ContentLength, hold: c.hold, early: newEarlyFlush(u.Sync, c.offset)}
+	k := kernelCopy{conn: conn, body: body, first: src, file: c.f, left: req.r.ContentLength, hold: c.hold, early: newEarlyFlush(u.Sync, c.offset),
+		budget: u.Budget, queue: u.Queue}
 	err := k.run(ctx, req.x)
 	c.n = k.n
 	if err == nil && u.Sync {

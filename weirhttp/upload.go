@@ -76,9 +76,11 @@ type Uploads struct {
 	Expire time.Duration
 
 	// Budget, if not nil, is where uploads take their buffers from: 16 KiB for
-	// a slow upload, up to 2 MiB for a fast one. An upload that gets none for
-	// as long as Stall is refused with 503.
+	// a slow upload, up to 2 MiB for a fast one, and 8 KiB for one that the
+	// kernel moves, up to 64 KiB where it cannot. One that gets none within
+	// Queue is answered 503 with Retry-After.
 	Budget *weir.Budget
+	Queue  time.Duration // 0: 5 s; negative: does not wait
 
 	// URL is where the files of the folder can be read, for Location. The
 	// default is the path of the request.
@@ -234,7 +236,8 @@ func (u *Uploads) takeBody(w http.ResponseWriter, r *http.Request, body *request
 
 func (u *Uploads) store(r *http.Request, in *incoming, body *requestBody, name string, policy rule, digests *digests, x *transfer) (got Received, replaced bool, err error) {
 	if c := kernelConn(r); c != nil && len(digests.hashes) == 0 {
-		k := kernelCopy{conn: c, body: body, first: body, file: in.file, left: r.ContentLength, hold: in.hold, early: newEarlyFlush(u.Sync, 0)}
+		k := kernelCopy{conn: c, body: body, first: body, file: in.file, left: r.ContentLength, hold: in.hold, early: newEarlyFlush(u.Sync, 0),
+			budget: u.Budget, queue: u.Queue}
 		err = k.run(withoutEnd(r.Context()), x)
 		in.size = k.n
 	} else {

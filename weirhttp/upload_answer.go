@@ -83,7 +83,7 @@ func uploadStatus(err error) (status int, text string) {
 		return http.StatusInsufficientStorage, "There is not enough space for the file"
 	case errors.Is(err, errDigest):
 		return http.StatusBadRequest, "What arrived does not match its digest"
-	case errors.Is(err, errClosed), errors.Is(err, errBusy), errors.Is(err, weir.ErrBudget):
+	case errors.Is(err, errClosed), errors.Is(err, errBudgetBusy), errors.Is(err, weir.ErrBudget):
 		return http.StatusServiceUnavailable, "The server is busy"
 	case errors.Is(err, fs.ErrExist):
 		return http.StatusPreconditionFailed, "There is a file of this name"
@@ -113,7 +113,7 @@ func (u *Uploads) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	level("upload failed", "status", status, "error", err, "method", r.Method, "path", r.URL.Path, "client", r.RemoteAddr)
 	if status == http.StatusServiceUnavailable {
-		tellRetry(w.Header(), 10*time.Second)
+		tellRetry(w.Header(), retryAfter(u.Queue))
 	}
 	if status == http.StatusUnsupportedMediaType {
 		w.Header().Set("Accept-Encoding", "identity")
