@@ -122,6 +122,44 @@ func TestUploadsOnTheirWayShareTheDisk(t *testing.T) {
 	}
 }
 
+func TestUploadsGoOnWhileFilesAreNamedAndTheDiskIsAsked(t *testing.T) {
+	l := ledgerOn(t, 10_000, 100, 1<<40)
+	a, err := l.take(1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := l.take(1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	goOn := func() {
+		b.wrote(10)
+		if err := b.need(b.room + 10); err != nil {
+			t.Error(err)
+		}
+	}
+	free := l.free
+	l.free = func() (int64, error) {
+		goOn()
+		return free()
+	}
+	err = a.publish(func() (int64, error) {
+		goOn()
+		c, err := l.take(1000)
+		if err == nil {
+			c.release()
+		}
+		return 1000, err
+	})
+	if err != nil || l.stored != 1000 || l.held != 1020 || l.coming.Load() != 1000 {
+		t.Errorf("%v, %d stored, %d held, %d coming", err, l.stored, l.held, l.coming.Load())
+	}
+	b.release()
+	if l.held != 0 || l.coming.Load() != 0 {
+		t.Errorf("%d held, %d coming", l.held, l.coming.Load())
+	}
+}
+
 func TestUploadOfUnknownLengthLooksAtTheDiskAgain(t *testing.T) {
 	l := ledgerOn(t, 0, 0, 1<<40)
 	h, err := l.take(0)

@@ -113,6 +113,7 @@ type tusRequest struct {
 	ctx       context.Context // ends with the request, or with errInterrupted as its cause
 	interrupt context.CancelCauseFunc
 	created   *tusUpload // by the request; nil: none
+	cause     error      // why the store refused it; nil: it did not
 }
 
 type tusRequestKey struct{}
@@ -157,7 +158,7 @@ func (t *tusHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer req.interrupt(nil)
 	if method == http.MethodPost || method == http.MethodPatch {
 		req.x = begin(r, Upload, id, r.ContentLength)
-		defer func() { req.x.end(tw.failure()) }()
+		defer func() { req.x.end(tw.failure(req)) }()
 	}
 	inner := r.WithContext(context.WithValue(r.Context(), tusRequestKey{}, req))
 	target := *r.URL
@@ -168,7 +169,7 @@ func (t *tusHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// for that of a draft, who has read it in a 104.
 	if up := req.created; up != nil && tw.status >= 400 && !isDraft(r) {
 		if err := up.Terminate(r.Context()); err != nil {
-			t.d.u.log().Error("a broken upload could not be removed", "upload", up.id, "err", err)
+			t.d.u.log().Error("a broken upload could not be removed", "upload", up.id, "error", err)
 		}
 	}
 }
@@ -228,19 +229,27 @@ func (w *tusWriter) SetWriteDeadline(time.Time) error { return nil }
 
 func (w *tusWriter) WriteHeader(status int) {
 	h := w.Header()
+	expire, expires := w.t.d.u.expire()
 	if id := h.Get("Location"); id != "" {
 		// tusd does not know where it is mounted.
 		h.Set("Location", strings.TrimSuffix(requestPath(w.r), "/")+"/"+path.Base(id))
 	}
 	if ext := h.Get("Tus-Extension"); ext != "" {
-		h.Set("Tus-Extension", ext+",checksum,expiration")
+		ext += ",checksum"
+		if expires {
+			ext += ",expiration"
+		}
+		h.Set("Tus-Extension", ext)
 		h.Set("Tus-Checksum-Algorithm", checksumNames)
+	}
+	if status == http.StatusServiceUnavailable {
+		tellRetry(h, retryAfter(w.t.d.u.Queue))
 	}
 	if status >= 200 && w.status == 0 {
 		w.status = status
 		closeBehind(h, w.r)
-		if status < 300 && (w.r.Method == http.MethodPost || w.r.Method == http.MethodPatch) && !isDraft(w.r) {
-			h.Set("Upload-Expires", time.Now().Add(w.t.d.u.expire()).UTC().Format(http.TimeFormat))
+		if expires && status < 300 && (w.r.Method == http.MethodPost || w.r.Method == http.MethodPatch) && !isDraft(w.r) {
+			h.Set("Upload-Expires", httpTime(time.Now().Add(expire)))
 		}
 	}
 	w.ResponseWriter.WriteHeader(status)
@@ -253,10 +262,14 @@ func (w *tusWriter) Write(p []byte) (int, error) {
 	return w.ResponseWriter.Write(p)
 }
 
-// failure is the error of a request that was refused, for the registry.
-func (w *tusWriter) failure() error {
-	if w.status < 400 {
+// failure is the error of a request that was refused, for the registry. tusd
+// has only a status for what it refuses itself.
+func (w *tusWriter) failure(req *tusRequest) error {
+	switch {
+	case w.status < 400:
 		return nil
+	case req.cause != nil:
+		return req.cause
 	}
 	return &refusal{w.status, http.StatusText(w.status)}
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"net/http"
 	"os"
 	"path"
@@ -147,4 +148,44 @@ func TestBytesWithoutTheirRecordAreNoUploadAndExpire(t *testing.T) {
 	}
 	in.wantFiles(nil)
 	in.wantNoRoom()
+}
+
+func TestRefusedPieceIsEnteredWithItsCause(t *testing.T) {
+	in := unstartedInbox(t, &Uploads{Quota: 100})
+	inner := in.Config.Handler
+	causes := make(chan error, 10)
+	in.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		inner.ServeHTTP(w, r.WithContext(WithDone(r.Context(), func(_ Transfer, err error) { causes <- err })))
+	})
+	in.Start()
+	in.wantStatus(507, "POST", "/upload", nil, "Tus-Resumable", "1.0.0", "Upload-Length", "101")
+	if err := <-causes; !errors.Is(err, errNoSpace) {
+		t.Errorf("%v", err)
+	}
+	in.wantStatus(400, "POST", "/upload", nil, "Tus-Resumable", "1.0.0") // by tusd itself
+	if err := <-causes; err == nil || err.Error() != "Bad Request" {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestPendingUploadsAndTheirMetadataAreBounded(t *testing.T) {
+	in := newInbox(t, &Uploads{})
+	begin := func(want int, metadata string) string {
+		t.Helper()
+		return in.wantStatus(want, "POST", "/upload", nil, "Tus-Resumable", "1.0.0", "Upload-Defer-Length", "1",
+			"Upload-Metadata", metadata).Header.Get("Location")
+	}
+	begin(413, metadata(strings.Repeat("a", 4<<10)))
+	loc := begin(201, metadata(strings.Repeat("a", 4000)))
+	s := in.u.folder.tus.store
+	for len(s.holds) < mostPending {
+		s.holds[newTusID()] = s.d.ledger.adopt(0, 0)
+	}
+	begin(507, metadata("a"))
+	in.wantStatus(204, "DELETE", loc, nil, "Tus-Resumable", "1.0.0")
+	begin(201, metadata("a"))
+	begin(507, metadata("a"))
+	if ids, err := s.list(); err != nil || len(ids) != 1 {
+		t.Errorf("%d uploads have files, %v", len(ids), err)
+	}
 }

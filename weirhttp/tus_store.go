@@ -23,11 +23,20 @@ import (
 type tusStore struct {
 	d *folder
 
-	mu    sync.Mutex // guards holds
-	holds map[string]*hold
+	mu    sync.Mutex       // guards holds
+	holds map[string]*hold // of the uploads that are pending
 }
 
 func newTusStore(d *folder) *tusStore { return &tusStore{d: d, holds: make(map[string]*hold)} }
+
+// A pending upload costs two files and some memory, whatever its quota says of
+// its bytes: both are bounded.
+const (
+	mostPending  = 10_000
+	mostMetadata = 4 << 10
+)
+
+var errPending = fmt.Errorf("%w: %d resumable uploads are pending", errNoSpace, mostPending)
 
 const (
 	tusIDLength   = 26
@@ -59,8 +68,8 @@ type tusInfo struct {
 	Size     int64             `json:"size"`
 	Deferred bool              `json:"deferred,omitempty"` // Size is not known yet
 	Metadata map[string]string `json:"metadata,omitempty"`
-	OnlyNew  bool              `json:"onlyNew,omitempty"` // no number is added to its name
 	State    tusState          `json:"state,omitempty"`
+	terms
 }
 
 // tusUpload is an upload in one request, which tusd has locked it for.
@@ -80,25 +89,40 @@ func (s *tusStore) NewUpload(ctx context.Context, info handler.FileInfo) (handle
 	}
 	up := &tusUpload{s: s, id: newTusID(), info: tusInfo{
 		Size: info.Size, Deferred: info.SizeIsDeferred, Metadata: info.MetaData,
-		OnlyNew: req.r.Header.Get("If-None-Match") == "*",
+		terms: termsOf(req.r.Header),
 	}}
 	if err := up.mayBegin(); err != nil {
-		return nil, s.failed(err)
+		return nil, s.failed(ctx, err)
 	}
-	h, err := s.d.ledger.take(max(info.Size, 0))
-	if err != nil {
-		return nil, s.failed(err)
+	if err := s.enter(up.id, max(info.Size, 0)); err != nil {
+		return nil, s.failed(ctx, err)
 	}
 	if err := up.create(); err != nil {
 		up.remove()
-		h.release()
-		return nil, s.failed(err)
+		s.dropHold(up.id)
+		return nil, s.failed(ctx, err)
 	}
-	s.mu.Lock()
-	s.holds[up.id] = h
-	s.mu.Unlock()
 	req.created = up
 	return up, nil
+}
+
+// enter makes room for an upload of n bytes.
+func (s *tusStore) enter(id string, n int64) error {
+	h, err := s.d.ledger.take(n)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	full := len(s.holds) >= mostPending
+	if !full {
+		s.holds[id] = h
+	}
+	s.mu.Unlock()
+	if full {
+		h.release()
+		return errPending
+	}
+	return nil
 }
 
 func (up *tusUpload) create() error {
@@ -162,11 +186,11 @@ func (s *tusStore) GetUpload(ctx context.Context, id string) (handler.Upload, er
 	}
 	up, err := s.load(id)
 	if err != nil {
-		return nil, s.failed(err)
+		return nil, s.failed(ctx, err)
 	}
 	if req.method != http.MethodDelete && up.info.State != tusDone && !up.info.Deferred && up.offset == up.info.Size {
 		if err := up.finish(); err != nil {
-			return nil, s.failed(err)
+			return nil, s.failed(ctx, err)
 		}
 	}
 	return up, nil
@@ -255,16 +279,19 @@ func (s *tusStore) list() ([]string, error) {
 	return ids, nil
 }
 
-// failed makes an error of the store one that tusd answers with, and logs what
-// is the server's own fault.
-func (s *tusStore) failed(err error) error {
+// failed makes an error of the store one that tusd answers with, keeps it for the
+// registry, and logs what is the server's own fault.
+func (s *tusStore) failed(ctx context.Context, err error) error {
+	if req, rerr := tusRequestOf(ctx); rerr == nil {
+		req.cause = err
+	}
 	var known handler.Error
 	if errors.As(err, &known) {
 		return err
 	}
 	status, text := uploadStatus(err)
 	if status >= http.StatusInternalServerError {
-		s.d.u.log().Error("upload failed", "status", status, "err", err)
+		s.d.u.log().Error("upload failed", "status", status, "error", err)
 	}
 	return handler.NewError("ERR_UPLOAD", text, status)
 }

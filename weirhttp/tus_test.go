@@ -189,7 +189,7 @@ func TestExpiredUploadsAreRemovedAndOthersStay(t *testing.T) {
 	}
 	d := in.u.folder
 	d.tus.begin(filepath.Base(busy))
-	if err := d.removeOld(time.Now().Add(-in.u.expire())); err != nil {
+	if err := d.removeOld(time.Now().Add(-24 * time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	d.tus.end(filepath.Base(busy))
@@ -206,9 +206,39 @@ func TestExpiredUploadsAreRemovedAndOthersStay(t *testing.T) {
 		t.Errorf("%d bytes are held", held)
 	}
 	in.stop()
-	in = newInbox(t, &Uploads{Dir: in.u.Dir, Quota: 1000}) // sweeps when it opens
+	in = newInbox(t, &Uploads{Dir: in.u.Dir, Quota: 1000}) // sweeps when it has opened
+	in.wantOffset(young, 0)
+	eventually(t, func() bool {
+		_, err := os.Stat(filepath.Join(in.u.Dir, hiddenDir, filepath.Base(busy)))
+		return err != nil
+	}, "what has expired is still there")
 	in.wantStatus(404, "HEAD", busy, nil, "Tus-Resumable", "1.0.0")
 	in.wantOffset(young, 0)
+}
+
+func TestUploadsThatDoNotExpireStay(t *testing.T) {
+	in := newInbox(t, &Uploads{Expire: -1})
+	ext := in.wantStatus(200, "OPTIONS", "/upload", nil, "Tus-Resumable", "1.0.0").Header.Get("Tus-Extension")
+	if strings.Contains(ext, "expiration") {
+		t.Errorf("extensions %s", ext)
+	}
+	res := in.wantStatus(201, "POST", "/upload", nil, "Tus-Resumable", "1.0.0", "Upload-Length", "5", "Upload-Metadata", metadata("a"))
+	if e, told := res.Header["Upload-Expires"]; told {
+		t.Errorf("expires %s", e)
+	}
+	data := filepath.Join(in.u.Dir, hiddenDir, filepath.Base(res.Header.Get("Location")))
+	for _, name := range [...]string{data, data + ".json"} {
+		if err := os.Chtimes(name, time.Unix(1, 0), time.Unix(1, 0)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	in.stop()
+	in = newInbox(t, &Uploads{Dir: in.u.Dir, Expire: -1})
+	in.wantOffset(res.Header.Get("Location"), 0)
+	if in.u.folder.sweep.timer != nil {
+		t.Error("expired uploads are looked for")
+	}
+	in.patch(204, res.Header.Get("Location"), 0, strings.NewReader("12345"))
 }
 
 func TestTusUploadThatIsWholeGetsItsNameAfterACrash(t *testing.T) {

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/tus/tusd/v2/pkg/handler"
+
+	"github.com/weir-go/weir"
 )
 
 // GetInfo tells tusd how far the upload has come.
@@ -32,7 +34,7 @@ func (up *tusUpload) WriteChunk(ctx context.Context, offset int64, src io.Reader
 	}
 	f, err := up.s.d.root.OpenFile(tusData(up.id), os.O_WRONLY, 0)
 	if err != nil {
-		return 0, up.s.failed(fmt.Errorf("open the file of the upload: %w", err))
+		return 0, up.s.failed(ctx, fmt.Errorf("open the file of the upload: %w", err))
 	}
 	c := &tusChunk{f: f, hold: up.s.holdOf(up.id), most: up.most(), offset: offset}
 	n, err := c.take(req.ctx, up.s.d.u, req, src)
@@ -45,7 +47,7 @@ func (up *tusUpload) WriteChunk(ctx context.Context, offset int64, src io.Reader
 	up.offset = offset + n
 	if err != nil {
 		up.broken = true
-		err = up.s.failed(err)
+		err = up.s.failed(ctx, err)
 	}
 	return n, err
 }
@@ -137,7 +139,8 @@ func (c *tusChunk) takeByKernel(ctx context.Context, u *Uploads, req *tusRequest
 		return 0, err
 	}
 	body := req.r.Body.(*requestBody)
-	k := kernelCopy{conn: conn, body: body, first: src, file: c.f, left: req.r.ContentLength, hold: c.hold, early: newEarlyFlush(u.Sync, c.offset)}
+	k := kernelCopy{conn: conn, body: body, first: src, file: c.f, left: req.r.ContentLength, hold: c.hold, early: newEarlyFlush(u.Sync, c.offset),
+		budget: u.Budget, queue: u.Queue}
 	err := k.run(ctx, req.x)
 	c.n = k.n
 	if err == nil && u.Sync {
@@ -157,34 +160,34 @@ func (c *tusChunk) undo() error {
 }
 
 // DeclareLength says how long an upload will be whose length was not known.
-func (up *tusUpload) DeclareLength(_ context.Context, n int64) error {
+func (up *tusUpload) DeclareLength(ctx context.Context, n int64) error {
 	if err := up.s.holdOf(up.id).need(n); err != nil {
-		return up.s.failed(err)
+		return up.s.failed(ctx, err)
 	}
 	up.info.Size, up.info.Deferred = n, false
 	if err := up.save(); err != nil {
-		return up.s.failed(err)
+		return up.s.failed(ctx, err)
 	}
 	return nil
 }
 
 // Terminate removes the upload. A file that has its name stays.
-func (up *tusUpload) Terminate(context.Context) error {
+func (up *tusUpload) Terminate(ctx context.Context) error {
 	if err := up.remove(); err != nil {
-		return up.s.failed(fmt.Errorf("remove the upload: %w", err))
+		return up.s.failed(ctx, fmt.Errorf("remove the upload: %w", err))
 	}
 	up.s.dropHold(up.id)
 	return nil
 }
 
 // FinishUpload gives the file its name.
-func (up *tusUpload) FinishUpload(context.Context) error {
+func (up *tusUpload) FinishUpload(ctx context.Context) error {
 	// tusd asks for it also when the last piece has failed, and tells that.
 	if up.info.State == tusDone || up.broken {
 		return nil
 	}
 	if err := up.finish(); err != nil {
-		return up.s.failed(err)
+		return up.s.failed(ctx, err)
 	}
 	return nil
 }
@@ -199,30 +202,20 @@ func (up *tusUpload) name() string {
 	return "upload-" + up.id
 }
 
-// mode says what becomes of a file whose name is taken.
-func (up *tusUpload) mode() mode {
-	switch {
-	case up.info.OnlyNew:
-		return onlyNew
-	case up.s.d.u.Overwrite:
-		return replace
-	}
-	return keepBoth
-}
+// rule says what becomes of a file whose name is taken.
+func (up *tusUpload) rule() rule { return up.s.d.u.rule(up.info.terms) }
 
-// mayBegin refuses an upload that could not get its name if it was whole now.
+// mayBegin refuses an upload that could not get its name if it was whole now,
+// and one with more to remember than is kept of it.
 func (up *tusUpload) mayBegin() error {
-	var err error
-	switch up.mode() {
-	case replace:
-		_, err = up.s.d.replaceable(up.name())
-	case onlyNew:
-		if _, err = up.s.d.root.Lstat(up.name()); err == nil {
-			err = fs.ErrExist
-		} else if errors.Is(err, fs.ErrNotExist) {
-			err = nil
-		}
+	n := len(up.info.Match) + len(up.info.NoneMatch)
+	for key, value := range up.info.Metadata {
+		n += len(key) + len(value)
 	}
+	if n > mostMetadata {
+		return &refusal{http.StatusRequestEntityTooLarge, "The metadata is larger than " + weir.FormatBytes(mostMetadata)}
+	}
+	_, err := up.s.d.allows(up.name(), up.rule())
 	return err
 }
 
@@ -270,7 +263,7 @@ func (up *tusUpload) place(want string) (name string, err error) {
 	err = up.s.holdOf(up.id).publish(func() (int64, error) {
 		var was int64
 		var err error
-		name, was, err = d.place(tusData(up.id), want, up.mode())
+		name, was, err = d.place(tusData(up.id), want, up.rule())
 		return size - max(was, 0), err
 	})
 	if err != nil {

@@ -32,7 +32,8 @@ import (
 //     interop version 6. Mount the handler at "/upload/" too for these.
 //
 // The answer to a stored file is 201 with its Location and a [Received] as
-// JSON, to multipart a list of them. It is 200 when a file was replaced.
+// JSON, or 200 when it has replaced another one. To multipart it is a list of
+// them, and 201 in any case.
 //
 // A file is whole or absent: it is written under a hidden temporary name and
 // gets its own when all of it has come and every digest that the client sent
@@ -40,7 +41,18 @@ import (
 // of an upload that fails, but for resumable ones, which wait in the hidden
 // folder .weir-uploads and outlive the server. Names are made safe with
 // [SafeName]; where a name is taken the new file gets a number: "a (2).txt".
-// With "If-None-Match: *" the answer is 412 instead.
+// That is so for PUT as well, although it names its target: Location tells the
+// name, where RFC 9110 (9.3.4) would have the client redirected first.
+//
+// If-Match, If-None-Match and If-Unmodified-Since are about the file that has
+// the name already; its entity tag is that of a [FileServer]. Where one of them
+// does not hold the answer is 412 and nothing is stored. That is looked at
+// before the body is taken and when the file gets its name. A resumable upload
+// has those of its creation.
+//
+// At most 10,000 resumable uploads are pending at a time, each with up to 4 KiB
+// of metadata; one more is refused with 507 until another one is whole, removed
+// or expired.
 //
 // What does not fit is refused before its body is taken where its length is
 // known, and as soon as it shows otherwise: with 413 or 507. The connection
@@ -56,13 +68,19 @@ type Uploads struct {
 	Sync      bool // answer when file and name are on stable storage
 	NoDigest  bool // leave SHA256 out of Received: it costs as much CPU time as all the rest; see ConnContext
 
-	Stall  time.Duration // how long a client may send nothing; 0: a minute, negative: any time
-	Expire time.Duration // how long a resumable upload waits for its client; 0: a day
+	Stall time.Duration // how long a client may send nothing; 0: a minute, negative: any time
+
+	// Expire is how long a resumable upload waits for its client: a day if 0,
+	// for ever if negative. Then what is left of a process that was killed
+	// stays as well.
+	Expire time.Duration
 
 	// Budget, if not nil, is where uploads take their buffers from: 16 KiB for
-	// a slow upload, up to 2 MiB for a fast one. An upload that gets none for
-	// as long as Stall is refused with 503.
+	// a slow upload, up to 2 MiB for a fast one, and 8 KiB for one that the
+	// kernel moves, up to 64 KiB where it cannot. One that gets none within
+	// Queue is answered 503 with Retry-After.
 	Budget *weir.Budget
+	Queue  time.Duration // 0: 5 s; negative: does not wait
 
 	// URL is where the files of the folder can be read, for Location. The
 	// default is the path of the request.
@@ -163,11 +181,9 @@ func (u *Uploads) stall() time.Duration {
 	return u.Stall
 }
 
-func (u *Uploads) expire() time.Duration {
-	if u.Expire == 0 {
-		return 24 * time.Hour
-	}
-	return u.Expire
+// expire returns after how long an upload expires, if it does.
+func (u *Uploads) expire() (after time.Duration, ok bool) {
+	return orDefault(u.Expire, 24*time.Hour), u.Expire >= 0
 }
 
 func (u *Uploads) log() *slog.Logger {
@@ -193,6 +209,10 @@ func (u *Uploads) takeBody(w http.ResponseWriter, r *http.Request, body *request
 	if u.MaxSize > 0 && r.ContentLength > u.MaxSize {
 		return &http.MaxBytesError{Limit: u.MaxSize}
 	}
+	policy := u.rule(termsOf(r.Header))
+	if _, err := d.allows(name, policy); err != nil {
+		return err
+	}
 	in, err := d.receive(max(r.ContentLength, 0))
 	if err != nil {
 		return err
@@ -200,7 +220,7 @@ func (u *Uploads) takeBody(w http.ResponseWriter, r *http.Request, body *request
 	defer in.abort()
 	body.limit = u.MaxSize
 	x := begin(r, Upload, name, r.ContentLength)
-	got, replaced, err := u.store(r, in, body, name, digests, x)
+	got, replaced, err := u.store(r, in, body, name, policy, digests, x)
 	x.end(err)
 	if err != nil {
 		return err
@@ -214,9 +234,10 @@ func (u *Uploads) takeBody(w http.ResponseWriter, r *http.Request, body *request
 	return nil
 }
 
-func (u *Uploads) store(r *http.Request, in *incoming, body *requestBody, name string, digests *digests, x *transfer) (got Received, replaced bool, err error) {
+func (u *Uploads) store(r *http.Request, in *incoming, body *requestBody, name string, policy rule, digests *digests, x *transfer) (got Received, replaced bool, err error) {
 	if c := kernelConn(r); c != nil && len(digests.hashes) == 0 {
-		k := kernelCopy{conn: c, body: body, first: body, file: in.file, left: r.ContentLength, hold: in.hold, early: newEarlyFlush(u.Sync, 0)}
+		k := kernelCopy{conn: c, body: body, first: body, file: in.file, left: r.ContentLength, hold: in.hold, early: newEarlyFlush(u.Sync, 0),
+			budget: u.Budget, queue: u.Queue}
 		err = k.run(withoutEnd(r.Context()), x)
 		in.size = k.n
 	} else {
@@ -228,7 +249,7 @@ func (u *Uploads) store(r *http.Request, in *incoming, body *requestBody, name s
 	if err := digests.check(r.Trailer); err != nil {
 		return got, false, err
 	}
-	got, replaced, err = in.publish(name, u.mode(r))
+	got, replaced, err = in.publish(name, policy)
 	got.SHA256 = digests.sha256()
 	return got, replaced, err
 }
@@ -249,17 +270,6 @@ func (u *Uploads) done(got Received) {
 	if u.Done != nil {
 		u.Done(got)
 	}
-}
-
-// mode says what becomes of a file whose name is taken.
-func (u *Uploads) mode(r *http.Request) mode {
-	switch {
-	case r.Header.Get("If-None-Match") == "*":
-		return onlyNew
-	case u.Overwrite:
-		return replace
-	}
-	return keepBoth
 }
 
 // nameOf returns a safe name for the body of r.

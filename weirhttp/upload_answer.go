@@ -31,7 +31,7 @@ func (e *refusal) Error() string { return e.text }
 func (u *Uploads) answer(w http.ResponseWriter, r *http.Request, status int, name string, what any) {
 	body, err := json.Marshal(what)
 	if err != nil {
-		u.log().Error("the answer to an upload cannot be written", "err", err)
+		u.log().Error("the answer to an upload cannot be written", "error", err)
 		return
 	}
 	body = append(body, '\n')
@@ -83,7 +83,7 @@ func uploadStatus(err error) (status int, text string) {
 		return http.StatusInsufficientStorage, "There is not enough space for the file"
 	case errors.Is(err, errDigest):
 		return http.StatusBadRequest, "What arrived does not match its digest"
-	case errors.Is(err, errClosed), errors.Is(err, errBusy), errors.Is(err, weir.ErrBudget):
+	case errors.Is(err, errClosed), errors.Is(err, errBudgetBusy), errors.Is(err, weir.ErrBudget):
 		return http.StatusServiceUnavailable, "The server is busy"
 	case errors.Is(err, fs.ErrExist):
 		return http.StatusPreconditionFailed, "There is a file of this name"
@@ -111,9 +111,9 @@ func (u *Uploads) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	if status >= 500 {
 		level = u.log().Error
 	}
-	level("upload failed", "status", status, "err", err, "method", r.Method, "path", r.URL.Path, "client", r.RemoteAddr)
+	level("upload failed", "status", status, "error", err, "method", r.Method, "path", r.URL.Path, "client", r.RemoteAddr)
 	if status == http.StatusServiceUnavailable {
-		tellRetry(w.Header(), 10*time.Second)
+		tellRetry(w.Header(), retryAfter(u.Queue))
 	}
 	if status == http.StatusUnsupportedMediaType {
 		w.Header().Set("Accept-Encoding", "identity")
@@ -153,14 +153,14 @@ var hearBytes int64 = deny.HearBytes
 // closeBehind makes the answer the last one of its connection if net/http would
 // read on before it answers, or does not know where the next request begins.
 func closeBehind(h http.Header, r *http.Request) {
-	if b, ok := r.Body.(*requestBody); comes(r) || ok && b.beside {
+	if b, ok := r.Body.(*requestBody); bodyPending(r) || ok && b.beside {
 		h.Set("Connection", "close")
 	}
 }
 
-// comes reports whether more of the body of r may come. HTTP/2 does not mind:
+// bodyPending reports whether more of the body of r may come. HTTP/2 does not mind:
 // there an answer has a stream of its own.
-func comes(r *http.Request) bool {
+func bodyPending(r *http.Request) bool {
 	b, ok := r.Body.(*requestBody)
 	return r.ProtoMajor == 1 && r.ContentLength != 0 && !(ok && b.ended)
 }
@@ -168,7 +168,7 @@ func comes(r *http.Request) bool {
 // linger drops what the client sends after the answer, until it closes its
 // side. A client that waits for 100 Continue sends nothing.
 func linger(w http.ResponseWriter, r *http.Request) {
-	if !comes(r) {
+	if !bodyPending(r) {
 		return
 	}
 	rc := http.NewResponseController(w)

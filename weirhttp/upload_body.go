@@ -40,8 +40,8 @@ func (b *requestBody) extend() error {
 
 // Read returns an *http.MaxBytesError when more comes than may.
 func (b *requestBody) Read(p []byte) (int, error) {
-	if b.limit > 0 && int64(len(p)) > b.limit-b.n+1 {
-		p = p[:b.limit-b.n+1]
+	if b.limit > 0 && int64(len(p)) > b.limit-b.n {
+		p = p[:b.limit-b.n+1] // one byte more shows that there is more
 	}
 	b.touched = true
 	n, err := b.body.Read(p)

@@ -2,7 +2,6 @@ package weirhttp
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -47,7 +46,7 @@ func (p *piece) free() {
 // from the client while the other one writes.
 func (u *Uploads) copy(ctx context.Context, in io.Writer, body *requestBody, sums io.Writer, x *transfer) error {
 	c := &clientReader{body: body, spare: make(chan *piece, piecesAtATime+1), budget: u.Budget}
-	if err := c.reserve(ctx, u.stall()); err != nil {
+	if err := c.reserve(ctx, u.Queue); err != nil {
 		return err
 	}
 	defer c.release()
@@ -73,21 +72,13 @@ type clientReader struct {
 	taken  int64
 }
 
-// errBusy is the cause when the budget of a server had no room for long.
-var errBusy = errors.New("no memory for the upload")
-
 // reserve takes the memory for the smallest pieces.
-func (c *clientReader) reserve(ctx context.Context, patience time.Duration) error {
+func (c *clientReader) reserve(ctx context.Context, queue time.Duration) error {
 	for c.most < len(pieceSizes)-1 && (c.body.length < 0 || c.body.length > int64(pieceSizes[c.most])) {
 		c.most++
 	}
-	if c.budget == nil {
-		return nil
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, errBusy)
-	defer cancel()
 	n := int64(piecesAtATime * pieceSizes[0])
-	if err := c.budget.Acquire(ctx, n); err != nil {
+	if err := acquire(ctx, c.budget, queue, n); err != nil {
 		return fmt.Errorf("wait for the memory of an upload: %w", err)
 	}
 	c.taken = n
@@ -105,16 +96,8 @@ func (c *clientReader) release() {
 		}
 		break
 	}
-	if c.budget != nil {
-		c.budget.Release(c.taken)
-	}
+	giveBack(c.budget, c.taken)
 }
-
-var ended = func() context.Context {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	return ctx
-}()
 
 // grow goes on with larger pieces, if there is memory for them now.
 func (c *clientReader) grow() {
@@ -122,13 +105,11 @@ func (c *clientReader) grow() {
 	if c.class == c.most {
 		return
 	}
-	if c.budget != nil {
-		more := int64(piecesAtATime * (pieceSizes[c.class+1] - pieceSizes[c.class]))
-		if c.budget.Acquire(ended, more) != nil {
-			return
-		}
-		c.taken += more
+	more := int64(piecesAtATime * (pieceSizes[c.class+1] - pieceSizes[c.class]))
+	if !acquireNow(c.budget, more) {
+		return
 	}
+	c.taken += more
 	c.class++
 }
 

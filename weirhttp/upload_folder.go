@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/http"
 	"os"
 	"runtime"
 	"sync"
@@ -88,46 +87,22 @@ func (d *folder) isLive(temp string) bool {
 	return ok
 }
 
-// mode is what becomes of a file whose name is taken.
-type mode int
-
-const (
-	keepBoth mode = iota // the new one gets a number
-	replace              // the new one takes its place
-	onlyNew              // the new one is refused
-)
-
 // place gives the file at temp its final name, in one step, and returns that
 // name, and the size of what it replaced, -1 if nothing.
-func (d *folder) place(temp, want string, m mode) (name string, was int64, err error) {
-	if m == replace {
-		was, err = d.replaceable(want)
-		if err == nil {
-			err = d.root.Rename(temp, want)
-		}
-		return want, was, err
+func (d *folder) place(temp, want string, r rule) (name string, was int64, err error) {
+	if was, err = d.allows(want, r); err != nil {
+		return "", -1, err
+	}
+	if r.mode == replace {
+		return want, was, d.root.Rename(temp, want)
 	}
 	for n := 1; ; n++ {
 		name = numbered(want, n)
 		err := d.rename(temp, name)
-		if err == nil || !errors.Is(err, fs.ErrExist) || m == onlyNew || n == mostNumbered+10 {
+		if err == nil || !errors.Is(err, fs.ErrExist) || r.mode == onlyNew || n == mostNumbered+10 {
 			return name, -1, err
 		}
 	}
-}
-
-// replaceable returns the size of the file called name, -1 if there is none.
-func (d *folder) replaceable(name string) (int64, error) {
-	info, err := d.root.Lstat(name)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return -1, nil
-	case err != nil:
-		return -1, err
-	case !info.Mode().IsRegular():
-		return -1, &refusal{http.StatusConflict, "What has this name is not a file"}
-	}
-	return info.Size(), nil
 }
 
 var link = (*os.Root).Link // a test plays a file system without hard links
@@ -136,7 +111,11 @@ var link = (*os.Root).Link // a test plays a file system without hard links
 func (d *folder) rename(temp, name string) error {
 	err := link(d.root, temp, name)
 	if err == nil {
-		return d.root.Remove(temp)
+		if err := d.root.Remove(temp); err != nil {
+			// The client is told that its file is not stored.
+			return errors.Join(err, d.root.Remove(name))
+		}
+		return nil
 	}
 	if errors.Is(err, fs.ErrExist) || errors.Is(err, fs.ErrNotExist) {
 		return err

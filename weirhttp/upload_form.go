@@ -53,6 +53,7 @@ type form struct {
 	body  *requestBody
 	parts *multipart.Reader
 	head  int64 // bytes that may come before the next part begins
+	rule  rule
 	ahead *hold // room for the whole body, as far as no file has it
 	files []formFile
 	x     *transfer
@@ -77,7 +78,7 @@ func (u *Uploads) openForm(r *http.Request, body *requestBody, d *folder) (*form
 	if err != nil {
 		return nil, err
 	}
-	f := &form{u: u, d: d, body: body, ahead: ahead}
+	f := &form{u: u, d: d, body: body, rule: u.rule(termsOf(r.Header)), ahead: ahead}
 	f.parts = multipart.NewReader(bufio.NewReaderSize(timely{f}, formBuffer), params["boundary"])
 	return f, nil
 }
@@ -134,7 +135,7 @@ func (f *form) store(r *http.Request) ([]Received, error) {
 	if err := f.end(); err != nil {
 		return nil, err
 	}
-	return f.publish(f.u.mode(r))
+	return f.publish()
 }
 
 // end reads what follows the last part, so that the connection can be kept.
@@ -154,6 +155,9 @@ func (f *form) take(r *http.Request, part *multipart.Part) error {
 	name := SafeName(part.FileName())
 	if name == "" {
 		name = unnamed()
+	}
+	if _, err := f.d.allows(name, f.rule); err != nil {
+		return err
 	}
 	digests, err := wanted(http.Header(part.Header), nil, !f.u.NoDigest)
 	if err != nil {
@@ -189,10 +193,10 @@ func (w formRoom) Write(p []byte) (int, error) {
 
 // publish gives the files their names. One does not replace another one of the
 // same form: it gets a number.
-func (f *form) publish(m mode) ([]Received, error) {
-	if m == replace { // nothing brings back what was replaced
+func (f *form) publish() ([]Received, error) {
+	if f.rule.mode == replace { // nothing brings back what was replaced
 		for _, file := range f.files {
-			if _, err := f.d.replaceable(file.name); err != nil {
+			if _, err := f.d.allows(file.name, f.rule); err != nil {
 				return nil, err
 			}
 		}
@@ -200,29 +204,32 @@ func (f *form) publish(m mode) ([]Received, error) {
 	list := make([]Received, 0, len(f.files))
 	given := make(map[string]bool)
 	for _, file := range f.files {
-		own := m
-		if m == replace && given[file.name] {
-			own = keepBoth
+		own := f.rule
+		if own.mode == replace && given[file.name] {
+			own = rule{mode: keepBoth}
 		}
 		got, _, err := file.publish(file.name, own)
-		given[got.Name] = true
+		if got.Name != "" { // which it may have although there is an error
+			given[got.Name] = true
+			got.SHA256 = file.sum
+			list = append(list, got)
+		}
 		if err != nil {
-			if m != replace {
+			if f.rule.mode != replace {
 				f.withdraw(list)
 			}
 			return nil, err
 		}
-		got.SHA256 = file.sum
-		list = append(list, got)
 	}
 	return list, nil
 }
 
-// withdraw removes files that got their names before another one could not.
+// withdraw removes files that got their names when not all could, or when the
+// names could not be brought to stable storage.
 func (f *form) withdraw(list []Received) {
 	for _, got := range list {
 		if err := f.d.ledger.unpublish(got.Size, func() error { return f.d.root.Remove(got.Name) }); err != nil {
-			f.u.log().Error("a part of a broken upload could not be removed", "file", got.Name, "err", err)
+			f.u.log().Error("a part of a broken upload could not be removed", "file", got.Name, "error", err)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package weirhttp
 import (
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -42,6 +43,29 @@ func TestFilesOfOneFormDoNotReplaceEachOther(t *testing.T) {
 		in.wantStatus(201, "POST", "/upload", formOf("a", "1", "a", "2", `"a (2)"`, "3"), "Content-Type", formType)
 		in.wantFiles(map[string]string{"a": "1", "a (2)": "2", "a (2) (2)": "3"})
 		in.wantNoRoom()
+	}
+}
+
+func TestFormWhoseNamesCannotBeSyncedLeavesNothing(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("a folder cannot be flushed by itself")
+	}
+	in := newInbox(t, &Uploads{Sync: true, Quota: 1000})
+	in.wantStatus(201, "PUT", "/upload/there", strings.NewReader("there"))
+	d := in.u.folder
+	was := d.dir
+	closed, err := os.Open(in.u.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed.Close()
+	d.dir = closed
+	in.wantStatus(500, "POST", "/upload", formOf("a", "1", "b", "2"), "Content-Type", formType)
+	in.wantNoRoom()
+	d.dir = was
+	in.wantFiles(map[string]string{"there": "there"})
+	if stored := d.ledger.stored; stored != 5 {
+		t.Errorf("%d bytes are stored", stored)
 	}
 }
 

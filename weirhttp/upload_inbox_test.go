@@ -146,8 +146,8 @@ func (in *inbox) wantNoRoom() {
 	d.users.Wait()
 	d.ledger.mu.Lock()
 	defer d.ledger.mu.Unlock()
-	if d.ledger.held != 0 || d.ledger.arrived != 0 {
-		in.t.Errorf("%d bytes are held, %d arrived", d.ledger.held, d.ledger.arrived)
+	if d.ledger.held != 0 || d.ledger.coming.Load() != 0 {
+		in.t.Errorf("%d bytes are held, %d coming", d.ledger.held, d.ledger.coming.Load())
 	}
 }
 

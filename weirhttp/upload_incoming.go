@@ -64,13 +64,13 @@ func (in *incoming) finish() error {
 
 // publish gives the file its name. A file that has its name is kept also when
 // the name could not be brought to stable storage.
-func (in *incoming) publish(want string, m mode) (got Received, replaced bool, err error) {
+func (in *incoming) publish(want string, r rule) (got Received, replaced bool, err error) {
 	if err := in.finish(); err != nil {
 		return Received{}, false, err
 	}
 	got.Size = in.size
 	err = in.hold.publish(func() (int64, error) {
-		name, was, err := in.d.place(in.temp, want, m)
+		name, was, err := in.d.place(in.temp, want, r)
 		if err != nil {
 			return 0, fmt.Errorf("give the upload its name: %w", err)
 		}
@@ -98,7 +98,7 @@ func (in *incoming) abort() {
 		in.file = nil
 	}
 	if err := in.d.root.Remove(in.temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		in.d.u.log().Error("a broken upload could not be removed", "file", in.temp, "err", err)
+		in.d.u.log().Error("a broken upload could not be removed", "file", in.temp, "error", err)
 	}
 	in.d.forget(in.temp)
 	in.temp = ""

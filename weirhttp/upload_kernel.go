@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"syscall"
+	"time"
 
 	"github.com/weir-go/weir"
 )
@@ -26,8 +27,9 @@ func ConnContext(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, uploadConnKey{}, c)
 }
 
-// kernelLeast is the least length of a body that the kernel moves. net/http must
-// not take what it knows to be missing for a rest that it reads to the end.
+// kernelLeast is the least length of a body that the kernel moves. Of a shorter
+// one net/http would try to drain the rest itself, which the kernel has already
+// moved.
 const kernelLeast = 1 << 20
 
 // kernelConn returns the connection of r if the kernel can read the rest of the body
@@ -65,12 +67,24 @@ type kernelCopy struct {
 	n     int64 // moved
 	x     *transfer
 	early earlyFlush
+
+	budget *weir.Budget // for the pieces that pass through the process; nil: none
+	queue  time.Duration
 }
 
 // run moves the body as the transfer x. It is no flow, since nothing passes
-// through the process, but its time is accounted for as that of one. The end of
-// ctx interrupts it.
+// through the process, but its time is accounted for as that of one. It looks at
+// ctx between two pieces: whoever ends that must also set a read deadline, which
+// ends the wait for the client.
+//
+// From the budget it takes one of the smallest pieces. What waits in the pipe is
+// the kernel's.
 func (k *kernelCopy) run(ctx context.Context, x *transfer) error {
+	least := int64(pieceSizes[0])
+	if err := acquire(ctx, k.budget, k.queue, least); err != nil {
+		return fmt.Errorf("wait for the memory of an upload: %w", err)
+	}
+	defer giveBack(k.budget, least)
 	k.body.beside = true
 	k.x = x
 	x.kernel.Store(true)
@@ -120,9 +134,15 @@ func (k *kernelCopy) next(ctx context.Context) error {
 	return nil
 }
 
-// copy moves what is left through memory.
+// copy moves what is left through memory: in pieces of the smallest size, for
+// which there is memory already, where there is no more now.
 func (k *kernelCopy) copy(ctx context.Context) error {
-	p := newPiece(1)
+	class := 0
+	if more := int64(pieceSizes[1] - pieceSizes[0]); acquireNow(k.budget, more) {
+		defer giveBack(k.budget, more)
+		class = 1
+	}
+	p := newPiece(class)
 	defer p.free()
 	for k.left > 0 {
 		if err := k.next(ctx); err != nil {

@@ -75,6 +75,31 @@ func TestKernelMovesLargeUploads(t *testing.T) {
 	}
 }
 
+func TestKernelUploadsTakeTheirPiecesFromTheBudget(t *testing.T) {
+	budget := weir.NewBudget(8 << 10)
+	in, n := kernelInbox(t, &Uploads{NoDigest: true, Budget: budget, Queue: -1})
+	big := content(3 << 20)
+	in.wantStatus(201, "PUT", "/upload/a", strings.NewReader(big))
+	loc := in.create(len(big), "tus")
+	if n.Load() > 200<<10 {
+		t.Errorf("%d bytes passed through the process", n.Load())
+	}
+	if budget.Peak() != 8<<10 || budget.Used() != 0 {
+		t.Errorf("peak %d, used %d", budget.Peak(), budget.Used())
+	}
+	if err := budget.Acquire(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	in.wantStatus(503, "PUT", "/upload/b", strings.NewReader(big))
+	in.patch(503, loc, 0, strings.NewReader(big))
+	budget.Release(1)
+	in.patch(204, loc, 0, strings.NewReader(big))
+	in.wantNoRoom()
+	if budget.Used() != 0 {
+		t.Errorf("%d bytes are still taken", budget.Used())
+	}
+}
+
 func TestKernelDoesNotGoPastAWrappedBody(t *testing.T) {
 	in := unstartedInbox(t, &Uploads{NoDigest: true})
 	in.Config.Handler = http.MaxBytesHandler(in.Config.Handler, 2<<20)
@@ -208,7 +233,8 @@ func TestWithoutAPipeAnUploadGoesThroughMemory(t *testing.T) {
 		client.Close()
 	}()
 	l := &ledger{free: func() (int64, error) { return 1 << 40, nil }}
-	k := kernelCopy{conn: server, body: &requestBody{stall: time.Minute, rc: http.NewResponseController(httptest.NewRecorder())},
+	budget := weir.NewBudget(64<<10 - 8<<10) // beyond what run has taken
+	k := kernelCopy{budget: budget, conn: server, body: &requestBody{stall: time.Minute, rc: http.NewResponseController(httptest.NewRecorder())},
 		file: f, left: int64(len(all)), hold: &hold{l: l}, x: new(transfer)}
 	if err := k.copy(t.Context()); err != nil || k.n != int64(len(all)) {
 		t.Errorf("%d bytes, %v", k.n, err)
@@ -216,7 +242,10 @@ func TestWithoutAPipeAnUploadGoesThroughMemory(t *testing.T) {
 	if got, err := os.ReadFile(f.Name()); err != nil || string(got) != all {
 		t.Errorf("%d bytes, %v", len(got), err)
 	}
-	k.left = 1
+	if budget.Peak() != budget.Total() || budget.Used() != 0 {
+		t.Errorf("peak %d, used %d of %d", budget.Peak(), budget.Used(), budget.Total())
+	}
+	k.left, k.budget = 1, weir.NewBudget(1) // in the smallest pieces
 	var se *weir.StageError
 	if err := k.copy(t.Context()); !errors.Is(err, io.ErrUnexpectedEOF) || !errors.As(err, &se) || se.Stage != "client" {
 		t.Errorf("a body that ends early: %v", err)

@@ -12,8 +12,8 @@ import (
 // sweepEvery is how often expired uploads are looked for.
 const sweepEvery = 10 * time.Minute
 
-// sweeper removes uploads that nobody goes on with: when the folder is opened,
-// and from time to time after that.
+// sweeper removes uploads that nobody goes on with: when the folder has been
+// opened, and from time to time after that.
 type sweeper struct {
 	mu    sync.Mutex // guards timer and over
 	timer *time.Timer
@@ -21,31 +21,33 @@ type sweeper struct {
 	runs  sync.WaitGroup
 }
 
+// begin does not wait for the first sweep, since the first request would.
 func (s *sweeper) begin(d *folder) {
-	s.sweep(d)
-	s.again(d)
+	if expire, ok := d.u.expire(); ok {
+		s.after(0, d, expire)
+	}
 }
 
 // sweep logs what cannot be removed: a file that is not ours to remove keeps
 // nobody from uploading.
-func (s *sweeper) sweep(d *folder) {
-	if err := d.removeOld(time.Now().Add(-d.u.expire())); err != nil {
-		d.u.log().Error("expired uploads could not be removed", "err", err)
+func (s *sweeper) sweep(d *folder, expire time.Duration) {
+	if err := d.removeOld(time.Now().Add(-expire)); err != nil {
+		d.u.log().Error("expired uploads could not be removed", "error", err)
 	}
 }
 
-// again sets the timer for the next time.
-func (s *sweeper) again(d *folder) {
+// after sets the timer for the next time.
+func (s *sweeper) after(wait time.Duration, d *folder, expire time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.over {
 		return
 	}
 	s.runs.Add(1)
-	s.timer = time.AfterFunc(min(d.u.expire(), sweepEvery), func() {
+	s.timer = time.AfterFunc(wait, func() {
 		defer s.runs.Done()
-		s.sweep(d)
-		s.again(d)
+		s.sweep(d, expire)
+		s.after(min(expire, sweepEvery), d, expire)
 	})
 }
 

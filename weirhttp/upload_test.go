@@ -106,6 +106,22 @@ func TestEqualNamesAtTheSameTimeAllSurvive(t *testing.T) {
 	}
 }
 
+func TestUploadThatCannotGiveUpItsTemporaryNameIsNotStored(t *testing.T) {
+	was := link
+	defer func() { link = was }()
+	link = func(root *os.Root, temp, name string) error {
+		err := was(root, temp, name)
+		if err == nil { // a folder in its place, which is not empty, cannot be removed
+			err = errors.Join(root.Remove(temp), root.MkdirAll(temp+"/sub", 0o755))
+		}
+		return err
+	}
+	in := newInbox(t, &Uploads{})
+	in.wantStatus(500, "PUT", "/upload/a", strings.NewReader("a"))
+	in.wantFiles(nil)
+	in.wantNoRoom()
+}
+
 func TestOverwriteReplacesAndIfNoneMatchRefuses(t *testing.T) {
 	in := newInbox(t, &Uploads{Overwrite: true})
 	in.wantStatus(201, "PUT", "/upload/a", strings.NewReader("old"))
@@ -244,13 +260,42 @@ func TestUploadsTakeTheirBuffersFromTheBudget(t *testing.T) {
 	if err := budget.Acquire(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
-	in = newInbox(t, &Uploads{Budget: budget, Stall: 50 * time.Millisecond})
+	in = newInbox(t, &Uploads{Budget: budget, Queue: -1})
 	res := in.wantStatus(503, "PUT", "/upload/b", strings.NewReader(big))
-	if res.Header.Get("Retry-After") == "" {
-		t.Error("no Retry-After")
+	if after := res.Header.Get("Retry-After"); after != "1" {
+		t.Errorf("Retry-After %q", after)
 	}
 	in.wantFiles(nil)
 	in.wantNoRoom()
+}
+
+func TestUploadWaitsForMemoryAsLongAsItsQueueSays(t *testing.T) {
+	budget := weir.NewBudget(16 << 10)
+	if err := budget.Acquire(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	in := newInbox(t, &Uploads{Budget: budget, Queue: 2500 * time.Millisecond, Stall: -1})
+	loc := in.create(5, "tus")
+	var all sync.WaitGroup
+	begun := time.Now()
+	all.Go(func() {
+		res := in.wantStatus(503, "PUT", "/upload/a", strings.NewReader("a"))
+		if after := res.Header.Get("Retry-After"); after != "2" {
+			t.Errorf("Retry-After %q", after)
+		}
+	})
+	all.Go(func() {
+		res := in.patch(503, loc, 0, strings.NewReader("12345"))
+		if after := res.Header.Get("Retry-After"); after != "2" {
+			t.Errorf("Retry-After %q of a resumable upload", after)
+		}
+	})
+	all.Wait()
+	if took := time.Since(begun); took < 2*time.Second {
+		t.Errorf("refused after %v", took)
+	}
+	budget.Release(1)
+	in.patch(204, loc, 0, strings.NewReader("12345"))
 }
 
 func TestUploadIsInTheRegistry(t *testing.T) {

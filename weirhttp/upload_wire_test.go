@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"strings"
@@ -43,7 +44,7 @@ func TestUploadIsWholeOrAbsent(t *testing.T) {
 	}
 	in.wantFiles(nil)
 	in.wantNoRoom()
-	if log := in.log.String(); strings.Count(log, "\n") != 4 || !strings.Contains(log, "unexpected EOF") {
+	if log := in.log.String(); strings.Count(log, "\n") != 4 || strings.Count(log, " error=") != 4 || !strings.Contains(log, "unexpected EOF") {
 		t.Errorf("log: %s", log)
 	}
 }
@@ -86,6 +87,12 @@ func TestTooLargeIsToldToAClientThatIsStillSending(t *testing.T) {
 	in.wantStatus(413, "PUT", "/upload/more", unsized(content(1<<20)+"x"))
 	in.wantFiles(map[string]string{"exact": content(1 << 20), "exact2": content(1 << 20)})
 	in.wantNoRoom()
+}
+
+func TestLargestLimitIsNoLimit(t *testing.T) {
+	in := newInbox(t, &Uploads{MaxSize: math.MaxInt64})
+	in.wantStatus(201, "PUT", "/upload/a", unsized(content(100_000)))
+	in.wantFiles(map[string]string{"a": content(100_000)})
 }
 
 func TestRefusedClientThatGoesOnForeverIsLetGo(t *testing.T) {
