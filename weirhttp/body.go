@@ -140,6 +140,9 @@ type bodySource struct {
 func (b *bodySource) open(ctx context.Context) (weir.Reader[byte], error) {
 	b.ctx = ctx
 	b.body = &requestBody{body: b.r.Body, rc: b.rc, stall: b.o.Stall, length: b.r.ContentLength, limit: b.o.MaxSize}
+	if b.o.Stall > 0 { // or else the guard looks after the whole connection
+		b.body.conn = connOf(b.r)
+	}
 	if b.o.MaxSize > 0 && b.body.length > b.o.MaxSize {
 		return nil, &http.MaxBytesError{Limit: b.o.MaxSize}
 	}

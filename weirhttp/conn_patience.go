@@ -1,9 +1,6 @@
 package weirhttp
 
-import (
-	"os"
-	"time"
-)
+import "time"
 
 // setPatience makes each Read wait for at most d from now on, and for less if the
 // client sends less than the least rate, until somebody sets a deadline: net/http,
@@ -26,7 +23,7 @@ func (c *conn) read(b []byte) (int, error) {
 	n, held, err := c.readHeld(b)
 	c.late = behind(c.late, time.Since(began)-held, int64(n), c.port.g.minRate())
 	if err == nil && c.late >= d {
-		err = os.ErrDeadlineExceeded
+		err = errLate
 	}
 	return n, err
 }
@@ -57,6 +54,14 @@ func (c *conn) readHeld(b []byte) (n int, held time.Duration, err error) {
 		c.heldBack.Add(int64(held))
 	}
 	return n, held, err
+}
+
+// waited is for how long reads of c have waited for a rate so far.
+func (c *conn) waited() time.Duration {
+	if c == nil {
+		return 0
+	}
+	return time.Duration(c.heldBack.Load())
 }
 
 // SetReadDeadline takes the place of what setPatience has asked for.

@@ -2,8 +2,10 @@ package weirhttp
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"sync"
 	"testing"
@@ -69,6 +71,41 @@ func TestABodyBelowTheLeastRateIsCutOff(t *testing.T) {
 		case <-tick.C:
 			c.Write(make([]byte, 64))
 		}
+	}
+}
+
+func TestAnUploadBelowTheLeastRateIsCutOff(t *testing.T) {
+	for _, tt := range []struct {
+		name, header string
+	}{
+		{"by the kernel", "PUT /a HTTP/1.1\r\nHost: x\r\nContent-Length: 2000000\r\n\r\n"},
+		{"through memory", "PUT /b HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n100000\r\n"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			nothingLeft(t)
+			u := &Uploads{Dir: t.TempDir(), Stall: 300 * time.Millisecond, Log: slog.New(slog.DiscardHandler)}
+			t.Cleanup(func() { u.Close() })
+			ended := make(chan error, 1)
+			s := guarded(t, &Guard{MinRate: 64 << 10, Transfers: &Transfers{Done: func(_ Transfer, err error) { ended <- err }}}, u)
+			c := s.dial(t, 0)
+			io.WriteString(c, tt.header)
+			tick := time.NewTicker(10 * time.Millisecond) // never a stall, and 6 KB a second
+			defer tick.Stop()
+			give := time.After(20 * time.Second)
+			for {
+				select {
+				case err := <-ended:
+					if !errors.Is(err, ErrStalled) {
+						t.Errorf("it ended with %v", err)
+					}
+					return
+				case <-give:
+					t.Fatal("it is not cut off")
+				case <-tick.C:
+					c.Write(make([]byte, 64))
+				}
+			}
+		})
 	}
 }
 

@@ -176,7 +176,7 @@ func (s *FileServer) fail(w http.ResponseWriter, r *http.Request, err error) {
 	g := connOf(r).guard()
 	switch {
 	case status == http.StatusServiceUnavailable && g != nil:
-		tellRetry(w.Header(), g.retryAfter())
+		tellRetry(w.Header(), retryAfter(g.Queue))
 		s.log().Warn("refused", "path", r.URL.Path, "client", r.RemoteAddr, "reason", err.Error())
 	case status >= 500:
 		s.log().Error("file not served", "path", r.URL.Path, "client", r.RemoteAddr, "error", err)

@@ -122,7 +122,7 @@ func (a *answer) refuse(g *Guard, err error) {
 	}
 	status := statusOf(err)
 	if status == http.StatusServiceUnavailable {
-		tellRetry(a.Header(), g.retryAfter())
+		tellRetry(a.Header(), retryAfter(g.Queue))
 		a.s.log().Warn("download refused", "path", a.r.URL.Path, "client", a.r.RemoteAddr, "reason", err.Error())
 	}
 	httpError(a.ResponseWriter, status)

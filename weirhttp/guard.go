@@ -266,21 +266,15 @@ func (g *Guard) dismiss(c *conn) {
 	}
 }
 
-// errBudgetBusy is the cause when a download got no memory in time.
-var errBudgetBusy = errors.New("no memory for another transfer")
-
 // reserve takes n bytes from the budget, and returns what gives them back.
 func (g *Guard) reserve(ctx context.Context, n int64) (release func(), err error) {
 	if g == nil || g.Budget == nil || n == 0 {
 		return func() {}, nil
 	}
-	patience := max(orDefault(g.Queue, 5*time.Second), time.Millisecond)
-	wait, cancel := context.WithTimeoutCause(ctx, patience, errBudgetBusy)
-	defer cancel()
-	if err := g.Budget.Acquire(wait, n); err != nil {
+	if err := acquire(ctx, g.Budget, g.Queue, n); err != nil {
 		return nil, err
 	}
-	return func() { g.Budget.Release(n) }, nil
+	return func() { giveBack(g.Budget, n) }, nil
 }
 
 // reserved is memory that one answer has taken from a budget, bit by bit.
@@ -300,11 +294,6 @@ func (m *reserved) release() {
 		f()
 	}
 	*m = nil
-}
-
-// retryAfter is when a client may come again that got no memory: in whole seconds.
-func (g *Guard) retryAfter() time.Duration {
-	return max(orDefault(g.Queue, 5*time.Second).Truncate(time.Second), time.Second)
 }
 
 func (g *Guard) transfers() *Transfers {

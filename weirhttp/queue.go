@@ -2,10 +2,14 @@ package weirhttp
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/weir-go/weir"
 )
+
+// errBudgetBusy is the cause when a transfer got no memory in time.
+var errBudgetBusy = errors.New("no memory for another transfer")
 
 // queueFor is how long a transfer waits for memory where nothing else is said.
 const queueFor = 5 * time.Second

@@ -112,7 +112,7 @@ func (c *client) fail(err error) {
 	h := c.w.Header()
 	status := statusOf(err)
 	if status == http.StatusServiceUnavailable && c.guard != nil {
-		tellRetry(h, c.guard.retryAfter())
+		tellRetry(h, retryAfter(c.guard.Queue))
 	}
 	if status >= 500 {
 		logOf(c.guard).Error("no answer", "path", c.r.URL.Path, "client", c.r.RemoteAddr, "error", err)

@@ -2,8 +2,10 @@ package weirhttp
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"time"
 )
 
@@ -17,6 +19,9 @@ type requestBody struct {
 	limit  int64         // most bytes; 0: any
 	n      int64
 
+	conn *conn         // that it comes over, if that is under a guard, which has a least rate
+	late time.Duration // how far its client is behind that
+
 	touched bool // Read was called, which sends a 100 Continue that is waited for
 	ended   bool // all of it has come
 	beside  bool // part of it was read beside net/http
@@ -24,7 +29,7 @@ type requestBody struct {
 
 // withBody returns r with a requestBody as its Body.
 func withBody(w http.ResponseWriter, r *http.Request, stall time.Duration) (*http.Request, *requestBody) {
-	b := &requestBody{body: r.Body, rc: http.NewResponseController(w), stall: stall, length: r.ContentLength}
+	b := &requestBody{body: r.Body, rc: http.NewResponseController(w), stall: stall, length: r.ContentLength, conn: connOf(r)}
 	r = r.WithContext(r.Context())
 	r.Body = b
 	return r, b
@@ -35,8 +40,28 @@ func (b *requestBody) extend() error {
 	if b.stall < 0 {
 		return b.SetReadDeadline(time.Time{})
 	}
-	return b.SetReadDeadline(time.Now().Add(b.stall))
+	return b.SetReadDeadline(time.Now().Add(b.stall - b.late))
 }
+
+// judge is told that n bytes have come, or err, after a wait for the client that
+// leaves out for how long a rate held them back. It returns err, or that the client
+// is too slow.
+func (b *requestBody) judge(n int64, wait time.Duration, err error) error {
+	if b.stall > 0 && wait >= b.stall-b.late && errors.Is(err, os.ErrDeadlineExceeded) {
+		return errLate
+	}
+	if b.conn == nil {
+		return err
+	}
+	b.late = behind(b.late, wait, n, b.conn.port.g.minRate())
+	if err == nil && b.stall > 0 && b.late >= b.stall {
+		return errLate
+	}
+	return err
+}
+
+// errLate is the cause when a body came more slowly than at the least rate.
+var errLate = fmt.Errorf("%w: %w", ErrStalled, os.ErrDeadlineExceeded)
 
 // Read returns an *http.MaxBytesError when more comes than may.
 func (b *requestBody) Read(p []byte) (int, error) {
@@ -44,6 +69,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 		p = p[:b.limit-b.n+1] // one byte more shows that there is more
 	}
 	b.touched = true
+	began, waited := time.Now(), b.conn.waited()
 	n, err := b.body.Read(p)
 	b.n += int64(n)
 	if b.limit > 0 && b.n > b.limit {
@@ -58,7 +84,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 			err = derr
 		}
 	}
-	return n, err
+	return n, b.judge(int64(n), time.Since(began)-(b.conn.waited()-waited), err)
 }
 
 // SetReadDeadline does nothing where the server has no deadlines.

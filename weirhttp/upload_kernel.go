@@ -149,8 +149,10 @@ func (k *kernelCopy) copy(ctx context.Context) error {
 			return err
 		}
 		k.x.meter.enter(phaseClient)
+		began := time.Now()
 		n, err := k.conn.Read(p.buf[:min(int64(len(p.buf)), k.left)])
 		k.x.meter.enter(phaseMoving)
+		err = k.body.judge(int64(n), time.Since(began), err)
 		if n > 0 {
 			m, werr := k.file.Write(p.buf[:n])
 			k.moved(int64(m))

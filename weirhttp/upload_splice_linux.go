@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -42,11 +43,12 @@ func (k *kernelCopy) splice(ctx context.Context) error {
 		if err := k.next(ctx); err != nil {
 			return err
 		}
+		began := time.Now()
 		n, err := k.fill(from, ends[1])
 		if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) {
 			return k.copy(ctx)
 		}
-		if err != nil {
+		if err = k.body.judge(int64(n), time.Since(began), err); err != nil {
 			return fromClient(err)
 		}
 		if n == 0 {

@@ -108,7 +108,7 @@ func (s *serving) uploadsHandler() (*weirhttp.Uploads, error) {
 	}
 	up := weirhttp.UploadTo(s.uploads)
 	up.MaxSize, up.Quota, up.Overwrite, up.Sync = s.sizes.maxSize, s.sizes.quota, s.overwrite, s.sync
-	up.Stall, up.Budget, up.Log = s.stall, s.guard.Budget, s.guard.Log
+	up.Stall, up.Queue, up.Budget, up.Log = s.stall, s.queue, s.guard.Budget, s.guard.Log
 	up.NoDigest, up.URL = !s.digest, s.shown
 	if s.access {
 		up.Log = s.leveled(slog.LevelError) // a refusal has a line as a request
