@@ -297,3 +297,27 @@ func interruptOn(ctx context.Context, f func()) (stop func()) {
 		}
 	})
 }
+
+// watch lets x watch itself, if it can, until end is called, which returns what
+// it found.
+func (l *lane) watch(sp *spot, x any) (end func() error) {
+	w, ok := x.(interface{ Watch(context.Context) error })
+	if !ok {
+		return func() error { return nil }
+	}
+	ctx, cancel := context.WithCancel(l.ctx)
+	var found error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := w.Watch(ctx); err != nil && ctx.Err() == nil {
+			found = stageError(sp.st.name, err)
+			l.cancel(found)
+		}
+	}()
+	return sync.OnceValue(func() error {
+		cancel()
+		<-done
+		return found
+	})
+}

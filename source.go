@@ -19,6 +19,11 @@ type Source[T any] struct {
 	// closed exactly once when the flow ends. When the flow ends while Read
 	// waits, Read is interrupted through SetReadDeadline if the reader has it,
 	// and through Close otherwise.
+	//
+	// A reader that can find out that it is broken before that is read may have
+	// a method Watch(context.Context) error. It is called once, beside Read, and
+	// must return when its context ends. An error of it ends the flow at once,
+	// as one of Read does, also while what was read before waits for room.
 	Open func(ctx context.Context) (Reader[T], error)
 
 	// Err is a wrong argument of the source's constructor, reported when the
@@ -57,10 +62,15 @@ func From[T any](src Source[T]) Stream[T] {
 			if src.inside {
 				place = sp.busy
 			}
+			watched := ln.watch(sp, r)
+			defer watched()
 			ln.enter(sp.busy)
 			err := pump(sp, r, out, place, func(int) {})
 			if err == io.EOF {
 				return ln.finish(out.end)
+			}
+			if werr := watched(); werr != nil {
+				return werr
 			}
 			if ln.broken == nil && isClosed(err) {
 				err = errors.Join(ErrPrematureClose, err)

@@ -1,0 +1,66 @@
+package weir_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/weir-go/weir"
+)
+
+// watched is an endless source that finds out that it is broken when it is told.
+type watched struct {
+	broken chan error
+	ended  chan struct{} // closed when Watch has returned
+}
+
+func (w *watched) Read(p []byte) (int, error) { return len(p), nil }
+
+func (w *watched) Watch(ctx context.Context) error {
+	defer close(w.ended)
+	select {
+	case err := <-w.broken:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func TestASourceThatWatchesItselfEndsTheFlowWhileNobodyReads(t *testing.T) {
+	broken := errors.New("broken")
+	for _, async := range []bool{true, false} {
+		w := &watched{make(chan error), make(chan struct{})}
+		s := weir.From(weir.Source[byte]{Name: "source", Open: func(context.Context) (weir.Reader[byte], error) { return w, nil }})
+		if async {
+			s = s.Async(weir.Bytes(64 << 10))
+		}
+		err := s.To(weir.EachBatch(func(ctx context.Context, _ []byte) error {
+			select { // busy with the first bytes, while the others wait for room
+			case w.broken <- broken:
+			case <-ctx.Done():
+			}
+			<-ctx.Done()
+			return context.Cause(ctx)
+		})).Run(t.Context())
+		var se *weir.StageError
+		if !errors.Is(err, broken) || !errors.As(err, &se) || se.Stage != "source" {
+			t.Errorf("async %v: %v", async, err)
+		}
+		<-w.ended
+	}
+}
+
+func TestASourceIsNotWatchedForLongerThanTheFlow(t *testing.T) {
+	w := &watched{make(chan error), make(chan struct{})}
+	enough := errors.New("enough")
+	err := weir.From(weir.Source[byte]{Name: "source", Open: func(context.Context) (weir.Reader[byte], error) { return w, nil }}).
+		To(weir.EachBatch(func(context.Context, []byte) error { return enough })).Run(t.Context())
+	select {
+	case <-w.ended:
+	default:
+		t.Error("it is still watched")
+	}
+	if !errors.Is(err, enough) {
+		t.Errorf("%v", err)
+	}
+}
