@@ -211,6 +211,8 @@ func advice(s *step, code int, dst string, err error) string {
 		return "curl -I " + status.URL
 	case errors.Is(err, tree.ErrInside):
 		return "a destination beside " + s.src
+	case errors.Is(err, fs.ErrExist) && code == exitDestination && !s.isTree:
+		return "--force, to replace what is there"
 	case errors.Is(err, syscall.EISDIR) && code == exitSource:
 		return fmt.Sprintf("tar -c %s | weir pipe - gzip %s.tar.gz", s.src, filepath.Base(s.src))
 	case errors.Is(err, syscall.EISDIR) && code == exitDestination:

@@ -21,6 +21,7 @@ type settings struct {
 	dryRun   bool
 	force    bool
 	noColor  bool
+	goOn     bool // with the next step when one fails
 
 	limit          int64 // --memory in bytes; 0: none
 	stdout, stderr io.Writer

@@ -24,6 +24,7 @@ type step struct {
 	sums     []string                        // what stages have found out
 	partial  string                          // where an unfinished copy stays
 	isTree   bool
+	refused  *failure // why it cannot even begin; it has no flow
 }
 
 func (s *step) total() int64 {
@@ -67,6 +68,9 @@ func (s *step) missing() *failure {
 
 // ceiling is the most memory that the step can hold, in bytes.
 func (s *step) ceiling() (int64, error) {
+	if s.refused != nil {
+		return 0, nil
+	}
 	n, err := s.flow.Ceiling()
 	return n + s.holds, err
 }
