@@ -10,8 +10,6 @@ import (
 	"syscall"
 
 	"github.com/mattn/go-runewidth"
-	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/compress"
@@ -57,25 +55,6 @@ func (f *failure) print(w io.Writer) {
 	if f.try != "" {
 		fmt.Fprintf(w, "  try: %s\n", f.try)
 	}
-}
-
-func usage(text string) *failure { return &failure{code: exitUsage, text: text, try: "weir --help"} }
-
-// unknownFlag suggests the flag that was perhaps meant.
-func unknownFlag(root *cobra.Command, args []string, name string) *failure {
-	f := usage("unknown flag " + name)
-	c, _, err := root.Find(args)
-	if err != nil {
-		return f
-	}
-	f.try = c.CommandPath() + " --help"
-	var names []string
-	c.Flags().VisitAll(func(fl *pflag.Flag) { names = append(names, "--"+fl.Name) })
-	if best := closest(name, names); best != "" {
-		f.text += fmt.Sprintf(" (did you mean %s?)", best)
-		f.try = ""
-	}
-	return f
 }
 
 // closest returns the name that differs least, if it is close enough to be a

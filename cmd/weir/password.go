@@ -24,7 +24,7 @@ func newPassword(stdout, stderr io.Writer) *cobra.Command {
 file of weir serve --auth: the name, the argon2id hash of the password, and the
 rights.`,
 		Example: "  weir password ann >> users.txt\n  weir password guest --rights r >> users.txt",
-		Args:    cobra.ExactArgs(1),
+		Args:    one("name", "weir password ann"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if rights != "r" && rights != "w" && rights != "rw" {
 				return &failure{code: exitUsage, text: fmt.Sprintf("--rights %s: use r, w or rw", rights), try: "--rights r"}

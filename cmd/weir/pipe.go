@@ -31,9 +31,10 @@ whole or absent: after a failure they are as they were before.`,
   tar -c photos | weir pipe - zstd rate:10MiB/s photos.tar.zst`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			if len(args) < 2 {
-				f := usage(fmt.Sprintf("pipe takes a source, stages and a destination, not %d words", len(args)))
-				f.try = "weir pipe SRC STAGE… DST, as in: weir pipe access.log gzip access.log.gz"
-				return f
+				return &failure{
+					code: exitUsage, text: fmt.Sprintf("pipe takes a source, stages and a destination, not %d words", len(args)),
+					try: "weir pipe SRC STAGE… DST, as in: weir pipe access.log gzip access.log.gz",
+				}
 			}
 			st, err := s.pipeStep(args)
 			if err != nil {
