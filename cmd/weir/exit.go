@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -208,6 +209,33 @@ func advice(s *step, code int, dst string, err error) string {
 		return "ls -l " + s.src
 	case errors.Is(err, fs.ErrPermission) && code == exitDestination:
 		return "ls -ld " + filepath.Dir(dst)
+	case code == exitSource:
+		return usual(s.src, err)
+	case code == exitDestination:
+		return usual(dst, err)
+	case code == exitFailed:
+		return "weir help stages"
 	}
 	return ""
+}
+
+// usual is where to look when there is no better advice about name.
+func usual(name string, err error) string {
+	if name == "-" {
+		return ""
+	}
+	if _, local := endpoint.Local(name); local {
+		return "ls -l " + name
+	}
+	var host *net.DNSError
+	var addr *net.AddrError
+	switch {
+	case errors.As(err, &host) && host.IsNotFound:
+		return "another host; nobody knows " + host.Name
+	case errors.As(err, &addr):
+		return "a port from 1 to 65535"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "another port; nothing listens at that one"
+	}
+	return "curl -I " + name
 }

@@ -20,6 +20,7 @@ type step struct {
 	size     func() int64                    // of the source in bytes; -1: not known
 	moved    func() (in, out int64)          // bytes, if the flow's stages do not count them
 	holds    int64                           // beside what the flow says, in bytes
+	files    func() int64                    // how many a folder held; nil: it is one file
 	note     func() string                   // what the summary adds
 	sums     []string                        // what stages have found out
 	partial  string                          // where an unfinished copy stays

@@ -96,6 +96,9 @@ func (v *view) summary(f *failure) {
 		}
 	}
 	fmt.Fprintf(v.stderr, " in %v, %s", round(took), rate(in, took))
+	if n, folders := files(done); folders && whole {
+		fmt.Fprint(v.stderr, ", ", plural(n, "file"))
+	}
 	for _, d := range done {
 		if d.step.note != nil && whole {
 			fmt.Fprint(v.stderr, d.step.note())
@@ -121,6 +124,19 @@ func (v *view) summary(f *failure) {
 		fmt.Fprintf(v.stderr, ", process peak %s", weir.FormatBytes(p))
 	}
 	fmt.Fprintln(v.stderr)
+}
+
+// files counts those of all steps, and says whether any is a folder.
+func files(done []ended) (n int64, folders bool) {
+	for _, d := range done {
+		if d.step.files == nil {
+			n++
+			continue
+		}
+		folders = true
+		n += d.step.files()
+	}
+	return n, folders
 }
 
 func round(d time.Duration) time.Duration {
