@@ -67,7 +67,7 @@ func (s *settings) execute(verb string, steps ...*step) error {
 	for _, st := range ready {
 		f := v.run(ctx, st)
 		if f != nil && (!s.goOn || ctx.Err() != nil) {
-			failed = f
+			failed, s.goOn = f, false // the summary is of all that was read
 			break
 		}
 		if f != nil {
