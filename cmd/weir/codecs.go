@@ -57,7 +57,8 @@ func newCodec(k codecCommand, stdout, stderr io.Writer) *cobra.Command {
 Without a FILE, or with -, standard input goes to standard output. The result is
 whole or absent, and has the permissions and the modification time of the
 source. The source stays, unless --rm is given; a file that is there already is
-not replaced, unless --force is given.`+k.more, k.short),
+not replaced, unless --force is given. Where a file fails, the others go on, and
+the exit code is that of the first error told.`+k.more, k.short),
 		Example: strings.ReplaceAll(map[bool]string{
 			false: "  weir NAME access.log\n  weir NAME -9 *.log --rm\n  mysqldump shop | weir NAME > shop.sqlSUFFIX",
 			true:  "  weir NAME access.logSUFFIX\n  weir NAME -t *SUFFIX\n  weir NAME -c shop.sqlSUFFIX | mysql shop",
@@ -96,9 +97,13 @@ func (r *codecRun) all(names []string) error {
 	if len(names) == 0 {
 		names = []string{"-"}
 	}
+	r.goOn = len(names) > 1
 	var steps []*step
 	for _, name := range names {
 		st, err := r.one(name)
+		if f := (*failure)(nil); r.goOn && errors.As(err, &f) {
+			st, err = &step{src: name, refused: f}, nil
+		}
 		if err != nil {
 			return err
 		}

@@ -67,9 +67,7 @@ sent a PUT.`,
 
 func (c *copying) copy(names []string) error {
 	if len(names) < 2 {
-		f := usage(fmt.Sprintf("copy takes sources and a destination, not %d names", len(names)))
-		f.try = "weir copy SRC… DST"
-		return f
+		return &failure{code: exitUsage, text: fmt.Sprintf("copy takes sources and a destination, not %d names", len(names)), try: "weir copy SRC… DST"}
 	}
 	if c.rate != "" {
 		n, err := parseRate(c.rate)
@@ -144,7 +142,7 @@ func into(dst, name, src string) (string, error) {
 }
 
 func badName(err error) error {
-	return &failure{code: exitUsage, text: strings.TrimPrefix(err.Error(), "endpoint: "), try: "weir copy --help"}
+	return &failure{code: exitUsage, text: strings.TrimPrefix(err.Error(), "endpoint: "), try: "a file, -, or a URL as in https://example.org/big.iso"}
 }
 
 // shown is a name as it may be printed: a URL without its password and its
@@ -333,7 +331,7 @@ func (c *copying) folder(src, dst string) (*step, error) {
 		}
 		return -1
 	}
-	st.note = func() string { return ", " + plural(cp.Progress().Files, "file") }
+	st.files = func() int64 { return cp.Progress().Files }
 	if c.keep || c.resume {
 		st.partial = dst
 	}

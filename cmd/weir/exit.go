@@ -5,13 +5,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"path/filepath"
 	"strings"
 	"syscall"
 
 	"github.com/mattn/go-runewidth"
-	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/compress"
@@ -57,25 +56,6 @@ func (f *failure) print(w io.Writer) {
 	if f.try != "" {
 		fmt.Fprintf(w, "  try: %s\n", f.try)
 	}
-}
-
-func usage(text string) *failure { return &failure{code: exitUsage, text: text, try: "weir --help"} }
-
-// unknownFlag suggests the flag that was perhaps meant.
-func unknownFlag(root *cobra.Command, args []string, name string) *failure {
-	f := usage("unknown flag " + name)
-	c, _, err := root.Find(args)
-	if err != nil {
-		return f
-	}
-	f.try = c.CommandPath() + " --help"
-	var names []string
-	c.Flags().VisitAll(func(fl *pflag.Flag) { names = append(names, "--"+fl.Name) })
-	if best := closest(name, names); best != "" {
-		f.text += fmt.Sprintf(" (did you mean %s?)", best)
-		f.try = ""
-	}
-	return f
 }
 
 // closest returns the name that differs least, if it is close enough to be a
@@ -211,6 +191,8 @@ func advice(s *step, code int, dst string, err error) string {
 		return "curl -I " + status.URL
 	case errors.Is(err, tree.ErrInside):
 		return "a destination beside " + s.src
+	case errors.Is(err, fs.ErrExist) && code == exitDestination && !s.isTree:
+		return "--force, to replace what is there"
 	case errors.Is(err, syscall.EISDIR) && code == exitSource:
 		return fmt.Sprintf("tar -c %s | weir pipe - gzip %s.tar.gz", s.src, filepath.Base(s.src))
 	case errors.Is(err, syscall.EISDIR) && code == exitDestination:
@@ -227,6 +209,33 @@ func advice(s *step, code int, dst string, err error) string {
 		return "ls -l " + s.src
 	case errors.Is(err, fs.ErrPermission) && code == exitDestination:
 		return "ls -ld " + filepath.Dir(dst)
+	case code == exitSource:
+		return usual(s.src, err)
+	case code == exitDestination:
+		return usual(dst, err)
+	case code == exitFailed:
+		return "weir help stages"
 	}
 	return ""
+}
+
+// usual is where to look when there is no better advice about name.
+func usual(name string, err error) string {
+	if name == "-" {
+		return ""
+	}
+	if _, local := endpoint.Local(name); local {
+		return "ls -l " + name
+	}
+	var host *net.DNSError
+	var addr *net.AddrError
+	switch {
+	case errors.As(err, &host) && host.IsNotFound:
+		return "another host; nobody knows " + host.Name
+	case errors.As(err, &addr):
+		return "a port from 1 to 65535"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "another port; nothing listens at that one"
+	}
+	return "curl -I " + name
 }

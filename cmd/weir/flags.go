@@ -21,6 +21,7 @@ type settings struct {
 	dryRun   bool
 	force    bool
 	noColor  bool
+	goOn     bool // with the next step when one fails
 
 	limit          int64 // --memory in bytes; 0: none
 	stdout, stderr io.Writer
@@ -48,9 +49,7 @@ func (s *settings) check() error {
 	switch s.progress {
 	case "auto", "live", "plain", "none":
 	default:
-		f := usage(fmt.Sprintf("--progress %s: use auto, live, plain or none", s.progress))
-		f.try = "--progress plain"
-		return f
+		return &failure{code: exitUsage, text: fmt.Sprintf("--progress %s: use auto, live, plain or none", s.progress), try: "--progress plain"}
 	}
 	if s.memory == "" {
 		return nil

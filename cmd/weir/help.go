@@ -2,6 +2,7 @@ package main
 
 import (
 	"embed"
+	"fmt"
 	"path"
 	"strings"
 
@@ -25,6 +26,41 @@ func helpTopics() (list []*cobra.Command) {
 		list = append(list, &cobra.Command{Use: t.name, Short: t.short, Long: helpText(t.name)})
 	}
 	return list
+}
+
+// newHelp is the command help, which does not take what it does not know for a
+// question about everything.
+func newHelp() *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND or TOPIC]",
+		Short: "Explain a command or a topic",
+		ValidArgsFunction: func(c *cobra.Command, args []string, _ string) (list []string, _ cobra.ShellCompDirective) {
+			found, rest, err := c.Root().Find(args)
+			if err != nil || len(rest) > 0 {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			for _, sub := range found.Commands() {
+				if !sub.Hidden {
+					list = append(list, sub.Name()+"\t"+sub.Short)
+				}
+			}
+			return list, cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			found, rest, err := c.Root().Find(args)
+			if err != nil || len(rest) > 0 {
+				topic := strings.Join(args, " ")
+				f := &failure{code: exitUsage, text: fmt.Sprintf("there is no help about %q", topic), try: "weir help"}
+				if best := closest(topic, commandNames(c.Root())); best != "" {
+					f.text += fmt.Sprintf(" (did you mean %s?)", best)
+					f.try += " " + best
+				}
+				return f
+			}
+			found.InitDefaultHelpFlag() // it is among the flags that are shown
+			return found.Help()
+		},
+	}
 }
 
 func helpText(name string) string {

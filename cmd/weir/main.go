@@ -28,16 +28,13 @@ func main() {
 func run(args []string, stdout, stderr io.Writer) int {
 	root := newRoot(stdout, stderr)
 	root.SetArgs(args)
-	err := root.ExecuteContext(context.Background())
+	c, err := root.ExecuteContextC(context.Background())
 	if err == nil {
 		return exitOK
 	}
 	var f *failure
 	if !errors.As(err, &f) {
-		f = usage(err.Error())
-		if unknown, ok := strings.CutPrefix(err.Error(), "unknown flag: "); ok {
-			f = unknownFlag(root, args, unknown)
-		}
+		f = misuse(c, err.Error())
 	}
 	f.print(stderr)
 	return f.code
@@ -45,8 +42,9 @@ func run(args []string, stdout, stderr io.Writer) int {
 
 func newRoot(stdout, stderr io.Writer) *cobra.Command {
 	root := &cobra.Command{
-		Use:   "weir",
-		Short: "Copy and pipe files in bounded memory, and see what is slow",
+		Use:     "weir",
+		Short:   "Copy and pipe files in bounded memory, and see what is slow",
+		Version: thisVersion().String(),
 		Example: `  weir copy holiday.mp4 /mnt/usb/
   weir pipe access.log gzip access.log.gz
   weir pipe access.log.gz gunzip grep:ERROR head:100 -`,
@@ -58,13 +56,7 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 			}
 			f := usage(fmt.Sprintf("unknown command %q", args[0]))
 			f.try = "weir copy SRC DST, or weir pipe SRC STAGE… DST; weir --help shows more"
-			var names []string
-			for _, sub := range c.Commands() {
-				if !sub.Hidden {
-					names = append(names, sub.Name())
-				}
-			}
-			if best := closest(args[0], names); best != "" {
+			if best := closest(args[0], commandNames(c)); best != "" {
 				f.text += fmt.Sprintf(" (did you mean %s?)", best)
 				f.try = "weir " + best + " --help"
 			}
@@ -75,6 +67,9 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 	}
 	root.SetOut(stdout)
 	root.SetErr(stderr)
+	root.SetFlagErrorFunc(wrongFlag)
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.Flags().Bool("version", false, "say which version this is")
 	root.AddGroup(&cobra.Group{ID: "move", Title: "Move data:"}, &cobra.Group{ID: "serve", Title: "Serve:"},
 		&cobra.Group{ID: "about", Title: "Learn more:"})
 	for _, c := range []*cobra.Command{
@@ -95,6 +90,7 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 	}
 	root.AddCommand(newMan())
 	root.SetCompletionCommandGroupID("about")
+	root.SetHelpCommand(newHelp())
 	root.SetHelpCommandGroupID("about")
 	for _, c := range root.Commands() {
 		c.Flags().VisitAll(func(f *pflag.Flag) {
@@ -104,6 +100,15 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 		})
 	}
 	return root
+}
+
+func commandNames(c *cobra.Command) (names []string) {
+	for _, sub := range c.Commands() {
+		if !sub.Hidden {
+			names = append(names, sub.Name())
+		}
+	}
+	return names
 }
 
 // environmentName is the variable that stands in for a flag: WEIR_MEMORY.
@@ -116,11 +121,12 @@ func fromEnvironment(flags *pflag.FlagSet) (err error) {
 	flags.VisitAll(func(f *pflag.Flag) {
 		name := environmentName(f.Name)
 		value := os.Getenv(name)
-		if value == "" || f.Changed || f.Name == "help" || err != nil {
+		if value == "" || f.Changed || f.Name == "help" || f.Name == "version" || err != nil {
 			return
 		}
 		if serr := f.Value.Set(value); serr != nil {
-			err = &failure{code: exitUsage, text: fmt.Sprintf("%s=%s: %v", name, value, serr), try: "unset " + name}
+			what, _ := badValue(f, value)
+			err = &failure{code: exitUsage, text: fmt.Sprintf("%s=%s %s", name, value, what), try: "unset " + name}
 		}
 	})
 	return err

@@ -13,7 +13,7 @@ func newMan() *cobra.Command {
 		Use:    "man DIR",
 		Short:  "Write manual pages into a folder",
 		Hidden: true,
-		Args:   cobra.ExactArgs(1),
+		Args:   one("folder", "weir man pages"),
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := os.MkdirAll(args[0], 0o755); err != nil {
 				return &failure{code: exitDestination, text: err.Error()}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"unicode"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -22,16 +23,19 @@ func newPassword(stdout, stderr io.Writer) *cobra.Command {
 		Short: "Make a line for the file of weir serve --auth",
 		Long: `Ask for a password, or read it from standard input, and print a line for the
 file of weir serve --auth: the name, the argon2id hash of the password, and the
-rights.`,
+rights. At a terminal it is asked for twice.`,
 		Example: "  weir password ann >> users.txt\n  weir password guest --rights r >> users.txt",
-		Args:    cobra.ExactArgs(1),
+		Args:    one("name", "weir password ann"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if rights != "r" && rights != "w" && rights != "rw" {
 				return &failure{code: exitUsage, text: fmt.Sprintf("--rights %s: use r, w or rw", rights), try: "--rights r"}
 			}
+			if err := checkName(args[0]); err != nil {
+				return err
+			}
 			password, err := readPassword(stderr)
 			if err != nil {
-				return &failure{code: exitSource, text: "cannot read the password: " + err.Error()}
+				return &failure{code: exitSource, text: "cannot read the password: " + err.Error(), try: "weir password " + args[0] + ", and type it once more"}
 			}
 			hash, err := auth.Hash(password)
 			if err != nil {
@@ -49,6 +53,32 @@ rights.`,
 	return c
 }
 
+// checkName tells of what a name cannot hold before the password is asked for.
+// A colon ends the name in the file and in HTTP's Authorization, a dot in a
+// token.
+func checkName(name string) error {
+	f := &failure{code: exitUsage, try: "weir password ann"}
+	switch i := strings.IndexAny(name, ":. "); {
+	case name == "":
+		f.text = "the name is empty"
+	case name[0] == '#':
+		f.text = fmt.Sprintf("the name %q would be a comment in the file of --auth", name)
+	case i >= 0:
+		f.text = fmt.Sprintf("the name %q cannot hold a %s", name, map[byte]string{':': "colon", '.': "dot", ' ': "space"}[name[i]])
+		f.try = "weir password " + strings.Map(func(r rune) rune {
+			if strings.ContainsRune(":. ", r) {
+				return '-'
+			}
+			return r
+		}, name)
+	case strings.ContainsFunc(name, unicode.IsControl):
+		f.text = fmt.Sprintf("the name %q cannot hold what ends a line, nor other control characters", name)
+	default:
+		return nil
+	}
+	return f
+}
+
 // readUsers reads the file of --auth.
 func readUsers(name string) (*auth.Users, error) {
 	f, err := os.Open(name)
@@ -63,15 +93,18 @@ func readUsers(name string) (*auth.Users, error) {
 	return users, nil
 }
 
+// readPassword asks twice at a terminal, since nobody sees what is typed.
 func readPassword(stderr io.Writer) (string, error) {
 	if fd := int(os.Stdin.Fd()); term.IsTerminal(fd) {
-		fmt.Fprint(stderr, "password: ")
-		text, err := term.ReadPassword(fd)
-		fmt.Fprintln(stderr)
-		if err == nil && len(text) == 0 {
-			err = errors.New("it is empty")
+		text, err := ask(fd, stderr, "password: ")
+		if err != nil {
+			return "", err
 		}
-		return string(text), err
+		again, err := ask(fd, stderr, "once more: ")
+		if err == nil && again != text {
+			err = errors.New("the two are not the same")
+		}
+		return text, err
 	}
 	line, err := bufio.NewReader(os.Stdin).ReadString('\n')
 	if line = strings.TrimRight(line, "\r\n"); line != "" {
@@ -81,4 +114,14 @@ func readPassword(stderr io.Writer) (string, error) {
 		err = errors.New("it is empty")
 	}
 	return "", err
+}
+
+func ask(fd int, stderr io.Writer, what string) (string, error) {
+	fmt.Fprint(stderr, what)
+	text, err := term.ReadPassword(fd)
+	fmt.Fprintln(stderr)
+	if err == nil && len(text) == 0 {
+		err = errors.New("it is empty")
+	}
+	return string(text), err
 }

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -20,7 +22,8 @@ func newPipe(stdout, stderr io.Writer) *cobra.Command {
 SRC and DST are files, http(s):// URLs, or - for standard input and output. A
 STAGE is a name, or a name with arguments behind a colon: gzip, gzip:level=9,
 grep:ERROR. "weir stages" lists them, "weir help stages" has the grammar. The
-stage tee:FILE writes what passes it to a further destination. Destinations are
+stage tee:FILE writes what passes it to a further destination. A DST with the name of
+a stage is taken for a forgotten DST; write it as ./gzip. Destinations are
 whole or absent: after a failure they are as they were before.`,
 		Example: `  weir pipe access.log gzip access.log.gz
   weir pipe access.log.gz gunzip grep:ERROR head:100 -
@@ -28,9 +31,10 @@ whole or absent: after a failure they are as they were before.`,
   tar -c photos | weir pipe - zstd rate:10MiB/s photos.tar.zst`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			if len(args) < 2 {
-				f := usage(fmt.Sprintf("pipe takes a source, stages and a destination, not %d words", len(args)))
-				f.try = "weir pipe SRC STAGE… DST, as in: weir pipe access.log gzip access.log.gz"
-				return f
+				return &failure{
+					code: exitUsage, text: fmt.Sprintf("pipe takes a source, stages and a destination, not %d words", len(args)),
+					try: "weir pipe SRC STAGE… DST, as in: weir pipe access.log gzip access.log.gz",
+				}
 			}
 			st, err := s.pipeStep(args)
 			if err != nil {
@@ -57,6 +61,10 @@ func completeStage(_ *cobra.Command, args []string, _ string) ([]string, cobra.S
 	return names, cobra.ShellCompDirectiveDefault
 }
 
+func isStage(name string) bool {
+	return slices.ContainsFunc(stageKinds, func(k stageKind) bool { return k.name == name })
+}
+
 // pipeStep prepares SRC STAGE… DST.
 func (s *settings) pipeStep(words []string) (*step, error) {
 	n := len(words) - 1
@@ -66,6 +74,12 @@ func (s *settings) pipeStep(words []string) (*step, error) {
 		return nil, &failure{code: exitUsage, text: fmt.Sprintf("%s and %s are the same file", src, dst), try: "another name for the destination"}
 	}
 	line := append([]string{"pipe"}, words...)
+	if name, _, _ := strings.Cut(dst, ":"); isStage(name) {
+		return nil, &failure{
+			code: exitUsage, line: line, word: n + 1, text: fmt.Sprintf("%q is a stage, and there is no destination behind it", dst),
+			try: fmt.Sprintf("a file or - behind it, or ./%s for a file of that name", dst),
+		}
+	}
 	st.build = func(frugal bool) (*weir.Flow, error) {
 		in, err := endpoint.Source(src, endpoint.SourceOptions{})
 		if err != nil {

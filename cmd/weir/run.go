@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,6 +25,9 @@ func (s *settings) execute(verb string, steps ...*step) error {
 		return err
 	}
 	for _, st := range steps {
+		if st.refused != nil {
+			continue
+		}
 		if err := st.fit(s.memory, s.limit); err != nil {
 			return err
 		}
@@ -36,39 +40,65 @@ func (s *settings) execute(verb string, steps ...*step) error {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	v := newView(s, verb, steps)
+	var ready []*step
 	for _, st := range steps {
-		if f := st.missing(); f != nil {
+		f := st.refused
+		if f == nil {
+			f = st.missing()
+		}
+		switch {
+		case f == nil:
+			ready = append(ready, st)
+		case s.goOn:
+			v.ended(st, weir.Report{}, 0, f)
+			v.failed(f)
+		default:
 			v.summary(f)
 			return f
 		}
 	}
 	sig := watchSignals(cancel, v.snapshot)
 	defer sig.end()
-	v.ceiling()
+	if len(ready) > 0 {
+		v.ceiling()
+	}
 
 	var failed *failure
-	for _, st := range steps {
-		finish := v.start(st)
-		begin := time.Now()
-		err := st.run(ctx)
-		finish()
-		report := st.flow.Report()
-		if err != nil {
-			failed = explain(st, report, err)
-			if by := (*stop)(nil); errors.As(context.Cause(ctx), &by) {
-				failed = stopped(st, by)
-			}
-		}
-		v.ended(st, report, time.Since(begin))
-		if failed != nil {
+	for _, st := range ready {
+		f := v.run(ctx, st)
+		if f != nil && (!s.goOn || ctx.Err() != nil) {
+			failed, s.goOn = f, false // the summary is of all that was read
 			break
 		}
+		if f != nil {
+			v.failed(f)
+		}
+	}
+	if failed == nil {
+		failed = v.several()
 	}
 	v.summary(failed)
 	if failed != nil {
 		return failed
 	}
 	return nil
+}
+
+// run runs one step.
+func (v *view) run(ctx context.Context, st *step) (failed *failure) {
+	finish := v.start(st)
+	begin := time.Now()
+	err := st.run(ctx)
+	finish()
+	report := st.flow.Report()
+	if err != nil {
+		failed = explain(st, report, err)
+		if by := (*stop)(nil); errors.As(context.Cause(ctx), &by) {
+			failed = stopped(st, by)
+		}
+	}
+	v.ended(st, report, time.Since(begin), failed)
+	return failed
 }
 
 func stopped(st *step, by *stop) *failure {
@@ -85,7 +115,16 @@ func stopped(st *step, by *stop) *failure {
 
 // showPlan is --dry-run: how the steps would run.
 func (s *settings) showPlan(steps []*step) error {
+	var first *failure
 	for _, st := range steps {
+		if st.refused != nil {
+			if s.dryRun { // without it the run tells
+				st.refused.print(s.stderr)
+				st.refused.told = true
+				first = cmp.Or(first, st.refused)
+			}
+			continue
+		}
 		if len(steps) > 1 {
 			fmt.Fprintf(s.stderr, "%s → %s\n", st.src, st.dst)
 		}
@@ -97,6 +136,9 @@ func (s *settings) showPlan(steps []*step) error {
 		if st.holds > 0 {
 			fmt.Fprintf(s.stderr, "workers    hold at most %s more\n", weir.FormatBytes(st.holds))
 		}
+	}
+	if first != nil {
+		return first
 	}
 	return nil
 }

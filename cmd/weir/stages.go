@@ -330,7 +330,7 @@ func newStages(stdout io.Writer) *cobra.Command {
 		Use:   "stages",
 		Short: "List the stages of weir pipe",
 		Long:  helpText("stages"),
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		Run: func(*cobra.Command, []string) {
 			group := ""
 			for _, k := range stageKinds {

@@ -20,10 +20,12 @@ type step struct {
 	size     func() int64                    // of the source in bytes; -1: not known
 	moved    func() (in, out int64)          // bytes, if the flow's stages do not count them
 	holds    int64                           // beside what the flow says, in bytes
+	files    func() int64                    // how many a folder held; nil: it is one file
 	note     func() string                   // what the summary adds
 	sums     []string                        // what stages have found out
 	partial  string                          // where an unfinished copy stays
 	isTree   bool
+	refused  *failure // why it cannot even begin; it has no flow
 }
 
 func (s *step) total() int64 {
@@ -67,6 +69,9 @@ func (s *step) missing() *failure {
 
 // ceiling is the most memory that the step can hold, in bytes.
 func (s *step) ceiling() (int64, error) {
+	if s.refused != nil {
+		return 0, nil
+	}
 	n, err := s.flow.Ceiling()
 	return n + s.holds, err
 }

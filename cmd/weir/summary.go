@@ -1,20 +1,59 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/weir-go/weir"
 )
 
 // ended keeps what a step has done for the summary.
-func (v *view) ended(st *step, r weir.Report, took time.Duration) {
+func (v *view) ended(st *step, r weir.Report, took time.Duration, f *failure) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	in, out := st.bytes(r)
-	v.done = append(v.done, ended{st, r, took, in, out})
+	v.done = append(v.done, ended{st, r, took, in, out, f})
 	v.current = nil
+}
+
+// failed tells of a step at once, since the others go on. A way out that is the
+// same for many is told once.
+func (v *view) failed(f *failure) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.json {
+		v.emit("error", map[string]any{"text": f.text, "try": f.try, "code": f.code})
+		return
+	}
+	told := *f
+	if told.try == v.try {
+		told.try = ""
+	} else {
+		v.try = f.try
+	}
+	told.print(v.stderr)
+}
+
+// several is the end of a run that went on where steps failed, or nil.
+func (v *view) several() *failure {
+	n, f := 0, &failure{}
+	for _, d := range v.done {
+		if d.failed != nil {
+			n++
+			f.code = cmp.Or(f.code, d.failed.code)
+		}
+	}
+	if n == 0 {
+		return nil
+	}
+	f.text = fmt.Sprintf("%d of %s failed", n, plural(int64(len(v.steps)), "file"))
+	if n < len(v.steps) {
+		f.text += "; the others are " + v.verb
+	}
+	return f
 }
 
 // summary is what is left on the screen.
@@ -23,7 +62,11 @@ func (v *view) summary(f *failure) {
 	defer v.mu.Unlock()
 	var in, out, peak, ceiling int64
 	var longest ended
-	for _, d := range v.done {
+	done := v.done
+	if v.goOn { // of those that failed it is told already
+		done = slices.DeleteFunc(slices.Clone(done), func(d ended) bool { return d.failed != nil })
+	}
+	for _, d := range done {
 		in, out = in+d.in, out+d.out
 		peak = max(peak, d.report.Peak)
 		c, _ := d.step.ceiling()
@@ -34,40 +77,44 @@ func (v *view) summary(f *failure) {
 	}
 	took := time.Since(v.began)
 	if v.json {
-		v.emitSummary(f, longest, in, out, took, ceiling, peak)
+		v.emitSummary(f, done, longest, in, out, took, ceiling, peak)
 		return
 	}
 	if v.quiet || f != nil && in == 0 && out == 0 {
 		return
 	}
-	if f != nil {
+	whole := f == nil || v.goOn // what is told is what succeeded
+	if !whole {
 		fmt.Fprintf(v.stderr, "read %s", weir.FormatBytes(in))
 	} else {
 		fmt.Fprintf(v.stderr, "%s %s", v.verb, weir.FormatBytes(in))
 	}
-	if out != in && f == nil {
+	if out != in && whole {
 		fmt.Fprintf(v.stderr, " to %s", weir.FormatBytes(out))
 		if in > 0 {
 			fmt.Fprintf(v.stderr, " (%.1f%%)", 100*float64(out)/float64(in))
 		}
 	}
 	fmt.Fprintf(v.stderr, " in %v, %s", round(took), rate(in, took))
-	for _, d := range v.done {
-		if d.step.note != nil && f == nil {
+	if n, folders := files(done); folders && whole {
+		fmt.Fprint(v.stderr, ", ", plural(n, "file"))
+	}
+	for _, d := range done {
+		if d.step.note != nil && whole {
 			fmt.Fprint(v.stderr, d.step.note())
 		}
 	}
 	fmt.Fprintln(v.stderr)
-	for _, d := range v.done {
+	for _, d := range done {
 		for _, s := range d.step.sums {
-			if len(v.done) > 1 {
+			if len(done) > 1 {
 				s += "  " + d.step.src
 			}
 			fmt.Fprintln(v.stderr, s)
 		}
 	}
 	if v.verbose {
-		for _, d := range v.done {
+		for _, d := range done {
 			fmt.Fprintln(v.stderr, d.report)
 		}
 	}
@@ -77,6 +124,19 @@ func (v *view) summary(f *failure) {
 		fmt.Fprintf(v.stderr, ", process peak %s", weir.FormatBytes(p))
 	}
 	fmt.Fprintln(v.stderr)
+}
+
+// files counts those of all steps, and says whether any is a folder.
+func files(done []ended) (n int64, folders bool) {
+	for _, d := range done {
+		if d.step.files == nil {
+			n++
+			continue
+		}
+		folders = true
+		n += d.step.files()
+	}
+	return n, folders
 }
 
 func round(d time.Duration) time.Duration {
@@ -112,13 +172,13 @@ func (v *view) emitProgress(now, all weir.Report) {
 	v.emit("progress", fields)
 }
 
-func (v *view) emitSummary(f *failure, longest ended, in, out int64, took time.Duration, ceiling, peak int64) {
+func (v *view) emitSummary(f *failure, done []ended, longest ended, in, out int64, took time.Duration, ceiling, peak int64) {
 	if f != nil {
 		v.emit("error", map[string]any{"text": f.text, "try": f.try, "code": f.code})
 		f.told = true
 	}
 	sums := []string{}
-	for _, d := range v.done {
+	for _, d := range done {
 		sums = append(sums, d.step.sums...)
 	}
 	v.emit("summary", map[string]any{

@@ -41,18 +41,22 @@ func thisVersion() version {
 	return v
 }
 
+func (v version) String() string {
+	return fmt.Sprintf("weir %s %s %s/%s", v.Version, v.Go, v.OS, v.Arch)
+}
+
 func newVersion(stdout io.Writer) *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "version",
 		Short: "Say which version this is",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			v := thisVersion()
 			if asJSON {
 				return json.NewEncoder(stdout).Encode(v)
 			}
-			_, err := fmt.Fprintf(stdout, "weir %s %s %s/%s\n", v.Version, v.Go, v.OS, v.Arch)
+			_, err := fmt.Fprintln(stdout, v)
 			return err
 		},
 	}

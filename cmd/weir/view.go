@@ -27,6 +27,7 @@ type view struct {
 	since   time.Time // when current began
 	watch   *weir.Watcher
 	done    []ended
+	try     string // the last way out that was told
 }
 
 // ended is a step that is over.
@@ -35,6 +36,7 @@ type ended struct {
 	report  weir.Report
 	took    time.Duration
 	in, out int64
+	failed  *failure
 }
 
 func newView(s *settings, verb string, steps []*step) *view {

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// usage is an error of the command line without a better way out than help.
+func usage(text string) *failure { return &failure{code: exitUsage, text: text, try: "weir --help"} }
+
+// misuse is one of the command c, whose help is the way out.
+func misuse(c *cobra.Command, text string) *failure {
+	return &failure{code: exitUsage, text: text, try: c.CommandPath() + " --help"}
+}
+
+// wrongFlag says in this program's words what is wrong with a flag of c.
+func wrongFlag(c *cobra.Command, err error) error {
+	var value *pflag.InvalidValueError
+	var missing *pflag.ValueRequiredError
+	var unknown *pflag.NotExistError
+	switch {
+	case errors.As(err, &value):
+		f := value.GetFlag()
+		what, try := badValue(f, value.GetValue())
+		return &failure{code: exitUsage, text: fmt.Sprintf("--%s %s %s", f.Name, value.GetValue(), what), try: "--" + f.Name + try}
+	case errors.As(err, &missing):
+		return misuse(c, "--"+missing.GetFlag().Name+" needs a value")
+	case errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() == "":
+		return unknownFlag(c, "--"+unknown.GetSpecifiedName())
+	case errors.As(err, &unknown):
+		return misuse(c, "unknown flag -"+unknown.GetSpecifiedName())
+	}
+	return misuse(c, err.Error())
+}
+
+// badValue is what is wrong with a value of f, and what is not.
+func badValue(f *pflag.Flag, value string) (what, try string) {
+	switch f.Value.Type() {
+	case "duration":
+		if _, err := strconv.ParseFloat(value, 64); err == nil {
+			return "is no duration: the unit is missing", " " + value + "s"
+		}
+		return "is no duration, as in 10s or 5m", " 10s"
+	case "int":
+		return "is no number", " 4"
+	case "bool":
+		return "is neither true nor false", "=false"
+	}
+	return "is no value for it", " " + f.DefValue
+}
+
+// unknownFlag suggests the flag that was perhaps meant.
+func unknownFlag(c *cobra.Command, name string) *failure {
+	f := misuse(c, "unknown flag "+name)
+	var names []string
+	c.Flags().VisitAll(func(fl *pflag.Flag) { names = append(names, "--"+fl.Name) })
+	if best := closest(name, names); best != "" {
+		f.text += fmt.Sprintf(" (did you mean %s?)", best)
+		f.try = best
+	}
+	return f
+}
+
+// one checks that a command gets one argument of this kind.
+func one(what, try string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) == 1 {
+			return nil
+		}
+		return &failure{code: exitUsage, text: fmt.Sprintf("%s takes one %s, not %d", c.Name(), what, len(args)), try: try}
+	}
+}
+
+// noArgs checks that a command gets no arguments.
+func noArgs(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	return &failure{code: exitUsage, text: fmt.Sprintf("%s takes no arguments, and there is %q", c.Name(), strings.Join(args, " ")), try: c.CommandPath()}
+}
