@@ -36,8 +36,7 @@ type serving struct {
 	guard          *weirhttp.Guard
 	lines          lines        // of the request log, where it is no terminal
 	sent, received atomic.Int64 // files
-	stopping       atomic.Bool
-	logging        sync.Mutex // guards stderr, where it is a terminal
+	logging        sync.Mutex   // guards stderr, where it is a terminal
 }
 
 func newServe(stdout, stderr io.Writer) *cobra.Command {

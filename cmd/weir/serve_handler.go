@@ -91,7 +91,7 @@ func (s *serving) handler(root *os.Root, up *weirhttp.Uploads) (http.Handler, er
 	if err != nil {
 		return nil, err
 	}
-	h = s.withHealth(h)
+	h = withHealth(h)
 	if s.access && !s.quiet {
 		h = logRequests(s.requestLogger(), h)
 	}
@@ -143,17 +143,13 @@ func (s *serving) protect(h http.Handler) (http.Handler, error) {
 	return h, nil
 }
 
-// withHealth answers, before h, to who asks how the server is.
-func (s *serving) withHealth(h http.Handler) http.Handler {
+// withHealth answers, before h, to who asks how the server is. When it stops nobody
+// can ask any more: it takes no connections then.
+func withHealth(h http.Handler) http.Handler {
+	ok := func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") }
 	mux := http.NewServeMux()
 	mux.Handle("/", h)
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if s.stopping.Load() {
-			http.Error(w, "stopping", http.StatusServiceUnavailable)
-			return
-		}
-		_, _ = io.WriteString(w, "ok\n")
-	})
+	mux.HandleFunc("GET /healthz", ok)
+	mux.HandleFunc("GET /readyz", ok)
 	return mux
 }

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -184,14 +183,14 @@ func TestADownloadWithoutMemoryIsToldToComeAgain(t *testing.T) {
 	dir := t.TempDir()
 	put(t, noise(16<<20), dir, "a.bin")
 	put(t, []byte("small"), dir, "small.txt")
-	s := startServe(t, dir, "--memory", "8KiB", "--queue", "2s") // of one download
-	s.hears(t, "memory    ceiling 8 KiB for all transfers; one that finds none waits 2s, then gets 503")
+	s := startServe(t, dir, "--memory", "2MiB", "--queue", "2s") // of one archive
+	s.hears(t, "memory    ceiling 2 MiB for all transfers; one that finds none waits 2s, then gets 503")
 	first := s.call(t)
-	if r := first.get(t, "/a.bin"); r.StatusCode != 200 {
+	if r := first.get(t, "/?archive=tar"); r.StatusCode != 200 {
 		t.Fatal(r.Status)
 	}
 	begun := time.Now()
-	r := s.call(t).get(t, "/a.bin")
+	r := s.call(t).get(t, "/?archive=tar")
 	if r.StatusCode != 503 || r.Header.Get("Retry-After") != "2" {
 		t.Errorf("the second got %s, and is told to come again in %q s", r.Status, r.Header.Get("Retry-After"))
 	}
@@ -203,35 +202,11 @@ func TestADownloadWithoutMemoryIsToldToComeAgain(t *testing.T) {
 	}
 	first.Close()
 	for end := time.Now().Add(time.Minute); ; {
-		if r := s.call(t).get(t, "/a.bin"); r.StatusCode == 200 {
+		if r := s.call(t).get(t, "/?archive=tar"); r.StatusCode == 200 {
 			break
 		}
 		if time.Now().After(end) {
 			t.Fatal("the memory of a download that has gone stays taken")
-		}
-	}
-}
-
-// TestReadyEndsBeforeHealth asks the handler, since net/http answers nobody who
-// asks a server that has been told to stop.
-func TestReadyEndsBeforeHealth(t *testing.T) {
-	s := &serving{dir: t.TempDir(), quiet: true, stderr: io.Discard}
-	h, cleanup, err := s.handler()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer cleanup()
-	for _, c := range []struct {
-		stopping      bool
-		ready, health int
-	}{{false, 200, 200}, {true, 503, 200}} {
-		s.stopping.Store(c.stopping)
-		for path, want := range map[string]int{"/readyz": c.ready, "/healthz": c.health} {
-			w := httptest.NewRecorder()
-			h.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
-			if w.Code != want {
-				t.Errorf("%+v: %s is %d", c, path, w.Code)
-			}
 		}
 	}
 }

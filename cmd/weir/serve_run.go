@@ -93,10 +93,11 @@ func (s *serving) answer(h http.Handler) error {
 			}
 		}
 	}
-	cut := s.shutdown(signals)
+	failed := s.guard.Transfers.Totals().Failed
+	cut := s.shutdown(signals) != nil && s.guard.Transfers.Totals().Failed > failed
 	<-served
 	unwatch() // the lines of requests come before the last one
-	s.farewell(cut != nil)
+	s.farewell(cut)
 	return &failure{code: code, told: true}
 }
 
@@ -134,7 +135,6 @@ func (s *serving) watch() (stop func()) {
 // shutdown waits for the transfers there are, but no longer than --grace, nor
 // than until the next signal. The error is that some were cut.
 func (s *serving) shutdown(signals <-chan os.Signal) error {
-	s.stopping.Store(true)
 	if n := len(s.guard.Transfers.List()); n > 0 && !s.quiet {
 		fmt.Fprintf(s.stderr, "stopping: %s may take %v to finish (Ctrl-C again: now)\n", plural(int64(n), "transfer"), s.grace)
 	}
@@ -212,7 +212,7 @@ func (s *serving) farewell(cut bool) {
 	if t.Failed > 0 {
 		fmt.Fprintf(s.stderr, "; %d ended early", t.Failed)
 	}
-	if cut && t.Active > 0 {
+	if cut {
 		fmt.Fprint(s.stderr, "; those left at the end were cut")
 	}
 	fmt.Fprintf(s.stderr, "; peak %s for transfers", weir.FormatBytes(s.guard.Budget.Peak()))
