@@ -313,5 +313,12 @@ func TestExpiredUploadsAreLookedForFromTimeToTime(t *testing.T) {
 		}
 		runtime.Gosched()
 	}
+	// The files go before the room that was taken for them.
+	eventually(t, func() bool {
+		l := &in.u.folder.ledger
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return l.held == 0
+	}, "the room of the upload is still held")
 	in.wantNoRoom()
 }
