@@ -95,15 +95,17 @@ func TestAnAnswerThatGetsNoMemoryIsLogged(t *testing.T) {
 }
 
 func TestADownloadWhoseFileGetsShorterIsLogged(t *testing.T) {
-	for kind, change := range map[string][]func(*http.Server){"HTTP/1": nil, "HTTP/2": {withTLS}} {
+	for kind, change := range map[string][]func(*http.Server){"parked": nil, "HTTP/1": nil, "HTTP/2": {withTLS}} {
 		t.Run(kind, func(t *testing.T) {
 			var log logged
 			root := tree(t, map[string]string{"shrinks": pattern(8 << 20)})
 			files := Files(root)
 			files.Log = log.logger()
-			s := guarded(t, &Guard{}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				// It stays with its handler.
-				files.ServeHTTP(struct{ http.ResponseWriter }{w}, r)
+			s := guarded(t, &Guard{Log: files.Log}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if kind != "parked" { // it stays with its handler
+					w = struct{ http.ResponseWriter }{w}
+				}
+				files.ServeHTTP(w, r)
 			}), change...)
 			resp, err := browser(t).Get(s.url("/shrinks"))
 			if err != nil {
@@ -119,7 +121,7 @@ func TestADownloadWhoseFileGetsShorterIsLogged(t *testing.T) {
 			if n, err := io.Copy(io.Discard, resp.Body); err == nil {
 				t.Errorf("the client takes %d bytes for the whole", n)
 			}
-			log.says(t, "level=WARN", "answer aborted", "path=/shrinks", "client=127.0.0.1:", ErrTruncated.Error())
+			log.says(t, "level=WARN", "answer aborted", "shrinks", "client=127.0.0.1:", ErrTruncated.Error())
 		})
 	}
 }
@@ -128,7 +130,7 @@ func TestAnUploadThatFailsIsLogged(t *testing.T) {
 	in := newInbox(t, &Uploads{MaxSize: 3, Quota: 2})
 	for body, words := range map[string][]string{
 		"long": {"level=INFO", "upload failed", "status=413", "method=PUT", "path=/upload/long", "client=127.0.0.1:"},
-		"big":  {"level=ERROR", "upload failed", "status=507", "method=PUT", "path=/upload/big", errNoSpace.Error()},
+		"big":  {"level=WARN", "upload failed", "status=507", "method=PUT", "path=/upload/big", errNoSpace.Error()},
 	} {
 		in.do("PUT", "/upload/"+body, strings.NewReader(body))
 		var log logged

@@ -291,7 +291,7 @@ func (s *tusStore) failed(ctx context.Context, err error) error {
 	}
 	status, text := uploadStatus(err)
 	if status >= http.StatusInternalServerError {
-		s.d.u.log().Error("upload failed", "status", status, "error", err)
+		s.d.u.log().Log(context.Background(), failureLevel(status), "upload failed", "status", status, "error", err)
 	}
 	return handler.NewError("ERR_UPLOAD", text, status)
 }

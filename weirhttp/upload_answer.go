@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"os"
@@ -104,14 +105,22 @@ func isPathError(err error) bool {
 	return errors.As(err, &e)
 }
 
+// failureLevel is how bad an upload that failed is: the client's fault, a refusal for
+// want of memory or space, or something that is wrong here.
+func failureLevel(status int) slog.Level {
+	switch {
+	case status < 500:
+		return slog.LevelInfo
+	case status == http.StatusServiceUnavailable, status == http.StatusInsufficientStorage:
+		return slog.LevelWarn
+	}
+	return slog.LevelError
+}
+
 // refuse answers an upload that failed.
 func (u *Uploads) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	status, text := uploadStatus(err)
-	level := u.log().Info
-	if status >= 500 {
-		level = u.log().Error
-	}
-	level("upload failed", "status", status, "error", err, "method", r.Method, "path", r.URL.Path, "client", r.RemoteAddr)
+	u.log().Log(r.Context(), failureLevel(status), "upload failed", "status", status, "error", err, "method", r.Method, "path", r.URL.Path, "client", r.RemoteAddr)
 	if status == http.StatusServiceUnavailable {
 		tellRetry(w.Header(), retryAfter(u.Queue))
 	}
