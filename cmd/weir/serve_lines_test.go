@@ -30,6 +30,8 @@ func TestLinesInATerminalAreForPeople(t *testing.T) {
 		{slog.LevelInfo, "request", request, "22:38:05  206 GET /a%20b.txt  1.5 MiB in 1.235s  192.0.2.1:5"},
 		{slog.LevelInfo, "request", append(request, slog.String("error", "reset")),
 			"22:38:05  206 GET /a%20b.txt  1.5 MiB in 1.235s  192.0.2.1:5  ended early: reset"},
+		{slog.LevelInfo, "request", append(request, slog.String("query", "archive=zip")),
+			"22:38:05  206 GET /a%20b.txt?archive=zip  1.5 MiB in 1.235s  192.0.2.1:5"},
 		{slog.LevelInfo, "slow client", []slog.Attr{slog.Int64("size", 2<<30), slog.Float64("seconds", 12), slog.Int("n", 7)},
 			`22:38:05  slow client  size="2 GiB"  seconds=12s  n=7`},
 		{slog.LevelWarn, "refused", []slog.Attr{slog.String("reason", "too many")}, `22:38:05  warn: refused  reason="too many"`},

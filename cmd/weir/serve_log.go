@@ -82,6 +82,9 @@ func requestText(r slog.Record) string {
 		v[a.Key] = valueText(a)
 		return true
 	})
+	if q := v["query"]; q != "" {
+		v["path"] += "?" + q
+	}
 	text := fmt.Sprintf("%s %s %s  %s in %s  %s", v["status"], v["method"], v["path"], strings.Trim(v["bytes"], `"`), v["seconds"], v["client"])
 	if v["error"] != "" {
 		text += "  ended early: " + v["error"]
@@ -122,7 +125,7 @@ const requestMessage = "request"
 // its handler has returned, when the download ends.
 func logRequests(log *slog.Logger, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		l := &line{log: log, method: r.Method, path: r.URL.EscapedPath(), client: r.RemoteAddr, proto: r.Proto, began: time.Now()}
+		l := &line{log: log, method: r.Method, path: r.URL.EscapedPath(), query: r.URL.RawQuery, client: r.RemoteAddr, proto: r.Proto, began: time.Now()}
 		lw := &logged{ResponseWriter: w, line: l}
 		returned := false
 		defer func() { l.leave(lw.bytes, returned) }()
@@ -134,9 +137,10 @@ func logRequests(log *slog.Logger, h http.Handler) http.Handler {
 // line is what is logged of a request. It keeps nothing of the request alive,
 // since a download may be long.
 type line struct {
-	log                         *slog.Logger
-	method, path, client, proto string
-	began                       time.Time
+	log                 *slog.Logger
+	method, path, query string
+	client, proto       string
+	began               time.Time
 
 	mu     sync.Mutex // guards what follows
 	status int
@@ -189,6 +193,9 @@ func (l *line) write(bytes int64) {
 	rec := slog.NewRecord(now, slog.LevelInfo, requestMessage, 0)
 	rec.AddAttrs(slog.String("method", l.method), slog.String("path", l.path), slog.String("client", l.client), slog.String("proto", l.proto),
 		slog.Int("status", l.status), slog.Int64("bytes", bytes), slog.Float64("seconds", seconds(now.Sub(l.began))))
+	if l.query != "" {
+		rec.AddAttrs(slog.String("query", l.query)) // it decides what was sent
+	}
 	if l.err != nil {
 		rec.AddAttrs(slog.String("error", l.err.Error()))
 	}
