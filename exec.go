@@ -190,8 +190,8 @@ func (p *process) kill() {
 
 // hangup is called when nobody reads the command's output any more.
 func (p *process) hangup(cause error) {
+	p.feed.leave(cause) // first, or else the write that is interrupted has failed
 	p.kill()
-	p.feed.leave(cause)
 }
 
 // finish is called when the input has ended.

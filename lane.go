@@ -310,10 +310,19 @@ func (l *lane) watch(sp *spot, x any) (end func() error) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := w.Watch(ctx); err != nil && ctx.Err() == nil {
-			found = stageError(sp.st.name, err)
-			l.cancel(found)
-		}
+		returned := false
+		var err error
+		defer func() {
+			if !returned {
+				err = abnormal(recover())
+			}
+			if err != nil && (!returned || ctx.Err() == nil) {
+				found = stageError(sp.st.name, err)
+				l.cancel(found)
+			}
+		}()
+		err = w.Watch(ctx)
+		returned = true
 	}()
 	return sync.OnceValue(func() error {
 		cancel()

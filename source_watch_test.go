@@ -64,3 +64,17 @@ func TestASourceIsNotWatchedForLongerThanTheFlow(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// panicking panics when it is watched.
+type panicking struct{ watched }
+
+func (*panicking) Watch(context.Context) error { panic("boom") }
+
+func TestAPanicOfAWatchIsAnError(t *testing.T) {
+	err := weir.From(weir.Source[byte]{Name: "source", Open: func(context.Context) (weir.Reader[byte], error) { return &panicking{}, nil }}).
+		To(weir.Discard[byte]()).Run(t.Context())
+	var pe *weir.PanicError
+	if !errors.As(err, &pe) || pe.Value != "boom" {
+		t.Errorf("%v", err)
+	}
+}

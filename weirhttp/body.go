@@ -49,9 +49,9 @@ var ErrEncoding = errors.New("Content-Encoding is not supported")
 //
 // The body is read ahead, as far as Limit goes, so that the flow ends as soon as
 // the client leaves, also while a later stage is busy with what came before. When
-// there is no more room, a connection that was reset, or that ended before all of a
-// body of known length came, is noticed within half a second: on Linux, under a
-// [Guard] or with [ConnContext]. The error is what was wrong with the body, by the stage "body": io.ErrUnexpectedEOF
+// there is no more room, a connection that has ended before all of a body of known
+// length came is noticed within a second: over HTTP/1 on Linux, under a [Guard]
+// without rates or with [ConnContext]. The error is what was wrong with the body, by the stage "body": io.ErrUnexpectedEOF
 // where it ended too early, the connection's error, os.ErrDeadlineExceeded, or an
 // *http.MaxBytesError; [BodyStatus] tells the status for it. net/http ends the
 // request's context in each of these cases too, without saying why, so run the

@@ -12,21 +12,22 @@ import (
 // bodyWatch is how often a connection is looked at while its body is read.
 const bodyWatch = 250 * time.Millisecond
 
-// readAhead is how much of a body net/http may have in its buffer, in bytes.
-const readAhead = 4 << 10
+// readAhead is more than what net/http and TLS have of a body in their buffers, in
+// bytes.
+const readAhead = 64 << 10
 
 // arrivals is what the kernel knows of a connection's other end.
 type arrivals struct {
 	unread int64 // bytes that have come and were not read
-	ended  bool  // the other end sends no more
-	reset  bool  // or does not even take more
+	ended  bool  // nothing more comes
+	reset  bool  // and nothing is taken any more
 }
 
 // Watch finds out that the client has left while its body waits for room in the
-// flow, and so is not read: the connection was reset, or has ended and what has come
-// is not all of the body.
+// flow, and so is not read: its connection has ended, and what has come is not all
+// of the body.
 func (b *bodySource) Watch(ctx context.Context) error {
-	raw := rawConn(b.r)
+	raw := b.watchable()
 	if raw == nil {
 		<-ctx.Done()
 		return ctx.Err()
@@ -40,30 +41,35 @@ func (b *bodySource) Watch(ctx context.Context) error {
 			return ctx.Err()
 		case <-ticker.C:
 		}
-		a, ok := arrived(raw)
-		if !ok {
-			<-ctx.Done()
-			return ctx.Err()
-		}
-		if a.reset {
-			return syscall.ECONNRESET
-		}
 		// What is being read at this moment is in neither count, but will be
 		// when nothing has been read until the next look.
 		n := b.got.Load()
-		short := a.ended && b.counts() && n+a.unread+readAhead < b.r.ContentLength
-		if short && n == before {
+		a, ok := arrived(raw)
+		short := ok && a.ended && n+a.unread+readAhead < b.r.ContentLength
+		switch {
+		case short && n == before && a.reset:
+			return syscall.ECONNRESET
+		case short && n == before:
 			return io.ErrUnexpectedEOF
-		}
-		if before = -1; short {
+		case short:
 			before = n
+		default:
+			before = -1
 		}
 	}
 }
 
-// counts reports whether the bytes of the connection are those of the body.
-func (b *bodySource) counts() bool {
-	return b.r.ProtoMajor == 1 && b.r.TLS == nil && b.r.ContentLength > 0
+// watchable returns the connection if it tells how much of the body has come: not
+// that of HTTP/2, nor where somebody else reads, nor where a rate holds back what
+// was read.
+func (b *bodySource) watchable() syscall.RawConn {
+	if b.r.ProtoMajor != 1 || b.r.ContentLength <= readAhead || !isOwn(b.r.Body) {
+		return nil
+	}
+	if c := connOf(b.r); c != nil && c.paced() {
+		return nil
+	}
+	return rawConn(b.r)
 }
 
 // rawConn returns the connection that r came over, nil if it cannot be had.

@@ -24,7 +24,7 @@ func arrived(raw syscall.RawConn) (a arrivals, ok bool) {
 			return
 		}
 		ok = true
-		a = arrivals{unread: int64(n), ended: info.State == tcpCloseWait, reset: info.State == tcpClose}
+		a = arrivals{unread: int64(n), ended: info.State == tcpCloseWait || info.State == tcpClose, reset: info.State == tcpClose}
 	})
 	return a, ok && err == nil
 }

@@ -47,6 +47,8 @@ type conn struct {
 	late     time.Duration // how far its client is behind the least rate meanwhile; the reader's
 	heldBack atomic.Int64  // how long reads were held back by a rate, in nanoseconds
 	rated    atomic.Bool   // a rate is waited for
+	requests atomic.Int32  // that handlers are busy with
+	deadline sync.Mutex    // is held while one is set, together with patience
 	waits    atomic.Bool   // parked, between two requests
 
 	burst   int64 // bytes since burstAt; the writer's

@@ -91,7 +91,8 @@ func (f *file) sendPiece(fd int, off, n int64) (int, error) {
 	for {
 		var k int
 		var err error
-		if f.copied.Load() {
+		byMemory := f.copied.Load()
+		if byMemory {
 			k, err = copyPiece(fd, f.fd, off, n)
 		} else {
 			at := off
@@ -99,7 +100,8 @@ func (f *file) sendPiece(fd int, off, n int64) (int, error) {
 		}
 		switch err {
 		case unix.EINVAL, unix.ENOSYS, unix.EOPNOTSUPP:
-			if !f.copied.Swap(true) {
+			if !byMemory {
+				f.copied.Store(true)
 				continue
 			}
 		case unix.EINTR:

@@ -12,15 +12,14 @@ func (c *conn) setPatience(d time.Duration) {
 
 // read is Read where nothing was read early.
 func (c *conn) read(b []byte) (int, error) {
-	d := time.Duration(c.patience.Load())
-	if d <= 0 {
-		return c.readPaced(b)
-	}
-	began := time.Now()
-	if err := c.Conn.SetReadDeadline(began.Add(d - c.late)); err != nil {
+	d, began, err := c.beginRead()
+	if err != nil {
 		return 0, err
 	}
 	n, held, err := c.readHeld(b)
+	if d <= 0 {
+		return n, err
+	}
 	c.late = behind(c.late, time.Since(began)-held, int64(n), c.port.g.minRate())
 	if err == nil && c.late >= d {
 		err = errLate
@@ -28,9 +27,19 @@ func (c *conn) read(b []byte) (int, error) {
 	return n, err
 }
 
-func (c *conn) readPaced(b []byte) (int, error) {
-	n, _, err := c.readHeld(b)
-	return n, err
+// beginRead sets the deadline of a Read if it has a patience, and returns that.
+func (c *conn) beginRead() (d time.Duration, began time.Time, err error) {
+	if c.patience.Load() <= 0 {
+		return 0, began, nil
+	}
+	// A deadline that somebody sets at this moment must not be overwritten.
+	c.deadline.Lock()
+	defer c.deadline.Unlock()
+	if d = time.Duration(c.patience.Load()); d > 0 {
+		began = time.Now()
+		err = c.Conn.SetReadDeadline(began.Add(d - c.late))
+	}
+	return d, began, err
 }
 
 // readHeld reads, and then waits until the limits allow what was read, for a time
@@ -43,8 +52,7 @@ func (c *conn) readHeld(b []byte) (n int, held time.Duration, err error) {
 	n, err = c.Conn.Read(b[:c.most(int64(len(b)))])
 	switch {
 	case n <= 0:
-	case n < owed:
-		c.owe(n)
+	case n < owed && c.owe(n):
 	default:
 		began := time.Now()
 		if werr := c.waitFor(int64(n)); err == nil {
@@ -66,12 +74,16 @@ func (c *conn) waited() time.Duration {
 
 // SetReadDeadline takes the place of what setPatience has asked for.
 func (c *conn) SetReadDeadline(t time.Time) error {
+	c.deadline.Lock()
+	defer c.deadline.Unlock()
 	c.patience.Store(0)
 	return c.Conn.SetReadDeadline(t)
 }
 
 // SetDeadline takes the place of what setPatience has asked for.
 func (c *conn) SetDeadline(t time.Time) error {
+	c.deadline.Lock()
+	defer c.deadline.Unlock()
 	c.patience.Store(0)
 	return c.Conn.SetDeadline(t)
 }

@@ -61,13 +61,20 @@ func (c *conn) waitFor(n int64) error {
 // the header of a request need not queue.
 const owed = 512
 
-// owe takes n bytes from what the rates allow, without waiting.
-func (c *conn) owe(n int) {
+// owe takes n bytes from what the rates allow, without waiting, unless so much is
+// owed already that somebody waits.
+func (c *conn) owe(n int) bool {
+	for _, l := range c.limits() {
+		if l != nil && l.Tokens() < 0 {
+			return false
+		}
+	}
 	for _, l := range c.limits() {
 		if l != nil {
 			l.ReserveN(time.Now(), n)
 		}
 	}
+	return true
 }
 
 // newLimiter lets perSecond bytes pass in pieces that are small enough for

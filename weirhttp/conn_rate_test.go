@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -122,5 +123,29 @@ func TestABodyThatARateHoldsBackIsNotCutOff(t *testing.T) {
 	resp.Body.Close()
 	if err := <-ended; err != nil {
 		t.Errorf("it ended with %v", err)
+	}
+}
+
+func TestSmallPiecesAreHeldToTheRateToo(t *testing.T) {
+	const rate, size = 16 << 10, 32 << 10
+	ended := make(chan int64, 1)
+	s := guarded(t, &Guard{ConnRate: rate}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n, _ := io.Copy(io.Discard, r.Body)
+		ended <- n
+	}))
+	c := s.dial(t, 0)
+	begun := time.Now()
+	fmt.Fprintf(c, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", size)
+	piece := make([]byte, 256)
+	for range size / len(piece) {
+		c.Write(piece)
+		runtime.Gosched() // the other side may read each by itself
+	}
+	if n := <-ended; n != size {
+		t.Errorf("%d bytes came", n)
+	}
+	// A burst may pass at once.
+	if took, least := time.Since(begun), time.Second*(size-8<<10)/rate; took < least {
+		t.Errorf("it took %v, and at that rate it is %v", took, least)
 	}
 }

@@ -79,16 +79,20 @@ func (s *FileServer) serveList(w http.ResponseWriter, r *http.Request, name stri
 	if r.Method == http.MethodHead {
 		return
 	}
-	// The client may leave in the middle; there is nobody to tell.
 	wire := newRolling(w, r, connOf(r).guard())
 	defer wire.arm()
 	out := bufio.NewWriterSize(wire, rollingPiece) // a template writes word by word
 	if asJSON {
-		_ = json.NewEncoder(out).Encode(list)
+		err = json.NewEncoder(out).Encode(list)
 	} else {
-		_ = listPage.Execute(out, list)
+		err = listPage.Execute(out, list)
 	}
-	_ = out.Flush()
+	if err == nil {
+		err = out.Flush()
+	}
+	if err != nil { // nobody may take a part of it for all
+		panic(http.ErrAbortHandler)
+	}
 }
 
 // list returns what is in a folder, folders first, by name; nothing of it for

@@ -155,8 +155,12 @@ func inTime(h http.Handler, stall time.Duration, options bool) http.Handler {
 		h = http.DefaultServeMux
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if c := connOf(r); c != nil && r.ProtoMajor == 1 && r.ContentLength != 0 {
-			c.setPatience(stall)
+		if c := connOf(r); c != nil {
+			c.requests.Add(1)
+			defer c.requests.Add(-1)
+			if r.ProtoMajor == 1 && r.ContentLength != 0 {
+				c.setPatience(stall)
+			}
 		}
 		if options && r.RequestURI == "*" && r.Method == http.MethodOptions {
 			w.Header().Set("Content-Length", "0")
@@ -310,9 +314,20 @@ func (g *Guard) log() *slog.Logger {
 	return slog.Default()
 }
 
-func (g *Guard) unsent() int                  { return orDefault(g.Unsent, 16<<10) }
-func (g *Guard) stall() time.Duration         { return orDefault(g.Stall, time.Minute) }
-func (g *Guard) minRate() int64               { return orDefault(g.MinRate, 512) }
+func (g *Guard) unsent() int          { return orDefault(g.Unsent, 16<<10) }
+func (g *Guard) stall() time.Duration { return orDefault(g.Stall, time.Minute) }
+func (g *Guard) minRate() int64       { return orDefault(g.MinRate, 512) }
+
+// share is the least rate of one of the requests that c carries now, which all
+// together are to reach that of a client.
+func (g *Guard) share(c *conn) int64 {
+	least := g.minRate()
+	if c != nil && least > 0 {
+		least = max(1, least/max(1, int64(c.requests.Load())))
+	}
+	return least
+}
+
 func (g *Guard) headerTimeout() time.Duration { return orDefault(g.HeaderTimeout, 10*time.Second) }
 
 // idleTimeout is for net/http too, where a negative timeout is none.

@@ -14,13 +14,14 @@ type rolling struct {
 	ctl   *http.ResponseController
 	r     *http.Request
 	g     *Guard
+	c     *conn         // nil: it has no guard
 	stall time.Duration // 0: no deadline
 	lag   time.Duration // how far the client is behind the least rate
 	until time.Time     // the deadline that is set; zero: none
 }
 
 func newRolling(w http.ResponseWriter, r *http.Request, g *Guard) *rolling {
-	x := &rolling{w: w, ctl: http.NewResponseController(w), r: r, g: g}
+	x := &rolling{w: w, ctl: http.NewResponseController(w), r: r, g: g, c: connOf(r)}
 	if r.ProtoMajor == 2 && g != nil {
 		x.stall = max(g.stall(), 0)
 	}
@@ -54,7 +55,9 @@ func (x *rolling) Write(b []byte) (n int, err error) {
 		b = b[m:]
 		took := time.Since(begun)
 		late := err != nil && took >= x.stall-x.lag
-		x.lag = behind(x.lag, took, int64(m), x.g.minRate())
+		if x.c == nil || !x.c.paced() { // or else it may be us who are slow
+			x.lag = behind(x.lag, took, int64(m), x.g.share(x.c))
+		}
 		if late || err == nil && x.lag >= x.stall {
 			x.g.log().Warn("client cut off", "client", x.r.RemoteAddr, "path", x.r.URL.Path,
 				"reason", ErrStalled.Error(), "stall", x.stall, "min_rate", x.g.minRate())

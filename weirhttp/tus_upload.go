@@ -105,6 +105,9 @@ func (c *tusChunk) take(ctx context.Context, u *Uploads, req *tusRequest, src io
 		sums = req.checksum
 	}
 	err := u.copy(ctx, c, body, sums, req.x)
+	if err == nil && req.r.Body.(*requestBody).slow { // which tusd takes for the end of the request
+		err = fromClient(errLate)
+	}
 	if err == nil && req.r.Body.(*requestBody).n > c.n {
 		// tusd ends src where the file ends, and looks at one byte more.
 		if err := c.undo(); err != nil {

@@ -25,6 +25,7 @@ type requestBody struct {
 	touched bool // Read was called, which sends a 100 Continue that is waited for
 	ended   bool // all of it has come
 	beside  bool // part of it was read beside net/http
+	slow    bool // it came too slowly
 }
 
 // withBody returns r with a requestBody as its Body.
@@ -53,7 +54,7 @@ func (b *requestBody) judge(n int64, wait time.Duration, err error) error {
 	if b.conn == nil {
 		return err
 	}
-	b.late = behind(b.late, wait, n, b.conn.port.g.minRate())
+	b.late = behind(b.late, wait, n, b.conn.port.g.share(b.conn))
 	if err == nil && b.stall > 0 && b.late >= b.stall {
 		return errLate
 	}
@@ -84,7 +85,9 @@ func (b *requestBody) Read(p []byte) (int, error) {
 			err = derr
 		}
 	}
-	return n, b.judge(int64(n), time.Since(began)-(b.conn.waited()-waited), err)
+	err = b.judge(int64(n), time.Since(began)-(b.conn.waited()-waited), err)
+	b.slow = b.slow || err == errLate
+	return n, err
 }
 
 // SetReadDeadline does nothing where the server has no deadlines.
