@@ -85,7 +85,7 @@ func (h *httpBench) slow(ctx context.Context, name string, n int) (figures, erro
 	defer s.stop()
 	fast := func() (float64, error) {
 		var speeds []float64
-		for range 5 {
+		for range 15 { // each is short, and noise is not
 			took, err := drive(ctx, "http-fast", s.addr, h.path(h.big), "1", fmt.Sprint(h.big))
 			if err != nil {
 				return 0, err

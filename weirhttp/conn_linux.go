@@ -45,8 +45,15 @@ func (c *conn) sendFile(h []byte, s *span, n int64) (sent int64, err error) {
 			switch {
 			case k > 0:
 				s.advance(int64(k))
+				ask := min(n-sent, sendMost)
 				sent += int64(k)
 				c.gave(int64(k))
+				if s.try && int64(k) < ask {
+					// There was no room for more. If there is by now,
+					// who waits is told at once.
+					m.enter(phaseClient)
+					return true
+				}
 			case e == unix.EAGAIN:
 				m.enter(phaseClient)
 				return s.try

@@ -15,7 +15,7 @@ import (
 func (s *serving) stayThin(ctx context.Context) {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
-	var crowd crowd
+	var spare spare
 	var waste *waste
 	if os.Getenv("GOGC") == "" { // or else somebody has decided
 		waste = newWaste(debug.SetGCPercent)
@@ -26,28 +26,52 @@ func (s *serving) stayThin(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
-		settled := crowd.settled(s.guard.Transfers.Totals().Active)
-		if waste.look(collections()) || settled {
+		m := readMemory()
+		calmed, resting := waste.look(m.cycles, m.live), spare.look(m)
+		if calmed || resting {
 			debug.FreeOSMemory()
 		}
 	}
 }
 
-// crowd is the number of transfers, as it changes.
-type crowd struct{ given, before int64 }
+// memory is what the runtime tells of its heap.
+type memory struct {
+	cycles uint64 // collections, but for those that were asked for
+	live   uint64 // bytes that were in use at the last of all
+	used   uint64 // bytes that are in use now, or garbage
+	free   uint64 // bytes that are neither, and not the system's
+}
 
-// crowdMore is by how much it must have changed, and come to rest, for the
-// memory of the change to be given back.
-const crowdMore = 256
+func readMemory() memory {
+	s := []metrics.Sample{
+		{Name: "/gc/cycles/automatic:gc-cycles"}, {Name: "/gc/heap/live:bytes"},
+		{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/heap/free:bytes"},
+	}
+	metrics.Read(s)
+	return memory{s[0].Value.Uint64(), s[1].Value.Uint64(), s[2].Value.Uint64(), s[3].Value.Uint64()}
+}
 
-func (c *crowd) settled(now int64) bool {
-	apart := func(a, b int64) int64 { return max(a-b, b-a) }
-	rests := apart(now, c.before) < crowdMore/8
-	c.before = now
-	if !rests || apart(now, c.given) < crowdMore {
+// spare finds the moment to give memory back: there is some, and nobody is busy.
+type spare struct {
+	before uint64 // used, at the last look
+	looks  int    // since something was given back
+}
+
+const (
+	spareLeast = 1 << 20   // bytes that are worth a collection
+	spareRests = 128 << 10 // bytes by which a heap at rest changes at most
+	spareLooks = 4         // looks between two times
+)
+
+func (s *spare) look(m memory) bool {
+	rests := max(m.used, s.before)-min(m.used, s.before) <= spareRests
+	s.before = m.used
+	s.looks++
+	garbage := m.used - min(m.live, m.used)
+	if !rests || s.looks < spareLooks || garbage+m.free < spareLeast {
 		return false
 	}
-	c.given = now
+	s.looks = 0
 	return true
 }
 
@@ -65,11 +89,11 @@ type waste struct {
 
 const (
 	wasteLeast = 50
-	wasteMost  = 400
-	wasteRoom  = 16 << 20 // bytes of garbage at most, from wasteLeast on
-	wasteBusy  = 8        // collections between two looks that are many
-	wasteLong  = 2        // looks after which that is no burst of clients
-	wasteCalm  = 3        // looks without a collection after which little will do
+	wasteMost  = 200
+	wasteRoom  = 8 << 20 // bytes of garbage at most, from wasteLeast on
+	wasteBusy  = 8       // collections between two looks that are many
+	wasteLong  = 2       // looks after which that is no burst of clients
+	wasteCalm  = 3       // looks without a collection after which little will do
 )
 
 func newWaste(set func(int) int) *waste {
@@ -104,12 +128,4 @@ func (w *waste) look(cycles, used uint64) bool {
 		w.set(want)
 	}
 	return less
-}
-
-// collections returns how many times the garbage has been collected, but for
-// those that were asked for, and how many bytes were in use at the last time.
-func collections() (cycles, used uint64) {
-	s := []metrics.Sample{{Name: "/gc/cycles/automatic:gc-cycles"}, {Name: "/gc/heap/live:bytes"}}
-	metrics.Read(s)
-	return s[0].Value.Uint64(), s[1].Value.Uint64()
 }

@@ -29,9 +29,9 @@ func TestGarbageHasRoomOnlyWhileItIsMade(t *testing.T) {
 	if !slices.Equal(set, []int{wasteLeast, wasteMost}) {
 		t.Fatalf("after many requests: %v", set)
 	}
-	look(5, 16<<20) // of many clients
+	look(5, 8<<20) // of many clients
 	if last := set[len(set)-1]; last != 100 {
-		t.Errorf("with 16 MiB in use: %d %%, which is not 16 MiB", last)
+		t.Errorf("with 8 MiB in use: %d %%, which is not 8 MiB", last)
 	}
 	look(5, 1<<40)
 	if last := set[len(set)-1]; last != wasteLeast {
@@ -56,15 +56,33 @@ func TestGarbageIsAsTheUserSays(t *testing.T) {
 	}
 }
 
-func TestMemoryIsGivenBackWhenACrowdHasSettled(t *testing.T) {
-	var c crowd
+func TestMemoryIsGivenBackAtRest(t *testing.T) {
+	var s spare
 	var gave []int
-	for i, n := range []int64{0, 100, 700, 1000, 1001, 1000, 990, 400, 10, 10, 0} {
-		if c.settled(n) {
+	const mib = 1 << 20
+	for i, m := range []memory{
+		{used: 2 * mib, live: 2 * mib}, // nothing is spare
+		{used: 9 * mib, live: 2 * mib}, // a crowd comes
+		{used: 12 * mib, live: 9 * mib},
+		{used: 15 * mib, live: 9 * mib},
+		{used: 15 * mib, live: 9 * mib}, // and rests
+		{used: 9 * mib, live: 9 * mib, free: 10 << 10},
+		{used: 9 * mib, live: 9 * mib, free: 2 * mib}, // too soon
+		{used: 9 * mib, live: 9 * mib, free: 2 * mib},
+		{used: 9 * mib, live: 9 * mib, free: 2 * mib},
+	} {
+		if s.look(m) {
 			gave = append(gave, i)
 		}
 	}
-	if !slices.Equal(gave, []int{4, 9}) {
+	if !slices.Equal(gave, []int{4, 8}) {
 		t.Errorf("given back at %v", gave)
+	}
+}
+
+func TestTheRuntimeTellsOfItsMemory(t *testing.T) {
+	m := readMemory()
+	if m.used == 0 || m.used > 1<<40 || m.live > 1<<40 || m.free > 1<<40 {
+		t.Errorf("%+v", m)
 	}
 }
