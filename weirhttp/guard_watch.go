@@ -23,7 +23,7 @@ func (p *port) watch() {
 	}
 	// A stall begins within one look and has lasted long enough within
 	// another, and there is a second for both.
-	tick := time.NewTicker(min(max(stall/8, 10*time.Millisecond), 450*time.Millisecond))
+	tick := time.NewTicker(min(max(stall/8, 10*time.Millisecond), 400*time.Millisecond))
 	defer tick.Stop()
 	var conns []*conn
 	for {
