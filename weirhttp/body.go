@@ -51,9 +51,12 @@ var ErrEncoding = errors.New("Content-Encoding is not supported")
 // the client leaves, also while a later stage is busy with what came before. When
 // there is no more room, a connection that has ended before all of a body of known
 // length came is noticed within a second: over HTTP/1 on Linux, under a [Guard]
-// without rates or with [ConnContext]. The error is what was wrong with the body, by the stage "body": io.ErrUnexpectedEOF
-// where it ended too early, the connection's error, os.ErrDeadlineExceeded, or an
-// *http.MaxBytesError; [BodyStatus] tells the status for it. net/http ends the
+// without rates or with [ConnContext].
+//
+// The error is what was wrong with the body, by the stage "body":
+// io.ErrUnexpectedEOF where it ended too early, the connection's error,
+// os.ErrDeadlineExceeded, or an *http.MaxBytesError; [BodyStatus] tells the status
+// for it. net/http ends the
 // request's context in each of these cases too, without saying why, so run the
 // flow without that end. A client that leaves when all of its body has come does
 // not end the flow.

@@ -183,17 +183,17 @@ func tcpProgress(raw syscall.RawConn) (p progress, ok bool) {
 	}, true
 }
 
-// limitUnsent bounds what the kernel takes for c beyond what it has sent. It
-// is not inherited from the listener.
-func limitUnsent(c *net.TCPConn, n int) error {
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return err
-	}
+// limitUnsent bounds what the kernel takes for a connection beyond what it has
+// sent. It is not inherited from the listener.
+func limitUnsent(raw syscall.RawConn, n int) error {
+	return setOption(raw, func(fd int) error {
+		return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, n)
+	})
+}
+
+func setOption(raw syscall.RawConn, set func(fd int) error) error {
 	var serr error
-	if err := raw.Control(func(fd uintptr) {
-		serr = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, n)
-	}); err != nil {
+	if err := raw.Control(func(fd uintptr) { serr = set(int(fd)) }); err != nil {
 		return err
 	}
 	return os.NewSyscallError("setsockopt", serr)

@@ -5,7 +5,6 @@ package weirhttp
 import (
 	"errors"
 	"io"
-	"net"
 	"syscall"
 )
 
@@ -39,7 +38,7 @@ func (c *conn) readable() bool { return false }
 
 func tcpProgress(syscall.RawConn) (progress, bool) { return progress{}, false }
 
-func limitUnsent(*net.TCPConn, int) error { return errors.ErrUnsupported }
+func limitUnsent(syscall.RawConn, int) error { return errors.ErrUnsupported }
 
 // unpace is about Linux, which lets the server choose.
 func unpace(syscall.RawConn) error { return errors.ErrUnsupported }

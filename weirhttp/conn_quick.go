@@ -24,7 +24,7 @@ func (c *conn) gave(n int64) {
 	if now.Sub(c.burstAt) < quickTime && !c.quick.Load() && c.port.g.unsent() > 0 && c.tcp != nil {
 		if c.port.quick.Add(1) <= quickMost {
 			c.quick.Store(true)
-			_ = limitUnsent(c.tcp, max(quickUnsent, c.port.g.unsent()))
+			_ = limitUnsent(c.raw, max(quickUnsent, c.port.g.unsent()))
 			if c.closed.Load() { // meanwhile, and nobody else will
 				c.unquick()
 			}
@@ -46,6 +46,6 @@ func (c *conn) unquick() {
 func (c *conn) slow(n int64, d time.Duration) {
 	if c.quick.Load() && float64(n)*float64(quickTime) < float64(quickPiece/2)*float64(d) {
 		c.unquick()
-		_ = limitUnsent(c.tcp, c.port.g.unsent())
+		_ = limitUnsent(c.raw, c.port.g.unsent())
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"runtime"
 	"sync"
@@ -57,16 +58,22 @@ func TestABodyBelowTheLeastRateIsCutOff(t *testing.T) {
 	}))
 	c := s.dial(t, 0)
 	fmt.Fprint(c, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
-	tick := time.NewTicker(10 * time.Millisecond) // never a stall, and 6 KB a second
+	if err := drip(t, c, ended); err == nil {
+		t.Error("all of it has come")
+	}
+}
+
+// drip sends 6 KB a second, without a pause that is a stall, until it is told how
+// that ended.
+func drip(t *testing.T, c net.Conn, ended <-chan error) error {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	give := time.After(20 * time.Second)
 	for {
 		select {
 		case err := <-ended:
-			if err == nil {
-				t.Error("all of it has come")
-			}
-			return
+			return err
 		case <-give:
 			t.Fatal("it is not cut off")
 		case <-tick.C:
@@ -90,21 +97,8 @@ func TestAnUploadBelowTheLeastRateIsCutOff(t *testing.T) {
 			s := guarded(t, &Guard{MinRate: 64 << 10, Transfers: &Transfers{Done: func(_ Transfer, err error) { ended <- err }}}, u)
 			c := s.dial(t, 0)
 			io.WriteString(c, tt.header)
-			tick := time.NewTicker(10 * time.Millisecond) // never a stall, and 6 KB a second
-			defer tick.Stop()
-			give := time.After(20 * time.Second)
-			for {
-				select {
-				case err := <-ended:
-					if !errors.Is(err, ErrStalled) {
-						t.Errorf("it ended with %v", err)
-					}
-					return
-				case <-give:
-					t.Fatal("it is not cut off")
-				case <-tick.C:
-					c.Write(make([]byte, 64))
-				}
+			if err := drip(t, c, ended); !errors.Is(err, ErrStalled) {
+				t.Errorf("it ended with %v", err)
 			}
 		})
 	}

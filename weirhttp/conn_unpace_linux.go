@@ -1,7 +1,6 @@
 package weirhttp
 
 import (
-	"os"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -14,11 +13,7 @@ import (
 // Reno does not pace, is in every kernel, and may be asked for by everybody
 // (tcp(7), tcp_allowed_congestion_control).
 func unpace(raw syscall.RawConn) error {
-	var serr error
-	if err := raw.Control(func(fd uintptr) {
-		serr = unix.SetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION, "reno")
-	}); err != nil {
-		return err
-	}
-	return os.NewSyscallError("setsockopt", serr)
+	return setOption(raw, func(fd int) error {
+		return unix.SetsockoptString(fd, unix.IPPROTO_TCP, unix.TCP_CONGESTION, "reno")
+	})
 }

@@ -115,7 +115,7 @@ func (p *port) receive(nc net.Conn) *conn {
 	if c.tcp != nil {
 		// A system without these holds more or is slower; nothing else changes.
 		if n := p.g.unsent(); n > 0 {
-			_ = limitUnsent(c.tcp, n)
+			_ = limitUnsent(c.raw, n)
 		}
 		if sameMachine(c.LocalAddr(), c.RemoteAddr()) {
 			_ = unpace(c.raw)

@@ -12,6 +12,8 @@ import (
 	"github.com/tus/tusd/v2/pkg/handler"
 	"github.com/tus/tusd/v2/pkg/memorylocker"
 	"golang.org/x/exp/slog"
+
+	"github.com/weir-go/weir/internal/deny"
 )
 
 // tusHandler takes resumable uploads. The protocols are tusd's; what is added
@@ -62,7 +64,7 @@ func newTus(d *folder) (*tusHandler, error) {
 			h.DelFile(w, r)
 		default:
 			w.Header().Set("Allow", "POST, HEAD, PATCH, DELETE, OPTIONS")
-			tell(w, r, http.StatusMethodNotAllowed, "Method Not Allowed")
+			deny.Tell(w, r, http.StatusMethodNotAllowed, "Method Not Allowed", isLast(r))
 		}
 	}))
 	return t, nil
@@ -139,7 +141,7 @@ func (t *tusHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if method != http.MethodPost && method != http.MethodOptions {
 		if !isTusID(id) {
-			tell(tw, r, http.StatusNotFound, "Not Found")
+			deny.Tell(tw, r, http.StatusNotFound, "Not Found", isLast(r))
 			return
 		}
 		t.begin(id)
@@ -151,7 +153,7 @@ func (t *tusHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if status == http.StatusUnsupportedMediaType {
 			tw.Header().Set("Accept-Encoding", "identity")
 		}
-		tell(tw, r, status, text)
+		deny.Tell(tw, r, status, text, isLast(r))
 		return
 	}
 	req.ctx, req.interrupt = context.WithCancelCause(r.Context())

@@ -134,21 +134,8 @@ func (u *Uploads) refuse(w http.ResponseWriter, r *http.Request, err error) {
 // the client to read the answer. A server that closes the connection while the
 // client is still sending resets it, and the answer is lost.
 func refuseUpload(w http.ResponseWriter, r *http.Request, status int, text string) {
-	tell(w, r, status, text)
+	deny.Tell(w, r, status, text, isLast(r))
 	linger(w, r)
-}
-
-// tell writes a whole answer. Its length is stated, since nothing may follow.
-func tell(w http.ResponseWriter, r *http.Request, status int, text string) {
-	h := w.Header()
-	h.Set("Content-Type", "text/plain; charset=utf-8")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Content-Length", strconv.Itoa(len(text)+1))
-	closeBehind(h, r)
-	w.WriteHeader(status)
-	if r.Method != http.MethodHead {
-		io.WriteString(w, text+"\n")
-	}
 }
 
 // tellRetry tells the client when to come again, in seconds rounded up.
@@ -159,10 +146,15 @@ func tellRetry(h http.Header, after time.Duration) {
 // hearBytes is how much a refused client may send while it is listened to.
 var hearBytes int64 = deny.HearBytes
 
-// closeBehind makes the answer the last one of its connection if net/http would
-// read on before it answers, or does not know where the next request begins.
+// isLast reports whether the answer to r is the last one of its connection: net/http
+// would read on before it answers, or does not know where the next request begins.
+func isLast(r *http.Request) bool {
+	b, ok := r.Body.(*requestBody)
+	return bodyPending(r) || ok && b.beside
+}
+
 func closeBehind(h http.Header, r *http.Request) {
-	if b, ok := r.Body.(*requestBody); bodyPending(r) || ok && b.beside {
+	if isLast(r) {
 		h.Set("Connection", "close")
 	}
 }

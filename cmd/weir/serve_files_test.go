@@ -79,16 +79,7 @@ func TestAStoredFileIsWhereItsLocationSays(t *testing.T) {
 	dir := t.TempDir()
 	put(t, nil, dir, "in box", "x")
 	s := startServe(t, dir, "--uploads", dir+"/in box")
-	r, err := http.NewRequest("PUT", s.url+"_upload/a%20b.txt", strings.NewReader("stored"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	answer, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	answer.Body.Close()
-	to, err := answer.Location()
+	to, err := s.store(t, "a%20b.txt", "stored").Location()
 	if err != nil {
 		t.Fatal(err)
 	}

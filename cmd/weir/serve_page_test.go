@@ -40,14 +40,22 @@ func slowly(method string) deed {
 	})
 }
 
-func TestPageCancelsAnUploadThatIsBeingMade(t *testing.T) {
-	in := t.TempDir()
-	file := put(t, noise(1<<20), t.TempDir(), "a.bin")
+// openPage opens the page of a server that takes uploads into in.
+func openPage(t *testing.T, in string) (*served, context.Context) {
 	s := startServe(t, t.TempDir(), "--uploads", in)
 	ctx := openBrowser(t)
 	do(t, ctx,
 		chromedp.Navigate(s.url),
 		seen(`typeof rows === "object"`),
+	)
+	return s, ctx
+}
+
+func TestPageCancelsAnUploadThatIsBeingMade(t *testing.T) {
+	in := t.TempDir()
+	file := put(t, noise(1<<20), t.TempDir(), "a.bin")
+	s, ctx := openPage(t, in)
+	do(t, ctx,
 		slowly("POST"),
 		choose(file),
 		seen(`sent.includes("POST")`),
@@ -66,11 +74,8 @@ func TestPageCancelsAnUploadThatIsBeingMade(t *testing.T) {
 func TestPageMakesAnUploadOnceThoughItIsPausedMeanwhile(t *testing.T) {
 	in, content := t.TempDir(), noise(1<<20)
 	file := put(t, content, t.TempDir(), "a.bin")
-	s := startServe(t, t.TempDir(), "--uploads", in)
-	ctx := openBrowser(t)
+	_, ctx := openPage(t, in)
 	do(t, ctx,
-		chromedp.Navigate(s.url),
-		seen(`typeof rows === "object"`),
 		slowly("POST"),
 		choose(file),
 		seen(`sent.includes("POST")`),
@@ -86,11 +91,8 @@ func TestPageMakesAnUploadOnceThoughItIsPausedMeanwhile(t *testing.T) {
 func TestPageDiscardsWhatTheServerRefuses(t *testing.T) {
 	in := t.TempDir()
 	file := put(t, noise(1<<20), t.TempDir(), "a.bin")
-	s := startServe(t, t.TempDir(), "--uploads", in)
-	ctx := openBrowser(t)
+	s, ctx := openPage(t, in)
 	do(t, ctx,
-		chromedp.Navigate(s.url),
-		seen(`typeof rows === "object"`),
 		slowly("none"),
 		seen(`Upload.prototype.send = () => Promise.reject(new Failure("Not enough space", 507))`),
 		choose(file),

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"strings"
@@ -179,4 +180,19 @@ func (w *toServer) Write(p []byte) (int, error) {
 	n, err := w.out.Write(p)
 	g.passed.Add(int64(n))
 	return n, err
+}
+
+// store uploads a file, and returns the answer without its body.
+func (s *served) store(t *testing.T, name, content string) *http.Response {
+	t.Helper()
+	r, err := http.NewRequest("PUT", s.url+"_upload/"+name, strings.NewReader(content))
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
+	return answer
 }

@@ -74,15 +74,7 @@ func TestAnUploadIsOnStableStorageIfToldSo(t *testing.T) {
 	for _, sync := range []bool{false, true} {
 		in := t.TempDir()
 		s := startServe(t, t.TempDir(), "--uploads", in, fmt.Sprintf("--sync=%v", sync))
-		r, err := http.NewRequest("PUT", s.url+"_upload/a.txt", strings.NewReader("alpha"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		answer, err := http.DefaultClient.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		answer.Body.Close()
+		s.store(t, "a.txt", "alpha")
 		calls, err := os.ReadFile(trace)
 		if err != nil {
 			t.Fatal(err)

@@ -20,18 +20,8 @@ const (
 // still sending resets it, and the answer is lost. The connection is not used
 // again. HTTP/2 minds none of that: there an answer has a stream of its own.
 func Request(w http.ResponseWriter, r *http.Request, status int, text string) {
-	h := w.Header()
-	h.Set("Content-Type", "text/plain; charset=utf-8")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Content-Length", strconv.Itoa(len(text)+1))
 	comes := r.ProtoMajor == 1 && r.ContentLength != 0
-	if comes {
-		h.Set("Connection", "close")
-	}
-	w.WriteHeader(status)
-	if r.Method != http.MethodHead {
-		_, _ = io.WriteString(w, text+"\n") // the client may have gone: nobody to tell
-	}
+	Tell(w, r, status, text, comes)
 	rc := http.NewResponseController(w)
 	if !comes || rc.Flush() != nil {
 		return
@@ -40,6 +30,22 @@ func Request(w http.ResponseWriter, r *http.Request, status int, text string) {
 		Drop(rc, r.Body, HearBytes)
 	}
 	_ = rc.SetReadDeadline(time.Unix(1, 0)) // net/http would wait for the body
+}
+
+// Tell answers with a status and a line of text. The length is stated, since
+// nothing may follow; last says that the connection ends behind it.
+func Tell(w http.ResponseWriter, r *http.Request, status int, text string, last bool) {
+	h := w.Header()
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Length", strconv.Itoa(len(text)+1))
+	if last {
+		h.Set("Connection", "close")
+	}
+	w.WriteHeader(status)
+	if r.Method != http.MethodHead {
+		_, _ = io.WriteString(w, text+"\n") // the client may have gone: nobody to tell
+	}
 }
 
 // Drop reads r to its end, or as far as a refused client is listened to, but no
