@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 )
 
 // Budget is an amount of memory, in bytes, shared by the flows that name it.
@@ -16,6 +17,7 @@ import (
 //
 // A Budget may be used concurrently. Make one with [NewBudget].
 type Budget struct {
+	serial  int64 // the order in which budgets were made
 	mu      sync.Mutex
 	total   int64
 	used    int64
@@ -30,7 +32,9 @@ type budgetWait struct {
 }
 
 // NewBudget makes a budget of n bytes.
-func NewBudget(n int64) *Budget { return &Budget{total: n} }
+func NewBudget(n int64) *Budget { return &Budget{total: n, serial: budgets.Add(1)} }
+
+var budgets atomic.Int64 // how many have been made
 
 // Total returns the size of the budget in bytes.
 func (b *Budget) Total() int64 { return b.total }

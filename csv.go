@@ -73,7 +73,7 @@ func DecodeCSV(s Stream[byte], c CSV) Stream[[]string] {
 // error: no line stands for it.
 func EncodeCSV(s Stream[[]string], c CSV) Stream[byte] {
 	if err := c.check(); err != nil {
-		return failed[byte]("encode csv", err)
+		return failed[byte]("encode csv", err, s.roots())
 	}
 	return encode(s, "encode csv", func() func([]byte, []string) ([]byte, error) { return c.append })
 }

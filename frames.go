@@ -112,7 +112,7 @@ func (d *deframer) Flush(context.Context, func([][]byte) error) error {
 // EncodeFrames writes each value behind its length.
 func EncodeFrames(s Stream[[]byte], framing Framing) Stream[byte] {
 	if framing != Frame32 && framing != FrameVarint {
-		return failed[byte]("encode frames", fmt.Errorf("framing %d: use Frame32 or FrameVarint", framing))
+		return failed[byte]("encode frames", fmt.Errorf("framing %d: use Frame32 or FrameVarint", framing), s.roots())
 	}
 	frame := func(buf, frame []byte) ([]byte, error) {
 		if framing == FrameVarint {

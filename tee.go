@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 )
 
@@ -70,9 +69,9 @@ func newTee[T any](t *tee[T]) []Stream[T] {
 		t.err = errors.New("it has no branches")
 	}
 	streams := make([]Stream[T], len(branches))
-	for i, br := range branches {
+	for i := range branches {
 		n := node[T]{name: fmt.Sprintf("%s[%d]", t.name, i), err: t.err}
-		n.tees = append(slices.Clone(s.tees()), teeRef{t, br.Policy == Block})
+		n.roots = s.roots().and(roots{tees: []any{t}})
 		n.ready = func(n *node[T], b *plan, ln *lane, to *stage) *pipe[T] { return t.attach(n, b, ln, to, i) }
 		n.build = func(n *node[T], b *plan, ln *lane, out link[T]) {
 			p := t.attach(n, b, ln, out.to, i)
@@ -103,7 +102,7 @@ func (t *tee[T]) attach(n *node[T], b *plan, ln *lane, to *stage, i int) *pipe[T
 	if st == nil {
 		st = &teeState[T]{pipes: make([]*pipe[T], len(t.branches)), to: make([]*stage, len(t.branches))}
 		b.state[t] = st
-		b.finals = append(b.finals, func() { t.build(b, st) })
+		b.later(func() { t.build(b, st) })
 	}
 	limit := n.limit
 	if limit.isZero() {
@@ -171,10 +170,12 @@ func (t *tee[T]) build(b *plan, st *teeState[T]) {
 			return nil
 		},
 		end: func() error {
-			for _, p := range st.pipes {
-				p.closeWrite(nil)
-			}
-			return nil
+			return sp.finish(func() error {
+				for _, p := range st.pipes {
+					p.closeWrite(nil)
+				}
+				return nil
+			})
 		},
 	}, false)
 }
@@ -305,36 +306,4 @@ func (p *pipe[T]) writeOver(vs []T) (dropped int, err error) {
 	p.dropped += int64(dropped)
 	p.wakeReader()
 	return dropped, nil
-}
-
-// teeRef says that a stream comes from a branch of a tee.
-type teeRef struct {
-	tee    any
-	blocks bool
-}
-
-// tees lists the tees in front of the stream.
-func (s Stream[T]) tees() []teeRef {
-	if s.n == nil {
-		return nil
-	}
-	return s.n.tees
-}
-
-// commonTee reports whether one tee lies in front of several of the inputs, by
-// a branch that blocks. A stage that reads one input to its end before the
-// next, or both in step, would then wait for ever.
-func commonTee(inputs ...[]teeRef) bool {
-	seen := map[any]bool{}
-	for _, refs := range inputs {
-		for _, r := range refs {
-			if blocks, ok := seen[r.tee]; ok && (blocks || r.blocks) {
-				return true
-			}
-		}
-		for _, r := range refs {
-			seen[r.tee] = seen[r.tee] || r.blocks
-		}
-	}
-	return false
 }

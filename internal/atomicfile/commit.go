@@ -28,7 +28,7 @@ func (f *File) Commit() error {
 		return failure("commit", f.path, ErrAborted)
 	}
 	f.ended = committed
-	if e := f.failed.Load(); e != nil {
+	if e := f.prepare(); e != nil {
 		f.discard()
 		f.err = e
 	} else if e := f.publish(); e != nil {
@@ -66,19 +66,45 @@ func (f *File) discard() error {
 	return err
 }
 
-func (f *File) publish() *Error {
+// Prepare does what can fail before the target changes: it cuts the file to its
+// length and brings it to stable storage, as the options ask. Commit does it if
+// Prepare has not been called. After an error the file is still to be ended.
+func (f *File) Prepare() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.ended != open {
+		return failure("prepare", f.path, os.ErrClosed)
+	}
+	if err := f.prepare(); err != nil {
+		return err
+	}
+	return nil
+}
+
+// prepare is Prepare. mu is held.
+func (f *File) prepare() *Error {
+	if e := f.failed.Load(); e != nil {
+		return e
+	}
+	if f.prepared {
+		return nil
+	}
 	if f.opts.Mode == InPlace && f.opts.Cut {
 		if err := f.file.Truncate(f.base + f.Written()); err != nil {
-			f.discard()
 			return failure("truncate", f.path, err)
 		}
 	}
 	if f.opts.Sync {
 		if err := f.file.Sync(); err != nil && !cannotSync(err) {
-			f.discard()
 			return failure("sync", f.path, err)
 		}
 	}
+	f.prepared = true
+	return nil
+}
+
+// publish makes the prepared file the target.
+func (f *File) publish() *Error {
 	if err := f.file.Close(); err != nil {
 		f.removeTemp()
 		return failure("close", f.path, err)

@@ -75,9 +75,10 @@ type File struct {
 	written atomic.Int64
 	failed  atomic.Pointer[Error] // the first write that failed
 
-	mu    sync.Mutex
-	ended end
-	err   error // what Commit returned
+	mu       sync.Mutex
+	prepared bool
+	ended    end
+	err      error // what Commit returned
 }
 
 type end int
