@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"syscall"
+	"time"
 )
 
 // ErrAborted is the error of Commit after Abort.
@@ -94,6 +95,13 @@ func (f *File) prepare() *Error {
 			return failure("truncate", f.path, err)
 		}
 	}
+	like := f.like()
+	if like != nil {
+		if err := f.take(like); err != nil {
+			f.discard()
+			return failure("keep metadata of", f.path, err)
+		}
+	}
 	if f.opts.Sync {
 		if err := f.file.Sync(); err != nil && !cannotSync(err) {
 			return failure("sync", f.path, err)
@@ -108,6 +116,12 @@ func (f *File) publish() *Error {
 	if err := f.file.Close(); err != nil {
 		f.removeTemp()
 		return failure("close", f.path, err)
+	}
+	if like != nil && timesByName {
+		if err := os.Chtimes(f.writtenAs(), time.Time{}, like.ModTime()); err != nil {
+			f.removeTemp()
+			return failure("keep metadata of", f.path, err)
+		}
 	}
 	if f.temp != "" {
 		if err := f.name(); err != nil {
@@ -126,6 +140,31 @@ func (f *File) publish() *Error {
 		}
 	}
 	return nil
+}
+
+// like describes the file whose metadata this one takes on, or is nil.
+func (f *File) like() fs.FileInfo {
+	if f.opts.Like == nil || f.shared {
+		return nil
+	}
+	return f.opts.Like()
+}
+
+// take gives the file the metadata of another: first what only its owner may
+// set, and then the owner.
+func (f *File) take(like fs.FileInfo) error {
+	if err := setTimes(f.file, like.ModTime()); err != nil {
+		return err
+	}
+	return Keep(f.file, like)
+}
+
+// writtenAs is the name that the file has until it is published.
+func (f *File) writtenAs() string {
+	if f.temp != "" {
+		return f.temp
+	}
+	return f.target
 }
 
 func (f *File) removeTemp() {
