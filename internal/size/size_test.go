@@ -41,7 +41,6 @@ type (
 	nest    []nest
 	session struct {
 		mu    sync.Mutex
-		n     int
 		names []string
 	}
 	counter struct {
@@ -193,8 +192,12 @@ func TestOf_NeverReadsMemoryBehindALock(t *testing.T) {
 	check(t, s, own, "*size.session, which holds a sync.Mutex")
 	check(t, struct{ S []session }{make([]session, 2)}, 2*own, "field S ([]size.session, which holds a sync.Mutex)")
 	check(t, []*session{s}, own+word64, "field [] (*size.session, which holds a sync.Mutex)")
-	check(t, &counter{}, int64(unsafe.Sizeof(counter{})), "")
-	check(t, &guarded{}, int64(unsafe.Sizeof(guarded{})), "*size.guarded, which holds a sync.Mutex")
+	c := &counter{n: 1}
+	c.mu.Lock()
+	check(t, c, int64(unsafe.Sizeof(*c)), "")
+	g := &guarded{text: "ab"}
+	(*sync.Mutex)(&g.lock).Lock()
+	check(t, g, int64(unsafe.Sizeof(guarded{})), "*size.guarded, which holds a sync.Mutex")
 
 	f, _, _ := Of[*session]()
 	var all sync.WaitGroup
