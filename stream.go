@@ -76,9 +76,10 @@ func (s Stream[T]) Async(limit Limit) Stream[T] {
 	})
 }
 
-// Sized tells pipes how many bytes a value refers to, so that limits in bytes
-// hold for it. f is called by the lane that writes, with the pipe locked: it
-// must be quick. Strings and byte slices need none.
+// Sized tells pipes how many bytes a value refers to beyond its own slot, so
+// that limits in bytes hold for it. f is called by the lane that writes, with
+// the pipe locked: it must be quick. Most types need none; see [Bytes] for what
+// weir cannot measure.
 func (s Stream[T]) Sized(f func(T) int) Stream[T] {
 	return s.with(func(n *node[T]) { n.size = f })
 }
