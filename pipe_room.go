@@ -84,12 +84,17 @@ func (p *pipe[T]) turnHeld() bool {
 	return p.w.taken && (p.reserved > 0 || p.w.midway || p.w.passed >= mostPassed)
 }
 
-// goesAhead reports whether vs can be added as a whole, and without a long
-// copy, although another writer has its turn, and counts it. mu is held.
-func (p *pipe[T]) goesAhead(vs []T) bool {
+// goAhead adds all of vs although another writer has its turn, if there is room
+// for all of them now and they are quickly copied; otherwise it adds nothing. A
+// writer without the turn must never write a part of a batch: it would have to
+// wait for the rest of the room in the place of the writer whose turn it is. mu
+// is held.
+func (p *pipe[T]) goAhead(vs []T) bool {
 	if p.turnHeld() || int64(len(vs))*p.slot > smallCopy || !p.fits(len(vs), p.costs(vs)) {
 		return false
 	}
 	p.w.passed++
+	p.pressed = false // fits has seen that the pipe is down to its low-water mark
+	p.add(vs)
 	return true
 }

@@ -8,29 +8,33 @@ func (p *pipe[T]) put(vs []T) int {
 		return p.putSized(vs)
 	}
 	n := min(len(vs), p.room(0))
-	for rest := vs[:n]; len(rest) > 0; {
-		s := p.writable()
-		k := copy(s.buf[s.w:], rest)
-		s.w += k
-		rest = rest[k:]
-	}
-	p.added(n)
+	p.add(vs[:n])
 	return n
+}
+
+// add adds all of vs. The caller has made sure that they fit. mu is held.
+func (p *pipe[T]) add(vs []T) {
+	p.added(len(vs))
+	for len(vs) > 0 {
+		s := p.writable()
+		k := copy(s.buf[s.w:], vs)
+		if p.size != nil {
+			for i, v := range vs[:k] {
+				c := p.cost(v)
+				s.cost[s.w+i] = c
+				p.bytes += c
+				p.totalBytes += c - p.slot
+			}
+		}
+		s.w += k
+		vs = vs[k:]
+	}
 }
 
 func (p *pipe[T]) putSized(vs []T) int {
 	n := 0
-	for _, v := range vs {
-		c := p.cost(v)
-		if p.room(c) == 0 {
-			break
-		}
-		s := p.writable()
-		s.buf[s.w], s.cost[s.w] = v, c
-		s.w++
-		p.bytes += c
-		p.totalBytes += c - p.slot
-		p.added(1)
+	for n < len(vs) && p.room(p.cost(vs[n])) > 0 {
+		p.add(vs[n : n+1])
 		n++
 	}
 	return n
@@ -88,14 +92,26 @@ func (p *pipe[T]) write(ctx context.Context, ln *lane, vs []T) (n int, err error
 // writeLocked is write for a caller that has locked mu; it unlocks it.
 func (p *pipe[T]) writeLocked(ctx context.Context, ln *lane, vs []T) (n int, err error) {
 	p.quick = 0
-	owned := false
-	if p.w.taken && !p.goesAhead(vs) {
+	owned := false // whether the turn is this writer's; it never writes a part of vs without
+	if p.w.taken {
+		if err := p.writeError(); err != nil {
+			p.unlock()
+			return 0, err
+		}
+		if p.goAhead(vs) {
+			p.wakeReader()
+			p.requick()
+			p.unlock()
+			return len(vs), nil
+		}
 		if err := p.takeTurn(ctx, ln, &p.w); err != nil {
 			p.unlock()
 			return 0, err
 		}
 		owned = true
 	}
+	// From here on the turn is this writer's or nobody's, and mu is not given
+	// up before it is this writer's.
 	for {
 		if err = p.writeError(); err != nil {
 			break
@@ -207,9 +223,7 @@ func (p *pipe[T]) tryWrite(vs []T) error {
 	}
 	p.pressed = false
 	p.tryLen, p.tryCost = 1, p.slot
-	for len(vs) > 0 {
-		vs = vs[p.put(vs):]
-	}
+	p.add(vs)
 	p.wakeReader()
 	return nil
 }
