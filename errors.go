@@ -15,8 +15,7 @@ var (
 	// ErrEmpty is returned by TryRead and TryRecv when there is no value.
 	ErrEmpty = errors.New("weir: pipe is empty")
 
-	// ErrTooLarge is returned by TryWrite for a batch that can never fit, and
-	// by other writes for a value that is larger than the whole budget.
+	// ErrTooLarge is returned by TryWrite for a batch that can never fit.
 	ErrTooLarge = errors.New("weir: batch is larger than the pipe's limit")
 
 	// ErrUnread is returned by Unread for more values than the last read took.

@@ -246,20 +246,36 @@ func (br *branch[T]) await(ctx context.Context, ln *lane) error {
 
 // writeFit adds what fits now and returns how many values did not.
 func (p *pipe[T]) writeFit(vs []T) (rest int, err error) {
+	var buf [weighed]int64
+	for {
+		o := writeOp[T]{vs: vs}
+		if p.size != nil {
+			o.c = p.weigh(vs, buf[:])
+		}
+		k, more, err := p.fitNow(&o)
+		if vs = vs[k:]; !more || err != nil {
+			return len(vs), err
+		}
+	}
+}
+
+// fitNow adds those of the values of o that are weighed and fit now, and
+// returns how many. more says that others may fit too.
+func (p *pipe[T]) fitNow(o *writeOp[T]) (n int, more bool, err error) {
 	p.mu.Lock()
 	defer p.unlock()
 	if err := p.writeError(); err != nil {
-		return len(vs), err
+		return 0, false, err
 	}
-	for len(vs) > 0 {
-		k := p.put(vs)
+	for p.known(o) > 0 {
+		k := p.put(o.vs[:p.known(o)], &o.c)
 		if k == 0 {
 			break
 		}
-		vs = vs[k:]
+		o.vs, n = o.vs[k:], n+k
 	}
 	p.wakeReader()
-	return len(vs), nil
+	return n, p.known(o) == 0 && len(o.vs) > 0, nil
 }
 
 // writeSome is writeFit that counts the rest as dropped.
@@ -279,25 +295,41 @@ func (p *pipe[T]) writeSome(vs []T) (dropped int, err error) {
 // pipe or, if vs alone is too large, of vs. The pipe is lossy: nobody has a
 // view of what is dropped.
 func (p *pipe[T]) writeOver(vs []T) (dropped int, err error) {
+	var buf [weighed]int64
+	for {
+		o := writeOp[T]{vs: vs}
+		if p.size != nil {
+			o.c = p.weigh(vs, buf[:])
+			o.vs = vs[:len(o.c.sums)]
+		}
+		vs = vs[len(o.vs):]
+		n, err := p.overNow(&o)
+		if dropped += n; err != nil || len(vs) == 0 {
+			return dropped, err
+		}
+	}
+}
+
+// overNow is writeOver for values that are weighed.
+func (p *pipe[T]) overNow(o *writeOp[T]) (dropped int, err error) {
 	p.mu.Lock()
 	defer p.unlock()
 	if err := p.writeError(); err != nil {
 		return 0, err
 	}
-	for len(vs) > 0 {
-		if k := p.put(vs); k > 0 {
-			vs = vs[k:]
+	for len(o.vs) > 0 {
+		if k := p.put(o.vs, &o.c); k > 0 {
+			o.vs = o.vs[k:]
 			continue
+		}
+		if p.items == 0 { // a rendezvous without a reader
+			dropped += len(o.vs)
+			break
 		}
 		n := 1
 		if p.size == nil {
-			n = len(vs)
+			n = min(len(o.vs), p.items, p.head.w-p.head.r)
 		}
-		if p.items == 0 { // a rendezvous, or a budget that is used up
-			dropped += len(vs)
-			break
-		}
-		n = min(n, p.items, p.head.w-p.head.r)
 		p.drop(n)
 		p.totalOut -= int64(n)
 		p.lost += int64(n)
