@@ -71,6 +71,7 @@ type run struct {
 	cancel context.CancelCauseFunc
 	start  int64
 	stop   int64 // 0 while it runs; guarded by Flow.mu
+	phases *phases
 	err    error
 	stuck  []string // guarded by Flow.mu
 
@@ -105,6 +106,7 @@ func (f *Flow) Run(ctx context.Context) error {
 	ctx, r.cancel = context.WithCancelCause(ctx)
 	r.ctx = ctx
 	r.start = now()
+	r.phases = newPhases(b, r.start)
 	for _, l := range b.lanes {
 		l.prepare(ctx)
 	}
@@ -129,7 +131,10 @@ func (r *run) run(ctx context.Context) error {
 		for _, e := range r.plan.edges {
 			need += e.join(bud)
 		}
-		if err := bud.Acquire(ctx, need); err != nil {
+		r.phases.wait.begin()
+		err := bud.Acquire(ctx, need)
+		r.phases.wait.end()
+		if err != nil {
 			if ctx.Err() != nil {
 				return r.flow.ended(ctx)
 			}
@@ -191,7 +196,7 @@ type closer struct {
 func (r *run) open() (closers []closer, err error) {
 	for _, o := range slices.Backward(r.plan.opens) {
 		var c func(error) error
-		if err := protect(o.sp.st.name, func() (err error) { c, err = o.open(); return }); err != nil {
+		if err := protect(o.sp.st.name, o.sp.st.timed(func() (err error) { c, err = o.open(); return })); err != nil {
 			if cause := context.Cause(o.sp.ln.ctx); cause != nil {
 				err = cause
 			}
@@ -208,7 +213,7 @@ func (r *run) open() (closers []closer, err error) {
 // has failed until then.
 func closeAll(closers []closer, err error) error {
 	for _, c := range slices.Backward(closers) {
-		cerr := protect(c.sp.st.name, func() error { return c.close(err) })
+		cerr := protect(c.sp.st.name, c.sp.st.timed(func() error { return c.close(err) }))
 		if err == nil {
 			err = cerr
 		}
@@ -270,6 +275,7 @@ func (r *run) lanes(ctx context.Context) {
 
 // done takes lane l off the list. The first failure ends all others.
 func (r *run) done(l *lane, err error) {
+	r.phases.ended(l)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var pe *PanicError

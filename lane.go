@@ -35,6 +35,7 @@ type lane struct {
 	start    atomic.Int64 // 0: not yet
 	stop     atomic.Int64 // 0: still running
 	blockedN atomic.Int64
+	short    span // the part of the blocked time in which the budget had no memory
 
 	broken error // what unwinds the lane; only its own goroutine looks
 	err    error // what it ended with; nil if it ended well or nobody wanted more

@@ -20,6 +20,7 @@ func (p *pipe[T]) room(cost int64) int {
 		}
 		n = min(n, 1)
 	}
+	p.short = false
 	if n <= 0 {
 		p.pressed = true
 		return 0
@@ -27,6 +28,7 @@ func (p *pipe[T]) room(cost int64) int {
 	if p.share != nil {
 		if p.size != nil {
 			if !p.share.grant(p.bytes + cost) {
+				p.short = true
 				return 0
 			}
 		} else {
@@ -34,6 +36,7 @@ func (p *pipe[T]) room(cost int64) int {
 			for n > 0 && !p.share.grant(int64(p.items+n)*p.slot) {
 				n /= 2
 			}
+			p.short = n == 0
 		}
 	}
 	return n

@@ -159,6 +159,10 @@ func (p *pipe[T]) waitRoom(ctx context.Context, ln *lane, cost int64) error {
 	}
 	p.need, p.stuck = cost, true
 	p.wakeReader()
+	if ln != nil && p.short {
+		ln.short.since.Store(now())
+		defer ln.short.end()
+	}
 	err := p.wait(ctx, ln, &p.w, ok)
 	p.stuck = false
 	return err

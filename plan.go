@@ -38,8 +38,10 @@ type stage struct {
 	spots           []*spot
 	ups             []*stage
 	holds           int64
-	limits          bool // waits on purpose, to keep to a rate
-	kernel          string
+	limits          bool       // waits on purpose, to keep to a rate
+	kernel          string     // the system call that is meant to move the bytes
+	copy            *copyClock // of the two ends of a copy by the kernel
+	ends            span       // time to open and to close
 
 	in, out, dropped atomic.Int64
 }

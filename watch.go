@@ -8,6 +8,7 @@ import "time"
 type Watcher struct {
 	f     *Flow
 	last  Report
+	at    time.Time // of the last look
 	shown Verdict
 	since time.Time
 	next  Verdict
@@ -22,54 +23,57 @@ const verdictHold = 2 * time.Second
 // Watch returns a Watcher of the flow.
 func (f *Flow) Watch() *Watcher {
 	t := time.Now()
-	return &Watcher{f: f, last: f.Stats(), since: t}
+	return &Watcher{f: f, last: f.Stats(), at: t, since: t, shown: Verdict{Measuring: true}}
 }
 
 // Look returns the flow's report with the times, counts and verdict of the span
-// since the last Look, and since when the verdict has held. Call it a few times
-// a second. Pipes are reported as they are.
+// since the last Look, and since when the verdict has held. Until a verdict has
+// held for 2 seconds it is that weir is measuring. Call Look a few times a
+// second. Pipes are reported as they are.
 func (w *Watcher) Look() (Report, time.Time) {
 	t := time.Now()
 	r := w.f.Stats()
 	d := r
-	d.Stages = make([]StageStats, len(r.Stages))
-	d.Wall = r.Wall
-	same := len(w.last.Stages) == len(r.Stages) && w.last.Wall <= r.Wall
-	for i, s := range r.Stages {
-		if same {
-			was := w.last.Stages[i]
-			s.In, s.Out, s.Dropped = s.In-was.In, s.Out-was.Out, s.Dropped-was.Dropped
-			s.Wall, s.Busy, s.Blocked = s.Wall-was.Wall, s.Busy-was.Busy, s.Blocked-was.Blocked
-			s.Starved, s.Outside = s.Starved-was.Starved, s.Outside-was.Outside
-			s.BlockedN -= was.BlockedN
-		}
-		d.Stages[i] = s
-	}
-	if same {
+	if r.Wall >= w.last.Wall {
+		d.Stages = since(r.Stages, w.last.Stages)
 		d.Wall = r.Wall - w.last.Wall
+	} else { // another run
+		w.shown, w.since, w.nextT = Verdict{Measuring: true}, t, time.Time{}
 	}
-	w.last = r
-	if r.Kernel == "" {
+	if v, ok := copyVerdict(d.Stages, d.Wall, d.Kernel); ok {
+		d.Verdict = v
+	} else if len(d.Stages) > 0 && !waitsToStart(d.Stages) {
 		d.Verdict = judge(d.Stages, d.Wall)
 	}
 	w.hold(d.Verdict, t)
-	shown := w.shown
-	if shown.Stage == d.Verdict.Stage {
-		shown = d.Verdict // the same stage, with the numbers of now
-		w.shown = shown
+	w.last, w.at = r, t
+	if w.shown.agrees(d.Verdict) {
+		w.shown = d.Verdict // the same, with the numbers of now
 	}
-	d.Verdict = shown
+	d.Verdict = w.shown
 	return d, w.since
 }
 
-// hold lets v replace the verdict that is shown once it has held long enough.
+// waitsToStart reports whether nothing has been opened yet: the verdict is then
+// the one on the whole run, which waits for its budget.
+func waitsToStart(stages []StageStats) bool {
+	for _, s := range stages {
+		if s.Wall > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// hold lets v, the verdict on the time between the last look and t, replace the
+// one that is shown once it has held long enough.
 func (w *Watcher) hold(v Verdict, t time.Time) {
-	if v.Stage == w.shown.Stage {
+	if v.agrees(w.shown) {
 		w.nextT = time.Time{}
 		return
 	}
-	if w.nextT.IsZero() || v.Stage != w.next.Stage {
-		w.next, w.nextT = v, t
+	if w.nextT.IsZero() || !v.agrees(w.next) {
+		w.next, w.nextT = v, w.at
 	}
 	if t.Sub(w.nextT) >= verdictHold {
 		w.shown, w.since, w.nextT = v, w.nextT, time.Time{}
