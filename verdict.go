@@ -344,6 +344,10 @@ func (v Verdict) agrees(w Verdict) bool {
 		v.Between[0].Name == w.Between[0].Name && v.Between[1].Name == w.Between[1].Name
 }
 
+// equals reports whether the two stages of Between work at the same time, and
+// not in turn.
+func (v Verdict) equals() bool { return v.Between[0].Share+v.Between[1].Share > 1+partShare }
+
 // String returns the verdict as a sentence.
 func (v Verdict) String() string {
 	pct := 100 * v.Share
@@ -363,7 +367,7 @@ func (v Verdict) String() string {
 	case v.Stage == "" && v.Between[0].Name != "":
 		p, q := v.Between[0], v.Between[1]
 		how := "take turns"
-		if p.Share+q.Share > 1+partShare {
+		if v.equals() {
 			how = "are equally slow"
 		}
 		return fmt.Sprintf("no single bottleneck: %s (%.0f%% of the time) and %s (%.0f%%) %s", p.Name, 100*p.Share, q.Name, 100*q.Share, how)

@@ -7,13 +7,22 @@ import "time"
 // Watcher is not useful, see [Flow.Watch].
 type Watcher struct {
 	f     *Flow
-	last  Report
-	at    time.Time // of the last look
+	looks []look // the last one, and those of the last verdictSpan
 	shown Verdict
 	since time.Time
 	next  Verdict
 	nextT time.Time
 }
+
+// look is what a Watcher has seen at one time.
+type look struct {
+	at time.Time
+	r  Report
+}
+
+// verdictSpan is the time that a verdict is about. A shorter one would see a
+// single value in work here, and the next one there.
+const verdictSpan = 2 * time.Second
 
 // verdictHold is how long another verdict must have held before it replaces
 // the one that is shown: at a change, averages name the wrong stage for a
@@ -23,35 +32,44 @@ const verdictHold = 2 * time.Second
 // Watch returns a Watcher of the flow.
 func (f *Flow) Watch() *Watcher {
 	t := time.Now()
-	return &Watcher{f: f, last: f.Stats(), at: t, since: t, shown: Verdict{Measuring: true}}
+	return &Watcher{f: f, looks: []look{{t, f.Stats()}}, since: t, shown: Verdict{Measuring: true}}
 }
 
-// Look returns the flow's report with the times, counts and verdict of the span
-// since the last Look, and since when the verdict has held. Until a verdict has
-// held for 2 seconds it is that weir is measuring. Call Look a few times a
-// second. Pipes are reported as they are.
+// Look returns the flow's report with the times and counts of the span since
+// the last Look, the verdict on the last 2 seconds, or on that span if it is
+// longer, and since when the verdict has held. A verdict is measuring until one
+// has held for 2 seconds, and another replaces it when that one has. Call Look
+// a few times a second. Pipes are reported as they are.
 func (w *Watcher) Look() (Report, time.Time) {
 	t := time.Now()
 	r := w.f.Stats()
-	d := r
-	if r.Wall >= w.last.Wall {
-		d.Stages = since(r.Stages, w.last.Stages)
-		d.Wall = r.Wall - w.last.Wall
-	} else { // another run
-		w.shown, w.since, w.nextT = Verdict{Measuring: true}, t, time.Time{}
+	last := w.looks[len(w.looks)-1]
+	if r.Wall < last.r.Wall { // another run
+		last = look{t, Report{}}
+		*w = Watcher{f: w.f, looks: []look{last}, since: t, shown: Verdict{Measuring: true}}
 	}
-	if v, ok := copyVerdict(d.Stages, d.Wall, d.Kernel); ok {
-		d.Verdict = v
-	} else if len(d.Stages) > 0 && !waitsToStart(d.Stages) {
-		d.Verdict = judge(d.Stages, d.Wall)
+	for len(w.looks) > 1 && t.Sub(w.looks[1].at) >= verdictSpan {
+		w.looks = w.looks[1:]
 	}
-	w.hold(d.Verdict, t)
-	w.last, w.at = r, t
-	if w.shown.agrees(d.Verdict) {
-		w.shown = d.Verdict // the same, with the numbers of now
+	first := w.looks[0]
+	w.hold(w.judge(r, first.r), first.at, last.at, t)
+	w.looks = append(w.looks, look{t, r})
+
+	r.Stages, r.Wall = since(r.Stages, last.r.Stages), r.Wall-last.r.Wall
+	r.Verdict = w.shown
+	return r, w.since
+}
+
+// judge returns the verdict on the time between two reports.
+func (w *Watcher) judge(r, was Report) Verdict {
+	stages, wall := since(r.Stages, was.Stages), r.Wall-was.Wall
+	if v, ok := copyVerdict(stages, wall, r.Kernel); ok {
+		return v
 	}
-	d.Verdict = w.shown
-	return d, w.since
+	if len(stages) == 0 || waitsToStart(stages) {
+		return r.Verdict
+	}
+	return judge(stages, wall)
 }
 
 // waitsToStart reports whether nothing has been opened yet: the verdict is then
@@ -65,17 +83,36 @@ func waitsToStart(stages []StageStats) bool {
 	return true
 }
 
-// hold lets v, the verdict on the time between the last look and t, replace the
-// one that is shown once it has held long enough.
-func (w *Watcher) hold(v Verdict, t time.Time) {
+// hold lets v, the verdict on the time from first to t, replace the one that is
+// shown once it has held long enough. The last look before was at last.
+func (w *Watcher) hold(v Verdict, first, last, t time.Time) {
 	if v.agrees(w.shown) {
+		w.shown, w.nextT = v, time.Time{} // the same, with the numbers of now
+		return
+	}
+	if v.mayBe(w.shown) {
 		w.nextT = time.Time{}
 		return
 	}
-	if w.nextT.IsZero() || !v.agrees(w.next) {
-		w.next, w.nextT = v, w.at
+	if !w.nextT.IsZero() && v.mayBe(w.next) {
+		v = w.next
 	}
+	if w.nextT.IsZero() || !v.agrees(w.next) {
+		// Where the verdict changes, the new one has held for most of the time
+		// that it is about when it is first seen.
+		w.nextT = last.Add(-verdictSpan / 2)
+		if w.shown.Measuring || w.nextT.Before(first) {
+			w.nextT = first
+		}
+	}
+	w.next = v
 	if t.Sub(w.nextT) >= verdictHold {
 		w.shown, w.since, w.nextT = v, w.nextT, time.Time{}
 	}
+}
+
+// mayBe reports whether v, that two stages are equally slow, does not speak
+// against one of them.
+func (v Verdict) mayBe(w Verdict) bool {
+	return v.equals() && w.Stage != "" && (w.Stage == v.Between[0].Name || w.Stage == v.Between[1].Name)
 }
