@@ -7,7 +7,8 @@ import "time"
 // Watcher is not useful, see [Flow.Watch].
 type Watcher struct {
 	f     *Flow
-	looks []look // the last one, and those of the last verdictSpan
+	last  look
+	looks []look // of the last verdictSpan and the one before
 	shown Verdict
 	since time.Time
 	next  Verdict
@@ -32,7 +33,11 @@ const verdictHold = 2 * time.Second
 // Watch returns a Watcher of the flow.
 func (f *Flow) Watch() *Watcher {
 	t := time.Now()
-	return &Watcher{f: f, looks: []look{{t, f.Stats()}}, since: t, shown: Verdict{Measuring: true}}
+	return watchFrom(f, look{t, f.Stats()})
+}
+
+func watchFrom(f *Flow, l look) *Watcher {
+	return &Watcher{f: f, last: l, looks: []look{l}, since: l.at, shown: Verdict{Measuring: true}}
 }
 
 // Look returns the flow's report with the times and counts of the span since
@@ -43,17 +48,19 @@ func (f *Flow) Watch() *Watcher {
 func (w *Watcher) Look() (Report, time.Time) {
 	t := time.Now()
 	r := w.f.Stats()
-	last := w.looks[len(w.looks)-1]
-	if r.Wall < last.r.Wall { // another run
-		last = look{t, Report{}}
-		*w = Watcher{f: w.f, looks: []look{last}, since: t, shown: Verdict{Measuring: true}}
+	if r.Wall < w.last.r.Wall { // another run
+		*w = *watchFrom(w.f, look{t, Report{}})
 	}
+	last := w.last
 	for len(w.looks) > 1 && t.Sub(w.looks[1].at) >= verdictSpan {
 		w.looks = w.looks[1:]
 	}
 	first := w.looks[0]
 	w.hold(w.judge(r, first.r), first.at, last.at, t)
-	w.looks = append(w.looks, look{t, r})
+	w.last = look{t, r}
+	if t.Sub(w.looks[len(w.looks)-1].at) >= verdictSpan/20 { // few, however often they come
+		w.looks = append(w.looks, w.last)
+	}
 
 	r.Stages, r.Wall = since(r.Stages, last.r.Stages), r.Wall-last.r.Wall
 	r.Verdict = w.shown
