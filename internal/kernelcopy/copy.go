@@ -123,6 +123,8 @@ type transfer struct {
 	total   int64
 	g       *guard
 	samples samples
+	took    time.Duration // in observed system calls
+	slept   time.Duration // the part of it for which the thread slept
 
 	blockingPipe bool // src is a pipe whose Read cannot be interrupted
 }

@@ -75,7 +75,6 @@ func splice(d, s end) mover {
 // then, unless the destination is a file too.
 func pieces(d, s end, name string, call func(dst, src, max int) (int, error)) mover {
 	begun := false
-	var pr prober
 	return func(t *transfer, max int64) (total int64, err error) {
 		for total < max && err == nil {
 			if t.g.enter(waiting) {
@@ -84,7 +83,7 @@ func pieces(d, s end, name string, call func(dst, src, max int) (int, error)) mo
 			var n int
 			var cerr error
 			err = onto(t, d, s, func(dst, src uintptr) bool {
-				pr.around(t, func() int64 {
+				t.around(func() int64 {
 					n, cerr = call(int(dst), int(src), int(min(max-total, 1<<30)))
 					return int64(n)
 				}, d.kind != regular, false)
@@ -115,43 +114,18 @@ func pieces(d, s end, name string, call func(dst, src, max int) (int, error)) mo
 	}
 }
 
-// prober takes the time of system calls. Calls that never take long are not
-// looked into: that would cost more than it tells.
-type prober struct{ close int }
-
-const (
-	probeLong = 50 * time.Microsecond // a call that may have slept
-	probeNext = 32                    // how many calls after one are looked into
-)
-
-// around makes the call, which moves bytes or waits, and tells the observer.
-// reads and writes say for which end it can sleep.
-func (p *prober) around(t *transfer, call func() int64, reads, writes bool) {
+// around makes a call that moves bytes, or waits for an end, and tells the
+// observer where its time went. reads and writes say for which end it can sleep.
+func (t *transfer) around(call func() int64, reads, writes bool) {
 	if !t.observed() {
 		call()
 		return
 	}
 	t.Observer.Enter(Moving)
-	var took, slept time.Duration
-	var n int64
-	known := p.close > 0
-	if known {
-		p.close--
-		pr := startProbe()
-		n = call()
-		took, slept = pr.end()
-	} else {
-		start := time.Now()
-		n = call()
-		took = time.Since(start)
-		known = took < probeLong
-	}
-	if took >= probeLong {
-		p.close = probeNext
-	}
-	if !known {
-		return
-	}
+	p := startProbe()
+	n := call()
+	took, slept := p.end()
+	t.took, t.slept = t.took+took, t.slept+slept
 	spent := Spent{Copy: took - slept}
 	switch {
 	case reads:
@@ -257,15 +231,19 @@ func sampled(d, s end, data mover) mover {
 		if !t.observed() || clones == remote {
 			return data(t, max)
 		}
-		if copies && t.samples.due(max) {
-			if total, err = t.sample(d.file, s.file); err != nil || total < sampleSize {
+		if size := t.samples.due(max); copies && size > 0 {
+			if total, err = t.sample(d.file, s.file, size); err != nil || total < size || total == max {
 				return total, err
 			}
 		}
-		start := time.Now()
+		took, slept := t.took, t.slept
 		n, err := data(t, max-total)
-		if took := time.Since(start); n > 0 {
-			t.samples.moved += n
+		took, slept = t.took-took, t.slept-slept
+		if n > 0 {
+			t.samples.moved, t.samples.run = t.samples.moved+n, 0
+		}
+		t.samples.call(took, slept)
+		if n > 0 {
 			copies = clones == never || took > time.Duration(n>>20)*clonedMiB
 		}
 		return total + n, err
@@ -275,34 +253,39 @@ func sampled(d, s end, data mover) mover {
 // clonedMiB is what it takes at most to share a mebibyte instead of copying it.
 const clonedMiB = 32 * time.Microsecond
 
-// sample moves sampleSize bytes through memory.
-func (t *transfer) sample(dst, src *os.File) (int64, error) {
+// sample moves size bytes through memory, or what is left if that is less.
+func (t *transfer) sample(dst, src *os.File, size int64) (total int64, err error) {
 	b := smallBuffers.Get().(*[]byte)
 	defer smallBuffers.Put(b)
-	buf := (*b)[:sampleSize]
-	t.Observer.Enter(Reading)
-	pr := startProbe()
-	n, rerr := src.Read(buf)
-	_, slept := pr.end()
-	t.samples.read += slept
-	t.samples.bytes += sampleSize
 	t.samples.moved = 0
-	if n <= 0 {
-		if rerr == io.EOF {
-			rerr = nil
+	for total < size && err == nil {
+		if t.g.enter(reading) {
+			return total, errEnded
 		}
-		return 0, rerr
+		t.Observer.Enter(Reading)
+		p := startProbe()
+		n, rerr := src.Read((*b)[:min(smallBuffer, size-total)])
+		_, slept := p.end()
+		t.samples.read += slept
+		t.g.leave()
+		if n <= 0 {
+			if rerr == io.EOF {
+				rerr = nil
+			}
+			return total, rerr
+		}
+		t.g.enter(writing)
+		t.Observer.Enter(Writing)
+		p = startProbe()
+		n, err = dst.Write((*b)[:n])
+		_, slept = p.end()
+		t.samples.write += slept
+		t.g.leave()
+		t.samples.bytes += int64(n)
+		t.samples.run += int64(n)
+		total += int64(n)
 	}
-	t.Observer.Enter(Writing)
-	pr = startProbe()
-	m, err := dst.Write(buf[:n])
-	_, slept = pr.end()
-	t.samples.write += slept
-	if err == nil && m < sampleSize { // to the caller that is the end: make sure
-		more, err := t.sample(dst, src)
-		return int64(m) + more, err
-	}
-	return int64(m), err
+	return total, err
 }
 
 // relay is the mover from a socket to a socket, a file or a pipe, through a pipe
@@ -311,7 +294,6 @@ type relay struct {
 	d, s  end
 	r, w  int // of the pipe; 0 if there is none yet
 	begun bool
-	pr    prober
 }
 
 // relayMost is how much is spliced at once, as in the standard library.
@@ -396,7 +378,7 @@ func (p *relay) empty(t *transfer, held int64) (total int64, err error) {
 		rc, err := p.d.conn.SyscallConn()
 		if err == nil {
 			err = rc.Write(func(fd uintptr) bool {
-				p.pr.around(t, func() int64 {
+				t.around(func() int64 {
 					n, cerr = splice64(p.r, int(fd), held-total)
 					return n
 				}, false, true)

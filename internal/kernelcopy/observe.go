@@ -49,18 +49,37 @@ func (nobody) Path(string)    {}
 type samples struct {
 	read, write time.Duration // for which the thread slept
 	bytes       int64         // of the samples
-	moved       int64         // by the kernel since the last sample
+	run         int64         // bytes of the samples since the kernel moved any
+	moved       int64         // bytes that the kernel moved since the last sample
+	took, slept time.Duration // in the kernel's last calls; older ones count less
 }
 
 const (
 	sampleSize  = 64 << 10 // moved through memory
 	sampleEvery = 8 << 20  // bytes that the kernel moves in between
 	sampleSleep = 50 * time.Microsecond
+
+	// Where the kernel sleeps most of the time, the processor has time to
+	// spare: samples of half of all bytes cost nothing. They are longer than
+	// what the kernel reads ahead, so they meet the pauses of a disk.
+	waitSize  = 16 << 20
+	waitEvery = sampleEvery
 )
 
-// due reports whether a sample is to be taken of a piece of max bytes.
-func (s *samples) due(max int64) bool {
-	return max >= 2*sampleSize && (s.bytes == 0 || s.moved >= sampleEvery)
+// due returns how much of a piece of max bytes is to be a sample, 0 if nothing.
+func (s *samples) due(max int64) int64 {
+	switch {
+	case s.slept > s.took/2 && s.run < waitSize && (s.moved == 0 || s.moved >= waitEvery):
+		return min(waitSize-s.run, max)
+	case max >= 2*sampleSize && (s.bytes == 0 || s.moved >= sampleEvery):
+		return sampleSize
+	}
+	return 0
+}
+
+// call takes note of how long the kernel took to move bytes, and slept meanwhile.
+func (s *samples) call(took, slept time.Duration) {
+	s.took, s.slept = s.took*7/8+took, s.slept*7/8+slept
 }
 
 // divide estimates for which end the kernel waited, wait in all, when it moved n

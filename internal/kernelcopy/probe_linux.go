@@ -29,9 +29,8 @@ func startProbe() probe {
 // thread that was only kept off its core by others has not slept.
 func (p probe) end() (took, slept time.Duration) {
 	took = time.Since(p.start)
-	slept = took - (threadTime() - p.cpu)
-	if threadSleeps() == p.sleeps || slept < 0 {
-		slept = 0
+	if threadSleeps() != p.sleeps {
+		slept = max(0, took-(threadTime()-p.cpu))
 	}
 	runtime.UnlockOSThread()
 	return took, slept
