@@ -16,12 +16,14 @@ func (p *pipe[T]) room(most int, c charges) int {
 			n = 1 // larger than the limit: it passes alone
 		}
 	}
+	p.short = false
 	if n <= 0 {
 		p.pressed = true
 		return 0
 	}
 	if p.share != nil {
-		return p.afford(n, c)
+		n = p.afford(n, c)
+		p.short = n == 0
 	}
 	return n
 }
