@@ -141,3 +141,18 @@ func TestALengthOfMoreThan64BitsIsTooLarge(t *testing.T) {
 		}
 	}
 }
+
+func BenchmarkDecodeCSV(b *testing.B) {
+	for name, row := range map[string]string{
+		"plain":  "12345,some text here,2024-01-01,3.14159,another field,x\n",
+		"quoted": "12345,\"some text, here\",2024-01-01,\"3.14 \"\"x\"\"\",another field,x\n",
+	} {
+		text := bytes.Repeat([]byte(row), 20_000)
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(len(text)))
+			for b.Loop() {
+				weir.DecodeCSV(weir.FromSlice(text), weir.CSV{}).To(weir.Discard[[]string]()).Run(b.Context())
+			}
+		})
+	}
+}

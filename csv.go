@@ -1,10 +1,12 @@
 package weir
 
 import (
+	"bytes"
 	"context"
 	"encoding/csv"
 	"errors"
-	"io"
+	"fmt"
+	"math"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -17,6 +19,12 @@ type CSV struct {
 	Fields  int  // fields in each record; 0: as many as in the first; -1: any number
 	Lazy    bool // a quote may stand anywhere in a field
 	UseCRLF bool // end written records with "\r\n"
+
+	// MaxRecord is the maximum size of a record that DecodeCSV reads: its bytes
+	// in the input, without the end of its last line. 0 stands for 1 MiB. Each
+	// field takes 16 bytes of memory besides its text, so a record can have at
+	// most MaxRecord/16 fields, or 4,096 if that is more.
+	MaxRecord int64
 }
 
 func (c CSV) comma() rune {
@@ -35,6 +43,8 @@ func (c CSV) check() error {
 		return errors.New("its comment character must be a character, and not a quote or the end of a line")
 	case comma == c.Comment:
 		return errors.New("its separator cannot be its comment character")
+	case c.MaxRecord < 0:
+		return fmt.Errorf("negative maximum record of %d bytes; use 0 for 1 MiB", c.MaxRecord)
 	}
 	return nil
 }
@@ -44,28 +54,327 @@ func separates(r rune) bool {
 }
 
 // DecodeCSV reads records. Each is memory of its own. Empty lines are left out,
-// and "\r\n" within a field is read as "\n". Errors name the line and column
-// ([csv.ParseError]).
+// and "\r\n" within a field is read as "\n". Errors in the text name the line
+// and column ([csv.ParseError]). A record that exceeds [CSV.MaxRecord] ends the
+// flow with [ErrLimit] and says where the record began. The records before an
+// error are delivered.
 func DecodeCSV(s Stream[byte], c CSV) Stream[[]string] {
-	return Via(s, Stage[byte, []string]{Name: "decode csv", Err: c.check(), Holds: 64 << 10,
-		Run: func(_ context.Context, in Reader[byte], out Writer[[]string]) error {
-			r := csv.NewReader(in.(io.Reader))
-			r.Comma, r.Comment, r.FieldsPerRecord, r.LazyQuotes = c.comma(), c.Comment, c.Fields, c.Lazy
-			var one [1][]string
-			for {
-				record, err := r.Read()
-				if err == io.EOF {
-					return nil
-				}
-				if err != nil {
-					return err
-				}
-				one[0] = record
-				if _, err := out.Write(one[:]); err != nil {
-					return err
-				}
+	most := c.MaxRecord
+	if most == 0 {
+		most = defaultRecord
+	}
+	fields := int(min(max(4096, most/16), math.MaxInt32))
+	st := Stage[byte, []string]{Name: "decode csv", Err: c.check(), Heavy: true}
+	// The buffer, the strings made of it, where the fields end and their
+	// headers; a batch of small records.
+	st.Holds = 2*countable(most) + 24*int64(fields) + 4*maxSegment
+	st.Open = func(context.Context) (Transform[byte, []string], error) {
+		return &csvDecoder{
+			c: c, comma: utf8.AppendRune(nil, c.comma()), comment: c.comment(),
+			most: int(min(most, math.MaxInt-2)), maxFields: fields, fields: c.Fields,
+		}, nil
+	}
+	return Via(s, st)
+}
+
+func (c CSV) comment() []byte {
+	if c.Comment == 0 {
+		return nil
+	}
+	return utf8.AppendRune(nil, c.Comment)
+}
+
+// csvDecoder reads the same records as [csv.Reader], and finds the same errors.
+// It is pushed chunk after chunk and never holds more than a record: csv.Reader
+// has no limit, and a reader in front of it cannot tell where a record begins
+// without reading the quotes too.
+type csvDecoder struct {
+	c              CSV
+	comma, comment []byte
+	most           int // bytes of a record
+	maxFields      int
+	fields         int // that the next record must have; 0: any number for now
+
+	// buf has the text of the record's earlier fields, buf[:text], and behind
+	// it the beginning of a line, as it came, that is not complete yet.
+	buf  []byte
+	text int
+	ends []int // where the fields end in buf[:text]
+
+	quoted   bool // the lines before this one end within a quoted field
+	skipping bool // this line is a comment
+
+	offset int64 // of the next byte
+	line   int   // lines that are complete
+	lineAt int64 // offset of the current line
+	from   int   // the line with which the record begins
+	fromAt int64 // its offset
+	column int   // behind what was parsed of the last line
+
+	out  [][]string
+	held int // memory of the records in out
+}
+
+func (d *csvDecoder) Do(_ context.Context, in []byte, emit func([][]string) error) error {
+	var err error
+	for len(in) > 0 && err == nil {
+		i := bytes.IndexByte(in, '\n')
+		if i < 0 {
+			d.offset += int64(len(in))
+			err = d.keep(in)
+			break
+		}
+		line := in[:i]
+		in = in[i+1:]
+		d.offset += int64(i) + 1
+		if d.skipping || len(d.buf) > d.text {
+			if err = d.keep(line); err != nil {
+				break
 			}
-		}})
+			line = d.buf[d.text:]
+		}
+		if err = d.endLine(line, true); err == nil && (d.held >= maxSegment || len(d.out) == chunkLen[[]string]()) {
+			if err := d.hand(emit); err != nil {
+				return err
+			}
+		}
+	}
+	if eerr := d.hand(emit); eerr != nil {
+		return eerr
+	}
+	return err
+}
+
+// hand hands on the records that are complete.
+func (d *csvDecoder) hand(emit func([][]string) error) error {
+	err := emit(d.out)
+	clear(d.out)
+	d.out, d.held = d.out[:0], 0
+	return err
+}
+
+// keep adds to the line that is not complete yet. Comments are not kept.
+func (d *csvDecoder) keep(p []byte) error {
+	if d.skipping {
+		return nil
+	}
+	if have := len(d.buf) - d.text; len(d.comment) > have && !d.quoted {
+		k := min(len(d.comment)-have, len(p))
+		d.buf = hold(d.buf, p[:k], d.most+2)
+		p = p[k:]
+		if bytes.Equal(d.buf[d.text:], d.comment) {
+			d.skipping = true
+			d.buf = d.buf[:d.text]
+			return nil
+		}
+	}
+	begin := d.lineAt
+	if d.quoted {
+		begin = d.fromAt
+	}
+	// One byte more may be a carriage return.
+	if size := d.lineAt - begin + int64(len(d.buf)-d.text+len(p)); size > int64(d.most)+1 {
+		if !d.quoted {
+			d.from, d.fromAt = d.line+1, d.lineAt
+		}
+		return d.tooLarge()
+	}
+	d.buf = hold(d.buf, p, d.most+2)
+	return nil
+}
+
+func (d *csvDecoder) tooLarge() error {
+	return fmt.Errorf("%w: %s is larger than %s", ErrLimit, d.where(), exactBytes(int64(d.most)))
+}
+
+func (d *csvDecoder) where() string {
+	return fmt.Sprintf("record at line %d (byte %d)", d.from, d.fromAt)
+}
+
+// endLine takes a line that is complete, without its "\n". newline says that
+// there was one; the last line may lack it. The line may lie in d.buf.
+func (d *csvDecoder) endLine(line []byte, newline bool) error {
+	line = bytes.TrimSuffix(line, []byte("\r"))
+	if d.quoted && len(line) == 0 && !newline {
+		return nil
+	}
+	at := d.lineAt
+	d.lineAt = d.offset
+	if d.skipping {
+		d.skipping = false
+		d.line++
+		return nil
+	}
+	d.line++
+	if !d.quoted {
+		if len(line) == 0 || d.comment != nil && bytes.HasPrefix(line, d.comment) {
+			d.buf = d.buf[:d.text]
+			return nil
+		}
+		d.from, d.fromAt = d.line, at
+	}
+	if at-d.fromAt+int64(len(line)) > int64(d.most) {
+		return d.tooLarge()
+	}
+	if !d.quoted && bytes.IndexByte(line, '"') < 0 {
+		err := d.plain(line)
+		d.buf = d.buf[:0]
+		return err
+	}
+	if err := d.parse(line, newline); err != nil || d.quoted {
+		return err
+	}
+	return d.end()
+}
+
+// plain makes a record of a line without quotes.
+func (d *csvDecoder) plain(line []byte) error {
+	n := bytes.Count(line, d.comma) + 1
+	if n > d.maxFields {
+		return d.tooMany()
+	}
+	record := make([]string, n)
+	rest := string(line)
+	comma := string(d.comma)
+	for i := range record {
+		record[i], rest, _ = strings.Cut(rest, comma)
+	}
+	return d.add(record, len(line))
+}
+
+// parse takes the fields of a line into d.buf[:d.text], and leaves nothing
+// behind them. What it writes never overtakes what it reads, since no field is
+// longer than what stands for it.
+func (d *csvDecoder) parse(line []byte, newline bool) error {
+	d.buf = grow(d.buf, d.text+len(line)+1, d.most+2)
+	text, rest := d.buf[:d.text], line
+	inside := d.quoted
+	d.quoted = false
+	var err error
+	for {
+		if !inside && (len(rest) == 0 || rest[0] != '"') {
+			i := bytes.Index(rest, d.comma)
+			field := rest
+			if i >= 0 {
+				field = rest[:i]
+			}
+			if j := bytes.IndexByte(field, '"'); j >= 0 && !d.c.Lazy {
+				return d.parseError(d.line, len(line)-len(rest)+j+1, csv.ErrBareQuote)
+			}
+			text = append(text, field...)
+			if err = d.endField(len(text)); err != nil || i < 0 {
+				break
+			}
+			rest = rest[i+len(d.comma):]
+			continue
+		}
+		if !inside {
+			rest = rest[1:]
+		}
+		if text, rest, inside, err = d.parseQuoted(text, line, rest, newline); err != nil || inside || rest == nil {
+			break
+		}
+	}
+	d.buf, d.text, d.quoted = text, len(text), inside
+	return err
+}
+
+// parseQuoted takes the rest of a line from within a quoted field to the next
+// field. It returns no rest where the line ends, and inside if the field goes
+// on behind it.
+func (d *csvDecoder) parseQuoted(text, line, rest []byte, newline bool) (_, next []byte, inside bool, err error) {
+	for {
+		i := bytes.IndexByte(rest, '"')
+		if i < 0 {
+			text = append(text, rest...)
+			d.column = len(line) + 1
+			if newline {
+				text = append(text, '\n')
+				d.column++
+			}
+			return text, nil, true, nil
+		}
+		text = append(text, rest[:i]...)
+		rest = rest[i+1:]
+		switch {
+		case len(rest) == 0:
+			return text, nil, false, d.endField(len(text))
+		case bytes.HasPrefix(rest, d.comma):
+			return text, rest[len(d.comma):], false, d.endField(len(text))
+		case rest[0] == '"':
+			text = append(text, '"')
+			rest = rest[1:]
+		case d.c.Lazy:
+			text = append(text, '"')
+		default:
+			return text, nil, false, d.parseError(d.line, len(line)-len(rest), csv.ErrQuote)
+		}
+	}
+}
+
+func (d *csvDecoder) parseError(line, column int, err error) error {
+	return &csv.ParseError{StartLine: d.from, Line: line, Column: column, Err: err}
+}
+
+func (d *csvDecoder) endField(at int) error {
+	if len(d.ends) == d.maxFields {
+		return d.tooMany()
+	}
+	d.ends = append(grow(d.ends, len(d.ends)+1, d.maxFields), at)
+	return nil
+}
+
+func (d *csvDecoder) tooMany() error {
+	return fmt.Errorf("%w: %s has more than %d fields, the most for a maximum record of %s",
+		ErrLimit, d.where(), d.maxFields, exactBytes(int64(d.most)))
+}
+
+// end makes a record of what was parsed.
+func (d *csvDecoder) end() error {
+	all := string(d.buf[:d.text])
+	record := make([]string, len(d.ends))
+	from := 0
+	for i, end := range d.ends {
+		record[i] = all[from:end]
+		from = end
+	}
+	d.buf, d.text, d.ends = d.buf[:0], 0, d.ends[:0]
+	return d.add(record, len(all))
+}
+
+func (d *csvDecoder) add(record []string, size int) error {
+	switch {
+	case d.fields == 0:
+		d.fields = len(record)
+	case d.fields > 0 && len(record) != d.fields:
+		return d.parseError(d.from, 1, csv.ErrFieldCount)
+	}
+	d.out = append(grow(d.out, len(d.out)+1, chunkLen[[]string]()), record)
+	d.held += size + len(record)*int(slotSize[string]()) + int(slotSize[[]string]())
+	return nil
+}
+
+func (d *csvDecoder) Flush(_ context.Context, emit func([][]string) error) error {
+	if d.skipping {
+		return nil
+	}
+	var err error
+	if len(d.buf) > d.text {
+		err = d.endLine(d.buf[d.text:], false)
+	}
+	if err == nil && d.quoted {
+		if d.c.Lazy {
+			if err = d.endField(d.text); err == nil {
+				err = d.end()
+			}
+		} else {
+			err = d.parseError(d.line, d.column, csv.ErrQuote)
+		}
+	}
+	if eerr := d.hand(emit); eerr != nil {
+		return eerr
+	}
+	return err
 }
 
 // EncodeCSV writes records. [DecodeCSV] reads back what was written, but for
@@ -73,7 +382,7 @@ func DecodeCSV(s Stream[byte], c CSV) Stream[[]string] {
 // error: no line stands for it.
 func EncodeCSV(s Stream[[]string], c CSV) Stream[byte] {
 	if err := c.check(); err != nil {
-		return failed[byte]("encode csv", err)
+		return failed[byte]("encode csv", err, s.roots())
 	}
 	return encode(s, "encode csv", func() func([]byte, []string) ([]byte, error) { return c.append })
 }

@@ -15,8 +15,7 @@ var (
 	// ErrEmpty is returned by TryRead and TryRecv when there is no value.
 	ErrEmpty = errors.New("weir: pipe is empty")
 
-	// ErrTooLarge is returned by TryWrite for a batch that can never fit, and
-	// by other writes for a value that is larger than the whole budget.
+	// ErrTooLarge is returned by TryWrite for a batch that can never fit.
 	ErrTooLarge = errors.New("weir: batch is larger than the pipe's limit")
 
 	// ErrUnread is returned by Unread for more values than the last read took.
@@ -42,6 +41,14 @@ var (
 
 	// ErrRunning is returned by Run of a flow that runs already.
 	ErrRunning = errors.New("weir: flow is running already")
+
+	// ErrUsedUp is returned by Run when a source that can be used only once,
+	// such as [FromReader], has been used before.
+	ErrUsedUp = errors.New("weir: source has been used up")
+
+	// ErrDeadlock is returned by Run when every lane of the flow waits for
+	// another one. The error names the stages that wait for each other.
+	ErrDeadlock = errors.New("weir: deadlock")
 
 	// ErrLagging is what a branch gets that was detached because it fell too
 	// far behind.
@@ -71,6 +78,52 @@ func (e *PanicError) Unwrap() error {
 	err, _ := e.Value.(error)
 	return err
 }
+
+// isStop reports whether err says that no more values are wanted, and nothing
+// else: an error that is joined with ErrStop is a failure.
+func isStop(err error) bool {
+	for err != nil {
+		if err == ErrStop {
+			return true
+		}
+		switch e := err.(type) {
+		case interface{ Unwrap() error }:
+			err = e.Unwrap()
+		case interface{ Unwrap() []error }:
+			errs := e.Unwrap()
+			for _, err := range errs {
+				if !isStop(err) {
+					return false
+				}
+			}
+			return len(errs) > 0
+		default:
+			return false
+		}
+	}
+	return false
+}
+
+// also adds the errors that followed err to it. All are found by errors.Is and
+// errors.As, err first. An error that only passes err on is left out.
+func also(err error, more ...error) error {
+	for _, m := range more {
+		switch {
+		case m == nil:
+		case err == nil:
+			err = m
+		case !errors.Is(m, err) && !errors.Is(err, m):
+			err = &errorList{err, m}
+		}
+	}
+	return err
+}
+
+// errorList is an error and one that followed it.
+type errorList struct{ first, next error }
+
+func (e *errorList) Error() string   { return e.first.Error() + "; then " + trimPrefix(e.next) }
+func (e *errorList) Unwrap() []error { return []error{e.first, e.next} }
 
 // wrapf says what was being done, once, behind the package's name.
 func wrapf(doing string, err error) error {

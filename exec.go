@@ -55,7 +55,7 @@ func Command(make func(ctx context.Context) *exec.Cmd) Stage[byte, byte] {
 	st := Stage[byte, byte]{Name: "exec"}
 	st.node = func(s Stream[byte], st Stage[byte, byte]) node[byte] {
 		return node[byte]{
-			name: st.Name, err: st.Err, work: true, tees: s.tees(),
+			name: st.Name, err: st.Err, work: true, roots: s.roots(),
 			build: func(n *node[byte], b *plan, ln *lane, out link[byte]) { buildExec(n, b, ln, out, s, make) },
 		}
 	}
@@ -87,6 +87,9 @@ func buildExec(n *node[byte], b *plan, ln *lane, out link[byte], s Stream[byte],
 	})
 	ln.main = func() error {
 		err := pump(reads, p.stdout, out, reads.outside(), func(int) {})
+		if in := p.inputError(); in != nil && ln.broken == nil && ln.ctx.Err() == nil {
+			return in
+		}
 		if err != io.EOF {
 			return reads.fail(err)
 		}
@@ -94,7 +97,7 @@ func buildExec(n *node[byte], b *plan, ln *lane, out link[byte], s Stream[byte],
 		if err := reads.fail(p.wait()); err != nil {
 			return err
 		}
-		return ln.finish(out.end)
+		return reads.enoughFrom(out.end)
 	}
 	s.attach(b, feed, link[byte]{
 		to:    sg,
@@ -109,7 +112,7 @@ func buildExec(n *node[byte], b *plan, ln *lane, out link[byte], s Stream[byte],
 			}
 			return writes.fail(err)
 		},
-		end: func() error { return p.closeInput() },
+		end: func() error { return writes.finish(p.closeInput) },
 	}, true)
 }
 
@@ -124,7 +127,8 @@ type process struct {
 	waiting sync.Once
 	err     error
 	closing sync.Once
-	reaped  atomic.Bool // its number may belong to another process by now
+	failed  atomic.Pointer[error] // of the input
+	reaped  atomic.Bool           // its number may belong to another process by now
 }
 
 func (p *process) start(cmd *exec.Cmd) error {
@@ -194,11 +198,24 @@ func (p *process) hangup(cause error) {
 	p.kill()
 }
 
-// finish is called when the input has ended.
+// finish is called when the input has ended. A command cannot be told that its
+// input failed: the end of its standard input would look like success. So it is
+// killed.
 func (p *process) finish(err error) {
 	if err == nil {
 		p.closeInput()
+		return
 	}
+	p.failed.CompareAndSwap(nil, &err)
+	p.kill()
+}
+
+// inputError is the error that ended the input, or nil.
+func (p *process) inputError() error {
+	if err := p.failed.Load(); err != nil {
+		return *err
+	}
+	return nil
 }
 
 const stderrTail = 4 << 10

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/weir-go/weir/internal/atomicfile"
+	"github.com/weir-go/weir/internal/carry"
 	"github.com/weir-go/weir/internal/fifo"
 )
 
@@ -36,7 +37,7 @@ func FileRange(path string, offset, length int64) Stream[byte] {
 			return nil, err
 		}
 		r := &fileReader{f: f, path: path, at: offset, left: length}
-		if err := r.seek(); err != nil {
+		if err := r.seek(ctx); err != nil {
 			return nil, errors.Join(err, f.Close())
 		}
 		return r, nil
@@ -52,7 +53,7 @@ type fileReader struct {
 	left int64 // negative: to the end
 }
 
-func (r *fileReader) seek() error {
+func (r *fileReader) seek(ctx context.Context) error {
 	st, err := r.f.Stat()
 	if err != nil {
 		return err
@@ -60,6 +61,7 @@ func (r *fileReader) seek() error {
 	if st.IsDir() {
 		return &fs.PathError{Op: "read", Path: r.path, Err: syscall.EISDIR}
 	}
+	carry.Opened(ctx, st)
 	if r.at == 0 {
 		return nil
 	}
@@ -109,7 +111,7 @@ type fileOptions struct {
 func Durable() FileOption { return func(o *fileOptions) { o.Sync = true } }
 
 // Perm sets the permission bits, before umask, of a file that does not exist
-// yet. The default is 0666.
+// yet. The default is 0666. Other bits, set-user-ID among them, are ignored.
 func Perm(mode fs.FileMode) FileOption { return func(o *fileOptions) { o.Perm = mode } }
 
 // KeepPartial writes straight to the target, so that what was written is still
@@ -119,8 +121,9 @@ func KeepPartial() FileOption { return func(o *fileOptions) { o.Mode = atomicfil
 // Create ends a stream in the file called path, which is whole or absent: it is
 // written under a temporary name beside its target and takes the target's place
 // when the whole flow has succeeded. After a failure the target is as it was
-// and no temporary file is left. A file that is replaced keeps its permissions;
-// a symbolic link is followed; a device or named pipe is written to straight.
+// and no temporary file is left. A file that is replaced keeps its permissions,
+// but for set-user-ID and set-group-ID; a symbolic link is followed; a device or
+// named pipe is written to straight.
 func Create(path string, opts ...FileOption) Sink[byte] {
 	return fileSink(path, atomicfile.Options{}, opts)
 }
@@ -160,7 +163,9 @@ func fileSink(path string, base atomicfile.Options, opts []FileOption) Sink[byte
 		k.target = &target{like: (*os.File)(nil)}
 	}
 	k.Open = func(ctx context.Context) (Writer[byte], error) {
-		f, err := atomicfile.Open(ctx, path, o.Options)
+		opts := o.Options
+		opts.Like = carry.Wanted(ctx)
+		f, err := atomicfile.Open(ctx, path, opts)
 		if err != nil {
 			return nil, err
 		}

@@ -36,10 +36,7 @@ type Flow struct {
 	OnStuck func(stages []string)
 
 	build func(b *plan)
-
-	// inBand lets values that were on their way arrive before a failure, for
-	// consumers that take them one by one.
-	inBand bool
+	given []*given // what the flow has to close, even if it never opens it
 
 	mu   sync.Mutex
 	last *run // the current run, or the last one
@@ -47,20 +44,30 @@ type Flow struct {
 
 // Join makes one flow of several, which may share parts: the branches of a
 // [Tee] that end in different sinks run together. The first error ends them
-// all.
+// all. No file takes its final name before all of them have succeeded.
+//
+// The joined flow's Name, Grace and OnStuck hold for all. A flow keeps its own
+// Limit and Budget; where it has none, those of the joined flow hold. Run
+// reserves the memory of all of them before it starts any.
 func Join(flows ...*Flow) *Flow {
-	return &Flow{build: func(b *plan) {
+	j := &Flow{build: func(b *plan) {
 		if len(flows) == 0 {
-			b.fail("join", errors.New("there is no flow to run"))
+			b.fail("join", errors.New("no flows to run"))
 		}
 		for _, f := range flows {
 			if f == nil || f.build == nil {
-				b.fail("join", errors.New("one of its flows is nil"))
+				b.fail("join", errors.New("nil flow"))
 				continue
 			}
-			f.build(b)
+			b.within(f, func() { f.build(b) })
 		}
 	}}
+	for _, f := range flows {
+		if f != nil {
+			j.given = append(j.given, f.given...)
+		}
+	}
+	return j
 }
 
 // run is one execution of a flow.
@@ -74,85 +81,139 @@ type run struct {
 	err    error
 	stuck  []string // guarded by Flow.mu
 
-	mu    sync.Mutex
-	first error // the first cause
-	live  map[*lane]bool
-	idle  chan struct{} // closed when no lane is left
+	mu     sync.Mutex
+	first  error         // the first cause
+	others []error       // errors that followed it
+	failed chan struct{} // closed when first is set
+	live   map[*lane]bool
+	idle   chan struct{} // closed when no lane is left
 }
 
 // Run executes the flow and returns when everything it started has ended and
 // is closed. Composition errors come before anything opens. The error is the
-// first that happened, with the name of its stage ([StageError]); a panic in a
-// stage comes back as a [PanicError]; when ctx ended first, the error matches
-// both ctx.Err() and context.Cause(ctx).
+// first that happened, with the name of its stage ([StageError]); errors that
+// follow it are found by [errors.Is] too. A panic in a stage comes back as a
+// [PanicError]. When ctx ended first, the error matches both ctx.Err() and
+// context.Cause(ctx).
 //
-// A flow can be run again if its sources can be opened again, but not while it
-// runs: that is [ErrRunning].
-func (f *Flow) Run(ctx context.Context) error {
+// A failure of a source or a stage ends everything upstream of it and beside it
+// at once. Downstream, the values that came before it arrive first. The end of
+// ctx ends everything at once.
+//
+// Whatever the flow was given to read from or to write to, as by [FromReader]
+// or [ToPipe], is closed, however early the flow fails.
+//
+// A flow can be run again if its sources can be opened again (see
+// [ErrUsedUp]), but not while it runs: that is [ErrRunning].
+func (f *Flow) Run(ctx context.Context) (err error) {
 	b, err := f.assemble()
 	if err != nil {
+		if f != nil {
+			err = closeGiven(f.given, err)
+		}
 		return err
-	}
-	if ctx.Err() != nil {
-		return f.ended(ctx)
 	}
 	f.mu.Lock()
 	if f.last != nil && f.last.stop == 0 {
 		f.mu.Unlock()
 		return ErrRunning
 	}
-	r := &run{flow: f, plan: b, live: map[*lane]bool{}, idle: make(chan struct{})}
+	r := &run{flow: f, plan: b, live: map[*lane]bool{}, idle: make(chan struct{}), failed: make(chan struct{})}
 	ctx, r.cancel = context.WithCancelCause(ctx)
 	r.ctx = ctx
 	r.start = now()
 	for _, l := range b.lanes {
-		l.prepare(ctx)
+		l.prepare(ctx, r)
 	}
 	f.last = r
 	f.mu.Unlock()
+	defer func() {
+		for _, l := range b.lanes {
+			l.cancel(err)
+		}
+		r.cancel(err)
+		f.mu.Lock()
+		r.stop, r.err = now(), err
+		f.mu.Unlock()
+	}()
+	return closeGiven(f.given, r.run(ctx))
+}
 
-	err = r.run(ctx)
-
-	for _, l := range b.lanes {
-		l.cancel(err)
-	}
-	r.cancel(err)
+// Stop tells the running flow to take no more input and to finish what it has:
+// its sources end as if they had no more values. Run returns nil if that goes
+// well. Stop does not wait. A source that waits for input is interrupted through
+// its read deadline, or by closing it if it has none; [Generate], [FromFunc] and
+// [FromSeq] end when their function next emits a value or returns, and the
+// context of the first two ends at once. Stop does nothing if the flow is not
+// running. It is safe for concurrent use.
+func (f *Flow) Stop() {
 	f.mu.Lock()
-	r.stop, r.err = now(), err
+	r := f.last
+	running := r != nil && r.stop == 0
 	f.mu.Unlock()
-	return err
+	if running {
+		for _, l := range r.plan.lanes {
+			l.stopSource(ErrStop)
+		}
+	}
 }
 
 func (r *run) run(ctx context.Context) error {
-	if bud := r.flow.Budget; bud != nil {
-		need := r.plan.fixed()
-		for _, e := range r.plan.edges {
-			need += e.join(bud)
-		}
-		if err := bud.Acquire(ctx, need); err != nil {
-			if ctx.Err() != nil {
-				return r.flow.ended(ctx)
+	if ctx.Err() != nil {
+		return r.flow.ended(ctx)
+	}
+	release, err := r.reserve(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if err := r.open(); err != nil {
+		for _, l := range r.plan.lanes {
+			l.cancel(err)
+			for _, s := range l.spots {
+				err = also(err, s.close(err))
 			}
-			return wrapf(r.flow.doing(), err)
 		}
-		defer bud.Release(need)
+		for _, e := range r.plan.edges {
+			e.hangup(err)
+		}
+		return err
 	}
-	closers, err := r.open()
-	if err == nil {
-		r.lanes(ctx)
-		err = r.first
-	}
+	r.lanes(ctx)
+	r.mu.Lock()
+	err, others := r.first, r.others
+	r.mu.Unlock()
 	if err == nil && ctx.Err() != nil && !r.complete() {
-		err = context.Cause(ctx)
-	}
-	if err != nil && ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) && r.first == nil {
 		err = r.flow.ended(ctx)
 	}
-	err = closeAll(closers, err)
+	err = r.settle(also(err, others...))
 	for _, e := range r.plan.edges {
 		e.hangup(nil)
 	}
 	return err
+}
+
+// reserve takes what the flow needs to move at all from its budgets. Budgets are
+// taken in the order they were made, so that flows with several of them cannot
+// wait for each other.
+func (r *run) reserve(ctx context.Context) (release func(), err error) {
+	var taken []need
+	release = func() {
+		for _, n := range taken {
+			n.b.Release(n.bytes)
+		}
+	}
+	for _, n := range r.plan.needs() {
+		if err := n.b.Acquire(ctx, n.bytes); err != nil {
+			release()
+			if ctx.Err() != nil {
+				return nil, r.flow.ended(ctx)
+			}
+			return nil, wrapf(r.flow.doing(), err)
+		}
+		taken = append(taken, n)
+	}
+	return release, nil
 }
 
 // complete reports whether every lane came to its end by itself.
@@ -163,6 +224,26 @@ func (r *run) complete() bool {
 		}
 	}
 	return true
+}
+
+// settle ends the sinks that wait for the whole flow. If it has succeeded, all of
+// them prepare, then all commit, then all close. Otherwise they are closed with
+// the error.
+func (r *run) settle(err error) error {
+	for _, k := range r.plan.sinks {
+		if err == nil {
+			err = k.prepare()
+		}
+	}
+	for _, k := range r.plan.sinks {
+		if err == nil {
+			err = k.commit()
+		}
+	}
+	for _, k := range r.plan.sinks {
+		err = also(err, k.end(err))
+	}
+	return err
 }
 
 // ended is the error of a flow whose context has ended.
@@ -181,39 +262,18 @@ func (f *Flow) doing() string {
 	return "flow " + f.Name
 }
 
-type closer struct {
-	sp    *spot
-	close func(cause error) error
-}
-
-// open opens sources, stages and sinks, in this order. After a failure what
-// was opened is still to be closed.
-func (r *run) open() (closers []closer, err error) {
+// open opens sources, stages and sinks, in this order.
+func (r *run) open() error {
 	for _, o := range slices.Backward(r.plan.opens) {
-		var c func(error) error
-		if err := protect(o.sp.st.name, func() (err error) { c, err = o.open(); return }); err != nil {
+		err := protect(o.sp.st.name, func() (err error) { o.sp.closer, err = o.open(); return })
+		if err != nil {
 			if cause := context.Cause(o.sp.ln.ctx); cause != nil {
-				err = cause
+				err = r.flow.ended(o.sp.ln.ctx)
 			}
-			return closers, err
-		}
-		if c != nil {
-			closers = append(closers, closer{o.sp, c})
+			return err
 		}
 	}
-	return closers, nil
-}
-
-// closeAll closes in reverse order. Sinks keep what they have only if nothing
-// has failed until then.
-func closeAll(closers []closer, err error) error {
-	for _, c := range slices.Backward(closers) {
-		cerr := protect(c.sp.st.name, func() error { return c.close(err) })
-		if err == nil {
-			err = cerr
-		}
-	}
-	return err
+	return nil
 }
 
 // protect names the stage in errors of f, and turns a panic into one.
@@ -235,24 +295,18 @@ func protect(name string, f func() error) (err error) {
 func (r *run) lanes(ctx context.Context) {
 	r.mu.Lock()
 	for _, l := range r.plan.lanes {
-		if !l.inner {
-			r.live[l] = true
-		}
+		r.live[l] = true
 	}
 	r.mu.Unlock()
 	for _, l := range r.plan.lanes {
-		if l.inner {
-			continue
-		}
 		labels := pprof.Labels("weir_flow", r.flow.Name, "weir_stage", l.name())
-		go pprof.Do(l.ctx, labels, func(context.Context) {
-			l.run(func(err error) { r.done(l, err) })
-		})
+		go pprof.Do(l.ctx, labels, func(context.Context) { l.run() })
 	}
 	select {
 	case <-r.idle:
 		return
 	case <-ctx.Done():
+	case <-r.failed:
 	}
 	grace := r.flow.Grace
 	if grace == 0 {
@@ -263,39 +317,62 @@ func (r *run) lanes(ctx context.Context) {
 	select {
 	case <-r.idle:
 	case <-timer.C:
-		r.nameStuck()
+		r.note(protect("OnStuck", func() error { r.nameStuck(); return nil }))
 		<-r.idle
 	}
 }
 
-// done takes lane l off the list. The first failure ends all others.
-func (r *run) done(l *lane, err error) {
+// failing records that lane l failed. The first failure ends all lanes but
+// those downstream, which find the error behind the values that came before it.
+func (r *run) failing(l *lane, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var pe *PanicError
 	// The end of the context reaches the lanes one after the other, and each
-	// may hand it on.
-	if err != nil && r.first == nil && (r.ctx.Err() == nil || errors.As(err, &pe)) {
+	// hands it on.
+	var pe *PanicError
+	switch {
+	case r.first == nil && (r.ctx.Err() == nil || errors.As(err, &pe)):
 		r.first = err
-		if r.flow.inBand {
-			r.endAllBut(l.downstream(r.plan.lanes), err)
-		} else {
-			r.cancel(err)
+		close(r.failed)
+		spared := l.downstream(r.plan.lanes)
+		for _, o := range r.plan.lanes {
+			if !spared[o] {
+				o.cancel(err)
+			}
 		}
-	}
-	delete(r.live, l)
-	if len(r.live) == 0 {
-		close(r.idle)
+	case r.first != nil && context.Cause(l.ctx) == err:
+		r.others = append(r.others, err)
 	}
 }
 
-// endAllBut cancels all lanes but those that will find the error behind what
-// they have to deliver yet.
-func (r *run) endAllBut(spared map[*lane]bool, err error) {
-	for _, l := range r.plan.lanes {
-		if !spared[l] {
-			l.cancel(err)
-		}
+// abort ends all lanes at once, with err unless another error came first.
+func (r *run) abort(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.first == nil && r.ctx.Err() == nil {
+		r.first = err
+		close(r.failed)
+	}
+	r.cancel(err)
+}
+
+// note records an error that does not end the flow by itself.
+func (r *run) note(err error) {
+	if err == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.others = append(r.others, err)
+}
+
+// done takes lane l off the list.
+func (r *run) done(l *lane) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.live, l)
+	if len(r.live) == 0 {
+		close(r.idle)
 	}
 }
 
@@ -304,11 +381,14 @@ func (r *run) nameStuck() {
 	r.mu.Lock()
 	var names []string
 	for _, l := range r.plan.lanes {
-		if r.live[l] && len(l.spots) > 0 {
+		if r.live[l] && len(l.spots) > 0 && l.ctx.Err() != nil {
 			names = append(names, l.at().name)
 		}
 	}
 	r.mu.Unlock()
+	if len(names) == 0 {
+		return // they finish what came before the failure
+	}
 	r.flow.mu.Lock()
 	r.stuck = names
 	r.flow.mu.Unlock()

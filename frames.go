@@ -21,16 +21,20 @@ const (
 
 // DecodeFrames cuts a stream of bytes into frames that are preceded by their
 // length. A frame of more than most bytes ends the flow with
-// [ErrFrameTooLarge]; an end within a frame is an [io.ErrUnexpectedEOF]. Each
-// frame is memory of its own, which the receiver may keep.
+// [ErrFrameTooLarge]; an end within a frame is an [io.ErrUnexpectedEOF]. Both
+// say at which byte the frame begins, its length included, and come behind the
+// frames before it. Each frame is memory of its own, which the receiver may
+// keep.
 func DecodeFrames(s Stream[byte], framing Framing, most int) Stream[[]byte] {
-	st := Stage[byte, []byte]{Name: "decode frames", Holds: int64(max(most, 0)) + defaultBytes}
+	st := Stage[byte, []byte]{Name: "decode frames"}
 	if framing != Frame32 && framing != FrameVarint {
 		st.Err = fmt.Errorf("framing %d: use Frame32 or FrameVarint", framing)
 	}
 	if most < 1 {
 		st.Err = fmt.Errorf("a maximum frame of %d bytes: use 1 or more", most)
 	}
+	// A frame that grows, and a batch of small ones.
+	st.Holds = countable(int64(max(most, 0)))*3/2 + 4*maxSegment
 	st.Open = func(context.Context) (Transform[byte, []byte], error) {
 		return &deframer{framing: framing, most: uint64(most)}, nil
 	}
@@ -43,51 +47,70 @@ type deframer struct {
 	head    []byte // the length, as far as it is there
 	frame   []byte // the frame, as far as it is there; nil: none has begun
 	need    int    // bytes of it that are missing
+	size    int    // bytes that it has in all
+	begin   int64  // offset of its length
 	offset  int64  // of the byte behind what was used
 	out     [][]byte
+	held    int // memory of the frames in out
 }
 
 func (d *deframer) Do(_ context.Context, in []byte, emit func([][]byte) error) error {
-	d.out = d.out[:0]
-	err := d.cut(in)
-	if eerr := emit(d.out); eerr != nil {
+	var err error
+	for err == nil && (len(in) > 0 || d.frame != nil && d.need == 0) {
+		if in, err = d.cut(in); d.held >= maxSegment || len(d.out) == chunkLen[[]byte]() {
+			if err := d.hand(emit); err != nil {
+				return err
+			}
+		}
+	}
+	if eerr := d.hand(emit); eerr != nil {
 		return eerr
 	}
-	clear(d.out)
 	return err
 }
 
-func (d *deframer) cut(in []byte) error {
-	for len(in) > 0 || d.frame != nil && d.need == 0 {
-		if d.frame == nil {
-			d.head = append(d.head, in[0])
-			d.offset++
-			in = in[1:]
-			n, ok := d.length()
-			if !ok {
-				if len(d.head) >= binary.MaxVarintLen64 {
-					return fmt.Errorf("%w: the length that ends at byte %d has more than 64 bits", ErrFrameTooLarge, d.offset)
-				}
-				continue
-			}
-			if n > d.most {
-				return fmt.Errorf("%w: %d bytes at byte %d, at most %d are allowed", ErrFrameTooLarge, n, d.offset, d.most)
-			}
-			d.head = d.head[:0]
-			// A length alone must not cost its memory.
-			d.frame, d.need = make([]byte, 0, min(int(n), max(len(in), 4096))), int(n)
+// hand hands on the frames that are complete.
+func (d *deframer) hand(emit func([][]byte) error) error {
+	err := emit(d.out)
+	clear(d.out)
+	d.out, d.held = d.out[:0], 0
+	return err
+}
+
+// cut takes a byte of a length, or as much of a frame as there is, and returns
+// the rest.
+func (d *deframer) cut(in []byte) ([]byte, error) {
+	if d.frame == nil {
+		if len(d.head) == 0 {
+			d.begin = d.offset
 		}
-		k := min(d.need, len(in))
-		d.frame = append(d.frame, in[:k]...)
-		in = in[k:]
-		d.need -= k
-		d.offset += int64(k)
-		if d.need == 0 {
-			d.out = append(d.out, d.frame)
-			d.frame = nil
+		d.head = append(d.head, in[0])
+		d.offset++
+		in = in[1:]
+		n, ok := d.length()
+		switch {
+		case !ok && len(d.head) >= binary.MaxVarintLen64:
+			return nil, fmt.Errorf("%w: frame at byte %d has a length of more than 64 bits", ErrFrameTooLarge, d.begin)
+		case !ok:
+			return in, nil
+		case n > d.most:
+			return nil, fmt.Errorf("%w: frame at byte %d has %d bytes; the maximum is %s", ErrFrameTooLarge, d.begin, n, exactBytes(int64(d.most)))
 		}
+		d.head = d.head[:0]
+		d.need, d.size = int(n), int(n)
+		// A length alone must not cost its memory.
+		d.frame = make([]byte, 0, min(d.size, max(min(len(in), maxSegment), 4096)))
 	}
-	return nil
+	k := min(d.need, len(in))
+	d.frame = hold(d.frame, in[:k], d.size)
+	d.need -= k
+	d.offset += int64(k)
+	if d.need == 0 {
+		d.out = append(grow(d.out, len(d.out)+1, chunkLen[[]byte]()), d.frame)
+		d.held += len(d.frame)
+		d.frame = nil
+	}
+	return in[k:], nil
 }
 
 // length decodes the head, or reports that it is not complete.
@@ -104,7 +127,7 @@ func (d *deframer) length() (uint64, bool) {
 
 func (d *deframer) Flush(context.Context, func([][]byte) error) error {
 	if d.frame != nil || len(d.head) > 0 {
-		return fmt.Errorf("%w within a frame, at byte %d", io.ErrUnexpectedEOF, d.offset)
+		return fmt.Errorf("%w at byte %d, within the frame at byte %d", io.ErrUnexpectedEOF, d.offset, d.begin)
 	}
 	return nil
 }
@@ -112,7 +135,7 @@ func (d *deframer) Flush(context.Context, func([][]byte) error) error {
 // EncodeFrames writes each value behind its length.
 func EncodeFrames(s Stream[[]byte], framing Framing) Stream[byte] {
 	if framing != Frame32 && framing != FrameVarint {
-		return failed[byte]("encode frames", fmt.Errorf("framing %d: use Frame32 or FrameVarint", framing))
+		return failed[byte]("encode frames", fmt.Errorf("framing %d: use Frame32 or FrameVarint", framing), s.roots())
 	}
 	frame := func(buf, frame []byte) ([]byte, error) {
 		if framing == FrameVarint {

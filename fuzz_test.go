@@ -103,9 +103,14 @@ func FuzzCSVDoesNotDependOnTheChunks(f *testing.F) {
 			r.Comma = ','
 		}
 		want, wantErr := r.ReadAll()
-		if (wantErr == nil) != (err == nil) || err == nil && !reflect.DeepEqual(records, want) {
+		var parseErr *csv.ParseError
+		if (wantErr == nil) != (err == nil) || err == nil && !reflect.DeepEqual(records, want) ||
+			err != nil && (!errors.As(err, &parseErr) || !reflect.DeepEqual(parseErr, wantErr)) {
 			t.Errorf("%q: %q, %v, want %q, %v", data, records, err, want, wantErr)
 		}
+		limited := c
+		limited.MaxRecord = int64(1 + seed%9)
+		checkCSVLimit(t, data, seed, limited)
 		if err != nil {
 			return
 		}
@@ -128,6 +133,50 @@ func FuzzCSVDoesNotDependOnTheChunks(f *testing.F) {
 			t.Errorf("%q became %q and %q, %v", records, text, again, err)
 		}
 	})
+}
+
+// checkCSVLimit compares what a decoder with a limit makes of data with what
+// [csv.Reader] says: it ends at the first record whose text is too large, if
+// that comes before the first mistake.
+func checkCSVLimit(t *testing.T, data []byte, seed uint64, c weir.CSV) {
+	t.Helper()
+	c.Fields = -1
+	got, err := decodeBothWays(t, data, seed, func(s weir.Stream[byte]) weir.Stream[[]string] { return weir.DecodeCSV(s, c) })
+	r := csv.NewReader(bytes.NewReader(data))
+	r.Comment, r.LazyQuotes, r.FieldsPerRecord = c.Comment, c.Lazy, -1
+	if c.Comma != 0 {
+		r.Comma = c.Comma
+	}
+	end := int64(0)
+	for {
+		record, rerr := r.Read()
+		begin := end
+		end = r.InputOffset()
+		if rerr != nil {
+			if (rerr == io.EOF) != (err == nil) {
+				t.Errorf("%q with at most %d bytes: %v, want %v", data, c.MaxRecord, err, rerr)
+			}
+			return
+		}
+		// Before the record there may be empty lines and comments; they have no
+		// limit.
+		text := data[begin:end]
+		for {
+			line, rest, found := bytes.Cut(text, []byte("\n"))
+			bare := bytes.TrimSuffix(line, []byte("\r"))
+			if !found || len(bare) > 0 && (c.Comment == 0 || !bytes.HasPrefix(bare, []byte(string(c.Comment)))) {
+				break
+			}
+			text = rest
+		}
+		text = bytes.TrimSuffix(bytes.TrimSuffix(text, []byte("\n")), []byte("\r"))
+		if int64(len(text)) > c.MaxRecord {
+			if !errors.Is(err, weir.ErrLimit) {
+				t.Errorf("%q with at most %d bytes: %q, %v, want ErrLimit at %q", data, c.MaxRecord, got, err, record)
+			}
+			return
+		}
+	}
 }
 
 func FuzzFramesDoNotDependOnTheChunks(f *testing.F) {

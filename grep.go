@@ -6,21 +6,30 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"sync/atomic"
 )
 
-// maxGrepLine is the longest line that Grep looks at.
-const maxGrepLine = 1 << 20
-
 // Grep passes on the lines that match, with their ends. A last line without an
-// end is a line. Lines longer than 1 MiB end the flow with [ErrLineTooLong].
-func Grep(re *regexp.Regexp) Stage[byte, byte] { return grep("grep", re, true) }
+// end is a line. A line longer than [MaxLine], by default 1 MiB, ends the flow
+// with [ErrLineTooLong] behind the lines before it, unless MaxLine says
+// otherwise: with CutLong the pattern sees the beginning of a long line, and
+// only that is passed on.
+func Grep(re *regexp.Regexp, opts ...LineOption) Stage[byte, byte] {
+	return grep("grep", re, true, opts)
+}
 
 // GrepOut passes on the lines that do not match. See [Grep].
-func GrepOut(re *regexp.Regexp) Stage[byte, byte] { return grep("grep out", re, false) }
+func GrepOut(re *regexp.Regexp, opts ...LineOption) Stage[byte, byte] {
+	return grep("grep out", re, false, opts)
+}
 
-func grep(name string, re *regexp.Regexp, keep bool) Stage[byte, byte] {
+func grep(name string, re *regexp.Regexp, keep bool, opts []LineOption) Stage[byte, byte] {
+	limit, err := lineLimitOf(opts)
 	if re == nil {
-		return Stage[byte, byte]{Name: name, Err: errors.New("its pattern is nil")}
+		err = errors.New("its pattern is nil")
+	}
+	if err != nil {
+		return Stage[byte, byte]{Name: name, Err: err}
 	}
 	matches := re.Match
 	if literal, whole := re.LiteralPrefix(); whole {
@@ -29,38 +38,40 @@ func grep(name string, re *regexp.Regexp, keep bool) Stage[byte, byte] {
 	}
 	return Stage[byte, byte]{
 		Name:  name,
-		Holds: 2 * maxGrepLine,
+		Holds: 2*countable(int64(limit.most)) + 64,
 		Open: func(context.Context) (Transform[byte, byte], error) {
-			return &lineFilter{matches: matches, keep: keep}, nil
+			return &lineFilter{lineBuffer: lineBuffer{lineLimit: limit}, matches: matches, wanted: keep}, nil
 		},
 	}
 }
 
-// lineFilter passes on the lines for which matches is keep.
+// lineFilter passes on the lines for which matches is wanted.
 type lineFilter struct {
+	lineBuffer
 	matches func(line []byte) bool
-	keep    bool
-	part    []byte // the beginning of a line that is not complete
-	lines   int64
+	wanted  bool
+
+	dropped *atomic.Int64
 }
+
+func (t *lineFilter) countDrops(n *atomic.Int64) { t.dropped = n }
 
 // Do hands on runs of lines that lie together without copying them.
 func (t *lineFilter) Do(_ context.Context, in []byte, emit func([]byte) error) error {
-	if len(t.part) > 0 {
+	if len(t.part) > 0 || t.over {
 		i := bytes.IndexByte(in, '\n')
 		if i < 0 {
-			return t.hold(in)
+			t.taken += int64(len(in))
+			return t.keep(in)
 		}
-		if err := t.hold(in[:i+1]); err != nil {
+		if err := t.keep(in[:i]); err != nil {
 			return err
 		}
+		t.taken += int64(i) + 1
 		in = in[i+1:]
-		if t.wants(t.part) {
-			if err := emit(t.part); err != nil {
-				return err
-			}
+		if err := t.endPart(true, emit); err != nil {
+			return err
 		}
-		t.part = t.part[:0]
 	}
 	begin, at := 0, 0 // in[begin:at] is wanted and not handed on yet
 	for {
@@ -69,50 +80,77 @@ func (t *lineFilter) Do(_ context.Context, in []byte, emit func([]byte) error) e
 			break
 		}
 		end := at + i + 1
-		if i >= maxGrepLine {
-			return errors.Join(emit(in[begin:at]), t.tooLong())
-		}
-		if t.wants(in[at:end]) {
+		t.taken += int64(i) + 1
+		line := bytes.TrimSuffix(in[at:end-1], []byte("\r"))
+		if len(line) <= t.most && t.matches(line) == t.wanted {
 			at = end
-		} else {
-			if err := emit(in[begin:at]); err != nil {
+			t.ended()
+			continue
+		}
+		if err := emit(in[begin:at]); err != nil {
+			return err
+		}
+		begin, at = end, end
+		if len(line) > t.most {
+			if err := t.longLine(line[:t.most], true, emit); err != nil {
 				return err
 			}
-			begin, at = end, end
 		}
+		t.ended()
 	}
 	if err := emit(in[begin:at]); err != nil {
 		return err
 	}
-	return t.hold(in[at:])
+	t.taken += int64(len(in) - at)
+	return t.keep(in[at:])
 }
 
-func (t *lineFilter) wants(line []byte) bool {
-	t.lines++
-	line = bytes.TrimSuffix(line, []byte("\n"))
-	return t.matches(bytes.TrimSuffix(line, []byte("\r"))) == t.keep
-}
-
-func (t *lineFilter) hold(p []byte) error {
-	if len(t.part)+len(p) > maxGrepLine {
-		return t.tooLong()
+// endPart ends the line that came in parts.
+func (t *lineFilter) endPart(newline bool, emit func([]byte) error) error {
+	defer t.ended()
+	line := t.part
+	if !t.over {
+		line = bytes.TrimSuffix(line, []byte("\r"))
 	}
-	t.part = append(t.part, p...)
-	return nil
-}
-
-func (t *lineFilter) tooLong() error {
-	return fmt.Errorf("%w: line %d has more than %s", ErrLineTooLong, t.lines+1, FormatBytes(maxGrepLine))
-}
-
-func (t *lineFilter) Flush(_ context.Context, emit func([]byte) error) error {
-	if len(t.part) == 0 || !t.wants(t.part) {
+	if t.over || len(line) > t.most {
+		return t.longLine(line[:t.most], newline, emit)
+	}
+	if t.matches(line) != t.wanted {
 		return nil
+	}
+	if newline {
+		t.part = append(t.part, '\n')
 	}
 	return emit(t.part)
 }
 
-// HeadLines passes on the first n lines, of any length, and ends the source.
+// longLine does with a line what the policy says; line is its beginning.
+func (t *lineFilter) longLine(line []byte, newline bool, emit func([]byte) error) error {
+	switch t.long {
+	case FailLong:
+		return t.tooLong()
+	case SkipLong:
+		t.dropped.Add(1)
+		return nil
+	}
+	if t.matches(line) != t.wanted {
+		return nil
+	}
+	if err := emit(line); err != nil || !newline {
+		return err
+	}
+	return emit([]byte("\n"))
+}
+
+func (t *lineFilter) Flush(_ context.Context, emit func([]byte) error) error {
+	if len(t.part) == 0 && !t.over {
+		return nil
+	}
+	return t.endPart(false, emit)
+}
+
+// HeadLines passes on the first n lines and ends the source. It holds none of
+// them, so they may have any length.
 func HeadLines(n int64) Stage[byte, byte] {
 	if n < 0 {
 		return Stage[byte, byte]{Name: "head", Err: fmt.Errorf("%d lines is negative", n)}

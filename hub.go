@@ -78,10 +78,9 @@ func (h *Hub[T]) Sink() Sink[T] {
 }
 
 type hubWriter[T any] struct {
-	h    *Hub[T]
-	ctx  context.Context
-	all  []*branch[T]
-	good bool
+	h   *Hub[T]
+	ctx context.Context
+	all []*branch[T]
 }
 
 func (w *hubWriter[T]) Write(batch []T) (int, error) {
@@ -96,18 +95,11 @@ func (w *hubWriter[T]) Write(batch []T) (int, error) {
 	return len(batch), nil
 }
 
-func (w *hubWriter[T]) Commit() error {
-	w.good = true
-	return nil
-}
+// Close ends the readers well.
+func (w *hubWriter[T]) Close() error { return w.CloseWithError(nil) }
 
-func (w *hubWriter[T]) Close() error {
-	var cause error
-	if !w.good {
-		if cause = context.Cause(w.ctx); cause == nil {
-			cause = ErrPrematureClose
-		}
-	}
+// CloseWithError ends the readers with what the flow failed with.
+func (w *hubWriter[T]) CloseWithError(cause error) error {
 	h := w.h
 	h.mu.Lock()
 	all := h.branches

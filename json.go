@@ -6,20 +6,31 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 )
 
 // DecodeJSON reads values of type T from JSON lines, or from JSON values that
-// are separated by nothing but white space. Errors name the offset. A value
-// may have up to most bytes, 1 MiB if most is 0; more is [ErrLimit].
+// are separated by nothing but white space. most is the maximum size of a value:
+// its bytes in the input, without the white space around it. 0 stands for 1 MiB.
+// A larger value ends the flow with [ErrLimit] and says at which byte the value
+// began. Other errors name the offset too. The values before an error are
+// delivered.
+//
+// What a value of type T takes in memory depends on T, and can be many times
+// its text: a []any of small numbers takes 12 times as much. The decoder's share
+// of the flow's ceiling includes one value as large as its text.
 func DecodeJSON[T any](s Stream[byte], most int64) Stream[T] {
 	st := Stage[byte, T]{Name: "decode json"}
 	switch {
 	case most < 0:
 		st.Err = fmt.Errorf("a maximum value of %d bytes is negative", most)
 	case most == 0:
-		most = 1 << 20
+		most = defaultRecord
 	}
-	st.Holds = 2 * most
+	most = min(most, math.MaxInt64-1) // one byte more is asked for
+	// The buffer of json.Decoder doubles when it is full, and while it is copied
+	// there are two; then there is one, and the value.
+	st.Holds = 4*countable(most) + 4<<10
 	st.Run = func(_ context.Context, in Reader[byte], out Writer[T]) error {
 		src := &quota{r: in.(io.Reader), most: most}
 		dec := json.NewDecoder(src)
@@ -90,7 +101,7 @@ func (q *quota) Read(p []byte) (int, error) {
 }
 
 func (q *quota) tooMuch() error {
-	return fmt.Errorf("%w: the value at byte %d has more than %s", ErrLimit, q.from+q.skipped, FormatBytes(q.most))
+	return fmt.Errorf("%w: value at byte %d is larger than %s", ErrLimit, q.from+q.skipped, exactBytes(q.most))
 }
 
 // EncodeJSON writes each value as a line of JSON. Characters that are special

@@ -55,11 +55,7 @@ func kernelFlow[T any](b *plan, s Stream[T], k Sink[T], ln *lane, to *spot, w *W
 		if r, err = n.origin.open(ln.ctx); err != nil {
 			return nil, err
 		}
-		c, ok := r.(io.Closer)
-		if !ok {
-			return nil, nil
-		}
-		return func(error) error { return c.Close() }, nil
+		return func(cause error) error { return closeWith(r, cause) }, nil
 	})
 	ln.main = func() error {
 		ln.enter(to.outside())
@@ -67,10 +63,16 @@ func kernelFlow[T any](b *plan, s Stream[T], k Sink[T], ln *lane, to *spot, w *W
 			from.st.out.Add(n)
 			to.st.in.Add(n)
 		}})
-		if reading(err) {
+		end := func() error { return to.finish(func() error { return nil }) }
+		switch {
+		case isStop(err):
+			return to.enoughFrom(end)
+		case reading(err):
 			return from.fail(err)
+		case err != nil:
+			return to.fail(err)
 		}
-		return to.fail(err)
+		return from.finish(end)
 	}
 	return true
 }

@@ -3,7 +3,9 @@ package weir
 import (
 	"context"
 	"errors"
+	"os"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,11 +23,16 @@ type lane struct {
 	ins   []lanesEnd
 	outs  []lanesEnd
 	owner *stage // names a lane that has no stage of its own
-	inner bool   // run by another lane's main, not by the flow
+	r     *run
 
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	open   atomic.Int32 // outs that somebody still reads
+
+	// source is the context of the lane's source. It ends with ctx, or when
+	// the flow is told to take no more input; then its cause is ErrStop.
+	source     context.Context
+	stopSource context.CancelCauseFunc
 
 	// The clock. Only the lane's goroutine writes; snapshots read.
 	cur      atomic.Int32
@@ -36,8 +43,16 @@ type lane struct {
 	stop     atomic.Int64 // 0: still running
 	blockedN atomic.Int64
 
-	broken error // what unwinds the lane; only its own goroutine looks
+	broken error // the error that stops the lane; only the lane's goroutine uses it
 	err    error // what it ended with; nil if it ended well or nobody wanted more
+
+	// enough ends the stream downstream of the stage that wants no more input,
+	// and enoughAt is that stage's place among the spots. The lane calls enough
+	// after it has closed everything upstream, so that an error there still
+	// reaches the sink.
+	enough   func() error
+	enoughAt int
+	over     chan struct{} // closed when the lane has ended and err is set
 }
 
 // spot is a stage's place in a lane: acc[busy] is time in its own code and
@@ -48,6 +63,9 @@ type spot struct {
 	busy int32
 
 	emitsLast bool // the stage does nothing between its last emit and its return
+
+	// closer closes what the stage has opened. nil: nothing, or closed already.
+	closer func(cause error) error
 }
 
 // took returns the nanoseconds that the stage has worked so far, up to when
@@ -68,13 +86,16 @@ func (l *lane) place(st *stage) *spot {
 	return s
 }
 
-// prepare is called when the flow is built.
-func (l *lane) prepare(ctx context.Context) {
+// prepare gets the lane ready for run r, whose context is ctx.
+func (l *lane) prepare(ctx context.Context, r *run) {
 	for i, s := range l.spots {
 		s.busy = int32(2 * i)
 	}
 	l.acc = make([]atomic.Int64, 2*len(l.spots)+2)
+	l.r = r
 	l.ctx, l.cancel = context.WithCancelCause(ctx)
+	l.source, l.stopSource = context.WithCancelCause(l.ctx)
+	l.over = make(chan struct{})
 	l.open.Store(int32(len(l.outs)))
 }
 
@@ -160,12 +181,29 @@ func (l *lane) ended() error {
 	return l.broken
 }
 
-// finish calls end unless the lane's context has ended.
-func (l *lane) finish(end func() error) error {
+// finish ends the stream of the stage well: it closes what the stage has
+// opened and then calls end, which tells the stage downstream.
+func (s *spot) finish(end func() error) error {
+	l := s.ln
 	if err := l.ended(); err != nil {
 		return err
 	}
+	if err := s.close(nil); err != nil {
+		l.broken = err
+		return err
+	}
 	return end()
+}
+
+// close closes what the stage has opened, unless that has been done. cause is
+// why the stage ended, nil if it ended well.
+func (s *spot) close(cause error) error {
+	c := s.closer
+	if c == nil {
+		return nil
+	}
+	s.closer = nil
+	return protect(s.st.name, func() error { return c(cause) })
 }
 
 // fail records that the stage failed and returns the error to unwind with. An
@@ -181,12 +219,38 @@ func (s *spot) fail(err error) error {
 	}
 	if cause := context.Cause(l.ctx); cause != nil {
 		l.broken = cause
-	} else if errors.Is(err, ErrStop) {
+	} else if isStop(err) {
 		l.broken = ErrStop
 	} else {
 		l.broken = stageError(s.st.name, err)
 	}
 	return l.broken
+}
+
+// stopped reports whether err ends the source's stream well: it is ErrStop, or it
+// only says that the source was told to take no more input (see [Flow.Stop]).
+func (s *spot) stopped(err error) bool {
+	l := s.ln
+	if err == nil || l.ctx.Err() != nil || l.broken != nil {
+		return false
+	}
+	if isStop(err) {
+		return true
+	}
+	return l.source.Err() != nil &&
+		(errors.Is(err, context.Canceled) || errors.Is(err, os.ErrDeadlineExceeded) || isClosed(err))
+}
+
+// enoughFrom says that the stage wants no more input and that end ends what is
+// downstream of it. It returns the error to unwind with.
+func (s *spot) enoughFrom(end func() error) error {
+	l := s.ln
+	if err := l.ended(); err != nil {
+		return err
+	}
+	l.enough, l.enoughAt = end, int(s.busy)/2
+	l.broken = ErrStop
+	return ErrStop
 }
 
 func stageError(name string, err error) error {
@@ -197,10 +261,10 @@ func stageError(name string, err error) error {
 	return &StageError{Stage: name, Err: err}
 }
 
-// run executes the lane in the calling goroutine. Whatever happens in it, also
-// a panic, its pipes are closed and then done is called with why it ended; a
-// lane of which nobody wanted more has ended well.
-func (l *lane) run(done func(error)) {
+// run executes the lane in the calling goroutine. However the lane ends, also
+// by a panic, run closes what its stages have opened and then its pipes. A lane
+// that ends because nobody wants more has ended well.
+func (l *lane) run() {
 	t := now()
 	l.last = t
 	if len(l.ins) > 0 {
@@ -212,17 +276,104 @@ func (l *lane) run(done func(error)) {
 	defer func() {
 		if !returned {
 			err = stageError(l.at().name, abnormal(recover()))
-		} else if err != nil && context.Cause(l.ctx) == ErrStop || errors.Is(err, ErrStop) {
-			err = nil
+			l.enough = nil
 		}
+		err = l.wrapUp(err)
 		l.enter(l.cur.Load())
 		l.stop.Store(l.last)
 		l.err = err
+		if err != nil {
+			l.r.failing(l, err) // before a neighbour learns of it and fails too
+		}
 		l.close(err)
-		done(err)
+		close(l.over)
+		l.r.done(l)
 	}()
 	err = l.main()
 	returned = true
+}
+
+// wrapUp ends the lane's stages, from the source on, and returns what the lane
+// has ended with. What follows a stage that has enough ends last, and only if
+// everything upstream could be closed.
+func (l *lane) wrapUp(err error) error {
+	if isStop(err) || err != nil && context.Cause(l.ctx) == ErrStop {
+		err = nil
+	}
+	if l.enough != nil && err == nil && l.ctx.Err() == nil {
+		for _, in := range l.ins {
+			in.hangup(ErrStop)
+		}
+		l.enter(l.starved())
+		err = l.awaitUpstream()
+		for _, s := range l.spots[:l.enoughAt] {
+			err = also(err, s.close(err))
+		}
+		if err == nil {
+			l.broken = nil
+			if err = protectLane(l, l.enough); isStop(err) || err != nil && context.Cause(l.ctx) == ErrStop {
+				err = nil
+			}
+		}
+	}
+	if err != nil {
+		l.cancel(err) // stages may look for the cause when they are closed
+	}
+	for _, s := range l.spots {
+		cerr := s.close(err)
+		if err == nil {
+			err = cerr
+		} else if cerr != nil {
+			l.r.note(cerr)
+		}
+	}
+	return err
+}
+
+// protectLane calls f and turns a panic in it into the error of the stage that
+// runs then.
+func protectLane(l *lane, f func() error) (err error) {
+	returned := false
+	defer func() {
+		if !returned {
+			err = stageError(l.at().name, abnormal(recover()))
+		}
+	}()
+	err = f()
+	returned = true
+	return err
+}
+
+// awaitUpstream waits for the lanes upstream that nobody reads any more, and
+// returns the first error that one of them ended with.
+func (l *lane) awaitUpstream() (first error) {
+	for _, u := range l.upstream() {
+		if u.open.Load() > 0 {
+			continue // a Tee with other branches
+		}
+		<-u.over
+		err := u.err
+		if err == nil {
+			err = u.awaitUpstream()
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
+// upstream returns the lanes that write what l reads.
+func (l *lane) upstream() (ups []*lane) {
+	for _, u := range l.r.plan.lanes {
+		for _, out := range u.outs {
+			if slices.Contains(l.ins, conduit(out)) {
+				ups = append(ups, u)
+				break
+			}
+		}
+	}
+	return ups
 }
 
 // abnormal describes how a stage left without returning.
@@ -318,7 +469,7 @@ func (l *lane) watch(sp *spot, x any) (end func() error) {
 			}
 			if err != nil && (!returned || ctx.Err() == nil) {
 				found = stageError(sp.st.name, err)
-				l.cancel(found)
+				l.r.abort(found)
 			}
 		}()
 		err = w.Watch(ctx)

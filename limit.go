@@ -2,8 +2,11 @@ package weir
 
 import (
 	"fmt"
+	"math"
 	"reflect"
 	"unsafe"
+
+	"github.com/weir-go/weir/internal/size"
 )
 
 // Limit says how much a pipe may hold, with its unit. It is a hard limit: a
@@ -20,9 +23,18 @@ type Limit struct {
 }
 
 // Bytes limits a pipe to n bytes. A value that is not a byte is charged for
-// its slot in memory and, where its size is known (strings, byte slices, or
-// [PipeConfig].Size), for what it refers to, so that empty values cannot pile
-// up for free.
+// its slot in memory, so that empty values cannot pile up for free, and for the
+// memory that it refers to: strings count their length, slices their capacity
+// and what their elements refer to, pointers the value they point to, structs
+// and arrays the sum of their parts. Memory that values share counts once for
+// each of them.
+//
+// Maps, interfaces, functions, channels, recursive types behind their first
+// level, and what is stored together with a lock behind a pointer are not
+// measured, and neither is the larger memory that a substring or subslice keeps
+// alive. Use [Stream.Sized] or [PipeConfig].Size for such values, and for
+// pointers to memory that other goroutines change: measuring a value reads what
+// it points to.
 func Bytes(n int64) Limit { return Limit{bytes: n, hasBytes: true} }
 
 // Items limits a pipe to n values. For a Pipe[byte] a value is a byte.
@@ -92,19 +104,16 @@ func isByte[T any]() bool {
 	return ok
 }
 
-// naturalSize returns the size function of types whose values say how large
-// they are, and nil for all others.
+// naturalSize returns the function that says how many bytes a value of T refers
+// to beyond its slot, and nil for types of which nothing can be measured:
+// numbers and structs of them, but also maps and interfaces. See package size
+// for what it counts.
 func naturalSize[T any]() func(T) int {
-	var v T
-	switch any(v).(type) {
-	case string:
-		f := any(func(s string) int { return len(s) })
-		return f.(func(T) int)
-	case []byte:
-		f := any(func(b []byte) int { return len(b) })
-		return f.(func(T) int)
+	f := size.Value[T]()
+	if f == nil {
+		return nil
 	}
-	return nil
+	return func(v T) int { return int(min(f(v), math.MaxInt/2)) }
 }
 
 // hasPointers reports whether values of T can keep other memory alive, so that

@@ -5,13 +5,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync/atomic"
 )
 
 // ErrLineTooLong is the cause when a line is longer than allowed.
 var ErrLineTooLong = errors.New("weir: line is too long")
 
-// LongLine says what [Lines] does with a line that is longer than its maximum.
+// LongLine says what [Lines], [Grep] and [GrepOut] do with a line that is longer
+// than the maximum.
 type LongLine int
 
 const (
@@ -20,43 +22,89 @@ const (
 	SkipLong                 // leave the line out, and count it as dropped
 )
 
-// LineOption changes how [Lines] works.
-type LineOption func(*lineSplitter)
+// LineOption changes how [Lines], [Grep] and [GrepOut] treat lines.
+type LineOption func(*lineLimit)
+
+// lineLimit is the maximum line, and the policy for longer ones.
+type lineLimit struct {
+	most int // bytes of a line without its end
+	long LongLine
+}
 
 // MaxLine sets the maximum length of a line, in bytes without its end, and what
 // happens to longer ones. The default is 1 MiB and FailLong.
 func MaxLine(n int, long LongLine) LineOption {
-	return func(s *lineSplitter) { s.most, s.long = n, long }
+	return func(l *lineLimit) { *l = lineLimit{n, long} }
+}
+
+func lineLimitOf(opts []LineOption) (l lineLimit, err error) {
+	l.most = defaultRecord
+	for _, o := range opts {
+		o(&l)
+	}
+	if l.most < 1 || l.long < FailLong || l.long > SkipLong {
+		err = fmt.Errorf("a maximum line of %d bytes (policy %d): use 1 or more, and FailLong, CutLong or SkipLong", l.most, l.long)
+	}
+	l.most = min(l.most, math.MaxInt-2)
+	return l, err
+}
+
+// lineBuffer has the beginning of a line that is not complete.
+type lineBuffer struct {
+	lineLimit
+	part []byte
+	over bool  // the line is too long, and the rest is to be left out
+	line int64 // lines that are complete
+	at   int64 // offset of the current line
+
+	taken int64 // offset behind what was taken
+}
+
+// ended begins the next line.
+func (b *lineBuffer) ended() {
+	b.part, b.over = b.part[:0], false
+	b.line++
+	b.at = b.taken
+}
+
+// keep adds p to the line. One byte more than the maximum may be a carriage
+// return.
+func (b *lineBuffer) keep(p []byte) error {
+	if room := b.most + 1 - len(b.part); len(p) > room {
+		b.over = true
+		if b.long == FailLong {
+			return b.tooLong()
+		}
+		p = p[:max(0, room)]
+	}
+	b.part = hold(b.part, p, b.most+2)
+	return nil
+}
+
+func (b *lineBuffer) tooLong() error {
+	return fmt.Errorf("%w: line %d (at byte %d) is longer than %s", ErrLineTooLong, b.line+1, b.at, exactBytes(int64(b.most)))
 }
 
 // Lines cuts a stream of bytes into lines, without their ends, which are "\n" or
 // "\r\n". What follows the last end is a line too, unless it is empty. The
-// lines of a chunk are handed on together and at once.
+// lines of a chunk are handed on together and at once. A line longer than
+// [MaxLine] ends the flow, unless that says otherwise, with [ErrLineTooLong]
+// behind the lines before it.
 func Lines(s Stream[byte], opts ...LineOption) Stream[string] {
-	split := lineSplitter{most: 1 << 20}
-	for _, o := range opts {
-		o(&split)
-	}
-	st := Stage[byte, string]{Name: "lines", Holds: int64(split.most) + int64(chunkLen[string]())*slotSize[string]() + maxSegment}
-	if split.most < 1 || split.long < FailLong || split.long > SkipLong {
-		st.Err = fmt.Errorf("a maximum line of %d bytes (policy %d): use 1 or more, and FailLong, CutLong or SkipLong", split.most, split.long)
-	}
+	limit, err := lineLimitOf(opts)
+	st := Stage[byte, string]{Name: "lines", Err: err}
+	// The beginning of a line and the string made of it; a batch of short lines.
+	st.Holds = 2*countable(int64(limit.most)) + int64(chunkLen[string]())*slotSize[string]() + maxSegment
 	st.Open = func(context.Context) (Transform[byte, string], error) {
-		t := split
-		return &t, nil
+		return &lineSplitter{lineBuffer: lineBuffer{lineLimit: limit}}, nil
 	}
 	return Via(s, st)
 }
 
 type lineSplitter struct {
-	most int
-	long LongLine
-
-	part   []byte // the beginning of a line that is not complete
-	over   bool   // it is too long, and the rest is to be left out
-	out    []string
-	number int64 // of the current line, from 1, less one
-	offset int64 // of the byte behind what was read
+	lineBuffer
+	out  []string
+	held int // bytes of the lines in out
 
 	dropped *atomic.Int64
 }
@@ -64,92 +112,79 @@ type lineSplitter struct {
 func (t *lineSplitter) countDrops(n *atomic.Int64) { t.dropped = n }
 
 func (t *lineSplitter) Do(_ context.Context, in []byte, emit func([]string) error) error {
-	out := t.out[:0]
-	start := t.offset
+	if t.out == nil {
+		t.out = make([]string, 0, chunkLen[string]())
+	}
 	var err error
-	for rest := in; len(rest) > 0 && err == nil; {
-		i := bytes.IndexByte(rest, '\n')
+	for len(in) > 0 {
+		i := bytes.IndexByte(in, '\n')
 		if i < 0 {
-			err = t.keep(rest)
+			err = t.keep(in)
+			t.taken += int64(len(in))
 			break
 		}
-		line := rest[:i]
-		rest = rest[i+1:]
-		t.offset = start + int64(len(in)-len(rest))
+		line := in[:i]
+		in = in[i+1:]
 		if len(t.part) > 0 || t.over {
 			if err = t.keep(line); err != nil {
 				break
 			}
 			line = t.part
 		}
-		out, err = t.add(out, line)
-		if len(out) == chunkLen[string]() {
-			if err := emit(out); err != nil {
+		t.taken += int64(i) + 1
+		if err = t.add(line); err != nil {
+			break
+		}
+		if len(t.out) == cap(t.out) || t.held >= maxSegment {
+			if err := t.hand(emit); err != nil {
 				return err
 			}
-			clear(out)
-			out = out[:0]
 		}
 	}
-	t.offset = start + int64(len(in))
-	t.out = out
-	if eerr := emit(out); eerr != nil {
+	if eerr := t.hand(emit); eerr != nil {
 		return eerr
 	}
-	clear(out)
 	return err
 }
 
-// keep adds to the line that is not complete yet. One byte more than the
-// maximum may be a carriage return.
-func (t *lineSplitter) keep(p []byte) error {
-	if room := t.most + 1 - len(t.part); len(p) > room {
-		p = p[:max(0, room)]
-		t.over = true
-		if t.long == FailLong {
-			return t.tooLong()
-		}
-	}
-	t.part = append(t.part, p...)
-	return nil
-}
-
-func (t *lineSplitter) tooLong() error {
-	return fmt.Errorf("%w: line %d has more than %d bytes (near byte %d)", ErrLineTooLong, t.number+1, t.most, t.offset)
+// hand hands on the lines that are complete.
+func (t *lineSplitter) hand(emit func([]string) error) error {
+	err := emit(t.out)
+	clear(t.out)
+	t.out, t.held = t.out[:0], 0
+	return err
 }
 
 // add ends a line.
-func (t *lineSplitter) add(out []string, line []byte) ([]string, error) {
+func (t *lineSplitter) add(line []byte) error {
 	if n := len(line); n > 0 && line[n-1] == '\r' && !t.over {
 		line = line[:n-1]
 	}
-	long := t.over || len(line) > t.most
-	t.over = false
-	var err error
-	switch {
-	case !long:
-		out = append(out, string(line))
-	case t.long == FailLong:
-		err = t.tooLong()
-	case t.long == CutLong:
-		out = append(out, string(line[:t.most]))
-	default:
-		t.dropped.Add(1)
+	if t.over || len(line) > t.most {
+		switch t.long {
+		case FailLong:
+			return t.tooLong()
+		case SkipLong:
+			t.dropped.Add(1)
+			t.ended()
+			return nil
+		}
+		line = line[:t.most]
 	}
-	t.part = t.part[:0]
-	t.number++
-	return out, err
+	t.out = append(t.out, string(line))
+	t.held += len(line)
+	t.ended()
+	return nil
 }
 
 func (t *lineSplitter) Flush(_ context.Context, emit func([]string) error) error {
 	if len(t.part) == 0 && !t.over {
 		return nil
 	}
-	out, err := t.add(t.out[:0], t.part)
-	if err != nil {
+	if err := t.add(t.part); err != nil {
 		return err
 	}
-	return emit(out)
+	return t.hand(emit)
 }
 
 // JoinLines writes each value as a line that ends in "\n".

@@ -11,7 +11,7 @@ import (
 // [Unordered] is given.
 func Map[T, U any](s Stream[T], f func(T) (U, error), opts ...MapOption) Stream[U] {
 	if f == nil {
-		return failed[U]("map", errNilFunc)
+		return failed[U]("map", errNilFunc, s.roots())
 	}
 	c := mapConfig(opts)
 	if c.workers <= 1 && c.attempts <= 1 && c.skip == nil {
@@ -25,17 +25,21 @@ func Map[T, U any](s Stream[T], f func(T) (U, error), opts ...MapOption) Stream[
 	return mapWith(s, func(_ context.Context, v T) (U, error) { return f(v) }, c)
 }
 
-// MapContext is Map for functions that wait: ctx ends when the flow does, also
-// when another worker has failed.
+// MapContext is Map for functions that wait. ctx ends when the flow does. When
+// the function fails for a value, the contexts of values behind it end; those of
+// values before it do not, since their results still count, unless [Unordered]
+// is given.
 func MapContext[T, U any](s Stream[T], f func(ctx context.Context, v T) (U, error), opts ...MapOption) Stream[U] {
 	if f == nil {
-		return failed[U]("map", errNilFunc)
+		return failed[U]("map", errNilFunc, s.roots())
 	}
 	return mapWith(s, f, mapConfig(opts))
 }
 
-func failed[T any](name string, err error) Stream[T] {
-	return newStream(node[T]{name: name, err: err})
+// failed is a stream with a composition error. from is what the flow has to close
+// all the same.
+func failed[T any](name string, err error, from roots) Stream[T] {
+	return newStream(node[T]{name: name, err: err, roots: from})
 }
 
 type mapper[T, U any] struct {

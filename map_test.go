@@ -72,10 +72,13 @@ func TestMapWorkersError(t *testing.T) {
 	boom := errors.New("boom")
 	f := MapContext(Values(1, 2, 3, 4), func(ctx context.Context, i int) (int, error) {
 		calls.Add(1)
-		if i == 2 {
+		switch i {
+		case 1:
+			return i, nil
+		case 2:
 			return 0, boom
 		}
-		<-ctx.Done()
+		<-ctx.Done() // work on later values is stopped
 		return 0, ctx.Err()
 	}, Workers(2)).To(Discard[int]())
 	err := f.Run(context.Background())

@@ -2,6 +2,7 @@ package weir
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -14,11 +15,14 @@ type window[U any] struct {
 	slots   []result[U]
 	head    int64 // the next value to deliver
 	workers int   // that have not ended
-	err     error // of the first worker that failed
+	err     error // what a worker's lane ended with
+	failure error // of the value at failed
+	failed  int64 // the first value that could not be mapped; -1: none
 	room    []*roomWait
 	wanted  bool          // the collector waits for the value at head
 	wake    chan struct{} // capacity 1
 	lanes   []*lane
+	at      []int64 // the first value that each worker has in work; -1: none
 	hung    atomic.Bool
 }
 
@@ -34,17 +38,27 @@ type roomWait struct {
 }
 
 func buildMapOrdered[T, U any](b *plan, ln *lane, out link[U], s Stream[T], c *caller[T, U]) {
-	win := &window[U]{slots: make([]result[U], c.window), workers: c.workers, wake: make(chan struct{}, 1)}
+	win := &window[U]{slots: make([]result[U], c.window), workers: c.workers, wake: make(chan struct{}, 1), failed: -1}
 	ln.ins = append(ln.ins, win)
 	ln.owner = c.sg
-	ln.main = func() error { return win.collect(ln, out) }
+	ln.main = func() error { return win.collect(ln, c.sg, out) }
 	win.lanes = workerLanes(b, s, c, func(w *lane, sp *spot, in *pipe[T]) error {
 		me := &roomWait{wake: make(chan struct{}, 1)}
-		return work(w, sp, in, c,
-			func(first int64, n int, us []U, oks []bool) error { return win.put(first, us, oks) },
-			func(last int64, n int) error { return win.admit(w, me, last, c.span(n)) },
-			func() error { return nil })
+		i := slices.Index(win.lanes, w)
+		return work(w, sp, in, c, deliverer[U]{
+			deliver: func(first int64, us []U, oks []bool) error { return win.put(i, first, us, oks) },
+			admit:   func(first int64, n int) error { return win.admit(w, i, me, first, n, c.span(n)) },
+			fail: func(index int64, err error) error {
+				win.fail(i, index, stageError(c.sg.name, err))
+				return nil
+			},
+			end: func() error { return nil },
+		})
 	})
+	win.at = make([]int64, len(win.lanes))
+	for i := range win.at {
+		win.at[i] = -1
+	}
 	for _, w := range win.lanes {
 		w.outs = append(w.outs, win)
 	}
@@ -61,10 +75,17 @@ func (c *mapOptions) span(n int) int64 {
 	return int64(min(c.window, c.workers*max(4, 16*n)))
 }
 
-// admit waits until the values before last are at most span behind the next to
-// deliver.
-func (win *window[U]) admit(w *lane, me *roomWait, last, span int64) error {
+// admit lets worker i begin n values from first on. It waits until they are at
+// most span behind the next to deliver. It returns ErrStop if a value before them
+// could not be mapped.
+func (win *window[U]) admit(w *lane, i int, me *roomWait, first int64, n int, span int64) error {
+	last := first + int64(n)
 	win.mu.Lock()
+	if win.failed >= 0 && win.failed < first {
+		win.mu.Unlock()
+		return ErrStop
+	}
+	win.at[i] = first
 	if last <= win.head+span {
 		win.mu.Unlock()
 		return nil
@@ -86,9 +107,10 @@ func (win *window[U]) admit(w *lane, me *roomWait, last, span int64) error {
 	return nil
 }
 
-// put stores the results of the values from first on.
-func (win *window[U]) put(first int64, us []U, oks []bool) error {
+// put stores the results of worker i, from value first on.
+func (win *window[U]) put(i int, first int64, us []U, oks []bool) error {
 	win.mu.Lock()
+	win.at[i] = -1
 	n := int64(len(win.slots))
 	for i, u := range us {
 		win.slots[(first+int64(i))%n] = result[U]{u, true, !oks[i]}
@@ -98,22 +120,43 @@ func (win *window[U]) put(first int64, us []U, oks []bool) error {
 	return nil
 }
 
+// fail records that worker i could not map the value at index. The values before
+// it are still mapped and delivered. Workers that are at later ones are stopped.
+func (win *window[U]) fail(i int, index int64, err error) {
+	win.mu.Lock()
+	defer win.mu.Unlock()
+	win.at[i] = -1
+	if win.failed < 0 || index < win.failed {
+		win.failed, win.failure = index, err
+	}
+	for j, at := range win.at {
+		if at > win.failed {
+			win.lanes[j].cancel(ErrStop)
+		}
+	}
+	win.notify()
+}
+
 // notify wakes the collector if it has something to do. mu is held.
 func (win *window[U]) notify() {
-	if win.wanted && (win.slots[win.head%int64(len(win.slots))].done || win.workers == 0 || win.err != nil) {
+	if win.wanted && (win.slots[win.head%int64(len(win.slots))].done || win.workers == 0 || win.failed == win.head) {
 		win.wanted = false
 		win.wake <- struct{}{}
 	}
 }
 
 // take moves the results that are next, at most len(dst), to dst. more is false
-// at the end.
+// at the end. The error is that of the value that could not be mapped, or of a
+// worker, and comes behind all values before it.
 func (win *window[U]) take(ln *lane, dst []U) (n int, more bool, err error) {
 	win.mu.Lock()
 	defer win.mu.Unlock()
 	size := int64(len(win.slots))
 	for !win.slots[win.head%size].done {
-		if win.err != nil || win.workers == 0 {
+		if win.failed == win.head {
+			return 0, false, win.failure
+		}
+		if win.workers == 0 {
 			return 0, false, win.err
 		}
 		win.wanted = true
@@ -154,11 +197,15 @@ func (win *window[U]) take(ln *lane, dst []U) (n int, more bool, err error) {
 }
 
 // collect is the main of the lane behind the workers.
-func (win *window[U]) collect(ln *lane, out link[U]) error {
+func (win *window[U]) collect(ln *lane, sg *stage, out link[U]) error {
 	buf := make([]U, min(chunkMost, len(win.slots)))
 	for {
 		ln.enter(ln.starved())
 		n, more, err := win.take(ln, buf)
+		if isStop(err) && ln.ctx.Err() == nil {
+			ln.enough, ln.enoughAt, ln.broken = out.end, 0, ErrStop
+			return ErrStop
+		}
 		if err != nil {
 			return err
 		}

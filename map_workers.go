@@ -99,7 +99,7 @@ func (e *ItemError) Error() string {
 
 // itemError names the value that failed; a function that has enough has not.
 func itemError(index int64, attempts int, err error) error {
-	if errors.Is(err, ErrStop) {
+	if isStop(err) {
 		return err
 	}
 	return &ItemError{Index: index, Attempts: attempts, Err: err}
@@ -132,7 +132,7 @@ func (c *caller[T, U]) call(ctx context.Context, v T, index int64) (u U, ok bool
 		if err == nil {
 			return u, true, nil
 		}
-		if errors.Is(err, ErrStop) || ctx.Err() != nil {
+		if isStop(err) || ctx.Err() != nil {
 			return u, false, err
 		}
 		if n >= c.attempts {
@@ -163,7 +163,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 
 // mapWith maps with workers, policies, or functions that wait.
 func mapWith[T, U any](s Stream[T], f func(context.Context, T) (U, error), c mapOptions) Stream[U] {
-	n := node[U]{name: "map", work: true, err: c.err, tees: s.tees()}
+	n := node[U]{name: "map", work: true, err: c.err, roots: s.roots()}
 	n.build = func(n *node[U], b *plan, ln *lane, out link[U]) {
 		sg := addStage[T, U](b, n.name, KindStage, out.to)
 		cl := &caller[T, U]{c, f, sg}
@@ -256,18 +256,29 @@ func buildMapUnordered[T, U any](b *plan, ln *lane, out link[U], s Stream[T], c 
 	outs := map[*lane]link[U]{}
 	lanes := workerLanes(b, s, c, func(w *lane, sp *spot, in *pipe[T]) error {
 		var done []U
-		return work(w, sp, in, c, func(_ int64, _ int, us []U, oks []bool) error {
-			done = done[:0]
-			for i, u := range us {
-				if oks[i] {
-					done = append(done, u)
+		return work(w, sp, in, c, deliverer[U]{
+			deliver: func(_ int64, us []U, oks []bool) error {
+				done = done[:0]
+				for i, u := range us {
+					if oks[i] {
+						done = append(done, u)
+					}
 				}
-			}
-			if len(done) == 0 {
-				return nil
-			}
-			return outs[w].push(done)
-		}, nil, outs[w].end)
+				if len(done) == 0 {
+					return nil
+				}
+				return outs[w].push(done)
+			},
+			fail: func(_ int64, err error) error {
+				if isStop(err) && w.ended() == nil {
+					// The other workers finish what they have begun.
+					in.closeRead(ErrStop)
+					return outs[w].end()
+				}
+				return sp.fail(err)
+			},
+			end: outs[w].end,
+		})
 	})
 	for _, w := range lanes {
 		outs[w] = g.lane(w, out.to)
@@ -275,13 +286,26 @@ func buildMapUnordered[T, U any](b *plan, ln *lane, out link[U], s Stream[T], c 
 	c.sg.holds = int64(c.workers) * chunkMost * (slotSize[T]() + 2*slotSize[U]())
 }
 
+// deliverer is where a worker's results go.
+type deliverer[U any] struct {
+	// deliver takes the results of the values from first on; oks says which are
+	// left out.
+	deliver func(first int64, us []U, oks []bool) error
+
+	// admit, if not nil, waits until n values from first on may be worked on.
+	// ErrStop says that they are not wanted.
+	admit func(first int64, n int) error
+
+	// fail is called for the value at index, which could not be mapped, after
+	// the results of those before it were delivered.
+	fail func(index int64, err error) error
+
+	end func() error
+}
+
 // work is the main of a worker: it takes values, with their place in the
-// stream, and hands the results to deliver. admit, if not nil, waits until they
-// may be worked on.
-func work[T, U any](w *lane, sp *spot, in *pipe[T], c *caller[T, U],
-	deliver func(first int64, n int, us []U, oks []bool) error,
-	admit func(last int64, n int) error, end func() error,
-) error {
+// stream, and hands the results to d.
+func work[T, U any](w *lane, sp *spot, in *pipe[T], c *caller[T, U], d deliverer[U]) error {
 	most := chunkMost
 	if c.hasWindow {
 		most = max(1, min(most, c.window/(2*c.workers)))
@@ -296,27 +320,52 @@ func work[T, U any](w *lane, sp *spot, in *pipe[T], c *caller[T, U],
 	for {
 		n, first, err := in.read(w.ctx, w, vs[:p.most(most)])
 		if err != nil {
-			return ending(w, err, end)
+			return ending(w, err, d.end)
 		}
 		c.sg.in.Add(int64(n))
-		if admit != nil {
-			if err := admit(first+int64(n), n); err != nil {
+		if d.admit != nil {
+			if err := d.admit(first, n); isStop(err) {
+				return d.end()
+			} else if err != nil {
 				return err
 			}
 		}
 		t := now()
-		for i, v := range vs[:n] {
-			us[i], oks[i], err = c.call(w.ctx, v, first+int64(i))
-			if err != nil {
-				return sp.fail(err)
-			}
-		}
+		done, cerr := c.callAll(w.ctx, vs[:n], us, oks, first)
 		clear(vs[:n])
 		p.adjust(n, now()-t)
-		c.sg.out.Add(int64(n))
-		if err := deliver(first, n, us[:n], oks[:n]); err != nil {
-			return err
+		c.sg.out.Add(int64(done))
+		if done > 0 {
+			if err := d.deliver(first, us[:done], oks[:done]); err != nil {
+				return err
+			}
 		}
-		clear(us[:n])
+		clear(us[:done])
+		if cerr != nil {
+			if err := w.ended(); err != nil {
+				return err
+			}
+			return d.fail(first+int64(done), cerr)
+		}
 	}
+}
+
+// callAll calls the function for each value of vs and returns how many results
+// there are before the first error. A panic is an error of its value.
+func (c *caller[T, U]) callAll(ctx context.Context, vs []T, us []U, oks []bool, first int64) (done int, err error) {
+	returned := false
+	defer func() {
+		if !returned {
+			err = abnormal(recover())
+		}
+	}()
+	for i, v := range vs {
+		us[i], oks[i], err = c.call(ctx, v, first+int64(i))
+		if err != nil {
+			break
+		}
+		done++
+	}
+	returned = true
+	return done, err
 }

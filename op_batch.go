@@ -3,6 +3,7 @@ package weir
 import (
 	"context"
 	"errors"
+	"reflect"
 	"time"
 )
 
@@ -10,7 +11,7 @@ import (
 // is not zero. At least one must be set.
 type BatchConfig struct {
 	Items int           // this many values
-	Bytes int64         // this many bytes: values of known size count with it, see [Stream.Sized]
+	Bytes int64         // this many bytes: see [Batch]
 	Delay time.Duration // this long after the first value of the batch
 }
 
@@ -27,14 +28,23 @@ func (c BatchConfig) check() error {
 // Batch gathers values into slices, which belong to the receiver. What is left
 // at the end is a batch too; no batch is empty. A value that is larger than
 // Bytes is a batch by itself.
+//
+// Against Bytes, a string counts its length, a slice its capacity and what its
+// elements refer to, and a value with a size given by [Stream.Sized] that size.
+// Any other value counts the size of T and what it refers to, as far as weir
+// can measure it (see [Bytes]).
 func Batch[T any](s Stream[T], c BatchConfig) Stream[[]T] {
 	size := naturalSize[T]()
+	slot := slotSize[T]()
+	if k := reflect.TypeFor[T]().Kind(); size != nil && (k == reflect.String || k == reflect.Slice) {
+		slot = 0 // the header is no part of the payload
+	}
 	if s.n != nil && s.n.size != nil {
-		size = s.n.size
+		size, slot = s.n.size, 0
 	}
 	st := Stage[T, []T]{Name: "batch", Err: c.check(), Holds: int64(chunkLen[T]())*slotSize[T]() + c.Bytes + int64(c.Items)*slotSize[T]()}
 	st.Run = func(ctx context.Context, in Reader[T], out Writer[[]T]) error {
-		b := &batcher[T]{c: c, size: size, in: in.(*laneReader[T]), out: out, buf: make([]T, chunkLen[T]())}
+		b := &batcher[T]{c: c, size: size, slot: slot, in: in.(*laneReader[T]), out: out, buf: make([]T, chunkLen[T]())}
 		b.timer = time.NewTimer(time.Hour)
 		b.timer.Stop()
 		defer b.timer.Stop()
@@ -46,6 +56,7 @@ func Batch[T any](s Stream[T], c BatchConfig) Stream[[]T] {
 type batcher[T any] struct {
 	c     BatchConfig
 	size  func(T) int
+	slot  int64
 	in    *laneReader[T]
 	out   Writer[[]T]
 	buf   []T
@@ -83,10 +94,11 @@ func (b *batcher[T]) run() error {
 }
 
 func (b *batcher[T]) add(v T) error {
-	cost := slotSize[T]()
+	cost := b.slot
 	if b.size != nil {
-		cost = max(1, int64(b.size(v))) // any number of empty values is no batch
+		cost += max(0, int64(b.size(v)))
 	}
+	cost = max(cost, 1) // any number of empty values is no batch
 	if b.c.Bytes > 0 && len(b.cur) > 0 && b.bytes+cost > b.c.Bytes {
 		if err := b.flush(); err != nil {
 			return err

@@ -2,7 +2,6 @@ package weir
 
 import (
 	"context"
-	"errors"
 )
 
 // Concat passes on the values of the first stream, then those of the second,
@@ -15,14 +14,7 @@ import (
 // slow stage in front of it is not named; put what is common to all streams
 // behind Concat to see it.
 func Concat[T any](streams ...Stream[T]) Stream[T] {
-	n := node[T]{name: "concat", tees: allTees(streams)}
-	lists := make([][]teeRef, len(streams))
-	for i, s := range streams {
-		lists[i] = s.tees()
-	}
-	if commonTee(lists...) {
-		n.err = errSharedTee
-	}
+	n := node[T]{name: "concat", roots: allRoots(streams)}
 	n.build = func(n *node[T], b *plan, ln *lane, out link[T]) { buildConcat(n, b, ln, out, streams) }
 	return newStream(n)
 }
@@ -33,7 +25,7 @@ func buildConcat[T any](n *node[T], b *plan, ln *lane, out link[T], streams []St
 	w := &laneWriter[T]{sp, out}
 	parts := make([]func() error, len(streams))
 	for i, s := range streams {
-		if len(s.tees()) > 0 {
+		if len(s.roots().tees) > 0 {
 			if s.check(b, sg) == nil {
 				return
 			}
@@ -59,7 +51,7 @@ func buildConcat[T any](n *node[T], b *plan, ln *lane, out link[T], streams []St
 			ln.enter(sp.outside())
 			return err
 		}))
-		f.Limit = b.flow.Limit
+		f.Limit = b.limit
 		inner, err := f.assemble()
 		if err != nil {
 			b.errs = append(b.errs, err)
@@ -68,19 +60,22 @@ func buildConcat[T any](n *node[T], b *plan, ln *lane, out link[T], streams []St
 		sg.holds = max(sg.holds, inner.ceiling())
 		parts[i] = func() error {
 			ln.enter(sp.outside())
+			halt := context.AfterFunc(ln.source, f.Stop)
+			defer halt()
 			return f.Run(ln.ctx)
 		}
 	}
 	ln.main = func() error {
 		for _, part := range parts {
+			if ln.source.Err() != nil {
+				break // told to take no more input
+			}
 			err := part()
 			ln.enter(sp.busy)
 			if err := sp.fail(err); err != nil {
 				return err
 			}
 		}
-		return ln.finish(out.end)
+		return sp.finish(out.end)
 	}
 }
-
-var errSharedTee = errors.New("its inputs are blocking branches of one Tee: while it waits for one, the Tee waits for the other, for ever; let the branches drop values, or make pairs with Map")

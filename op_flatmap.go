@@ -8,7 +8,7 @@ import "context"
 // returned.
 func FlatMap[T, U any](s Stream[T], f func(ctx context.Context, v T, emit func(...U) error) error) Stream[U] {
 	if f == nil {
-		return failed[U]("flat map", errNilFunc)
+		return failed[U]("flat map", errNilFunc, s.roots())
 	}
 	return Via(s, Do("flat map", func(ctx context.Context, in []T, emit func([]U) error) error {
 		each := func(us ...U) error { return emit(us) }

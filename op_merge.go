@@ -9,7 +9,7 @@ import (
 // they asked for them. The first failure ends all. Streams of bytes cannot be
 // merged; cut them into [Lines] first.
 func Merge[T any](streams ...Stream[T]) Stream[T] {
-	n := node[T]{name: "merge", tees: allTees(streams)}
+	n := node[T]{name: "merge", roots: allRoots(streams)}
 	switch {
 	case len(streams) == 0:
 		n.err = errors.New("there is nothing to merge")
@@ -34,12 +34,4 @@ func Merge[T any](streams ...Stream[T]) Stream[T] {
 func (*node[T]) buildReady(n *node[T], b *plan, ln *lane, out link[T]) {
 	p := n.ready(n, b, ln, out.to)
 	ln.main = func() error { return drain(ln, p, out) }
-}
-
-// allTees lists the tees in front of any of the streams.
-func allTees[T any](streams []Stream[T]) (all []teeRef) {
-	for _, s := range streams {
-		all = append(all, s.tees()...)
-	}
-	return all
 }

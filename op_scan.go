@@ -38,7 +38,7 @@ func stateful[T, U any](s Stream[T], name string, start func() func(v T) (U, boo
 // the second value, and so on.
 func Scan[T, A any](s Stream[T], init A, f func(acc A, v T) A) Stream[A] {
 	if f == nil {
-		return failed[A]("scan", errNilFunc)
+		return failed[A]("scan", errNilFunc, s.roots())
 	}
 	return stateful(s, "scan", func() func(T) (A, bool) {
 		acc := init
@@ -69,7 +69,7 @@ func Enumerate[T any](s Stream[T]) Stream[Indexed[T]] {
 // Tap calls f with each value and passes it on.
 func Tap[T any](s Stream[T], f func(T)) Stream[T] {
 	if f == nil {
-		return failed[T]("tap", errNilFunc)
+		return failed[T]("tap", errNilFunc, s.roots())
 	}
 	return Via(s, Do("tap", func(_ context.Context, in []T, emit func([]T) error) error {
 		for _, v := range in {
@@ -96,10 +96,10 @@ func Dedupe[T comparable](s Stream[T]) Stream[T] {
 // that were passed on. Its memory is that of window keys.
 func DedupeBy[T any, K comparable](s Stream[T], key func(T) K, window int) Stream[T] {
 	if key == nil {
-		return failed[T]("dedupe", errNilFunc)
+		return failed[T]("dedupe", errNilFunc, s.roots())
 	}
 	if window < 1 {
-		return failed[T]("dedupe", fmt.Errorf("a window of %d keys: use 1 or more", window))
+		return failed[T]("dedupe", fmt.Errorf("a window of %d keys: use 1 or more", window), s.roots())
 	}
 	return stateful(s, "dedupe", func() func(T) (T, bool) {
 		seen := make(map[K]struct{})

@@ -91,7 +91,6 @@ func endless() weir.Stream[int] {
 
 func TestWrongArgumentsOfOperators(t *testing.T) {
 	s := weir.Values(1)
-	b := weir.Tee(s, weir.Branch{}, weir.Branch{})
 	for name, err := range map[string]error{
 		"take":        weir.Take(s, -1).To(weir.Discard[int]()).Check(),
 		"batch":       weir.Batch(s, weir.BatchConfig{}).To(weir.Discard[[]int]()).Check(),
@@ -100,8 +99,6 @@ func TestWrongArgumentsOfOperators(t *testing.T) {
 		"merge bytes": weir.Merge(weir.FromSlice([]byte("a")), weir.FromSlice([]byte("b"))).To(weir.Discard[byte]()).Check(),
 		"timeout":     weir.Timeout(s, 0).To(weir.Discard[int]()).Check(),
 		"partition":   weir.Partition(s, 0, func(int) int { return 0 })[0].To(weir.Discard[int]()).Check(),
-		"concat tee":  weir.Concat(b[0], b[1]).To(weir.Discard[int]()).Check(),
-		"zip tee":     weir.Zip(weir.Filter(b[0], func(int) bool { return true }), b[1]).To(weir.Discard[weir.Pair[int, int]]()).Check(),
 		"exec":        weir.FromSlice([]byte("a")).Through(weir.Exec("")).To(weir.Discard[byte]()).Check(),
 	} {
 		if err == nil {

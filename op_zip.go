@@ -10,10 +10,7 @@ type Pair[A, B any] struct {
 // and so on. It ends with the shorter stream, and ends the other.
 func Zip[A, B any](first Stream[A], second Stream[B]) Stream[Pair[A, B]] {
 	n := node[Pair[A, B]]{name: "zip", work: true}
-	n.tees = append(append(n.tees, first.tees()...), second.tees()...)
-	if commonTee(first.tees(), second.tees()) {
-		n.err = errSharedTee
-	}
+	n.roots = first.roots().and(second.roots())
 	n.build = func(n *node[Pair[A, B]], b *plan, ln *lane, out link[Pair[A, B]]) {
 		sg := addStage[A, Pair[A, B]](b, n.name, KindStage, out.to)
 		sg.holds = int64(chunkLen[Pair[A, B]]()) * slotSize[Pair[A, B]]()
@@ -21,6 +18,8 @@ func Zip[A, B any](first Stream[A], second Stream[B]) Stream[Pair[A, B]] {
 		if first.check(b, sg) == nil || second.check(b, sg) == nil {
 			return
 		}
+		// The stream that is not at its end yet is ended first.
+		end := func() error { return sp.enoughFrom(out.end) }
 		as, bs := first.pipe(b, ln, sg), second.pipe(b, ln, sg)
 		ln.main = func() error {
 			ln.enter(sp.busy)
@@ -29,11 +28,11 @@ func Zip[A, B any](first Stream[A], second Stream[B]) Stream[Pair[A, B]] {
 			for {
 				va, err := as.acquire(ln.ctx, ln)
 				if err != nil {
-					return ending(ln, err, out.end)
+					return ending(ln, err, end)
 				}
 				vb, err := bs.acquire(ln.ctx, ln)
 				if err != nil {
-					return ending(ln, err, out.end)
+					return ending(ln, err, end)
 				}
 				n := min(len(va), len(vb), len(pairs))
 				for i := range n {

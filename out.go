@@ -56,14 +56,13 @@ func open[T any](ctx context.Context, s Stream[T]) *outlet[T] {
 	r, w, err := PipeConfig[T]{Limit: limit, Size: size}.New()
 	if err != nil {
 		r, w = NewPipe[T](Limit{})
-		s = failed[T]("pipe", err)
+		s = failed[T]("pipe", err, s.roots())
 	}
 	o.r = r
 	o.ctx, o.cancel = context.WithCancelCause(ctx)
 	k := ToPipe(w)
 	k.inside = true // the pipe is the boundary already
 	o.flow = s.To(k)
-	o.flow.inBand = true
 	go func() {
 		defer close(o.done)
 		o.err = o.flow.Run(o.ctx)
@@ -145,7 +144,6 @@ func (s Stream[T]) Chan(ctx context.Context) (<-chan T, func() error) {
 		defer close(done)
 		defer close(ch)
 		f := s.To(ToChan(ch))
-		f.inBand = true
 		err = f.Run(ctx)
 	}()
 	return ch, func() error {

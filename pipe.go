@@ -20,8 +20,8 @@ type PipeConfig[T any] struct {
 
 	// Size returns how many bytes v refers to beyond its own slot. It is
 	// called by the writer, with the pipe locked: it must be quick, always
-	// return the same for v, and not use the pipe. Strings and byte slices
-	// need none.
+	// return the same for v, and not use the pipe. If Size is nil, the pipe
+	// measures what can be measured; see [Bytes].
 	Size func(v T) int
 }
 
@@ -75,7 +75,7 @@ func (r *PipeReader[T]) Recv(ctx context.Context) (T, error) {
 	p := r.p
 	p.mu.Lock()
 	if p.viewing || p.items == 0 || p.front != nil {
-		_, _, err := p.readLocked(ctx, nil, one[:])
+		_, _, _, err := p.readLocked(ctx, nil, one[:], noMost)
 		return one[0], err
 	}
 	s := p.head
@@ -177,7 +177,8 @@ func (w *PipeWriter[T]) Ready() <-chan struct{} { return w.p.writeReady() }
 
 // Reserve waits for room and returns up to n free slots of the pipe's memory
 // to be filled directly. Commit must follow; other writers wait until then. A
-// pipe with a size function returns [errors.ErrUnsupported].
+// pipe with a limit in bytes whose values refer to other memory returns
+// [errors.ErrUnsupported], since slots are charged before they are filled.
 func (w *PipeWriter[T]) Reserve(ctx context.Context, n int) ([]T, error) {
 	return w.p.reserve(ctx, nil, n)
 }

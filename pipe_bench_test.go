@@ -286,3 +286,64 @@ func BenchmarkManyWriters(b *testing.B) {
 		})
 	}
 }
+
+// record is a struct of strings, whose size somebody has to say.
+type record struct{ name, text, link string }
+
+func (r record) size() int { return len(r.name) + len(r.text) + len(r.link) }
+
+// Values of unknown and of known size, in batches as lanes write them, then one
+// by one.
+func BenchmarkBatches(b *testing.B) {
+	b.Run("int", func(b *testing.B) { benchBatches(b, 7, nil) })
+	b.Run("string", func(b *testing.B) { benchBatches(b, "some text", nil) })
+	b.Run("record", func(b *testing.B) { benchBatches(b, record{"a name", "some text", "a link"}, record.size) })
+}
+
+func BenchmarkSends(b *testing.B) {
+	b.Run("int", func(b *testing.B) { benchSends(b, 7, nil) })
+	b.Run("string", func(b *testing.B) { benchSends(b, "some text", nil) })
+	b.Run("record", func(b *testing.B) { benchSends(b, record{"a name", "some text", "a link"}, record.size) })
+}
+
+func benchBatches[T any](b *testing.B, v T, size func(T) int) {
+	batch := make([]T, 2048)
+	for i := range batch {
+		batch[i] = v
+	}
+	benchPipe(b, size, func(w *PipeWriter[T]) {
+		for n := b.N; n > 0; n -= len(batch) {
+			w.SendBatch(context.Background(), batch[:min(n, len(batch))])
+		}
+	})
+}
+
+func benchSends[T any](b *testing.B, v T, size func(T) int) {
+	benchPipe(b, size, func(w *PipeWriter[T]) {
+		for range b.N {
+			w.Send(context.Background(), v)
+		}
+	})
+}
+
+func benchPipe[T any](b *testing.B, size func(T) int, write func(*PipeWriter[T])) {
+	r, w, err := PipeConfig[T]{Size: size}.New()
+	if err != nil {
+		b.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			view, err := r.Acquire(context.Background())
+			if err != nil {
+				return
+			}
+			r.Release(len(view))
+		}
+	}()
+	b.ReportAllocs()
+	write(w)
+	w.Close()
+	<-done
+}

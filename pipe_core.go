@@ -21,9 +21,14 @@ type pipe[T any] struct {
 	front             []T // put back by Unread, before everything else; not charged
 	taken             int // how many values Unread may put back
 
-	items    int   // values waiting in the segments
-	quick    int   // values for which tail has room, whatever else may be; see requick
-	bytes    int64 // their charge, in a pipe with a size function
+	items       int   // values waiting in the segments
+	quick       int   // values for which tail has room, whatever else may be; see requick
+	quickCharge int64 // with a size function: and as long as they are charged no more
+
+	// With a size function: the charge of all values that ever came in and went
+	// out, and of the largest.
+	chargeIn, chargeOut, largest int64
+
 	capItems int
 	capBytes int64 // only with a size function
 	low      int64 // after being full, there is room again at this fill; -1: at once
@@ -40,22 +45,21 @@ type pipe[T any] struct {
 	werr error // the write side was closed: io.EOF or a cause
 	rerr error // the read side was closed
 
-	w, r       side
-	reserved   int   // slots handed out by reserve, at the end of tail
-	viewing    bool  // a view of head is handed out
-	need       int64 // charge of the value that a waiting writer holds
-	want       int   // values that a waiting reader needs
-	stuck      bool  // a writer waits for room
-	tryLen     int   // what the last refused tryWrite needed
-	tryCost    int64
-	share      *share
-	name       string      // "read → gzip", in a flow
-	onHangup   func(error) // called once, without mu, when the reader goes
-	totalOut   int64
-	totalBytes int64 // charge that came in, with a size function
-	peak       int64
-	dropped    int64
-	lost       int64 // values that came in and were not read: overwritten, or left at the end
+	w, r     side
+	reserved int   // slots handed out by reserve, at the end of tail
+	viewing  bool  // a view of head is handed out
+	need     int64 // charge of the value that a waiting writer holds
+	want     int   // values that a waiting reader needs
+	stuck    bool  // a writer waits for room
+	tryLen   int   // what the last refused tryWrite needed
+	tryCost  int64
+	share    *share
+	name     string      // "read → gzip", in a flow
+	onHangup func(error) // called once, without mu, when the reader goes
+	totalOut int64
+	peak     int64
+	dropped  int64
+	lost     int64 // values that came in and were not read: overwritten, or left at the end
 }
 
 // smallCopy is how many bytes may be copied while mu is held; larger copies
@@ -140,7 +144,7 @@ func (p *pipe[T]) cost(v T) int64 { return p.slot + max(0, int64(p.size(v))) }
 // fill is the charge in the unit that the limit is kept in.
 func (p *pipe[T]) fill() int64 {
 	if p.size != nil {
-		return p.bytes
+		return p.chargeIn - p.chargeOut
 	}
 	return int64(p.items)
 }
@@ -148,7 +152,7 @@ func (p *pipe[T]) fill() int64 {
 // used is the charge in bytes.
 func (p *pipe[T]) used() int64 {
 	if p.size != nil {
-		return p.bytes
+		return p.chargeIn - p.chargeOut
 	}
 	return int64(p.items) * p.slot
 }

@@ -1,26 +1,54 @@
 package weir
 
-import "context"
+import (
+	"context"
+	"math"
+)
 
-// take moves up to len(dst) values into dst. mu is held.
-func (p *pipe[T]) take(dst []T) int {
-	n := p.takeFront(dst)
+// take moves up to len(dst) values into dst, and no more than most bytes of
+// charge unless the first value alone is larger. It returns what they were
+// charged. mu is held.
+func (p *pipe[T]) take(dst []T, most int64) (n int, charge int64) {
+	if len(p.front) > 0 && len(dst) > 0 {
+		n = p.takeFront(dst[:min(int64(len(dst)), max(1, most/p.slot))])
+		charge = int64(n) * p.slot
+	}
 	for n < len(dst) && p.items > 0 {
 		s := p.head
-		k := copy(dst[n:], s.buf[s.r:s.w])
+		k := min(len(dst)-n, s.w-s.r)
+		if most < noMost {
+			if k = p.within(s, k, most-charge); k == 0 {
+				if n > 0 {
+					break
+				}
+				k = 1
+			}
+		}
+		copy(dst[n:], s.buf[s.r:s.r+k])
+		before := p.used()
 		p.drop(k)
+		charge += before - p.used()
 		n += k
 	}
 	if n > 0 {
 		p.taken = n
 	}
-	return n
+	return n, charge
+}
+
+// noMost means that the charge of what is read does not matter.
+const noMost = math.MaxInt64
+
+// within returns how many of the first k values of the head segment are charged
+// at most most together. mu is held.
+func (p *pipe[T]) within(s *segment[T], k int, most int64) int {
+	if p.size == nil {
+		return max(0, int(min(int64(k), most/p.slot)))
+	}
+	return charges{sums: s.sums[s.r : s.r+k], base: p.chargeOut}.within(k, most)
 }
 
 func (p *pipe[T]) takeFront(dst []T) int {
-	if len(p.front) == 0 {
-		return 0
-	}
 	n := copy(dst, p.front)
 	clear(p.front[:n])
 	p.front = p.front[n:]
@@ -35,9 +63,7 @@ func (p *pipe[T]) drop(n int) {
 	p.peak = max(p.peak, p.fill()) // the fill only grows in between
 	s := p.head
 	if p.size != nil {
-		for _, c := range s.cost[s.r : s.r+n] {
-			p.bytes -= c
-		}
+		p.chargeOut = s.sums[s.r+n-1]
 	}
 	if p.clears {
 		clear(s.buf[s.r : s.r+n])
@@ -53,8 +79,8 @@ func (p *pipe[T]) drop(n int) {
 			s.r, s.w = 0, 0
 		}
 	}
-	if p.share != nil {
-		p.share.trim(p.used() + int64(p.quick)*p.slot)
+	if p.share != nil && p.share.trim(p.used()) {
+		p.quick = 0 // it may have been granted by what was given back
 	}
 }
 
@@ -63,44 +89,32 @@ func (p *pipe[T]) drop(n int) {
 // pipe can tell the order of what they got.
 func (p *pipe[T]) read(ctx context.Context, ln *lane, dst []T) (n int, first int64, err error) {
 	p.mu.Lock()
-	return p.readLocked(ctx, ln, dst)
+	n, first, _, err = p.readLocked(ctx, ln, dst, noMost)
+	return n, first, err
 }
 
-// readersWait reports whether a reader has to queue: somebody has a view, or
-// there is nothing to read and somebody waits for it already. A reader that
-// finds values takes them, even past one that is about to wake up for them:
-// handing the turn to a goroutine that does not run yet would make all others
-// wait for it, one after the other, for ever. mu is held.
-func (p *pipe[T]) readersWait() bool {
-	return p.r.taken && (p.viewing || p.buffered() == 0)
+// readUpTo is read that takes no more than most bytes of charge, or one value
+// if that is charged more. It returns the charge of what it took.
+func (p *pipe[T]) readUpTo(ctx context.Context, ln *lane, dst []T, most int64) (n int, first, charge int64, err error) {
+	p.mu.Lock()
+	return p.readLocked(ctx, ln, dst, most)
 }
 
-// readLocked is read for a caller that has locked mu; it unlocks it.
-func (p *pipe[T]) readLocked(ctx context.Context, ln *lane, dst []T) (n int, first int64, err error) {
-	owned := false
-	if p.readersWait() {
-		if err := p.takeTurn(ctx, ln, &p.r); err != nil {
-			p.unlock()
-			return 0, 0, err
-		}
-		owned = true
+// readLocked is readUpTo for a caller that has locked mu; it unlocks it.
+func (p *pipe[T]) readLocked(ctx context.Context, ln *lane, dst []T, most int64) (n int, first, charge int64, err error) {
+	o := readOp{n: 1, most: len(dst)}
+	if does := p.readStep(&o); does != finished {
+		p.drive(ctx, ln, &p.r, &o.turn, does, func() next { return p.readStep(&o) })
 	}
-	if p.buffered() == 0 {
-		p.r.taken, owned = true, true
-		err = p.waitData(ctx, ln, 1, len(dst))
-	}
-	if err == nil && len(dst) > 0 {
+	if err = o.err; err == nil && len(dst) > 0 {
 		first = p.totalOut
-		if n = p.take(dst); n == 0 {
+		if n, charge = p.take(dst, most); n == 0 {
 			err = p.readError()
 		}
 	}
-	if owned {
-		p.pass(&p.r)
-	}
-	p.wakeWriter()
+	p.endRead(&o)
 	p.unlock()
-	return n, first, err
+	return n, first, charge, err
 }
 
 func (p *pipe[T]) tryRead(dst []T) (int, error) {
@@ -109,7 +123,7 @@ func (p *pipe[T]) tryRead(dst []T) (int, error) {
 	if p.viewing {
 		return 0, ErrEmpty
 	}
-	n := p.take(dst)
+	n, _ := p.take(dst, noMost)
 	if n == 0 && len(dst) > 0 {
 		if err := p.readError(); err != nil {
 			return 0, err

@@ -1,74 +1,88 @@
 package weir
 
-// room returns how many values may be added now; of a pipe with a size
-// function, whether one of the given cost may. mu is held.
-func (p *pipe[T]) room(cost int64) int {
+// room returns how many of the next most values may be added now; c are their
+// charges in a pipe with a size function. mu is held.
+func (p *pipe[T]) room(most int, c charges) int {
 	n := p.capItems
 	if p.rendezvous {
 		n = p.demand
+	} else if !p.drained() {
+		return 0
 	}
-	if p.low >= 0 && p.pressed && !p.rendezvous {
-		if p.fill() > p.low {
-			return 0
+	n = min(n-p.items, most)
+	if p.size != nil && n > 0 && !p.rendezvous {
+		n = c.within(n, p.capBytes-p.used())
+		if n == 0 && p.items == 0 {
+			n = 1 // larger than the limit: it passes alone
 		}
-		p.pressed = false
-	}
-	n -= p.items
-	if p.size != nil {
-		if n > 0 && p.bytes+cost > p.capBytes && p.items > 0 && !p.rendezvous {
-			n = 0
-		}
-		n = min(n, 1)
 	}
 	if n <= 0 {
 		p.pressed = true
 		return 0
 	}
 	if p.share != nil {
-		if p.size != nil {
-			if !p.share.grant(p.bytes + cost) {
-				return 0
-			}
-		} else {
-			n = min(n, p.segLen)
-			for n > 0 && !p.share.grant(int64(p.items+n)*p.slot) {
-				n /= 2
-			}
-		}
+		return p.afford(n, c)
 	}
 	return n
 }
 
-// fits reports whether n values of the given cost may be added now. mu is held.
-func (p *pipe[T]) fits(n int, cost int64) bool {
-	if p.rendezvous {
-		return p.items+n <= p.demand
-	}
-	if p.low >= 0 && p.pressed && p.fill() > p.low {
-		return false
-	}
-	if p.items+n > p.capItems && (n > 1 || p.items > 0) {
-		return false
-	}
-	used := p.used() + int64(n)*p.slot
-	if p.size != nil {
-		used = p.bytes + cost
-		if used > p.capBytes && (n > 1 || p.items > 0) {
+// drained reports whether the pipe is down to its low-water mark, or has not
+// been full since it was. mu is held.
+func (p *pipe[T]) drained() bool {
+	if p.low >= 0 && p.pressed {
+		if p.fill() > p.low {
 			return false
 		}
+		p.pressed = false
 	}
-	return p.share == nil || p.share.grant(used)
+	return true
 }
 
-// costs is what vs are charged in a pipe with a size function, and 0 in others.
-func (p *pipe[T]) costs(vs []T) (sum int64) {
+// afford returns how many of the next n values the budget allows. An empty pipe
+// may always take one, see added. mu is held.
+func (p *pipe[T]) afford(n int, c charges) int {
+	used := p.used()
 	if p.size == nil {
-		return 0
+		n = min(n, p.segLen)
+		free := p.share.grant(used+p.slot, used+int64(n)*p.slot) - used
+		n = min(n, int(free/p.slot))
+	} else {
+		n = c.within(n, p.share.grant(used+c.first(p.slot), used+c.sum(n))-used)
 	}
-	for _, v := range vs {
-		sum += p.cost(v)
+	if n <= 0 && p.items == 0 {
+		return 1
 	}
-	return sum
+	return max(n, 0)
+}
+
+// fits reports whether n values with a charge of so many bytes in all may be
+// added now. mu is held.
+func (p *pipe[T]) fits(n int, charge int64) bool {
+	switch {
+	case p.rendezvous:
+		if p.items+n > p.demand {
+			return false
+		}
+	case p.low >= 0 && p.pressed && p.fill() > p.low:
+		return false
+	}
+	if p.items == 0 && n == 1 {
+		return true
+	}
+	used := p.used() + charge
+	if !p.rendezvous && (p.items+n > p.capItems || p.size != nil && used > p.capBytes) {
+		return false
+	}
+	return p.share == nil || p.share.grant(used, used) >= used
+}
+
+// charge is the charge of n values; c are their charges in a pipe with a size
+// function.
+func (p *pipe[T]) charge(n int, c charges) int64 {
+	if p.size != nil {
+		return c.sum(n)
+	}
+	return int64(n) * p.slot
 }
 
 // mostPassed is how many batches may go ahead of a writer that has its turn.
@@ -78,18 +92,24 @@ const mostPassed = 64
 // room: the memory behind the last value is handed out, the owner of the turn
 // has written a part of its batch, or enough others have gone ahead of it. If
 // writers always queued, handing the turn to a goroutine that does not run yet
-// would make all others wait for it, one after the other, for ever; if they
+// would make all others wait for it, one after the other, without end. If they
 // never did, one that waits might never find room. mu is held.
 func (p *pipe[T]) turnHeld() bool {
 	return p.w.taken && (p.reserved > 0 || p.w.midway || p.w.passed >= mostPassed)
 }
 
-// goesAhead reports whether vs can be added as a whole, and without a long
-// copy, although another writer has its turn, and counts it. mu is held.
-func (p *pipe[T]) goesAhead(vs []T) bool {
-	if p.turnHeld() || int64(len(vs))*p.slot > smallCopy || !p.fits(len(vs), p.costs(vs)) {
+// goAhead adds all values of o although another writer has the turn, if there
+// is room for all of them now and they are quickly copied. Otherwise it adds
+// nothing. A writer without the turn must never write a part of a batch: it
+// would have to wait for the rest in the place of the writer whose turn it is.
+// mu is held.
+func (p *pipe[T]) goAhead(o *writeOp[T]) bool {
+	n := len(o.vs)
+	if p.turnHeld() || p.known(o) < n || int64(n)*p.slot > smallCopy || !p.fits(n, p.charge(n, o.c)) {
 		return false
 	}
 	p.w.passed++
+	p.addAll(o.vs, &o.c)
+	o.vs, o.n = nil, n
 	return true
 }

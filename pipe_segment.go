@@ -8,7 +8,7 @@ import (
 // segment is a piece of a pipe's memory: values buf[r:w] wait to be read.
 type segment[T any] struct {
 	buf  []T
-	cost []int64 // what each value was charged; only in pipes with a size function
+	sums []int64 // the charge of all values up to each one; only in pipes with a size function
 	r, w int
 	next *segment[T]
 }
@@ -33,7 +33,7 @@ func segmentPool[T any](n int, sized bool) *sync.Pool {
 	p, _ := segmentPools.LoadOrStore(key, &sync.Pool{New: func() any {
 		s := &segment[T]{buf: make([]T, n)}
 		if sized {
-			s.cost = make([]int64, n)
+			s.sums = make([]int64, n)
 		}
 		return s
 	}})
@@ -90,5 +90,5 @@ func (p *pipe[T]) free() {
 	}
 	p.head, p.tail, p.spare = nil, nil, nil
 	p.lost += int64(p.items)
-	p.items, p.bytes = 0, 0
+	p.items, p.chargeOut = 0, p.chargeIn
 }

@@ -13,29 +13,15 @@ func (p *pipe[T]) reserve(ctx context.Context, ln *lane, n int) ([]T, error) {
 	}
 	p.mu.Lock()
 	defer p.unlock()
-	if p.w.taken {
-		if err := p.takeTurn(ctx, ln, &p.w); err != nil {
-			return nil, err
-		}
-	} else {
-		p.w.taken = true
+	var o writeOp[T]
+	n = max(n, 1)
+	if does := p.reserveStep(&o, n); does != finished {
+		p.drive(ctx, ln, &p.w, &o.turn, does, func() next { return p.reserveStep(&o, n) })
 	}
-	for {
-		if err := p.writeError(); err != nil {
-			p.pass(&p.w)
-			return nil, err
-		}
-		if k := min(p.room(0), max(n, 1)); k > 0 {
-			s := p.writable()
-			k = min(k, len(s.buf)-s.w)
-			p.reserved, p.quick = k, 0
-			return s.buf[s.w : s.w+k : s.w+k], nil
-		}
-		if err := p.waitRoom(ctx, ln, 0); err != nil {
-			p.pass(&p.w)
-			return nil, err
-		}
+	if o.err != nil && o.owned {
+		p.pass(&p.w)
 	}
+	return o.view, o.err
 }
 
 // commit publishes the first n reserved slots and gives the turn back.
@@ -64,22 +50,19 @@ func (p *pipe[T]) commit(n int) error {
 func (p *pipe[T]) acquire(ctx context.Context, ln *lane) ([]T, error) {
 	p.mu.Lock()
 	defer p.unlock()
-	if p.r.taken {
-		if err := p.takeTurn(ctx, ln, &p.r); err != nil {
-			return nil, err
-		}
-	} else {
-		p.r.taken = true
-	}
-	if p.buffered() == 0 {
-		if err := p.waitData(ctx, ln, 1, p.segLen); err != nil {
-			p.pass(&p.r)
-			return nil, err
+	o := readOp{n: 1, most: p.segLen, view: true}
+	if does := p.readStep(&o); does != finished {
+		p.drive(ctx, ln, &p.r, &o.turn, does, func() next { return p.readStep(&o) })
+		p.answered(&o)
+		if o.err != nil {
+			p.endRead(&o)
+			return nil, o.err
 		}
 	}
 	if p.lossy && len(p.front) == 0 && p.items > 0 && p.rerr == nil {
 		front := make([]T, min(p.items, p.segLen))
-		p.front = front[:p.take(front)]
+		n, _ := p.take(front, noMost)
+		p.front = front[:n]
 	}
 	if len(p.front) > 0 {
 		p.viewing = true
@@ -136,18 +119,13 @@ func (p *pipe[T]) release(n int) error {
 func (p *pipe[T]) peek(ctx context.Context, dst []T) (int, error) {
 	p.mu.Lock()
 	defer p.unlock()
-	if p.r.taken {
-		if err := p.takeTurn(ctx, nil, &p.r); err != nil {
-			return 0, err
-		}
-	} else {
-		p.r.taken = true
+	o := readOp{n: len(dst), most: len(dst), view: true}
+	defer p.endRead(&o)
+	if does := p.readStep(&o); does != finished {
+		p.drive(ctx, nil, &p.r, &o.turn, does, func() next { return p.readStep(&o) })
 	}
-	defer p.pass(&p.r)
-	if p.buffered() < len(dst) {
-		if err := p.waitData(ctx, nil, len(dst), len(dst)); err != nil {
-			return 0, err
-		}
+	if o.err != nil {
+		return 0, o.err
 	}
 	n := copy(dst, p.front)
 	for s := p.head; s != nil && n < len(dst); s = s.next {

@@ -3,22 +3,22 @@ package weir
 import (
 	"context"
 	"runtime"
-	"slices"
 )
 
 // side is one end of a pipe: who has its turn, and who waits.
 type side struct {
-	taken  bool            // somebody holds the turn across an unlock
-	midway bool            // the owner of the turn has written a part of its batch
-	passed int16           // batches that went ahead of the owner of the turn
-	queue  []chan struct{} // goroutines that wait for the turn, first come first served
-	spare  []chan struct{} // of earlier waits, empty
-	parked bool            // the owner of the turn waits on park
-	due    bool            // it is to be woken at the next unlock
-	park   chan struct{}   // capacity 1, made when first needed
-	ready  chan struct{}   // closed when a non-blocking call may succeed
-	idle   int             // waits for which yielding first did not pay
-	time   waitTime
+	taken   bool            // somebody holds the turn across an unlock
+	midway  bool            // the owner of the turn has written a part of its batch
+	passed  int16           // batches that went ahead of the owner of the turn
+	queue   []chan struct{} // goroutines that wait for the turn, first come first served
+	spare   []chan struct{} // of earlier waits, empty
+	parked  bool            // the owner of the turn waits on park
+	due     bool            // unlock must wake it
+	resting int             // goroutines in the queue or parked that nobody has woken yet
+	park    chan struct{}   // capacity 1, made when first needed
+	ready   chan struct{}   // closed when a non-blocking call may succeed
+	idle    int             // waits for which yielding first did not pay
+	time    waitTime
 }
 
 // waitTime adds up how long goroutines have waited, including those that wait
@@ -40,30 +40,13 @@ func (w *waitTime) add(n int64, now int64) {
 
 func (w *waitTime) at(now int64) int64 { return w.total + w.n*max(0, now-w.change) }
 
-// pass gives the turn to the goroutine that has waited longest. mu is held.
-func (p *pipe[T]) pass(s *side) {
-	s.midway, s.passed = false, 0
-	if len(s.queue) == 0 {
-		s.taken = false
-	} else {
-		next := s.queue[0]
-		s.queue = slices.Delete(s.queue, 0, 1)
-		next <- struct{}{} // capacity 1, and sent once for each wait
-	}
-	// Those who do not queue may have been refused because of the turn.
-	if p.w.ready != nil && p.hasRoom() {
-		p.w.signal()
-	}
-	if p.r.ready != nil && p.buffered() > 0 {
-		p.r.signal()
-	}
-}
-
-// wake is carried out by unlock: a goroutine that wakes on another core would
-// find the pipe locked.
-func (s *side) wake() {
+// wake makes the parked owner of the turn runnable. unlock sends the token: a
+// goroutine that wakes on another core at once would find the pipe locked. mu
+// is held.
+func (p *pipe[T]) wake(s *side) {
 	if s.parked {
 		s.parked, s.due = false, true
+		p.stirs(s)
 	}
 }
 
@@ -99,35 +82,41 @@ func (s *side) signal() {
 	}
 }
 
-// takeTurn waits for the turn of s and takes it. mu is held before and after.
-func (p *pipe[T]) takeTurn(ctx context.Context, ln *lane, s *side) error {
-	var ch chan struct{}
-	if n := len(s.spare); n > 0 {
-		ch, s.spare = s.spare[n-1], s.spare[:n-1]
-	} else {
-		ch = make(chan struct{}, 1)
-	}
-	s.queue = append(s.queue, ch)
-	back := p.beginWait(ln, s)
-	p.unlock()
-	var err error
-	select {
-	case <-ch:
-	case <-ctx.Done():
-		err = context.Cause(ctx)
-	}
-	p.mu.Lock()
-	p.endWait(ln, s, back)
-	if err != nil {
-		if i := slices.Index(s.queue, ch); i >= 0 {
-			s.queue = slices.Delete(s.queue, i, i+1)
-		} else {
-			<-ch // the turn came at the same moment
-			p.pass(s)
+// drive carries an operation on from what its last step said: it waits, and
+// steps again, until the operation has finished, has failed because ctx has
+// ended, or works without mu, which is up to the caller. mu is held before and
+// after, and whenever step is called.
+func (p *pipe[T]) drive(ctx context.Context, ln *lane, s *side, t *turn, does next, step func() next) next {
+	for t.err == nil {
+		switch does {
+		case queued:
+			p.takeTurn(ctx, ln, s, t)
+			if t.err == nil {
+				does = step()
+			}
+		case parked:
+			does = p.wait(ctx, ln, s, t, step)
+		default:
+			return does
 		}
 	}
-	s.spare = append(s.spare, ch)
-	return err
+	return finished
+}
+
+// takeTurn waits in the queue of s until the turn comes.
+func (p *pipe[T]) takeTurn(ctx context.Context, ln *lane, s *side, t *turn) {
+	back := p.beginWait(ln, s)
+	p.unlock()
+	select {
+	case <-t.ch:
+		p.mu.Lock()
+		s.arrived(t)
+	case <-ctx.Done():
+		p.mu.Lock()
+		p.giveUp(s, t)
+		t.err = context.Cause(ctx)
+	}
+	p.endWait(ln, s, back)
 }
 
 func (p *pipe[T]) beginWait(ln *lane, s *side) int32 {
@@ -150,48 +139,18 @@ func (p *pipe[T]) endWait(ln *lane, s *side, back int32) {
 	}
 }
 
-// waitRoom waits until a value of the given cost fits or the pipe is closed.
-// The caller holds mu and the write turn.
-func (p *pipe[T]) waitRoom(ctx context.Context, ln *lane, cost int64) error {
-	ok := func() bool { return p.room(cost) > 0 || p.rerr != nil || p.werr != nil }
-	if ok() {
-		return nil
-	}
-	p.need, p.stuck = cost, true
-	p.wakeReader()
-	err := p.wait(ctx, ln, &p.w, ok)
-	p.stuck = false
-	return err
-}
-
-// waitData waits until n values are there, the pipe is full, or it is closed.
-// In a rendezvous it asks the writers for most. The caller holds mu and the
-// read turn.
-func (p *pipe[T]) waitData(ctx context.Context, ln *lane, n, most int) error {
-	ok := func() bool {
-		return p.buffered() >= n || p.rerr != nil || p.werr != nil || p.items > 0 && p.stuck
-	}
-	if ok() {
-		return nil
-	}
-	p.want = n
-	if p.rendezvous {
-		most = min(max(most, n), p.segLen)
-		p.demand += most
-		defer func() { p.demand -= most }()
-		p.wakeWriter()
-	}
-	return p.wait(ctx, ln, &p.r, ok)
-}
-
 // ask tells the writers of a rendezvous that a reader waits for n more values,
-// or no longer does if n is negative.
+// or no longer does if n is negative. See asks.
 func (p *pipe[T]) ask(n int) {
-	if !p.rendezvous {
+	if !p.rendezvous || n == 0 {
 		return
 	}
 	p.mu.Lock()
-	p.demand += n
+	if n > 0 {
+		p.demand += p.asks(n)
+	} else {
+		p.demand -= p.asks(-n)
+	}
 	p.wakeWriter()
 	p.unlock()
 }
@@ -201,10 +160,10 @@ func (p *pipe[T]) ask(n int) {
 // everything slower.
 const yields = 4
 
-// wait parks until ok holds or ctx ends. mu is held before and after, and
-// whenever ok is called. A lane's clock counts from the beginning; without a
-// lane, the clock is read only when the goroutine parks.
-func (p *pipe[T]) wait(ctx context.Context, ln *lane, s *side, ok func() bool) error {
+// wait parks until step says something else, or ctx ends. A lane's clock counts
+// from the beginning. Without a lane, the clock is read only when the goroutine
+// parks.
+func (p *pipe[T]) wait(ctx context.Context, ln *lane, s *side, t *turn, step func() next) next {
 	timed := ln != nil
 	var back int32
 	if timed {
@@ -212,44 +171,45 @@ func (p *pipe[T]) wait(ctx context.Context, ln *lane, s *side, ok func() bool) e
 	}
 	if s.idle > 0 {
 		s.idle--
-	} else if p.yield(ok) {
+	} else if does := p.yield(step); does != parked {
 		if timed {
 			p.endWait(ln, s, back)
 		}
-		return nil
+		return does
 	} else {
 		s.idle = 16
 	}
 	if !timed {
 		p.beginWait(nil, s)
 	}
-	err := p.sleep(ctx, s, ok)
+	does := p.sleep(ctx, s, t, step)
 	p.endWait(ln, s, back)
-	return err
+	return does
 }
 
-// yield lets other goroutines run for a moment and reports whether ok holds.
-func (p *pipe[T]) yield(ok func() bool) bool {
+// yield lets other goroutines run for a moment, and steps.
+func (p *pipe[T]) yield(step func() next) next {
 	for range yields {
 		p.unlock()
 		runtime.Gosched()
 		p.mu.Lock()
-		if ok() {
-			return true
+		if does := step(); does != parked {
+			return does
 		}
 	}
-	return false
+	return parked
 }
 
-func (p *pipe[T]) sleep(ctx context.Context, s *side, ok func() bool) error {
+func (p *pipe[T]) sleep(ctx context.Context, s *side, t *turn, step func() next) next {
 	if s.park == nil {
 		s.park = make(chan struct{}, 1)
 	}
 	for {
 		if ctx.Err() != nil {
-			return context.Cause(ctx)
+			t.err = context.Cause(ctx)
+			return finished
 		}
-		s.parked = true
+		p.parks(s)
 		p.unlock()
 		if done := ctx.Done(); done == nil {
 			<-s.park
@@ -260,17 +220,34 @@ func (p *pipe[T]) sleep(ctx context.Context, s *side, ok func() bool) error {
 			}
 		}
 		p.mu.Lock()
-		s.parked = false
-		if ok() {
-			return nil
+		p.unparks(s)
+		if does := step(); does != parked {
+			return does
 		}
+	}
+}
+
+// parks says that the owner of the turn is about to wait for a token. mu is
+// held.
+func (p *pipe[T]) parks(s *side) {
+	s.parked = true
+	p.rests(s)
+}
+
+// unparks says that it waits no longer. If wake has not said so, it has woken
+// for another reason than the pipe: its context, a budget that has memory
+// again, or a token that was left from an earlier wait. mu is held.
+func (p *pipe[T]) unparks(s *side) {
+	if s.parked {
+		s.parked = false
+		p.stirs(s)
 	}
 }
 
 // wakeReader is called after values were added. mu is held.
 func (p *pipe[T]) wakeReader() {
-	if p.r.parked && (p.buffered() >= p.want || p.stuck) {
-		p.r.wake()
+	if p.r.parked && p.enough(p.want) {
+		p.wake(&p.r)
 	}
 	if p.r.ready != nil && p.buffered() > 0 {
 		p.r.signal()
@@ -279,8 +256,8 @@ func (p *pipe[T]) wakeReader() {
 
 // wakeWriter is called after values were taken. mu is held.
 func (p *pipe[T]) wakeWriter() {
-	if p.w.parked && p.room(p.need) > 0 {
-		p.w.wake()
+	if p.w.parked && p.fits(1, p.need) {
+		p.wake(&p.w)
 	}
 	if p.w.ready != nil && p.hasRoom() {
 		p.w.signal()
@@ -292,8 +269,8 @@ func (p *pipe[T]) hasRoom() bool { return !p.turnHeld() && p.fits(p.tryLen, p.tr
 
 // wakeAll lets everybody see that the pipe was closed. mu is held.
 func (p *pipe[T]) wakeAll() {
-	p.w.wake()
-	p.r.wake()
+	p.wake(&p.w)
+	p.wake(&p.r)
 	p.w.signal()
 	p.r.signal()
 }

@@ -1,56 +1,90 @@
 package weir
 
-import "context"
+import (
+	"context"
+	"sync"
+)
 
 // put adds as many of vs as there is room for. mu is held.
-func (p *pipe[T]) put(vs []T) int {
-	if p.size != nil {
-		return p.putSized(vs)
+func (p *pipe[T]) put(vs []T, c *charges) int {
+	if len(vs) == 0 {
+		return 0
 	}
-	n := min(len(vs), p.room(0))
-	for rest := vs[:n]; len(rest) > 0; {
+	n := p.room(len(vs), *c)
+	p.add(vs[:n], c)
+	return n
+}
+
+// addAll is add for a batch that fits as a whole. mu is held.
+func (p *pipe[T]) addAll(vs []T, c *charges) {
+	p.pressed = false // fits has seen that the pipe is down to its low-water mark
+	p.add(vs, c)
+}
+
+// add adds all of vs. The caller has made sure that there is room. mu is held.
+func (p *pipe[T]) add(vs []T, c *charges) {
+	n := len(vs)
+	for len(vs) > 0 {
 		s := p.writable()
-		k := copy(s.buf[s.w:], rest)
+		k := copy(s.buf[s.w:], vs)
+		if p.size != nil {
+			p.note(s, k, c)
+		}
 		s.w += k
-		rest = rest[k:]
+		vs = vs[k:]
 	}
 	p.added(n)
-	return n
 }
 
-func (p *pipe[T]) putSized(vs []T) int {
-	n := 0
-	for _, v := range vs {
-		c := p.cost(v)
-		if p.room(c) == 0 {
-			break
-		}
-		s := p.writable()
-		s.buf[s.w], s.cost[s.w] = v, c
-		s.w++
-		p.bytes += c
-		p.totalBytes += c - p.slot
-		p.added(1)
-		n++
+// note records what the next k values of s are charged. mu is held.
+func (p *pipe[T]) note(s *segment[T], k int, c *charges) {
+	sums := s.sums[s.w : s.w+k]
+	off := p.chargeIn - c.base
+	for i, sum := range c.sums[:k] {
+		sums[i] = off + sum
 	}
-	return n
+	p.chargeIn += c.sum(k)
+	p.largest = max(p.largest, c.largest)
+	c.skip(k)
 }
 
+// added is called when n values more are in the segments. mu is held.
 func (p *pipe[T]) added(n int) {
 	p.items += n
 	p.quick = 0
+	if p.share != nil {
+		p.share.cover(p.used())
+	}
 }
 
-// requick finds out how many values may be added to the last segment without
-// asking again. Whatever may change the answer resets quick to 0. mu is held.
+// requick finds out how many values, and of what charge, may be added to the
+// last segment without asking again. Whatever may change the answer resets
+// quick to 0. mu is held.
 func (p *pipe[T]) requick() {
+	p.quick = 0
 	s := p.tail
-	if p.size != nil || p.rendezvous || p.turnHeld() || s == nil || s.w == len(s.buf) || p.writeError() != nil {
-		p.quick = 0
+	if p.rendezvous || p.turnHeld() || s == nil || s.w == len(s.buf) || p.writeError() != nil || !p.drained() {
 		return
 	}
-	p.quick = min(p.room(0), len(s.buf)-s.w, max(1, warm/int(p.slot)))
-	clear(s.buf[s.w : s.w+p.quick])
+	n := p.capItems - p.items
+	if p.size != nil {
+		p.quickCharge = p.capBytes - p.used()
+	}
+	if n <= 0 || p.size != nil && p.quickCharge <= 0 {
+		p.pressed = true
+		return
+	}
+	if p.share != nil {
+		free := p.share.granted - p.used()
+		if p.size != nil {
+			p.quickCharge = min(p.quickCharge, free)
+		} else {
+			n = min(n, int(free/p.slot))
+		}
+	}
+	if p.quick = max(0, min(n, len(s.buf)-s.w, max(1, warm/int(p.slot)))); p.quick > 0 {
+		clear(s.buf[s.w : s.w+p.quick])
+	}
 }
 
 // warm is how many bytes are cleared ahead of single values. The memory was
@@ -69,6 +103,9 @@ func (p *pipe[T]) writable() *segment[T] {
 // write adds all of vs, waiting for room as often as it takes, and returns how
 // many were added. Batches of several writers are not mixed.
 func (p *pipe[T]) write(ctx context.Context, ln *lane, vs []T) (n int, err error) {
+	if p.size != nil {
+		return p.writeSized(ctx, ln, vs)
+	}
 	p.mu.Lock()
 	if n := len(vs); 0 < n && n <= p.quick && int64(n)*p.slot <= smallCopy {
 		s := p.tail
@@ -82,72 +119,68 @@ func (p *pipe[T]) write(ctx context.Context, ln *lane, vs []T) (n int, err error
 		p.unlock()
 		return n, nil
 	}
-	return p.writeLocked(ctx, ln, vs)
+	return p.writeLocked(ctx, ln, &writeOp[T]{vs: vs}, nil)
 }
 
-// writeLocked is write for a caller that has locked mu; it unlocks it.
-func (p *pipe[T]) writeLocked(ctx context.Context, ln *lane, vs []T) (n int, err error) {
-	p.quick = 0
-	owned := false
-	if p.w.taken && !p.goesAhead(vs) {
-		if err := p.takeTurn(ctx, ln, &p.w); err != nil {
-			p.unlock()
-			return 0, err
-		}
-		owned = true
+func (p *pipe[T]) writeSized(ctx context.Context, ln *lane, vs []T) (n int, err error) {
+	var buf [weighed]int64
+	o := writeOp[T]{vs: vs, c: p.weigh(vs, buf[:])}
+	p.mu.Lock()
+	if n := len(vs); 0 < n && n <= p.quick && n == len(o.c.sums) && o.c.sum(n) <= p.quickCharge && int64(n)*p.slot <= smallCopy {
+		p.addQuick(vs, &o.c)
+		p.unlock()
+		return n, nil
 	}
-	for {
-		if err = p.writeError(); err != nil {
-			break
-		}
-		var k int
-		if int64(len(vs))*p.slot > smallCopy && p.size == nil {
-			if !owned {
-				p.w.taken, owned = true, true
-			}
-			k = p.putUnlocked(vs)
-		} else {
-			k = p.put(vs)
-		}
-		n += k
-		if vs = vs[k:]; len(vs) == 0 {
-			break
-		}
-		if k > 0 && p.size == nil && int64(len(vs))*p.slot > smallCopy {
-			continue // the next segment
-		}
-		if !owned {
-			p.w.taken, owned = true, true
-		}
-		p.w.midway = n > 0
+	return p.writeLocked(ctx, ln, &o, buf[:])
+}
+
+// addQuick adds vs, for which quick and quickCharge say that there is room, to
+// the last segment of a pipe with a size function. mu is held.
+func (p *pipe[T]) addQuick(vs []T, c *charges) {
+	s, n := p.tail, len(vs)
+	copy(s.buf[s.w:], vs)
+	p.quickCharge -= c.sum(n)
+	p.note(s, n, c)
+	s.w += n
+	p.items += n
+	p.quick -= n
+	if p.r.parked || p.r.ready != nil {
 		p.wakeReader()
-		var cost int64
-		if p.size != nil {
-			cost = p.cost(vs[0])
-			if p.share != nil && cost > p.share.b.total {
-				err = ErrTooLarge
-				break
+	}
+}
+
+// writeLocked carries out o for a caller that has locked mu; it unlocks it. buf
+// is where the charges of further values may be put.
+func (p *pipe[T]) writeLocked(ctx context.Context, ln *lane, o *writeOp[T], buf []int64) (n int, err error) {
+	does := p.writeStep(o)
+	for does != finished {
+		if does == away {
+			p.unlock()
+			if p.size != nil {
+				p.weighMore(o, buf)
+			} else {
+				copy(o.view, o.vs)
 			}
+			p.mu.Lock()
+			does = p.writeStep(o)
+			continue
 		}
-		if err = p.waitRoom(ctx, ln, cost); err != nil {
-			break
-		}
+		does = p.drive(ctx, ln, &p.w, &o.turn, does, func() next { return p.writeStep(o) })
 	}
-	if owned {
-		p.pass(&p.w)
-	}
-	p.wakeReader()
-	p.requick()
+	p.endWrite(o)
 	p.unlock()
-	return n, err
+	return o.n, o.err
 }
 
 // send is write for a single value.
 func (p *pipe[T]) send(ctx context.Context, ln *lane, v T) error {
+	if p.size != nil {
+		return p.sendSized(ctx, ln, v)
+	}
 	p.mu.Lock()
 	if p.quick == 0 {
 		one := [1]T{v}
-		_, err := p.writeLocked(ctx, ln, one[:])
+		_, err := p.writeLocked(ctx, ln, &writeOp[T]{vs: one[:]}, nil)
 		return err
 	}
 	s := p.tail
@@ -162,54 +195,60 @@ func (p *pipe[T]) send(ctx context.Context, ln *lane, v T) error {
 	return nil
 }
 
-// putUnlocked copies into one segment with mu released. The caller owns the
-// write turn.
-func (p *pipe[T]) putUnlocked(vs []T) int {
-	n := min(len(vs), p.room(0))
-	if n == 0 {
-		return 0
-	}
-	s := p.writable()
-	n = min(n, len(s.buf)-s.w)
-	view := s.buf[s.w : s.w+n]
-	p.reserved, p.quick = n, 0
-	p.unlock()
-	copy(view, vs)
+func (p *pipe[T]) sendSized(ctx context.Context, ln *lane, v T) error {
+	c := p.cost(v)
 	p.mu.Lock()
-	p.reserved = 0
-	if p.rerr != nil || p.werr != nil {
-		return 0
+	if p.quick == 0 || c > p.quickCharge {
+		one, sums := [1]T{v}, [1]int64{c}
+		_, err := p.writeLocked(ctx, ln, &writeOp[T]{vs: one[:], c: charges{sums: sums[:], largest: c}}, nil)
+		return err
 	}
-	s.w += n
-	p.added(n)
-	p.wakeReader()
-	return n
+	s := p.tail
+	p.chargeIn += c
+	p.largest = max(p.largest, c)
+	p.quickCharge -= c
+	s.buf[s.w], s.sums[s.w] = v, p.chargeIn
+	s.w++
+	p.items++
+	p.quick--
+	if p.r.parked || p.r.ready != nil {
+		p.wakeReader()
+	}
+	p.unlock()
+	return nil
 }
+
+// sumsPool keeps the memory for the charges of batches that must be weighed as
+// a whole.
+var sumsPool = sync.Pool{New: func() any { return new([]int64) }}
 
 // tryWrite adds all of vs or nothing, without waiting.
 func (p *pipe[T]) tryWrite(vs []T) error {
+	var c charges
+	if p.size != nil {
+		buf := sumsPool.Get().(*[]int64)
+		defer sumsPool.Put(buf)
+		c = p.weighAll(vs, buf)
+	}
+	charge := p.charge(len(vs), c)
 	p.mu.Lock()
 	defer p.unlock()
 	if err := p.writeError(); err != nil {
 		return err
 	}
-	cost := p.costs(vs)
-	if len(vs) > 1 && !p.rendezvous && (len(vs) > p.capItems || p.size != nil && cost > p.capBytes) {
+	if len(vs) > 1 && !p.rendezvous && (len(vs) > p.capItems || p.size != nil && charge > p.capBytes) {
 		return ErrTooLarge
 	}
-	if p.turnHeld() || !p.fits(len(vs), cost) {
-		p.pressed = true
-		p.tryLen, p.tryCost = len(vs), cost
+	if p.turnHeld() || !p.fits(len(vs), charge) {
+		p.pressed, p.quick = true, 0
+		p.tryLen, p.tryCost = len(vs), charge
 		return ErrFull
 	}
 	if p.w.taken {
 		p.w.passed++
 	}
-	p.pressed = false
 	p.tryLen, p.tryCost = 1, p.slot
-	for len(vs) > 0 {
-		vs = vs[p.put(vs):]
-	}
+	p.addAll(vs, &c)
 	p.wakeReader()
 	return nil
 }

@@ -1,24 +1,32 @@
 package weir
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 )
 
 // plan is a flow taken apart into lanes and pipes. It is made anew for each
 // run, and for each question about the flow; making it opens nothing.
 type plan struct {
-	flow   *Flow
-	stages []*stage // sink first: flows are built from the sink back
-	lanes  []*lane
-	edges  []edge
-	opens  []opener // sink first
-	errs   []error
-	used   map[*int]bool
-	state  map[any]any // what a step with several outputs keeps until all are built
-	finals []func()    // run when everything is built
-	names  map[string]int
+	flow    *Flow
+	stages  []*stage // sink first: flows are built from the sink back
+	lanes   []*lane
+	edges   []edge
+	budgets []*Budget // of each edge
+	opens   []opener  // sink first
+	errs    []error
+	used    map[*int]bool
+	state   map[any]any // what a step with several outputs keeps until all are built
+	finals  []func()    // run when everything is built
+	names   map[string]int
+	sinks   []*sinkEnd
+
+	// limit and budget are those of the flow that is being built.
+	limit  Limit
+	budget *Budget
 }
 
 // opener is something to open before the lanes start, and to close after they
@@ -38,6 +46,7 @@ type stage struct {
 	spots           []*spot
 	ups             []*stage
 	holds           int64
+	budget          *Budget
 	limits          bool // waits on purpose, to keep to a rate
 	kernel          string
 
@@ -63,6 +72,64 @@ func (b *plan) fail(stage string, err error) {
 	b.errs = append(b.errs, stageError(stage, err))
 }
 
+// within runs build with the limit and the budget of f, where f has its own.
+func (b *plan) within(f *Flow, build func()) {
+	limit, budget := b.limit, b.budget
+	defer func() { b.limit, b.budget = limit, budget }()
+	if err := f.Limit.check(); err != nil {
+		b.errs = append(b.errs, wrapf("flow", err))
+	} else if !f.Limit.isZero() {
+		b.limit = f.Limit
+	}
+	if f.Budget != nil {
+		b.budget = f.Budget
+	}
+	build()
+}
+
+// later runs f when everything is built, with the limit and the budget of now.
+func (b *plan) later(f func()) {
+	limit, budget := b.limit, b.budget
+	b.finals = append(b.finals, func() {
+		b.limit, b.budget = limit, budget
+		f()
+	})
+}
+
+// need is what a flow takes from a budget before it starts.
+type need struct {
+	b     *Budget
+	bytes int64
+}
+
+// needs connects the pipes with their budgets and returns what they and the
+// stages need to move at all, for each budget, the oldest first.
+func (b *plan) needs() []need {
+	var list []need
+	add := func(bud *Budget, n int64) {
+		if bud == nil {
+			return
+		}
+		for i := range list {
+			if list[i].b == bud {
+				list[i].bytes += n
+				return
+			}
+		}
+		list = append(list, need{bud, n})
+	}
+	for _, st := range b.stages {
+		add(st.budget, st.holds)
+	}
+	for i, e := range b.edges {
+		if bud := b.budgets[i]; bud != nil {
+			add(bud, e.join(bud))
+		}
+	}
+	slices.SortFunc(list, func(x, y need) int { return cmp.Compare(x.b.serial, y.b.serial) })
+	return list
+}
+
 func (b *plan) newLane() *lane {
 	l := &lane{}
 	b.lanes = append(b.lanes, l)
@@ -76,7 +143,7 @@ func addStage[In, Out any](b *plan, name string, kind Kind, to *stage) *stage {
 	if n := b.names[name]; n > 1 {
 		name = fmt.Sprintf("%s#%d", name, n)
 	}
-	st := &stage{name: name, kind: kind, bytes: isByte[In](), bytesOut: isByte[Out](), workers: 1}
+	st := &stage{name: name, kind: kind, bytes: isByte[In](), bytesOut: isByte[Out](), workers: 1, budget: b.budget}
 	if to != nil {
 		to.ups = append(to.ups, st)
 	}
@@ -91,7 +158,7 @@ func (b *plan) open(sp *spot, f func() (func(error) error, error)) {
 // newEdge makes a pipe of the flow. An invalid limit was reported before.
 func newEdge[T any](b *plan, limit Limit, size func(T) int, from, to string) *pipe[T] {
 	if limit.isZero() {
-		limit = b.flow.Limit
+		limit = b.limit
 	}
 	p, err := newPipe(PipeConfig[T]{Limit: limit, Size: size})
 	if err != nil {
@@ -100,6 +167,7 @@ func newEdge[T any](b *plan, limit Limit, size func(T) int, from, to string) *pi
 	}
 	p.name = from + " → " + to
 	b.edges = append(b.edges, p)
+	b.budgets = append(b.budgets, b.budget)
 	return p
 }
 
@@ -137,12 +205,9 @@ const minReserve = 16 << 10
 func (f *Flow) assemble() (*plan, error) {
 	b := &plan{flow: f, used: map[*int]bool{}, state: map[any]any{}, names: map[string]int{}}
 	if f == nil || f.build == nil {
-		return nil, wrapf("flow", errors.New("it has no sink: end the stream with To"))
+		return nil, wrapf("flow", errors.New("no sink; end the stream with To"))
 	}
-	if err := f.Limit.check(); err != nil {
-		b.errs = append(b.errs, wrapf("flow", err))
-	}
-	f.build(b)
+	b.within(f, func() { f.build(b) })
 	for i := 0; i < len(b.finals); i++ { // a final may add others
 		b.finals[i]()
 	}
@@ -150,14 +215,10 @@ func (f *Flow) assemble() (*plan, error) {
 		return nil, err
 	}
 	// Source first, from here on.
-	reverse(b.stages)
-	reverse(b.lanes)
-	reverse(b.edges)
+	slices.Reverse(b.stages)
+	slices.Reverse(b.lanes)
+	slices.Reverse(b.edges)
+	slices.Reverse(b.budgets)
+	slices.Reverse(b.sinks)
 	return b, nil
-}
-
-func reverse[T any](s []T) {
-	for i, j := 0, len(s)-1; i < j; i, j = i+1, j-1 {
-		s[i], s[j] = s[j], s[i]
-	}
 }

@@ -3,7 +3,6 @@ package weir
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -52,11 +51,11 @@ func (r *readBack) Write(p []byte) (int, error) {
 	return n, err
 }
 
-func (r *readBack) Commit() error {
+func (r *readBack) Prepare() error {
 	if err := r.check(); err != nil {
-		return errors.Join(err, r.Abort())
+		return err
 	}
-	return r.fileWriter.Commit()
+	return r.fileWriter.Prepare()
 }
 
 func (r *readBack) check() error {

@@ -13,12 +13,28 @@ type Sink[T any] struct {
 	// Name appears in errors, reports and profiles.
 	Name string
 
-	// Open returns the running sink. When the flow has succeeded, the writer's
-	// Commit() error is called if it has one; then, however the flow ended,
-	// its Close() error if it has one, exactly once. Their errors are the
-	// flow's. When the flow ends while Write waits, Write is interrupted
-	// through SetWriteDeadline if the writer has it, and through Close
-	// otherwise. A Write that has enough returns [ErrStop].
+	// Open returns the running sink. When its stream has ended well, everything
+	// upstream has been closed. Then:
+	//
+	//   - A writer without a method Commit() error is closed, if it is an
+	//     [io.Closer]. Its Close is its commit: it says whether the sink has
+	//     taken everything. This is right where the other side waits for the
+	//     end of the stream, as behind a pipe, a socket or a command's standard
+	//     input.
+	//   - A writer with Commit waits until all streams of the flow have ended
+	//     well, those of joined flows included. Then all writers that have
+	//     Prepare() error prepare: they do what may fail, such as bringing data
+	//     to stable storage. Then all commit, one after the other, and then all
+	//     are closed.
+	//
+	// When the stream has failed, the writer's CloseWithError(error) error is
+	// called with the cause if it has that method, and Close otherwise. However
+	// the flow ends, a writer is closed exactly once. All errors of these
+	// methods are the flow's.
+	//
+	// When the flow ends while Write waits, Write is interrupted through
+	// SetWriteDeadline if the writer has it, and by closing it otherwise. A
+	// Write that has enough returns [ErrStop].
 	Open func(ctx context.Context) (Writer[T], error)
 
 	// Err is a wrong argument of the sink's constructor, reported when the
@@ -27,11 +43,16 @@ type Sink[T any] struct {
 
 	inside bool // Write is the user's own code, not the outside world
 	target *target
+	given  *given
 }
 
 // To ends the stream in a sink.
 func (s Stream[T]) To(k Sink[T]) *Flow {
-	return &Flow{build: func(b *plan) { buildSink(b, s, k) }}
+	f := &Flow{build: func(b *plan) { buildSink(b, s, k) }, given: s.roots().given}
+	if k.given != nil {
+		f.given = append(f.given[:len(f.given):len(f.given)], k.given)
+	}
+	return f
 }
 
 func buildSink[T any](b *plan, s Stream[T], k Sink[T]) {
@@ -39,19 +60,25 @@ func buildSink[T any](b *plan, s Stream[T], k Sink[T]) {
 	sg := addStage[T, T](b, k.Name, KindSink, nil)
 	sp := ln.place(sg)
 	if k.Err == nil && k.Open == nil {
-		k.Err = errors.New("it has no Open: a Sink must say how it opens")
+		k.Err = errors.New("no Open function")
 	}
 	if k.Err != nil {
 		b.fail(k.Name, k.Err)
 		return
 	}
 	var w Writer[T]
+	se := &sinkEnd{sp: sp}
+	b.sinks = append(b.sinks, se)
 	b.open(sp, func() (func(error) error, error) {
+		if k.given != nil {
+			k.given.used.Store(true)
+		}
 		var err error
 		if w, err = k.Open(ln.ctx); err != nil {
 			return nil, err
 		}
-		return commitOrClose(sp, w), nil
+		se.opened(w)
+		return se.ended, nil
 	})
 	place := func() int32 { return sp.busy }
 	if !k.inside {
@@ -59,6 +86,10 @@ func buildSink[T any](b *plan, s Stream[T], k Sink[T]) {
 	}
 	if kernelFlow(b, s, k, ln, sp, &w) {
 		return
+	}
+	end := func() error {
+		ln.enter(place())
+		return sp.finish(func() error { return nil })
 	}
 	out := link[T]{
 		to:    sg,
@@ -73,39 +104,83 @@ func buildSink[T any](b *plan, s Stream[T], k Sink[T]) {
 			if err == nil && n < len(batch) {
 				err = io.ErrShortWrite
 			}
+			if isStop(err) {
+				return sp.enoughFrom(end)
+			}
 			return sp.fail(err)
 		},
-		end: func() error { return nil },
+		end: end,
 	}
 	s.attach(b, ln, out, !k.inside && s.n != nil && s.n.work)
 }
 
-// commitOrClose ends a sink: with Commit first if the flow succeeded. Commit is
-// not interrupted.
-func commitOrClose(sp *spot, w any) func(error) error {
-	g := guardIO(sp, w, writeDeadline)
-	return func(cause error) error {
-		g.stop()
-		var err error
-		if c, ok := w.(interface{ Commit() error }); ok && cause == nil {
-			if g.closed {
-				err = context.Cause(sp.ln.ctx)
-			} else {
-				err = c.Commit()
-			}
-		}
-		return errors.Join(err, g.end(cause))
-	}
+// sinkEnd ends a running sink: at the end of its own stream, or of the whole
+// flow if it has something to commit.
+type sinkEnd struct {
+	sp    *spot
+	w     any // nil: not opened, or closed
+	guard *ioGuard
+	ready bool // its stream has ended well, and it waits for the flow
 }
 
-// ToWriter makes a sink of w. It closes w, if w is an [io.Closer], when the
-// flow ends; wrap w in [KeepOpen] to prevent that.
+func (k *sinkEnd) opened(w any) {
+	k.w, k.ready = w, false
+	k.guard = guardIO(k.sp, w, writeDeadline)
+}
+
+// ended is called when the lane of the sink has ended, with why.
+func (k *sinkEnd) ended(cause error) error {
+	k.guard.stop()
+	if cause == nil && k.guard.closed {
+		cause = context.Cause(k.sp.ln.ctx)
+		return also(cause, k.close(cause))
+	}
+	if _, ok := k.w.(interface{ Commit() error }); ok && cause == nil {
+		k.ready = true
+		return nil
+	}
+	return k.close(cause)
+}
+
+func (k *sinkEnd) close(cause error) error {
+	k.w = nil
+	return k.guard.end(cause)
+}
+
+// prepare, commit and end concern sinks that are ready. They are called by the
+// goroutine of Run, after all lanes have ended.
+func (k *sinkEnd) prepare() error {
+	if p, ok := k.w.(interface{ Prepare() error }); ok && k.ready {
+		return protect(k.sp.st.name, p.Prepare)
+	}
+	return nil
+}
+
+func (k *sinkEnd) commit() error {
+	if c, ok := k.w.(interface{ Commit() error }); ok && k.ready {
+		return protect(k.sp.st.name, c.Commit)
+	}
+	return nil
+}
+
+func (k *sinkEnd) end(cause error) error {
+	if !k.ready {
+		return nil
+	}
+	k.ready = false
+	return protect(k.sp.st.name, func() error { return k.close(cause) })
+}
+
+// ToWriter makes a sink of w. If w is an [io.Closer], it is closed when the
+// stream ends, however that ends, also if the flow fails before it starts; wrap w
+// in [KeepOpen] to prevent that. An [io.PipeWriter] gets the error of the flow.
 func ToWriter(w io.Writer) Sink[byte] {
 	k := Sink[byte]{Name: "write"}
 	if w == nil {
-		k.Err = errors.New("its writer is nil")
+		k.Err = errors.New("nil writer")
 	}
 	k.Open = func(context.Context) (Writer[byte], error) { return w, nil }
+	k.given = &given{x: w}
 	k.target = writerTarget(w)
 	return k
 }

@@ -32,16 +32,27 @@ type Source[T any] struct {
 
 	inside bool    // Read is our own code and does not wait
 	origin *origin // what the kernel can read from
+	given  *given
 }
 
 // From begins a stream at a source.
 func From[T any](src Source[T]) Stream[T] {
 	n := node[T]{name: src.Name, io: !src.inside, err: src.Err}
+	if src.given != nil {
+		n.roots.given = []*given{src.given}
+		open := src.Open
+		src.Open = func(ctx context.Context) (Reader[T], error) {
+			if err := src.given.take(); err != nil {
+				return nil, err
+			}
+			return open(ctx)
+		}
+	}
 	if src.origin != nil {
 		n.origin = &origin{src.origin.like, func(ctx context.Context) (any, error) { return src.Open(ctx) }}
 	}
 	if n.err == nil && src.Open == nil {
-		n.err = errors.New("it has no Open: a Source must say how it opens")
+		n.err = errors.New("no Open function")
 	}
 	n.build = func(n *node[T], b *plan, ln *lane, out link[T]) {
 		sg := addStage[T, T](b, n.name, KindSource, out.to)
@@ -52,7 +63,7 @@ func From[T any](src Source[T]) Stream[T] {
 		var r Reader[T]
 		b.open(sp, func() (func(error) error, error) {
 			var err error
-			if r, err = src.Open(ln.ctx); err != nil {
+			if r, err = src.Open(ln.source); err != nil {
 				return nil, err
 			}
 			return guardIO(sp, r, readDeadline).end, nil
@@ -65,12 +76,15 @@ func From[T any](src Source[T]) Stream[T] {
 			watched := ln.watch(sp, r)
 			defer watched()
 			ln.enter(sp.busy)
-			err := pump(sp, r, out, place, func(int) {})
+			err := pump(sp, stopReader[T]{ln, r}, out, place, func(int) {})
 			if err == io.EOF {
-				return ln.finish(out.end)
+				return sp.finish(out.end)
 			}
 			if werr := watched(); werr != nil {
 				return werr
+			}
+			if sp.stopped(err) {
+				return sp.finish(out.end)
 			}
 			if ln.broken == nil && isClosed(err) {
 				err = errors.Join(ErrPrematureClose, err)
@@ -79,6 +93,19 @@ func From[T any](src Source[T]) Stream[T] {
 		}
 	}
 	return newStream(n)
+}
+
+// stopReader reads no more once the flow was told to take no more input.
+type stopReader[T any] struct {
+	ln *lane
+	r  Reader[T]
+}
+
+func (s stopReader[T]) Read(dst []T) (int, error) {
+	if s.ln.source.Err() != nil {
+		return 0, context.Cause(s.ln.source)
+	}
+	return s.r.Read(dst)
 }
 
 func isClosed(err error) bool {
@@ -102,27 +129,31 @@ func writeDeadline(x any) func(time.Time) error {
 // ioGuard closes what a flow reads from or writes to, exactly once: when the
 // flow ends, or before, to unblock a call that no deadline reaches.
 type ioGuard struct {
-	c      io.Closer // nil: nothing to close
+	x      any
 	stop   func()
 	late   func(time.Time) error // a deadline that was set and is to be taken back
 	closed bool
 	err    error
 }
 
-// guardIO unblocks a Read or Write of x when the lane's context ends, by a
-// deadline or else by closing x. A lane that is not inside one at that moment
-// finds out by itself: it looks at its context after it has said that it goes
-// outside and before it calls.
+// guardIO unblocks a Read or Write of x when the lane's context ends, or, for a
+// source, when the flow is told to take no more input: by a deadline or else by
+// closing x. A lane that is not inside one at that moment finds out by itself: it
+// looks at its context after it has said that it goes outside and before it
+// calls.
 func guardIO(sp *spot, x any, deadline func(any) func(time.Time) error) *ioGuard {
-	g := &ioGuard{}
-	g.c, _ = x.(io.Closer)
-	g.stop = interruptOn(sp.ln.ctx, func() {
+	g := &ioGuard{x: x}
+	ctx := sp.ln.source
+	if sp.st.kind == KindSink {
+		ctx = sp.ln.ctx
+	}
+	g.stop = interruptOn(ctx, func() {
 		if sp.ln.cur.Load() != sp.outside() || sp.ln.stop.Load() != 0 {
 			return
 		}
 		set := deadline(x)
 		if set == nil || set(time.Unix(1, 0)) != nil {
-			g.close()
+			g.close(context.Cause(ctx))
 		} else if _, ok := x.(interface{ keptOpen() }); ok {
 			g.late = set
 		}
@@ -130,17 +161,17 @@ func guardIO(sp *spot, x any, deadline func(any) func(time.Time) error) *ioGuard
 	return g
 }
 
-func (g *ioGuard) close() {
-	if g.c != nil && !g.closed {
+func (g *ioGuard) close(cause error) {
+	if !g.closed {
 		g.closed = true
-		g.err = g.c.Close()
+		g.err = closeWith(g.x, cause)
 	}
 }
 
 // end closes x unless that has been done, and returns what Close returned.
-func (g *ioGuard) end(error) error {
+func (g *ioGuard) end(cause error) error {
 	g.stop()
-	g.close()
+	g.close(cause)
 	if g.late != nil {
 		g.late(time.Time{})
 	}
@@ -163,13 +194,18 @@ func Generate[T any](name string, f func(ctx context.Context, emit func(batch []
 			w := &laneWriter[T]{sp, out}
 			emit := func(batch []T) error {
 				_, err := w.Write(batch)
+				if err == nil && ln.source.Err() != nil {
+					return context.Cause(ln.source)
+				}
 				return err
 			}
 			ln.enter(sp.busy)
-			if err := sp.fail(f(ln.ctx, emit)); err != nil {
-				return err
+			if err := f(ln.source, emit); !sp.stopped(err) {
+				if err := sp.fail(err); err != nil {
+					return err
+				}
 			}
-			return ln.finish(out.end)
+			return sp.finish(out.end)
 		}
 	}
 	return newStream(n)

@@ -7,15 +7,17 @@ import (
 	"io"
 	"iter"
 	"strings"
+	"sync/atomic"
 )
 
-// FromReader begins a stream at r. It closes r, if r is an [io.Closer], when
-// the flow ends; wrap r in [KeepOpen] to prevent that. A flow that was run has
-// used r up.
+// FromReader begins a stream at r. If r is an [io.Closer], it is closed when the
+// stream ends, however that ends, also if the flow fails before it starts; wrap r
+// in [KeepOpen] to prevent that. An [io.PipeReader] gets the error of the flow.
+// The stream can be run once: a second run is [ErrUsedUp].
 func FromReader(r io.Reader) Stream[byte] {
 	src := Source[byte]{Name: "read"}
 	if r == nil {
-		src.Err = errors.New("its reader is nil")
+		src.Err = errors.New("nil reader")
 	}
 	src.Open = func(context.Context) (Reader[byte], error) { return r, nil }
 	switch r.(type) {
@@ -23,6 +25,7 @@ func FromReader(r io.Reader) Stream[byte] {
 		src.inside = true
 	}
 	src.origin = readerOrigin(r)
+	src.given = &given{x: r}
 	return From(src)
 }
 
@@ -43,8 +46,11 @@ func FromSlice[T any](s []T) Stream[T] {
 					return err
 				}
 				rest = rest[k:]
+				if ln.source.Err() != nil {
+					break
+				}
 			}
-			return ln.finish(out.end)
+			return sp.finish(out.end)
 		}
 	}
 	return newStream(n)
@@ -57,6 +63,10 @@ func Values[T any](vs ...T) Stream[T] { return FromSlice(vs).Named("values") }
 // own and each value can be seen downstream at once, however long the next one
 // takes. When the flow ends early the iterator is stopped as by a break. For
 // values that lie in memory already [FromSlice] is faster.
+//
+// The stream can be run again if seq can be iterated over again. A run in which
+// seq yields nothing, after an earlier run in which it yielded something, is
+// [ErrUsedUp]: seq is a single-use iterator.
 func FromSeq[T any](seq iter.Seq[T]) Stream[T] {
 	if seq == nil {
 		return FromSeq2[T](nil)
@@ -71,7 +81,7 @@ func FromSeq[T any](seq iter.Seq[T]) Stream[T] {
 }
 
 // FromSeq2 begins a stream at an iterator of values and errors. The first error
-// that is not nil ends the flow.
+// that is not nil ends the flow. For a second run see [FromSeq].
 func FromSeq2[T any](seq iter.Seq2[T, error]) Stream[T] {
 	return oneByOne("seq", seq == nil, func(_ context.Context, send func(T) error) error {
 		for v, err := range seq {
@@ -88,7 +98,8 @@ func FromSeq2[T any](seq iter.Seq2[T, error]) Stream[T] {
 
 // FromFunc begins a stream at a function that returns the next value, or
 // [io.EOF] at the end. It runs in a lane of its own and is called from one
-// goroutine at a time.
+// goroutine at a time. Its context ends with the flow, and when the flow is told
+// to take no more input. For a second run see [FromSeq].
 func FromFunc[T any](next func(ctx context.Context) (T, error)) Stream[T] {
 	return oneByOne("func", next == nil, func(ctx context.Context, send func(T) error) error {
 		for {
@@ -110,6 +121,7 @@ func FromFunc[T any](next func(ctx context.Context) (T, error)) Stream[T] {
 // their own, so that none waits for the next.
 func oneByOne[T any](name string, isNil bool, run func(ctx context.Context, send func(T) error) error) Stream[T] {
 	n := node[T]{name: name, async: true}
+	yielded := new(atomic.Bool) // an earlier run had values
 	if isNil {
 		n.err = errNilFunc
 	}
@@ -118,48 +130,71 @@ func oneByOne[T any](name string, isNil bool, run func(ctx context.Context, send
 		sp := ln.place(sg)
 		ln.main = func() error {
 			ln.enter(sp.busy)
-			var n int64
-			err := run(ln.ctx, func(v T) error {
+			var n, all int64
+			err := run(ln.source, func(v T) error {
 				if n++; n&0xff == 0 {
 					sg.out.Add(n)
+					all += n
 					n = 0
 				}
 				err := out.pipe.send(ln.ctx, ln, v)
 				if err != nil {
 					ln.broken = err
+					return err
 				}
-				return err
+				if ln.source.Err() != nil {
+					return context.Cause(ln.source)
+				}
+				return nil
 			})
 			sg.out.Add(n)
-			if err := sp.fail(err); err != nil {
-				return err
+			all += n
+			if !sp.stopped(err) {
+				if err := sp.fail(err); err != nil {
+					return err
+				}
+				if all == 0 && ln.source.Err() == nil && yielded.Load() {
+					return sp.fail(ErrUsedUp)
+				}
 			}
-			return ln.finish(out.end)
+			if all > 0 {
+				yielded.Store(true)
+			}
+			return sp.finish(out.end)
 		}
 	}
 	return newStream(n)
 }
 
 // FromChan begins a stream at a channel and ends when the channel is closed.
-// It takes what is there, and never waits for more than one value.
+// It takes what is there, and never waits for more than one value. A run after
+// one that found the channel closed is [ErrUsedUp].
 func FromChan[T any](ch <-chan T) Stream[T] {
 	src := Source[T]{Name: "channel"}
+	closed := new(atomic.Bool)
 	if ch == nil {
-		src.Err = errors.New("its channel is nil")
+		src.Err = errors.New("nil channel")
 	}
-	src.Open = func(ctx context.Context) (Reader[T], error) { return chanReader[T]{ctx, ch}, nil }
+	src.Open = func(ctx context.Context) (Reader[T], error) {
+		if closed.Load() {
+			return nil, ErrUsedUp
+		}
+		return chanReader[T]{ctx, ch, closed}, nil
+	}
 	return From(src)
 }
 
 type chanReader[T any] struct {
-	ctx context.Context
-	ch  <-chan T
+	ctx    context.Context
+	ch     <-chan T
+	closed *atomic.Bool
 }
 
 func (r chanReader[T]) Read(dst []T) (n int, err error) {
 	select {
 	case v, ok := <-r.ch:
 		if !ok {
+			r.closed.Store(true)
 			return 0, io.EOF
 		}
 		dst[0] = v
@@ -180,11 +215,15 @@ func (r chanReader[T]) Read(dst []T) (n int, err error) {
 	return n, nil
 }
 
-// FromPipe begins a stream at the read half of a pipe, which the flow closes.
+// FromPipe begins a stream at the read half of a pipe, which the flow closes,
+// also if it fails before it starts: the writers get its error, or [ErrClosed].
+// The stream can be run once: a second run is [ErrUsedUp].
 func FromPipe[T any](r *PipeReader[T]) Stream[T] {
 	src := Source[T]{Name: "pipe"}
 	if r == nil {
-		src.Err = errors.New("its pipe is nil")
+		src.Err = errors.New("nil pipe")
+	} else {
+		src.given = &given{x: r}
 	}
 	src.Open = func(ctx context.Context) (Reader[T], error) { return pipeSource[T]{ctx, r}, nil }
 	return From(src)
@@ -197,38 +236,23 @@ type pipeSource[T any] struct {
 
 func (s pipeSource[T]) Read(dst []T) (int, error) { return s.RecvBatch(s.ctx, dst) }
 
-// ToPipe makes a sink of the write half of a pipe, which the flow closes: with
-// its error if it failed.
+// ToPipe makes a sink of the write half of a pipe, which the flow closes when the
+// stream ends, also if it fails before it starts: the readers get its error, or
+// [io.EOF], behind the values.
 func ToPipe[T any](w *PipeWriter[T]) Sink[T] {
 	k := Sink[T]{Name: "pipe"}
 	if w == nil {
-		k.Err = errors.New("its pipe is nil")
+		k.Err = errors.New("nil pipe")
+	} else {
+		k.given = &given{x: w}
 	}
-	k.Open = func(ctx context.Context) (Writer[T], error) { return &pipeSink[T]{ctx: ctx, w: w}, nil }
+	k.Open = func(ctx context.Context) (Writer[T], error) { return pipeSink[T]{ctx, w}, nil }
 	return k
 }
 
 type pipeSink[T any] struct {
-	ctx  context.Context
-	w    *PipeWriter[T]
-	done bool
+	ctx context.Context
+	*PipeWriter[T]
 }
 
-func (s *pipeSink[T]) Write(batch []T) (int, error) { return s.w.SendBatch(s.ctx, batch) }
-
-func (s *pipeSink[T]) Commit() error {
-	s.done = true
-	return s.w.Close()
-}
-
-// Close ends the pipe badly unless it was committed before.
-func (s *pipeSink[T]) Close() error {
-	if s.done {
-		return nil
-	}
-	cause := context.Cause(s.ctx)
-	if cause == nil {
-		cause = ErrPrematureClose
-	}
-	return s.w.CloseWithError(cause)
-}
+func (s pipeSink[T]) Write(batch []T) (int, error) { return s.SendBatch(s.ctx, batch) }

@@ -71,7 +71,7 @@ func Via[In, Out any](s Stream[In], st Stage[In, Out]) Stream[Out] {
 	if st.node != nil {
 		return newStream(st.node(s, st))
 	}
-	n := node[Out]{name: st.Name, work: true, err: st.check(), tees: s.tees()}
+	n := node[Out]{name: st.Name, work: true, err: st.check(), roots: s.roots()}
 	if st.Run != nil {
 		n.build = func(n *node[Out], b *plan, ln *lane, out link[Out]) { buildRun(n, b, ln, out, s, st) }
 	} else {
@@ -183,10 +183,12 @@ func pushLink[In, Out any](sp *spot, tr *Transform[In, Out], out link[Out]) link
 		}
 		ended = true
 		ln.enter(sp.busy)
-		if err := sp.fail((*tr).Flush(ln.ctx, emit)); err != nil {
-			return err
+		if err := (*tr).Flush(ln.ctx, emit); !isStop(err) || ln.broken != nil {
+			if err := sp.fail(err); err != nil {
+				return err
+			}
 		}
-		return out.end()
+		return sp.finish(out.end)
 	}
 	return link[In]{
 		to:    sg,
@@ -199,12 +201,8 @@ func pushLink[In, Out any](sp *spot, tr *Transform[In, Out], out link[Out]) link
 			if err == nil && ln.broken == nil {
 				return nil
 			}
-			if ln.broken == nil && errors.Is(err, ErrStop) && context.Cause(ln.ctx) == nil {
-				// This stage has enough: what is downstream ends well.
-				if err := end(); err != nil {
-					return err
-				}
-				ln.broken = ErrStop
+			if ln.broken == nil && isStop(err) {
+				return sp.enoughFrom(end)
 			}
 			return sp.fail(err)
 		},
@@ -225,7 +223,7 @@ func buildRun[In, Out any](n *node[Out], b *plan, ln *lane, out link[Out], s Str
 		w := &laneWriter[Out]{sp: sp, out: out}
 		ln.enter(sp.busy)
 		err := st.Run(ln.ctx, in, w)
-		if err != nil && !errors.Is(err, ErrStop) || ln.broken != nil {
+		if err != nil && !isStop(err) || ln.broken != nil {
 			if in.failed != nil && ln.broken == nil {
 				return in.failed
 			}
@@ -234,7 +232,7 @@ func buildRun[In, Out any](n *node[Out], b *plan, ln *lane, out link[Out], s Str
 		if in.failed != nil {
 			return in.failed
 		}
-		return out.end()
+		return sp.enoughFrom(out.end)
 	}
 }
 

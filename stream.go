@@ -50,8 +50,7 @@ type node[T any] struct {
 	// lane: the values wait in a pipe already.
 	ready func(n *node[T], b *plan, ln *lane, to *stage) *pipe[T]
 
-	// tees are the tees that lie in front.
-	tees []teeRef
+	roots roots
 
 	// origin is what the kernel could read from, for a bare source.
 	origin *origin
@@ -77,9 +76,10 @@ func (s Stream[T]) Async(limit Limit) Stream[T] {
 	})
 }
 
-// Sized tells pipes how many bytes a value refers to, so that limits in bytes
-// hold for it. f is called by the lane that writes, with the pipe locked: it
-// must be quick. Strings and byte slices need none.
+// Sized tells pipes how many bytes a value refers to beyond its own slot, so
+// that limits in bytes hold for it. f is called by the lane that writes, with
+// the pipe locked: it must be quick. Most types need none; see [Bytes] for what
+// weir cannot measure.
 func (s Stream[T]) Sized(f func(T) int) Stream[T] {
 	return s.with(func(n *node[T]) { n.size = f })
 }
@@ -146,7 +146,7 @@ func (s Stream[T]) pipe(b *plan, ln *lane, to *stage) *pipe[T] {
 // cannot be built.
 func (s Stream[T]) check(b *plan, to *stage) *node[T] {
 	if s.n == nil {
-		b.fail(to.name, errors.New("its input is an empty Stream: start with a source such as File or FromReader"))
+		b.fail(to.name, errors.New("input is the zero Stream; start from a source such as File or FromReader"))
 		return nil
 	}
 	if s.n.err != nil {
@@ -154,7 +154,7 @@ func (s Stream[T]) check(b *plan, to *stage) *node[T] {
 		return nil
 	}
 	if b.used[s.n.id] {
-		b.fail(s.n.name, errors.New("its output is used twice in one flow: use Tee, or make the source twice"))
+		b.fail(s.n.name, errors.New("output used twice in one flow; use Tee, or make the source twice"))
 		return nil
 	}
 	b.used[s.n.id] = true
@@ -201,8 +201,8 @@ func drain[T any](ln *lane, p *pipe[T], out link[T]) error {
 // that another reader of the same pipe has closed it: nothing is left.
 func ending(ln *lane, err error, end func() error) error {
 	if err == io.EOF || err == ErrClosed {
-		if ln.broken != nil {
-			return ln.broken
+		if err := ln.ended(); err != nil {
+			return err
 		}
 		return end()
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 )
 
@@ -70,9 +69,9 @@ func newTee[T any](t *tee[T]) []Stream[T] {
 		t.err = errors.New("it has no branches")
 	}
 	streams := make([]Stream[T], len(branches))
-	for i, br := range branches {
+	for i := range branches {
 		n := node[T]{name: fmt.Sprintf("%s[%d]", t.name, i), err: t.err}
-		n.tees = append(slices.Clone(s.tees()), teeRef{t, br.Policy == Block})
+		n.roots = s.roots().and(roots{tees: []any{t}})
 		n.ready = func(n *node[T], b *plan, ln *lane, to *stage) *pipe[T] { return t.attach(n, b, ln, to, i) }
 		n.build = func(n *node[T], b *plan, ln *lane, out link[T]) {
 			p := t.attach(n, b, ln, out.to, i)
@@ -103,7 +102,7 @@ func (t *tee[T]) attach(n *node[T], b *plan, ln *lane, to *stage, i int) *pipe[T
 	if st == nil {
 		st = &teeState[T]{pipes: make([]*pipe[T], len(t.branches)), to: make([]*stage, len(t.branches))}
 		b.state[t] = st
-		b.finals = append(b.finals, func() { t.build(b, st) })
+		b.later(func() { t.build(b, st) })
 	}
 	limit := n.limit
 	if limit.isZero() {
@@ -171,10 +170,12 @@ func (t *tee[T]) build(b *plan, st *teeState[T]) {
 			return nil
 		},
 		end: func() error {
-			for _, p := range st.pipes {
-				p.closeWrite(nil)
-			}
-			return nil
+			return sp.finish(func() error {
+				for _, p := range st.pipes {
+					p.closeWrite(nil)
+				}
+				return nil
+			})
 		},
 	}, false)
 }
@@ -245,20 +246,36 @@ func (br *branch[T]) await(ctx context.Context, ln *lane) error {
 
 // writeFit adds what fits now and returns how many values did not.
 func (p *pipe[T]) writeFit(vs []T) (rest int, err error) {
+	var buf [weighed]int64
+	for {
+		o := writeOp[T]{vs: vs}
+		if p.size != nil {
+			o.c = p.weigh(vs, buf[:])
+		}
+		k, more, err := p.fitNow(&o)
+		if vs = vs[k:]; !more || err != nil {
+			return len(vs), err
+		}
+	}
+}
+
+// fitNow adds those of the values of o that are weighed and fit now, and
+// returns how many. more says that others may fit too.
+func (p *pipe[T]) fitNow(o *writeOp[T]) (n int, more bool, err error) {
 	p.mu.Lock()
 	defer p.unlock()
 	if err := p.writeError(); err != nil {
-		return len(vs), err
+		return 0, false, err
 	}
-	for len(vs) > 0 {
-		k := p.put(vs)
+	for p.known(o) > 0 {
+		k := p.put(o.vs[:p.known(o)], &o.c)
 		if k == 0 {
 			break
 		}
-		vs = vs[k:]
+		o.vs, n = o.vs[k:], n+k
 	}
 	p.wakeReader()
-	return len(vs), nil
+	return n, p.known(o) == 0 && len(o.vs) > 0, nil
 }
 
 // writeSome is writeFit that counts the rest as dropped.
@@ -278,25 +295,41 @@ func (p *pipe[T]) writeSome(vs []T) (dropped int, err error) {
 // pipe or, if vs alone is too large, of vs. The pipe is lossy: nobody has a
 // view of what is dropped.
 func (p *pipe[T]) writeOver(vs []T) (dropped int, err error) {
+	var buf [weighed]int64
+	for {
+		o := writeOp[T]{vs: vs}
+		if p.size != nil {
+			o.c = p.weigh(vs, buf[:])
+			o.vs = vs[:len(o.c.sums)]
+		}
+		vs = vs[len(o.vs):]
+		n, err := p.overNow(&o)
+		if dropped += n; err != nil || len(vs) == 0 {
+			return dropped, err
+		}
+	}
+}
+
+// overNow is writeOver for values that are weighed.
+func (p *pipe[T]) overNow(o *writeOp[T]) (dropped int, err error) {
 	p.mu.Lock()
 	defer p.unlock()
 	if err := p.writeError(); err != nil {
 		return 0, err
 	}
-	for len(vs) > 0 {
-		if k := p.put(vs); k > 0 {
-			vs = vs[k:]
+	for len(o.vs) > 0 {
+		if k := p.put(o.vs, &o.c); k > 0 {
+			o.vs = o.vs[k:]
 			continue
+		}
+		if p.items == 0 { // a rendezvous without a reader
+			dropped += len(o.vs)
+			break
 		}
 		n := 1
 		if p.size == nil {
-			n = len(vs)
+			n = min(len(o.vs), p.items, p.head.w-p.head.r)
 		}
-		if p.items == 0 { // a rendezvous, or a budget that is used up
-			dropped += len(vs)
-			break
-		}
-		n = min(n, p.items, p.head.w-p.head.r)
 		p.drop(n)
 		p.totalOut -= int64(n)
 		p.lost += int64(n)
@@ -305,36 +338,4 @@ func (p *pipe[T]) writeOver(vs []T) (dropped int, err error) {
 	p.dropped += int64(dropped)
 	p.wakeReader()
 	return dropped, nil
-}
-
-// teeRef says that a stream comes from a branch of a tee.
-type teeRef struct {
-	tee    any
-	blocks bool
-}
-
-// tees lists the tees in front of the stream.
-func (s Stream[T]) tees() []teeRef {
-	if s.n == nil {
-		return nil
-	}
-	return s.n.tees
-}
-
-// commonTee reports whether one tee lies in front of several of the inputs, by
-// a branch that blocks. A stage that reads one input to its end before the
-// next, or both in step, would then wait for ever.
-func commonTee(inputs ...[]teeRef) bool {
-	seen := map[any]bool{}
-	for _, refs := range inputs {
-		for _, r := range refs {
-			if blocks, ok := seen[r.tee]; ok && (blocks || r.blocks) {
-				return true
-			}
-		}
-		for _, r := range refs {
-			seen[r.tee] = seen[r.tee] || r.blocks
-		}
-	}
-	return false
 }

@@ -7,24 +7,24 @@ import (
 
 // Collect runs the stream and returns its values, at most most of them: if
 // there are more the flow ends with [ErrLimit]. The maximum is mandatory, since
-// a stream may be endless.
+// a stream may be endless. If the flow fails, Collect returns the values that
+// came before the error together with it.
 func Collect[T any](ctx context.Context, s Stream[T], most int) ([]T, error) {
 	var all []T
 	k := EachBatch(func(_ context.Context, batch []T) error {
-		if len(batch) > most-len(all) {
+		n := min(len(batch), most-len(all))
+		all = append(all, batch[:n]...)
+		if n < len(batch) {
 			return fmt.Errorf("%w: more than %d values", ErrLimit, most)
 		}
-		all = append(all, batch...)
 		return nil
 	})
 	k.Name = "collect"
 	if most < 0 {
-		k.Err = fmt.Errorf("a maximum of %d values is negative", most)
+		k.Err = fmt.Errorf("negative maximum of %d values", most)
 	}
-	if err := s.To(k).Run(ctx); err != nil {
-		return nil, err
-	}
-	return all, nil
+	err := s.To(k).Run(ctx)
+	return all, err
 }
 
 // Reduce runs the stream and returns f(…f(f(init, first), second)…, last).

@@ -115,23 +115,28 @@ func TestS59_TheFirstResultDoesNotWait(t *testing.T) {
 }
 
 // Given 4 values, 2 workers and a failure with the second value, then at most 3
-// calls are made, those that run are told, and the error comes back.
+// calls are made, the context of a later value ends, and the error comes back
+// behind the value before it.
 func TestS60_AFailureEndsTheSiblings(t *testing.T) {
 	noLeaks(t)
 	var calls, told atomic.Int32
 	s := weir.MapContext(weir.FromSlice(ints(4)), func(ctx context.Context, v int) (int, error) {
 		calls.Add(1)
-		if v == 1 {
+		switch v {
+		case 0:
+			return v, nil
+		case 1:
 			return 0, errBoom
 		}
 		<-ctx.Done()
 		told.Add(1)
 		return 0, ctx.Err()
 	}, weir.Workers(2))
-	_, err := weir.Collect(t.Context(), s, 4)
-	if !errors.Is(err, errBoom) || calls.Load() > 3 || told.Load() != calls.Load()-1 {
+	got, err := weir.Collect(t.Context(), s, 4)
+	if !errors.Is(err, errBoom) || calls.Load() > 3 || told.Load() != calls.Load()-2 {
 		t.Error(err, calls.Load(), told.Load())
 	}
+	equal(t, "values", got, 0)
 }
 
 // Given line ends that are split between chunks, a last line without an end,

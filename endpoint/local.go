@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/internal/carry"
 )
 
 // Local reports whether name stands for something on this machine, and returns
@@ -108,7 +109,7 @@ func (in *localInput) Stream() weir.Stream[byte] {
 }
 
 // openSame opens the file if it is still the one that the caller knows.
-func (in *localInput) openSame(context.Context) (weir.Reader[byte], error) {
+func (in *localInput) openSame(ctx context.Context) (weir.Reader[byte], error) {
 	st, err := os.Stat(in.path) // first: opening a named pipe would wait
 	if err != nil {
 		return nil, err
@@ -129,6 +130,7 @@ func (in *localInput) openSame(context.Context) (weir.Reader[byte], error) {
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
+	carry.Opened(ctx, st)
 	return f, nil
 }
 

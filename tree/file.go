@@ -116,7 +116,7 @@ func (j *job) copyFile(ctx context.Context, e entry) (n int64, err error) {
 		}
 	}
 	err = j.place(e, func(name string) error {
-		dst, err := e.in.dst.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, info.Mode().Perm())
+		dst, err := e.in.dst.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, j.initial(info.Mode().Perm()))
 		if err != nil {
 			return err
 		}
@@ -126,7 +126,7 @@ func (j *job) copyFile(ctx context.Context, e entry) (n int64, err error) {
 			n, err = j.move(ctx, dst, src, info.Size())
 		}
 		if err == nil && j.Metadata {
-			err = j.metadata(e.in, name, info)
+			err = j.metadata(e.in, name, dst, info)
 		}
 		return errors.Join(err, dst.Close())
 	})

@@ -63,12 +63,12 @@ func (j *job) begin() error {
 		j.merge, j.to = true, to
 	case errors.Is(err, fs.ErrNotExist) && (j.KeepPartial || j.Resume):
 		j.merge, j.to = true, to
-		if err := os.Mkdir(to, from.Mode().Perm()|0o700); err != nil {
+		if err := os.Mkdir(to, j.initial(from.Mode().Perm()|0o700)); err != nil {
 			return err
 		}
 	case errors.Is(err, fs.ErrNotExist):
 		j.to = filepath.Join(filepath.Dir(to), atomicfile.TempName(filepath.Base(to)))
-		if err := os.Mkdir(j.to, from.Mode().Perm()|0o700); err != nil {
+		if err := os.Mkdir(j.to, j.initial(from.Mode().Perm()|0o700)); err != nil {
 			return &fs.PathError{Op: "mkdir", Path: to, Err: errors.Unwrap(err)}
 		}
 	default:

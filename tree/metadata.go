@@ -9,17 +9,24 @@ import (
 	"github.com/weir-go/weir/internal/atomicfile"
 )
 
-// metadata gives what is called name in the destination the owner, the exact
-// permissions and the modification time of the source. The owner comes first:
-// changing it takes set-user-ID bits away.
-func (j *job) metadata(f *folder, name string, info fs.FileInfo) error {
-	if err := own(f.dst, name, info); err != nil {
+// metadata gives what is called name in the destination the modification time,
+// the owner and the permissions of the source. Times come first, since only the
+// owner may set them.
+func (j *job) metadata(f *folder, name string, open *os.File, info fs.FileInfo) error {
+	if err := f.dst.Chtimes(name, time.Time{}, info.ModTime()); err != nil {
 		return err
 	}
-	if err := f.dst.Chmod(name, info.Mode()); err != nil {
-		return err
+	return keep(f.dst, name, open, info)
+}
+
+// initial is what a file or folder with the permissions perm is created with.
+// What is to get the metadata of the source is the user's alone until it has
+// the right owner.
+func (j *job) initial(perm fs.FileMode) fs.FileMode {
+	if j.Metadata {
+		return perm & 0o700
 	}
-	return f.dst.Chtimes(name, time.Time{}, info.ModTime())
+	return perm
 }
 
 // syncAll brings a folder and everything in it to stable storage.

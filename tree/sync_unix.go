@@ -3,10 +3,11 @@
 package tree
 
 import (
-	"errors"
 	"io/fs"
 	"os"
 	"syscall"
+
+	"github.com/weir-go/weir/internal/atomicfile"
 )
 
 // openPlain opens a file for reading. O_NONBLOCK keeps a named pipe that took
@@ -15,15 +16,15 @@ func openPlain(root *os.Root, name string) (*os.File, error) {
 	return root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0)
 }
 
-// own gives what is called name the owner of the source, where the user may.
-func own(root *os.Root, name string, info fs.FileInfo) error {
-	st, ok := info.Sys().(*syscall.Stat_t)
-	if !ok {
-		return nil
+// keep gives what is called name, and open if that is not nil, the owner and the
+// permissions of the source as [atomicfile.Keep] does.
+func keep(root *os.Root, name string, open *os.File, info fs.FileInfo) error {
+	if open == nil {
+		var err error
+		if open, err = openPlain(root, name); err != nil {
+			return err
+		}
+		defer open.Close()
 	}
-	err := root.Lchown(name, int(st.Uid), int(st.Gid))
-	if errors.Is(err, fs.ErrPermission) {
-		return nil
-	}
-	return err
+	return atomicfile.Keep(open, info)
 }

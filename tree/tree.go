@@ -31,8 +31,10 @@ type Copy struct {
 	Workers int
 
 	// Metadata keeps permissions whatever the umask, modification times, and
-	// owners where the system allows it. Without it permissions are kept as
-	// far as the umask lets them, as by cp -r.
+	// owners where the system allows it. Set-user-ID and set-group-ID are kept
+	// only where owner and group are; extended attributes, and with them file
+	// capabilities, are not copied. Without it permissions are kept as far as
+	// the umask lets them, as by cp -r.
 	Metadata bool
 
 	// Durable makes Run return only when everything is on stable storage.

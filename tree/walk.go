@@ -116,7 +116,7 @@ func (f *folder) enter(ctx context.Context, name string, emit func([]entry) erro
 	if err != nil {
 		return f.failed(name, err)
 	}
-	err = f.dst.Mkdir(name, info.Mode().Perm()|0o700)
+	err = f.dst.Mkdir(name, f.job.initial(info.Mode().Perm()|0o700))
 	if errors.Is(err, fs.ErrExist) && f.job.merge {
 		err = nil
 	}
@@ -153,7 +153,7 @@ func (f *folder) release() {
 func (f *folder) finish() error {
 	perm := f.info.Mode().Perm()
 	if f.job.Metadata {
-		return f.job.metadata(f, ".", f.info)
+		return f.job.metadata(f, ".", nil, f.info)
 	}
 	if perm&0o700 == 0o700 || f.job.merge {
 		return nil

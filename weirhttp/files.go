@@ -26,6 +26,12 @@ import (
 // file that becomes shorter while it is sent breaks the connection; of one that
 // grows the length that was promised is sent.
 //
+// With Precompressed, NAME.gz is sent only if all of NAME is in its first member:
+// browsers and curl read no further in a Content-Encoding, while files of several
+// members are ordinary (those of weir gzip, bgzip and cat). The last four bytes,
+// which give the size of the last member, must give the size of NAME modulo 2³²,
+// and a first member that records its own length must be the whole file.
+//
 // Under a [Guard] a long download over plain HTTP/1 leaves net/http, on Linux: it
 // costs a socket and no goroutine, and files are open once for all clients. A
 // handler around this one sees it return then while the download goes on;
@@ -39,7 +45,7 @@ type FileServer struct {
 	List          bool // list folders: HTML, or JSON for Accept: application/json and ?format=json
 	Archive       bool // send folders as ?archive=tar, tar.gz, tar.zst or zip
 	NoIndex       bool // a folder is its listing, also if it has an index.html
-	Precompressed bool // send NAME.zst or NAME.gz in place of NAME where the client accepts it and the file is not newer
+	Precompressed bool // send NAME.zst or NAME.gz in place of NAME where the client accepts it and NAME is not newer
 
 	// Page, if not nil, answers with the HTML page of a folder in place of the
 	// one that comes with the handler. It is called concurrently. For HEAD, which
@@ -147,27 +153,6 @@ func (s *FileServer) serveFile(w http.ResponseWriter, r *http.Request, name stri
 		f = nil
 	}
 	a.finish()
-}
-
-// precompressed opens what stands in for the file f called name.
-func (s *FileServer) precompressed(r *http.Request, name string, f *file, shared bool) (*file, string) {
-	accept := r.Header.Values("Accept-Encoding")
-	if len(accept) == 0 {
-		return nil, ""
-	}
-	for _, c := range [...]struct{ coding, suffix string }{{"zstd", ".zst"}, {"gzip", ".gz"}} {
-		if !accepts(accept, c.coding) {
-			continue
-		}
-		info, err := s.stat(name + c.suffix)
-		if err != nil || !info.Mode().IsRegular() || info.ModTime().Before(f.modified) {
-			continue
-		}
-		if better, err := s.openFile(name+c.suffix, shared); err == nil {
-			return better, c.coding
-		}
-	}
-	return nil, ""
 }
 
 // fail answers with the status of err.

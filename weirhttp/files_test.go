@@ -221,35 +221,6 @@ func TestRedirectsKeepTheMountAndTheQuery(t *testing.T) {
 	}
 }
 
-func TestAPrecompressedSiblingIsSentToThoseWhoAcceptIt(t *testing.T) {
-	root := tree(t, map[string]string{"a.js": "plain", "a.js.gz": "gzipped", "a.js.zst": "zstandard", "old.js": "new", "old.js.gz": "stale"})
-	newer := time.Now()
-	if err := os.Chtimes(filepath.Join(root.Name(), "old.js"), newer, newer); err != nil {
-		t.Fatal(err)
-	}
-	fs := quiet(root)
-	fs.Precompressed = true
-	s := guarded(t, &Guard{}, fs)
-	for _, c := range []struct{ path, accept, body, coding string }{
-		{"/a.js", "", "plain", ""},
-		{"/a.js", "gzip", "gzipped", "gzip"},
-		{"/a.js", "gzip, zstd", "zstandard", "zstd"},
-		{"/a.js", "zstd;q=0, gzip;q=0.1", "gzipped", "gzip"},
-		{"/a.js", "br", "plain", ""},
-		{"/old.js", "gzip", "new", ""},
-	} {
-		resp, got := s.fetch(t, browser(t), "GET", c.path, "Accept-Encoding", c.accept)
-		if got != c.body || resp.Header.Get("Content-Encoding") != c.coding || resp.Header.Get("Vary") != "Accept-Encoding" ||
-			resp.ContentLength != int64(len(c.body)) || !strings.Contains(resp.Header.Get("Content-Type"), "javascript") {
-			t.Errorf("%s, Accept-Encoding %q: %q, %v", c.path, c.accept, got, resp.Header)
-		}
-	}
-	resp, got := s.fetch(t, browser(t), "GET", "/a.js", "Accept-Encoding", "gzip", "Range", "bytes=2-4")
-	if resp.StatusCode != 206 || got != "ipp" || resp.Header.Get("Content-Encoding") != "gzip" {
-		t.Errorf("range of what is encoded: %s %q", resp.Status, got)
-	}
-}
-
 func TestAFolderIsListedForPeopleAndPrograms(t *testing.T) {
 	root := tree(t, map[string]string{"<b>&.txt": "1", "b/x": "2", "a": "333", ".hidden": "4", "javascript:alert(1)": "5", "i/index.html": "<p>index"})
 	fs := quiet(root)

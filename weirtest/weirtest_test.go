@@ -102,18 +102,18 @@ func TestEachPartFailsWhereItIsTold(t *testing.T) {
 		{"nothing", func(e *ends) {}, all, 1, true},
 		{"open source", func(e *ends) { e.source.OpenErr = errBoom }, nil, 0, false},
 		{"open sink", func(e *ends) { e.sink.OpenErr = errBoom }, nil, 0, false},
-		{"read", func(e *ends) { e.source.Err, e.source.Values = errBoom, nil }, nil, 0, false},
+		{"read", func(e *ends) { e.source.Err = errBoom }, all, 0, false},
 		{"write", func(e *ends) { e.sink.Err, e.sink.After = errBoom, 3 }, all[:3], 0, false},
 		{"first write", func(e *ends) { e.sink.Err = errBoom }, nil, 0, false},
 		{"enough", func(e *ends) { e.sink.Err, e.sink.After = weir.ErrStop, 3 }, all[:3], 1, true},
 		{"commit", func(e *ends) { e.sink.CommitErr = errBoom }, all, 1, false},
-		{"close source", func(e *ends) { e.source.CloseErr = errBoom }, all, 1, false},
+		{"close source", func(e *ends) { e.source.CloseErr = errBoom }, all, 0, false},
 		{"close sink", func(e *ends) { e.sink.CloseErr = errBoom }, all, 1, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var e ends
 			e.source.Values = all
-			c.fail(&e) // a failed read may overtake values: it has none
+			c.fail(&e)
 			err := e.source.Stream().To(e.sink.Sink()).Run(t.Context())
 			if c.fine && err != nil || !c.fine && !errors.Is(err, errBoom) {
 				t.Error(err)

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -19,6 +18,7 @@ import (
 
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/endpoint"
+	"github.com/weir-go/weir/internal/carry"
 	"github.com/weir-go/weir/tree"
 )
 
@@ -54,7 +54,7 @@ sent a PUT.`,
 	}
 	c.flags(cmd)
 	f := cmd.Flags()
-	f.BoolVarP(&c.preserve, "preserve", "p", false, "keep permissions exactly, modification times, and owners where allowed")
+	f.BoolVarP(&c.preserve, "preserve", "p", false, "keep permissions, modification times, and owners where allowed; set-user-ID only with its owner")
 	f.BoolVar(&c.verify, "verify", false, "read back what was written and compare its SHA-256")
 	f.BoolVar(&c.sync, "sync", false, "return only when everything is on stable storage")
 	f.StringVar(&c.rate, "rate", "", "no faster than this, as in 10MiB/s")
@@ -211,12 +211,12 @@ func (c *copying) file(src, dst string) (*step, error) {
 				return err
 			}
 		}
+		if name, local := endpoint.Local(src); c.preserve && local && name != "-" {
+			ctx = carry.Metadata(ctx)
+		}
 		err := st.flow.Run(ctx)
 		if err == nil && part != nil {
-			err = part.finish(c.sync)
-		}
-		if err == nil && c.preserve {
-			err = keepMetadata(src, dst)
+			err = part.finish(c.sync, c.preserve)
 		}
 		return err
 	}
@@ -280,15 +280,6 @@ func (h *told) Sum(b []byte) []byte {
 	sum := h.Hash.Sum(nil)
 	h.tell(sum)
 	return append(b, sum...)
-}
-
-// keepMetadata gives dst the permissions and the modification time of src.
-func keepMetadata(src, dst string) error {
-	st, err := os.Stat(src)
-	if err != nil || src == "-" || dst == "-" {
-		return nil // nothing to keep
-	}
-	return errors.Join(os.Chmod(dst, st.Mode()), os.Chtimes(dst, time.Time{}, st.ModTime()))
 }
 
 // folder prepares the copy of a folder.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -116,6 +117,7 @@ func explain(s *step, r weir.Report, err error) *failure {
 		}
 	case errors.As(err, &se):
 		cause = innermost(se.Err)
+		text := strings.TrimPrefix(cause.Error(), "weir: ") // it is said before
 		var moved int64
 		kind, moved = where(r, se.Stage)
 		if other, ok := s.branches[se.Stage]; ok {
@@ -124,12 +126,12 @@ func explain(s *step, r weir.Report, err error) *failure {
 		switch kind {
 		case weir.KindSource:
 			f.code = exitSource
-			f.text = fmt.Sprintf("cannot read %s: %v%s", s.src, cause, progressed(moved, s.total()))
+			f.text = fmt.Sprintf("cannot read %s: %s%s", s.src, text, progressed(moved, s.total()))
 		case weir.KindSink:
 			f.code = exitDestination
-			f.text = fmt.Sprintf("cannot write %s: %v%s", name, cause, progressed(moved, s.total()))
+			f.text = fmt.Sprintf("cannot write %s: %s%s", name, text, progressed(moved, s.total()))
 		default:
-			f.text = fmt.Sprintf("%s of %s failed: %v", se.Stage, s.src, cause)
+			f.text = fmt.Sprintf("%s of %s failed: %s", se.Stage, s.src, text)
 		}
 	default:
 		return f
@@ -180,7 +182,9 @@ func advice(s *step, code int, dst string, err error) string {
 	case errors.As(err, &corrupt):
 		return "another copy of " + s.src + "; nothing was written"
 	case errors.Is(err, compress.ErrTooLarge):
-		return "gunzip:max=SIZE, if you trust " + s.src
+		return stageOf(err) + ":max=SIZE, if you trust " + s.src
+	case errors.Is(err, weir.ErrLimit) || errors.Is(err, weir.ErrLineTooLong):
+		return cmp.Or(s.raise[stageOf(err)], "weir help stages")
 	case errors.Is(err, compress.ErrWindow):
 		return "unzstd:window=1GiB, if you trust " + s.src
 	case errors.Is(err, endpoint.ErrChanged):
@@ -217,6 +221,17 @@ func advice(s *step, code int, dst string, err error) string {
 		return "weir help stages"
 	}
 	return ""
+}
+
+// stageOf is the word for the stage that failed, without the number that tells
+// several of the same kind apart.
+func stageOf(err error) string {
+	var se *weir.StageError
+	if !errors.As(err, &se) {
+		return ""
+	}
+	name, _, _ := strings.Cut(se.Stage, "#")
+	return name
 }
 
 // usual is where to look when there is no better advice about name.

@@ -72,6 +72,29 @@ func (w word) settings(keys ...string) (args, error) {
 	return a, nil
 }
 
+// leading cuts a setting off a text that is taken as it is otherwise:
+// grep:max-line=8MiB,PATTERN. The value is empty if the text does not begin
+// with the setting.
+func (w word) leading(key string) (value, rest string) {
+	after, ok := strings.CutPrefix(w.text, key+"=")
+	if !ok {
+		return "", w.text
+	}
+	value, rest, _ = strings.Cut(after, ",")
+	return value, rest
+}
+
+// sizeArgument writes a size as it is given on the command line, exactly.
+func sizeArgument(n int64) string {
+	switch {
+	case n%(1<<20) == 0:
+		return fmt.Sprintf("%dMiB", n>>20)
+	case n%(1<<10) == 0:
+		return fmt.Sprintf("%dKiB", n>>10)
+	}
+	return fmt.Sprintf("%dB", n)
+}
+
 // number reads value, which the setting key was given.
 func (w word) number(key, value string) (int, error) {
 	n, err := strconv.Atoi(value)

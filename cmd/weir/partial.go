@@ -76,6 +76,10 @@ func (p *partial) begin(ctx context.Context) error {
 		return nil // the flow says it better
 	}
 	p.Validator = info.Validator
+	// What somebody else may have left here is not written to.
+	if err := os.Remove(p.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	text, err := json.Marshal(p)
 	if err != nil {
 		return err
@@ -83,8 +87,14 @@ func (p *partial) begin(ctx context.Context) error {
 	return os.WriteFile(p.note(), append(text, '\n'), 0o600)
 }
 
-// finish gives the copy its name.
-func (p *partial) finish(durable bool) error {
+// finish gives the copy its name. What it has from the source stays if that is
+// kept; or else it has the permissions of the file that it replaces.
+func (p *partial) finish(durable, kept bool) error {
+	if !kept {
+		if err := p.inherit(); err != nil {
+			return err
+		}
+	}
 	if err := os.Rename(p.path, p.dst); err != nil {
 		return err
 	}
@@ -95,4 +105,36 @@ func (p *partial) finish(durable bool) error {
 		return nil
 	}
 	return atomicfile.SyncDir(filepath.Dir(p.dst))
+}
+
+// inherit gives the copy the permissions of the file that it replaces, if there
+// is one, and takes set-user-ID and set-group-ID off.
+func (p *partial) inherit() error {
+	const special = fs.ModeSetuid | fs.ModeSetgid
+	st, err := os.Lstat(p.path)
+	if err != nil {
+		return err
+	}
+	old, err := os.Stat(p.dst)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	replaces := err == nil && old.Mode().IsRegular() // if it is a folder, renaming says so
+	if !replaces && st.Mode()&special == 0 {
+		return nil
+	}
+	f, err := os.Open(p.path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if st.Mode()&special != 0 {
+		if err := f.Chmod(st.Mode().Perm()); err != nil {
+			return err
+		}
+	}
+	if !replaces {
+		return nil
+	}
+	return atomicfile.Inherit(f, old)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"compress/gzip"
 	"io"
 	"log/slog"
 	"net/http"
@@ -30,12 +31,25 @@ func fetch(t *testing.T, url string) (*http.Response, string) {
 	return answer, string(body)
 }
 
+func gzipped(t *testing.T, text string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	if _, err := w.Write([]byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
 func TestUploadedFilesDoNotActAsPagesOfTheServer(t *testing.T) {
 	dir := t.TempDir()
 	for _, in := range []string{"", "in box", "in box/sub"} {
 		put(t, []byte("page"), dir, in, "x.html")
 		put(t, []byte("report"), dir, in, "report.pdf")
-		put(t, []byte("another"), dir, in, "report.pdf.gz")
+		put(t, gzipped(t, "forged"), dir, in, "report.pdf.gz") // as long as the report, or it is not sent
 	}
 	put(t, []byte("index"), dir, "own", "index.html")
 	put(t, []byte("index"), dir, "in box", "index.html")

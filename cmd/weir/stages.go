@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/md5"
 	"crypto/sha1"
@@ -11,6 +12,7 @@ import (
 	"hash"
 	"hash/crc32"
 	"io"
+	"math"
 	"regexp"
 	"slices"
 	"sync/atomic"
@@ -55,14 +57,14 @@ func init() {
 		{text, "upper", "", "to upper case, as UTF-8", "upper", false, plain(weir.Upper)},
 		{text, "lower", "", "to lower case, as UTF-8", "lower", false, plain(weir.Lower)},
 		{text, "utf8", "", "fail at the first byte that is not UTF-8", "utf8", false, plain(weir.ValidText)},
-		{text, "lines", "", "end every line with \\n, the last one too", "lines", false, plain(cleanLines)},
-		{text, "grep", ":PATTERN", "only lines that match a regular expression", "grep:ERROR", false, grep(weir.Grep)},
-		{text, "grepout", ":PATTERN", "only lines that do not match", "grepout:DEBUG", false, grep(weir.GrepOut)},
+		{text, "lines", "[:max-line=SIZE]", "end every line with \\n, the last one too", "lines", false, ofLines(cleanLines)},
+		{text, "grep", ":[max-line=SIZE,]PATTERN", "only lines that match a regular expression", "grep:ERROR", false, grep(weir.Grep)},
+		{text, "grepout", ":[max-line=SIZE,]PATTERN", "only lines that do not match", "grepout:DEBUG", false, grep(weir.GrepOut)},
 		{text, "head", ":N or :SIZE", "the first N lines or bytes, and stop reading", "head:100, head:10MiB", false, head},
 		{text, "skip", ":N or :SIZE", "all but the first N lines or bytes", "skip:1, skip:512B", false, skip},
-		{text, "uniq", "", "leave out lines equal to the one before", "uniq", false, plain(uniq)},
-		{text, "json", "", "check JSON values, one to a line, without spaces", "json", false, plain(compactJSON)},
-		{text, "csvjson", "[:comma=C]", "CSV with a header to JSON lines", "csvjson:comma=;", false, csvJSON},
+		{text, "uniq", "[:max-line=SIZE]", "leave out lines equal to the one before", "uniq", false, ofLines(uniq)},
+		{text, "json", "[:max-value=SIZE]", "check JSON values, one to a line, without spaces", "json", false, compactJSON},
+		{text, "csvjson", "[:comma=C,max-record=SIZE]", "CSV with a header to JSON lines", "csvjson:comma=;", false, csvJSON},
 
 		digest(measure, "sha256", sha256.New),
 		digest(measure, "sha512", sha512.New),
@@ -172,26 +174,71 @@ func gunzip(b *builder, w word) (byteStage, error) {
 	return decoder(compress.Gunzip, []compress.Option{garbage}, "workers")(b, w)
 }
 
-func cleanLines() byteStage {
-	return weir.Compose("lines", func(s weir.Stream[byte]) weir.Stream[byte] {
-		return weir.JoinLines(weir.Lines(s))
-	})
+// ofLines makes a stage of what works on lines.
+func ofLines(f func(weir.Stream[string]) weir.Stream[string]) func(*builder, word) (byteStage, error) {
+	return func(b *builder, w word) (byteStage, error) {
+		a, err := w.settings("max-line")
+		if err != nil {
+			return byteStage{}, err
+		}
+		n, err := b.recordLimit(w, "", "max-line", a["max-line"], "")
+		return weir.Compose(w.kind.name, func(s weir.Stream[byte]) weir.Stream[byte] {
+			return weir.JoinLines(f(weir.Lines(s, maxLine(n)).Named(w.kind.name)))
+		}), err
+	}
 }
 
-func uniq() byteStage {
-	return weir.Compose("uniq", func(s weir.Stream[byte]) weir.Stream[byte] {
-		return weir.JoinLines(weir.Dedupe(weir.Lines(s)))
-	})
+func cleanLines(s weir.Stream[string]) weir.Stream[string] { return s }
+
+func uniq(s weir.Stream[string]) weir.Stream[string] { return weir.Dedupe(s) }
+
+func maxLine(n int64) weir.LineOption {
+	return weir.MaxLine(int(min(n, math.MaxInt)), weir.FailLong)
 }
 
-func compactJSON() byteStage {
+// defaultRecord is the largest line, JSON value or CSV record that a stage
+// accepts unless it is told otherwise.
+const defaultRecord = 1 << 20
+
+// recordLimit reads the setting key, the size of the largest record that a
+// stage accepts, and keeps in mind how to raise it: with the rest of the word
+// before and behind the setting.
+func (b *builder) recordLimit(w word, before, key, value, behind string) (int64, error) {
+	n := int64(defaultRecord)
+	if value != "" {
+		var err error
+		if n, err = w.size(key, value); err != nil {
+			return 0, err
+		}
+		if n < 1 {
+			return 0, w.wrong("needs a size of 1 B or more for %s", key)
+		}
+	}
+	if b.step.raise == nil {
+		b.step.raise = map[string]string{}
+	}
+	raised := w.kind.name + ":" + before + key + "=" + sizeArgument(8*min(n, 1<<50)) + behind
+	if other, ok := b.step.raise[w.kind.name]; ok && other != raised {
+		// The error does not tell one from the other.
+		raised = w.kind.name + w.kind.args
+	}
+	b.step.raise[w.kind.name] = raised
+	return n, nil
+}
+
+func compactJSON(b *builder, w word) (byteStage, error) {
+	a, err := w.settings("max-value")
+	if err != nil {
+		return byteStage{}, err
+	}
+	n, err := b.recordLimit(w, "", "max-value", a["max-value"], "")
 	return weir.Compose("json", func(s weir.Stream[byte]) weir.Stream[byte] {
-		return weir.EncodeJSON(weir.DecodeJSON[json.RawMessage](s, 0))
-	})
+		return weir.EncodeJSON(weir.DecodeJSON[json.RawMessage](s, n).Named("json"))
+	}), err
 }
 
-func csvJSON(_ *builder, w word) (byteStage, error) {
-	a, err := w.settings("comma")
+func csvJSON(b *builder, w word) (byteStage, error) {
+	a, err := w.settings("comma", "max-record")
 	if err != nil {
 		return byteStage{}, err
 	}
@@ -201,8 +248,15 @@ func csvJSON(_ *builder, w word) (byteStage, error) {
 	} else if len(s) > 1 {
 		return byteStage{}, w.wrong("needs one character for comma, not %q", a["comma"])
 	}
+	comma := ""
+	if c.Comma != 0 {
+		comma = "comma=" + a["comma"] + ","
+	}
+	if c.MaxRecord, err = b.recordLimit(w, comma, "max-record", a["max-record"], ""); err != nil {
+		return byteStage{}, err
+	}
 	return weir.Compose("csvjson", func(s weir.Stream[byte]) weir.Stream[byte] {
-		records := weir.Enumerate(weir.DecodeCSV(s, c))
+		records := weir.Enumerate(weir.DecodeCSV(s, c).Named("csvjson"))
 		var header []string
 		rows := weir.Filter(records, func(r weir.Indexed[[]string]) bool {
 			if r.Index == 0 {
@@ -220,16 +274,25 @@ func csvJSON(_ *builder, w word) (byteStage, error) {
 	}), nil
 }
 
-func grep(f func(*regexp.Regexp) byteStage) func(*builder, word) (byteStage, error) {
-	return func(_ *builder, w word) (byteStage, error) {
-		if w.text == "" {
+// grep makes a stage of a pattern, which may begin with a colon and a comma of
+// its own: only max-line= is taken for a setting.
+func grep(f func(*regexp.Regexp, ...weir.LineOption) byteStage) func(*builder, word) (byteStage, error) {
+	return func(b *builder, w word) (byteStage, error) {
+		limit, pattern := w.leading("max-line")
+		n, err := b.recordLimit(w, "", "max-line", limit, ","+pattern)
+		if err != nil {
+			return byteStage{}, err
+		}
+		if pattern == "" {
 			return byteStage{}, w.wrong("needs a pattern")
 		}
-		re, err := regexp.Compile(w.text)
+		re, err := regexp.Compile(pattern)
 		if err != nil {
 			return byteStage{}, w.wrong("needs a valid pattern (%v)", err)
 		}
-		return f(re), nil
+		st := f(re, maxLine(n))
+		st.Name = w.kind.name
+		return st, nil
 	}
 }
 
@@ -245,11 +308,35 @@ func skip(_ *builder, w word) (byteStage, error) {
 	n, lines, err := w.linesOrBytes()
 	return weir.Compose("skip", func(s weir.Stream[byte]) weir.Stream[byte] {
 		if lines {
-			return weir.JoinLines(weir.Drop(weir.Lines(s), n))
+			return s.Through(skipLines(n))
 		}
 		return weir.Drop(s, n)
 	}), err
 }
+
+// skipLines leaves out the first n lines. It holds none of them, so they may
+// have any length.
+func skipLines(n int64) byteStage {
+	return byteStage{Name: "skip", Open: func(context.Context) (weir.Transform[byte, byte], error) {
+		return &lineSkipper{left: n}, nil
+	}}
+}
+
+type lineSkipper struct{ left int64 }
+
+func (t *lineSkipper) Do(_ context.Context, in []byte, emit func([]byte) error) error {
+	for t.left > 0 {
+		i := bytes.IndexByte(in, '\n')
+		if i < 0 {
+			return nil
+		}
+		in = in[i+1:]
+		t.left--
+	}
+	return emit(in)
+}
+
+func (t *lineSkipper) Flush(context.Context, func([]byte) error) error { return nil }
 
 func digest(group, name string, newHash func() hash.Hash) stageKind {
 	return stageKind{group, name, "", "print the digest of what passes", name, false, func(b *builder, w word) (byteStage, error) {

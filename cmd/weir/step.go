@@ -23,6 +23,7 @@ type step struct {
 	files    func() int64                    // how many a folder held; nil: it is one file
 	note     func() string                   // what the summary adds
 	sums     []string                        // what stages have found out
+	raise    map[string]string               // stages with a limit for one record → the word that raises it
 	partial  string                          // where an unfinished copy stays
 	isTree   bool
 	refused  *failure // why it cannot even begin; it has no flow

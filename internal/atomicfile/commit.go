@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"syscall"
+	"time"
 )
 
 // ErrAborted is the error of Commit after Abort.
@@ -28,7 +29,7 @@ func (f *File) Commit() error {
 		return failure("commit", f.path, ErrAborted)
 	}
 	f.ended = committed
-	if e := f.failed.Load(); e != nil {
+	if e := f.prepare(); e != nil {
 		f.discard()
 		f.err = e
 	} else if e := f.publish(); e != nil {
@@ -66,22 +67,61 @@ func (f *File) discard() error {
 	return err
 }
 
-func (f *File) publish() *Error {
+// Prepare does what can fail before the target changes: it cuts the file to its
+// length and brings it to stable storage, as the options ask. Commit does it if
+// Prepare has not been called. After an error the file is still to be ended.
+func (f *File) Prepare() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.ended != open {
+		return failure("prepare", f.path, os.ErrClosed)
+	}
+	if err := f.prepare(); err != nil {
+		return err
+	}
+	return nil
+}
+
+// prepare is Prepare. mu is held.
+func (f *File) prepare() *Error {
+	if e := f.failed.Load(); e != nil {
+		return e
+	}
+	if f.prepared {
+		return nil
+	}
 	if f.opts.Mode == InPlace && f.opts.Cut {
 		if err := f.file.Truncate(f.base + f.Written()); err != nil {
-			f.discard()
 			return failure("truncate", f.path, err)
+		}
+	}
+	like := f.like()
+	if like != nil {
+		if err := f.take(like); err != nil {
+			f.discard()
+			return failure("keep metadata of", f.path, err)
 		}
 	}
 	if f.opts.Sync {
 		if err := f.file.Sync(); err != nil && !cannotSync(err) {
-			f.discard()
 			return failure("sync", f.path, err)
 		}
 	}
+	f.prepared = true
+	return nil
+}
+
+// publish makes the prepared file the target.
+func (f *File) publish() *Error {
 	if err := f.file.Close(); err != nil {
 		f.removeTemp()
 		return failure("close", f.path, err)
+	}
+	if like != nil && timesByName {
+		if err := os.Chtimes(f.writtenAs(), time.Time{}, like.ModTime()); err != nil {
+			f.removeTemp()
+			return failure("keep metadata of", f.path, err)
+		}
 	}
 	if f.temp != "" {
 		if err := f.name(); err != nil {
@@ -100,6 +140,31 @@ func (f *File) publish() *Error {
 		}
 	}
 	return nil
+}
+
+// like describes the file whose metadata this one takes on, or is nil.
+func (f *File) like() fs.FileInfo {
+	if f.opts.Like == nil || f.shared {
+		return nil
+	}
+	return f.opts.Like()
+}
+
+// take gives the file the metadata of another: first what only its owner may
+// set, and then the owner.
+func (f *File) take(like fs.FileInfo) error {
+	if err := setTimes(f.file, like.ModTime()); err != nil {
+		return err
+	}
+	return Keep(f.file, like)
+}
+
+// writtenAs is the name that the file has until it is published.
+func (f *File) writtenAs() string {
+	if f.temp != "" {
+		return f.temp
+	}
+	return f.target
 }
 
 func (f *File) removeTemp() {

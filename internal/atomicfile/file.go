@@ -8,8 +8,11 @@
 //
 // What a replaced file keeps: its permission bits, its owner as far as the
 // process may set it, and the symbolic links that lead to it. What it loses:
-// other hard links, which go on naming the old contents, access control lists
-// and extended attributes. [InPlace] and [Truncate] keep those too.
+// set-user-ID and set-group-ID, which were given to the old contents and not to
+// these; other hard links, which go on naming the old contents; access control
+// lists and extended attributes, file capabilities among them. [InPlace] and
+// [Truncate] keep those too. With [Options].Like the new file takes owner and
+// permissions from another file instead, see [Keep].
 package atomicfile
 
 import (
@@ -46,8 +49,16 @@ type Options struct {
 	Mode Mode
 
 	// Perm are the permission bits of a file that does not exist yet, before
-	// umask; zero stands for 0666. A file that exists keeps its own.
+	// umask; zero stands for 0666. Other bits are ignored: set-user-ID for one
+	// would come with the wrong owner. A file that exists keeps its own.
 	Perm fs.FileMode
+
+	// Like makes Commit give the file the owner, the permissions and the
+	// modification time of the file that Like describes, as [Keep] does, before
+	// it takes its name; Perm is not used then. Until it is committed a new
+	// file is its owner's alone. Like is called once, by Commit; if it returns
+	// nil, or the target is a device, a pipe or open already, nothing is kept.
+	Like func() fs.FileInfo
 
 	// Offset is where InPlace begins, in bytes.
 	Offset int64
@@ -71,13 +82,15 @@ type File struct {
 	temp   string // the name being written under, if not target
 	base   int64  // position in the target of the first byte
 	made   bool   // the target did not exist before
+	shared bool   // the target is a device, a pipe, or open already
 
 	written atomic.Int64
 	failed  atomic.Pointer[Error] // the first write that failed
 
-	mu    sync.Mutex
-	ended end
-	err   error // what Commit returned
+	mu       sync.Mutex
+	prepared bool
+	ended    end
+	err      error // what Commit returned
 }
 
 type end int

@@ -32,9 +32,13 @@ func (f *File) begin(ctx context.Context) error {
 	if f.opts.Offset < 0 || f.opts.Offset > 0 && f.opts.Mode != InPlace {
 		return fmt.Errorf("offset %d: only a file written in place has one, of 0 or more: %w", f.opts.Offset, fs.ErrInvalid)
 	}
-	if f.opts.Perm == 0 {
+	switch {
+	case f.opts.Like != nil:
+		f.opts.Perm = 0o600
+	case f.opts.Perm == 0:
 		f.opts.Perm = 0o666
 	}
+	f.opts.Perm = f.opts.Perm.Perm()
 	p, err := resolve(f.path)
 	if err != nil {
 		return err
@@ -44,6 +48,7 @@ func (f *File) begin(ctx context.Context) error {
 		return fs.ErrExist
 	}
 	if p.straight() {
+		f.shared = true
 		f.file, err = openStraight(ctx, p)
 		if err == nil && f.opts.Offset > 0 {
 			err = f.seek()
@@ -104,8 +109,8 @@ func (f *File) openTemp(p place) error {
 		return f.explain(err)
 	}
 	f.temp = f.file.Name()
-	if p.info != nil {
-		if err := keepOwnerAndMode(f.file, p.info); err != nil {
+	if p.info != nil && f.opts.Like == nil {
+		if err := Inherit(f.file, p.info); err != nil {
 			f.discard()
 			return fmt.Errorf("keep permissions: %w", cause(err))
 		}

@@ -17,9 +17,9 @@ func absolute(path string) string {
 	return path
 }
 
-// keepOwnerAndMode keeps the one permission that these systems have, whether a
-// file may be written: a file that may not was refused before.
-func keepOwnerAndMode(*os.File, fs.FileInfo) error { return nil }
+// Inherit keeps the one permission that these systems have, whether a file may
+// be written: a file that may not was refused before.
+func Inherit(*os.File, fs.FileInfo) error { return nil }
 
 // SyncDir does nothing: a directory cannot be flushed by itself here.
 func SyncDir(string) error { return nil }

@@ -22,10 +22,11 @@ func absolute(path string) string {
 	return path
 }
 
-// keepOwnerAndMode gives f the permission bits of the file it will replace,
-// and its owner and group as far as the process may. Where the group cannot be
-// kept, the group that f has instead gets no more than everybody has.
-func keepOwnerAndMode(f *os.File, old fs.FileInfo) error {
+// Inherit gives f the permission bits of the file it will replace, and its owner
+// and group as far as the process may. Where the group cannot be kept, the group
+// that f has instead gets no more than everybody has. Set-user-ID and
+// set-group-ID are not kept: they were given to what the old file holds.
+func Inherit(f *os.File, old fs.FileInfo) error {
 	perm := old.Mode().Perm()
 	was, ok := old.Sys().(*syscall.Stat_t)
 	info, err := f.Stat()
