@@ -68,7 +68,8 @@ func (f *File) discard() error {
 }
 
 // Prepare does what can fail before the target changes: it cuts the file to its
-// length and brings it to stable storage, as the options ask. Commit does it if
+// length, gives it the metadata it is to have, and brings it to stable storage, as
+// the options ask. Commit does it if
 // Prepare has not been called. After an error the file is still to be ended.
 func (f *File) Prepare() error {
 	f.mu.Lock()
@@ -95,10 +96,8 @@ func (f *File) prepare() *Error {
 			return failure("truncate", f.path, err)
 		}
 	}
-	like := f.like()
-	if like != nil {
-		if err := f.take(like); err != nil {
-			f.discard()
+	if f.kept = f.like(); f.kept != nil {
+		if err := f.take(f.kept); err != nil {
 			return failure("keep metadata of", f.path, err)
 		}
 	}
@@ -117,8 +116,8 @@ func (f *File) publish() *Error {
 		f.removeTemp()
 		return failure("close", f.path, err)
 	}
-	if like != nil && timesByName {
-		if err := os.Chtimes(f.writtenAs(), time.Time{}, like.ModTime()); err != nil {
+	if f.kept != nil && timesByName {
+		if err := os.Chtimes(f.writtenAs(), time.Time{}, f.kept.ModTime()); err != nil {
 			f.removeTemp()
 			return failure("keep metadata of", f.path, err)
 		}

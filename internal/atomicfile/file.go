@@ -56,7 +56,7 @@ type Options struct {
 	// Like makes Commit give the file the owner, the permissions and the
 	// modification time of the file that Like describes, as [Keep] does, before
 	// it takes its name; Perm is not used then. Until it is committed a new
-	// file is its owner's alone. Like is called once, by Commit; if it returns
+	// file is its owner's alone. Like is called once, by Prepare or Commit; if it returns
 	// nil, or the target is a device, a pipe or open already, nothing is kept.
 	Like func() fs.FileInfo
 
@@ -89,6 +89,7 @@ type File struct {
 
 	mu       sync.Mutex
 	prepared bool
+	kept     fs.FileInfo // whose metadata the file has taken on; nil: none
 	ended    end
 	err      error // what Commit returned
 }
