@@ -25,7 +25,7 @@ func (m *model) exact() bool { return !m.loose && !m.lossy }
 // check compares what arrived with the model. err is what the flow ended with,
 // and stopped that it was told to take no more input.
 func (m *model) check(got []int, err error, stopped bool) error {
-	whole := !m.lossy && !stopped && (err == nil || m.cut && !m.short && !oldEngine)
+	whole := !m.lossy && !stopped && (err == nil || m.cut && !m.short)
 	want := m.keys
 	for i, k := range got {
 		if k < 0 {
@@ -170,10 +170,7 @@ func (g *gen) strikeIndex(where string, m *model, can ...how) *strike {
 		return nil
 	}
 	s := &strike{how: pick(g.rand, can...), at: g.rand.IntN(len(m.keys) + 1), g: g}
-	if oldEngine && s.how == joins {
-		s.how = panics
-	}
-	if s.how == halts && !canStop() {
+	if s.how == halts && (!canStop() || known("stop")) {
 		s.how = cancels
 	}
 	where = fmt.Sprintf("%s, at value %d of %d,", where, s.at, len(m.keys))
@@ -193,10 +190,7 @@ func (g *gen) strikeAmong(where string, m *model, calls int, can ...how) *strike
 		return nil
 	}
 	s := &strike{how: pick(g.rand, can...), at: m.keys[g.rand.IntN(calls)], g: g}
-	if oldEngine && s.how == joins {
-		s.how = panics
-	}
-	if s.how == halts && !canStop() {
+	if s.how == halts && (!canStop() || known("stop")) {
 		s.how = cancels
 	}
 	i := slices.Index(m.keys, s.at)
@@ -234,7 +228,7 @@ func (g *gen) strikes(s *strike, where string, m *model, i int) {
 
 // strikeEnd is a failure behind the last value, of closing or flushing.
 func (g *gen) strikeEnd(where string, m *model) error {
-	if oldEngine || !g.due() {
+	if !g.due() {
 		return nil
 	}
 	g.text = append(g.text, where+" fails")
@@ -247,9 +241,6 @@ func (g *gen) strikeEnd(where string, m *model) error {
 // strikeOpen is a failure before anything runs, or within a part of Concat when
 // its turn has come.
 func (g *gen) strikeOpen(where string, m *model) error {
-	if oldEngine {
-		return nil
-	}
 	if !g.due() {
 		return nil
 	}

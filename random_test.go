@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -150,7 +151,7 @@ func (w *watchdog) try(t *testing.T, seed uint64) (good bool) {
 	if isReal(seed) {
 		good = t.Run("real", func(t *testing.T) {
 			weirtest.NoLeaks(t)
-			for _, err := range attempt(seed, folder, begin) {
+			if err := errors.Join(attempt(seed, folder, begin)...); err != nil {
 				fail("%v", err)
 				t.Fail()
 			}
@@ -164,8 +165,8 @@ func (w *watchdog) try(t *testing.T, seed uint64) (good bool) {
 		}
 	}()
 	synctest.Test(t, func(*testing.T) { errs = attempt(seed, folder, begin) })
-	for _, err := range errs {
-		fail("%v", err)
+	if len(errs) > 0 {
+		fail("%v", errors.Join(errs...))
 	}
 	return len(errs) == 0
 }
@@ -185,9 +186,6 @@ func attempt(seed uint64, folder func() string, begin func(*gen)) []error {
 		env.broken = true
 	case 2, 3:
 		env.deadline = time.Duration(1+r.IntN(2000)) * time.Microsecond
-	}
-	if oldEngine {
-		env.doneBefore, env.broken = false, false
 	}
 	twice := r.IntN(3) == 0
 	share := r.IntN(3) > 0
@@ -217,9 +215,6 @@ func attempt(seed uint64, folder func() string, begin func(*gen)) []error {
 					return []error{fmt.Errorf("Ceiling: %w", err)}
 				}
 				total = max(1, bytes/int64(tight))
-				if oldEngine {
-					total = 1 << 30
-				}
 			}
 			env.budget = weir.NewBudget(total)
 			flows[0].say("%d with a budget of %d", len(flows), total)
@@ -383,4 +378,4 @@ func poll(g *gen) {
 	}
 }
 
-var oldEngine = os.Getenv("OLD") != ""
+func known(name string) bool { return strings.Contains(os.Getenv("KNOWN"), name) }
