@@ -314,7 +314,7 @@ func sink[T any](d *draft[T], c int) {
 		}
 		r := g.result("Hub", d.m)
 		g.halves = append(g.halves, &half{"a reader of a Hub", func() bool { return reader.Stats().Closed }, func(err error) { reader.CloseWithError(err) }})
-		g.checkPipeEnd("Hub", drainPipe(g, reader, g.n(3), func(vs []T) {
+		g.checkPipeEnd("Hub", d.m, drainPipe(g, reader, g.n(3), func(vs []T) {
 			for _, v := range vs {
 				r.add(k.key(v))
 			}
@@ -416,13 +416,13 @@ func drainPipe[T any](g *gen, r *weir.PipeReader[T], way int, take func([]T)) (e
 	return func() error { return <-ended }
 }
 
-func (g *gen) checkPipeEnd(name string, end func() error) {
+func (g *gen) checkPipeEnd(name string, m model, end func() error) {
 	g.checks = append(g.checks, func(err error) error {
 		perr := end()
 		switch {
 		case err == nil && perr != io.EOF:
 			return fmt.Errorf("%s: the flow ended well and its pipe with %w", name, perr)
-		case err != nil && perr == io.EOF && (g.fault == nil || !g.fault.late):
+		case err != nil && perr == io.EOF && m.cut:
 			return fmt.Errorf("%s: its pipe ended well and the flow with %w", name, err)
 		}
 		return nil
@@ -440,7 +440,7 @@ func pipeSink[T any](d *draft[T]) {
 		}
 	})
 	g.halves = append(g.halves, &half{"the write half of ToPipe", func() bool { return w.Stats().Closed }, func(err error) { w.CloseWithError(err) }})
-	g.checkPipeEnd("ToPipe", end)
+	g.checkPipeEnd("ToPipe", d.m, end)
 	g.ends(d.s.To(weir.ToPipe(w)), "ToPipe(%v)", limit)
 }
 
