@@ -87,6 +87,10 @@ type run struct {
 	failed chan struct{} // closed when first is set
 	live   map[*lane]bool
 	idle   chan struct{} // closed when no lane is left
+
+	still  *standstill
+	owned  []*ownedPipe
+	needed []need // what was taken from budgets at the start
 }
 
 // Run executes the flow and returns when everything it started has ended and
@@ -124,6 +128,14 @@ func (f *Flow) Run(ctx context.Context) (err error) {
 	r.start = now()
 	for _, l := range b.lanes {
 		l.prepare(ctx, r)
+	}
+	r.still = &standstill{found: make(chan struct{}, 1)}
+	r.owned = b.owned()
+	for _, e := range b.edges {
+		e.watchedBy(r.still)
+	}
+	for _, p := range r.owned {
+		p.watchedBy(r.still)
 	}
 	f.last = r
 	f.mu.Unlock()
@@ -213,6 +225,7 @@ func (r *run) reserve(ctx context.Context) (release func(), err error) {
 		}
 		taken = append(taken, n)
 	}
+	r.needed = taken
 	return release, nil
 }
 
@@ -298,27 +311,41 @@ func (r *run) lanes(ctx context.Context) {
 		r.live[l] = true
 	}
 	r.mu.Unlock()
+	r.still.live.Store(int64(len(r.plan.lanes)))
 	for _, l := range r.plan.lanes {
 		labels := pprof.Labels("weir_flow", r.flow.Name, "weir_stage", l.name())
 		go pprof.Do(l.ctx, labels, func(context.Context) { l.run() })
 	}
-	select {
-	case <-r.idle:
-		return
-	case <-ctx.Done():
-	case <-r.failed:
-	}
-	grace := r.flow.Grace
-	if grace == 0 {
-		grace = 5 * time.Second
-	}
-	timer := time.NewTimer(grace)
-	defer timer.Stop()
-	select {
-	case <-r.idle:
-	case <-timer.C:
-		r.note(protect("OnStuck", func() error { r.nameStuck(); return nil }))
-		<-r.idle
+	done, failed := ctx.Done(), r.failed
+	var grace *time.Timer
+	var late <-chan time.Time
+	for {
+		select {
+		case <-r.idle:
+			return
+		case <-r.still.found:
+			if err := r.deadlock(); err != nil {
+				r.abort(err)
+			}
+			continue
+		case <-late:
+			late = nil
+			r.note(protect("OnStuck", func() error { r.nameStuck(); return nil }))
+			continue
+		case <-done:
+			done = nil
+		case <-failed:
+			failed = nil
+		}
+		if grace == nil {
+			d := r.flow.Grace
+			if d == 0 {
+				d = 5 * time.Second
+			}
+			grace = time.NewTimer(d)
+			defer grace.Stop()
+			late = grace.C
+		}
 	}
 }
 
@@ -371,6 +398,7 @@ func (r *run) done(l *lane) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.live, l)
+	r.still.ended()
 	if len(r.live) == 0 {
 		close(r.idle)
 	}

@@ -133,6 +133,11 @@ func TestFlow_OpensAndClosesEveryPartOnceInOrder(t *testing.T) {
 		t.Run(c.fail, func(t *testing.T) {
 			j := &journal{}
 			err := threePartFlow(j, c.fail).Run(context.Background())
+			if c.fail != "" && !strings.HasPrefix(c.fail, "sink.c") {
+				// After a failure lanes end on their own, whichever is first.
+				slices.Sort(j.lines)
+				c.want = slices.Sorted(slices.Values(c.want))
+			}
 			if !slices.Equal(j.lines, c.want) {
 				t.Errorf("got  %q\nwant %q", j.lines, c.want)
 			}

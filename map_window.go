@@ -24,6 +24,8 @@ type window[U any] struct {
 	lanes   []*lane
 	at      []int64 // the first value that each worker has in work; -1: none
 	hung    atomic.Bool
+	name    string
+	still   *standstill
 }
 
 type result[U any] struct {
@@ -38,10 +40,15 @@ type roomWait struct {
 }
 
 func buildMapOrdered[T, U any](b *plan, ln *lane, out link[U], s Stream[T], c *caller[T, U]) {
-	win := &window[U]{slots: make([]result[U], c.window), workers: c.workers, wake: make(chan struct{}, 1), failed: -1}
+	win := &window[U]{slots: make([]result[U], c.window), workers: c.workers, wake: make(chan struct{}, 1), failed: -1, name: c.sg.name}
 	ln.ins = append(ln.ins, win)
 	ln.owner = c.sg
-	ln.main = func() error { return win.collect(ln, c.sg, out) }
+	ln.main = func() error {
+		win.mu.Lock()
+		win.still = ln.r.still
+		win.mu.Unlock()
+		return win.collect(ln, out)
+	}
 	win.lanes = workerLanes(b, s, c, func(w *lane, sp *spot, in *pipe[T]) error {
 		me := &roomWait{wake: make(chan struct{}, 1)}
 		i := slices.Index(win.lanes, w)
@@ -94,17 +101,20 @@ func (win *window[U]) admit(w *lane, i int, me *roomWait, first int64, n int, sp
 	defer func() { w.enter(back) }()
 	me.from = last - span
 	win.room = append(win.room, me)
-	for me.from > win.head {
-		win.mu.Unlock()
-		select {
-		case <-me.wake:
-		case <-w.ctx.Done():
-			return context.Cause(w.ctx)
-		}
-		win.mu.Lock()
+	w.r.still.waits()
+	win.mu.Unlock()
+	select {
+	case <-me.wake:
+		return nil
+	case <-w.ctx.Done():
+	}
+	win.mu.Lock()
+	if i := slices.Index(win.room, me); i >= 0 {
+		win.room = slices.Delete(win.room, i, i+1)
+		w.r.still.woken()
 	}
 	win.mu.Unlock()
-	return nil
+	return context.Cause(w.ctx)
 }
 
 // put stores the results of worker i, from value first on.
@@ -141,6 +151,7 @@ func (win *window[U]) fail(i int, index int64, err error) {
 func (win *window[U]) notify() {
 	if win.wanted && (win.slots[win.head%int64(len(win.slots))].done || win.workers == 0 || win.failed == win.head) {
 		win.wanted = false
+		win.still.woken()
 		win.wake <- struct{}{}
 	}
 }
@@ -160,6 +171,7 @@ func (win *window[U]) take(ln *lane, dst []U) (n int, more bool, err error) {
 			return 0, false, win.err
 		}
 		win.wanted = true
+		win.still.waits()
 		win.mu.Unlock()
 		select {
 		case <-win.wake:
@@ -168,6 +180,10 @@ func (win *window[U]) take(ln *lane, dst []U) (n int, more bool, err error) {
 		}
 		win.mu.Lock()
 		if err != nil {
+			if win.wanted {
+				win.wanted = false
+				win.still.woken()
+			}
 			return 0, false, err
 		}
 	}
@@ -186,6 +202,7 @@ func (win *window[U]) take(ln *lane, dst []U) (n int, more bool, err error) {
 	kept := win.room[:0]
 	for _, r := range win.room {
 		if r.from <= win.head {
+			win.still.woken()
 			r.wake <- struct{}{} // capacity 1; removed, so sent once
 		} else {
 			kept = append(kept, r)
@@ -197,7 +214,7 @@ func (win *window[U]) take(ln *lane, dst []U) (n int, more bool, err error) {
 }
 
 // collect is the main of the lane behind the workers.
-func (win *window[U]) collect(ln *lane, sg *stage, out link[U]) error {
+func (win *window[U]) collect(ln *lane, out link[U]) error {
 	buf := make([]U, min(chunkMost, len(win.slots)))
 	for {
 		ln.enter(ln.starved())
@@ -223,6 +240,20 @@ func (win *window[U]) collect(ln *lane, sg *stage, out link[U]) error {
 		}
 	}
 }
+
+func (win *window[U]) label() string { return win.name }
+
+// resting returns whether the collector waits, and how many workers wait for it.
+func (win *window[U]) resting() (read, write int) {
+	win.mu.Lock()
+	defer win.mu.Unlock()
+	if win.wanted {
+		read = 1
+	}
+	return read, len(win.room)
+}
+
+func (win *window[U]) stirring() bool { return false }
 
 // hangup is called when nobody wants the results any more.
 func (win *window[U]) hangup(cause error) {

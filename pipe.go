@@ -69,6 +69,9 @@ type PipeReader[T any] struct{ p *pipe[T] }
 // return its cause.
 type PipeWriter[T any] struct{ p *pipe[T] }
 
+func (r *PipeReader[T]) half() (e edge, writes bool) { return r.p, false }
+func (w *PipeWriter[T]) half() (e edge, writes bool) { return w.p, true }
+
 // Recv waits for a value and takes it.
 func (r *PipeReader[T]) Recv(ctx context.Context) (T, error) {
 	var one [1]T

@@ -54,6 +54,7 @@ type pipe[T any] struct {
 	tryLen   int   // what the last refused tryWrite needed
 	tryCost  int64
 	share    *share
+	still    *standstill // of the run that both halves belong to; nil: not known
 	name     string      // "read → gzip", in a flow
 	onHangup func(error) // called once, without mu, when the reader goes
 	totalOut int64

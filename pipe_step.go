@@ -96,12 +96,55 @@ func (p *pipe[T]) pass(s *side) {
 
 // rests counts a goroutine that is about to wait at s, in the queue or parked.
 // No goroutine waits without passing here. mu is held.
-func (p *pipe[T]) rests(s *side) { s.resting++ }
+func (p *pipe[T]) rests(s *side) {
+	s.resting++
+	p.still.waits()
+}
 
 // stirs takes back what rests did, when another goroutine makes the waiting one
 // runnable or when it wakes by itself (its context has ended, or a budget has
 // memory again). mu is held.
-func (p *pipe[T]) stirs(s *side) { s.resting-- }
+func (p *pipe[T]) stirs(s *side) {
+	s.resting--
+	p.still.woken()
+}
+
+// resting returns how many goroutines wait to read and to write.
+func (p *pipe[T]) resting() (read, write int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.r.resting, p.w.resting
+}
+
+// stirring reports whether a token is on its way to a goroutine that counts as
+// waiting.
+func (p *pipe[T]) stirring() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.r.parked && len(p.r.park) > 0 || p.w.parked && len(p.w.park) > 0
+}
+
+// budget returns the pipe's budget, what the pipe has taken from it beyond its
+// reserve, and whether it waits for more.
+func (p *pipe[T]) budget() (b *Budget, extra int64, waits bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.share == nil {
+		return nil, 0, false
+	}
+	b = p.share.b
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	_, waits = b.waiting[p.share]
+	return b, p.share.granted - p.share.reserve, waits
+}
+
+// watchedBy lets s notice when all lanes of a run wait.
+func (p *pipe[T]) watchedBy(s *standstill) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.still = s
+}
 
 // writeOp is a write in progress.
 type writeOp[T any] struct {

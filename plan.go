@@ -23,6 +23,7 @@ type plan struct {
 	finals  []func()    // run when everything is built
 	names   map[string]int
 	sinks   []*sinkEnd
+	halves  []half
 
 	// limit and budget are those of the flow that is being built.
 	limit  Limit
@@ -56,10 +57,12 @@ type stage struct {
 // edge is a pipe without its type.
 type edge interface {
 	lanesEnd
+	conduitState
+	budget() (b *Budget, extra int64, waits bool)
+	watchedBy(s *standstill)
 	stats() PipeStats
 	ceiling() int64
 	join(b *Budget) int64
-	label() string
 }
 
 // lanesEnd is how a lane tells its neighbours that it has ended.
@@ -128,6 +131,36 @@ func (b *plan) needs() []need {
 	}
 	slices.SortFunc(list, func(x, y need) int { return cmp.Compare(x.b.serial, y.b.serial) })
 	return list
+}
+
+// half is one half of a pipe made by the user, and the lane that uses it.
+type half struct {
+	given any
+	ln    *lane
+}
+
+// owned lists the pipes both halves of which belong to the plan.
+func (b *plan) owned() (all []*ownedPipe) {
+	byPipe := map[any]*ownedPipe{}
+	for _, h := range b.halves {
+		e, ok := h.given.(interface{ half() (e edge, writes bool) })
+		if !ok {
+			continue
+		}
+		e0, writes := e.half()
+		o := byPipe[e0]
+		if o == nil {
+			o = &ownedPipe{edge: e0}
+			byPipe[e0] = o
+			all = append(all, o)
+		}
+		if writes {
+			o.writer = h.ln
+		} else {
+			o.reader = h.ln
+		}
+	}
+	return slices.DeleteFunc(all, func(o *ownedPipe) bool { return o.reader == nil || o.writer == nil })
 }
 
 func (b *plan) newLane() *lane {

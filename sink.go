@@ -66,6 +66,9 @@ func buildSink[T any](b *plan, s Stream[T], k Sink[T]) {
 		b.fail(k.Name, k.Err)
 		return
 	}
+	if k.given != nil {
+		b.halves = append(b.halves, half{k.given.x, ln})
+	}
 	var w Writer[T]
 	se := &sinkEnd{sp: sp}
 	b.sinks = append(b.sinks, se)

@@ -57,6 +57,9 @@ func From[T any](src Source[T]) Stream[T] {
 	n.build = func(n *node[T], b *plan, ln *lane, out link[T]) {
 		sg := addStage[T, T](b, n.name, KindSource, out.to)
 		sp := ln.place(sg)
+		if src.given != nil {
+			b.halves = append(b.halves, half{src.given.x, ln})
+		}
 		if out.pipe == nil {
 			sg.holds = int64(chunkLen[T]()) * slotSize[T]()
 		}

@@ -1,0 +1,138 @@
+package weir_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/weir-go/weir"
+)
+
+// crossed is two tees whose branches meet in the wrong order: each Concat waits
+// for the branch that the other one is to read later.
+func crossed(n int, budget *weir.Budget) *weir.Flow {
+	a := weir.Tee(weir.FromSlice(ints(n)), weir.Branch{}, weir.Branch{})
+	b := weir.Tee(weir.FromSlice(ints(n)), weir.Branch{}, weir.Branch{})
+	f := weir.Join(
+		weir.Concat(a[0], b[0]).Named("left").To(weir.Discard[int]()),
+		weir.Concat(b[1], a[1]).Named("right").To(weir.Discard[int]()),
+	)
+	f.Limit, f.Budget = weir.Items(16), budget
+	return f
+}
+
+func TestFlow_ThatWaitsForItselfEndsWithErrDeadlock(t *testing.T) {
+	for name, budget := range map[string]*weir.Budget{"no budget": nil, "budget": weir.NewBudget(1 << 20)} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				err := crossed(10_000, budget).Run(t.Context())
+				if !errors.Is(err, weir.ErrDeadlock) {
+					t.Fatal(err)
+				}
+				for _, part := range []string{"left", "right", "tee", "waits for"} {
+					if !strings.Contains(err.Error(), part) {
+						t.Errorf("%q is not in %q", part, err)
+					}
+				}
+				if err := crossed(10, budget).Run(t.Context()); err != nil {
+					t.Errorf("a flow that fits into its pipes: %v", err)
+				}
+			})
+		})
+	}
+}
+
+func TestFlow_DiamondsRunIfTheyCan(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := weir.Tee(weir.FromSlice(ints(10_000)), weir.Branch{}, weir.Branch{})
+		double := weir.Map(b[1], func(i int) (int, error) { return 2 * i, nil }, weir.Workers(3))
+		pairs, err := weir.Collect(t.Context(), weir.Zip(b[0], double), 10_000)
+		if err != nil || len(pairs) != 10_000 || pairs[77] != (weir.Pair[int, int]{First: 77, Second: 154}) {
+			t.Error(len(pairs), err)
+		}
+
+		// One branch loses what the other one has, until it is too far behind.
+		b = weir.Tee(weir.FromSlice(ints(10_000)), weir.Branch{}, weir.Branch{})
+		few := weir.Filter(b[1], func(i int) bool { return i == 9_999 })
+		f := weir.Zip(b[0], few).To(weir.Discard[weir.Pair[int, int]]())
+		f.Limit = weir.Items(16)
+		if err := f.Run(t.Context()); !errors.Is(err, weir.ErrDeadlock) {
+			t.Error(err)
+		}
+	})
+}
+
+func TestFlow_WaitsForPipesThatOthersUse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, w := weir.NewPipe[int](weir.Items(1))
+		in, out := weir.NewPipe[int](weir.Items(1))
+		f := weir.Join(weir.FromPipe(r).To(weir.Discard[int]()), weir.Values(1, 2, 3).To(weir.ToPipe(out)))
+		done := make(chan error)
+		go func() { done <- f.Run(t.Context()) }()
+		synctest.Wait() // all of its lanes wait
+		go func() {
+			time.Sleep(time.Hour)
+			w.Close()
+			for {
+				if _, err := in.Recv(context.Background()); err != nil {
+					return
+				}
+			}
+		}()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestJoin_FeedsOneFlowFromAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, w := weir.NewPipe[int](weir.Items(2))
+		got := 0
+		err := weir.Join(
+			weir.FromSlice(ints(1000)).To(weir.ToPipe(w)),
+			weir.FromPipe(r).To(weir.Each(func(_ context.Context, i int) error { got++; return nil })),
+		).Run(t.Context())
+		if err != nil || got != 1000 {
+			t.Error(got, err)
+		}
+	})
+	// A circle through pipes of one's own has no beginning.
+	synctest.Test(t, func(t *testing.T) {
+		r1, w1 := weir.NewPipe[int](weir.Items(1))
+		r2, w2 := weir.NewPipe[int](weir.Items(1))
+		err := weir.Join(
+			weir.FromPipe(r1).To(weir.ToPipe(w2)),
+			weir.FromPipe(r2).To(weir.ToPipe(w1)),
+		).Run(t.Context())
+		if !errors.Is(err, weir.ErrDeadlock) {
+			t.Error(err)
+		}
+	})
+}
+
+func TestFlow_WaitsForABudgetThatOthersHold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		budget := weir.NewBudget(64 << 10)
+		f := crossed(2_000, budget)
+		f.Limit = weir.Items(4_000)
+		if err := budget.Acquire(t.Context(), 32<<10); err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error)
+		go func() { done <- f.Run(t.Context()) }()
+		synctest.Wait()
+		select {
+		case err := <-done:
+			t.Fatal("ended before the budget was free:", err)
+		default:
+		}
+		budget.Release(32 << 10)
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
