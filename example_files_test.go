@@ -75,8 +75,8 @@ func TestCopy_CopiesFilesAndStopsWithItsContext(t *testing.T) {
 	}
 }
 
-// half yields four bytes and fails.
-func half() weir.Stream[byte] {
+// halfDone yields four bytes and fails.
+func halfDone() weir.Stream[byte] {
 	return weir.Generate("half", func(_ context.Context, emit func([]byte) error) error {
 		return errors.Join(emit([]byte("half")), errPart)
 	})
@@ -95,7 +95,7 @@ func TestKeepPartial_LeavesWhatWasWrittenBeforeAFailure(t *testing.T) {
 		if err := os.WriteFile(file, []byte("old"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := half().To(weir.Create(file, tc.opts...)).Run(t.Context()); !errors.Is(err, errPart) {
+		if err := halfDone().To(weir.Create(file, tc.opts...)).Run(t.Context()); !errors.Is(err, errPart) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if got, err := os.ReadFile(file); err != nil || string(got) != tc.want {
