@@ -581,7 +581,9 @@ func newWorld[T any](set setting, value func(int64) T, id func(T) int64, scripts
 		}
 		w.largest = q.slot + set.most
 		if w.budget != nil {
-			need := q.join(w.budget)
+			q.join(w.budget)
+			need := q.slot // so that the budget matters to pipes that are small
+			q.share.reserve, q.share.granted, q.share.quantum = need, need, need
 			w.budget.total += need
 			w.budget.used += need
 		}
