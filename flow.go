@@ -372,7 +372,7 @@ func (r *run) failing(l *lane, err error) {
 				o.cancel(err)
 			}
 		}
-	case r.first != nil && context.Cause(l.ctx) == err:
+	case err != context.Cause(r.ctx):
 		r.others = append(r.others, err)
 	}
 }
