@@ -204,7 +204,7 @@ func (g *gen) strikes(s *strike, where string, m *model, i int) {
 	if s.how == stops {
 		g.enough(m)
 		if m.exact() {
-			m.keys = m.keys[:i]
+			m.keys = slices.Clip(m.keys[:i])
 		}
 		m.lossy = m.lossy || !m.exact()
 		return
@@ -219,7 +219,7 @@ func (g *gen) strikes(s *strike, where string, m *model, i int) {
 	}
 	g.fault.optional = m.lossy
 	if m.exact() {
-		m.keys = m.keys[:i]
+		m.keys = slices.Clip(m.keys[:i])
 	} else {
 		m.short = true
 	}
