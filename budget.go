@@ -3,6 +3,7 @@ package weir
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -78,36 +79,48 @@ func (b *Budget) acquire(ctx context.Context, who string, n int64) error {
 	if n < 0 {
 		return fmt.Errorf("weir: acquire: negative amount %s", FormatBytes(n))
 	}
-	b.mu.Lock()
 	if n > b.total {
-		b.mu.Unlock()
 		return &budgetError{who, n, b.total}
 	}
-	if len(b.queue) == 0 && b.used+n <= b.total {
-		b.take(n)
-		b.mu.Unlock()
+	w := b.ask(n)
+	if w == nil {
 		return nil
 	}
-	w := &budgetWait{n, make(chan struct{})}
-	b.queue = append(b.queue, w)
-	b.mu.Unlock()
 	select {
 	case <-w.ready:
 		return nil
 	case <-ctx.Done():
+		b.quit(w)
+		return context.Cause(ctx)
 	}
+}
+
+// ask takes n bytes and returns nil, or returns what to wait for.
+func (b *Budget) ask(n int64) *budgetWait {
 	b.mu.Lock()
-	for i, q := range b.queue {
-		if q == w {
-			b.queue = append(b.queue[:i], b.queue[i+1:]...)
-			b.mu.Unlock()
-			b.Release(0) // the next in the queue may fit
-			return context.Cause(ctx)
-		}
+	defer b.mu.Unlock()
+	if len(b.queue) == 0 && b.used+n <= b.total {
+		b.take(n)
+		return nil
+	}
+	w := &budgetWait{n, make(chan struct{})}
+	b.queue = append(b.queue, w)
+	return w
+}
+
+// quit takes w out of the queue, or gives back what came at the same moment.
+func (b *Budget) quit(w *budgetWait) {
+	b.mu.Lock()
+	i := slices.Index(b.queue, w)
+	if i >= 0 {
+		b.queue = slices.Delete(b.queue, i, i+1)
 	}
 	b.mu.Unlock()
-	b.Release(n) // it came at the same moment
-	return context.Cause(ctx)
+	if i >= 0 {
+		b.Release(0) // the next in the queue may fit
+	} else {
+		b.Release(w.n)
+	}
 }
 
 func (b *Budget) take(n int64) {

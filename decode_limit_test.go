@@ -112,9 +112,9 @@ func inPieces(text string, seed int) weir.Stream[byte] {
 func TestEveryDecoder_TakesARecordOfItsLimitAndNoMore(t *testing.T) {
 	for _, d := range limitedDecoders() {
 		t.Run(d.name, func(t *testing.T) {
-			for _, most := range []int{11, 100, 70_000} {
+			for _, most := range []int{11, 100, 3000, 70_000} {
 				for seed := range 6 {
-					if seed > 1 && most > 1000 {
+					if seed > 0 && most > 10_000 {
 						continue // the pieces are too small for it
 					}
 					fits, tooLarge := d.large(most), d.large(most+1)
@@ -128,7 +128,7 @@ func TestEveryDecoder_TakesARecordOfItsLimitAndNoMore(t *testing.T) {
 					if !errors.Is(err, d.sentinel) {
 						t.Fatalf("limit %d, seed %d: %.100q, %v", most, seed, got, err)
 					}
-					for _, want := range []string{d.where, map[int]string{11: "11 B", 100: "100 B", 70_000: "70000 B"}[most]} {
+					for _, want := range []string{d.where, strconv.Itoa(most) + " B"} {
 						if !strings.Contains(err.Error(), want) {
 							t.Errorf("limit %d, seed %d: %q does not say %q", most, seed, err, want)
 						}
@@ -253,8 +253,11 @@ func TestEveryDecoder_HoldsNoMoreThanItsLimitOfAHugeRecord(t *testing.T) {
 // With a limit that lets the record pass, the decoder, the record and nothing
 // else is held.
 func TestEveryDecoder_HoldsNoMoreThanItDeclares(t *testing.T) {
-	const size = 64 << 20
-	for _, d := range limitedDecoders() {
+	for i, d := range limitedDecoders() {
+		size := 16 << 20
+		if i == 0 {
+			size = 64 << 20 // a field of CSV is where a stage once kept anything
+		}
 		if strings.HasSuffix(d.name, "a field of lines") {
 			continue // as the others, and slow to parse
 		}
@@ -280,14 +283,14 @@ func TestEveryDecoder_HoldsNoMoreThanItDeclares(t *testing.T) {
 				}}
 			}
 			declared := holds(t, inner.flow(weir.Values[byte](), size, nil))
-			if declared > 5*size {
-				t.Errorf("%s declared for a record of %s", weir.FormatBytes(declared), weir.FormatBytes(size))
+			if declared > 5*int64(size) {
+				t.Errorf("%s declared for a record of %s", weir.FormatBytes(declared), weir.FormatBytes(int64(size)))
 			}
 			grown, err := heapOf(t, inner, strings.NewReader(text), size)
 			if err != nil || records != 1 {
 				t.Fatal(records, err)
 			}
-			if grown > declared+besides || grown < size/2 {
+			if grown > declared+besides || grown < int64(size/2) {
 				t.Errorf("the heap grew by %s; the decoder declares %s", weir.FormatBytes(grown), weir.FormatBytes(declared))
 			}
 		})
@@ -326,20 +329,20 @@ func TestEveryDecoder_HandsSmallRecordsOnInSmallBatches(t *testing.T) {
 		if strings.HasPrefix(d.name, "Grep") {
 			continue // it passes on the batch as it is
 		}
-		text := []byte(strings.Repeat(d.large(1000), 20_000))
+		text := []byte(strings.Repeat(d.large(1000), 4000))
 		const most = 1000
 		declared := holds(t, d.flow(weir.Values[byte](), most, func(string) {}))
-		// One batch of 20 MB, which a stage without a lane of its own gets as it is.
+		// One batch of 4 MB, which a stage without a lane of its own gets as it is.
 		s := weir.Values[byte]('x').Through(weir.Do("all", func(_ context.Context, _ []byte, emit func([]byte) error) error {
 			return emit(text)
 		}, nil))
 		base, grown, n := liveHeap(), int64(0), 0
 		err := d.flow(s, most, func(string) {
-			if n++; n%1000 == 0 {
+			if n++; n%250 == 0 {
 				grown = max(grown, liveHeap()-base)
 			}
 		}).Run(t.Context())
-		if err != nil || n != 20_000 || grown > declared+besides {
+		if err != nil || n != 4000 || grown > declared+besides {
 			t.Errorf("%s: %d records, %v, %s held, %s declared", d.name, n, err, weir.FormatBytes(grown), weir.FormatBytes(declared))
 		}
 		runtime.KeepAlive(text)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 
 	"github.com/weir-go/weir"
@@ -27,4 +28,18 @@ func ExampleExec() {
 	// pears
 	// <nil>
 	// true exit status 3 no such thing
+}
+
+// A command with more to it than its name: its environment, here.
+func ExampleCommand() {
+	greet := weir.Command(func(ctx context.Context) *exec.Cmd {
+		cmd := exec.CommandContext(ctx, "sh", "-c", `printf "%s, " "$GREETING"; cat`)
+		cmd.Env = append(os.Environ(), "GREETING=hello")
+		return cmd
+	})
+	s := weir.FromReader(strings.NewReader("world\n")).Through(greet)
+	if err := s.To(weir.ToWriter(weir.KeepOpen(os.Stdout))).Run(context.Background()); err != nil {
+		fmt.Println(err)
+	}
+	// Output: hello, world
 }

@@ -78,6 +78,7 @@ type run struct {
 	cancel context.CancelCauseFunc
 	start  int64
 	stop   int64 // 0 while it runs; guarded by Flow.mu
+	phases *phases
 	err    error
 	stuck  []string // guarded by Flow.mu
 
@@ -126,6 +127,7 @@ func (f *Flow) Run(ctx context.Context) (err error) {
 	ctx, r.cancel = context.WithCancelCause(ctx)
 	r.ctx = ctx
 	r.start = now()
+	r.phases = newPhases(b, r.start)
 	for _, l := range b.lanes {
 		l.prepare(ctx, r)
 	}
@@ -216,12 +218,15 @@ func (r *run) reserve(ctx context.Context) (release func(), err error) {
 		}
 	}
 	for _, n := range r.plan.needs() {
-		if err := n.b.Acquire(ctx, n.bytes); err != nil {
+		r.phases.wait.begin()
+		err := n.b.acquire(ctx, r.flow.doing(), n.bytes)
+		r.phases.wait.end()
+		if err != nil {
 			release()
 			if ctx.Err() != nil {
 				return nil, r.flow.ended(ctx)
 			}
-			return nil, wrapf(r.flow.doing(), err)
+			return nil, err
 		}
 		taken = append(taken, n)
 	}
@@ -278,7 +283,7 @@ func (f *Flow) doing() string {
 // open opens sources, stages and sinks, in this order.
 func (r *run) open() error {
 	for _, o := range slices.Backward(r.plan.opens) {
-		err := protect(o.sp.st.name, func() (err error) { o.sp.closer, err = o.open(); return })
+		err := protect(o.sp.st.name, o.sp.st.timed(func() (err error) { o.sp.closer, err = o.open(); return }))
 		if err != nil {
 			if cause := context.Cause(o.sp.ln.ctx); cause != nil {
 				err = r.flow.ended(o.sp.ln.ctx)
@@ -395,6 +400,7 @@ func (r *run) note(err error) {
 
 // done takes lane l off the list.
 func (r *run) done(l *lane) {
+	r.phases.ended(l)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.live, l)

@@ -6,6 +6,8 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	"sync"
+	"time"
 
 	"github.com/weir-go/weir/internal/kernelcopy"
 )
@@ -48,6 +50,8 @@ func kernelFlow[T any](b *plan, s Stream[T], k Sink[T], ln *lane, to *spot, w *W
 	}
 	from := ln.place(addStage[T, T](b, n.name, KindSource, to.st))
 	to.st.kernel = path
+	clock := &copyClock{}
+	from.st.copy, to.st.copy = clock, clock
 	to.st.holds = kernelcopy.Memory(k.target.like, n.origin.like)
 	var r any
 	b.open(from, func() (func(error) error, error) {
@@ -59,15 +63,21 @@ func kernelFlow[T any](b *plan, s Stream[T], k Sink[T], ln *lane, to *spot, w *W
 	})
 	ln.main = func() error {
 		ln.enter(to.outside())
-		_, err := kernelcopy.Copy(ln.ctx, (*w).(io.Writer), bounded(r), kernelcopy.Options{Progress: func(n int64) {
-			from.st.out.Add(n)
-			to.st.in.Add(n)
-		}})
+		clock.begin()
+		defer clock.end()
+		_, err := kernelcopy.Copy(ln.ctx, (*w).(io.Writer), bounded(r), kernelcopy.Options{
+			Observer: clock,
+			Stop:     ln.source.Done(),
+			Progress: func(n int64) {
+				from.st.out.Add(n)
+				to.st.in.Add(n)
+			},
+		})
 		end := func() error { return to.finish(func() error { return nil }) }
 		switch {
 		case isStop(err):
 			return to.enoughFrom(end)
-		case reading(err):
+		case reading(err) || err != nil && clock.reading():
 			return from.fail(err)
 		case err != nil:
 			return to.fail(err)
@@ -85,7 +95,7 @@ func bounded(r any) io.Reader {
 	return r.(io.Reader)
 }
 
-// reading reports whether err came from the source.
+// reading reports whether err is one that only a source returns.
 func reading(err error) bool {
 	var pe *fs.PathError
 	if errors.As(err, &pe) {
@@ -93,4 +103,131 @@ func reading(err error) bool {
 	}
 	var ne *net.OpError
 	return errors.As(err, &ne) && ne.Op == "read"
+}
+
+// copyClock keeps account of the time of a copy that the kernel may make. The
+// goroutine of the copy moves it; anyone may read it.
+type copyClock struct {
+	mu    sync.Mutex
+	runs  bool
+	at    kernelcopy.Activity
+	since int64    // when the activity began
+	spent [3]int64 // nanoseconds for each activity
+	known kernelcopy.Spent
+	path  string
+}
+
+func (c *copyClock) begin() {
+	c.mu.Lock()
+	c.runs, c.at, c.since = true, kernelcopy.Reading, now()
+	c.mu.Unlock()
+}
+
+func (c *copyClock) end() {
+	c.mu.Lock()
+	c.turn(now())
+	c.runs = false
+	c.mu.Unlock()
+}
+
+// turn books the time until t. mu is held.
+func (c *copyClock) turn(t int64) {
+	c.spent[c.at] += t - c.since
+	c.since = t
+}
+
+// Enter implements [kernelcopy.Observer].
+func (c *copyClock) Enter(a kernelcopy.Activity) {
+	c.mu.Lock()
+	c.turn(now())
+	c.at = a
+	c.mu.Unlock()
+}
+
+// Settle implements [kernelcopy.Observer].
+func (c *copyClock) Settle(s kernelcopy.Spent) {
+	c.mu.Lock()
+	k := &c.known
+	k.Copy += s.Copy
+	k.Read += s.Read
+	k.Write += s.Write
+	k.MaybeRead += s.MaybeRead
+	k.MaybeWrite += s.MaybeWrite
+	c.mu.Unlock()
+}
+
+// Path implements [kernelcopy.Observer].
+func (c *copyClock) Path(name string) {
+	c.mu.Lock()
+	if name != "" {
+		c.path = name
+	}
+	c.mu.Unlock()
+}
+
+// used is the system call that has moved bytes, or empty.
+func (c *copyClock) used() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.path
+}
+
+// reading reports whether the copy was waiting for its source at the end.
+func (c *copyClock) reading() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at == kernelcopy.Reading
+}
+
+// share gives the source or sink s its view of the copy until t.
+func (c *copyClock) share(s *StageStats, t int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	spent := c.spent
+	if c.runs {
+		spent[c.at] += max(0, t-c.since)
+	}
+	// What is known about the calls that do both is taken out of them. The
+	// clocks of the two were read one after the other.
+	moving := time.Duration(spent[kernelcopy.Moving])
+	take := func(d time.Duration) time.Duration {
+		d = min(d, moving)
+		moving -= d
+		return d
+	}
+	s.Busy = take(c.known.Copy)
+	reads := time.Duration(spent[kernelcopy.Reading]) + take(c.known.Read)
+	writes := time.Duration(spent[kernelcopy.Writing]) + take(c.known.Write)
+	s.Unknown = moving
+	maybeRead := min(moving, c.known.MaybeRead)
+	maybeWrite := min(moving-maybeRead, c.known.MaybeWrite)
+	if s.Kind == KindSource {
+		s.Outside, s.Blocked, s.hidden = reads, writes, maybeRead
+	} else {
+		s.Outside, s.Starved, s.hidden = writes, reads, maybeWrite
+	}
+	s.Wall = s.Busy + reads + writes + s.Unknown
+	s.copied = true
+}
+
+// kernel is the system call that has moved bytes in the flow, or empty.
+func (b *plan) kernel() string {
+	for _, st := range b.stages {
+		if st.copy != nil {
+			if name := st.copy.used(); name != "" {
+				return name
+			}
+		}
+	}
+	return ""
+}
+
+// copyVerdict judges a flow that is nothing but a copy by the kernel. It reports
+// false for all others, also for a copy that went through memory: its source
+// and sink have taken turns like any two stages of a lane.
+func copyVerdict(stages []StageStats, wall time.Duration, kernel string) (Verdict, bool) {
+	if kernel == "" || len(stages) != 2 || !stages[0].copied || !stages[1].copied {
+		return Verdict{}, false
+	}
+	return judgeCopy(stages[0], stages[1], wall, kernel), true
 }

@@ -42,6 +42,7 @@ type lane struct {
 	start    atomic.Int64 // 0: not yet
 	stop     atomic.Int64 // 0: still running
 	blockedN atomic.Int64
+	short    span // the part of the blocked time in which the budget had no memory
 
 	broken error // the error that stops the lane; only the lane's goroutine uses it
 	err    error // what it ended with; nil if it ended well or nobody wanted more

@@ -51,6 +51,7 @@ type pipe[T any] struct {
 	need     int64 // charge of the value that a waiting writer holds
 	want     int   // values that a waiting reader needs
 	stuck    bool  // a writer waits for room
+	short    bool  // the last refusal of room was the budget's, not the limit's
 	tryLen   int   // what the last refused tryWrite needed
 	tryCost  int64
 	share    *share

@@ -16,12 +16,14 @@ func (p *pipe[T]) room(most int, c charges) int {
 			n = 1 // larger than the limit: it passes alone
 		}
 	}
+	p.short = false
 	if n <= 0 {
 		p.pressed = true
 		return 0
 	}
 	if p.share != nil {
-		return p.afford(n, c)
+		n = p.afford(n, c)
+		p.short = n == 0
 	}
 	return n
 }
@@ -105,11 +107,11 @@ func (p *pipe[T]) turnHeld() bool {
 // mu is held.
 func (p *pipe[T]) goAhead(o *writeOp[T]) bool {
 	n := len(o.vs)
-	if p.turnHeld() || p.known(o) < n || int64(n)*p.slot > smallCopy || !p.fits(n, p.charge(n, o.c)) {
+	if p.turnHeld() || p.known(o) < n || int64(n)*p.slot > smallCopy || !p.fits(n, p.charge(n, o.charges())) {
 		return false
 	}
 	p.w.passed++
-	p.addAll(o.vs, &o.c)
-	o.vs, o.n = nil, n
+	p.addAll(o.vs, o.charges())
+	o.wrote(n)
 	return true
 }

@@ -16,8 +16,8 @@ type charges struct {
 const weighed = 64
 
 // weigh calls the size function for the first values of vs, as many as buf has
-// room for, and returns their charges. It runs code of the user's: mu must not
-// be held.
+// room for, and returns their charges, in buf. It runs code of the user's: mu
+// must not be held.
 func (p *pipe[T]) weigh(vs []T, buf []int64) charges {
 	n := min(len(vs), len(buf))
 	if most := int(4 * smallCopy / p.slot); n > most {
@@ -58,16 +58,16 @@ func (p *pipe[T]) weighAll(vs []T, buf *[]int64) (c charges) {
 
 // weighMore is weigh for a writer that owns the turn. If the size function
 // panics, the turn is passed on.
-func (p *pipe[T]) weighMore(o *writeOp[T], buf []int64) {
+func (p *pipe[T]) weighMore(o *writeOp[T], t *turn) {
 	returned := false
 	defer func() {
 		if !returned {
 			p.mu.Lock()
-			p.endWrite(o)
+			p.endWrite(t)
 			p.unlock()
 		}
 	}()
-	o.c = p.weigh(o.vs, buf)
+	o.weighed(p.weigh(o.vs[o.n:], o.buf))
 	returned = true
 }
 
@@ -105,9 +105,10 @@ func (c charges) within(n int, most int64) int {
 	return lo
 }
 
-// skip forgets the first n values.
-func (c *charges) skip(n int) {
+// from is the charges without the first n values.
+func (c charges) from(n int) charges {
 	if n > 0 && len(c.sums) > 0 {
 		c.base, c.sums = c.sums[n-1], c.sums[n:]
 	}
+	return c
 }

@@ -146,52 +146,81 @@ func (p *pipe[T]) watchedBy(s *standstill) {
 	p.still = s
 }
 
-// writeOp is a write in progress.
+// writeOp is a write in progress, but for its turn. Steps change only its
+// numbers and keep no reference to its slices, so that all of it stays on the
+// writer's stack; the channel in turn would move it to the heap.
 type writeOp[T any] struct {
-	turn
-	vs   []T     // what is still to be added
-	c    charges // of the first values of vs
-	n    int     // how many values were added
-	view []T     // free slots that are being filled without mu
+	vs   []T // the batch
+	n    int // how many of its values were added
+	view []T // free slots that are being filled without mu
+
+	// In a pipe with a size function: buf[at:to] are the running charges of the
+	// next values of the batch.
+	buf     []int64
+	at, to  int
+	largest int64
+}
+
+// rest is what is still to be added.
+func (o *writeOp[T]) rest() []T { return o.vs[o.n:] }
+
+// charges are the charges of the next values.
+func (o *writeOp[T]) charges() charges {
+	c := charges{sums: o.buf[o.at:o.to], largest: o.largest}
+	if o.at > 0 {
+		c.base = o.buf[o.at-1]
+	}
+	return c
+}
+
+// weighed records that the charges of the next values are in buf.
+func (o *writeOp[T]) weighed(c charges) { o.at, o.to, o.largest = 0, len(c.sums), c.largest }
+
+// wrote records that the next n values were added.
+func (o *writeOp[T]) wrote(n int) {
+	o.n += n
+	if o.to > 0 {
+		o.at += n
+	}
 }
 
 // writeStep adds what there is room for. mu is held.
-func (p *pipe[T]) writeStep(o *writeOp[T]) next {
+func (p *pipe[T]) writeStep(o *writeOp[T], t *turn) next {
 	p.quick = 0
-	if o.owned {
+	if t.owned {
 		p.stuck = false
 	}
 	if o.view != nil {
 		p.filled(o)
 	}
 	for {
-		if o.err = p.writeError(); o.err != nil || len(o.vs) == 0 {
+		if t.err = p.writeError(); t.err != nil || o.n == len(o.vs) {
 			return finished
 		}
-		if p.w.taken && !o.owned {
+		if p.w.taken && !t.owned {
 			if p.goAhead(o) {
 				return finished
 			}
-			return p.enqueue(&p.w, &o.turn)
+			return p.enqueue(&p.w, t)
 		}
 		// The turn is this writer's or nobody's. Nobody else can take it before
 		// this step returns, and whoever returns from here with a part of its
 		// batch has taken it.
-		if p.large(len(o.vs)) {
-			if o.view = p.handOut(len(o.vs)); o.view != nil {
-				p.w.own(&o.turn)
+		if p.large(len(o.vs) - o.n) {
+			if o.view = p.handOut(len(o.vs) - o.n); o.view != nil {
+				p.w.own(t)
 				return away
 			}
-		} else if k := p.put(o.vs[:p.known(o)], &o.c); k > 0 {
-			o.vs, o.n = o.vs[k:], o.n+k
+		} else if k := p.put(o.rest()[:p.known(o)], o.charges()); k > 0 {
+			o.wrote(k)
 			continue
 		}
-		p.w.own(&o.turn)
+		p.w.own(t)
 		p.w.midway = o.n > 0
 		if p.known(o) == 0 {
 			return away
 		}
-		p.need, p.stuck = o.c.first(p.slot), true
+		p.need, p.stuck = o.charges().first(p.slot), true
 		p.wakeReader()
 		return parked
 	}
@@ -201,9 +230,9 @@ func (p *pipe[T]) writeStep(o *writeOp[T]) next {
 // function, those that are weighed.
 func (p *pipe[T]) known(o *writeOp[T]) int {
 	if p.size != nil {
-		return len(o.c.sums)
+		return o.to - o.at
 	}
-	return len(o.vs)
+	return len(o.vs) - o.n
 }
 
 // large reports whether n values are copied without mu. A pipe with a size
@@ -234,13 +263,13 @@ func (p *pipe[T]) filled(o *writeOp[T]) {
 	p.tail.w += n
 	p.added(n)
 	p.wakeReader()
-	o.vs, o.n = o.vs[n:], o.n+n
+	o.wrote(n)
 }
 
 // endWrite is the last step of every write and passes the turn on. mu is held.
-func (p *pipe[T]) endWrite(o *writeOp[T]) {
-	if o.owned {
-		o.owned = false
+func (p *pipe[T]) endWrite(t *turn) {
+	if t.owned {
+		t.owned = false
 		p.pass(&p.w)
 	}
 	p.wakeReader()
@@ -249,15 +278,15 @@ func (p *pipe[T]) endWrite(o *writeOp[T]) {
 
 // reserveStep takes the turn and hands out up to n free slots in o.view. The
 // turn stays with the caller until commit. mu is held.
-func (p *pipe[T]) reserveStep(o *writeOp[T], n int) next {
-	if !o.owned {
+func (p *pipe[T]) reserveStep(o *writeOp[T], t *turn, n int) next {
+	if !t.owned {
 		if p.w.taken {
-			return p.enqueue(&p.w, &o.turn)
+			return p.enqueue(&p.w, t)
 		}
-		p.w.own(&o.turn)
+		p.w.own(t)
 	}
 	p.stuck = false
-	if o.err = p.writeError(); o.err != nil {
+	if t.err = p.writeError(); t.err != nil {
 		return finished
 	}
 	if o.view = p.handOut(n); o.view != nil {

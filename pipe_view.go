@@ -14,20 +14,25 @@ func (p *pipe[T]) reserve(ctx context.Context, ln *lane, n int) ([]T, error) {
 	p.mu.Lock()
 	defer p.unlock()
 	var o writeOp[T]
+	var t turn
 	n = max(n, 1)
-	if does := p.reserveStep(&o, n); does != finished {
-		p.drive(ctx, ln, &p.w, &o.turn, does, func() next { return p.reserveStep(&o, n) })
+	if does := p.reserveStep(&o, &t, n); does != finished {
+		p.drive(ctx, ln, &p.w, &t, does, func() next { return p.reserveStep(&o, &t, n) })
 	}
-	if o.err != nil && o.owned {
+	if t.err != nil && t.owned {
 		p.pass(&p.w)
 	}
-	return o.view, o.err
+	return o.view, t.err
 }
 
 // commit publishes the first n reserved slots and gives the turn back.
 func (p *pipe[T]) commit(n int) error {
 	p.mu.Lock()
 	defer p.unlock()
+	return p.commitLocked(n)
+}
+
+func (p *pipe[T]) commitLocked(n int) error {
 	if n < 0 || n > p.reserved {
 		return errCommit
 	}
@@ -82,6 +87,10 @@ func (p *pipe[T]) acquire(ctx context.Context, ln *lane) ([]T, error) {
 func (p *pipe[T]) release(n int) error {
 	p.mu.Lock()
 	defer p.unlock()
+	return p.releaseLocked(n)
+}
+
+func (p *pipe[T]) releaseLocked(n int) error {
 	if !p.viewing || n < 0 {
 		return errRelease
 	}

@@ -168,6 +168,10 @@ func (p *pipe[T]) wait(ctx context.Context, ln *lane, s *side, t *turn, step fun
 	var back int32
 	if timed {
 		back = p.beginWait(ln, s)
+		if s == &p.w && p.short {
+			ln.short.since.Store(now())
+			defer ln.short.end()
+		}
 	}
 	if s.idle > 0 {
 		s.idle--

@@ -6,29 +6,30 @@ import (
 )
 
 // put adds as many of vs as there is room for. mu is held.
-func (p *pipe[T]) put(vs []T, c *charges) int {
+func (p *pipe[T]) put(vs []T, c charges) int {
 	if len(vs) == 0 {
 		return 0
 	}
-	n := p.room(len(vs), *c)
+	n := p.room(len(vs), c)
 	p.add(vs[:n], c)
 	return n
 }
 
 // addAll is add for a batch that fits as a whole. mu is held.
-func (p *pipe[T]) addAll(vs []T, c *charges) {
+func (p *pipe[T]) addAll(vs []T, c charges) {
 	p.pressed = false // fits has seen that the pipe is down to its low-water mark
 	p.add(vs, c)
 }
 
 // add adds all of vs. The caller has made sure that there is room. mu is held.
-func (p *pipe[T]) add(vs []T, c *charges) {
+func (p *pipe[T]) add(vs []T, c charges) {
 	n := len(vs)
 	for len(vs) > 0 {
 		s := p.writable()
 		k := copy(s.buf[s.w:], vs)
 		if p.size != nil {
 			p.note(s, k, c)
+			c = c.from(k)
 		}
 		s.w += k
 		vs = vs[k:]
@@ -37,7 +38,7 @@ func (p *pipe[T]) add(vs []T, c *charges) {
 }
 
 // note records what the next k values of s are charged. mu is held.
-func (p *pipe[T]) note(s *segment[T], k int, c *charges) {
+func (p *pipe[T]) note(s *segment[T], k int, c charges) {
 	sums := s.sums[s.w : s.w+k]
 	off := p.chargeIn - c.base
 	for i, sum := range c.sums[:k] {
@@ -45,7 +46,6 @@ func (p *pipe[T]) note(s *segment[T], k int, c *charges) {
 	}
 	p.chargeIn += c.sum(k)
 	p.largest = max(p.largest, c.largest)
-	c.skip(k)
 }
 
 // added is called when n values more are in the segments. mu is held.
@@ -107,69 +107,73 @@ func (p *pipe[T]) write(ctx context.Context, ln *lane, vs []T) (n int, err error
 		return p.writeSized(ctx, ln, vs)
 	}
 	p.mu.Lock()
-	if n := len(vs); 0 < n && n <= p.quick && int64(n)*p.slot <= smallCopy {
-		s := p.tail
-		copy(s.buf[s.w:], vs)
-		s.w += n
-		p.items += n
-		p.quick -= n
-		if p.r.parked || p.r.ready != nil {
-			p.wakeReader()
-		}
+	if p.addQuick(vs, charges{}) {
 		p.unlock()
-		return n, nil
+		return len(vs), nil
 	}
-	return p.writeLocked(ctx, ln, &writeOp[T]{vs: vs}, nil)
+	return p.writeLocked(ctx, ln, &writeOp[T]{vs: vs})
 }
 
 func (p *pipe[T]) writeSized(ctx context.Context, ln *lane, vs []T) (n int, err error) {
 	var buf [weighed]int64
-	o := writeOp[T]{vs: vs, c: p.weigh(vs, buf[:])}
+	c := p.weigh(vs, buf[:])
 	p.mu.Lock()
-	if n := len(vs); 0 < n && n <= p.quick && n == len(o.c.sums) && o.c.sum(n) <= p.quickCharge && int64(n)*p.slot <= smallCopy {
-		p.addQuick(vs, &o.c)
+	if len(c.sums) == len(vs) && p.addQuick(vs, c) {
 		p.unlock()
-		return n, nil
+		return len(vs), nil
 	}
-	return p.writeLocked(ctx, ln, &o, buf[:])
+	o := writeOp[T]{vs: vs, buf: buf[:]}
+	o.weighed(c)
+	return p.writeLocked(ctx, ln, &o)
 }
 
-// addQuick adds vs, for which quick and quickCharge say that there is room, to
-// the last segment of a pipe with a size function. mu is held.
-func (p *pipe[T]) addQuick(vs []T, c *charges) {
-	s, n := p.tail, len(vs)
+// addQuick adds vs to the last segment if quick and quickCharge say that there
+// is room, and reports whether it did. mu is held.
+func (p *pipe[T]) addQuick(vs []T, c charges) bool {
+	n := len(vs)
+	if n == 0 || n > p.quick || int64(n)*p.slot > smallCopy {
+		return false
+	}
+	s := p.tail
+	if p.size != nil {
+		sum := c.sum(n)
+		if sum > p.quickCharge {
+			return false
+		}
+		p.quickCharge -= sum
+		p.note(s, n, c)
+	}
 	copy(s.buf[s.w:], vs)
-	p.quickCharge -= c.sum(n)
-	p.note(s, n, c)
 	s.w += n
 	p.items += n
 	p.quick -= n
 	if p.r.parked || p.r.ready != nil {
 		p.wakeReader()
 	}
+	return true
 }
 
-// writeLocked carries out o for a caller that has locked mu; it unlocks it. buf
-// is where the charges of further values may be put.
-func (p *pipe[T]) writeLocked(ctx context.Context, ln *lane, o *writeOp[T], buf []int64) (n int, err error) {
-	does := p.writeStep(o)
+// writeLocked carries out o for a caller that has locked mu; it unlocks it.
+func (p *pipe[T]) writeLocked(ctx context.Context, ln *lane, o *writeOp[T]) (n int, err error) {
+	var t turn
+	does := p.writeStep(o, &t)
 	for does != finished {
-		if does == away {
-			p.unlock()
-			if p.size != nil {
-				p.weighMore(o, buf)
-			} else {
-				copy(o.view, o.vs)
-			}
-			p.mu.Lock()
-			does = p.writeStep(o)
+		if does != away {
+			does = p.drive(ctx, ln, &p.w, &t, does, func() next { return p.writeStep(o, &t) })
 			continue
 		}
-		does = p.drive(ctx, ln, &p.w, &o.turn, does, func() next { return p.writeStep(o) })
+		p.unlock()
+		if p.size != nil {
+			p.weighMore(o, &t)
+		} else {
+			copy(o.view, o.rest())
+		}
+		p.mu.Lock()
+		does = p.writeStep(o, &t)
 	}
-	p.endWrite(o)
+	p.endWrite(&t)
 	p.unlock()
-	return o.n, o.err
+	return o.n, t.err
 }
 
 // send is write for a single value.
@@ -180,7 +184,7 @@ func (p *pipe[T]) send(ctx context.Context, ln *lane, v T) error {
 	p.mu.Lock()
 	if p.quick == 0 {
 		one := [1]T{v}
-		_, err := p.writeLocked(ctx, ln, &writeOp[T]{vs: one[:]}, nil)
+		_, err := p.writeLocked(ctx, ln, &writeOp[T]{vs: one[:]})
 		return err
 	}
 	s := p.tail
@@ -200,7 +204,7 @@ func (p *pipe[T]) sendSized(ctx context.Context, ln *lane, v T) error {
 	p.mu.Lock()
 	if p.quick == 0 || c > p.quickCharge {
 		one, sums := [1]T{v}, [1]int64{c}
-		_, err := p.writeLocked(ctx, ln, &writeOp[T]{vs: one[:], c: charges{sums: sums[:], largest: c}}, nil)
+		_, err := p.writeLocked(ctx, ln, &writeOp[T]{vs: one[:], buf: sums[:], to: 1, largest: c})
 		return err
 	}
 	s := p.tail
@@ -248,7 +252,7 @@ func (p *pipe[T]) tryWrite(vs []T) error {
 		p.w.passed++
 	}
 	p.tryLen, p.tryCost = 1, p.slot
-	p.addAll(vs, &c)
+	p.addAll(vs, c)
 	p.wakeReader()
 	return nil
 }

@@ -48,8 +48,10 @@ type stage struct {
 	ups             []*stage
 	holds           int64
 	budget          *Budget
-	limits          bool // waits on purpose, to keep to a rate
-	kernel          string
+	limits          bool       // waits on purpose, to keep to a rate
+	kernel          string     // the system call that is meant to move the bytes
+	copy            *copyClock // of the two ends of a copy by the kernel
+	ends            span       // time to open and to close
 
 	in, out, dropped atomic.Int64
 }

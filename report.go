@@ -20,13 +20,18 @@ func (k Kind) String() string { return [...]string{"source", "stage", "sink"}[k]
 // MarshalText writes the kind as its name.
 func (k Kind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 
-// StageStats says where a stage's time went and what it moved. The four times
-// add up to Wall, the lifetimes of its workers so far:
+// StageStats says where a stage's time went and what it moved. The five times
+// add up to Wall, the lifetimes of its workers so far and the time it took to
+// open and to close the stage:
 //
-//   - Busy: its own code ran.
+//   - Busy: its own code ran. Of a copy by the kernel: the kernel was busy with
+//     both reading and writing.
 //   - Blocked: what is downstream did not take its output. This is backpressure.
 //   - Starved: nothing came from upstream.
-//   - Outside: it waited inside Read or Write of a file, socket or process.
+//   - Outside: it waited inside Read or Write of a file, socket or process, or
+//     opened or closed it.
+//   - Unknown: the kernel moved the bytes from source to sink in one call and
+//     waited for one of them; the call does not tell for which.
 type StageStats struct {
 	Name    string
 	Kind    Kind
@@ -36,15 +41,21 @@ type StageStats struct {
 	In, Out int64
 	Dropped int64
 
-	Wall, Busy, Blocked, Starved, Outside time.Duration
+	Wall, Busy, Blocked, Starved, Outside, Unknown time.Duration
 
 	// BlockedN is how often the stage's goroutine had to wait for room.
 	BlockedN int64
 
+	// Budget is the part of Blocked in which a pipe had room and the shared
+	// [Budget] had no memory for it.
+	Budget time.Duration
+
 	Limits bool // it limits the rate on purpose
 
-	ups   []int
-	ended bool
+	ups    []int
+	ended  bool
+	copied bool          // by the kernel, or it was meant to be
+	hidden time.Duration // the part of Unknown that samples give to this end
 }
 
 // Report says what a flow has done, until now or in all. It is a snapshot:
@@ -60,68 +71,65 @@ type Report struct {
 	Peak    int64        // sum of the pipes' peaks, in bytes
 	Stuck   []string     // stages that ignored their context for the grace period
 	Err     error
-	Kernel  string // the system call that moved the bytes, if no stage did
+	Kernel  string // the system call that has moved the bytes; empty if they went through memory
 	Verdict Verdict
 }
 
 // Stats returns a report on the flow at this moment: of the run that goes on,
-// or of the last one. It may be called at any time, concurrently with Run. The
-// zero Report comes back if the flow has never run.
+// or of the last one. It may be called at any time, concurrently with Run. If
+// the flow has never run, the report has its name only, and a verdict that
+// says so: measuring.
 func (f *Flow) Stats() Report {
 	f.mu.Lock()
 	r := f.last
 	if r == nil {
 		f.mu.Unlock()
-		return Report{Flow: f.Name}
+		return Report{Flow: f.Name, Verdict: Verdict{Measuring: true}}
 	}
 	t, stop, err, stuck := now(), r.stop, r.err, r.stuck
 	f.mu.Unlock()
-	rep := Report{Flow: f.Name, Running: stop == 0, Err: err, Stuck: stuck, Ceiling: r.plan.ceiling()}
+	rep := Report{Flow: f.Name, Running: stop == 0, Err: err, Stuck: stuck, Ceiling: r.plan.ceiling(), Kernel: r.plan.kernel()}
 	if stop != 0 {
 		t = stop
 	}
 	rep.Wall = time.Duration(t - r.start)
-	index := make(map[*stage]int, len(r.plan.stages))
-	for i, st := range r.plan.stages {
-		index[st] = i
-	}
-	laneTimes := make(map[*lane]laneTime, len(r.plan.lanes))
-	for _, l := range r.plan.lanes {
-		acc, wall := l.times(t)
-		laneTimes[l] = laneTime{acc, wall}
-	}
-	for _, st := range r.plan.stages {
-		s := st.stats(laneTimes)
-		for _, up := range st.ups {
-			s.ups = append(s.ups, index[up])
-		}
-		rep.Stages = append(rep.Stages, s)
-		if st.kernel != "" {
-			rep.Kernel = st.kernel
-		}
-	}
+	rep.Stages, rep.Verdict = r.phases.at(t)
 	for _, e := range r.plan.edges {
 		p := e.stats()
 		rep.Pipes = append(rep.Pipes, p)
 		rep.Held += p.Bytes
 		rep.Peak += p.Peak
 	}
-	rep.Verdict = judge(rep.Stages, rep.Wall)
-	if rep.Kernel != "" {
-		rep.Verdict = Verdict{Kernel: rep.Kernel}
+	if rep.Running && rep.Verdict.nothing() && rep.Wall < verdictHold {
+		rep.Verdict = Verdict{Measuring: true}
 	}
 	return rep
+}
+
+// nothing reports whether the verdict names no bottleneck, which is no news
+// when a run has just begun.
+func (v Verdict) nothing() bool {
+	return v.Stage == "" && !v.Budget && !v.Copy
 }
 
 // Report is Stats; it reads better after Run.
 func (f *Flow) Report() Report { return f.Stats() }
 
 type laneTime struct {
-	acc  []int64
-	wall int64
+	acc   []int64
+	wall  int64
+	short int64
 }
 
-func (st *stage) stats(lanes map[*lane]laneTime) StageStats {
+// until returns the lane's times until t.
+func (l *lane) until(t int64) laneTime {
+	acc, wall := l.times(t)
+	short := l.short.until(t)
+	return laneTime{acc, wall, min(short, acc[l.blocked()])}
+}
+
+// stats returns what the stage has done until t.
+func (st *stage) stats(lanes map[*lane]laneTime, t int64) StageStats {
 	s := StageStats{
 		Name: st.name, Kind: st.kind, Workers: st.workers, Limits: st.limits,
 		In: st.in.Load(), Out: st.out.Load(), Dropped: st.dropped.Load(),
@@ -134,26 +142,39 @@ func (st *stage) stats(lanes map[*lane]laneTime) StageStats {
 		s.OutUnit = "bytes"
 	}
 	for _, sp := range st.spots {
-		lt := lanes[sp.ln]
-		l := sp.ln
-		s.Wall += time.Duration(lt.wall)
-		s.Busy += time.Duration(lt.acc[sp.busy])
-		s.Outside += time.Duration(lt.acc[sp.busy+1])
-		s.Starved += time.Duration(lt.acc[l.starved()])
-		s.Blocked += time.Duration(lt.acc[l.blocked()])
-		for i := range l.starved() {
-			if i < sp.busy {
-				s.Starved += time.Duration(lt.acc[i])
-			} else if i > sp.busy+1 {
-				s.Blocked += time.Duration(lt.acc[i])
-			}
-		}
-		s.BlockedN += l.blockedN.Load()
-		if l.stop.Load() == 0 {
+		if sp.ln.stop.Load() == 0 {
 			s.ended = false
 		}
+		if st.copy == nil {
+			s.addLane(sp, lanes[sp.ln])
+		}
 	}
+	if st.copy != nil {
+		st.copy.share(&s, t)
+	}
+	ends := time.Duration(st.ends.until(t))
+	s.Outside += ends
+	s.Wall += ends
 	return s
+}
+
+// addLane adds the time of one lane, as seen from the stage's place in it.
+func (s *StageStats) addLane(sp *spot, lt laneTime) {
+	l := sp.ln
+	s.Wall += time.Duration(lt.wall)
+	s.Busy += time.Duration(lt.acc[sp.busy])
+	s.Outside += time.Duration(lt.acc[sp.busy+1])
+	s.Starved += time.Duration(lt.acc[l.starved()])
+	s.Blocked += time.Duration(lt.acc[l.blocked()])
+	s.Budget += time.Duration(lt.short)
+	for i := range l.starved() {
+		if i < sp.busy {
+			s.Starved += time.Duration(lt.acc[i])
+		} else if i > sp.busy+1 {
+			s.Blocked += time.Duration(lt.acc[i])
+		}
+	}
+	s.BlockedN += l.blockedN.Load()
 }
 
 // Share returns the part of the stage's time, from 0 to 1, that d is.
@@ -168,9 +189,12 @@ func (s StageStats) Share(d time.Duration) float64 {
 func (r Report) String() string {
 	var b strings.Builder
 	for _, s := range r.Stages {
-		fmt.Fprintf(&b, "%-16s busy %3.0f%%  blocked %3.0f%%  starved %3.0f%%  outside %3.0f%%  in %s  out %s\n",
-			s.Name, 100*s.Share(s.Busy), 100*s.Share(s.Blocked), 100*s.Share(s.Starved), 100*s.Share(s.Outside),
-			amount(s.In, s.Unit), amount(s.Out, s.OutUnit))
+		fmt.Fprintf(&b, "%-16s busy %3.0f%%  blocked %3.0f%%  starved %3.0f%%  outside %3.0f%%",
+			s.Name, 100*s.Share(s.Busy), 100*s.Share(s.Blocked), 100*s.Share(s.Starved), 100*s.Share(s.Outside))
+		if s.Unknown > 0 {
+			fmt.Fprintf(&b, "  unknown %3.0f%%", 100*s.Share(s.Unknown))
+		}
+		fmt.Fprintf(&b, "  in %s  out %s\n", amount(s.In, s.Unit), amount(s.Out, s.OutUnit))
 	}
 	for _, p := range r.Pipes {
 		fmt.Fprintf(&b, "%-16s peak %s of %s, writers waited %d times, %v\n",

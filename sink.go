@@ -154,14 +154,14 @@ func (k *sinkEnd) close(cause error) error {
 // goroutine of Run, after all lanes have ended.
 func (k *sinkEnd) prepare() error {
 	if p, ok := k.w.(interface{ Prepare() error }); ok && k.ready {
-		return protect(k.sp.st.name, p.Prepare)
+		return protect(k.sp.st.name, k.sp.st.timed(p.Prepare))
 	}
 	return nil
 }
 
 func (k *sinkEnd) commit() error {
 	if c, ok := k.w.(interface{ Commit() error }); ok && k.ready {
-		return protect(k.sp.st.name, c.Commit)
+		return protect(k.sp.st.name, k.sp.st.timed(c.Commit))
 	}
 	return nil
 }
@@ -171,7 +171,7 @@ func (k *sinkEnd) end(cause error) error {
 		return nil
 	}
 	k.ready = false
-	return protect(k.sp.st.name, func() error { return k.close(cause) })
+	return protect(k.sp.st.name, k.sp.st.timed(func() error { return k.close(cause) }))
 }
 
 // ToWriter makes a sink of w. If w is an [io.Closer], it is closed when the

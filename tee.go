@@ -248,9 +248,9 @@ func (br *branch[T]) await(ctx context.Context, ln *lane) error {
 func (p *pipe[T]) writeFit(vs []T) (rest int, err error) {
 	var buf [weighed]int64
 	for {
-		o := writeOp[T]{vs: vs}
+		o := writeOp[T]{vs: vs, buf: buf[:]}
 		if p.size != nil {
-			o.c = p.weigh(vs, buf[:])
+			o.weighed(p.weigh(vs, buf[:]))
 		}
 		k, more, err := p.fitNow(&o)
 		if vs = vs[k:]; !more || err != nil {
@@ -268,14 +268,14 @@ func (p *pipe[T]) fitNow(o *writeOp[T]) (n int, more bool, err error) {
 		return 0, false, err
 	}
 	for p.known(o) > 0 {
-		k := p.put(o.vs[:p.known(o)], &o.c)
+		k := p.put(o.rest()[:p.known(o)], o.charges())
 		if k == 0 {
 			break
 		}
-		o.vs, n = o.vs[k:], n+k
+		o.wrote(k)
 	}
 	p.wakeReader()
-	return n, p.known(o) == 0 && len(o.vs) > 0, nil
+	return o.n, p.known(o) == 0 && o.n < len(o.vs), nil
 }
 
 // writeSome is writeFit that counts the rest as dropped.
@@ -297,10 +297,10 @@ func (p *pipe[T]) writeSome(vs []T) (dropped int, err error) {
 func (p *pipe[T]) writeOver(vs []T) (dropped int, err error) {
 	var buf [weighed]int64
 	for {
-		o := writeOp[T]{vs: vs}
+		o := writeOp[T]{vs: vs, buf: buf[:]}
 		if p.size != nil {
-			o.c = p.weigh(vs, buf[:])
-			o.vs = vs[:len(o.c.sums)]
+			o.weighed(p.weigh(vs, buf[:]))
+			o.vs = vs[:o.to]
 		}
 		vs = vs[len(o.vs):]
 		n, err := p.overNow(&o)
@@ -317,18 +317,18 @@ func (p *pipe[T]) overNow(o *writeOp[T]) (dropped int, err error) {
 	if err := p.writeError(); err != nil {
 		return 0, err
 	}
-	for len(o.vs) > 0 {
-		if k := p.put(o.vs, &o.c); k > 0 {
-			o.vs = o.vs[k:]
+	for o.n < len(o.vs) {
+		if k := p.put(o.rest(), o.charges()); k > 0 {
+			o.wrote(k)
 			continue
 		}
 		if p.items == 0 { // a rendezvous without a reader
-			dropped += len(o.vs)
+			dropped += len(o.rest())
 			break
 		}
 		n := 1
 		if p.size == nil {
-			n = min(len(o.vs), p.items, p.head.w-p.head.r)
+			n = min(len(o.rest()), p.items, p.head.w-p.head.r)
 		}
 		p.drop(n)
 		p.totalOut -= int64(n)

@@ -107,7 +107,7 @@ func (m *meter) report(kind Kind, kernel bool, moved int64) weir.Report {
 		// Of a file in memory most of the time goes into the socket, of one
 		// on the disk into the disk: the call does not tell.
 		if rep.Verdict.Stage == "read" {
-			rep.Verdict = weir.Verdict{Kernel: rep.Kernel}
+			rep.Verdict = weir.Verdict{Kernel: rep.Kernel, Why: weir.Unknown, Share: rep.Verdict.Share}
 		}
 	} else if kernel {
 		rep.Kernel = "splice"

@@ -49,9 +49,9 @@ func TestTheVerdictNamesWhoIsWaitedFor(t *testing.T) {
 	}{
 		"a slow client":            {Download, true, [phases]time.Duration{phaseMoving: 1, phaseClient: 99}, "the destination is the bottleneck: writing (client) took 99% of the time, and read waited for it 99% of the time"},
 		"a rate":                   {Download, true, [phases]time.Duration{phaseMoving: 5, phaseRate: 95}, "the rate limit (rate) is the bottleneck: it held the flow back 95% of the time, and read waited for it 95% of the time"},
-		"nobody, by the kernel":    {Download, true, [phases]time.Duration{phaseMoving: 99, phaseClient: 1}, "the kernel moved the bytes (sendfile): reading and writing were one"},
+		"nobody, by the kernel":    {Download, true, [phases]time.Duration{phaseMoving: 99, phaseClient: 1}, "unknown bottleneck: the kernel moved the bytes (sendfile) and does not tell reading from writing"},
 		"the disk, through memory": {Download, false, [phases]time.Duration{phaseMoving: 80, phaseClient: 20}, "the source is the bottleneck: reading (read) took 80% of the time"},
-		"nobody":                   {Download, false, [phases]time.Duration{phaseMoving: 50, phaseClient: 50}, "no single bottleneck: no stage governed the flow for most of the time"},
+		"nobody":                   {Download, false, [phases]time.Duration{phaseMoving: 50, phaseClient: 50}, "no single bottleneck: read (50% of the time) and client (50%) take turns"},
 		"a slow uploader":          {Upload, true, [phases]time.Duration{phaseMoving: 10, phaseClient: 90}, "the source is the bottleneck: reading (client) took 90% of the time"},
 		"the disk under an upload": {Upload, true, [phases]time.Duration{phaseMoving: 90, phaseClient: 10}, "the destination is the bottleneck: writing (write) took 90% of the time, and client waited for it 90% of the time"},
 	} {

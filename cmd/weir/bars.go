@@ -40,6 +40,7 @@ var looks = []struct {
 }{
 	{"busy", "█", "33", func(s weir.StageStats) time.Duration { return s.Busy }},
 	{"outside", "░", "90", func(s weir.StageStats) time.Duration { return s.Outside }},
+	{"unknown", "?", "35", func(s weir.StageStats) time.Duration { return s.Unknown }},
 	{"blocked", "▒", "34", func(s weir.StageStats) time.Duration { return s.Blocked }},
 	{"starved", "·", "36", func(s weir.StageStats) time.Duration { return s.Starved }},
 }
@@ -67,7 +68,7 @@ func (v *view) stageRows(r weir.Report, p painter) []string {
 	return rows
 }
 
-// bar shows the four states of a stage.
+// bar shows the states of a stage.
 func bar(s weir.StageStats, p painter) string {
 	var b strings.Builder
 	left := barWidth

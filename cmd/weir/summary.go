@@ -162,12 +162,18 @@ func (v *view) emit(kind string, fields map[string]any) {
 
 func (v *view) emitProgress(now, all weir.Report) {
 	in, out := v.current.bytes(all)
+	took := time.Since(v.since)
+	inRate, outRate := v.speed.look(time.Now(), in, out)
 	fields := map[string]any{
-		"source": v.current.src, "bytes_in": in, "bytes_out": out, "seconds": time.Since(v.since).Seconds(),
-		"held": all.Held, "bottleneck": bottleneck(now.Verdict),
+		"source": v.current.src, "bytes_in": in, "bytes_out": out, "seconds": took.Seconds(),
+		"rate_in": int64(inRate), "rate_out": int64(outRate),
+		"held": all.Held, "stages": stagesJSON(now), "bottleneck": bottleneck(now.Verdict),
 	}
 	if total := v.current.total(); total >= 0 {
 		fields["total"] = total
+		if d, known := timeLeft(total-in, inRate, took); known {
+			fields["seconds_left"] = int64(d.Seconds())
+		}
 	}
 	v.emit("progress", fields)
 }
@@ -188,10 +194,25 @@ func (v *view) emitSummary(f *failure, done []ended, longest ended, in, out int6
 	})
 }
 
+// bottleneck is a verdict as JSON. Its "is" says what kind of answer it is.
 func bottleneck(v weir.Verdict) map[string]any {
 	m := map[string]any{"sentence": v.String()}
-	if v.Stage != "" {
-		m["stage"], m["why"], m["share"] = v.Stage, v.Why, v.Share
+	switch {
+	case v.Measuring:
+		m["is"] = "measuring"
+	case v.Why == weir.Unknown:
+		m["is"] = "unknown"
+	case v.Budget:
+		m["is"], m["share"] = "budget", v.Share
+	case v.Copy:
+		m["is"], m["share"] = "copy", v.Share
+	case v.Stage != "":
+		m["is"], m["stage"], m["why"], m["share"] = "stage", v.Stage, v.Why, v.Share
+	default:
+		m["is"] = "none"
+		if v.Between[0].Name != "" {
+			m["between"] = []string{v.Between[0].Name, v.Between[1].Name}
+		}
 	}
 	return m
 }
@@ -201,6 +222,7 @@ func stagesJSON(r weir.Report) (list []map[string]any) {
 		list = append(list, map[string]any{
 			"name": s.Name, "kind": s.Kind, "workers": s.Workers, "in": s.In, "out": s.Out,
 			"busy": s.Share(s.Busy), "blocked": s.Share(s.Blocked), "starved": s.Share(s.Starved), "outside": s.Share(s.Outside),
+			"unknown":        s.Share(s.Unknown),
 			"blocked_events": s.BlockedN,
 		})
 	}

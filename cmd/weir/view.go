@@ -26,6 +26,7 @@ type view struct {
 	current *step
 	since   time.Time // when current began
 	watch   *weir.Watcher
+	speed   speed // of current
 	done    []ended
 	try     string // the last way out that was told
 }
@@ -77,6 +78,8 @@ func (v *view) ceiling() {
 func (v *view) start(st *step) (finish func()) {
 	v.mu.Lock()
 	v.current, v.since, v.watch = st, time.Now(), st.flow.Watch()
+	v.speed = speed{}
+	v.speed.look(v.since, 0, 0)
 	v.mu.Unlock()
 	if v.every == 0 {
 		return func() {}
@@ -150,6 +153,7 @@ func (v *view) snapshot() {
 func (v *view) line(all weir.Report) string {
 	took := time.Since(v.since)
 	n, out := v.current.bytes(all)
+	inRate, outRate := v.speed.look(time.Now(), n, out)
 	total := v.current.total()
 	s := ""
 	if len(v.steps) > 1 {
@@ -159,15 +163,15 @@ func (v *view) line(all weir.Report) string {
 	if total > 0 {
 		s += fmt.Sprintf(" of %s  %d%%", weir.FormatBytes(total), 100*n/total)
 	}
-	s += "  " + rate(n, took)
+	s += "  " + perSecond(inRate)
 	if n != out && out > 0 {
-		s += " in, " + rate(out, took) + " out"
+		s += " in, " + perSecond(outRate) + " out"
 	}
 	s += "  " + clock(took)
 	if total > 0 {
 		eta := "-"
-		if took > 3*time.Second && n > 0 {
-			eta = clock(time.Duration(float64(took) * float64(max(0, total-n)) / float64(n)))
+		if d, known := timeLeft(total-n, inRate, took); known {
+			eta = clock(d)
 		}
 		s += "  ETA " + eta
 	}
@@ -184,7 +188,7 @@ func (v *view) rows(now, all weir.Report, since time.Time) []string {
 	rows = append(rows, "", "  "+v.line(all))
 	if time.Since(v.since) > 2*time.Second {
 		s := now.Verdict.String()
-		if now.Verdict.Stage != "" {
+		if now.Verdict != (weir.Verdict{}) && !now.Verdict.Measuring {
 			s = fmt.Sprintf("since %d s: %s", int(time.Since(since).Seconds()), s)
 		}
 		for _, row := range wrap(s, max(20, v.live.width()-4)) {
@@ -214,8 +218,10 @@ func rate(n int64, took time.Duration) string {
 	if took <= 0 {
 		return "-"
 	}
-	return weir.FormatBytes(int64(float64(n)/took.Seconds())) + "/s"
+	return perSecond(float64(n) / took.Seconds())
 }
+
+func perSecond(n float64) string { return weir.FormatBytes(int64(n)) + "/s" }
 
 func clock(d time.Duration) string {
 	s := int(d.Seconds())

@@ -28,6 +28,16 @@ type Options struct {
 	// KeepOpen keeps Copy from closing what it cannot unblock otherwise.
 	KeepOpen bool
 
+	// Stop, when it is closed, makes Copy take no more from the source: a Read
+	// that waits is interrupted, as at the end of the context. Copy writes what
+	// it has taken already and returns without an error, as at the end of the
+	// source. If the destination's ReadFrom is used, the piece under way is
+	// finished first.
+	Stop <-chan struct{}
+
+	// Observer, if set, follows what Copy does with its time.
+	Observer Observer
+
 	segment int64 // fixed size of a piece, for tests
 }
 
@@ -71,15 +81,35 @@ func Copy(ctx context.Context, dst io.Writer, src io.Reader, o Options) (int64, 
 	if t.remain <= 0 {
 		return 0, nil
 	}
-	g := t.watch()
-	defer g.release()
-	err := t.run(g)
+	t.blockingPipe = blocksReading(t.src)
+	if t.Observer == nil {
+		t.Observer = nobody{}
+	}
+	t.g = t.watch()
+	defer t.g.release()
+	err := t.run()
+	over := t.g.release()
+	switch {
 	// A reader that was closed may call that the end of its data.
-	if over := g.release(); over && (err != nil || g.forced) {
+	case over && (err != nil || t.g.forced.Load()), err == errEnded && ctx.Err() != nil:
 		err = context.Cause(ctx)
+	case err == errEnded:
+		err = nil
 	}
 	return t.total, err
 }
+
+// interrupted returns errEnded in place of an error of the source, or of the
+// wait for the destination, that Stop has caused.
+func (t *transfer) interrupted(err error) error {
+	if err != nil && t.g.stopping.Load() && (errors.Is(err, os.ErrDeadlineExceeded) || t.g.forced.Load()) {
+		return errEnded
+	}
+	return err
+}
+
+// errEnded is why a transfer ends that its context or Stop has ended.
+var errEnded = errors.New("the copy was ended")
 
 // transfer is one call of Copy.
 type transfer struct {
@@ -91,27 +121,42 @@ type transfer struct {
 	limited *io.LimitedReader // around src, or nil
 	remain  int64
 	total   int64
+	g       *guard
+	samples samples
+	took    time.Duration // in observed system calls
+	slept   time.Duration // the part of it for which the thread slept
+
+	blockingPipe bool // src is a pipe whose Read cannot be interrupted
 }
+
+func (t *transfer) observed() bool { return t.Observer != nobody{} }
 
 // A mover has the kernel move at most max bytes. It returns errUnsupported if
 // the kernel does not do that for these two; what it has moved until then still
 // counts. Fewer bytes than max without an error are the end of the source.
-type mover func(max int64) (int64, error)
+//
+// Before a call that may block it enters the guard, and it returns errEnded when
+// that says so.
+type mover func(t *transfer, max int64) (int64, error)
 
 var errUnsupported = errors.New("the kernel does not copy between these")
 
-func (t *transfer) run(g *guard) error {
+func (t *transfer) run() error {
 	r := choose(t.dst, t.src)
 	if rf, ok := t.dst.(io.ReaderFrom); ok && r.move == nil && t.ReadFrom {
-		r.move, r.pace = readFrom(rf, t.src), streamPace
+		r.move, r.opaque, r.pace = readFrom(rf, t.src), true, streamPace
 	}
 	if r.move != nil {
-		err := t.segments(g, r)
+		err := t.segments(r)
+		if r.close != nil {
+			r.close()
+		}
 		if err != errUnsupported {
 			return err
 		}
 	}
-	return t.loop(g)
+	t.Observer.Path("")
+	return t.loop()
 }
 
 // moved accounts for n bytes that reached dst, and for the error after them.
@@ -131,19 +176,21 @@ func (t *transfer) moved(n int64, err error) error {
 }
 
 // segments lets the kernel move one piece after the other.
-func (t *transfer) segments(g *guard, r route) error {
+func (t *transfer) segments(r route) error {
 	p := r.pace
 	if t.segment > 0 {
 		p = pace{t.segment, t.segment, t.segment}
 	}
 	for t.remain > 0 {
-		if g.enter(reading | writing) {
-			return context.Cause(t.ctx)
+		if t.g.over() {
+			return errEnded
 		}
 		size := min(p.size, t.remain)
 		start := time.Now()
-		n, err := r.move(size)
-		g.leave()
+		n, err := r.move(t, size)
+		if r.opaque && n > 0 && r.name != "" {
+			t.Observer.Path(r.name)
+		}
 		unsupported := err == errUnsupported
 		if unsupported {
 			err = nil
@@ -165,9 +212,15 @@ func (t *transfer) segments(g *guard, r route) error {
 // readFrom is the mover of types whose ReadFrom knows the kernel's ways.
 func readFrom(dst io.ReaderFrom, src io.Reader) mover {
 	lr := &io.LimitedReader{R: src}
-	return func(max int64) (int64, error) {
+	return func(t *transfer, max int64) (int64, error) {
+		if t.g.enter(reading | writing) {
+			return 0, errEnded
+		}
+		defer t.g.leave()
+		t.Observer.Enter(Moving)
 		lr.N = max
-		return dst.ReadFrom(lr)
+		n, err := dst.ReadFrom(lr)
+		return n, t.interrupted(err)
 	}
 }
 

@@ -1,7 +1,6 @@
 package kernelcopy
 
 import (
-	"context"
 	"errors"
 	"io"
 	"sync"
@@ -22,7 +21,8 @@ var (
 var errBadWrite = errors.New("writer returned an impossible count")
 
 // loop copies through memory.
-func (t *transfer) loop(g *guard) error {
+func (t *transfer) loop() error {
+	g := t.g
 	pool := &smallBuffers
 	if betweenFiles(t.dst, t.src) {
 		pool = &largeBuffers
@@ -32,15 +32,20 @@ func (t *transfer) loop(g *guard) error {
 	buf := *b
 	for empty := 0; t.remain > 0; {
 		if g.enter(reading) {
-			return context.Cause(t.ctx)
+			return errEnded
+		}
+		t.Observer.Enter(Reading)
+		if t.awaitInput() {
+			return errEnded
 		}
 		n, rerr := t.src.Read(buf[:min(int64(len(buf)), t.remain)])
 		g.leave()
 		if n > 0 {
 			empty = 0
 			if g.enter(writing) {
-				return context.Cause(t.ctx)
+				return errEnded
 			}
+			t.Observer.Enter(Writing)
 			m, err := t.dst.Write(buf[:n])
 			g.leave()
 			if m < 0 || m > n {
@@ -58,7 +63,7 @@ func (t *transfer) loop(g *guard) error {
 			return nil
 		}
 		if rerr != nil {
-			return rerr
+			return t.interrupted(rerr)
 		}
 	}
 	return nil

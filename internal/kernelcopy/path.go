@@ -8,9 +8,11 @@ import (
 
 // route is how bytes get from one end to the other.
 type route struct {
-	name string
-	move mover // nil for the way through memory
-	pace pace
+	name   string
+	move   mover  // nil for the way through memory
+	close  func() // gives back what move has opened; may be nil
+	opaque bool   // move tells the observer nothing
+	pace   pace
 }
 
 // Path returns the name of the system call that [Copy] would move bytes with,

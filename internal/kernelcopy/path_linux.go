@@ -8,9 +8,9 @@ import (
 	"syscall"
 )
 
-// choose picks, by what the two ends are, between what the standard library
-// does and what it leaves out: files on different file systems, files to Unix
-// sockets, and pipes.
+// choose picks a system call by the kinds of the two ends. The calls are made
+// here, and not by the standard library, because it hides for which end they
+// wait.
 func choose(dst io.Writer, src io.Reader) route {
 	d, s := inspect(dst), inspect(src)
 	socket := s.kind == tcp || s.kind == unix
@@ -18,22 +18,18 @@ func choose(dst io.Writer, src io.Reader) route {
 	case d.appends: // no system call moves to the end of a file
 	case d.kind == regular && s.kind == regular:
 		if sameFileSystem(d, s) {
-			return route{"copy_file_range", keepHoles(d.file, s.file, readFrom(d.file, src)), filePace}
+			return route{name: "copy_file_range", move: keepHoles(d.file, s.file, sampled(d, s, copyFileRange(d, s))), pace: filePace}
 		}
-		return route{"sendfile", keepHoles(d.file, s.file, sendfile(d, s)), filePace}
-	case d.kind == tcp && s.kind == regular:
-		return route{"sendfile", readFrom(dst.(*net.TCPConn), src), streamPace}
-	case d.kind == unix && s.kind == regular:
-		return route{"sendfile", sendfile(d, s), streamPace}
-	case d.kind == tcp && socket:
-		return route{"splice", readFrom(dst.(*net.TCPConn), src), streamPace}
-	case (d.kind == regular || d.kind == pipe && !d.waits) && socket:
-		// Onto a full pipe that is not polled, the library would spin.
-		return route{"splice", readFrom(d.file, src), streamPace}
+		return route{name: "sendfile", move: keepHoles(d.file, s.file, sampled(d, s, sendfile(d, s))), pace: filePace}
+	case (d.kind == tcp || d.kind == unix) && s.kind == regular:
+		return route{name: "sendfile", move: sendfile(d, s), pace: streamPace}
+	case (d.kind == tcp || d.kind == regular || d.kind == pipe && !d.waits) && socket:
+		r := &relay{d: d, s: s}
+		return route{name: "splice", move: r.move, close: r.close, pace: streamPace}
 	case d.kind == pipe && s.kind == regular:
 		// The other way splice(2) writes page by page, and takes twice the
 		// time of a copy through memory.
-		return route{"splice", splice(d, s), streamPace}
+		return route{name: "splice", move: splice(d, s), pace: streamPace}
 	}
 	return route{}
 }
@@ -131,6 +127,9 @@ var copiesAcross = [...]uint32{
 }
 
 func fileSystem(f *os.File) (t uint32) {
+	if f == nil {
+		return 0
+	}
 	control(f, func(fd uintptr) {
 		var st syscall.Statfs_t
 		if syscall.Fstatfs(int(fd), &st) == nil {
@@ -138,4 +137,24 @@ func fileSystem(f *os.File) (t uint32) {
 		}
 	})
 	return t
+}
+
+// cloning says what copy_file_range may do beside copying.
+type cloning int
+
+const (
+	never  cloning = iota
+	maybe          // it may let the files share blocks
+	remote         // a server may copy, or the bytes may cross a network
+)
+
+// mayClone reports what the kernel may do between two files.
+func mayClone(d, s end) cloning {
+	switch fileSystem(d.file) {
+	case 0x9123683e, 0x58465342, 0xca451a4e, 0x2fc12fc1, 0x794c7630, 0x7461636f: // btrfs, xfs, bcachefs, zfs, overlayfs, ocfs2
+		return maybe
+	case 0x00006969, 0xff534d42, 0xfe534d42, 0x00c36400, 0x65735546: // nfs, cifs, smb2, ceph, fuse
+		return remote
+	}
+	return never
 }

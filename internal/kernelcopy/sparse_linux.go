@@ -27,10 +27,13 @@ func keepHoles(dst, src *os.File, data mover) mover {
 	if st, err := dst.Stat(); err != nil || st.Size() > at {
 		return data
 	}
-	return func(max int64) (total int64, err error) {
+	return func(t *transfer, max int64) (total int64, err error) {
 		for total < max && err == nil {
+			if t.g.over() {
+				return total, errEnded
+			}
 			var n int64
-			n, err = sparsePiece(dst, src, max-total, data)
+			n, err = sparsePiece(t, dst, src, max-total, data)
 			total += n
 			if n == 0 {
 				break
@@ -54,7 +57,7 @@ func sparse(f *os.File) bool {
 
 // sparsePiece moves a part of the next stretch of data, or steps over a part of
 // the next hole, at most max bytes.
-func sparsePiece(dst, src *os.File, max int64, data mover) (int64, error) {
+func sparsePiece(t *transfer, dst, src *os.File, max int64, data mover) (int64, error) {
 	at, err := src.Seek(0, io.SeekCurrent)
 	if err != nil {
 		return 0, err
@@ -68,7 +71,7 @@ func sparsePiece(dst, src *os.File, max int64, data mover) (int64, error) {
 		}
 		return skip(dst, src, at, min(end-at, max))
 	case err != nil: // the file system does not tell
-		return data(max)
+		return data(t, max)
 	case begin > at:
 		return skip(dst, src, at, min(begin-at, max))
 	}
@@ -79,7 +82,7 @@ func sparsePiece(dst, src *os.File, max int64, data mover) (int64, error) {
 	if _, err := src.Seek(at, io.SeekStart); err != nil {
 		return 0, err
 	}
-	return data(min(end-at, max))
+	return data(t, min(end-at, max))
 }
 
 // skip makes n bytes of the source, from at on, a hole in the destination. The

@@ -83,15 +83,15 @@ func TestAHoleInFrontOfWhatTheKernelDoesNotCopyCounts(t *testing.T) {
 	dst, err := os.Create(filepath.Join(t.TempDir(), "out"))
 	must(t, err)
 	defer dst.Close()
-	tr := &transfer{ctx: t.Context(), dst: dst, src: src, remain: size}
-	g := tr.watch()
-	defer g.release()
-	never := func(int64) (int64, error) { return 0, errUnsupported }
-	err = tr.segments(g, route{move: keepHoles(dst, src, never), pace: filePace})
+	tr := &transfer{ctx: t.Context(), dst: dst, src: src, remain: size, Options: Options{Observer: nobody{}}}
+	tr.g = tr.watch()
+	defer tr.g.release()
+	never := func(*transfer, int64) (int64, error) { return 0, errUnsupported }
+	err = tr.segments(route{move: keepHoles(dst, src, never), pace: filePace})
 	if err != errUnsupported || tr.total != 4<<20 {
 		t.Errorf("%v after %d bytes", err, tr.total)
 	}
-	if err := tr.loop(g); err != nil || tr.total != size {
+	if err := tr.loop(); err != nil || tr.total != size {
 		t.Errorf("%v after %d bytes", err, tr.total)
 	}
 	same(t, readAll(t, dst), readAll(t, src))
