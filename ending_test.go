@@ -52,8 +52,8 @@ func holding[T any]() weir.Stage[T, T] {
 	return st
 }
 
-// failing begins a stream that fails behind n values.
-func failing(n int, err error) weir.Stream[int] {
+// failsAfter begins a stream that fails behind n values.
+func failsAfter(n int, err error) weir.Stream[int] {
 	return weir.Generate("failing", func(_ context.Context, emit func([]int) error) error {
 		if eerr := emit(ints(n)); eerr != nil {
 			return eerr
@@ -295,7 +295,7 @@ func TestErrStop_JoinedWithAnErrorIsAFailure(t *testing.T) {
 		"FromSeq2": func(t *testing.T) error {
 			return count(t, weir.FromSeq2(func(yield func(int, error) bool) { yield(0, joined) }))
 		},
-		"Generate": func(t *testing.T) error { return count(t, failing(1, joined)) },
+		"Generate": func(t *testing.T) error { return count(t, failsAfter(1, joined)) },
 		"Retry": func(t *testing.T) error {
 			return count(t, weir.Retry(func(context.Context, int64) (weir.Reader[int], error) { return nil, joined },
 				weir.RetryConfig{Attempts: 1}))
@@ -309,14 +309,14 @@ func TestErrStop_JoinedWithAnErrorIsAFailure(t *testing.T) {
 			w.CloseWithError(joined)
 			return count(t, weir.FromPipe(r))
 		},
-		"Concat": func(t *testing.T) error { return count(t, weir.Concat(three(), failing(1, joined))) },
-		"Merge":  func(t *testing.T) error { return count(t, weir.Merge(three(), failing(1, joined))) },
-		"Tee":    func(t *testing.T) error { return count(t, weir.Tee(failing(1, joined), weir.Branch{})[0]) },
+		"Concat": func(t *testing.T) error { return count(t, weir.Concat(three(), failsAfter(1, joined))) },
+		"Merge":  func(t *testing.T) error { return count(t, weir.Merge(three(), failsAfter(1, joined))) },
+		"Tee":    func(t *testing.T) error { return count(t, weir.Tee(failsAfter(1, joined), weir.Branch{})[0]) },
 		"Batch": func(t *testing.T) error {
-			_, err := weir.Count(t.Context(), weir.Batch(failing(1, joined), weir.BatchConfig{Items: 9}))
+			_, err := weir.Count(t.Context(), weir.Batch(failsAfter(1, joined), weir.BatchConfig{Items: 9}))
 			return err
 		},
-		"Timeout": func(t *testing.T) error { return count(t, weir.Timeout(failing(1, joined), time.Hour)) },
+		"Timeout": func(t *testing.T) error { return count(t, weir.Timeout(failsAfter(1, joined), time.Hour)) },
 		"Open of a source": func(t *testing.T) error {
 			return count(t, weir.From(weir.Source[int]{Name: "s", Open: func(context.Context) (weir.Reader[int], error) { return nil, joined }}))
 		},
@@ -352,11 +352,11 @@ func TestFlow_DeliversTheValuesBeforeAnErrorAlways(t *testing.T) {
 	for range 50 {
 		n := 0
 		same := func(i int) (int, error) { return i, nil }
-		err := weir.Map(failing(1000, errUp), same).To(weir.Each(func(context.Context, int) error { n++; return nil })).Run(t.Context())
+		err := weir.Map(failsAfter(1000, errUp), same).To(weir.Each(func(context.Context, int) error { n++; return nil })).Run(t.Context())
 		if n != 1000 || !errors.Is(err, errUp) {
 			t.Fatalf("%d values, %v", n, err)
 		}
-		got, err := weir.Collect(t.Context(), weir.Map(failing(1000, errUp), same), 5000)
+		got, err := weir.Collect(t.Context(), weir.Map(failsAfter(1000, errUp), same), 5000)
 		if len(got) != 1000 || !errors.Is(err, errUp) {
 			t.Fatalf("Collect: %d values, %v", len(got), err)
 		}
@@ -546,7 +546,7 @@ func TestFlow_LosesNoError(t *testing.T) {
 		"Write and Close of one sink":  {weir.Values(1).To(bad(errDown, other)), []error{errDown, other}},
 		"Close of two sinks":           {weir.Join(weir.Values(1).To(bad(nil, other)), weir.Values(1).To(bad(nil, errDown))), []error{other, errDown}},
 		"a stage and Close of a sink":  {weir.Values(1).Through(closesBadly[int](errUp)).To(bad(nil, other)), []error{errUp, other}},
-		"a source and Close of a sink": {failing(1, errUp).To(bad(nil, other)), []error{errUp, other}},
+		"a source and Close of a sink": {failsAfter(1, errUp).To(bad(nil, other)), []error{errUp, other}},
 		"two stages":                   {weir.Values(1).Through(closesBadly[int](errUp), closesBadly[int](other)).To(weir.Discard[int]()), []error{errUp, other}},
 	} {
 		t.Run(name, func(t *testing.T) {
