@@ -355,7 +355,7 @@ func zip[T any](d, a, b *draft[T]) {
 	if g.chance(0.3) {
 		pairs = pairs.Async(g.limit())
 	}
-	d.next(weir.Map(pairs, func(p weir.Pair[T, T]) (T, error) {
+	d.next(each1(pairs, "map", func(p weir.Pair[T, T]) (T, error) {
 		x, y := k.key(p.First), k.key(p.Second)
 		if x < 0 || y < 0 {
 			return k.mk(0), errors.New("a damaged value in a pair")
