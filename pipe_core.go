@@ -127,7 +127,9 @@ func segmentLen(capItems int, slot int64, sized bool) int {
 }
 
 // ceiling is the most memory the pipe can take: its limit, and the parts of
-// the first and the last segment that are not in use.
+// the first and the last segment that are not in use. An empty pipe also takes
+// a value that is larger than its limit; it then holds that value alone. See
+// PipeStats.Largest.
 func (p *pipe[T]) ceiling() int64 {
 	seg := int64(p.segLen) * p.slot
 	switch {

@@ -236,6 +236,8 @@ type pipeSource[T any] struct {
 
 func (s pipeSource[T]) Read(dst []T) (int, error) { return s.RecvBatch(s.ctx, dst) }
 
+func (pipeSource[T]) endsWithContext() {}
+
 // ToPipe makes a sink of the write half of a pipe, which the flow closes when the
 // stream ends, also if it fails before it starts: the readers get its error, or
 // [io.EOF], behind the values.
@@ -256,3 +258,5 @@ type pipeSink[T any] struct {
 }
 
 func (s pipeSink[T]) Write(batch []T) (int, error) { return s.SendBatch(s.ctx, batch) }
+
+func (pipeSink[T]) endsWithContext() {}
