@@ -360,8 +360,12 @@ func counted[T any](d *draft[T]) {
 		d.next(weir.Drop(d.s, int64(n)), "Drop(%d)", n)
 		return
 	}
+	take(d, n)
+}
+
+func take[T any](d *draft[T], n int) {
 	if n <= len(d.m.keys) {
-		g.enough(&d.m)
+		d.g.enough(&d.m)
 		if d.m.exact() {
 			d.m.keys = d.m.keys[:n]
 		} else {
@@ -551,6 +555,9 @@ func splitByKey[T any](d *draft[T]) {
 
 // convert goes on with values of another type.
 func convert[T, U any](d *draft[T], to *kind[U]) *draft[U] {
+	if most := 3 * d.g.profile.count; len(d.m.keys) > most {
+		take(d, most) // or else bytes become any number of large values
+	}
 	key := d.k.key
 	keys := each1(d.s, "to keys", func(v T) (int, error) {
 		x := key(v)

@@ -530,14 +530,14 @@ func lineSink(d *draft[byte], k *kind[string]) {
 	w := &byteWriter{h: g.handle("writer", true), nap: g.nap(), left: -1}
 	var part []byte
 	w.take = func(p []byte) {
-		part = append(part, p...)
 		for {
-			line, rest, ok := bytes.Cut(part, []byte("\n"))
+			line, rest, ok := bytes.Cut(p, []byte("\n"))
+			part = append(part, line...)
 			if !ok {
 				return
 			}
-			r.add(k.key(string(line)))
-			part = rest
+			r.add(k.key(string(part)))
+			part, p = part[:0], rest
 		}
 	}
 	g.ends(d.s.To(weir.ToWriter(w)), "ToWriter")
