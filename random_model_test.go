@@ -16,6 +16,7 @@ type model struct {
 	lossy bool // some may be left out in a good run too
 	cut   bool // the fault of the flow comes behind keys
 	short bool // and keeps an unknown part of them back
+	sated bool // a step had enough before the fault: what is behind it ends well
 }
 
 // exact reports whether keys are all that arrives, in this order, whatever
@@ -79,7 +80,7 @@ func (m *model) apply(f func(k int) []int) {
 // whether the fault there happens is up to chance then.
 func (g *gen) enough(m *model) {
 	if m.cut {
-		g.fault.optional = true
+		g.fault.optional, m.sated = true, true
 	}
 	g.leaves = true
 }
@@ -204,7 +205,7 @@ func (g *gen) strikes(s *strike, where string, m *model, i int) {
 	if s.how == stops {
 		g.enough(m)
 		if m.exact() {
-			m.keys = m.keys[:i]
+			m.keys = slices.Clip(m.keys[:i])
 		}
 		m.lossy = m.lossy || !m.exact()
 		return
@@ -219,7 +220,7 @@ func (g *gen) strikes(s *strike, where string, m *model, i int) {
 	}
 	g.fault.optional = m.lossy
 	if m.exact() {
-		m.keys = m.keys[:i]
+		m.keys = slices.Clip(m.keys[:i])
 	} else {
 		m.short = true
 	}
