@@ -43,11 +43,12 @@
 //
 // # Who is slow
 //
-// The time of every stage splits into four states that always add up: busy
-// (its own code), blocked (downstream does not take its output), starved
-// (nothing comes from upstream) and outside (inside Read or Write of a file,
-// socket or process). From them [Report] names the bottleneck in a sentence;
-// [Flow.Stats] tells the same while the flow runs.
+// The time of every stage splits into states that always add up: busy (its own
+// code), blocked (downstream does not take its output), starved (nothing comes
+// from upstream), outside (inside Read or Write of a file, socket or process)
+// and, where the kernel moves the bytes and does not tell, unknown. From them
+// [Report] names the bottleneck in a sentence; [Flow.Stats] tells the same while
+// the flow runs.
 //
 // # Pipes by hand
 //

@@ -36,6 +36,9 @@ func (e *ExecError) Unwrap() error { return e.Err }
 // that ends with another status than 0 is an [*ExecError]; one that ends well
 // without reading all its input wants no more. When the flow ends, the command
 // and, on Unix, the processes it started are killed.
+//
+// A command cannot be told that its input has failed: it sees the end of its
+// input. Its output for what came before arrives, and then the flow fails.
 func Exec(name string, args ...string) Stage[byte, byte] {
 	st := Command(func(ctx context.Context) *exec.Cmd { return exec.Command(name, args...) })
 	st.Name = "exec " + name
@@ -88,6 +91,8 @@ func buildExec(n *node[byte], b *plan, ln *lane, out link[byte], s Stream[byte],
 	ln.main = func() error {
 		err := pump(reads, p.stdout, out, reads.outside(), func(int) {})
 		if in := p.inputError(); in != nil && ln.broken == nil && ln.ctx.Err() == nil {
+			ln.enter(reads.outside())
+			ln.r.note(protect(sg.name, p.wait))
 			return in
 		}
 		if err != io.EOF {
@@ -198,16 +203,14 @@ func (p *process) hangup(cause error) {
 	p.kill()
 }
 
-// finish is called when the input has ended. A command cannot be told that its
-// input failed: the end of its standard input would look like success. So it is
-// killed.
+// finish is called when the input has ended. After an error the command gets the
+// end of its input all the same, so that what it makes of the input before the
+// error arrives; then the flow fails.
 func (p *process) finish(err error) {
-	if err == nil {
-		p.closeInput()
-		return
+	if err != nil {
+		p.failed.CompareAndSwap(nil, &err)
 	}
-	p.failed.CompareAndSwap(nil, &err)
-	p.kill()
+	p.closeInput()
 }
 
 // inputError is the error that ended the input, or nil.

@@ -8,8 +8,9 @@ import (
 // given is something that a flow was handed ready to use, as by [FromReader] or
 // [ToPipe]. The flow has to close it, even if the flow never opens it.
 type given struct {
-	x    any
-	used atomic.Bool // a run has opened it, or closed it unopened
+	x     any
+	used  atomic.Bool // a run has opened it, or closed it unopened
+	again bool        // each run uses it anew
 }
 
 // take marks g as used. A source that has been used before is used up.
@@ -27,6 +28,9 @@ func closeGiven(all []*given, err error) error {
 	for _, g := range all {
 		if !g.used.Swap(true) {
 			err = also(err, protect("close", func() error { return closeWith(g.x, cause) }))
+		}
+		if g.again {
+			g.used.Store(false)
 		}
 	}
 	return err

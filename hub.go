@@ -69,7 +69,8 @@ func (p *pipe[T]) closed() bool {
 // Sink returns the sink that feeds the hub. One flow at a time can use it;
 // when it has ended, so have the readers it had.
 func (h *Hub[T]) Sink() Sink[T] {
-	return Sink[T]{Name: "hub", inside: true, Open: func(ctx context.Context) (Writer[T], error) {
+	end := &given{x: &hubWriter[T]{h: h}, again: true}
+	return Sink[T]{Name: "hub", inside: true, given: end, Open: func(ctx context.Context) (Writer[T], error) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		h.ended = nil

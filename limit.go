@@ -16,7 +16,10 @@ import (
 //
 // The zero Limit stands for the default: 256 KiB, and at most 4,096 values
 // where the values are not bytes. A limit of zero bytes or zero items is a
-// rendezvous: a value passes only when a reader is waiting for it.
+// rendezvous: a value passes only when a reader is waiting for it, and a waiting
+// reader lets one value pass, or as many bytes as it has room for.
+//
+// A value that is larger than the limit passes alone, through an empty pipe.
 type Limit struct {
 	bytes, items       int64
 	hasBytes, hasItems bool

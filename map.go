@@ -49,14 +49,17 @@ type mapper[T, U any] struct {
 	pace
 }
 
-func (m *mapper[T, U]) Do(_ context.Context, in []T, emit func([]U) error) error {
+func (m *mapper[T, U]) Do(ctx context.Context, in []T, emit func([]U) error) error {
 	if m.out == nil {
 		m.out = make([]U, chunkLen[U]())
 	}
 	for len(in) > 0 {
 		k, since := m.next(min(len(in), len(m.out)))
-		out, f := m.out[:k], m.f
+		out, f, mask := m.out[:k], m.f, m.every()
 		for i, v := range in[:len(out)] {
+			if i&mask == 0 && ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
 			u, err := f(v)
 			if err != nil {
 				// What went before it is handed on.
@@ -93,14 +96,17 @@ type filter[T any] struct {
 	pace
 }
 
-func (f *filter[T]) Do(_ context.Context, in []T, emit func([]T) error) error {
+func (f *filter[T]) Do(ctx context.Context, in []T, emit func([]T) error) error {
 	if f.out == nil {
 		f.out = make([]T, chunkLen[T]())
 	}
 	for len(in) > 0 {
 		k, since := f.next(min(len(in), len(f.out)))
-		out, keep, n := f.out[:k], f.keep, 0
-		for _, v := range in[:k] {
+		out, keep, n, mask := f.out[:k], f.keep, 0, f.every()
+		for i, v := range in[:k] {
+			if i&mask == 0 && ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
 			if keep(v) {
 				out[n] = v
 				n++

@@ -204,6 +204,9 @@ func (m *mapEach[T, U]) Do(ctx context.Context, in []T, emit func([]U) error) er
 		k, since := m.next(min(len(in), len(m.out)))
 		out := m.out[:0]
 		for _, v := range in[:k] {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
 			u, ok, err := m.c.call(ctx, v, m.index)
 			if err != nil {
 				return errors.Join(emit(out), err)
@@ -360,6 +363,10 @@ func (c *caller[T, U]) callAll(ctx context.Context, vs []T, us []U, oks []bool, 
 		}
 	}()
 	for i, v := range vs {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+			break
+		}
 		us[i], oks[i], err = c.call(ctx, v, first+int64(i))
 		if err != nil {
 			break

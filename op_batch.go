@@ -26,7 +26,7 @@ func (c BatchConfig) check() error {
 }
 
 // Batch gathers values into slices, which belong to the receiver. What is left
-// at the end is a batch too; no batch is empty. A value that is larger than
+// at the end, also if that is an error, is a batch too; no batch is empty. A value that is larger than
 // Bytes is a batch by itself.
 //
 // Against Bytes, a string counts its length, a slice its capacity and what its
@@ -116,7 +116,7 @@ func (b *batcher[T]) add(v T) error {
 }
 
 func (b *batcher[T]) flush() error {
-	if len(b.cur) == 0 || b.in.failed != nil {
+	if len(b.cur) == 0 {
 		return nil
 	}
 	b.timer.Stop()

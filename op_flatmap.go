@@ -13,6 +13,9 @@ func FlatMap[T, U any](s Stream[T], f func(ctx context.Context, v T, emit func(.
 	return Via(s, Do("flat map", func(ctx context.Context, in []T, emit func([]U) error) error {
 		each := func(us ...U) error { return emit(us) }
 		for _, v := range in {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
 			if err := f(ctx, v, each); err != nil {
 				return err
 			}

@@ -1,6 +1,7 @@
 package weir
 
 import (
+	"context"
 	"errors"
 	"fmt"
 )
@@ -20,17 +21,21 @@ func Partition[T any](s Stream[T], n int, key func(T) int) []Stream[T] {
 	return newTee(t)
 }
 
-// route sorts the values of a batch into parts.
-func route[T any](batch []T, parts [][]T, key func(T) int) {
+// route sorts the values of a batch into parts, until ctx ends.
+func route[T any](ctx context.Context, batch []T, parts [][]T, key func(T) int) error {
 	for i := range parts {
 		clear(parts[i])
 		parts[i] = parts[i][:0]
 	}
 	for _, v := range batch {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		i := key(v) % len(parts)
 		if i < 0 {
 			i += len(parts)
 		}
 		parts[i] = append(parts[i], v)
 	}
+	return nil
 }

@@ -14,8 +14,11 @@ func stateful[T, U any](s Stream[T], name string, start func() func(v T) (U, boo
 		Open: func(context.Context) (Transform[T, U], error) {
 			f := start()
 			out := make([]U, 0, chunkLen[U]())
-			return funcTransform[T, U]{do: func(_ context.Context, in []T, emit func([]U) error) error {
+			return funcTransform[T, U]{do: func(ctx context.Context, in []T, emit func([]U) error) error {
 				for _, v := range in {
+					if ctx.Err() != nil {
+						return context.Cause(ctx)
+					}
 					if u, ok := f(v); ok {
 						if out = append(out, u); len(out) == cap(out) {
 							if err := emit(out); err != nil {
@@ -71,8 +74,11 @@ func Tap[T any](s Stream[T], f func(T)) Stream[T] {
 	if f == nil {
 		return failed[T]("tap", errNilFunc, s.roots())
 	}
-	return Via(s, Do("tap", func(_ context.Context, in []T, emit func([]T) error) error {
+	return Via(s, Do("tap", func(ctx context.Context, in []T, emit func([]T) error) error {
 		for _, v := range in {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
 			f(v)
 		}
 		return emit(in)

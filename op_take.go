@@ -57,8 +57,11 @@ func TakeWhile[T any](s Stream[T], f func(T) bool) Stream[T] {
 	if f == nil {
 		return failed[T]("take while", errNilFunc, s.roots())
 	}
-	return Via(s, Do("take while", func(_ context.Context, in []T, emit func([]T) error) error {
+	return Via(s, Do("take while", func(ctx context.Context, in []T, emit func([]T) error) error {
 		for i, v := range in {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
 			if !f(v) {
 				if err := emit(in[:i]); err != nil {
 					return err
@@ -78,8 +81,11 @@ func DropWhile[T any](s Stream[T], f func(T) bool) Stream[T] {
 	}
 	st.Open = func(context.Context) (Transform[T, T], error) {
 		dropping := true
-		return funcTransform[T, T]{do: func(_ context.Context, in []T, emit func([]T) error) error {
+		return funcTransform[T, T]{do: func(ctx context.Context, in []T, emit func([]T) error) error {
 			for dropping && len(in) > 0 {
+				if ctx.Err() != nil {
+					return context.Cause(ctx)
+				}
 				if dropping = f(in[0]); dropping {
 					in = in[1:]
 				}

@@ -6,9 +6,20 @@ import "time"
 // where they are cheap, one where each takes long, so that results do not wait
 // for one another.
 type pace struct {
-	n  int
-	sp *spot
+	n    int
+	sp   *spot
+	seen int // values so far, up to paceExact
+	mask int // see every
 }
+
+// paceExact is how many values a stage looks at its context before each of.
+const paceExact = 4096
+
+// every says at which values of a batch to look at the context: at those whose
+// index has no bit in common with it. That is each value, but where a value takes
+// less than some 30 ns, which looking would make half as slow again, each
+// sixteenth.
+func (p *pace) every() int { return p.mask }
 
 const (
 	paceLow  = int64(15 * time.Microsecond)
@@ -38,6 +49,12 @@ func (p *pace) took(n int, since int64, emitted bool) {
 
 // adjust makes use of the time, in nanoseconds, that n values took.
 func (p *pace) adjust(n int, d int64) {
+	p.mask = 0
+	if p.seen < paceExact {
+		p.seen += n
+	} else if d < 30*int64(n) {
+		p.mask = 15
+	}
 	switch {
 	case d > paceHigh:
 		p.n = max(1, int(int64(n)*paceLow/max(d, 1)))

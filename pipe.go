@@ -18,10 +18,10 @@ type PipeConfig[T any] struct {
 	// soon as anything fits.
 	LowWater int64
 
-	// Size returns how many bytes v refers to beyond its own slot. It is
-	// called by the writer, with the pipe locked: it must be quick, always
-	// return the same for v, and not use the pipe. If Size is nil, the pipe
-	// measures what can be measured; see [Bytes].
+	// Size returns how many bytes v refers to beyond its own slot. The writer
+	// calls it once for each value, before it locks the pipe. If Size panics,
+	// so does the write, and the pipe stays usable. If Size
+	// is nil, the pipe measures what can be measured; see [Bytes].
 	Size func(v T) int
 }
 
@@ -90,8 +90,9 @@ func (r *PipeReader[T]) Recv(ctx context.Context) (T, error) {
 	return one[0], nil
 }
 
-// RecvBatch waits until there is at least one value, moves what is there into
-// dst, at most len(dst), and returns how many. It never waits to fill dst.
+// RecvBatch waits until there is at least one value, moves up to len(dst) values
+// into dst and returns how many. It never waits to fill dst. From a rendezvous
+// it takes one value, or, if values are bytes, up to len(dst).
 func (r *PipeReader[T]) RecvBatch(ctx context.Context, dst []T) (int, error) {
 	n, _, err := r.p.read(ctx, nil, dst)
 	return n, err
@@ -126,7 +127,7 @@ func (r *PipeReader[T]) Peek(ctx context.Context, dst []T) (int, error) {
 
 // Unread puts values back in front of everything else, also when the pipe has
 // already been closed by its writer. At most as many as the last read took can
-// be put back; they do not count against the limit. vs is copied.
+// be put back. They do not count against the limit. vs is copied.
 func (r *PipeReader[T]) Unread(vs ...T) error { return r.p.unread(vs) }
 
 // Acquire waits for data and returns a view of the first values as they lie in
@@ -211,13 +212,14 @@ type PipeStats struct {
 	Items       int64         // values held now
 	Bytes       int64         // charge held now, in bytes
 	Peak        int64         // most bytes ever held
+	Largest     int64         // charge of the largest single value that was written, in bytes
 	In, Out     int64         // values written and read
 	Blocked     time.Duration // time writers waited for room, added up over writers
 	BlockedN    int64         // how often a writer had to wait
 	Starved     time.Duration // time readers waited for values, added up over readers
 	Dropped     int64         // values a policy dropped
-	MostMemory  int64         // bytes it can take at most, its part of the ceiling
-	LimitBytes  int64         // its limit in bytes; 0: it counts values of which some are larger than others
+	MostMemory  int64         // bytes it can take at most while no value is larger than its limit; a larger value passes alone, and the pipe then takes Largest
+	LimitBytes  int64         // its limit in bytes; 0: it counts values that are not all of one size
 	WaitingSend int           // writers that wait now
 	Closed      bool          // no more values can be written
 }
@@ -237,7 +239,11 @@ func (p *pipe[T]) stats() PipeStats {
 	if p.limit.hasBytes {
 		s.LimitBytes = p.capBytes
 	}
+	s.Largest = p.largest
 	if p.size == nil {
+		if s.In > 0 {
+			s.Largest = p.slot
+		}
 		s.Peak *= p.slot
 		s.LimitBytes = int64(p.capItems) * p.slot
 	}

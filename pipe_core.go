@@ -170,16 +170,6 @@ func (p *pipe[T]) holders() beyond {
 	return beyond{max(1, p.capItems), p.maxValue}
 }
 
-// largestValue is the charge of the largest value that came in.
-func (p *pipe[T]) largestValue() int64 {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.size == nil && p.totalOut+int64(p.items) > 0 {
-		return p.slot
-	}
-	return p.largest
-}
-
 // cost is what v is charged. Only for pipes with a size function.
 func (p *pipe[T]) cost(v T) int64 { return p.slot + max(0, int64(p.size(v))) }
 

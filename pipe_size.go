@@ -8,7 +8,7 @@ type charges struct {
 	sums []int64
 	base int64
 
-	largest int64 // of the values that were weighed
+	largest int64 // of the values that were weighed, up to the last of sums
 }
 
 // weighed is how many values a writer weighs at a time: between two locks, in
@@ -85,6 +85,18 @@ func (c charges) sum(n int) int64 {
 		return 0
 	}
 	return c.sums[n-1] - c.base
+}
+
+// most is the largest charge of the first n values, and of those before them.
+func (c charges) most(n int) int64 {
+	if n == len(c.sums) {
+		return c.largest
+	}
+	most, before := int64(0), c.base
+	for _, sum := range c.sums[:n] {
+		most, before = max(most, sum-before), sum
+	}
+	return most
 }
 
 // within returns how many of the first n values are charged at most most

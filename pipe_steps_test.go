@@ -581,7 +581,9 @@ func newWorld[T any](set setting, value func(int64) T, id func(T) int64, scripts
 		}
 		w.largest = q.slot + set.most
 		if w.budget != nil {
-			need := q.join(w.budget)
+			q.join(w.budget)
+			need := q.slot // so that the budget matters to pipes that are small
+			q.share.reserve, q.share.granted, q.share.quantum = need, need, need
 			w.budget.total += need
 			w.budget.used += need
 		}
@@ -678,6 +680,7 @@ func TestBudget_StepsInEveryOrderKeepWhatABudgetPromises(t *testing.T) {
 	for _, set := range []setting{
 		{name: "nothing beyond the reserve", limit: Items(4), budget: 1},
 		{name: "one value", limit: Items(4), budget: 8},
+		{name: "segments of several values", limit: Items(16), budget: 24},
 		{name: "plenty", limit: Items(8), budget: 1000},
 		{name: "sized, large values", limit: Bytes(60), size: func(id int64) int { return int(id%3) * 16 }, most: 32, budget: 20},
 	} {
@@ -685,6 +688,7 @@ func TestBudget_StepsInEveryOrderKeepWhatABudgetPromises(t *testing.T) {
 			// Another flow takes and gives.
 			{{write(3), write(2), write(3)}, {recv(2), recv(9), recv(9)}, {take(8), give(8), take(1)}},
 			{{write(1), write(3), write(1)}, {recv(1), view(), recv(9)}, {take(9).orNot(), take(1), give(1)}},
+			{{write(3), write(1), write(2)}, {recv(2), recv(1), recv(9)}, {write(1), recv(9), recv(9)}},
 		}...), same, same)
 	}
 	for _, set := range []setting{

@@ -45,7 +45,7 @@ func (p *pipe[T]) note(s *segment[T], k int, c charges) {
 		sums[i] = off + sum
 	}
 	p.chargeIn += c.sum(k)
-	p.largest = max(p.largest, c.largest)
+	p.largest = max(p.largest, c.most(k))
 }
 
 // added is called when n values more are in the segments. mu is held.

@@ -68,7 +68,6 @@ type edge interface {
 	stats() PipeStats
 	ceiling() int64
 	holders() beyond
-	largestValue() int64
 	join(b *Budget) int64
 }
 

@@ -101,7 +101,7 @@ func (f *Flow) Stats() Report {
 	for _, e := range r.plan.edges {
 		p := e.stats()
 		rep.Pipes = append(rep.Pipes, p)
-		rep.Largest = max(rep.Largest, e.largestValue())
+		rep.Largest = max(rep.Largest, p.Largest)
 		rep.Held += p.Bytes
 		rep.Peak += p.Peak
 	}

@@ -8,6 +8,7 @@ import "sync/atomic"
 type gather[T any] struct {
 	p     *pipe[T]
 	left  atomic.Int32
+	first atomic.Pointer[error] // what the first lane to fail ended with
 	lanes []*lane
 }
 
@@ -47,7 +48,11 @@ func (e *gatherEnd[T]) done() {
 	if !e.ended {
 		e.ended = true
 		if e.g.left.Add(-1) == 0 {
-			e.g.p.closeWrite(nil)
+			var cause error
+			if first := e.g.first.Load(); first != nil {
+				cause = *first
+			}
+			e.g.p.closeWrite(cause)
 		}
 	}
 }
@@ -56,9 +61,11 @@ func (e *gatherEnd[T]) shared() lanesEnd { return e.g.p }
 
 func (e *gatherEnd[T]) hangup(cause error) { e.g.p.closeRead(cause) }
 
+// finish ends the pipe with the first error only when the last lane has ended:
+// the others may still have values that came before it.
 func (e *gatherEnd[T]) finish(err error) {
 	if err != nil {
-		e.g.p.closeWrite(err)
+		e.g.first.CompareAndSwap(nil, &err)
 	}
 	e.done()
 }

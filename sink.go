@@ -196,6 +196,9 @@ func Each[T any](f func(ctx context.Context, v T) error) Sink[T] {
 	}
 	k := EachBatch(func(ctx context.Context, batch []T) error {
 		for _, v := range batch {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
 			if err := f(ctx, v); err != nil {
 				return err
 			}

@@ -174,6 +174,9 @@ func guardIO(sp *spot, x any, deadline func(any) func(time.Time) error) *ioGuard
 		if sp.ln.cur.Load() != sp.outside() || sp.ln.stop.Load() != 0 {
 			return
 		}
+		if _, ok := x.(endsWithContext); ok {
+			return
+		}
 		set := deadline(x)
 		if set == nil || set(time.Unix(1, 0)) != nil {
 			g.close(context.Cause(ctx))
@@ -183,6 +186,10 @@ func guardIO(sp *spot, x any, deadline func(any) func(time.Time) error) *ioGuard
 	})
 	return g
 }
+
+// endsWithContext marks what returns from Read or Write when the context that it
+// was opened with ends.
+type endsWithContext interface{ endsWithContext() }
 
 func (g *ioGuard) close(cause error) {
 	if !g.closed {

@@ -270,6 +270,8 @@ func (s pipeSource[T]) readUpTo(dst []T, most int64, size func(*T) int64) (n int
 	return n, nil
 }
 
+func (pipeSource[T]) endsWithContext() {}
+
 // ToPipe makes a sink of the write half of a pipe, which the flow closes when the
 // stream ends, also if it fails before it starts: the readers get its error, or
 // [io.EOF], behind the values.
@@ -290,3 +292,5 @@ type pipeSink[T any] struct {
 }
 
 func (s pipeSink[T]) Write(batch []T) (int, error) { return s.SendBatch(s.ctx, batch) }
+
+func (pipeSink[T]) endsWithContext() {}

@@ -143,7 +143,9 @@ func (t *tee[T]) build(b *plan, st *teeState[T]) {
 			sg.out.Add(int64(len(batch)))
 			left := 0
 			if t.key != nil {
-				route(batch, parts, t.key)
+				if err := route(up.ctx, batch, parts, t.key); err != nil {
+					return sp.fail(err)
+				}
 			}
 			part := func(i int) []T {
 				if t.key != nil {

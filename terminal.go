@@ -32,8 +32,11 @@ func Reduce[T, A any](ctx context.Context, s Stream[T], init A, f func(acc A, v 
 	acc := init
 	k := Sink[T]{Name: "reduce", Err: errNilFunc}
 	if f != nil {
-		k = EachBatch(func(_ context.Context, batch []T) (err error) {
+		k = EachBatch(func(ctx context.Context, batch []T) (err error) {
 			for _, v := range batch {
+				if ctx.Err() != nil {
+					return context.Cause(ctx)
+				}
 				if acc, err = f(acc, v); err != nil {
 					return err
 				}
@@ -51,8 +54,11 @@ func Reduce[T, A any](ctx context.Context, s Stream[T], init A, f func(acc A, v 
 func Find[T any](ctx context.Context, s Stream[T], f func(T) bool) (found T, ok bool, err error) {
 	k := Sink[T]{Name: "find", Err: errNilFunc}
 	if f != nil {
-		k = EachBatch(func(_ context.Context, batch []T) error {
+		k = EachBatch(func(ctx context.Context, batch []T) error {
 			for _, v := range batch {
+				if ctx.Err() != nil {
+					return context.Cause(ctx)
+				}
 				if f(v) {
 					found, ok = v, true
 					return ErrStop

@@ -76,9 +76,10 @@ func (m *meter) times() (spent [phases]time.Duration, wall time.Duration) {
 	return spent, wall
 }
 
-// report is what a flow with the same stages would say. While bytes move they
-// are read and written at once: that counts as time of the file's side, since a
-// socket that has room takes them without waiting.
+// report is what a flow with the same stages would say. While the kernel moves
+// the bytes of a download it reads and writes in one call, and that time is
+// unknown. Through memory it counts as time of the file's side, since a socket
+// that has room takes them without waiting; an upload waits for each side apart.
 func (m *meter) report(kind Kind, kernel bool, moved int64) weir.Report {
 	spent, wall := m.times()
 	rep := weir.Report{Wall: wall, Running: m.stop.Load() == 0}
@@ -93,9 +94,15 @@ func (m *meter) report(kind Kind, kernel bool, moved int64) weir.Report {
 	} else {
 		from, rate, to := stage("read", weir.KindSource), stage("rate", weir.KindStage), stage("client", weir.KindSink)
 		rate.Limits = true
-		from.Outside, from.Blocked, from.BlockedN = spent[phaseMoving], spent[phaseClient]+spent[phaseRate], m.waits.Load()
+		from.Blocked, from.BlockedN = spent[phaseClient]+spent[phaseRate], m.waits.Load()
 		rate.Busy, rate.Starved, rate.Blocked = spent[phaseRate], spent[phaseMoving], spent[phaseClient]
-		to.Outside, to.Starved = spent[phaseClient], spent[phaseMoving]+spent[phaseRate]
+		to.Outside, to.Starved = spent[phaseClient], spent[phaseRate]
+		if kernel {
+			from.Unknown, to.Unknown = spent[phaseMoving], spent[phaseMoving]
+		} else {
+			from.Outside = spent[phaseMoving]
+			to.Starved += spent[phaseMoving]
+		}
 		rep.Stages = []weir.StageStats{from, to}
 		if spent[phaseRate] > 0 {
 			rep.Stages = []weir.StageStats{from, rate, to}
@@ -106,11 +113,15 @@ func (m *meter) report(kind Kind, kernel bool, moved int64) weir.Report {
 		rep.Kernel = "sendfile"
 		// Of a file in memory most of the time goes into the socket, of one
 		// on the disk into the disk: the call does not tell.
-		if rep.Verdict.Stage == "read" {
-			rep.Verdict = weir.Verdict{Kernel: rep.Kernel, Why: weir.Unknown, Share: rep.Verdict.Share}
+		if unknown := rep.Stages[0].Share(spent[phaseMoving]); rep.Verdict.Stage == "" && unknown > leastUnknown {
+			rep.Verdict = weir.Verdict{Kernel: rep.Kernel, Why: weir.Unknown, Share: unknown}
 		}
 	} else if kernel {
 		rep.Kernel = "splice"
 	}
 	return rep
 }
+
+// leastUnknown is the part of the time from which what the kernel does not tell
+// may hide the bottleneck.
+const leastUnknown = 0.2

@@ -32,7 +32,7 @@ func TestTheTimeOfATransferAddsUp(t *testing.T) {
 				t.Errorf("%s: running %v, %v", kind, rep.Running, rep.Wall)
 			}
 			for _, s := range rep.Stages {
-				if sum := s.Busy + s.Blocked + s.Starved + s.Outside; sum != s.Wall || s.Wall != rep.Wall {
+				if sum := s.Busy + s.Blocked + s.Starved + s.Outside + s.Unknown; sum != s.Wall || s.Wall != rep.Wall {
 					t.Errorf("%s, %s: %v of %v", kind, s.Name, sum, s.Wall)
 				}
 			}
@@ -50,6 +50,7 @@ func TestTheVerdictNamesWhoIsWaitedFor(t *testing.T) {
 		"a slow client":            {Download, true, [phases]time.Duration{phaseMoving: 1, phaseClient: 99}, "the destination is the bottleneck: writing (client) took 99% of the time, and read waited for it 99% of the time"},
 		"a rate":                   {Download, true, [phases]time.Duration{phaseMoving: 5, phaseRate: 95}, "the rate limit (rate) is the bottleneck: it held the flow back 95% of the time, and read waited for it 95% of the time"},
 		"nobody, by the kernel":    {Download, true, [phases]time.Duration{phaseMoving: 99, phaseClient: 1}, "unknown bottleneck: the kernel moved the bytes (sendfile) and does not tell reading from writing"},
+		"half of it hidden":        {Download, true, [phases]time.Duration{phaseMoving: 50, phaseClient: 50}, "unknown bottleneck: the kernel moved the bytes (sendfile) and does not tell reading from writing"},
 		"the disk, through memory": {Download, false, [phases]time.Duration{phaseMoving: 80, phaseClient: 20}, "the source is the bottleneck: reading (read) took 80% of the time"},
 		"nobody":                   {Download, false, [phases]time.Duration{phaseMoving: 50, phaseClient: 50}, "no single bottleneck: read (50% of the time) and client (50%) take turns"},
 		"a slow uploader":          {Upload, true, [phases]time.Duration{phaseMoving: 10, phaseClient: 90}, "the source is the bottleneck: reading (client) took 90% of the time"},
@@ -64,8 +65,12 @@ func TestTheVerdictNamesWhoIsWaitedFor(t *testing.T) {
 					time.Sleep(d * time.Second)
 				}
 				m.end()
-				if got := m.report(c.kind, c.kernel, 0).Verdict.String(); got != c.want {
+				rep := m.report(c.kind, c.kernel, 0)
+				if got := rep.Verdict.String(); got != c.want {
 					t.Errorf("%s", got)
+				}
+				if hidden := rep.Stages[0].Unknown; c.kind == Download && c.kernel != (hidden > 0) {
+					t.Errorf("%v are unknown", hidden)
 				}
 			})
 		})

@@ -56,14 +56,14 @@ type samples struct {
 
 const (
 	sampleSize  = 64 << 10 // moved through memory
-	sampleEvery = 8 << 20  // bytes that the kernel moves in between
+	sampleEvery = 32 << 20 // bytes that the kernel moves in between
 	sampleSleep = 50 * time.Microsecond
 
 	// Where the kernel sleeps most of the time, the processor has time to
-	// spare: samples of half of all bytes cost nothing. They are longer than
+	// spare: samples of most of all bytes cost nothing. They are longer than
 	// what the kernel reads ahead, so they meet the pauses of a disk.
 	waitSize  = 16 << 20
-	waitEvery = sampleEvery
+	waitEvery = 4 << 20
 )
 
 // due returns how much of a piece of max bytes is to be a sample, 0 if nothing.
