@@ -35,7 +35,7 @@ func Example_ceilingOfStages() {
 		flow := s.To(weir.Create("copy.mp4"))
 		flow.Limit = weir.Bytes(64 << 10)
 		ceiling, err := flow.Ceiling() // nothing is opened
-		fmt.Println(n, "stages:", weir.FormatBytes(ceiling), err)
+		fmt.Println(n, "stages:", ceiling, err)
 	}
 	// endregion
 	// Output:

@@ -83,7 +83,7 @@ func ExampleFlow_Ceiling() {
 	flow := weir.File("huge.json").Through(weir.Upper()).To(weir.Create("upper.json"))
 	flow.Limit = weir.Bytes(64 << 10)
 	ceiling, err := flow.Ceiling()
-	fmt.Println(weir.FormatBytes(ceiling), err)
+	fmt.Println(ceiling, err)
 	// Output: 288 KiB <nil>
 }
 

@@ -6,7 +6,7 @@ import (
 )
 
 // Explain describes how the flow would run: its lanes, the pipes between them
-// with their limits, what its stages hold, its ceiling, and the system call
+// with their limits, what its stages hold and what of it is not covered, its ceiling, and the system call
 // that would move the bytes if no stage has to see them. It opens nothing.
 func (f *Flow) Explain() (string, error) {
 	b, err := f.assemble()
@@ -32,14 +32,41 @@ func (f *Flow) Explain() (string, error) {
 			if sp.st.kernel != "" {
 				fmt.Fprintf(&s, "           the kernel moves the bytes: %s\n", sp.st.kernel)
 			}
-			if sp.st.holds > 0 {
-				fmt.Fprintf(&s, "           %s holds at most %s\n", sp.st.name, FormatBytes(sp.st.holds))
+			if held := holding(sp.st.holds, sp.st.beyond); held != "" {
+				fmt.Fprintf(&s, "           %s holds at most %s\n", sp.st.name, held)
+			}
+			for _, why := range sp.st.uncovered {
+				fmt.Fprintf(&s, "           not covered: values of %s\n", why)
 			}
 		}
 	}
 	for _, e := range b.edges {
-		fmt.Fprintf(&s, "pipe       %s: limit %s, at most %s\n", e.label(), e.stats().Limit, FormatBytes(e.ceiling()))
+		fmt.Fprintf(&s, "pipe       %s: limit %s, at most %s\n", e.label(), e.stats().Limit, holding(e.ceiling(), e.holders()))
 	}
-	fmt.Fprintf(&s, "ceiling    %s\n", FormatBytes(b.ceiling()))
+	fmt.Fprintf(&s, "ceiling    %v\n", b.ceiling())
 	return s.String(), nil
+}
+
+// holding says what a stage or pipe holds: "64 KiB and 2 values", or "" if that
+// is nothing.
+func holding(bytes int64, x beyond) string {
+	var c Ceiling
+	if c.Bytes = bytes; x.most > 0 {
+		c.add(x)
+		x.values = 0
+	}
+	switch {
+	case x.values == 0 && c.Bytes == 0:
+		return ""
+	case x.values == 0:
+		return FormatBytes(c.Bytes)
+	}
+	values := "1 value"
+	if x.values > 1 {
+		values = fmt.Sprintf("%d values", x.values)
+	}
+	if c.Bytes == 0 {
+		return values
+	}
+	return FormatBytes(c.Bytes) + " and " + values
 }

@@ -26,6 +26,12 @@ type Flow struct {
 	// until the budget has what the flow needs to move.
 	Budget *Budget
 
+	// MaxValue is how large a value may be, in bytes: its slot and what it refers
+	// to, measured as for [Bytes]. A larger one ends the flow with [ErrLimit],
+	// behind the values before it. 0 means that values may have any size. A byte
+	// always passes, and so does what cannot be measured.
+	MaxValue int64
+
 	// Grace is how long after the end a stage may ignore its context before
 	// it is named. Zero means 5 seconds.
 	Grace time.Duration
@@ -47,7 +53,7 @@ type Flow struct {
 // all. No file takes its final name before all of them have succeeded.
 //
 // The joined flow's Name, Grace and OnStuck hold for all. A flow keeps its own
-// Limit and Budget; where it has none, those of the joined flow hold. Run
+// Limit, Budget and MaxValue; where it has none, those of the joined flow hold. Run
 // reserves the memory of all of them before it starts any.
 func Join(flows ...*Flow) *Flow {
 	j := &Flow{build: func(b *plan) {
@@ -432,36 +438,6 @@ func (r *run) nameStuck() {
 	}
 	slog.Warn("weir: waiting for stages that ignore their context",
 		"flow", r.flow.Name, "stages", strings.Join(names, ", "))
-}
-
-// fixed is what the flow holds beside its pipes.
-func (b *plan) fixed() int64 {
-	var n int64
-	for _, st := range b.stages {
-		n += st.holds
-	}
-	return n
-}
-
-// Ceiling returns the most memory, in bytes, that the flow will hold: its
-// pipes filled to their limits, and what its stages declare to hold (their
-// windows, blocks and scratch memory). It does not cover what a function of
-// yours keeps, nor what values refer to where their size is not known (see
-// [Stream.Sized]). It opens nothing.
-func (f *Flow) Ceiling() (int64, error) {
-	b, err := f.assemble()
-	if err != nil {
-		return 0, err
-	}
-	return b.ceiling(), nil
-}
-
-func (b *plan) ceiling() int64 {
-	n := b.fixed()
-	for _, e := range b.edges {
-		n += e.ceiling()
-	}
-	return n
 }
 
 // Check reports what is wrong with the composition of the flow, as Run would

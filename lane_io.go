@@ -14,10 +14,19 @@ type laneReader[T any] struct {
 	failed error // what ended the pipe, if not its end
 }
 
+// Read takes no more than maxSegment bytes of values, or one: what is read is the
+// stage's, and no longer charged by the pipe.
 func (r *laneReader[T]) Read(dst []T) (int, error) {
-	n, _, err := r.p.read(r.sp.ln.ctx, r.sp.ln, dst)
+	n, _, _, err := r.p.readUpTo(r.sp.ln.ctx, r.sp.ln, dst, r.most())
 	r.sp.st.in.Add(int64(n))
 	return n, r.note(err)
+}
+
+func (r *laneReader[T]) most() int64 {
+	if r.p.size == nil {
+		return noMost
+	}
+	return maxSegment
 }
 
 func (r *laneReader[T]) note(err error) error {
@@ -109,7 +118,7 @@ func scratch[T any]() (buf []T, free func()) {
 
 // pump moves values from r to out until r ends, and returns the error r ended
 // with, io.EOF included. The lane's clock is at place while r reads. If out is
-// a pipe, r fills its memory.
+// a pipe of values that are all of one size, r fills its memory.
 func pump[T any](sp *spot, r Reader[T], out link[T], place int32, moved func(int)) error {
 	ln := sp.ln
 	var buf []T
@@ -119,6 +128,8 @@ func pump[T any](sp *spot, r Reader[T], out link[T], place int32, moved func(int
 		defer free()
 	}
 	in := buf != nil
+	dst := portion[T]{buf: buf, size: out.size, most: out.most}
+	bounded, isBounded := r.(boundedReader[T])
 	for empty := 0; ; {
 		if !in {
 			var err error
@@ -131,8 +142,14 @@ func pump[T any](sp *spot, r Reader[T], out link[T], place int32, moved func(int
 			ln.enter(place)
 		}
 		n, err := 0, ln.ended()
-		if err == nil {
+		switch {
+		case err != nil:
+		case !in:
 			n, err = read(r, buf)
+		case isBounded && out.size != nil:
+			n, err = bounded.readUpTo(dst.all(), maxSegment, out.size)
+		default:
+			n, err = dst.read(r)
 		}
 		if place != sp.busy {
 			ln.enter(sp.busy)
@@ -150,6 +167,7 @@ func pump[T any](sp *spot, r Reader[T], out link[T], place int32, moved func(int
 			if out.fused {
 				ln.back(sp.busy)
 			}
+			dst.clear(n)
 		}
 		if perr != nil {
 			ln.broken = perr
@@ -165,6 +183,55 @@ func pump[T any](sp *spot, r Reader[T], out link[T], place int32, moved func(int
 			continue
 		}
 		empty = 0
+	}
+}
+
+// boundedReader is a reader that takes no more than most bytes of values at once,
+// or one value that is larger, where Read would take as many as there is room for.
+type boundedReader[T any] interface {
+	readUpTo(dst []T, most int64, size func(*T) int64) (int, error)
+}
+
+// portion is the part of a buffer that a source is asked to fill. A source that
+// fills it with values of any size has made them before anybody can measure them.
+// So it is asked for one, and then for more, twice as many each time, as long as
+// that many of the largest that it has made are at most maxSegment bytes.
+type portion[T any] struct {
+	buf     []T
+	size    func(*T) int64 // nil: they are all of one size
+	most    int            // values; 0: as many as there is room for
+	n       int            // how many it was asked for last
+	largest int64
+}
+
+// all is the buffer without regard to the size of values.
+func (p *portion[T]) all() []T {
+	if p.most > 0 {
+		return p.buf[:min(p.most, len(p.buf))]
+	}
+	return p.buf
+}
+
+func (p *portion[T]) read(r Reader[T]) (int, error) {
+	buf := p.all()
+	if p.size == nil {
+		return read(r, buf)
+	}
+	p.n = min(max(1, 2*p.n), len(buf))
+	if p.largest > 0 {
+		p.n = int(max(1, min(int64(p.n), maxSegment/p.largest)))
+	}
+	n, err := read(r, buf[:p.n])
+	for i := range buf[:n] {
+		p.largest = max(p.largest, p.size(&buf[i]))
+	}
+	return n, err
+}
+
+// clear lets go of the n values that were handed on.
+func (p *portion[T]) clear(n int) {
+	if p.size != nil {
+		clear(p.buf[:n])
 	}
 }
 

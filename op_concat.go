@@ -2,6 +2,7 @@ package weir
 
 import (
 	"context"
+	"slices"
 )
 
 // Concat passes on the values of the first stream, then those of the second,
@@ -51,13 +52,20 @@ func buildConcat[T any](n *node[T], b *plan, ln *lane, out link[T], streams []St
 			ln.enter(sp.outside())
 			return err
 		}))
-		f.Limit = b.limit
+		f.Limit, f.MaxValue = b.limit, b.maxValue
 		inner, err := f.assemble()
 		if err != nil {
 			b.errs = append(b.errs, err)
 			return
 		}
-		sg.holds = max(sg.holds, inner.ceiling())
+		held := inner.ceiling()
+		sg.holds = max(sg.holds, held.Bytes)
+		sg.beyond.values = max(sg.beyond.values, held.Holders) // with a MaxValue they are among the bytes
+		for _, why := range held.Uncovered {
+			if !slices.Contains(sg.uncovered, why) {
+				sg.uncovered = append(sg.uncovered, why)
+			}
+		}
 		parts[i] = func() error {
 			ln.enter(sp.outside())
 			halt := context.AfterFunc(ln.source, f.Stop)

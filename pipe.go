@@ -219,7 +219,7 @@ type PipeStats struct {
 	Starved     time.Duration // time readers waited for values, added up over readers
 	Dropped     int64         // values a policy dropped
 	MostMemory  int64         // bytes it can take at most while no value is larger than its limit; a larger value passes alone, and the pipe then takes Largest
-	LimitBytes  int64         // its limit in bytes
+	LimitBytes  int64         // its limit in bytes; 0: it counts values that are not all of one size
 	WaitingSend int           // writers that wait now
 	Closed      bool          // no more values can be written
 }
@@ -235,7 +235,9 @@ func (p *pipe[T]) stats() PipeStats {
 		Blocked: time.Duration(p.w.time.at(t)), BlockedN: p.w.time.events,
 		Starved: time.Duration(p.r.time.at(t)), WaitingSend: int(p.w.time.n),
 		MostMemory: p.ceiling(), Closed: p.werr != nil || p.rerr != nil,
-		LimitBytes: p.capBytes,
+	}
+	if p.limit.hasBytes {
+		s.LimitBytes = p.capBytes
 	}
 	s.Largest = p.largest
 	if p.size == nil {

@@ -55,6 +55,7 @@ type pipe[T any] struct {
 	tryLen   int   // what the last refused tryWrite needed
 	tryCost  int64
 	share    *share
+	maxValue int64       // of the flow; 0: none
 	still    *standstill // of the run that both halves belong to; nil: not known
 	name     string      // "read → gzip", in a flow
 	onHangup func(error) // called once, without mu, when the reader goes
@@ -68,7 +69,11 @@ type pipe[T any] struct {
 // take the turn and are made outside.
 const smallCopy = 1 << 10
 
-func newPipe[T any](c PipeConfig[T]) (*pipe[T], error) {
+func newPipe[T any](c PipeConfig[T]) (*pipe[T], error) { return makePipe(c, false) }
+
+// makePipe is newPipe that, if weighs is set, also measures the values of a pipe
+// whose limit does not need it, for the sake of a budget.
+func makePipe[T any](c PipeConfig[T], weighs bool) (*pipe[T], error) {
 	if err := c.Limit.check(); err != nil {
 		return nil, err
 	}
@@ -86,6 +91,9 @@ func newPipe[T any](c PipeConfig[T]) (*pipe[T], error) {
 	}
 	const unbounded = 1 << 62
 	n := int64(unbounded)
+	if p.size == nil {
+		weighs = false
+	}
 	if l.hasItems {
 		n = l.items
 	}
@@ -99,6 +107,8 @@ func newPipe[T any](c PipeConfig[T]) (*pipe[T], error) {
 			p.capBytes = l.bytes
 			n = min(n, l.bytes)
 		}
+	} else if weighs {
+		p.capBytes = unbounded
 	} else {
 		p.size = nil
 	}
@@ -126,20 +136,38 @@ func segmentLen(capItems int, slot int64, sized bool) int {
 	return min(n, most)
 }
 
-// ceiling is the most memory the pipe can take: its limit, and the parts of
-// the first and the last segment that are not in use. An empty pipe also takes
-// a value that is larger than its limit; it then holds that value alone. See
-// PipeStats.Largest.
+// ceiling is the most memory the pipe can take, but for the values that holders
+// counts: its limit, and the parts of the first and the last segment that are not
+// in use.
 func (p *pipe[T]) ceiling() int64 {
 	seg := int64(p.segLen) * p.slot
-	switch {
-	case p.size != nil:
-		return p.capBytes + 2*seg
-	case p.rendezvous:
-		return seg
-	}
 	n := int64(p.capItems)
-	return ((n+int64(p.segLen)-1)/int64(p.segLen) + 1) * seg
+	if p.size == nil || !p.limit.hasBytes {
+		if p.size != nil {
+			seg += int64(p.segLen) * sumSize
+		}
+		if p.rendezvous {
+			return seg
+		}
+		return ((n+int64(p.segLen)-1)/int64(p.segLen) + 1) * seg
+	}
+	n = min(n, p.capBytes/p.slot) + 2*int64(p.segLen)
+	return p.capBytes + 2*seg + n*sumSize
+}
+
+// sumSize is what a slot takes more in a pipe with a size function.
+const sumSize = 8
+
+// holders returns how many values the pipe may hold beyond its ceiling: one that
+// is larger than its limit, or all of them if the limit does not count bytes.
+func (p *pipe[T]) holders() beyond {
+	switch {
+	case p.size == nil:
+		return beyond{}
+	case p.limit.hasBytes:
+		return beyond{1, p.maxValue}
+	}
+	return beyond{max(1, p.capItems), p.maxValue}
 }
 
 // cost is what v is charged. Only for pipes with a size function.

@@ -25,9 +25,10 @@ type plan struct {
 	sinks   []*sinkEnd
 	halves  []half
 
-	// limit and budget are those of the flow that is being built.
-	limit  Limit
-	budget *Budget
+	// limit, budget and maxValue are those of the flow that is being built.
+	limit    Limit
+	budget   *Budget
+	maxValue int64
 }
 
 // opener is something to open before the lanes start, and to close after they
@@ -47,6 +48,8 @@ type stage struct {
 	spots           []*spot
 	ups             []*stage
 	holds           int64
+	beyond          beyond
+	uncovered       []string // values that it hands on and that cannot be measured
 	budget          *Budget
 	limits          bool       // waits on purpose, to keep to a rate
 	kernel          string     // the system call that is meant to move the bytes
@@ -64,6 +67,7 @@ type edge interface {
 	watchedBy(s *standstill)
 	stats() PipeStats
 	ceiling() int64
+	holders() beyond
 	join(b *Budget) int64
 }
 
@@ -77,10 +81,9 @@ func (b *plan) fail(stage string, err error) {
 	b.errs = append(b.errs, stageError(stage, err))
 }
 
-// within runs build with the limit and the budget of f, where f has its own.
+// within runs build with the limits and the budget of f, where f has its own.
 func (b *plan) within(f *Flow, build func()) {
-	limit, budget := b.limit, b.budget
-	defer func() { b.limit, b.budget = limit, budget }()
+	defer b.as(b.limit, b.budget, b.maxValue)
 	if err := f.Limit.check(); err != nil {
 		b.errs = append(b.errs, wrapf("flow", err))
 	} else if !f.Limit.isZero() {
@@ -89,14 +92,24 @@ func (b *plan) within(f *Flow, build func()) {
 	if f.Budget != nil {
 		b.budget = f.Budget
 	}
+	switch {
+	case f.MaxValue < 0:
+		b.errs = append(b.errs, wrapf("flow", fmt.Errorf("a MaxValue of %d bytes is negative", f.MaxValue)))
+	case f.MaxValue > 0:
+		b.maxValue = f.MaxValue
+	}
 	build()
 }
 
-// later runs f when everything is built, with the limit and the budget of now.
+func (b *plan) as(limit Limit, budget *Budget, maxValue int64) {
+	b.limit, b.budget, b.maxValue = limit, budget, maxValue
+}
+
+// later runs f when everything is built, with the limits and the budget of now.
 func (b *plan) later(f func()) {
-	limit, budget := b.limit, b.budget
+	limit, budget, maxValue := b.limit, b.budget, b.maxValue
 	b.finals = append(b.finals, func() {
-		b.limit, b.budget = limit, budget
+		b.as(limit, budget, maxValue)
 		f()
 	})
 }
@@ -195,12 +208,12 @@ func newEdge[T any](b *plan, limit Limit, size func(T) int, from, to string) *pi
 	if limit.isZero() {
 		limit = b.limit
 	}
-	p, err := newPipe(PipeConfig[T]{Limit: limit, Size: size})
+	p, err := makePipe(PipeConfig[T]{Limit: limit, Size: size}, true)
 	if err != nil {
 		b.fail(from, err)
 		p, _ = newPipe(PipeConfig[T]{})
 	}
-	p.name = from + " → " + to
+	p.name, p.maxValue = from+" → "+to, b.maxValue
 	b.edges = append(b.edges, p)
 	b.budgets = append(b.budgets, b.budget)
 	return p
@@ -227,7 +240,7 @@ func (p *pipe[T]) join(b *Budget) int64 {
 		p.w.park = make(chan struct{}, 1)
 	}
 	reserve := min(seg, max(p.slot, int64(p.capItems)*p.slot))
-	if p.size != nil {
+	if p.size != nil && p.limit.hasBytes {
 		reserve = min(p.capBytes, seg+minReserve)
 	}
 	p.share = &share{b: b, reserve: reserve, granted: reserve, quantum: max(p.slot, seg), park: p.w.park}

@@ -2,7 +2,6 @@ package weir_test
 
 import (
 	"errors"
-	"reflect"
 
 	"github.com/weir-go/weir"
 )
@@ -36,10 +35,5 @@ func isDeadlock(err error) bool {
 // value more, and the stages it does not cover.
 func ceilingOf(f *weir.Flow) (bytes int64, holders int, uncovered []string, err error) {
 	c, err := f.Ceiling()
-	v := reflect.ValueOf(c)
-	if v.Kind() != reflect.Struct {
-		return v.Int(), 0, nil, err
-	}
-	uncovered, _ = v.FieldByName("Uncovered").Interface().([]string)
-	return v.FieldByName("Bytes").Int(), int(v.FieldByName("Holders").Int()), uncovered, err
+	return c.Bytes, c.Holders, c.Uncovered, err
 }

@@ -66,7 +66,9 @@ type Report struct {
 	Wall    time.Duration
 	Stages  []StageStats // source first
 	Pipes   []PipeStats  // source first
-	Ceiling int64        // bytes it can hold at most
+	Ceiling int64        // bytes it can hold at most, and
+	Holders int          // so many values more: see [Ceiling]
+	Largest int64        // the largest value that went into one of its pipes, in bytes
 	Held    int64        // bytes in its pipes now
 	Peak    int64        // sum of the pipes' peaks, in bytes
 	Stuck   []string     // stages that ignored their context for the grace period
@@ -88,7 +90,9 @@ func (f *Flow) Stats() Report {
 	}
 	t, stop, err, stuck := now(), r.stop, r.err, r.stuck
 	f.mu.Unlock()
-	rep := Report{Flow: f.Name, Running: stop == 0, Err: err, Stuck: stuck, Ceiling: r.plan.ceiling(), Kernel: r.plan.kernel()}
+	rep := Report{Flow: f.Name, Running: stop == 0, Err: err, Stuck: stuck, Kernel: r.plan.kernel()}
+	c := r.plan.ceiling()
+	rep.Ceiling, rep.Holders = c.Bytes, c.Holders
 	if stop != 0 {
 		t = stop
 	}
@@ -97,6 +101,7 @@ func (f *Flow) Stats() Report {
 	for _, e := range r.plan.edges {
 		p := e.stats()
 		rep.Pipes = append(rep.Pipes, p)
+		rep.Largest = max(rep.Largest, p.Largest)
 		rep.Held += p.Bytes
 		rep.Peak += p.Peak
 	}

@@ -60,8 +60,12 @@ func From[T any](src Source[T]) Stream[T] {
 		if src.given != nil {
 			b.halves = append(b.halves, half{src.given.x, ln})
 		}
-		if out.pipe == nil {
+		if out.pipe == nil || out.pipe.size != nil {
 			sg.holds = int64(chunkLen[T]()) * slotSize[T]()
+		}
+		out = out.from(sp, makes(b, sg, n.size, 1))
+		if out.size != nil {
+			sg.holds += maxSegment
 		}
 		var r Reader[T]
 		b.open(sp, func() (func(error) error, error) {
@@ -79,7 +83,11 @@ func From[T any](src Source[T]) Stream[T] {
 			watched := ln.watch(sp, r)
 			defer watched()
 			ln.enter(sp.busy)
-			err := pump(sp, stopReader[T]{ln, r}, out, place, func(int) {})
+			var in Reader[T] = stopReader[T]{ln, r}
+			if br, ok := r.(boundedReader[T]); ok {
+				in = boundedStopReader[T]{stopReader[T]{ln, r}, br}
+			}
+			err := pump(sp, in, out, place, func(int) {})
 			if err == io.EOF {
 				return sp.finish(out.end)
 			}
@@ -109,6 +117,18 @@ func (s stopReader[T]) Read(dst []T) (int, error) {
 		return 0, context.Cause(s.ln.source)
 	}
 	return s.r.Read(dst)
+}
+
+type boundedStopReader[T any] struct {
+	stopReader[T]
+	br boundedReader[T]
+}
+
+func (s boundedStopReader[T]) readUpTo(dst []T, most int64, size func(*T) int64) (int, error) {
+	if s.ln.source.Err() != nil {
+		return 0, context.Cause(s.ln.source)
+	}
+	return s.br.readUpTo(dst, most, size)
 }
 
 func isClosed(err error) bool {
@@ -200,6 +220,7 @@ func Generate[T any](name string, f func(ctx context.Context, emit func(batch []
 	n.build = func(n *node[T], b *plan, ln *lane, out link[T]) {
 		sg := addStage[T, T](b, n.name, KindSource, out.to)
 		sp := ln.place(sg)
+		out = out.from(sp, makes(b, sg, n.size, 1))
 		ln.main = func() error {
 			w := &laneWriter[T]{sp, out}
 			emit := func(batch []T) error {

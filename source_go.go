@@ -36,6 +36,7 @@ func FromSlice[T any](s []T) Stream[T] {
 	n.build = func(n *node[T], b *plan, ln *lane, out link[T]) {
 		sg := addStage[T, T](b, n.name, KindSource, out.to)
 		sp := ln.place(sg)
+		out = out.from(sp, makes(b, sg, n.size, 0)) // the values are held by the slice
 		ln.main = func() error {
 			w := &laneWriter[T]{sp, out}
 			size := chunkLen[T]()
@@ -128,10 +129,17 @@ func oneByOne[T any](name string, isNil bool, run func(ctx context.Context, send
 	n.build = func(n *node[T], b *plan, ln *lane, out link[T]) {
 		sg := addStage[T, T](b, n.name, KindSource, out.to)
 		sp := ln.place(sg)
+		size, most := makes(b, sg, n.size, 1), b.maxValue
 		ln.main = func() error {
 			ln.enter(sp.busy)
 			var n, all int64
 			err := run(ln.source, func(v T) error {
+				if most > 0 && size != nil {
+					one := v // moves to the heap, but only here
+					if err := tooLarge(size, &one, most); err != nil {
+						return sp.fail(err)
+					}
+				}
 				if n++; n&0xff == 0 {
 					sg.out.Add(n)
 					all += n
@@ -190,7 +198,9 @@ type chanReader[T any] struct {
 	closed *atomic.Bool
 }
 
-func (r chanReader[T]) Read(dst []T) (n int, err error) {
+func (r chanReader[T]) Read(dst []T) (n int, err error) { return r.readUpTo(dst, noMost, nil) }
+
+func (r chanReader[T]) readUpTo(dst []T, most int64, size func(*T) int64) (n int, err error) {
 	select {
 	case v, ok := <-r.ch:
 		if !ok {
@@ -201,7 +211,13 @@ func (r chanReader[T]) Read(dst []T) (n int, err error) {
 	case <-r.ctx.Done():
 		return 0, context.Cause(r.ctx)
 	}
+	var sum int64
 	for n = 1; n < len(dst); n++ {
+		if size != nil {
+			if sum += size(&dst[n-1]); sum >= most {
+				break
+			}
+		}
 		select {
 		case v, ok := <-r.ch:
 			if !ok {
@@ -235,6 +251,24 @@ type pipeSource[T any] struct {
 }
 
 func (s pipeSource[T]) Read(dst []T) (int, error) { return s.RecvBatch(s.ctx, dst) }
+
+func (s pipeSource[T]) readUpTo(dst []T, most int64, size func(*T) int64) (n int, err error) {
+	if s.p.size != nil {
+		n, _, _, err = s.p.readUpTo(s.ctx, nil, dst, most)
+		return n, err
+	}
+	// A pipe that counts values only.
+	if n, err = s.RecvBatch(s.ctx, dst[:1]); err != nil {
+		return n, err
+	}
+	for sum := size(&dst[0]); n < len(dst) && sum < most; n++ {
+		if k, err := s.TryRead(dst[n : n+1]); k == 0 || err != nil {
+			break // the next call tells
+		}
+		sum += size(&dst[n])
+	}
+	return n, nil
+}
 
 func (pipeSource[T]) endsWithContext() {}
 

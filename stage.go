@@ -32,7 +32,9 @@ type Stage[In, Out any] struct {
 	Workers int
 
 	// Holds is how many bytes an instance holds at most. It is part of the
-	// flow's ceiling.
+	// flow's ceiling. Where values are not all of one size, the ceiling also
+	// has one value of Out that an instance has made and not yet handed on, and,
+	// for a stage made by Run, 64 KiB and one value for what its last Read took.
 	Holds int64
 
 	// Err is a wrong argument of the stage's constructor. It is reported when
@@ -41,6 +43,11 @@ type Stage[In, Out any] struct {
 
 	// limits says that the stage waits on purpose, to keep to a rate.
 	limits bool
+
+	// beyond is how many values an instance may hold beyond Holds. 0 stands for
+	// one, in its hands; -1: none, since it passes on what it is given, or has a
+	// limit for what it makes.
+	beyond int
 
 	// compose makes the stage of streams, in place of Open and Run.
 	compose func(Stream[In]) Stream[Out]
@@ -71,13 +78,23 @@ func Via[In, Out any](s Stream[In], st Stage[In, Out]) Stream[Out] {
 	if st.node != nil {
 		return newStream(st.node(s, st))
 	}
-	n := node[Out]{name: st.Name, work: true, err: st.check(), roots: s.roots()}
+	n := node[Out]{name: st.Name, work: true, err: st.check(), roots: s.roots(), size: sizedAs[Out](s)}
 	if st.Run != nil {
 		n.build = func(n *node[Out], b *plan, ln *lane, out link[Out]) { buildRun(n, b, ln, out, s, st) }
 	} else {
 		n.build = func(n *node[Out], b *plan, ln *lane, out link[Out]) { buildOpen(n, b, ln, out, s, st) }
 	}
 	return newStream(n)
+}
+
+// sizedAs returns what the user has said about the size of the values of s, for
+// a stream of values of the same type, and nil if the type is another one.
+func sizedAs[Out, In any](s Stream[In]) func(Out) int {
+	if s.n == nil {
+		return nil
+	}
+	f, _ := any(s.n.size).(func(Out) int)
+	return f
 }
 
 func (st Stage[In, Out]) check() error {
@@ -129,10 +146,19 @@ func (t funcTransform[In, Out]) Flush(ctx context.Context, emit func([]Out) erro
 	return t.flush(ctx, emit)
 }
 
+// extra is how many values an instance may hold beyond Holds.
+func (st Stage[In, Out]) extra() int {
+	if st.beyond == 0 {
+		return 1
+	}
+	return max(0, st.beyond)
+}
+
 func buildOpen[In, Out any](n *node[Out], b *plan, ln *lane, out link[Out], s Stream[In], st Stage[In, Out]) {
 	sg := addStage[In, Out](b, n.name, KindStage, out.to)
 	sg.holds, sg.limits = st.Holds, st.limits
 	sp := ln.place(sg)
+	out = out.from(sp, makes(b, sg, n.size, st.extra()))
 	var tr Transform[In, Out]
 	b.open(sp, func() (func(error) error, error) {
 		var err error
@@ -141,6 +167,9 @@ func buildOpen[In, Out any](n *node[Out], b *plan, ln *lane, out link[Out], s St
 		}
 		if c, ok := tr.(interface{ countDrops(*atomic.Int64) }); ok {
 			c.countDrops(&sg.dropped)
+		}
+		if g, ok := tr.(interface{ gatherFor(link[Out]) }); ok {
+			g.gatherFor(out)
 		}
 		if p, ok := tr.(interface{ follow(*spot) }); ok {
 			p.follow(sp)
@@ -190,9 +219,10 @@ func pushLink[In, Out any](sp *spot, tr *Transform[In, Out], out link[Out]) link
 		}
 		return sp.finish(out.end)
 	}
-	return link[In]{
+	in := link[In]{
 		to:    sg,
 		fused: true,
+		end:   end,
 		push: func(batch []In) error {
 			ln.enter(sp.busy)
 			sg.in.Add(int64(len(batch)))
@@ -206,18 +236,36 @@ func pushLink[In, Out any](sp *spot, tr *Transform[In, Out], out link[Out]) link
 			}
 			return sp.fail(err)
 		},
-		end: end,
 	}
+	if most := out.most; most > 0 && !isByte[In]() {
+		in.most = most
+		do := in.push
+		in.push = func(batch []In) error {
+			for ; len(batch) > most; batch = batch[most:] {
+				if err := do(batch[:most:most]); err != nil {
+					return err
+				}
+			}
+			return do(batch)
+		}
+	}
+	return in
 }
 
 func buildRun[In, Out any](n *node[Out], b *plan, ln *lane, out link[Out], s Stream[In], st Stage[In, Out]) {
 	sg := addStage[In, Out](b, n.name, KindStage, out.to)
 	sg.holds = st.Holds
 	sp := ln.place(sg)
+	out = out.from(sp, makes(b, sg, n.size, st.extra()))
 	if s.check(b, sg) == nil {
 		return
 	}
 	p := s.pipe(b, ln, sg)
+	if p.size != nil { // what Read takes out of the pipe
+		sg.holds += maxSegment
+		sg.beyond.values++
+		sg.beyond.most = b.maxValue
+	}
 	ln.main = func() error {
 		in := &laneReader[In]{sp: sp, p: p}
 		w := &laneWriter[Out]{sp: sp, out: out}

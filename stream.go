@@ -109,6 +109,9 @@ type link[T any] struct {
 	to    *stage
 	fused bool     // push runs another stage: set the clock back afterwards
 	pipe  *pipe[T] // if the link is a pipe, to be filled in place
+
+	size func(*T) int64 // how the values are measured; nil: they need not be, or cannot
+	most int            // how many values to hand on at once, because the pipe at the lane's end holds no more; 0: any number
 }
 
 // attach builds the stream in front of a consumer that sits at the head of ln.
@@ -174,7 +177,18 @@ func (p *pipe[T]) link(ln *lane, to *stage) link[T] {
 		},
 		to:   to,
 		pipe: p,
+		most: p.few(),
 	}
+}
+
+// few is how many values the pipe holds if that is less than stages hand on at
+// once, so that they do not work on many values ahead of a pipe that is to hold
+// few. 0: it holds enough.
+func (p *pipe[T]) few() int {
+	if isByte[T]() || p.capItems >= chunkLen[T]() {
+		return 0
+	}
+	return max(1, p.capItems)
 }
 
 // drain is the main of a lane that begins at a pipe.

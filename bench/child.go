@@ -65,14 +65,14 @@ func execChild(name string, args []string) error {
 func runFlow(f *weir.Flow) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	limit, err := f.Ceiling()
+	ceiling, err := f.Ceiling()
 	if err != nil {
 		return err
 	}
 	if err := f.Run(ctx); err != nil {
 		return err
 	}
-	return say(said{Limit: limit, Peak: residentPeak(os.Getpid())})
+	return say(said{Limit: ceiling.Bytes, Peak: residentPeak(os.Getpid())})
 }
 
 // say tells the parent.

@@ -5,10 +5,13 @@ import (
 	"sync"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/internal/size"
 )
 
 // block is a piece of the input on its way to being a piece of the output.
 type block struct {
+	_ size.Elsewhere // what cut declares to hold
+
 	in   []byte
 	dict []byte // the input just before, for formats that refer back to it
 	out  []byte

@@ -115,11 +115,14 @@ func TestAFlowStaysBelowItsCeiling(t *testing.T) {
 
 func checkCeiling(t *testing.T, name string, f *weir.Flow, before int64) {
 	t.Helper()
-	ceiling, err := f.Ceiling()
+	most, err := f.Ceiling()
 	if err != nil {
 		t.Fatal(err)
 	}
-	held := heap() - before
+	ceiling, held := most.Bytes, heap()-before
+	if most.Holders != 0 || most.Uncovered != nil {
+		t.Errorf("%s: the ceiling of a flow of bytes is %v", name, most)
+	}
 	t.Logf("%-24s holds %8d KiB, ceiling %8d KiB", name, held>>10, ceiling>>10)
 	const own = 256 << 10 // what a flow is made of
 	if held > ceiling+own {

@@ -9,10 +9,13 @@ import (
 	"github.com/klauspost/compress/gzip"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/internal/size"
 )
 
 // piece is a part of the input on its way to being a part of the output.
 type piece struct {
+	_ size.Elsewhere // what split declares to hold
+
 	in    []byte // a member with its sizes, or nothing if out is there already
 	sizes sizes
 	out   []byte

@@ -27,8 +27,8 @@ func TestS01_AStalledSinkBoundsWhatIsRead(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 		defer cancel()
 		f.Run(ctx)
-		if n := p.read.Load(); n > ceiling || n == 0 {
-			t.Errorf("read %d bytes, the ceiling is %d", n, ceiling)
+		if n := p.read.Load(); n > ceiling.Bytes || n == 0 {
+			t.Errorf("read %d bytes, the ceiling is %v", n, ceiling)
 		}
 		if p.closed.Load() != 1 {
 			t.Errorf("closed %d times", p.closed.Load())

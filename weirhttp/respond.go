@@ -81,10 +81,11 @@ func (c *client) run(f *weir.Flow) (err error) {
 	x := begin(c.r, Download, c.p.Name, c.size())
 	c.x = x
 	defer func() { x.end(err) }()
-	need, err := f.Ceiling()
+	ceiling, err := f.Ceiling()
 	if err != nil {
 		return err
 	}
+	need := ceiling.Bytes
 	if c.coding != "" && c.p.Flush >= 0 {
 		need += encoderHolds
 	}

@@ -73,8 +73,8 @@ func (s *step) ceiling() (int64, error) {
 	if s.refused != nil {
 		return 0, nil
 	}
-	n, err := s.flow.Ceiling()
-	return n + s.holds, err
+	c, err := s.flow.Ceiling()
+	return c.Bytes + s.holds, err
 }
 
 // fit builds the flow so that its ceiling is at most limit, if that is not 0:

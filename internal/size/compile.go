@@ -155,11 +155,14 @@ func join(path, field string) string {
 }
 
 // sharesItsMemory reports whether the pointers in a t lead to memory that the
-// whole program shares, or keep nothing alive. With these, time.Time and the
+// whole program shares or that is counted elsewhere, or keep nothing alive. With these, time.Time and the
 // types of net/netip, and types that are made of them, need no rule.
 func sharesItsMemory(t reflect.Type) bool {
 	if t.Kind() == reflect.Pointer {
 		e := t.Elem()
+		if e.Kind() == reflect.Struct && e.NumField() > 0 && e.Field(0).Type == reflect.TypeFor[Elsewhere]() {
+			return true
+		}
 		return e.PkgPath() == "time" && e.Name() == "Location"
 	}
 	return t.PkgPath() == "unique" && strings.HasPrefix(t.Name(), "Handle[") ||

@@ -37,6 +37,11 @@ import (
 	"unsafe"
 )
 
+// Elsewhere is the first field of a struct whose memory is counted elsewhere, as
+// that of the blocks which a stage hands round and declares to hold. A pointer to
+// it counts nothing.
+type Elsewhere struct{}
+
 // Most is the largest size that is returned: sums beyond it are cut off, so
 // that a caller can add to a size without overflow.
 const Most = math.MaxInt64 / 2
