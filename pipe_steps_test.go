@@ -190,7 +190,8 @@ func (w *world[T]) move(p *party[T], how byte) error {
 			w.next(p)
 			return nil
 		}
-		if a.do == "write" && (q.size == nil || len(p.w.charges().sums) == a.n) && q.addQuick(p.w.vs, p.w.charges()) {
+		c := p.w.charges()
+		if a.do == "write" && (q.size == nil || len(c.sums) == a.n) && q.addQuick(p.w.vs, &c) {
 			w.next(p)
 			return nil
 		}
@@ -264,7 +265,7 @@ func (w *world[T]) end(p *party[T], q *pipe[T], a action) error {
 		}
 		if a.do == "read" && p.t.err == nil {
 			dst := make([]T, a.n)
-			n, _ := q.take(dst, noMost)
+			n := q.take(dst)
 			if err := w.got(a.pipe, dst[:n]); err != nil {
 				return err
 			}
