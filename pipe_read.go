@@ -1,6 +1,9 @@
 package weir
 
-import "context"
+import (
+	"context"
+	"math"
+)
 
 // take moves up to len(dst) values into dst. mu is held.
 func (p *pipe[T]) take(dst []T) int {
@@ -122,6 +125,9 @@ func (p *pipe[T]) readLocked(ctx context.Context, ln *lane, dst []T) (n int, fir
 	}
 	return n, first, err
 }
+
+// noMost means that the charge of what is read does not matter.
+const noMost = math.MaxInt64
 
 // readUpTo is read that takes no more than most bytes of charge, or one value
 // if that is charged more. It returns the charge of what it took.

@@ -342,7 +342,7 @@ func checkReport(r weir.Report, most int64) (all []error) {
 		if s.Name == r.Verdict.Stage {
 			found = true
 			if s.Wall == 0 && !known("verdict") {
-				bad("the bottleneck %s has never run (%v of %v, running: %v)", s.Name, r.Verdict, r.Wall, r.Running)
+				bad("the bottleneck %s has never run (of %v, running: %v)\n%v", s.Name, r.Wall, r.Running, r)
 			}
 		}
 	}
