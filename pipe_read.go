@@ -117,13 +117,13 @@ func (p *pipe[T]) readLocked(ctx context.Context, ln *lane, dst []T, most int64)
 	return n, first, charge, err
 }
 
-func (p *pipe[T]) tryRead(dst []T) (int, error) {
+func (p *pipe[T]) tryRead(dst []T, most int64) (int, error) {
 	p.mu.Lock()
 	defer p.unlock()
 	if p.viewing {
 		return 0, ErrEmpty
 	}
-	n, _ := p.take(dst, noMost)
+	n, _ := p.take(dst, most)
 	if n == 0 && len(dst) > 0 {
 		if err := p.readError(); err != nil {
 			return 0, err

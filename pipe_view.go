@@ -66,7 +66,7 @@ func (p *pipe[T]) acquire(ctx context.Context, ln *lane) ([]T, error) {
 	}
 	if p.lossy && len(p.front) == 0 && p.items > 0 && p.rerr == nil {
 		front := make([]T, min(p.items, p.segLen))
-		n, _ := p.take(front, noMost)
+		n, _ := p.take(front, maxSegment) // which the limit does not count
 		p.front = front[:n]
 	}
 	if len(p.front) > 0 {
