@@ -64,7 +64,7 @@ func DecodeCSV(s Stream[byte], c CSV) Stream[[]string] {
 		most = defaultRecord
 	}
 	fields := int(min(max(4096, most/16), math.MaxInt32))
-	st := Stage[byte, []string]{Name: "decode csv", Err: c.check(), Heavy: true}
+	st := Stage[byte, []string]{Name: "decode csv", Err: c.check(), Heavy: true, beyond: -1}
 	// The buffer, the strings made of it, where the fields end and their
 	// headers; a batch of small records.
 	st.Holds = 2*countable(most) + 24*int64(fields) + 4*maxSegment

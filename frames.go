@@ -26,7 +26,7 @@ const (
 // frames before it. Each frame is memory of its own, which the receiver may
 // keep.
 func DecodeFrames(s Stream[byte], framing Framing, most int) Stream[[]byte] {
-	st := Stage[byte, []byte]{Name: "decode frames"}
+	st := Stage[byte, []byte]{Name: "decode frames", beyond: -1}
 	if framing != Frame32 && framing != FrameVarint {
 		st.Err = fmt.Errorf("framing %d: use Frame32 or FrameVarint", framing)
 	}

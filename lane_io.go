@@ -105,6 +105,16 @@ func chunkLen[T any]() int {
 	return max(n, 1)
 }
 
+// scratchHolds is what a stage holds that gathers values of T in a chunk until
+// they are charged maxSegment bytes, but for the last of them.
+func scratchHolds[T any]() int64 {
+	n := int64(chunkLen[T]()) * slotSize[T]()
+	if naturalSize[T]() != nil {
+		n += maxSegment
+	}
+	return n
+}
+
 var byteChunks = sync.Pool{New: func() any { b := make([]byte, maxSegment); return &b }}
 
 // scratch returns a chunk of memory to work in, and what gives it back.

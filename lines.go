@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sync/atomic"
 )
 
@@ -92,7 +93,7 @@ func (b *lineBuffer) tooLong() error {
 // behind the lines before it.
 func Lines(s Stream[byte], opts ...LineOption) Stream[string] {
 	limit, err := lineLimitOf(opts)
-	st := Stage[byte, string]{Name: "lines", Err: err}
+	st := Stage[byte, string]{Name: "lines", Err: err, beyond: -1}
 	// The beginning of a line and the string made of it; a batch of short lines.
 	st.Holds = 2*countable(int64(limit.most)) + int64(chunkLen[string]())*slotSize[string]() + maxSegment
 	st.Open = func(context.Context) (Transform[byte, string], error) {
@@ -191,7 +192,7 @@ func (t *lineSplitter) Flush(_ context.Context, emit func([]string) error) error
 func JoinLines(s Stream[string]) Stream[byte] {
 	return encode(s, "join lines", func() func([]byte, string) ([]byte, error) {
 		return func(buf []byte, line string) ([]byte, error) {
-			return append(append(buf, line...), '\n'), nil
+			return append(append(slices.Grow(buf, len(line)+1), line...), '\n'), nil
 		}
 	})
 }
@@ -202,6 +203,7 @@ func encode[T any](s Stream[T], name string, start func() func(buf []byte, v T) 
 	return Via(s, Stage[T, byte]{
 		Name:  name,
 		Holds: 2 * maxSegment,
+		texts: 3, // of a large value, and as much again and more while the buffer grows
 		Open:  func(context.Context) (Transform[T, byte], error) { return &encoder[T]{f: start()}, nil },
 	})
 }
@@ -223,7 +225,7 @@ func (e *encoder[T]) Do(_ context.Context, in []T, emit func([]byte) error) erro
 			if err := emit(buf); err != nil {
 				return err
 			}
-			if cap(buf) > 4*maxSegment {
+			if cap(buf) > 2*maxSegment {
 				buf = nil // one large value must not pin its memory
 			}
 			buf = buf[:0]

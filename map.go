@@ -18,7 +18,7 @@ func Map[T, U any](s Stream[T], f func(T) (U, error), opts ...MapOption) Stream[
 		return Via(s, Stage[T, U]{
 			Name:  "map",
 			Err:   c.err,
-			Holds: int64(chunkLen[U]()) * slotSize[U](),
+			Holds: scratchHolds[U](),
 			Open:  func(context.Context) (Transform[T, U], error) { return &mapper[T, U]{f: f}, nil },
 		})
 	}
@@ -43,33 +43,50 @@ func failed[T any](name string, err error, from roots) Stream[T] {
 }
 
 type mapper[T, U any] struct {
-	f     func(T) (U, error)
-	out   []U
-	index int64
+	f      func(T) (U, error)
+	out    []U
+	size   func(*U) int64
+	clears bool // so that the scratch memory keeps no value alive
+	index  int64
 	pace
 }
 
+func (m *mapper[T, U]) gatherFor(out link[U]) { m.size = out.size }
+
 func (m *mapper[T, U]) Do(ctx context.Context, in []T, emit func([]U) error) error {
 	if m.out == nil {
-		m.out = make([]U, chunkLen[U]())
+		m.out, m.clears = make([]U, chunkLen[U]()), hasPointers[U]()
 	}
 	for len(in) > 0 {
 		k, since := m.next(min(len(in), len(m.out)))
-		out, f, mask := m.out[:k], m.f, m.every()
-		for i, v := range in[:len(out)] {
-			if i&mask == 0 && ctx.Err() != nil {
-				return context.Cause(ctx)
+		out, err := m.out[:k], error(nil)
+		if m.size != nil {
+			k, err = m.some(ctx, in[:k])
+			out = out[:k]
+		} else {
+			f, mask := m.f, m.every()
+			for i, v := range in[:len(out)] {
+				if i&mask == 0 && ctx.Err() != nil {
+					return context.Cause(ctx)
+				}
+				u, ferr := f(v)
+				if ferr != nil {
+					out, err = out[:i], itemError(m.index+int64(i), 1, ferr)
+					break
+				}
+				out[i] = u
 			}
-			u, err := f(v)
-			if err != nil {
-				// What went before it is handed on.
-				err = itemError(m.index+int64(i), 1, err)
-				return errors.Join(emit(out[:i]), err)
-			}
-			out[i] = u
+		}
+		if err != nil {
+			// What went before it is handed on.
+			return errors.Join(emit(out), err)
 		}
 		m.index += int64(k)
-		if err := emit(out); err != nil {
+		err = emit(out)
+		if m.clears {
+			clear(out)
+		}
+		if err != nil {
 			return err
 		}
 		m.took(k, since, true)
@@ -78,11 +95,28 @@ func (m *mapper[T, U]) Do(ctx context.Context, in []T, emit func([]U) error) err
 	return nil
 }
 
+// some maps values until their results are charged maxSegment bytes.
+func (m *mapper[T, U]) some(ctx context.Context, in []T) (n int, err error) {
+	out, mask, sum := m.out[:len(in)], m.every(), int64(0)
+	for i, v := range in {
+		if i&mask == 0 && ctx.Err() != nil {
+			return i, context.Cause(ctx)
+		}
+		if out[i], err = m.f(v); err != nil {
+			return i, itemError(m.index+int64(i), 1, err)
+		}
+		if sum += m.size(&out[i]); sum >= maxSegment {
+			return i + 1, nil
+		}
+	}
+	return len(in), nil
+}
+
 func (m *mapper[T, U]) Flush(context.Context, func([]U) error) error { return nil }
 
 // Filter passes on the values for which keep returns true.
 func Filter[T any](s Stream[T], keep func(T) bool) Stream[T] {
-	st := Stage[T, T]{Name: "filter", Holds: int64(chunkLen[T]()) * slotSize[T]()}
+	st := Stage[T, T]{Name: "filter", Holds: int64(chunkLen[T]()) * slotSize[T](), beyond: -1}
 	if keep == nil {
 		st.Err = errNilFunc
 	}
@@ -91,14 +125,15 @@ func Filter[T any](s Stream[T], keep func(T) bool) Stream[T] {
 }
 
 type filter[T any] struct {
-	keep func(T) bool
-	out  []T
+	keep   func(T) bool
+	out    []T
+	clears bool
 	pace
 }
 
 func (f *filter[T]) Do(ctx context.Context, in []T, emit func([]T) error) error {
 	if f.out == nil {
-		f.out = make([]T, chunkLen[T]())
+		f.out, f.clears = make([]T, chunkLen[T]()), hasPointers[T]()
 	}
 	for len(in) > 0 {
 		k, since := f.next(min(len(in), len(f.out)))
@@ -112,7 +147,11 @@ func (f *filter[T]) Do(ctx context.Context, in []T, emit func([]T) error) error 
 				n++
 			}
 		}
-		if err := emit(out[:n]); err != nil {
+		err := emit(out[:n])
+		if f.clears {
+			clear(out[:n])
+		}
+		if err != nil {
 			return err
 		}
 		f.took(k, since, n > 0)

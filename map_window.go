@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"unsafe"
 )
 
 // window puts the results of several workers back in order. Results wait in a
@@ -26,6 +27,11 @@ type window[U any] struct {
 	hung    atomic.Bool
 	name    string
 	still   *standstill
+
+	// What the results in slots are charged, each and together, and at most, but
+	// for those at head; nil and 0 if they are all of one size.
+	costs       []int64
+	bytes, most int64
 }
 
 type result[U any] struct {
@@ -34,13 +40,22 @@ type result[U any] struct {
 	skip bool
 }
 
+// roomWait is a worker that waits.
 type roomWait struct {
-	from int64 // waits until head is this far
-	wake chan struct{}
+	from  int64 // until head is this far
+	first int64 // and, if bytes is not 0, until head is here
+	bytes int64 // or there is room for results of so many
+	wake  chan struct{}
 }
 
 func buildMapOrdered[T, U any](b *plan, ln *lane, out link[U], s Stream[T], c *caller[T, U]) {
 	win := &window[U]{slots: make([]result[U], c.window), workers: c.workers, wake: make(chan struct{}, 1), failed: -1, name: c.sg.name}
+	if c.size != nil {
+		win.costs, win.most = make([]int64, c.window), defaultBytes
+		if b.limit.hasBytes {
+			win.most = b.limit.bytes
+		}
+	}
 	ln.ins = append(ln.ins, win)
 	ln.owner = c.sg
 	ln.main = func() error {
@@ -53,7 +68,7 @@ func buildMapOrdered[T, U any](b *plan, ln *lane, out link[U], s Stream[T], c *c
 		me := &roomWait{wake: make(chan struct{}, 1)}
 		i := slices.Index(win.lanes, w)
 		return work(w, sp, in, c, deliverer[U]{
-			deliver: func(first int64, us []U, oks []bool) error { return win.put(i, first, us, oks) },
+			deliver: func(first int64, us results[U], more bool) error { return win.put(w, i, me, first, us, more) },
 			admit:   func(first int64, n int) error { return win.admit(w, i, me, first, n, c.span(n)) },
 			fail: func(index int64, err error) error {
 				win.fail(i, index, stageError(c.sg.name, err))
@@ -69,8 +84,12 @@ func buildMapOrdered[T, U any](b *plan, ln *lane, out link[U], s Stream[T], c *c
 	for _, w := range win.lanes {
 		w.outs = append(w.outs, win)
 	}
-	c.sg.holds = int64(c.window)*(slotSize[U]()+2) +
-		int64(c.workers)*chunkMost*(slotSize[T]()+slotSize[U]()) + chunkMost*slotSize[U]()
+	c.sg.holds += int64(c.window)*int64(unsafe.Sizeof(result[U]{})) + min(chunkMost, int64(c.window))*slotSize[U]()
+	if c.size != nil {
+		// The window, what comes on top of it at its head, and what is handed on.
+		c.sg.holds += int64(c.window)*sumSize + win.most + workerBytes + maxSegment
+		c.sg.beyond.values += 2
+	}
 }
 
 // span is how many values may be between the oldest and the newest that a
@@ -97,9 +116,14 @@ func (win *window[U]) admit(w *lane, i int, me *roomWait, first int64, n int, sp
 		win.mu.Unlock()
 		return nil
 	}
+	me.from, me.bytes = last-span, 0
+	return win.wait(w, me)
+}
+
+// wait waits until there is room for me. mu is held before, and not after.
+func (win *window[U]) wait(w *lane, me *roomWait) error {
 	back := w.switchAt(w.blocked(), now())
 	defer func() { w.enter(back) }()
-	me.from = last - span
 	win.room = append(win.room, me)
 	w.r.still.waits()
 	win.mu.Unlock()
@@ -117,13 +141,44 @@ func (win *window[U]) admit(w *lane, i int, me *roomWait, first int64, n int, sp
 	return context.Cause(w.ctx)
 }
 
-// put stores the results of worker i, from value first on.
-func (win *window[U]) put(i int, first int64, us []U, oks []bool) error {
+// fits reports whether what r waits for is there, and takes it. mu is held.
+func (win *window[U]) fits(r *roomWait) bool {
+	if win.head < r.from || r.bytes > 0 && r.first > win.head && win.bytes+r.bytes > win.most {
+		return false
+	}
+	win.bytes += r.bytes
+	return true
+}
+
+// put stores the results of worker i, from value first on. If they are too large
+// together with those that wait already, it waits until the results before first
+// were delivered: the result at head always finds room, so that the others come
+// to be delivered too. more says that the worker goes on with the values behind
+// them. It returns ErrStop if a value before them could not be mapped.
+func (win *window[U]) put(w *lane, i int, me *roomWait, first int64, us results[U], more bool) error {
 	win.mu.Lock()
-	win.at[i] = -1
+	if us.costs != nil {
+		if win.failed >= 0 && win.failed < first {
+			win.mu.Unlock()
+			return ErrStop
+		}
+		if me.from, me.first, me.bytes = 0, first, us.sum; !win.fits(me) {
+			if err := win.wait(w, me); err != nil {
+				return err
+			}
+			win.mu.Lock()
+		}
+	}
+	if win.at[i] = -1; more {
+		win.at[i] = first + int64(len(us.vs))
+	}
 	n := int64(len(win.slots))
-	for i, u := range us {
-		win.slots[(first+int64(i))%n] = result[U]{u, true, !oks[i]}
+	for i, u := range us.vs {
+		at := (first + int64(i)) % n
+		win.slots[at] = result[U]{u, true, !us.oks[i]}
+		if us.costs != nil {
+			win.costs[at] = us.costs[i]
+		}
 	}
 	win.notify()
 	win.mu.Unlock()
@@ -187,10 +242,18 @@ func (win *window[U]) take(ln *lane, dst []U) (n int, more bool, err error) {
 			return 0, false, err
 		}
 	}
+	var sum int64
 	for i := 0; i < len(dst); i++ {
 		s := &win.slots[win.head%size]
 		if !s.done {
 			break
+		}
+		if win.costs != nil {
+			c := win.costs[win.head%size]
+			if sum += c; i > 0 && sum > maxSegment {
+				break
+			}
+			win.bytes -= c
 		}
 		if !s.skip {
 			dst[n] = s.v
@@ -201,7 +264,7 @@ func (win *window[U]) take(ln *lane, dst []U) (n int, more bool, err error) {
 	}
 	kept := win.room[:0]
 	for _, r := range win.room {
-		if r.from <= win.head {
+		if win.fits(r) {
 			win.still.woken()
 			r.wake <- struct{}{} // capacity 1; removed, so sent once
 		} else {

@@ -121,8 +121,11 @@ func mapConfig(opts []MapOption) mapOptions {
 // caller calls the function for one value as the options say.
 type caller[T, U any] struct {
 	mapOptions
-	f  func(context.Context, T) (U, error)
-	sg *stage
+	f     func(context.Context, T) (U, error)
+	sg    *stage
+	sized func(U) int    // what the user has said about results
+	size  func(*U) int64 // nil: results are all of one size
+	most  int64          // for a result; 0: none
 }
 
 // call returns the result, or ok false if the value is left out.
@@ -130,7 +133,7 @@ func (c *caller[T, U]) call(ctx context.Context, v T, index int64) (u U, ok bool
 	for n := 1; ; n++ {
 		u, err = c.f(ctx, v)
 		if err == nil {
-			return u, true, nil
+			return u, true, c.check(u)
 		}
 		if isStop(err) || ctx.Err() != nil {
 			return u, false, err
@@ -147,6 +150,15 @@ func (c *caller[T, U]) call(ctx context.Context, v T, index int64) (u U, ok bool
 			return u, false, err
 		}
 	}
+}
+
+// check refuses a result that is larger than the flow allows.
+func (c *caller[T, U]) check(u U) error {
+	if c.most == 0 || c.size == nil {
+		return nil
+	}
+	one := u // moves to the heap, but only here
+	return tooLarge(c.size, &one, c.most)
 }
 
 // sleep waits for d or until ctx ends.
@@ -166,7 +178,8 @@ func mapWith[T, U any](s Stream[T], f func(context.Context, T) (U, error), c map
 	n := node[U]{name: "map", work: true, err: c.err, roots: s.roots()}
 	n.build = func(n *node[U], b *plan, ln *lane, out link[U]) {
 		sg := addStage[T, U](b, n.name, KindStage, out.to)
-		cl := &caller[T, U]{c, f, sg}
+		cl := &caller[T, U]{mapOptions: c, f: f, sg: sg, sized: n.size, most: b.maxValue}
+		cl.size = makes(b, sg, n.size, max(1, c.workers))
 		switch {
 		case c.workers <= 1:
 			buildMapOne(b, ln, out, s, cl)
@@ -182,7 +195,8 @@ func mapWith[T, U any](s Stream[T], f func(context.Context, T) (U, error), c map
 // buildMapOne maps in the lane it finds itself in.
 func buildMapOne[T, U any](b *plan, ln *lane, out link[U], s Stream[T], c *caller[T, U]) {
 	sp := ln.place(c.sg)
-	c.sg.holds = int64(chunkLen[U]()) * slotSize[U]()
+	c.sg.holds = scratchHolds[U]()
+	out.size = c.size
 	each := &mapEach[T, U]{c: c}
 	each.follow(sp)
 	var tr Transform[T, U] = each
@@ -202,8 +216,8 @@ func (m *mapEach[T, U]) Do(ctx context.Context, in []T, emit func([]U) error) er
 	}
 	for len(in) > 0 {
 		k, since := m.next(min(len(in), len(m.out)))
-		out := m.out[:0]
-		for _, v := range in[:k] {
+		out, sum := m.out[:0], int64(0)
+		for i, v := range in[:k] {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
@@ -212,11 +226,20 @@ func (m *mapEach[T, U]) Do(ctx context.Context, in []T, emit func([]U) error) er
 				return errors.Join(emit(out), err)
 			}
 			m.index++
-			if ok {
-				out = append(out, u)
+			if !ok {
+				continue
+			}
+			out = append(out, u)
+			if size := m.c.size; size != nil {
+				if sum += size(&out[len(out)-1]); sum >= maxSegment {
+					k = i + 1
+					break
+				}
 			}
 		}
-		if err := emit(out); err != nil {
+		err := emit(out)
+		clear(out)
+		if err != nil {
 			return err
 		}
 		m.took(k, since, len(out) > 0)
@@ -227,8 +250,13 @@ func (m *mapEach[T, U]) Do(ctx context.Context, in []T, emit func([]U) error) er
 
 func (m *mapEach[T, U]) Flush(context.Context, func([]U) error) error { return nil }
 
-// chunkMost is how many values a worker takes at once where they are cheap.
-const chunkMost = 256
+// chunkMost is how many values a worker takes at once where they are cheap, and
+// workerBytes how much they and their results are charged, each, but for the last
+// of them.
+const (
+	chunkMost   = 256
+	workerBytes = 16 << 10
+)
 
 // workerLanes builds the lanes that share the input pipe of a parallel stage.
 func workerLanes[T, U any](b *plan, s Stream[T], c *caller[T, U], main func(w *lane, sp *spot, p *pipe[T]) error) []*lane {
@@ -242,6 +270,15 @@ func workerLanes[T, U any](b *plan, s Stream[T], c *caller[T, U], main func(w *l
 		lanes[i].place(c.sg)
 	}
 	p := s.pipe(b, lanes[0], c.sg)
+	n := int64(c.workers)
+	c.sg.holds += n * chunkMost * (slotSize[T]() + slotSize[U]() + 1)
+	if p.size != nil {
+		c.sg.holds += n * workerBytes
+		c.sg.beyond = beyond{c.sg.beyond.values + c.workers, b.maxValue}
+	}
+	if c.size != nil {
+		c.sg.holds += n * (workerBytes + chunkMost*sumSize)
+	}
 	for i, w := range lanes {
 		if i > 0 {
 			w.ins = append(w.ins, p)
@@ -252,7 +289,7 @@ func workerLanes[T, U any](b *plan, s Stream[T], c *caller[T, U], main func(w *l
 }
 
 func buildMapUnordered[T, U any](b *plan, ln *lane, out link[U], s Stream[T], c *caller[T, U]) {
-	p := newEdge[U](b, Limit{}, nil, c.sg.name, out.to.name)
+	p := newEdge(b, Limit{}, c.sized, c.sg.name, out.to.name)
 	g := newGather(p, ln)
 	ln.owner = c.sg
 	ln.main = func() error { return drain(ln, p, out) }
@@ -260,17 +297,19 @@ func buildMapUnordered[T, U any](b *plan, ln *lane, out link[U], s Stream[T], c 
 	lanes := workerLanes(b, s, c, func(w *lane, sp *spot, in *pipe[T]) error {
 		var done []U
 		return work(w, sp, in, c, deliverer[U]{
-			deliver: func(_ int64, us []U, oks []bool) error {
+			deliver: func(_ int64, us results[U], _ bool) error {
 				done = done[:0]
-				for i, u := range us {
-					if oks[i] {
+				for i, u := range us.vs {
+					if us.oks[i] {
 						done = append(done, u)
 					}
 				}
 				if len(done) == 0 {
 					return nil
 				}
-				return outs[w].push(done)
+				err := outs[w].push(done)
+				clear(done)
+				return err
 			},
 			fail: func(_ int64, err error) error {
 				if isStop(err) && w.ended() == nil {
@@ -286,14 +325,14 @@ func buildMapUnordered[T, U any](b *plan, ln *lane, out link[U], s Stream[T], c 
 	for _, w := range lanes {
 		outs[w] = g.lane(w, out.to)
 	}
-	c.sg.holds = int64(c.workers) * chunkMost * (slotSize[T]() + 2*slotSize[U]())
+	c.sg.holds += int64(c.workers) * chunkMost * slotSize[U]()
 }
 
 // deliverer is where a worker's results go.
 type deliverer[U any] struct {
-	// deliver takes the results of the values from first on; oks says which are
-	// left out.
-	deliver func(first int64, us []U, oks []bool) error
+	// deliver takes the results of the values from first on. more says that the
+	// worker has begun others behind them.
+	deliver func(first int64, us results[U], more bool) error
 
 	// admit, if not nil, waits until n values from first on may be worked on.
 	// ErrStop says that they are not wanted.
@@ -306,6 +345,31 @@ type deliverer[U any] struct {
 	end func() error
 }
 
+// results are what a worker has made of several values.
+type results[U any] struct {
+	vs    []U
+	oks   []bool  // which are not left out
+	costs []int64 // what each is charged; nil if they are all of one size
+	sum   int64   // of costs
+}
+
+func newResults[U any](n int, sized bool) results[U] {
+	r := results[U]{vs: make([]U, n), oks: make([]bool, n)}
+	if sized {
+		r.costs = make([]int64, n)
+	}
+	return r
+}
+
+// first is the first n results.
+func (r results[U]) first(n int) results[U] {
+	r.vs, r.oks = r.vs[:n], r.oks[:n]
+	if r.costs != nil {
+		r.costs = r.costs[:n]
+	}
+	return r
+}
+
 // work is the main of a worker: it takes values, with their place in the
 // stream, and hands the results to d.
 func work[T, U any](w *lane, sp *spot, in *pipe[T], c *caller[T, U], d deliverer[U]) error {
@@ -316,12 +380,15 @@ func work[T, U any](w *lane, sp *spot, in *pipe[T], c *caller[T, U], d deliverer
 		most = min(most, max(1, c.window/4))
 	}
 	vs := make([]T, most)
-	us := make([]U, most)
-	oks := make([]bool, most)
+	us := newResults[U](most, c.size != nil)
+	bytes := int64(noMost)
+	if in.size != nil {
+		bytes = workerBytes
+	}
 	p := pace{n: 1}
 	w.enter(sp.busy)
 	for {
-		n, first, err := in.read(w.ctx, w, vs[:p.most(most)])
+		n, first, _, err := in.readUpTo(w.ctx, w, vs[:p.most(most)], bytes)
 		if err != nil {
 			return ending(w, err, d.end)
 		}
@@ -333,45 +400,61 @@ func work[T, U any](w *lane, sp *spot, in *pipe[T], c *caller[T, U], d deliverer
 				return err
 			}
 		}
-		t := now()
-		done, cerr := c.callAll(w.ctx, vs[:n], us, oks, first)
+		var took int64
+		for at := 0; at < n; {
+			t := now()
+			done, cerr := c.callAll(w.ctx, vs[at:n], &us, first+int64(at))
+			took += now() - t
+			c.sg.out.Add(int64(done))
+			next := at + done
+			if done > 0 {
+				err := d.deliver(first+int64(at), us.first(done), next < n && cerr == nil)
+				clear(us.vs[:done])
+				if err != nil {
+					return err
+				}
+			}
+			if cerr != nil {
+				if err := w.ended(); err != nil {
+					return err
+				}
+				return d.fail(first+int64(next), cerr)
+			}
+			at = next
+		}
 		clear(vs[:n])
-		p.adjust(n, now()-t)
-		c.sg.out.Add(int64(done))
-		if done > 0 {
-			if err := d.deliver(first, us[:done], oks[:done]); err != nil {
-				return err
-			}
-		}
-		clear(us[:done])
-		if cerr != nil {
-			if err := w.ended(); err != nil {
-				return err
-			}
-			return d.fail(first+int64(done), cerr)
-		}
+		p.adjust(n, took)
 	}
 }
 
-// callAll calls the function for each value of vs and returns how many results
-// there are before the first error. A panic is an error of its value.
-func (c *caller[T, U]) callAll(ctx context.Context, vs []T, us []U, oks []bool, first int64) (done int, err error) {
+// callAll calls the function for each value of vs, until the results are charged
+// workerBytes, and returns how many there are before the first error. A panic is
+// an error of its value.
+func (c *caller[T, U]) callAll(ctx context.Context, vs []T, us *results[U], first int64) (done int, err error) {
 	returned := false
 	defer func() {
 		if !returned {
 			err = abnormal(recover())
 		}
 	}()
+	us.sum = 0
 	for i, v := range vs {
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 			break
 		}
-		us[i], oks[i], err = c.call(ctx, v, first+int64(i))
+		us.vs[i], us.oks[i], err = c.call(ctx, v, first+int64(i))
 		if err != nil {
+			clear(us.vs[i : i+1])
 			break
 		}
 		done++
+		if c.size != nil {
+			us.costs[i] = c.size(&us.vs[i])
+			if us.sum += us.costs[i]; us.sum >= workerBytes {
+				break
+			}
+		}
 	}
 	returned = true
 	return done, err

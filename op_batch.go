@@ -3,6 +3,7 @@ package weir
 import (
 	"context"
 	"errors"
+	"math"
 	"reflect"
 	"time"
 )
@@ -39,22 +40,51 @@ func Batch[T any](s Stream[T], c BatchConfig) Stream[[]T] {
 	if k := reflect.TypeFor[T]().Kind(); size != nil && (k == reflect.String || k == reflect.Slice) {
 		slot = 0 // the header is no part of the payload
 	}
-	if s.n != nil && s.n.size != nil {
-		size, slot = s.n.size, 0
+	if f := sizedAs[T](s); f != nil {
+		size, slot = f, 0
 	}
-	st := Stage[T, []T]{Name: "batch", Err: c.check(), Holds: int64(chunkLen[T]())*slotSize[T]() + c.Bytes + int64(c.Items)*slotSize[T]()}
+	st := Stage[T, []T]{Name: "batch", Err: c.check()}
+	if c.Items == 0 && c.Bytes == 0 {
+		c.Bytes = defaultBytes
+	}
+	most := math.MaxInt
+	if c.Items > 0 {
+		most = c.Items
+	}
+	sized := sizedAs[T](s)
+	if c.Bytes > 0 {
+		most = int(min(int64(most), max(c.Bytes, maxSegment)/slotSize[T]()))
+		st.beyond = -1 // the value in its hands is the one that was read
+	} else if measured(sized) != nil {
+		st.beyond = most
+	} else {
+		st.beyond = -1
+	}
+	// The buffer it reads into, and the batch: while its slots grow, there is half
+	// as much again of them.
+	st.Holds = int64(chunkLen[T]())*slotSize[T]() + countable(int64(most))*slotSize[T]()*3/2 + c.Bytes
 	st.Run = func(ctx context.Context, in Reader[T], out Writer[[]T]) error {
-		b := &batcher[T]{c: c, size: size, slot: slot, in: in.(*laneReader[T]), out: out, buf: make([]T, chunkLen[T]())}
+		b := &batcher[T]{c: c, most: most, size: size, slot: slot, in: in.(*laneReader[T]), out: out, buf: make([]T, chunkLen[T]())}
 		b.timer = time.NewTimer(time.Hour)
 		b.timer.Stop()
 		defer b.timer.Stop()
 		return b.run()
 	}
-	return Via(s, st)
+	out := Via(s, st)
+	if sized != nil {
+		out = out.Sized(func(batch []T) (n int) {
+			for _, v := range batch {
+				n += max(0, sized(v))
+			}
+			return n + cap(batch)*int(slotSize[T]())
+		})
+	}
+	return out
 }
 
 type batcher[T any] struct {
 	c     BatchConfig
+	most  int // values in a batch
 	size  func(T) int
 	slot  int64
 	in    *laneReader[T]
@@ -107,9 +137,9 @@ func (b *batcher[T]) add(v T) error {
 	if len(b.cur) == 0 && b.c.Delay > 0 {
 		b.timer.Reset(b.c.Delay)
 	}
-	b.cur = append(b.cur, v)
+	b.cur = append(grow(b.cur, len(b.cur)+1, b.most), v)
 	b.bytes += cost
-	if len(b.cur) == b.c.Items || b.c.Bytes > 0 && b.bytes >= b.c.Bytes {
+	if len(b.cur) == b.most || b.c.Bytes > 0 && b.bytes >= b.c.Bytes {
 		return b.flush()
 	}
 	return nil
@@ -134,7 +164,7 @@ func (r *laneReader[T]) readUntil(dst []T, due <-chan time.Time) (int, error) {
 	}
 	ln := r.sp.ln
 	for {
-		n, err := r.p.tryRead(dst)
+		n, err := r.p.tryRead(dst, r.most())
 		if err != ErrEmpty {
 			r.sp.st.in.Add(int64(n))
 			return n, r.note(err)

@@ -16,7 +16,7 @@ import (
 //
 //	weir.File("in").Through(weir.RateLimit[byte](10<<20, time.Second)).To(…)
 func RateLimit[T any](n int64, per time.Duration) Stage[T, T] {
-	st := Stage[T, T]{Name: "rate", limits: true}
+	st := Stage[T, T]{Name: "rate", limits: true, beyond: -1}
 	if n < 1 || per <= 0 {
 		st.Err = fmt.Errorf("a rate of %d in %v: use 1 or more in a positive time", n, per)
 		return st
@@ -83,7 +83,7 @@ func (l *limiter[T]) Flush(context.Context, func([]T) error) error { return nil 
 // Throttle passes on at most one value in each interval, the first that comes,
 // and leaves out the others, which are counted as dropped.
 func Throttle[T any](s Stream[T], every time.Duration) Stream[T] {
-	st := Stage[T, T]{Name: "throttle"}
+	st := Stage[T, T]{Name: "throttle", beyond: -1}
 	if every <= 0 {
 		st.Err = fmt.Errorf("an interval of %v is not positive", every)
 	}

@@ -8,34 +8,59 @@ import (
 // stateful makes a stage whose function is made anew for each run, since it
 // keeps something from batch to batch. It works in chunks of scratch memory.
 func stateful[T, U any](s Stream[T], name string, start func() func(v T) (U, bool)) Stream[U] {
-	return Via(s, Stage[T, U]{
-		Name:  name,
-		Holds: int64(chunkLen[U]()) * slotSize[U](),
-		Open: func(context.Context) (Transform[T, U], error) {
-			f := start()
-			out := make([]U, 0, chunkLen[U]())
-			return funcTransform[T, U]{do: func(ctx context.Context, in []T, emit func([]U) error) error {
-				for _, v := range in {
-					if ctx.Err() != nil {
-						return context.Cause(ctx)
-					}
-					if u, ok := f(v); ok {
-						if out = append(out, u); len(out) == cap(out) {
-							if err := emit(out); err != nil {
-								return err
-							}
-							out = out[:0]
-						}
-					}
-				}
-				err := emit(out)
-				clear(out)
-				out = out[:0]
-				return err
-			}}, nil
-		},
-	})
+	return Via(s, statefulStage(name, start))
 }
+
+func statefulStage[T, U any](name string, start func() func(v T) (U, bool)) Stage[T, U] {
+	return Stage[T, U]{
+		Name:   name,
+		Holds:  scratchHolds[U](),
+		beyond: 2, // one in its hands, and one that it keeps
+		Open: func(context.Context) (Transform[T, U], error) {
+			return &keeper[T, U]{f: start(), out: make([]U, 0, chunkLen[U]())}, nil
+		},
+	}
+}
+
+type keeper[T, U any] struct {
+	f    func(v T) (U, bool)
+	out  []U
+	sum  int64 // what the values in out are charged
+	size func(*U) int64
+}
+
+func (k *keeper[T, U]) gatherFor(out link[U]) { k.size = out.size }
+
+func (k *keeper[T, U]) Do(ctx context.Context, in []T, emit func([]U) error) error {
+	for _, v := range in {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		u, ok := k.f(v)
+		if !ok {
+			continue
+		}
+		k.out = append(k.out, u)
+		if k.size != nil {
+			k.sum += k.size(&k.out[len(k.out)-1])
+		}
+		if len(k.out) == cap(k.out) || k.sum >= maxSegment {
+			if err := k.hand(emit); err != nil {
+				return err
+			}
+		}
+	}
+	return k.hand(emit)
+}
+
+func (k *keeper[T, U]) hand(emit func([]U) error) error {
+	err := emit(k.out)
+	clear(k.out)
+	k.out, k.sum = k.out[:0], 0
+	return err
+}
+
+func (k *keeper[T, U]) Flush(context.Context, func([]U) error) error { return nil }
 
 // Scan passes on the running result of f: f(init, first), then f of that and
 // the second value, and so on.
@@ -60,13 +85,17 @@ type Indexed[T any] struct {
 
 // Enumerate passes on each value with its place in the stream.
 func Enumerate[T any](s Stream[T]) Stream[Indexed[T]] {
-	return stateful(s, "enumerate", func() func(T) (Indexed[T], bool) {
+	out := stateful(s, "enumerate", func() func(T) (Indexed[T], bool) {
 		n := int64(-1)
 		return func(v T) (Indexed[T], bool) {
 			n++
 			return Indexed[T]{n, v}, true
 		}
 	})
+	if f := sizedAs[T](s); f != nil {
+		out = out.Sized(func(v Indexed[T]) int { return f(v.Value) })
+	}
+	return out
 }
 
 // Tap calls f with each value and passes it on.
@@ -74,7 +103,7 @@ func Tap[T any](s Stream[T], f func(T)) Stream[T] {
 	if f == nil {
 		return failed[T]("tap", errNilFunc, s.roots())
 	}
-	return Via(s, Do("tap", func(ctx context.Context, in []T, emit func([]T) error) error {
+	st := Do("tap", func(ctx context.Context, in []T, emit func([]T) error) error {
 		for _, v := range in {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
@@ -82,7 +111,9 @@ func Tap[T any](s Stream[T], f func(T)) Stream[T] {
 			f(v)
 		}
 		return emit(in)
-	}, nil))
+	}, nil)
+	st.beyond = -1
+	return Via(s, st)
 }
 
 // Dedupe leaves out values that are equal to the one just before.
@@ -107,7 +138,7 @@ func DedupeBy[T any, K comparable](s Stream[T], key func(T) K, window int) Strea
 	if window < 1 {
 		return failed[T]("dedupe", fmt.Errorf("a window of %d keys: use 1 or more", window), s.roots())
 	}
-	return stateful(s, "dedupe", func() func(T) (T, bool) {
+	st := statefulStage("dedupe", func() func(T) (T, bool) {
 		seen := make(map[K]struct{})
 		ring := make([]K, 0, min(window, 1024))
 		next := 0
@@ -127,4 +158,10 @@ func DedupeBy[T any, K comparable](s Stream[T], key func(T) K, window int) Strea
 			return v, true
 		}
 	})
+	st.beyond = 1
+	st.Holds += countable(int64(window)) * 4 * (slotSize[K]() + 1) // a ring and a map of them
+	if naturalSize[K]() != nil || uncovered[K](nil) != "" {
+		st.notCovered = "what its keys refer to"
+	}
+	return Via(s, st)
 }

@@ -31,7 +31,7 @@ func counted[T any](s Stream[T], name string, n int64, f func(in []T, left *int6
 	if n == 0 && name == "take" {
 		return Via(s, nothing[T](name))
 	}
-	return Via(s, Stage[T, T]{Name: name, Open: func(context.Context) (Transform[T, T], error) {
+	return Via(s, Stage[T, T]{Name: name, beyond: -1, Open: func(context.Context) (Transform[T, T], error) {
 		left := n
 		return funcTransform[T, T]{do: func(_ context.Context, in []T, emit func([]T) error) error {
 			out, enough := f(in, &left)
@@ -48,7 +48,7 @@ func counted[T any](s Stream[T], name string, n int64, f func(in []T, left *int6
 
 // nothing ends without reading.
 func nothing[T any](name string) Stage[T, T] {
-	return Stage[T, T]{Name: name, Run: func(context.Context, Reader[T], Writer[T]) error { return nil }}
+	return Stage[T, T]{Name: name, beyond: -1, Run: func(context.Context, Reader[T], Writer[T]) error { return nil }}
 }
 
 // TakeWhile passes on values as long as f returns true, and then ends the
@@ -57,7 +57,7 @@ func TakeWhile[T any](s Stream[T], f func(T) bool) Stream[T] {
 	if f == nil {
 		return failed[T]("take while", errNilFunc, s.roots())
 	}
-	return Via(s, Do("take while", func(ctx context.Context, in []T, emit func([]T) error) error {
+	st := Do("take while", func(ctx context.Context, in []T, emit func([]T) error) error {
 		for i, v := range in {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
@@ -70,12 +70,14 @@ func TakeWhile[T any](s Stream[T], f func(T) bool) Stream[T] {
 			}
 		}
 		return emit(in)
-	}, nil))
+	}, nil)
+	st.beyond = -1
+	return Via(s, st)
 }
 
 // DropWhile leaves out values as long as f returns true.
 func DropWhile[T any](s Stream[T], f func(T) bool) Stream[T] {
-	st := Stage[T, T]{Name: "drop while"}
+	st := Stage[T, T]{Name: "drop while", beyond: -1}
 	if f == nil {
 		st.Err = errNilFunc
 	}

@@ -9,12 +9,13 @@ type Pair[A, B any] struct {
 // Zip passes on pairs: the first values of both streams, then the second ones,
 // and so on. It ends with the shorter stream, and ends the other.
 func Zip[A, B any](first Stream[A], second Stream[B]) Stream[Pair[A, B]] {
-	n := node[Pair[A, B]]{name: "zip", work: true}
+	n := node[Pair[A, B]]{name: "zip", work: true, size: pairSize(first, second)}
 	n.roots = first.roots().and(second.roots())
 	n.build = func(n *node[Pair[A, B]], b *plan, ln *lane, out link[Pair[A, B]]) {
 		sg := addStage[A, Pair[A, B]](b, n.name, KindStage, out.to)
 		sg.holds = int64(chunkLen[Pair[A, B]]()) * slotSize[Pair[A, B]]()
 		sp := ln.place(sg)
+		out = out.from(sp, makes(b, sg, n.size, 0))
 		if first.check(b, sg) == nil || second.check(b, sg) == nil {
 			return
 		}
@@ -38,11 +39,12 @@ func Zip[A, B any](first Stream[A], second Stream[B]) Stream[Pair[A, B]] {
 				for i := range n {
 					pairs[i] = Pair[A, B]{va[i], vb[i]}
 				}
-				as.release(n)
-				bs.release(n)
 				sg.in.Add(int64(n))
 				_, err = w.Write(pairs[:n])
 				clear(pairs[:n])
+				// Until now the values were charged where they came from.
+				as.release(n)
+				bs.release(n)
 				if err != nil {
 					return err
 				}
@@ -50,4 +52,28 @@ func Zip[A, B any](first Stream[A], second Stream[B]) Stream[Pair[A, B]] {
 		}
 	}
 	return newStream(n)
+}
+
+// pairSize returns the size of a pair, if the user has said how large a value of
+// one of the streams is.
+func pairSize[A, B any](first Stream[A], second Stream[B]) func(Pair[A, B]) int {
+	a, b := sizedAs[A](first), sizedAs[B](second)
+	if a == nil && b == nil {
+		return nil
+	}
+	if a == nil {
+		a = naturalSize[A]()
+	}
+	if b == nil {
+		b = naturalSize[B]()
+	}
+	return func(p Pair[A, B]) (n int) {
+		if a != nil {
+			n += a(p.First)
+		}
+		if b != nil {
+			n += b(p.Second)
+		}
+		return n
+	}
 }

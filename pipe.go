@@ -106,13 +106,13 @@ func (r *PipeReader[T]) Read(dst []T) (int, error) {
 // TryRecv takes a value if one is there, and returns [ErrEmpty] otherwise.
 func (r *PipeReader[T]) TryRecv() (T, error) {
 	var one [1]T
-	_, err := r.p.tryRead(one[:])
+	_, err := r.p.tryRead(one[:], noMost)
 	return one[0], err
 }
 
 // TryRead moves what is there into dst without waiting, and returns
 // [ErrEmpty] if nothing is.
-func (r *PipeReader[T]) TryRead(dst []T) (int, error) { return r.p.tryRead(dst) }
+func (r *PipeReader[T]) TryRead(dst []T) (int, error) { return r.p.tryRead(dst, noMost) }
 
 // Ready returns a channel that is closed when a value can be taken or the pipe
 // has ended. Ask for a new channel before each wait.

@@ -140,19 +140,24 @@ func segmentLen(capItems int, slot int64, sized bool) int {
 // counts: its limit, and the parts of the first and the last segment that are not
 // in use.
 func (p *pipe[T]) ceiling() int64 {
-	seg := int64(p.segLen) * p.slot
-	n := int64(p.capItems)
-	if p.size == nil || !p.limit.hasBytes {
-		if p.size != nil {
-			seg += int64(p.segLen) * sumSize
-		}
-		if p.rendezvous {
-			return seg
-		}
-		return ((n+int64(p.segLen)-1)/int64(p.segLen) + 1) * seg
+	seg, n := int64(p.segLen)*p.slot, int64(p.capItems)
+	var view int64 // of a lossy pipe: a copy
+	if p.lossy {
+		view = seg
 	}
-	n = min(n, p.capBytes/p.slot) + 2*int64(p.segLen)
-	return p.capBytes + 2*seg + n*sumSize
+	if p.size != nil {
+		seg += int64(p.segLen) * sumSize
+		if p.lossy {
+			view += maxSegment
+		}
+	}
+	switch {
+	case p.size != nil && p.limit.hasBytes:
+		return p.capBytes + min(n, p.capBytes/p.slot)*sumSize + 2*seg + view
+	case p.rendezvous:
+		return seg + view
+	}
+	return ((n+int64(p.segLen)-1)/int64(p.segLen)+1)*seg + view
 }
 
 // sumSize is what a slot takes more in a pipe with a size function.
@@ -161,13 +166,17 @@ const sumSize = 8
 // holders returns how many values the pipe may hold beyond its ceiling: one that
 // is larger than its limit, or all of them if the limit does not count bytes.
 func (p *pipe[T]) holders() beyond {
-	switch {
-	case p.size == nil:
+	if p.size == nil {
 		return beyond{}
-	case p.limit.hasBytes:
-		return beyond{1, p.maxValue}
 	}
-	return beyond{max(1, p.capItems), p.maxValue}
+	n := 1
+	if !p.limit.hasBytes {
+		n = max(n, p.capItems)
+	}
+	if p.lossy {
+		n++
+	}
+	return beyond{n, p.maxValue}
 }
 
 // cost is what v is charged. Only for pipes with a size function.

@@ -154,13 +154,13 @@ func (p *pipe[T]) awaitValue(ctx context.Context, ln *lane, o *readOp) error {
 	return o.err
 }
 
-func (p *pipe[T]) tryRead(dst []T) (int, error) {
+func (p *pipe[T]) tryRead(dst []T, most int64) (int, error) {
 	p.mu.Lock()
 	defer p.unlock()
 	if p.viewing {
 		return 0, ErrEmpty
 	}
-	n := p.take(dst)
+	n, _ := p.takeUpTo(dst, most)
 	if n == 0 && len(dst) > 0 {
 		if err := p.readError(); err != nil {
 			return 0, err

@@ -90,7 +90,8 @@ func (p *pipe[T]) acquireLocked(ctx context.Context, ln *lane) ([]T, error) {
 	}
 	if p.lossy && len(p.front) == 0 && p.items > 0 && p.rerr == nil {
 		front := make([]T, min(p.items, p.segLen))
-		p.front = front[:p.take(front)]
+		n, _ := p.takeUpTo(front, maxSegment) // which the limit does not count
+		p.front = front[:n]
 	}
 	if len(p.front) > 0 {
 		p.viewing = true

@@ -49,6 +49,13 @@ type Stage[In, Out any] struct {
 	// limit for what it makes.
 	beyond int
 
+	// texts is how many values of In, in the form of their text, an instance may
+	// hold beyond Holds.
+	texts int
+
+	// notCovered says what of the instance's memory is not covered by Holds.
+	notCovered string
+
 	// compose makes the stage of streams, in place of Open and Run.
 	compose func(Stream[In]) Stream[Out]
 
@@ -159,6 +166,12 @@ func buildOpen[In, Out any](n *node[Out], b *plan, ln *lane, out link[Out], s St
 	sg.holds, sg.limits = st.Holds, st.limits
 	sp := ln.place(sg)
 	out = out.from(sp, makes(b, sg, n.size, st.extra()))
+	if st.texts > 0 && measured(sizedAs[In](s)) != nil {
+		sg.beyond = beyond{sg.beyond.values + st.texts, b.maxValue}
+	}
+	if st.notCovered != "" {
+		sg.uncovered = append(sg.uncovered, sg.name+" ("+st.notCovered+")")
+	}
 	var tr Transform[In, Out]
 	b.open(sp, func() (func(error) error, error) {
 		var err error
@@ -263,8 +276,7 @@ func buildRun[In, Out any](n *node[Out], b *plan, ln *lane, out link[Out], s Str
 	p := s.pipe(b, ln, sg)
 	if p.size != nil { // what Read takes out of the pipe
 		sg.holds += maxSegment
-		sg.beyond.values++
-		sg.beyond.most = b.maxValue
+		sg.beyond = beyond{sg.beyond.values + 1, b.maxValue}
 	}
 	ln.main = func() error {
 		in := &laneReader[In]{sp: sp, p: p}

@@ -70,7 +70,7 @@ func newTee[T any](t *tee[T]) []Stream[T] {
 	}
 	streams := make([]Stream[T], len(branches))
 	for i := range branches {
-		n := node[T]{name: fmt.Sprintf("%s[%d]", t.name, i), err: t.err}
+		n := node[T]{name: fmt.Sprintf("%s[%d]", t.name, i), err: t.err, size: sizedAs[T](s)}
 		n.roots = s.roots().and(roots{tees: []any{t}})
 		n.ready = func(n *node[T], b *plan, ln *lane, to *stage) *pipe[T] { return t.attach(n, b, ln, to, i) }
 		n.build = func(n *node[T], b *plan, ln *lane, out link[T]) {
@@ -133,43 +133,59 @@ func (t *tee[T]) build(b *plan, st *teeState[T]) {
 		p.onHangup = up.leave
 		outs[i] = &branch[T]{Branch: t.branches[i], p: p}
 	}
-	parts := make([][]T, len(outs))
+	var routes *router[T]
+	most := 0
+	if t.key != nil {
+		routes, most = newRouter(len(outs), t.key), chunkLen[T]()
+		sg.holds = routes.holds(len(outs))
+	}
+	makes(b, sg, sizedAs[T](t.in), 0)
+	deliver := func(batch []T) error {
+		up.enter(sp.busy)
+		sg.in.Add(int64(len(batch)))
+		sg.out.Add(int64(len(batch)))
+		left := 0
+		if routes != nil {
+			if err := routes.route(up.ctx, batch); err != nil {
+				return sp.fail(err)
+			}
+			defer routes.clear(len(batch))
+		}
+		part := func(i int) []T {
+			if routes != nil {
+				return routes.parts[i]
+			}
+			return batch
+		}
+		for i, br := range outs {
+			if br.gone {
+				left++
+				if t.key != nil {
+					sg.dropped.Add(int64(len(part(i))))
+				}
+			}
+		}
+		dropped, err := deliverAll(up.ctx, up, outs, part)
+		sg.dropped.Add(int64(dropped))
+		if err != nil {
+			return sp.fail(err)
+		}
+		if left == len(outs) {
+			return sp.fail(ErrStop)
+		}
+		return nil
+	}
 	t.in.attach(b, up, link[T]{
 		to:    sg,
 		fused: true,
+		most:  few(st.pipes),
 		push: func(batch []T) error {
-			up.enter(sp.busy)
-			sg.in.Add(int64(len(batch)))
-			sg.out.Add(int64(len(batch)))
-			left := 0
-			if t.key != nil {
-				if err := route(up.ctx, batch, parts, t.key); err != nil {
-					return sp.fail(err)
+			for ; most > 0 && len(batch) > most; batch = batch[most:] {
+				if err := deliver(batch[:most]); err != nil {
+					return err
 				}
 			}
-			part := func(i int) []T {
-				if t.key != nil {
-					return parts[i]
-				}
-				return batch
-			}
-			for i, br := range outs {
-				if br.gone {
-					left++
-					if t.key != nil {
-						sg.dropped.Add(int64(len(part(i))))
-					}
-				}
-			}
-			dropped, err := deliverAll(up.ctx, up, outs, part)
-			sg.dropped.Add(int64(dropped))
-			if err != nil {
-				return sp.fail(err)
-			}
-			if left == len(outs) {
-				return sp.fail(ErrStop)
-			}
-			return nil
+			return deliver(batch)
 		},
 		end: func() error {
 			return sp.finish(func() error {
@@ -180,6 +196,16 @@ func (t *tee[T]) build(b *plan, st *teeState[T]) {
 			})
 		},
 	}, false)
+}
+
+// few is [pipe.few] for several pipes.
+func few[T any](pipes []*pipe[T]) (n int) {
+	for _, p := range pipes {
+		if k := p.few(); k > 0 && (n == 0 || k < n) {
+			n = k
+		}
+	}
+	return n
 }
 
 // branch is the running form of a Branch.
