@@ -171,7 +171,7 @@ func (g *gen) strikeIndex(where string, m *model, can ...how) *strike {
 		return nil
 	}
 	s := &strike{how: pick(g.rand, can...), at: g.rand.IntN(len(m.keys) + 1), g: g}
-	if s.how == halts && (!canStop() || known("stop")) {
+	if s.how == halts && !canStop() {
 		s.how = cancels
 	}
 	where = fmt.Sprintf("%s, at value %d of %d,", where, s.at, len(m.keys))
@@ -191,7 +191,7 @@ func (g *gen) strikeAmong(where string, m *model, calls int, can ...how) *strike
 		return nil
 	}
 	s := &strike{how: pick(g.rand, can...), at: m.keys[g.rand.IntN(calls)], g: g}
-	if s.how == halts && (!canStop() || known("stop")) {
+	if s.how == halts && !canStop() {
 		s.how = cancels
 	}
 	i := slices.Index(m.keys, s.at)

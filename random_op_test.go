@@ -389,9 +389,6 @@ func batch[T any](d *draft[T]) {
 			c.Delay = time.Duration(1+g.n(2000)) * time.Microsecond
 		}
 	}
-	if known("batch") {
-		d.m.short = d.m.short || d.m.cut
-	}
 	s := weir.Batch(d.s, c)
 	if g.chance(0.4) {
 		s = s.Async(g.limit())

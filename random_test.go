@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -377,5 +376,3 @@ func poll(g *gen) {
 		}
 	}
 }
-
-func known(name string) bool { return strings.Contains(os.Getenv("KNOWN"), name) }
