@@ -21,7 +21,7 @@ type gen struct {
 	seed    uint64
 	rand    *rand.Rand
 	real    bool // the flow may wait for the system, and never sleeps
-	plain   bool // no faults, nothing but values of memory of their own
+	plain   bool // no stage of the user's, which may keep what it likes
 	profile profile
 	ints    *kind[int]
 	bytes   *kind[byte]

@@ -49,6 +49,7 @@ func weigh(seed uint64) (text string, err error) {
 	g := newGen(seed)
 	g.profile = profile{"values of 50 KB", func(int) int { return memorySize }, memorySize, 100}
 	g.strings, g.slices, g.records = g.profile.stringKind(), g.profile.sliceKind(), g.profile.recordKind()
+	g.plain = true
 	hold := make(chan struct{})
 	if g.chance(0.5) {
 		heavy(g, g.strings, hold)

@@ -202,9 +202,14 @@ func simple[T any](d *draft[T], c int) {
 	case 27:
 		d.next(weir.Timeout(d.s, 1000*time.Hour), "Timeout")
 	case 28:
+		if g.plain {
+			return
+		}
 		d.next(d.s.Through(weirtest.Rechunk[T](g.seed)), "Rechunk")
 	case 29:
-		own(d)
+		if !g.plain {
+			own(d)
+		}
 	case 30:
 		if k.name != "bytes" && g.chance(0.5) {
 			d.next(d.s.Sized(k.size).Named("sized"), "Sized")
