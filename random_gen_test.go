@@ -52,7 +52,6 @@ type gen struct {
 	mu       sync.Mutex
 	problems []error // found while it runs
 	started  atomic.Bool
-	mayStick bool // the flow may end with ErrDeadlock
 }
 
 func newGen(seed uint64) *gen {
@@ -68,8 +67,9 @@ func newGen(seed uint64) *gen {
 
 // halt tells the flow to take no more input.
 func (g *gen) halt() {
-	if f := g.flow; f != nil && g.started.Load() && stopFlow(f) {
+	if f := g.flow; f != nil && g.started.Load() {
 		g.stopped.Store(true)
+		f.Stop()
 	}
 }
 
@@ -295,8 +295,6 @@ func (g *gen) checkError(err error) error {
 	f := g.fault
 	var pe *weir.PanicError
 	switch {
-	case g.mayStick && isDeadlock(err):
-		return nil
 	case f == nil:
 		if err != nil {
 			return fmt.Errorf("ended with %w", err)
@@ -361,8 +359,6 @@ func checkReport(r weir.Report, most int64) (all []error) {
 	}
 	return all
 }
-
-func contains(s, part string) bool { return strings.Contains(s, part) }
 
 // removeAll removes the folder of a flow's files.
 func removeAll(dir string) {
