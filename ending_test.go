@@ -674,7 +674,7 @@ func TestStop_EndsEverySourceAndFinishesWhatItHas(t *testing.T) {
 			for f.Stats().Stages == nil {
 				time.Sleep(time.Microsecond)
 			}
-			stopFlow(f)
+			f.Stop()
 			if err := <-done; err != nil {
 				t.Errorf("error %v", err)
 			}

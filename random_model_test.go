@@ -1,9 +1,12 @@
 package weir_test
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
+
+	"github.com/weir-go/weir"
 )
 
 // A random flow carries values that stand for numbers, their keys. The model of
@@ -145,9 +148,9 @@ func (s *strike) now(n int) error {
 		s.g.halt()
 		return nil
 	case stops:
-		return errStop
+		return weir.ErrStop
 	case joins:
-		return errStopAnd(s.g.fault.err)
+		return errors.Join(weir.ErrStop, s.g.fault.err)
 	}
 	return s.g.fault.err
 }
@@ -171,9 +174,6 @@ func (g *gen) strikeIndex(where string, m *model, can ...how) *strike {
 		return nil
 	}
 	s := &strike{how: pick(g.rand, can...), at: g.rand.IntN(len(m.keys) + 1), g: g}
-	if s.how == halts && (!canStop() || known("stop")) {
-		s.how = cancels
-	}
 	where = fmt.Sprintf("%s, at value %d of %d,", where, s.at, len(m.keys))
 	g.strikes(s, where, m, s.at)
 	return s
@@ -191,9 +191,6 @@ func (g *gen) strikeAmong(where string, m *model, calls int, can ...how) *strike
 		return nil
 	}
 	s := &strike{how: pick(g.rand, can...), at: m.keys[g.rand.IntN(calls)], g: g}
-	if s.how == halts && (!canStop() || known("stop")) {
-		s.how = cancels
-	}
 	i := slices.Index(m.keys, s.at)
 	where = fmt.Sprintf("%s, at value %d of %d,", where, i, len(m.keys))
 	g.strikes(s, where, m, i)
