@@ -43,7 +43,7 @@ func (m *model) check(got []int, err error, stopped bool) error {
 	}
 	switch {
 	case whole && !slices.Equal(got, want):
-		return fmt.Errorf("got %d values, want %d: %s", len(got), len(want), firstDifference(got, want))
+		return fmt.Errorf("got %d values, want %d: %s (the flow ended with %v)", len(got), len(want), firstDifference(got, want), err)
 	case m.loose || m.lossy:
 		at := 0
 		for i, k := range got {
