@@ -59,30 +59,30 @@ func (m *mapper[T, U]) Do(ctx context.Context, in []T, emit func([]U) error) err
 	}
 	for len(in) > 0 {
 		k, since := m.next(min(len(in), len(m.out)))
-		out, err := m.out[:k], error(nil)
-		if m.size != nil {
-			k, err = m.some(ctx, in[:k])
-			out = out[:k]
-		} else {
+		out := m.out[:k]
+		if m.size == nil {
 			f, mask := m.f, m.every()
 			for i, v := range in[:len(out)] {
 				if i&mask == 0 && ctx.Err() != nil {
 					return context.Cause(ctx)
 				}
-				u, ferr := f(v)
-				if ferr != nil {
-					out, err = out[:i], itemError(m.index+int64(i), 1, ferr)
-					break
+				u, err := f(v)
+				if err != nil {
+					// What went before it is handed on.
+					err = itemError(m.index+int64(i), 1, err)
+					return errors.Join(emit(out[:i]), err)
 				}
 				out[i] = u
 			}
-		}
-		if err != nil {
-			// What went before it is handed on.
-			return errors.Join(emit(out), err)
+		} else {
+			n, err := m.some(ctx, in[:k])
+			if err != nil {
+				return errors.Join(emit(out[:n]), err)
+			}
+			out, k = out[:n], n
 		}
 		m.index += int64(k)
-		err = emit(out)
+		err := emit(out)
 		if m.clears {
 			clear(out)
 		}
