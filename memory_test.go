@@ -168,8 +168,12 @@ var holding = []struct {
 	{"Async of no items", func() *weir.Flow { return held(weir.Map(numbers(), toLarge).Async(weir.Items(0))) }},
 	{"Async of 3 items", func() *weir.Flow { return held(weir.Map(numbers(), toLarge).Async(weir.Items(3))) }},
 	{"Async of 1 byte", func() *weir.Flow { return held(weir.Map(numbers(), toLarge).Async(weir.Bytes(1))) }},
-	{"DecodeJSON", func() *weir.Flow { return held(weir.DecodeJSON[string](repeated(`"`+strings.Repeat("x", large)+"\"\n"), 0)) }},
-	{"DecodeCSV", func() *weir.Flow { return held(weir.DecodeCSV(repeated(strings.Repeat("x", large-2)+",y\n"), weir.CSV{})) }},
+	{"DecodeJSON", func() *weir.Flow {
+		return held(weir.DecodeJSON[string](repeated(`"`+strings.Repeat("x", large)+"\"\n"), 0))
+	}},
+	{"DecodeCSV", func() *weir.Flow {
+		return held(weir.DecodeCSV(repeated(strings.Repeat("x", large-2)+",y\n"), weir.CSV{}))
+	}},
 	{"Lines", func() *weir.Flow { return held(weir.Lines(repeated(strings.Repeat("x", large) + "\n"))) }},
 	{"Lines, of no bytes", func() *weir.Flow { return held(weir.Lines(repeated("\n"))) }},
 	{"DecodeFrames", func() *weir.Flow {
