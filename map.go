@@ -59,28 +59,19 @@ func (m *mapper[T, U]) Do(ctx context.Context, in []T, emit func([]U) error) err
 	}
 	for len(in) > 0 {
 		k, since := m.next(min(len(in), len(m.out)))
-		out, err := m.out[:k], error(nil)
-		if m.size != nil {
-			k, err = m.some(ctx, in[:k])
-			out = out[:k]
+		var n int
+		var err error
+		if m.size == nil {
+			n, err = m.all(ctx, in[:k], m.out[:k])
 		} else {
-			f, mask := m.f, m.every()
-			for i, v := range in[:len(out)] {
-				if i&mask == 0 && ctx.Err() != nil {
-					return context.Cause(ctx)
-				}
-				u, ferr := f(v)
-				if ferr != nil {
-					out, err = out[:i], itemError(m.index+int64(i), 1, ferr)
-					break
-				}
-				out[i] = u
-			}
+			n, err = m.some(ctx, in[:k], m.out[:k])
 		}
+		out := m.out[:n]
 		if err != nil {
 			// What went before it is handed on.
 			return errors.Join(emit(out), err)
 		}
+		k = n
 		m.index += int64(k)
 		err = emit(out)
 		if m.clears {
@@ -95,21 +86,40 @@ func (m *mapper[T, U]) Do(ctx context.Context, in []T, emit func([]U) error) err
 	return nil
 }
 
-// some maps values until their results are charged maxSegment bytes.
-func (m *mapper[T, U]) some(ctx context.Context, in []T) (n int, err error) {
-	out, mask, sum := m.out[:len(in)], m.every(), int64(0)
-	for i, v := range in {
+// all maps the values of in and returns how many it has mapped before an error. A
+// function of its own keeps what the loop needs in registers.
+func (m *mapper[T, U]) all(ctx context.Context, in []T, out []U) (int, error) {
+	f, mask := m.f, m.every()
+	for i, v := range in[:len(out)] {
 		if i&mask == 0 && ctx.Err() != nil {
 			return i, context.Cause(ctx)
 		}
-		if out[i], err = m.f(v); err != nil {
+		u, err := f(v)
+		if err != nil {
 			return i, itemError(m.index+int64(i), 1, err)
 		}
-		if sum += m.size(&out[i]); sum >= maxSegment {
+		out[i] = u
+	}
+	return len(out), nil
+}
+
+// some is all that stops when the results are charged maxSegment bytes.
+func (m *mapper[T, U]) some(ctx context.Context, in []T, out []U) (int, error) {
+	f, size, mask, sum := m.f, m.size, m.every(), int64(0)
+	for i, v := range in[:len(out)] {
+		if i&mask == 0 && ctx.Err() != nil {
+			return i, context.Cause(ctx)
+		}
+		u, err := f(v)
+		if err != nil {
+			return i, itemError(m.index+int64(i), 1, err)
+		}
+		out[i] = u
+		if sum += size(&out[i]); sum >= maxSegment {
 			return i + 1, nil
 		}
 	}
-	return len(in), nil
+	return len(out), nil
 }
 
 func (m *mapper[T, U]) Flush(context.Context, func([]U) error) error { return nil }

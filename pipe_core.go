@@ -3,6 +3,8 @@ package weir
 import (
 	"io"
 	"sync"
+
+	measure "github.com/weir-go/weir/internal/size"
 )
 
 // pipe is the bounded buffer itself; its two halves are thin.
@@ -34,6 +36,7 @@ type pipe[T any] struct {
 	low      int64 // after being full, there is room again at this fill; -1: at once
 	pressed  bool  // was full and has not come down to low
 	size     func(T) int
+	costs    func(vs []T, slot, room int64, costs []int64) (int, int64) // size and slot of several values at once, if size is not the user's
 	slot     int64
 	clears   bool // values may hold pointers: clear what was read
 	limit    Limit
@@ -93,6 +96,8 @@ func makePipe[T any](c PipeConfig[T], weighs bool) (*pipe[T], error) {
 	n := int64(unbounded)
 	if p.size == nil {
 		weighs = false
+	} else if c.Size == nil {
+		_, p.costs = measure.Batch[T]()
 	}
 	if l.hasItems {
 		n = l.items

@@ -6,6 +6,7 @@ import "time"
 func allRows(e *env) []row {
 	rows := []row{
 		itemsRow(e),
+		sizesRow(e),
 		sendRow(e),
 		parallelRow(e, "map-1us", time.Microsecond, e.size(1_000_000, 200_000), 1.10),
 		parallelRow(e, "map-100us", 100*time.Microsecond, e.size(20_000, 3_000), 1.03),
