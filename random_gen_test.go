@@ -352,7 +352,7 @@ func checkReport(r weir.Report, most int64) (all []error) {
 	share("the bottleneck's share", r.Verdict.Share)
 	share("the share of who waits for it", r.Verdict.WaitingShare)
 	for _, p := range r.Pipes {
-		if strings.Contains(p.Limit.String(), "B") && p.Peak > p.LimitBytes+max(most, rendezvousBytes) {
+		if strings.Contains(p.Limit.String(), "B") && p.Peak > p.LimitBytes+max(p.Largest, rendezvousBytes) {
 			bad("pipe %s held %d bytes, its limit is %v", p.Name, p.Peak, p.Limit)
 		}
 		if p.In < p.Out+p.Items {
