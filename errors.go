@@ -3,6 +3,7 @@ package weir
 import (
 	"errors"
 	"fmt"
+	"slices"
 )
 
 var (
@@ -112,11 +113,25 @@ func also(err error, more ...error) error {
 		case m == nil:
 		case err == nil:
 			err = m
-		case !errors.Is(m, err) && !errors.Is(err, m):
+		case adds(err, m):
 			err = &errorList{err, m}
 		}
 	}
 	return err
+}
+
+// adds reports whether m says anything that err does not: whether one of the
+// errors at the ends of its tree is not in err.
+func adds(err, m error) bool {
+	switch e := m.(type) {
+	case interface{ Unwrap() error }:
+		if next := e.Unwrap(); next != nil {
+			return adds(err, next)
+		}
+	case interface{ Unwrap() []error }:
+		return slices.ContainsFunc(e.Unwrap(), func(next error) bool { return adds(err, next) })
+	}
+	return !errors.Is(err, m)
 }
 
 // errorList is an error and one that followed it.

@@ -81,9 +81,12 @@ func buildExec(n *node[byte], b *plan, ln *lane, out link[byte], s Stream[byte],
 			return nil, err
 		}
 		stop := interruptOn(ln.ctx, p.kill)
-		return func(error) error {
+		return func(cause error) error {
 			stop()
-			p.kill()
+			if cause == nil {
+				cause = ErrStop
+			}
+			p.hangup(cause)
 			p.wait()
 			return nil
 		}, nil
@@ -132,6 +135,7 @@ type process struct {
 	waiting sync.Once
 	err     error
 	closing sync.Once
+	leaving sync.Once
 	failed  atomic.Pointer[error] // of the input
 	reaped  atomic.Bool           // its number may belong to another process by now
 }
@@ -199,7 +203,8 @@ func (p *process) kill() {
 
 // hangup is called when nobody reads the command's output any more.
 func (p *process) hangup(cause error) {
-	p.feed.leave(cause) // first, or else the write that is interrupted has failed
+	// First, or else the write that is interrupted has failed.
+	p.leaving.Do(func() { p.feed.leave(cause) })
 	p.kill()
 }
 

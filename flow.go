@@ -203,8 +203,14 @@ func (r *run) run(ctx context.Context) error {
 	r.mu.Lock()
 	err, others := r.first, r.others
 	r.mu.Unlock()
-	if err == nil && ctx.Err() != nil && !r.complete() {
-		err = r.flow.ended(ctx)
+	if ctx.Err() != nil && !r.complete() {
+		switch cause := context.Cause(ctx); {
+		case err == nil:
+			err = r.flow.ended(ctx)
+		case err != cause:
+			// A failure came first, and then ctx cut off the values before it.
+			others = append(others, r.flow.ended(ctx))
+		}
 	}
 	err = r.settle(also(err, others...))
 	for _, e := range r.plan.edges {
@@ -378,7 +384,7 @@ func (r *run) failing(l *lane, err error) {
 				o.cancel(err)
 			}
 		}
-	case r.first != nil && context.Cause(l.ctx) == err:
+	case err != context.Cause(r.ctx):
 		r.others = append(r.others, err)
 	}
 }

@@ -26,14 +26,20 @@ func (g *given) take() error {
 func closeGiven(all []*given, err error) error {
 	cause := err
 	for _, g := range all {
-		if !g.used.Swap(true) {
-			err = also(err, protect("close", func() error { return closeWith(g.x, cause) }))
-		}
+		err = also(err, g.closeUnopened(cause))
 		if g.again {
 			g.used.Store(false)
 		}
 	}
 	return err
+}
+
+// closeUnopened closes what no run has opened.
+func (g *given) closeUnopened(cause error) error {
+	if g.used.Swap(true) {
+		return nil
+	}
+	return protect("close", func() error { return closeWith(g.x, cause) })
 }
 
 // closeWith closes x, if it can be closed. A cause, unless it is ErrStop, goes to

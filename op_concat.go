@@ -25,6 +25,17 @@ func buildConcat[T any](n *node[T], b *plan, ln *lane, out link[T], streams []St
 	sp := ln.place(sg)
 	w := &laneWriter[T]{sp, out}
 	parts := make([]func() error, len(streams))
+	b.open(sp, func() (func(error) error, error) {
+		// A part whose turn does not come is closed with the lane, so that an
+		// error still reaches the sink.
+		return func(cause error) error {
+			var err error
+			for _, g := range allRoots(streams).given {
+				err = also(err, g.closeUnopened(cause))
+			}
+			return err
+		}, nil
+	})
 	for i, s := range streams {
 		if len(s.roots().tees) > 0 {
 			if s.check(b, sg) == nil {

@@ -78,7 +78,7 @@ func (r *PipeReader[T]) Recv(ctx context.Context) (T, error) {
 	p := r.p
 	p.mu.Lock()
 	if p.viewing || p.items == 0 || p.front != nil {
-		_, _, _, err := p.readLocked(ctx, nil, one[:], noMost)
+		_, _, err := p.readLocked(ctx, nil, one[:])
 		return one[0], err
 	}
 	s := p.head

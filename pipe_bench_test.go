@@ -347,3 +347,54 @@ func benchPipe[T any](b *testing.B, size func(T) int, write func(*PipeWriter[T])
 	w.Close()
 	<-done
 }
+
+// The cost of the calls themselves: one goroutine writes and reads.
+func BenchmarkAlone(b *testing.B) {
+	ctx := context.Background()
+	b.Run("in place", func(b *testing.B) {
+		r, w := NewPipe[byte](Bytes(256 << 10))
+		for b.Loop() {
+			v, _ := w.Reserve(ctx, 4096)
+			w.Commit(len(v))
+			v, _ = r.Acquire(ctx)
+			r.Release(len(v))
+		}
+	})
+	b.Run("batch of 256 bytes", func(b *testing.B) {
+		r, w := NewPipe[byte](Bytes(256 << 10))
+		var buf [256]byte
+		for b.Loop() {
+			w.Write(buf[:])
+			r.Read(buf[:])
+		}
+	})
+	b.Run("send", func(b *testing.B) {
+		r, w := NewPipe[int](Items(4096))
+		for b.Loop() {
+			w.Send(ctx, 1)
+			r.Recv(ctx)
+		}
+	})
+	b.Run("send string", func(b *testing.B) {
+		r, w := NewPipe[string](Bytes(256 << 10))
+		for b.Loop() {
+			w.Send(ctx, "some text")
+			r.Recv(ctx)
+		}
+	})
+	b.Run("64 ints", func(b *testing.B) { benchAlone(b, 7) })
+	b.Run("64 strings", func(b *testing.B) { benchAlone(b, "some text") })
+	b.Run("64 structs without size", func(b *testing.B) { benchAlone(b, struct{ s string }{"some text"}) })
+}
+
+func benchAlone[T any](b *testing.B, v T) {
+	r, w := NewPipe[T](Limit{})
+	vs := make([]T, 64)
+	for i := range vs {
+		vs[i] = v
+	}
+	for b.Loop() {
+		w.Write(vs)
+		r.Read(vs)
+	}
+}

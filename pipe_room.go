@@ -2,7 +2,7 @@ package weir
 
 // room returns how many of the next most values may be added now; c are their
 // charges in a pipe with a size function. mu is held.
-func (p *pipe[T]) room(most int, c charges) int {
+func (p *pipe[T]) room(most int, c *charges) int {
 	n := p.capItems
 	if p.rendezvous {
 		n = p.demand
@@ -42,14 +42,14 @@ func (p *pipe[T]) drained() bool {
 
 // afford returns how many of the next n values the budget allows. An empty pipe
 // may always take one, see added. mu is held.
-func (p *pipe[T]) afford(n int, c charges) int {
+func (p *pipe[T]) afford(n int, c *charges) int {
 	used := p.used()
 	if p.size == nil {
 		n = min(n, p.segLen)
 		free := p.share.grant(used+p.slot, used+int64(n)*p.slot) - used
 		n = min(n, int(free/p.slot))
 	} else {
-		n = c.within(n, p.share.grant(used+c.first(p.slot), used+c.sum(n))-used)
+		n = c.within(n, p.share.grant(used+c.first(), used+c.sum(n))-used)
 	}
 	if n <= 0 && p.items == 0 {
 		return 1
@@ -80,7 +80,7 @@ func (p *pipe[T]) fits(n int, charge int64) bool {
 
 // charge is the charge of n values; c are their charges in a pipe with a size
 // function.
-func (p *pipe[T]) charge(n int, c charges) int64 {
+func (p *pipe[T]) charge(n int, c *charges) int64 {
 	if p.size != nil {
 		return c.sum(n)
 	}
@@ -106,12 +106,12 @@ func (p *pipe[T]) turnHeld() bool {
 // would have to wait for the rest in the place of the writer whose turn it is.
 // mu is held.
 func (p *pipe[T]) goAhead(o *writeOp[T]) bool {
-	n := len(o.vs)
-	if p.turnHeld() || p.known(o) < n || int64(n)*p.slot > smallCopy || !p.fits(n, p.charge(n, o.charges())) {
+	n, c := len(o.vs), o.charges()
+	if p.turnHeld() || p.known(o) < n || int64(n)*p.slot > smallCopy || !p.fits(n, p.charge(n, &c)) {
 		return false
 	}
 	p.w.passed++
-	p.addAll(o.vs, o.charges())
+	p.addAll(o.vs, &c)
 	o.wrote(n)
 	return true
 }

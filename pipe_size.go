@@ -76,15 +76,10 @@ func (p *pipe[T]) weighMore(o *writeOp[T], t *turn) {
 }
 
 // first is the charge of the first value.
-func (c charges) first(slot int64) int64 {
-	if len(c.sums) == 0 {
-		return slot
-	}
-	return c.sums[0] - c.base
-}
+func (c *charges) first() int64 { return c.sums[0] - c.base }
 
 // sum is the charge of the first n values.
-func (c charges) sum(n int) int64 {
+func (c *charges) sum(n int) int64 {
 	if n == 0 {
 		return 0
 	}
@@ -92,7 +87,7 @@ func (c charges) sum(n int) int64 {
 }
 
 // most is the largest charge of the first n values, and of those before them.
-func (c charges) most(n int) int64 {
+func (c *charges) most(n int) int64 {
 	if n == len(c.sums) {
 		return c.largest
 	}
@@ -105,7 +100,7 @@ func (c charges) most(n int) int64 {
 
 // within returns how many of the first n values are charged at most most
 // together.
-func (c charges) within(n int, most int64) int {
+func (c *charges) within(n int, most int64) int {
 	if n <= 0 || c.sum(n) <= most {
 		return n
 	}
@@ -121,10 +116,9 @@ func (c charges) within(n int, most int64) int {
 	return lo
 }
 
-// from is the charges without the first n values.
-func (c charges) from(n int) charges {
-	if n > 0 && len(c.sums) > 0 {
+// skip leaves out the first n values.
+func (c *charges) skip(n int) {
+	if n > 0 {
 		c.base, c.sums = c.sums[n-1], c.sums[n:]
 	}
-	return c
 }

@@ -206,12 +206,13 @@ func (p *pipe[T]) writeStep(o *writeOp[T], t *turn) next {
 		// The turn is this writer's or nobody's. Nobody else can take it before
 		// this step returns, and whoever returns from here with a part of its
 		// batch has taken it.
+		c := o.charges()
 		if p.large(len(o.vs) - o.n) {
 			if o.view = p.handOut(len(o.vs) - o.n); o.view != nil {
 				p.w.own(t)
 				return away
 			}
-		} else if k := p.put(o.rest()[:p.known(o)], o.charges()); k > 0 {
+		} else if k := p.put(o.rest()[:p.known(o)], &c); k > 0 {
 			o.wrote(k)
 			continue
 		}
@@ -220,7 +221,10 @@ func (p *pipe[T]) writeStep(o *writeOp[T], t *turn) next {
 		if p.known(o) == 0 {
 			return away
 		}
-		p.need, p.stuck = o.charges().first(p.slot), true
+		p.need, p.stuck = p.slot, true
+		if p.size != nil {
+			p.need = c.first()
+		}
 		p.wakeReader()
 		return parked
 	}
@@ -243,7 +247,7 @@ func (p *pipe[T]) large(n int) bool { return p.size == nil && int64(n)*p.slot > 
 // no room. The caller owns the write turn and calls took when they are filled.
 // mu is held.
 func (p *pipe[T]) handOut(n int) []T {
-	n = p.room(n, charges{})
+	n = p.room(n, nil)
 	if n == 0 {
 		return nil
 	}

@@ -190,7 +190,8 @@ func (w *world[T]) move(p *party[T], how byte) error {
 			w.next(p)
 			return nil
 		}
-		if a.do == "write" && (q.size == nil || len(p.w.charges().sums) == a.n) && q.addQuick(p.w.vs, p.w.charges()) {
+		c := p.w.charges()
+		if a.do == "write" && (q.size == nil || len(c.sums) == a.n) && q.addQuick(p.w.vs, &c) {
 			w.next(p)
 			return nil
 		}
@@ -264,7 +265,7 @@ func (w *world[T]) end(p *party[T], q *pipe[T], a action) error {
 		}
 		if a.do == "read" && p.t.err == nil {
 			dst := make([]T, a.n)
-			n, _ := q.take(dst, noMost)
+			n := q.take(dst)
 			if err := w.got(a.pipe, dst[:n]); err != nil {
 				return err
 			}
@@ -353,6 +354,9 @@ func (w *world[T]) check() error {
 		}
 		if q.size != nil && q.used() > q.capBytes && q.items > 1 {
 			return fmt.Errorf("pipe %d holds %d bytes in %d values", i, q.used(), q.items)
+		}
+		if q.rendezvous && max(q.items, q.demand) > 1 {
+			return fmt.Errorf("pipe %d is a rendezvous; it holds %d values, and %d are asked for", i, q.items, q.demand)
 		}
 		if q.items < 0 || q.used() < 0 || q.demand < 0 {
 			return fmt.Errorf("pipe %d holds %d values of %d bytes; %d are asked for", i, q.items, q.used(), q.demand)
@@ -622,6 +626,7 @@ var trios = [][3][]action{
 	{{write(3), write(1).orNot(), closing}, {write(1), write(2).orNot(), write(1)}, {view(), recv(9), recv(9)}},
 	{{write(2), write(1).orNot(), write(1)}, {write(3), write(1), write(1)}, {recv(1), view(), leaving}},
 	{{reserve(2), write(1), write(1)}, {write(2), reserve(1).orNot(), write(1)}, {recv(1), view(), recv(9)}},
+	{{reserve(1), reserve(2), reserve(1)}, {recv(1), recv(1), view()}, {recv(1), recv(1).orNot(), recv(9)}},
 	{{write(2), write(2), write(1)}, {recv(1), recv(2), recv(9)}, {view(), recv(1).orNot(), recv(1)}},
 	{{write(1), write(3), closing}, {peek(2), recv(1), recv(9)}, {recv(1).orNot(), view(), recv(1)}},
 }
@@ -689,6 +694,7 @@ func TestBudget_StepsInEveryOrderKeepWhatABudgetPromises(t *testing.T) {
 			{{write(3), write(2), write(3)}, {recv(2), recv(9), recv(9)}, {take(8), give(8), take(1)}},
 			{{write(1), write(3), write(1)}, {recv(1), view(), recv(9)}, {take(9).orNot(), take(1), give(1)}},
 			{{write(3), write(1), write(2)}, {recv(2), recv(1), recv(9)}, {write(1), recv(9), recv(9)}},
+			{{write(3), write(3), write(3)}, {recv(1), view(), recv(1)}, {take(1), give(1), take(25).orNot()}},
 		}...), same, same)
 	}
 	for _, set := range []setting{

@@ -11,11 +11,23 @@ func (p *pipe[T]) reserve(ctx context.Context, ln *lane, n int) ([]T, error) {
 	if p.size != nil {
 		return nil, errors.ErrUnsupported
 	}
+	n = max(n, 1)
 	p.mu.Lock()
+	if !p.w.taken && p.writeError() == nil {
+		if view := p.handOut(n); view != nil {
+			p.w.taken = true
+			p.unlock()
+			return view, nil
+		}
+	}
+	return p.reserveLocked(ctx, ln, n)
+}
+
+// reserveLocked is reserve for a caller that has locked mu; it unlocks it.
+func (p *pipe[T]) reserveLocked(ctx context.Context, ln *lane, n int) ([]T, error) {
 	defer p.unlock()
 	var o writeOp[T]
 	var t turn
-	n = max(n, 1)
 	if does := p.reserveStep(&o, &t, n); does != finished {
 		p.drive(ctx, ln, &p.w, &t, does, func() next { return p.reserveStep(&o, &t, n) })
 	}
@@ -54,6 +66,18 @@ func (p *pipe[T]) commitLocked(n int) error {
 // The read turn is held until release.
 func (p *pipe[T]) acquire(ctx context.Context, ln *lane) ([]T, error) {
 	p.mu.Lock()
+	if !p.r.taken && p.items > 0 && p.front == nil && !p.lossy {
+		p.r.taken, p.viewing = true, true
+		s := p.head
+		view := s.buf[s.r:s.w:s.w]
+		p.unlock()
+		return view, nil
+	}
+	return p.acquireLocked(ctx, ln)
+}
+
+// acquireLocked is acquire for a caller that has locked mu; it unlocks it.
+func (p *pipe[T]) acquireLocked(ctx context.Context, ln *lane) ([]T, error) {
 	defer p.unlock()
 	o := readOp{n: 1, most: p.segLen, view: true}
 	if does := p.readStep(&o); does != finished {
@@ -66,7 +90,7 @@ func (p *pipe[T]) acquire(ctx context.Context, ln *lane) ([]T, error) {
 	}
 	if p.lossy && len(p.front) == 0 && p.items > 0 && p.rerr == nil {
 		front := make([]T, min(p.items, p.segLen))
-		n, _ := p.take(front, maxSegment) // which the limit does not count
+		n, _ := p.takeUpTo(front, maxSegment) // which the limit does not count
 		p.front = front[:n]
 	}
 	if len(p.front) > 0 {

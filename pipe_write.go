@@ -6,7 +6,7 @@ import (
 )
 
 // put adds as many of vs as there is room for. mu is held.
-func (p *pipe[T]) put(vs []T, c charges) int {
+func (p *pipe[T]) put(vs []T, c *charges) int {
 	if len(vs) == 0 {
 		return 0
 	}
@@ -16,20 +16,19 @@ func (p *pipe[T]) put(vs []T, c charges) int {
 }
 
 // addAll is add for a batch that fits as a whole. mu is held.
-func (p *pipe[T]) addAll(vs []T, c charges) {
+func (p *pipe[T]) addAll(vs []T, c *charges) {
 	p.pressed = false // fits has seen that the pipe is down to its low-water mark
 	p.add(vs, c)
 }
 
 // add adds all of vs. The caller has made sure that there is room. mu is held.
-func (p *pipe[T]) add(vs []T, c charges) {
+func (p *pipe[T]) add(vs []T, c *charges) {
 	n := len(vs)
 	for len(vs) > 0 {
 		s := p.writable()
 		k := copy(s.buf[s.w:], vs)
 		if p.size != nil {
 			p.note(s, k, c)
-			c = c.from(k)
 		}
 		s.w += k
 		vs = vs[k:]
@@ -37,8 +36,9 @@ func (p *pipe[T]) add(vs []T, c charges) {
 	p.added(n)
 }
 
-// note records what the next k values of s are charged. mu is held.
-func (p *pipe[T]) note(s *segment[T], k int, c charges) {
+// note records what the next k values of s are charged, and takes them out of
+// c. mu is held.
+func (p *pipe[T]) note(s *segment[T], k int, c *charges) {
 	sums := s.sums[s.w : s.w+k]
 	off := p.chargeIn - c.base
 	for i, sum := range c.sums[:k] {
@@ -46,6 +46,7 @@ func (p *pipe[T]) note(s *segment[T], k int, c charges) {
 	}
 	p.chargeIn += c.sum(k)
 	p.largest = max(p.largest, c.most(k))
+	c.skip(k)
 }
 
 // added is called when n values more are in the segments. mu is held.
@@ -107,9 +108,10 @@ func (p *pipe[T]) write(ctx context.Context, ln *lane, vs []T) (n int, err error
 		return p.writeSized(ctx, ln, vs)
 	}
 	p.mu.Lock()
-	if p.addQuick(vs, charges{}) {
+	if n := len(vs); 0 < n && n <= p.quick && int64(n)*p.slot <= smallCopy {
+		p.copyQuick(vs)
 		p.unlock()
-		return len(vs), nil
+		return n, nil
 	}
 	return p.writeLocked(ctx, ln, &writeOp[T]{vs: vs})
 }
@@ -118,7 +120,7 @@ func (p *pipe[T]) writeSized(ctx context.Context, ln *lane, vs []T) (n int, err 
 	var buf [weighed]int64
 	c := p.weigh(vs, buf[:])
 	p.mu.Lock()
-	if len(c.sums) == len(vs) && p.addQuick(vs, c) {
+	if len(c.sums) == len(vs) && p.addQuick(vs, &c) {
 		p.unlock()
 		return len(vs), nil
 	}
@@ -129,20 +131,26 @@ func (p *pipe[T]) writeSized(ctx context.Context, ln *lane, vs []T) (n int, err 
 
 // addQuick adds vs to the last segment if quick and quickCharge say that there
 // is room, and reports whether it did. mu is held.
-func (p *pipe[T]) addQuick(vs []T, c charges) bool {
+func (p *pipe[T]) addQuick(vs []T, c *charges) bool {
 	n := len(vs)
 	if n == 0 || n > p.quick || int64(n)*p.slot > smallCopy {
 		return false
 	}
-	s := p.tail
 	if p.size != nil {
 		sum := c.sum(n)
 		if sum > p.quickCharge {
 			return false
 		}
 		p.quickCharge -= sum
-		p.note(s, n, c)
+		p.note(p.tail, n, c)
 	}
+	p.copyQuick(vs)
+	return true
+}
+
+// copyQuick copies vs, for which there is room, to the last segment. mu is held.
+func (p *pipe[T]) copyQuick(vs []T) {
+	s, n := p.tail, len(vs)
 	copy(s.buf[s.w:], vs)
 	s.w += n
 	p.items += n
@@ -150,7 +158,6 @@ func (p *pipe[T]) addQuick(vs []T, c charges) bool {
 	if p.r.parked || p.r.ready != nil {
 		p.wakeReader()
 	}
-	return true
 }
 
 // writeLocked carries out o for a caller that has locked mu; it unlocks it.
@@ -234,7 +241,7 @@ func (p *pipe[T]) tryWrite(vs []T) error {
 		defer sumsPool.Put(buf)
 		c = p.weighAll(vs, buf)
 	}
-	charge := p.charge(len(vs), c)
+	charge := p.charge(len(vs), &c)
 	p.mu.Lock()
 	defer p.unlock()
 	if err := p.writeError(); err != nil {
@@ -252,7 +259,7 @@ func (p *pipe[T]) tryWrite(vs []T) error {
 		p.w.passed++
 	}
 	p.tryLen, p.tryCost = 1, p.slot
-	p.addAll(vs, c)
+	p.addAll(vs, &c)
 	p.wakeReader()
 	return nil
 }

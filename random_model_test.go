@@ -1,9 +1,12 @@
 package weir_test
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
+
+	"github.com/weir-go/weir"
 )
 
 // A random flow carries values that stand for numbers, their keys. The model of
@@ -16,6 +19,7 @@ type model struct {
 	lossy bool // some may be left out in a good run too
 	cut   bool // the fault of the flow comes behind keys
 	short bool // and keeps an unknown part of them back
+	sated bool // a step had enough before the fault: what is behind it ends well
 }
 
 // exact reports whether keys are all that arrives, in this order, whatever
@@ -39,7 +43,7 @@ func (m *model) check(got []int, err error, stopped bool) error {
 	}
 	switch {
 	case whole && !slices.Equal(got, want):
-		return fmt.Errorf("got %d values, want %d: %s", len(got), len(want), firstDifference(got, want))
+		return fmt.Errorf("got %d values, want %d: %s (the flow ended with %v)", len(got), len(want), firstDifference(got, want), err)
 	case m.loose || m.lossy:
 		at := 0
 		for i, k := range got {
@@ -79,7 +83,7 @@ func (m *model) apply(f func(k int) []int) {
 // whether the fault there happens is up to chance then.
 func (g *gen) enough(m *model) {
 	if m.cut {
-		g.fault.optional = true
+		g.fault.optional, m.sated = true, true
 	}
 	g.leaves = true
 }
@@ -144,9 +148,9 @@ func (s *strike) now(n int) error {
 		s.g.halt()
 		return nil
 	case stops:
-		return errStop
+		return weir.ErrStop
 	case joins:
-		return errStopAnd(s.g.fault.err)
+		return errors.Join(weir.ErrStop, s.g.fault.err)
 	}
 	return s.g.fault.err
 }
@@ -170,9 +174,6 @@ func (g *gen) strikeIndex(where string, m *model, can ...how) *strike {
 		return nil
 	}
 	s := &strike{how: pick(g.rand, can...), at: g.rand.IntN(len(m.keys) + 1), g: g}
-	if s.how == halts && (!canStop() || known("stop")) {
-		s.how = cancels
-	}
 	where = fmt.Sprintf("%s, at value %d of %d,", where, s.at, len(m.keys))
 	g.strikes(s, where, m, s.at)
 	return s
@@ -190,9 +191,6 @@ func (g *gen) strikeAmong(where string, m *model, calls int, can ...how) *strike
 		return nil
 	}
 	s := &strike{how: pick(g.rand, can...), at: m.keys[g.rand.IntN(calls)], g: g}
-	if s.how == halts && (!canStop() || known("stop")) {
-		s.how = cancels
-	}
 	i := slices.Index(m.keys, s.at)
 	where = fmt.Sprintf("%s, at value %d of %d,", where, i, len(m.keys))
 	g.strikes(s, where, m, i)
@@ -204,7 +202,7 @@ func (g *gen) strikes(s *strike, where string, m *model, i int) {
 	if s.how == stops {
 		g.enough(m)
 		if m.exact() {
-			m.keys = m.keys[:i]
+			m.keys = slices.Clip(m.keys[:i])
 		}
 		m.lossy = m.lossy || !m.exact()
 		return
@@ -219,7 +217,7 @@ func (g *gen) strikes(s *strike, where string, m *model, i int) {
 	}
 	g.fault.optional = m.lossy
 	if m.exact() {
-		m.keys = m.keys[:i]
+		m.keys = slices.Clip(m.keys[:i])
 	} else {
 		m.short = true
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -325,11 +326,11 @@ func several[T any](d *draft[T], c, depth int) {
 func (m *model) then(o *model, g *gen) {
 	switch {
 	case !m.cut:
-		m.keys = append(m.keys, o.keys...)
+		m.keys = slices.Concat(m.keys, o.keys)
 		m.cut, m.short = o.cut, o.short
 	case g.fault.optional:
 		// It may not have happened, and the second stream comes.
-		m.keys = append(m.keys, o.keys...)
+		m.keys = slices.Concat(m.keys, o.keys)
 		m.short = true
 	}
 	m.loose, m.lossy = m.loose || o.loose, m.lossy || o.lossy
@@ -340,7 +341,7 @@ func (m *model) then(o *model, g *gen) {
 
 // beside adds the model of a stream that runs at the same time.
 func (m *model) beside(o *model) {
-	m.keys = append(m.keys, o.keys...)
+	m.keys = slices.Concat(m.keys, o.keys)
 	m.lossy = m.lossy || o.lossy
 	m.cut = m.cut || o.cut
 	m.short = m.short || m.cut // those beside the fault are cut off somewhere
@@ -354,7 +355,7 @@ func zip[T any](d, a, b *draft[T]) {
 	if g.chance(0.3) {
 		pairs = pairs.Async(g.limit())
 	}
-	d.next(weir.Map(pairs, func(p weir.Pair[T, T]) (T, error) {
+	d.next(each1(pairs, "map", func(p weir.Pair[T, T]) (T, error) {
 		x, y := k.key(p.First), k.key(p.Second)
 		if x < 0 || y < 0 {
 			return k.mk(0), errors.New("a damaged value in a pair")

@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -209,12 +208,12 @@ func attempt(seed uint64, folder func() string, begin func(*gen)) []error {
 		f := flows[0].flow
 		if f != nil && share && !env.broken {
 			if total == 0 {
-				bytes, _, _, err := ceilingOf(f)
+				c, err := f.Ceiling()
 				if err != nil {
 					begin(flows[0])
 					return []error{fmt.Errorf("Ceiling: %w", err)}
 				}
-				total = max(1, bytes/int64(tight))
+				total = max(1, c.Bytes/int64(tight))
 			}
 			env.budget = weir.NewBudget(total)
 			flows[0].say("%d with a budget of %d", len(flows), total)
@@ -337,9 +336,7 @@ func (env *environment) run(g *gen) (errs []error, tooSmall bool) {
 			r.m.cut = false
 			r.m.short = true
 		}
-		for _, verr := range g.verify(fmt.Errorf("%w (%w)", err, context.Canceled)) {
-			errs = append(errs, verr)
-		}
+		errs = append(errs, g.verify(fmt.Errorf("%w (%w)", err, context.Canceled))...)
 		return errs, false
 	}
 	if g.fault != nil && g.fault.early && err != nil {
@@ -377,5 +374,3 @@ func poll(g *gen) {
 		}
 	}
 }
-
-func known(name string) bool { return strings.Contains(os.Getenv("KNOWN"), name) }

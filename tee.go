@@ -295,8 +295,9 @@ func (p *pipe[T]) fitNow(o *writeOp[T]) (n int, more bool, err error) {
 	if err := p.writeError(); err != nil {
 		return 0, false, err
 	}
+	c := o.charges()
 	for p.known(o) > 0 {
-		k := p.put(o.rest()[:p.known(o)], o.charges())
+		k := p.put(o.rest()[:p.known(o)], &c)
 		if k == 0 {
 			break
 		}
@@ -345,8 +346,9 @@ func (p *pipe[T]) overNow(o *writeOp[T]) (dropped int, err error) {
 	if err := p.writeError(); err != nil {
 		return 0, err
 	}
+	c := o.charges()
 	for o.n < len(o.vs) {
-		if k := p.put(o.rest(), o.charges()); k > 0 {
+		if k := p.put(o.rest(), &c); k > 0 {
 			o.wrote(k)
 			continue
 		}

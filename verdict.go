@@ -193,8 +193,12 @@ func straggles(stages []StageStats, i int, d time.Duration) bool {
 // verdict names the bottleneck of a flow that has taken wall in all.
 func (b blame) verdict(stages []StageStats, wall time.Duration) Verdict {
 	parts := make([]Part, 0, len(stages)+1)
-	for i, d := range b.stages {
-		parts = append(parts, Part{stages[i].Name, partOf(d, wall)})
+	for i, s := range stages {
+		var d time.Duration
+		if i < len(b.stages) { // else no phase has been judged yet
+			d = b.stages[i]
+		}
+		parts = append(parts, Part{s.Name, partOf(d, wall)})
 	}
 	parts = append(parts, Part{budgetName, partOf(b.budget, wall)})
 	most, between := greatest(parts)
