@@ -83,8 +83,8 @@ func heapNow() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// holdingFlows are flows of large values, one for each way to hold them.
-var holdingFlows = []struct {
+// heldFlows are flows of large values, one for each way to hold them.
+var heldFlows = []struct {
 	name string
 	flow func() *weir.Flow
 }{
@@ -189,7 +189,7 @@ var holdingFlows = []struct {
 }
 
 func TestCeiling_CoversTheLiveHeapOfAHeldFlow(t *testing.T) {
-	for _, c := range holdingFlows {
+	for _, c := range heldFlows {
 		for _, limited := range []bool{false, true} {
 			name := c.name
 			if limited {

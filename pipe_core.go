@@ -36,7 +36,7 @@ type pipe[T any] struct {
 	low      int64 // after being full, there is room again at this fill; -1: at once
 	pressed  bool  // was full and has not come down to low
 	size     func(T) int
-	costs    func(vs []T, slot, room int64, costs []int64) (int, int64) // size and slot of several values at once, if size is not the user's
+	natural  measure.Meter[T] // measures several values at once, if size is not the user's
 	slot     int64
 	clears   bool // values may hold pointers: clear what was read
 	limit    Limit
@@ -97,7 +97,7 @@ func makePipe[T any](c PipeConfig[T], weighs bool) (*pipe[T], error) {
 	if p.size == nil {
 		weighs = false
 	} else if c.Size == nil {
-		_, p.costs = measure.Batch[T]()
+		p.natural = measure.MeterOf[T]()
 	}
 	if l.hasItems {
 		n = l.items

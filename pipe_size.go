@@ -1,7 +1,5 @@
 package weir
 
-import "github.com/weir-go/weir/internal/size"
-
 // charges are the charges of the next values of a batch, as running sums: the
 // first n values are charged sums[n-1] - base. How many of them fit into a pipe
 // is then one search, and their sum one subtraction. It stays empty in pipes
@@ -26,13 +24,8 @@ func (p *pipe[T]) weigh(vs []T, buf []int64) charges {
 		n = max(1, most)
 	}
 	var sum, largest int64
-	if p.costs != nil {
-		p.costs(vs[:n], p.slot, size.Most, buf[:n])
-		for i, c := range buf[:n] {
-			largest = max(largest, c)
-			sum += c
-			buf[i] = sum
-		}
+	if p.natural.Measures() {
+		largest = p.natural.Charges(vs[:n], p.slot, buf[:n])
 		return charges{sums: buf[:n], largest: largest}
 	}
 	for i, v := range vs[:n] {

@@ -83,6 +83,43 @@ func Batch[T any]() (sum func(vs []T) int64, fill func(vs []T, slot, room int64,
 	return s.sum, s.fill
 }
 
+// Meter measures values of T. Unlike the functions that [Batch] returns, its
+// method is one that the compiler can see into, so that slices on the stack of a
+// caller stay there. The zero Meter measures nothing.
+type Meter[T any] struct{ m *meter }
+
+// MeterOf returns the meter for T, which is zero where [Of] returns nil.
+func MeterOf[T any]() Meter[T] { return Meter[T]{sizerOf[T]().m} }
+
+// Measures reports whether there is anything to measure.
+func (s Meter[T]) Measures() bool { return s.m != nil }
+
+// Charges charges each value with slot and what it refers to, stores the running
+// sums, and returns the largest charge. sums must be as long as vs.
+func (s Meter[T]) Charges(vs []T, slot int64, sums []int64) (largest int64) {
+	var sum int64
+	m := s.m
+	p, stride := unsafe.Pointer(unsafe.SliceData(vs)), unsafe.Sizeof(*new(T))
+	sums = sums[:len(vs)]
+	if len(m.words) == 1 && len(m.deep) == 0 {
+		w := m.words[0]
+		for i := range sums {
+			c := slot + w.read(unsafe.Add(p, uintptr(i)*stride))
+			largest = max(largest, c)
+			sum += c
+			sums[i] = sum
+		}
+		return largest
+	}
+	for i := range sums {
+		c := add(slot, m.measure(unsafe.Add(p, uintptr(i)*stride)))
+		largest = max(largest, c)
+		sum = add(sum, c)
+		sums[i] = sum
+	}
+	return largest
+}
+
 // sizer holds the functions for T. All are nil if there is nothing to measure.
 type sizer[T any] struct {
 	of    func(*T) int64
@@ -90,6 +127,7 @@ type sizer[T any] struct {
 	sum   func([]T) int64
 	fill  func([]T, int64, int64, []int64) (int, int64)
 	why   string
+	m     *meter
 }
 
 var sizers sync.Map // reflect.Type → *sizer[T]
@@ -105,7 +143,7 @@ func sizerOf[T any]() *sizer[T] {
 
 func newSizer[T any](t reflect.Type) *sizer[T] {
 	m, why := compile(t)
-	s := &sizer[T]{why: why}
+	s := &sizer[T]{why: why, m: m}
 	if m == nil {
 		return s
 	}

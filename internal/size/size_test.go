@@ -449,3 +449,42 @@ func heap() int64 {
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc)
 }
+
+func TestMeter_ChargesLikeFill(t *testing.T) {
+	type pair struct {
+		name string
+		tags []string
+	}
+	check := func(t *testing.T, sums []int64, largest int64, costs []int64) {
+		var sum, most int64
+		for i, c := range costs {
+			sum, most = sum+c, max(most, c)
+			if sums[i] != sum {
+				t.Errorf("sum %d is %d, want %d", i, sums[i], sum)
+			}
+		}
+		if largest != most {
+			t.Errorf("the largest is %d, want %d", largest, most)
+		}
+	}
+	strs := []string{"", "a", "", "four", "bc"}
+	sums, costs := make([]int64, len(strs)), make([]int64, len(strs))
+	_, fill := Batch[string]()
+	fill(strs, 16, Most, costs)
+	check(t, sums, MeterOf[string]().Charges(strs, 16, sums), costs)
+	pairs := []pair{{"a", nil}, {}, {"bcd", []string{"e", "f"}}}
+	sums, costs = make([]int64, len(pairs)), make([]int64, len(pairs))
+	_, fillPairs := Batch[pair]()
+	fillPairs(pairs, 40, Most, costs)
+	check(t, sums, MeterOf[pair]().Charges(pairs, 40, sums), costs)
+	if MeterOf[int]().Measures() || !MeterOf[string]().Measures() {
+		t.Error("an int is measured, or a string is not")
+	}
+	type counted struct {
+		_    Elsewhere
+		data []byte
+	}
+	if f, covered, _ := Of[*counted](); f != nil || !covered {
+		t.Error("memory that is counted elsewhere is measured here")
+	}
+}
