@@ -189,3 +189,37 @@ type failingSink struct {
 
 func (s failingSink) Write(b []int) (int, error) { return len(b), s.write }
 func (s failingSink) Close() error               { *s.n++; return s.close }
+
+// tally is the state of a stage that adds up.
+type tally struct {
+	sum    int
+	closed *int
+}
+
+func (t *tally) Close() error { *t.closed++; return nil }
+
+func TestDoWith_BeginsEachRunWithAStateOfItsOwn(t *testing.T) {
+	started, closed := 0, 0
+	sum := weir.DoWith("sum",
+		func(context.Context) (*tally, error) { started++; return &tally{closed: &closed}, nil },
+		func(_ context.Context, t *tally, in []int, _ func([]int) error) error {
+			for _, v := range in {
+				t.sum += v
+			}
+			return nil
+		},
+		func(_ context.Context, t *tally, emit func([]int) error) error { return emit([]int{t.sum}) },
+	)
+	s := weir.Values(1, 2, 3).Through(sum)
+	for run := 1; run <= 2; run++ {
+		got, err := weir.Collect(t.Context(), s, 9)
+		if err != nil || len(got) != 1 || got[0] != 6 || started != run || closed != run {
+			t.Errorf("run %d: %v, %v, started %d, closed %d", run, got, err, started, closed)
+		}
+	}
+	bad := weir.DoWith("bad", func(context.Context) (*tally, error) { return nil, errPart },
+		func(context.Context, *tally, []int, func([]int) error) error { return nil }, nil)
+	if _, err := weir.Collect(t.Context(), weir.Values(1).Through(bad), 9); !errors.Is(err, errPart) {
+		t.Error(err)
+	}
+}

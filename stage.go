@@ -120,6 +120,10 @@ func (st Stage[In, Out]) check() error {
 
 // Do makes a stage from a function that is called with each batch. name, f
 // and flush are as in [Transform]; flush may be nil.
+//
+// What f keeps in variables outside of it outlives the run, and is shared by
+// flows that use the stage at the same time. A stage that has to remember
+// something needs [DoWith].
 func Do[In, Out any](name string,
 	f func(ctx context.Context, in []In, emit func([]Out) error) error,
 	flush func(ctx context.Context, emit func([]Out) error) error,
@@ -136,6 +140,56 @@ func Do[In, Out any](name string,
 }
 
 var errNilFunc = errors.New("its function is nil")
+
+// DoWith is [Do] for functions that remember something from batch to batch. start
+// makes the state for each run, when the flow opens; its context ends with the
+// flow. If the state is an [io.Closer] it is closed exactly once, when the stage
+// ends. flush may be nil.
+//
+//	sums := weir.DoWith("sum", func(context.Context) (*int, error) { return new(int), nil }, add, emitSum)
+func DoWith[In, Out, S any](name string,
+	start func(ctx context.Context) (S, error),
+	f func(ctx context.Context, state S, in []In, emit func([]Out) error) error,
+	flush func(ctx context.Context, state S, emit func([]Out) error) error,
+) Stage[In, Out] {
+	st := Stage[In, Out]{Name: name}
+	if start == nil || f == nil {
+		st.Err = errNilFunc
+		return st
+	}
+	st.Open = func(ctx context.Context) (Transform[In, Out], error) {
+		state, err := start(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return &stateTransform[In, Out, S]{state, f, flush}, nil
+	}
+	return st
+}
+
+type stateTransform[In, Out, S any] struct {
+	state S
+	do    func(context.Context, S, []In, func([]Out) error) error
+	flush func(context.Context, S, func([]Out) error) error
+}
+
+func (t *stateTransform[In, Out, S]) Do(ctx context.Context, in []In, emit func([]Out) error) error {
+	return t.do(ctx, t.state, in, emit)
+}
+
+func (t *stateTransform[In, Out, S]) Flush(ctx context.Context, emit func([]Out) error) error {
+	if t.flush == nil {
+		return nil
+	}
+	return t.flush(ctx, t.state, emit)
+}
+
+func (t *stateTransform[In, Out, S]) Close() error {
+	if c, ok := any(t.state).(io.Closer); ok {
+		return c.Close()
+	}
+	return nil
+}
 
 type funcTransform[In, Out any] struct {
 	do    func(context.Context, []In, func([]Out) error) error
