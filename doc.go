@@ -29,17 +29,32 @@
 // waits while the next pipe is full. That wait is the backpressure; it reaches
 // the source by itself, and no producer can ignore it.
 //
-// [Flow.Ceiling] says, before anything opens, how much memory a flow can hold;
-// a [Budget] bounds many flows together.
+// [Flow.Ceiling] says, before anything opens, how much memory a flow can hold: a
+// number of bytes, and how many values come on top, since a value exists before
+// anybody can measure it. [Flow.MaxValue] limits their size, so that the ceiling
+// is a number of bytes only. Stages whose values cannot be measured are named. A
+// [Budget] bounds many flows together.
 //
 // # Endings
 //
-// Run returns when everything it started has ended and is closed. The first
-// error wins and names its stage ([StageError]); a panic in a stage comes back
-// as a [PanicError]. Everything that was opened is closed exactly once, in
-// reverse order. A file sink is whole or absent. When ctx ends, blocked reads
-// and writes are unblocked through deadlines, or else by closing.
-// A stage that has enough returns [ErrStop], and what is upstream ends well.
+// Run returns when everything it started has ended and is closed. Everything that
+// was opened is closed exactly once. When a stream ends well, its source and stages
+// are closed first, and then its sink sees the end. A sink without Commit is closed
+// there. Sinks with Commit, such as [Create], wait until all streams of the flow
+// have ended well: all prepare, then all commit, and then all are closed. So a file
+// is whole or absent. See [Sink].
+//
+// A failure arrives behind the values that came before it: sinks, [Collect] and
+// [Stream.All] get those values first. Everything upstream of the failure and
+// beside it stops at once. When ctx ends, everything stops at once; blocked reads
+// and writes are unblocked through deadlines, or else by closing. Run returns the
+// first error, which names its stage ([StageError]); [errors.Is] finds the errors
+// that followed it too. A panic in a stage comes back as a [PanicError].
+//
+// A stage that needs no more input returns [ErrStop]; everything upstream then
+// stops without error. [Flow.Stop] ends the sources: the flow finishes what it
+// has, and Run returns nil. A flow in which every lane waits for another ends with
+// [ErrDeadlock].
 //
 // # Who is slow
 //

@@ -50,7 +50,9 @@ type Flow struct {
 
 // Join makes one flow of several, which may share parts: the branches of a
 // [Tee] that end in different sinks run together. The first error ends them
-// all. No file takes its final name before all of them have succeeded.
+// all. No file takes its final name before all of them have succeeded. The files
+// then take their names one after the other: a crash in between, or a failure of
+// one of them, leaves those that came before it in place.
 //
 // The joined flow's Name, Grace and OnStuck hold for all. A flow keeps its own
 // Limit, Budget and MaxValue; where it has none, those of the joined flow hold. Run

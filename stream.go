@@ -76,10 +76,12 @@ func (s Stream[T]) Async(limit Limit) Stream[T] {
 	})
 }
 
-// Sized tells pipes how many bytes a value refers to beyond its own slot, so
-// that limits in bytes hold for it. f is called by the lane that writes, with
-// the pipe locked: it must be quick. Most types need none; see [Bytes] for what
-// weir cannot measure.
+// Sized says how many bytes a value refers to beyond its own slot, so that limits
+// in bytes hold for it. A lane calls f once for each value that it writes to a
+// pipe, before it locks the pipe; stages that gather values call it too. Several
+// lanes may call f at the same time. A panic in f ends the flow with a
+// [PanicError]. Most types need no Sized; see [Bytes] for those that weir cannot
+// measure.
 func (s Stream[T]) Sized(f func(T) int) Stream[T] {
 	return s.with(func(n *node[T]) { n.size = f })
 }
