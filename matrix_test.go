@@ -245,6 +245,24 @@ var operators = []operator{
 			return nil
 		}, nil))
 	}},
+	{names: "Via DoWith", stage: "do with", hooked: true, errs: true, apply: func(s weir.Stream[string], hook func(int) error) weir.Stream[string] {
+		start := func(context.Context) (*int, error) { return new(int), nil }
+		return weir.Via(s, weir.DoWith("do with", start, func(_ context.Context, seen *int, in []string, emit func([]string) error) error {
+			for i := range in {
+				if err := hook(number(in[i])); err != nil {
+					return err
+				}
+				if got := number(in[i]); got < *seen {
+					return fmt.Errorf("value %d after %d: the state is that of another run", got, *seen)
+				}
+				*seen = number(in[i])
+				if err := emit(in[i : i+1]); err != nil {
+					return err
+				}
+			}
+			return nil
+		}, nil))
+	}},
 	{names: "Via Run", stage: "run", hooked: true, errs: true, apply: func(s weir.Stream[string], hook func(int) error) weir.Stream[string] {
 		return weir.Via(s, weir.Stage[string, string]{Name: "run", Run: func(_ context.Context, in weir.Reader[string], out weir.Writer[string]) error {
 			var one [1]string

@@ -77,6 +77,7 @@ func weigh(seed uint64) (text string, err error) {
 	go func() { done <- f.Run(g.context) }()
 	time.Sleep(time.Hour) // until nothing moves any more
 	live := reachable() - base
+	largest := max(g.most(), f.Report().Largest) // a batch is a value too
 	g.cancel(errDone)
 	close(g.ended)
 	close(hold)
@@ -84,8 +85,8 @@ func weigh(seed uint64) (text string, err error) {
 		return g.String(), err
 	}
 	g.checkHalves()
-	if most := c.Bytes + int64(c.Holders)*g.most() + memorySlack; live > most {
-		return g.String(), fmt.Errorf("%s are alive, the ceiling is %s and %d values of %s", weir.FormatBytes(live), weir.FormatBytes(c.Bytes), c.Holders, weir.FormatBytes(g.most()))
+	if most := c.Bytes + int64(c.Holders)*largest + memorySlack; live > most {
+		return g.String(), fmt.Errorf("%s are alive, the ceiling is %s and %d values of %s", weir.FormatBytes(live), weir.FormatBytes(c.Bytes), c.Holders, weir.FormatBytes(largest))
 	}
 	return g.String(), nil
 }

@@ -330,8 +330,11 @@ func (env *environment) run(g *gen) (errs []error, tooSmall bool) {
 		early("a context that is done")
 		return errs, false
 	case why != nil && errors.Is(err, why):
-		// The deadline has passed: whatever came is a beginning.
-		g.fault = &fault{how: cancels, where: "the deadline", err: why, optional: true}
+		// The deadline has passed: whatever came is a beginning. A failure that
+		// came first stays first.
+		if first := g.fault; first == nil || !errors.Is(err, first.err) {
+			g.fault = &fault{how: cancels, where: "the deadline", err: why, optional: true}
+		}
 		for _, r := range g.results {
 			r.m.cut = false
 			r.m.short = true
