@@ -118,7 +118,11 @@ type run struct {
 //
 // A flow can be run again if its sources can be opened again (see
 // [ErrUsedUp]), but not while it runs: that is [ErrRunning].
-func (f *Flow) Run(ctx context.Context) (err error) {
+func (f *Flow) Run(ctx context.Context) (err error) { return f.runUntil(ctx, nil) }
+
+// runUntil is Run that is told to take no more input when stop ends. A nil stop
+// never does.
+func (f *Flow) runUntil(ctx, stop context.Context) (err error) {
 	b, err := f.assemble()
 	if err != nil {
 		if f != nil {
@@ -149,6 +153,9 @@ func (f *Flow) Run(ctx context.Context) (err error) {
 	}
 	f.last = r
 	f.mu.Unlock()
+	if stop != nil { // not before f.last is set: Stop would find nothing that runs
+		defer context.AfterFunc(stop, f.Stop)()
+	}
 	defer func() {
 		for _, l := range b.lanes {
 			l.cancel(err)
@@ -299,8 +306,13 @@ func (r *run) open() error {
 	for _, o := range slices.Backward(r.plan.opens) {
 		err := protect(o.sp.st.name, o.sp.st.timed(func() (err error) { o.sp.closer, err = o.open(); return }))
 		if err != nil {
-			if cause := context.Cause(o.sp.ln.ctx); cause != nil {
-				err = r.flow.ended(o.sp.ln.ctx)
+			if context.Cause(o.sp.ln.ctx) != nil {
+				ended := r.flow.ended(o.sp.ln.ctx)
+				var pe *PanicError
+				if errors.As(err, &pe) {
+					ended = also(ended, err)
+				}
+				err = ended
 			}
 			return err
 		}
@@ -319,6 +331,20 @@ func protect(name string, f func() error) (err error) {
 	if err = f(); err != nil {
 		err = stageError(name, err)
 	}
+	returned = true
+	return err
+}
+
+// recovered calls f, in a goroutine whose panic nobody else would catch, and
+// turns a panic into an error.
+func recovered(f func() error) (err error) {
+	returned := false
+	defer func() {
+		if !returned {
+			err = abnormal(recover())
+		}
+	}()
+	err = f()
 	returned = true
 	return err
 }

@@ -28,6 +28,7 @@ type lane struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	open   atomic.Int32 // outs that somebody still reads
+	timed  atomic.Bool  // it waits no longer than a certain time
 
 	// source is the context of the lane's source. It ends with ctx, or when
 	// the flow is told to take no more input; then its cause is ErrStop.
@@ -298,10 +299,14 @@ func (l *lane) run() {
 // has ended with. What follows a stage that has enough ends last, and only if
 // everything upstream could be closed.
 func (l *lane) wrapUp(err error) error {
-	if isStop(err) || err != nil && context.Cause(l.ctx) == ErrStop {
-		err = nil
-	}
-	if l.enough != nil && err == nil && l.ctx.Err() == nil {
+	err = l.unlessEnough(err)
+	// What ends downstream may have enough itself, further on.
+	for l.enough != nil && err == nil {
+		if l.ctx.Err() != nil {
+			// What the stages downstream still hold is lost.
+			err = l.unlessEnough(context.Cause(l.ctx))
+			break
+		}
 		for _, in := range l.ins {
 			in.hangup(ErrStop)
 		}
@@ -311,10 +316,9 @@ func (l *lane) wrapUp(err error) error {
 			err = also(err, s.close(err))
 		}
 		if err == nil {
-			l.broken = nil
-			if err = protectLane(l, l.enough); isStop(err) || err != nil && context.Cause(l.ctx) == ErrStop {
-				err = nil
-			}
+			end := l.enough
+			l.enough, l.broken = nil, nil
+			err = l.unlessEnough(protectLane(l, end))
 		}
 	}
 	if err != nil {
@@ -327,6 +331,16 @@ func (l *lane) wrapUp(err error) error {
 		} else if cerr != nil {
 			l.r.note(cerr)
 		}
+	}
+	return err
+}
+
+// unlessEnough returns err, or nil if err says only that nobody wants more. A
+// panic is never that.
+func (l *lane) unlessEnough(err error) error {
+	var pe *PanicError
+	if isStop(err) || err != nil && context.Cause(l.ctx) == ErrStop && !errors.As(err, &pe) {
+		return nil
 	}
 	return err
 }

@@ -315,7 +315,7 @@ func buildMapUnordered[T, U any](b *plan, ln *lane, out link[U], s Stream[T], c 
 				if isStop(err) && w.ended() == nil {
 					// The other workers finish what they have begun.
 					in.closeRead(ErrStop)
-					return outs[w].end()
+					return sp.enoughFrom(outs[w].end)
 				}
 				return sp.fail(err)
 			},

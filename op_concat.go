@@ -79,9 +79,7 @@ func buildConcat[T any](n *node[T], b *plan, ln *lane, out link[T], streams []St
 		}
 		parts[i] = func() error {
 			ln.enter(sp.outside())
-			halt := context.AfterFunc(ln.source, f.Stop)
-			defer halt()
-			return f.Run(ln.ctx)
+			return f.runUntil(ln.ctx, ln.source)
 		}
 	}
 	ln.main = func() error {

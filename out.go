@@ -108,10 +108,12 @@ func (r *reader) Read(p []byte) (int, error) {
 }
 
 func (r *reader) WriteTo(w io.Writer) (int64, error) {
-	n, err := r.o.r.WriteTo(w)
-	if err == nil {
-		err = r.ended(io.EOF)
-		if err == io.EOF {
+	n, ours, err := r.o.r.p.writeTo(r.o.ctx, nil, w, func(int) {})
+	if ours {
+		if err == nil {
+			err = io.EOF
+		}
+		if err = r.ended(err); err == io.EOF {
 			err = nil
 		}
 	}

@@ -68,12 +68,18 @@ func From[T any](src Source[T]) Stream[T] {
 			sg.holds += maxSegment
 		}
 		var r Reader[T]
+		var guard *ioGuard
 		b.open(sp, func() (func(error) error, error) {
 			var err error
 			if r, err = src.Open(ln.source); err != nil {
+				if ln.source.Err() != nil && sp.stopped(err) {
+					r = ended[T]{} // told to take no more input while it opened
+					return nil, nil
+				}
 				return nil, err
 			}
-			return guardIO(sp, r, readDeadline).end, nil
+			guard = guardIO(sp, r, readDeadline)
+			return guard.end, nil
 		})
 		ln.main = func() error {
 			place := sp.outside()
@@ -94,7 +100,7 @@ func From[T any](src Source[T]) Stream[T] {
 			if werr := watched(); werr != nil {
 				return werr
 			}
-			if sp.stopped(err) {
+			if sp.stopped(err) || ln.broken == nil && ln.ctx.Err() == nil && guard.cutOff() {
 				return sp.finish(out.end)
 			}
 			if ln.broken == nil && isClosed(err) {
@@ -105,6 +111,11 @@ func From[T any](src Source[T]) Stream[T] {
 	}
 	return newStream(n)
 }
+
+// ended is a source that has no values.
+type ended[T any] struct{}
+
+func (ended[T]) Read([]T) (int, error) { return 0, io.EOF }
 
 // stopReader reads no more once the flow was told to take no more input.
 type stopReader[T any] struct {
@@ -178,7 +189,7 @@ func guardIO(sp *spot, x any, deadline func(any) func(time.Time) error) *ioGuard
 			return
 		}
 		set := deadline(x)
-		if set == nil || set(time.Unix(1, 0)) != nil {
+		if set == nil || recovered(func() error { return set(time.Unix(1, 0)) }) != nil {
 			g.close(context.Cause(ctx))
 		} else if _, ok := x.(interface{ keptOpen() }); ok {
 			g.late = set
@@ -194,8 +205,18 @@ type endsWithContext interface{ endsWithContext() }
 func (g *ioGuard) close(cause error) {
 	if !g.closed {
 		g.closed = true
-		g.err = closeWith(g.x, cause)
+		g.err = recovered(func() error { return closeWith(g.x, cause) })
 	}
+}
+
+// cutOff reports whether x was closed to interrupt a call, which then returns an
+// error that only x can make sense of. Afterwards nothing is interrupted any more.
+func (g *ioGuard) cutOff() bool {
+	if g == nil {
+		return false
+	}
+	g.stop()
+	return g.closed
 }
 
 // end closes x unless that has been done, and returns what Close returned.

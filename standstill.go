@@ -79,9 +79,14 @@ func (r *run) deadlock() error {
 	}
 	r.mu.Unlock()
 	for _, l := range live {
-		if l.ctx.Err() != nil || !l.waits(r.owned) {
+		if l.ctx.Err() != nil || l.timed.Load() || !l.waits(r.owned) {
 			return nil
 		}
+	}
+	// A budget that gives memory back at this moment sends a token to those who
+	// wait for it, so tokens are looked for after budgets.
+	if r.held() {
+		return nil
 	}
 	for _, e := range r.plan.edges {
 		if e.stirring() {
@@ -93,7 +98,7 @@ func (r *run) deadlock() error {
 			return nil // somebody else uses it too
 		}
 	}
-	if r.held() || !r.still.all() {
+	if !r.still.all() {
 		return nil
 	}
 	return wrapf(r.flow.doing(), fmt.Errorf("%w: %s", ErrDeadlock, cycle(live, r.owned)))

@@ -265,6 +265,10 @@ func (br *branch[T]) await(ctx context.Context, ln *lane) error {
 	}
 	late, cancel := context.WithTimeoutCause(ctx, br.Lag, ErrLagging)
 	defer cancel()
+	if ln != nil {
+		ln.timed.Store(true)
+		defer ln.timed.Store(false)
+	}
 	_, err := br.p.write(late, ln, br.rest)
 	if err == ErrLagging {
 		br.p.closeWrite(ErrLagging)
