@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"strings"
@@ -64,7 +65,7 @@ var ErrEncoding = errors.New("Content-Encoding is not supported")
 //	body := weirhttp.Body(w, r, weirhttp.BodyOptions{})
 //	err := body.To(sink).Run(context.WithoutCancel(r.Context()))
 func Body(w http.ResponseWriter, r *http.Request, o BodyOptions) weir.Stream[byte] {
-	b := &bodySource{r: r, rc: http.NewResponseController(w), o: o}
+	b := &bodySource{r: r, rc: http.NewResponseController(w), o: o, broken: make(chan error)}
 	s := weir.From(weir.Source[byte]{Name: "body", Open: b.open}).Async(o.Limit)
 	if !o.Decode {
 		return s
@@ -142,6 +143,8 @@ type bodySource struct {
 	body *requestBody
 	got  atomic.Int64 // bytes that were read
 	ctx  context.Context
+
+	broken chan error // from Read to Watch: the body has broken off
 }
 
 func (b *bodySource) open(ctx context.Context) (weir.Reader[byte], error) {
@@ -167,6 +170,16 @@ func (b *bodySource) Read(p []byte) (int, error) {
 	}
 	n, err := b.body.Read(p)
 	b.got.Add(int64(n))
+	var tooLarge *http.MaxBytesError
+	if err != nil && err != io.EOF && !errors.As(err, &tooLarge) {
+		// A body that broke off is of no use. An error of Read would arrive
+		// behind what came before; one of Watch ends the flow at once.
+		select {
+		case b.broken <- err:
+			<-b.ctx.Done()
+		case <-b.ctx.Done():
+		}
+	}
 	return n, err
 }
 

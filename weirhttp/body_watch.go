@@ -23,14 +23,18 @@ type arrivals struct {
 	reset  bool  // and nothing is taken any more
 }
 
-// Watch finds out that the client has left while its body waits for room in the
-// flow, and so is not read: its connection has ended, and what has come is not all
-// of the body.
+// Watch ends the flow at once when the client has left, whatever came before. Read
+// tells it, or the connection does: while the body waits for room in the flow, and
+// so is not read, the connection has ended and what has come is not all of the body.
 func (b *bodySource) Watch(ctx context.Context) error {
 	raw := b.watchable()
 	if raw == nil {
-		<-ctx.Done()
-		return ctx.Err()
+		select {
+		case err := <-b.broken:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 	ticker := time.NewTicker(bodyWatch)
 	defer ticker.Stop()
@@ -39,6 +43,8 @@ func (b *bodySource) Watch(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
+		case err := <-b.broken:
+			return err
 		case <-ticker.C:
 		}
 		// What is being read at this moment is in neither count, but will be
