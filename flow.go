@@ -321,18 +321,11 @@ func (r *run) open() error {
 }
 
 // protect names the stage in errors of f, and turns a panic into one.
-func protect(name string, f func() error) (err error) {
-	returned := false
-	defer func() {
-		if !returned {
-			err = stageError(name, abnormal(recover()))
-		}
-	}()
-	if err = f(); err != nil {
-		err = stageError(name, err)
+func protect(name string, f func() error) error {
+	if err := recovered(f); err != nil {
+		return stageError(name, err)
 	}
-	returned = true
-	return err
+	return nil
 }
 
 // recovered calls f, in a goroutine whose panic nobody else would catch, and

@@ -39,7 +39,7 @@ func (s *standstill) ended() {
 }
 
 func (s *standstill) look() {
-	if n := s.live.Load(); n > 0 && s.waiting.Load() >= n {
+	if s.all() {
 		select {
 		case s.found <- struct{}{}:
 		default:
