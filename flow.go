@@ -112,7 +112,9 @@ type run struct {
 //
 // A failure of a source or a stage ends everything upstream of it and beside it
 // at once. Downstream, the values that came before it arrive first. The end of
-// ctx ends everything at once.
+// ctx ends everything at once: each worker of a stage calls the user's function
+// at most once more. [Map] and [Filter] may go on for half a microsecond if their
+// functions take less than that.
 //
 // Whatever the flow was given to read from or to write to, as by [FromReader]
 // or [ToPipe], is closed, however early the flow fails.
