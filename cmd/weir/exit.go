@@ -27,7 +27,9 @@ const (
 	exitSource      = 3
 	exitDestination = 4
 	exitMemory      = 5
+	exitHungUp      = 129
 	exitInterrupted = 130
+	exitQuit        = 131
 	exitTerminated  = 143
 )
 

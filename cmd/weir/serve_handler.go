@@ -126,12 +126,9 @@ func (s *serving) protect(h http.Handler) (http.Handler, error) {
 		return nil, err
 	}
 	if s.users != "" {
-		users, err := readUsers(s.users)
-		if err != nil {
+		if h, err = s.userGate(h); err != nil {
 			return nil, err
 		}
-		users.Uploads = "/_upload"
-		h = users.Handler(h)
 	}
 	if s.cors != "" {
 		h = allowOrigin(s.cors, h)

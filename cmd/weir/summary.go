@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"io"
 	"slices"
 	"time"
 
@@ -146,18 +147,20 @@ func round(d time.Duration) time.Duration {
 	return d.Round(time.Millisecond)
 }
 
-// emit writes one line of JSON. help/json.md describes them.
-func (v *view) emit(kind string, fields map[string]any) {
+// emit writes one line of JSON.
+func (v *view) emit(kind string, fields map[string]any) { emitLine(v.stderr, kind, fields) }
+
+// emitLine writes one line of JSON. help/json.md describes them.
+func emitLine(w io.Writer, kind string, fields map[string]any) {
 	line := map[string]any{"v": 1, "type": kind}
 	for k, value := range fields {
 		line[k] = value
 	}
 	text, err := json.Marshal(line)
 	if err != nil {
-		v.warn("%v", err)
-		return
+		text, _ = json.Marshal(map[string]any{"v": 1, "type": "warning", "text": err.Error()})
 	}
-	fmt.Fprintf(v.stderr, "%s\n", text)
+	fmt.Fprintf(w, "%s\n", text)
 }
 
 func (v *view) emitProgress(now, all weir.Report) {
