@@ -67,7 +67,7 @@ sent a PUT.`,
 
 func (c *copying) copy(names []string) error {
 	if len(names) < 2 {
-		return &failure{code: exitUsage, text: fmt.Sprintf("copy takes sources and a destination, not %d names", len(names)), try: "weir copy SRC… DST"}
+		return &failure{code: exitUsage, text: "copy takes sources and a destination, not " + plural(int64(len(names)), "name"), try: "weir copy SRC… DST"}
 	}
 	if c.rate != "" {
 		n, err := parseRate(c.rate)

@@ -72,6 +72,11 @@ func (s *settings) execute(verb string, steps ...*step) error {
 	if failed != nil {
 		return failed
 	}
+	for _, st := range steps {
+		if st.warned {
+			return &failure{code: exitUsage, told: true}
+		}
+	}
 	return nil
 }
 
@@ -98,7 +103,7 @@ func stopped(st *step, by *stop) *failure {
 		f.text = by.text + "; what was copied is in " + st.partial
 		f.try = "the same with --resume"
 	}
-	if st.dst == "-" {
+	if st.dst == "-" || st.discards {
 		f.text = by.text
 	}
 	return f
@@ -110,23 +115,28 @@ func (s *settings) showPlan(steps []*step) error {
 	for _, st := range steps {
 		if st.refused != nil {
 			if s.dryRun { // without it the run tells
-				st.refused.print(s.stderr)
+				st.refused.tell(s.stderr, s.json)
 				st.refused.told = true
 				first = cmp.Or(first, st.refused)
 			}
 			continue
 		}
-		if len(steps) > 1 {
-			fmt.Fprintf(s.stderr, "%s → %s\n", st.src, st.dst)
-		}
 		text, err := st.flow.Explain()
 		if err != nil {
 			return &failure{code: exitUsage, text: err.Error()}
 		}
-		fmt.Fprint(s.stderr, text)
 		if st.holds > 0 {
-			fmt.Fprintf(s.stderr, "workers    hold at most %s more\n", weir.FormatBytes(st.holds))
+			text += fmt.Sprintf("workers    hold at most %s more\n", weir.FormatBytes(st.holds))
 		}
+		if s.json {
+			ceiling, _ := st.ceiling()
+			emitLine(s.stderr, "plan", map[string]any{"source": st.src, "destination": st.dst, "ceiling": ceiling, "text": text})
+			continue
+		}
+		if len(steps) > 1 {
+			fmt.Fprintf(s.stderr, "%s → %s\n", st.src, st.dst)
+		}
+		fmt.Fprint(s.stderr, text)
 	}
 	if first != nil {
 		return first

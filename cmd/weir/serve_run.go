@@ -28,9 +28,9 @@ func (s *serving) serve() error {
 	}
 	root, err := os.OpenRoot(s.dir)
 	if err != nil {
-		f := &failure{code: exitSource, text: fmt.Sprintf("cannot serve %s: %v", s.dir, innermost(err)), try: "ls -ld " + s.dir}
+		f := &failure{code: exitSource, text: fmt.Sprintf("cannot serve %s: %v", s.dir, innermost(err)), try: "ls -ld " + quoted(s.dir)}
 		if errors.Is(err, fs.ErrNotExist) {
-			f.try = "mkdir -p " + s.dir
+			f.try = "ls " + quoted(nearest(s.dir))
 		}
 		return f
 	}

@@ -26,7 +26,7 @@ func (v *view) failed(f *failure) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.json {
-		v.emit("error", map[string]any{"text": f.text, "try": f.try, "code": f.code})
+		v.emit("error", f.fields())
 		return
 	}
 	told := *f
@@ -44,7 +44,10 @@ func (v *view) several() *failure {
 	for _, d := range v.done {
 		if d.failed != nil {
 			n++
-			f.code = cmp.Or(f.code, d.failed.code)
+			// A file that was skipped counts less than one that failed.
+			if f.code == 0 || f.code == exitUsage {
+				f.code = cmp.Or(d.failed.code, f.code)
+			}
 		}
 	}
 	if n == 0 {
@@ -81,7 +84,7 @@ func (v *view) summary(f *failure) {
 		v.emitSummary(f, done, longest, in, out, took, ceiling, peak)
 		return
 	}
-	if v.quiet || f != nil && in == 0 && out == 0 {
+	if v.quiet || v.silent && !v.talks() || f != nil && in == 0 && out == 0 {
 		return
 	}
 	whole := f == nil || v.goOn // what is told is what succeeded
@@ -113,6 +116,9 @@ func (v *view) summary(f *failure) {
 			}
 			fmt.Fprintln(v.stderr, s)
 		}
+	}
+	if !v.talks() {
+		return
 	}
 	if v.verbose {
 		for _, d := range done {
@@ -183,7 +189,7 @@ func (v *view) emitProgress(now, all weir.Report) {
 
 func (v *view) emitSummary(f *failure, done []ended, longest ended, in, out int64, took time.Duration, ceiling, peak int64) {
 	if f != nil {
-		v.emit("error", map[string]any{"text": f.text, "try": f.try, "code": f.code})
+		v.emit("error", f.fields())
 		f.told = true
 	}
 	sums := []string{}
