@@ -42,7 +42,7 @@ func (r *codecRun) inputs(names []string) (list []input) {
 		}
 		switch {
 		case err != nil:
-			list = append(list, input{name: name}) // the run says it
+			list = append(list, unreadable(name, err))
 		case info.IsDir() && r.recursive:
 			list = append(list, r.below(name)...)
 		default:
@@ -84,9 +84,7 @@ func (r *codecRun) packedName(name string) (string, fs.FileInfo) {
 func (r *codecRun) below(dir string) (list []input) {
 	err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
-			list = append(list, input{name: name, failed: &failure{
-				code: exitSource, text: fmt.Sprintf("cannot read %s: %v", name, innermost(err)), try: "ls -ld " + quoted(name),
-			}})
+			list = append(list, unreadable(name, err))
 			return nil
 		}
 		if d.IsDir() {
@@ -101,16 +99,22 @@ func (r *codecRun) below(dir string) (list []input) {
 		}
 		info, err := os.Stat(name)
 		if err != nil {
-			list = append(list, input{name: name})
+			list = append(list, unreadable(name, err))
 			return nil
 		}
 		list = append(list, r.look(name, info))
 		return nil
 	})
-	if err != nil { // only a first look at dir can fail here, and it has been seen
-		list = append(list, input{name: dir})
+	if err != nil {
+		list = append(list, unreadable(dir, err))
 	}
 	return list
+}
+
+func unreadable(name string, err error) input {
+	f := &failure{code: exitSource, text: fmt.Sprintf("cannot read %s: %v", name, innermost(err))}
+	f.try = advice(&step{src: name}, f.code, "-", err)
+	return input{name: name, failed: f}
 }
 
 // look decides whether a file is one to work on, as gzip(1) does.

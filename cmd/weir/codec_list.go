@@ -58,7 +58,10 @@ func (l *listing) row(packed, plain, overhead int64, name string) error {
 		ratio = 100 * float64(plain-(packed-overhead)) / float64(plain)
 	}
 	_, err := fmt.Fprintf(l.run.stdout, "%19d %19d %5.1f%% %s\n", packed, plain, ratio, name)
-	return err
+	if err != nil {
+		return &failure{code: exitDestination, text: fmt.Sprintf("cannot write standard output: %v", innermost(err))}
+	}
+	return nil
 }
 
 // end prints the totals of several files.

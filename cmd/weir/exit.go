@@ -120,6 +120,9 @@ func distance(a, b string) int {
 
 // explain turns the error of a step into what to tell the user.
 func explain(s *step, r weir.Report, err error) *failure {
+	if f := (*failure)(nil); errors.As(err, &f) {
+		return f
+	}
 	f := &failure{code: exitFailed, text: strings.TrimPrefix(err.Error(), "weir: ")}
 	cause, kind, name := err, weir.KindSource, s.dst
 	var se *weir.StageError
@@ -147,21 +150,29 @@ func explain(s *step, r weir.Report, err error) *failure {
 		switch kind {
 		case weir.KindSource:
 			f.code = exitSource
-			f.text = fmt.Sprintf("cannot read %s: %s%s", s.src, text, progressed(moved, s.total()))
+			f.text = fmt.Sprintf("cannot read %s: %s%s", stream(s.src, "input"), text, progressed(moved, s.total()))
 		case weir.KindSink:
 			f.code = exitDestination
 			if errors.Is(cause, fs.ErrNotExist) {
 				text = syscall.ENOENT.Error() // without the whole path of the folder, which name begins with
 			}
-			f.text = fmt.Sprintf("cannot write %s: %s%s", name, text, progressed(moved, s.total()))
+			f.text = fmt.Sprintf("cannot write %s: %s%s", stream(name, "output"), text, progressed(moved, s.total()))
 		default:
-			f.text = fmt.Sprintf("%s of %s failed: %s", cmp.Or(s.command, se.Stage), s.src, text)
+			f.text = fmt.Sprintf("%s of %s failed: %s", cmp.Or(s.command, se.Stage), stream(s.src, "input"), text)
 		}
 	default:
 		return f
 	}
 	f.try = advice(s, f.code, name, err)
 	return f
+}
+
+// stream is a name as a person would say it: - is standard input or output.
+func stream(name, which string) string {
+	if name == "-" {
+		return "standard " + which
+	}
+	return name
 }
 
 // where finds the kind of a stage, and how many bytes passed it.
@@ -204,13 +215,13 @@ func advice(s *step, code int, dst string, err error) string {
 	var status *endpoint.StatusError
 	switch {
 	case errors.As(err, &corrupt):
-		return "another copy of " + s.src + damage(s)
+		return "another copy of " + stream(s.src, "input") + damage(s)
 	case errors.Is(err, compress.ErrTooLarge):
-		return s.withSetting(stageOf(err)+":max=SIZE") + ", if you trust " + s.src
+		return s.withSetting(stageOf(err)+":max=SIZE") + ", if you trust " + stream(s.src, "input")
 	case errors.Is(err, weir.ErrLimit) || errors.Is(err, weir.ErrLineTooLong):
 		return cmp.Or(s.raise[stageOf(err)], "weir help stages")
 	case errors.Is(err, compress.ErrWindow):
-		return s.withSetting("unzstd:window=1GiB") + ", if you trust " + s.src
+		return s.withSetting("unzstd:window=1GiB") + ", if you trust " + stream(s.src, "input")
 	case errors.Is(err, endpoint.ErrChanged):
 		return "the same without --resume"
 	case errors.As(err, &status) && (status.StatusCode == 401 || status.StatusCode == 403):

@@ -28,7 +28,8 @@ func main() {
 
 // run executes the command line and returns the exit code.
 func run(args []string, stdout, stderr io.Writer) (code int) {
-	root := newRoot(stdout, stderr)
+	out := &checkedWriter{to: stdout}
+	root := newRoot(stdout, out, stderr)
 	root.SetArgs(args)
 	defer func() {
 		if wantsJSON(root, args) {
@@ -45,6 +46,9 @@ func run(args []string, stdout, stderr io.Writer) (code int) {
 	} else {
 		c, err = root.ExecuteContextC(context.Background())
 	}
+	if werr := out.failure(); werr != nil {
+		err = werr
+	}
 	if err == nil {
 		return exitOK
 	}
@@ -55,6 +59,28 @@ func run(args []string, stdout, stderr io.Writer) (code int) {
 	blameEnvironment(c.Flags(), f)
 	f.tell(stderr, wantsJSON(c, args))
 	return f.code
+}
+
+// checkedWriter keeps the first error of a writer whose users look at none: the
+// help that a full disk does not take has not been printed.
+type checkedWriter struct {
+	to  io.Writer
+	err error
+}
+
+func (w *checkedWriter) Write(p []byte) (int, error) {
+	n, err := w.to.Write(p)
+	if w.err == nil {
+		w.err = err
+	}
+	return n, err
+}
+
+func (w *checkedWriter) failure() error {
+	if w.err == nil {
+		return nil
+	}
+	return &failure{code: exitDestination, text: fmt.Sprintf("cannot write standard output: %v", innermost(w.err))}
 }
 
 // wantsJSON reports whether --json was given to c, or in its environment. The
@@ -108,7 +134,9 @@ func unknownCommand(root *cobra.Command, args []string) *failure {
 	return nil
 }
 
-func newRoot(stdout, stderr io.Writer) *cobra.Command {
+// newRoot builds the commands. What moves data writes to stdout, and what
+// explains weir writes to out.
+func newRoot(stdout, out, stderr io.Writer) *cobra.Command {
 	root := &cobra.Command{
 		Use:     "weir",
 		Short:   "Copy and pipe files in bounded memory, and see what is slow",
@@ -121,7 +149,7 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 		RunE:              func(c *cobra.Command, _ []string) error { return c.Help() },
 		PersistentPreRunE: func(c *cobra.Command, _ []string) error { return fromEnvironment(c.Flags()) },
 	}
-	root.SetOut(stdout)
+	root.SetOut(out)
 	root.SetErr(stderr)
 	root.SetFlagErrorFunc(wrongFlag)
 	root.SetVersionTemplate("{{.Version}}\n")
@@ -136,11 +164,11 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 		c.GroupID = "move"
 		root.AddCommand(c)
 	}
-	for _, c := range []*cobra.Command{newServe(stdout, stderr), newPassword(stdout, stderr)} {
+	for _, c := range []*cobra.Command{newServe(stdout, stderr), newPassword(out, stderr)} {
 		c.GroupID = "serve"
 		root.AddCommand(c)
 	}
-	for _, c := range append(helpTopics(), newStages(stdout), newVersion(stdout)) {
+	for _, c := range append(helpTopics(), newStages(out), newVersion(out)) {
 		c.GroupID = "about"
 		root.AddCommand(c)
 	}
@@ -150,7 +178,7 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 	root.SetHelpCommandGroupID("about")
 	for _, c := range root.Commands() {
 		c.Flags().VisitAll(func(f *pflag.Flag) {
-			if !f.Hidden {
+			if !f.Hidden && f.Name != "version" {
 				f.Usage += " [$" + environmentName(f.Name) + "]"
 			}
 		})

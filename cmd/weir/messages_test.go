@@ -230,7 +230,7 @@ func TestMessages_WhatSucceedsIsAlsoJSON(t *testing.T) {
 
 // A flag that the environment has set is never blamed by its name, whichever it is.
 func TestMessages_EveryVariableWithABadValueIsNamed(t *testing.T) {
-	for _, c := range newRoot(io.Discard, io.Discard).Commands() {
+	for _, c := range newRoot(io.Discard, io.Discard, io.Discard).Commands() {
 		if c.Flags().Lookup("dry-run") == nil && c.Name() != "serve" {
 			continue
 		}
