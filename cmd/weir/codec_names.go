@@ -27,7 +27,7 @@ func (r *codecRun) checkSuffix() error {
 	s := r.ownSuffix
 	if s == "" || len(s) > longestSuffix || strings.ContainsAny(s, `/`+string(filepath.Separator)) {
 		return &failure{
-			code: exitUsage, text: fmt.Sprintf("invalid suffix %q for --suffix: use 1 to %d characters without a slash", s, longestSuffix),
+			code: exitUsage, text: fmt.Sprintf("invalid suffix %q for --suffix: use 1 to %s without a slash", s, plural(longestSuffix, "character")),
 			try: "--suffix " + r.suffixes[0].packed,
 		}
 	}

@@ -81,7 +81,7 @@ func (c *copying) copy(names []string) error {
 	}
 	sources, dst := names[:len(names)-1], names[len(names)-1]
 	if st, err := os.Stat(dst); len(sources) > 1 && (err != nil || !st.IsDir()) && !strings.HasSuffix(dst, "/") {
-		return &failure{code: exitUsage, text: fmt.Sprintf("%d sources, and %s is no folder", len(sources), dst), try: "mkdir -p " + dst}
+		return &failure{code: exitUsage, text: fmt.Sprintf("%s, and %s is no folder", plural(int64(len(sources)), "source"), dst), try: "mkdir -p " + quoted(dst)}
 	}
 	var steps []*step
 	for _, src := range sources {
