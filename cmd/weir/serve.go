@@ -111,7 +111,7 @@ of a terminal HUP ends the server, since it means that the terminal was closed.`
 	f.BoolVar(&s.hidden, "hidden", false, "serve names that begin with a dot")
 	f.BoolVar(&s.symlinks, "symlinks", false, "follow symbolic links out of the folder")
 	f.BoolVar(&s.noList, "no-list", false, "do not list folders")
-	f.BoolVar(&s.access, "access-log", true, "a line for each request; JSON if standard error is no terminal")
+	f.BoolVar(&s.access, "access-log", true, "a line for each request; JSON if standard error is no terminal, or with --json")
 	f.DurationVar(&s.grace, "grace", 10*time.Second, "how long transfers may take to finish at the end")
 	f.BoolVarP(&s.quiet, "quiet", "q", false, "say nothing but errors")
 	f.BoolVar(&s.json, "json", false, "lines of JSON on standard error, and nothing else")
