@@ -26,7 +26,22 @@ type step struct {
 	raise    map[string]string               // stages with a limit for one record → the word that raises it
 	partial  string                          // where an unfinished copy stays
 	isTree   bool
+	piped    bool     // it is one of weir pipe
+	warned   bool     // the exit code is that of a warning, though the step succeeds
+	discards bool     // it only checks its source
+	command  string   // what the user typed in place of a stage: "gzip -d"; empty for copy and pipe
 	refused  *failure // why it cannot even begin; it has no flow
+}
+
+// withSetting is how to run the step with a setting of its stage.
+func (s *step) withSetting(word string) string {
+	switch {
+	case s.command == "":
+		return word
+	case s.discards:
+		return fmt.Sprintf("weir pipe %s %s - >/dev/null", quoted(s.src), word)
+	}
+	return fmt.Sprintf("weir pipe %s %s %s", quoted(s.src), word, quoted(s.dst))
 }
 
 func (s *step) total() int64 {
