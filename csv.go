@@ -184,7 +184,7 @@ func (d *csvDecoder) keep(p []byte) error {
 }
 
 func (d *csvDecoder) tooLarge() error {
-	return fmt.Errorf("%w: %s is larger than %s", ErrLimit, d.where(), exactBytes(int64(d.most)))
+	return d.limitError("%s is larger than %s", d.where(), exactBytes(int64(d.most)))
 }
 
 func (d *csvDecoder) where() string {
@@ -325,8 +325,12 @@ func (d *csvDecoder) endField(at int) error {
 }
 
 func (d *csvDecoder) tooMany() error {
-	return fmt.Errorf("%w: %s has more than %d fields, the most for a maximum record of %s",
-		ErrLimit, d.where(), d.maxFields, exactBytes(int64(d.most)))
+	return d.limitError("%s has more than %d fields, the most for a maximum record of %s",
+		d.where(), d.maxFields, exactBytes(int64(d.most)))
+}
+
+func (d *csvDecoder) limitError(format string, args ...any) error {
+	return &LimitError{Err: ErrLimit, Option: "CSV.MaxRecord", Max: int64(d.most), Detail: fmt.Sprintf(format, args...)}
 }
 
 // end makes a record of what was parsed.

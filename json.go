@@ -101,7 +101,10 @@ func (q *quota) Read(p []byte) (int, error) {
 }
 
 func (q *quota) tooMuch() error {
-	return fmt.Errorf("%w: value at byte %d is larger than %s", ErrLimit, q.from+q.skipped, exactBytes(q.most))
+	return &LimitError{
+		Err: ErrLimit, Option: "the argument most of DecodeJSON", Max: q.most,
+		Detail: fmt.Sprintf("value at byte %d is larger than %s", q.from+q.skipped, exactBytes(q.most)),
+	}
 }
 
 // EncodeJSON writes each value as a line of JSON. Characters that are special

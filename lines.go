@@ -83,7 +83,10 @@ func (b *lineBuffer) keep(p []byte) error {
 }
 
 func (b *lineBuffer) tooLong() error {
-	return fmt.Errorf("%w: line %d (at byte %d) is longer than %s", ErrLineTooLong, b.line+1, b.at, exactBytes(int64(b.most)))
+	return &LimitError{
+		Err: ErrLineTooLong, Option: "MaxLine", Max: int64(b.most),
+		Detail: fmt.Sprintf("line %d (at byte %d) is longer than %s", b.line+1, b.at, exactBytes(int64(b.most))),
+	}
 }
 
 // Lines cuts a stream of bytes into lines, without their ends, which are "\n" or
