@@ -203,7 +203,7 @@ func (r *codecRun) one(name string) (*step, error) {
 				return err
 			}
 		}
-		if r.remove {
+		if r.remove && len(st.left()) == 0 {
 			return os.Remove(name)
 		}
 		return nil

@@ -91,7 +91,9 @@ func (v *view) run(ctx context.Context, st *step) (failed *failure) {
 	err := st.run(ctx)
 	finish()
 	report := st.flow.Report()
-	if err != nil {
+	if err == nil {
+		failed = st.incomplete()
+	} else {
 		failed = explain(st, report, err)
 		if by := (*stop)(nil); errors.As(context.Cause(ctx), &by) {
 			failed = stopped(st, by)

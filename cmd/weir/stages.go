@@ -44,15 +44,15 @@ func init() {
 	const pack, text, measure, control = "Compression", "Text, lines and JSON", "Digests and counts", "Flow"
 	stageKinds = []stageKind{
 		{pack, "gzip", "[:level=1…9,workers=N,members=yes]", "compress, on all cores", "gzip:level=9", true, codec(compress.Gzip, "workers", "members")},
-		{pack, "gunzip", "[:max=SIZE,ratio=N,workers=N]", "decompress gzip; on all cores if it can be", "gunzip", false, gunzip},
+		{pack, "gunzip", "[:max=SIZE,ratio=N,workers=N]", "decompress gzip; on all cores if it can be", "gunzip", false, decoder(compress.Gunzip, "workers")},
 		{pack, "zstd", "[:level=1…22,workers=N]", "compress, on all cores", "zstd:level=3", true, codec(compress.Zstd, "workers")},
-		{pack, "unzstd", "[:max=SIZE,ratio=N,window=SIZE]", "decompress zstd", "unzstd:window=128MiB", false, decoder(compress.Unzstd, nil, "window")},
+		{pack, "unzstd", "[:max=SIZE,ratio=N,window=SIZE]", "decompress zstd", "unzstd:window=128MiB", false, decoder(compress.Unzstd, "window")},
 		{pack, "s2", "[:level=1…3]", "compress fast", "s2", true, codec(compress.S2)},
-		{pack, "uns2", "[:max=SIZE,ratio=N]", "decompress S2 and Snappy", "uns2", false, decoder(compress.UnS2, nil)},
+		{pack, "uns2", "[:max=SIZE,ratio=N]", "decompress S2 and Snappy", "uns2", false, decoder(compress.UnS2)},
 		{pack, "zlib", "[:level=1…9]", "compress", "zlib:level=9", true, codec(compress.Zlib)},
-		{pack, "unzlib", "[:max=SIZE,ratio=N]", "decompress zlib", "unzlib", false, decoder(compress.Unzlib, nil)},
+		{pack, "unzlib", "[:max=SIZE,ratio=N]", "decompress zlib", "unzlib", false, decoder(compress.Unzlib)},
 		{pack, "deflate", "[:level=1…9]", "compress", "deflate:level=9", true, codec(compress.Deflate)},
-		{pack, "inflate", "[:max=SIZE,ratio=N]", "decompress deflate", "inflate", false, decoder(compress.Inflate, nil)},
+		{pack, "inflate", "[:max=SIZE,ratio=N]", "decompress deflate", "inflate", false, decoder(compress.Inflate)},
 
 		{text, "upper", "", "to upper case, as UTF-8", "upper", false, plain(weir.Upper)},
 		{text, "lower", "", "to lower case, as UTF-8", "lower", false, plain(weir.Lower)},
@@ -133,15 +133,21 @@ func (w word) workers(opts []compress.Option, a args, keys []string, frugal bool
 }
 
 // decoder makes a decoder with its limits against bombs, and what else it can
-// be told.
-func decoder(f func(...compress.Option) byteStage, extra []compress.Option, more ...string) func(*builder, word) (byteStage, error) {
+// be told. The step remembers what the decoder did not read.
+func decoder(f func(...compress.Option) byteStage, more ...string) func(*builder, word) (byteStage, error) {
 	keys := append([]string{"max", "ratio"}, more...)
 	return func(b *builder, w word) (byteStage, error) {
 		a, err := w.settings(keys...)
 		if err != nil {
 			return byteStage{}, err
 		}
-		opts := slices.Clone(extra)
+		var opts []compress.Option
+		if w.kind.name != "uns2" { // whose format does not mark its end
+			opts = append(opts, compress.OnTrailing(func(at int64) error {
+				b.step.leave(w.kind.name, at)
+				return nil
+			}))
+		}
 		for key, option := range map[string]func(int64) compress.Option{"max": compress.MaxOutput, "window": compress.MaxWindow} {
 			value, ok := a[key]
 			if !ok {
@@ -163,15 +169,6 @@ func decoder(f func(...compress.Option) byteStage, extra []compress.Option, more
 		opts, err = w.workers(opts, a, keys, b.frugal)
 		return f(opts...), err
 	}
-}
-
-// gunzip ignores what follows an archive, as gzip(1) does, and says so.
-func gunzip(b *builder, w word) (byteStage, error) {
-	garbage := compress.OnTrailing(func(at int64) error {
-		b.set.warn("%s: trailing garbage ignored, from byte %d", b.step.src, at)
-		return nil
-	})
-	return decoder(compress.Gunzip, []compress.Option{garbage}, "workers")(b, w)
 }
 
 // ofLines makes a stage of what works on lines.
