@@ -45,6 +45,7 @@ type codecRun struct {
 	level                           int
 	toStdout, remove, test, reverse bool
 	workers                         int
+	window                          string
 }
 
 func newCodec(k codecCommand, stdout, stderr io.Writer) *cobra.Command {
@@ -73,6 +74,9 @@ the exit code is that of the first error told.`+k.more, k.short),
 	f.BoolVar(&r.remove, "rm", false, "remove each source when its result is on stable storage")
 	f.BoolP("keep", "k", false, "keep the sources, which is what happens anyway")
 	_ = f.MarkHidden("keep")
+	if k.suffix == ".zst" {
+		f.StringVar(&r.window, "window", "128MiB", "largest window that a file to decompress can ask for, up to 2GiB;\nzstd --long=31 needs that. It is part of the memory ceiling")
+	}
 	if k.expands {
 		f.BoolVarP(&r.test, "test", "t", false, "check the files and write nothing")
 		return c
@@ -89,6 +93,9 @@ the exit code is that of the first error told.`+k.more, k.short),
 	f.BoolFunc("best", "the highest level", func(string) error { r.level = k.levels; return nil })
 	return c
 }
+
+// windowGiven reports whether --window is not what it is by default.
+func (r *codecRun) windowGiven() bool { return r.window != "128MiB" }
 
 func (r *codecRun) all(names []string) error {
 	if (r.reverse || r.test) && !r.expands {
@@ -170,9 +177,15 @@ func (r *codecRun) one(name string) (*step, error) {
 				word += ",members=yes"
 			}
 		}
+		if r.stage == "unzstd" {
+			st.window = "--window %s"
+			if !frugal || r.windowGiven() {
+				word += ":window=" + r.window
+			}
+		}
 		b := &builder{set: &r.settings, step: st, frugal: frugal, stream: s}
 		if err := b.parseStage([]string{word}, 0); err != nil {
-			return nil, asFlag(err)
+			return nil, r.asFlag(err)
 		}
 		var sink weir.Sink[byte]
 		switch {
@@ -191,6 +204,7 @@ func (r *codecRun) one(name string) (*step, error) {
 		}
 		flow := b.stream.To(sink)
 		flow.Name = r.name + " " + name
+		b.nameSteps()
 		return flow, nil
 	}
 	st.run = func(ctx context.Context) error {
@@ -221,10 +235,13 @@ func (r *codecRun) fileOptions(perm fs.FileMode) []weir.FileOption {
 }
 
 // asFlag says in terms of flags what is wrong with a stage that they made.
-func asFlag(err error) error {
+func (r *codecRun) asFlag(err error) error {
 	var f *failure
-	if errors.As(err, &f) {
-		return &failure{code: f.code, text: f.text, try: "--level 6"}
+	if !errors.As(err, &f) {
+		return err
 	}
-	return err
+	if r.stage == "unzstd" {
+		return &failure{code: f.code, text: fmt.Sprintf("invalid size %q for --window; use 1KiB to 2GiB", r.window), try: "--window 128MiB"}
+	}
+	return &failure{code: f.code, text: f.text, try: "--level 6"}
 }

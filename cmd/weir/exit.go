@@ -117,7 +117,7 @@ func explain(s *step, r weir.Report, err error) *failure {
 		}
 	case errors.As(err, &se):
 		cause = innermost(se.Err)
-		text := strings.TrimPrefix(cause.Error(), "weir: ") // it is said before
+		text := strings.TrimPrefix(reason(cause), "weir: ") // it is said before
 		var moved int64
 		kind, moved = where(r, se.Stage)
 		if other, ok := s.branches[se.Stage]; ok {
@@ -131,7 +131,7 @@ func explain(s *step, r weir.Report, err error) *failure {
 			f.code = exitDestination
 			f.text = fmt.Sprintf("cannot write %s: %s%s", name, text, progressed(moved, s.total()))
 		default:
-			f.text = fmt.Sprintf("%s of %s failed: %s", se.Stage, s.src, text)
+			f.text = fmt.Sprintf("%s of %s failed: %s", s.word(err).name, s.src, text)
 		}
 	default:
 		return f
@@ -178,15 +178,12 @@ func progressed(n, size int64) string {
 func advice(s *step, code int, dst string, err error) string {
 	var corrupt *compress.CorruptError
 	var status *endpoint.StatusError
+	var limit *weir.LimitError
 	switch {
 	case errors.As(err, &corrupt):
 		return "another copy of " + s.src + "; nothing was written"
-	case errors.Is(err, compress.ErrTooLarge):
-		return stageOf(err) + ":max=SIZE, if you trust " + s.src
-	case errors.Is(err, weir.ErrLimit) || errors.Is(err, weir.ErrLineTooLong):
-		return cmp.Or(s.raise[stageOf(err)], "weir help stages")
-	case errors.Is(err, compress.ErrWindow):
-		return "unzstd:window=1GiB, if you trust " + s.src
+	case errors.As(err, &limit):
+		return raised(s, s.word(err), limit)
 	case errors.Is(err, endpoint.ErrChanged):
 		return "the same without --resume"
 	case errors.As(err, &status) && (status.StatusCode == 401 || status.StatusCode == 403):
@@ -223,15 +220,53 @@ func advice(s *step, code int, dst string, err error) string {
 	return ""
 }
 
-// stageOf is the word for the stage that failed, without the number that tells
-// several of the same kind apart.
-func stageOf(err error) string {
+// word is the stage that failed, as the user wrote it.
+func (s *step) word(err error) *typed {
 	var se *weir.StageError
 	if !errors.As(err, &se) {
-		return ""
+		return &typed{}
+	}
+	if w, ok := s.words[se.Stage]; ok {
+		return w
 	}
 	name, _, _ := strings.Cut(se.Stage, "#")
-	return name
+	return &typed{kind: name, name: se.Stage}
+}
+
+// reason is the text of an error without the options of Go that it names.
+func reason(err error) string {
+	if limit, ok := err.(*weir.LimitError); ok {
+		return fmt.Sprintf("%v: %s", limit.Err, limit.Detail)
+	}
+	return err.Error()
+}
+
+// raised is how to raise a limit that an input exceeds.
+func raised(s *step, w *typed, limit *weir.LimitError) string {
+	switch {
+	case limit.Option == "":
+		return "" // nothing raises it
+	case errors.Is(limit, compress.ErrWindow):
+		return fmt.Sprintf(cmp.Or(s.window, w.kind+":window=%s"), windowArgument(limit.Need)) + ", if you trust " + s.src
+	case errors.Is(limit, compress.ErrTooLarge) && limit.Option == "MaxRatio":
+		return w.kind + ":ratio=N, if you trust " + s.src
+	case errors.Is(limit, compress.ErrTooLarge):
+		return w.kind + ":max=SIZE, if you trust " + s.src
+	}
+	return cmp.Or(w.raise, "weir help stages")
+}
+
+// windowArgument is the least power of two that is at least n, as it is given on
+// the command line.
+func windowArgument(n int64) string {
+	size := int64(1) << 20
+	for size < n {
+		size *= 2
+	}
+	if size >= 1<<30 {
+		return fmt.Sprintf("%dGiB", size>>30)
+	}
+	return sizeArgument(size)
 }
 
 // usual is where to look when there is no better advice about name.

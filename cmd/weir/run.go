@@ -99,7 +99,7 @@ func (v *view) run(ctx context.Context, st *step) (failed *failure) {
 			failed = stopped(st, by)
 		}
 	}
-	v.ended(st, report, time.Since(begin), failed)
+	v.ended(st, st.named(report), time.Since(begin), failed)
 	return failed
 }
 

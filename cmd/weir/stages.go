@@ -159,6 +159,9 @@ func decoder(f func(...compress.Option) byteStage, more ...string) func(*builder
 			}
 			opts = append(opts, option(n))
 		}
+		if _, ok := a["window"]; !ok && slices.Contains(keys, "window") && !b.frugal {
+			opts = append(opts, compress.MaxWindow(defaultWindow))
+		}
 		if ratio, ok := a["ratio"]; ok {
 			n, err := w.number("ratio", ratio)
 			if err != nil {
@@ -170,6 +173,10 @@ func decoder(f func(...compress.Option) byteStage, more ...string) func(*builder
 		return f(opts...), err
 	}
 }
+
+// defaultWindow is what zstd(1) accepts too. Memory for it is taken only when a
+// frame asks for it.
+const defaultWindow = 128 << 20
 
 // ofLines makes a stage of what works on lines.
 func ofLines(f func(weir.Stream[string]) weir.Stream[string]) func(*builder, word) (byteStage, error) {
@@ -211,15 +218,7 @@ func (b *builder) recordLimit(w word, before, key, value, behind string) (int64,
 			return 0, w.wrong("needs a size of 1 B or more for %s", key)
 		}
 	}
-	if b.step.raise == nil {
-		b.step.raise = map[string]string{}
-	}
-	raised := w.kind.name + ":" + before + key + "=" + sizeArgument(8*min(n, 1<<50)) + behind
-	if other, ok := b.step.raise[w.kind.name]; ok && other != raised {
-		// The error does not tell one from the other.
-		raised = w.kind.name + w.kind.args
-	}
-	b.step.raise[w.kind.name] = raised
+	b.word().raise = w.kind.name + ":" + before + key + "=" + sizeArgument(8*min(n, 1<<50)) + behind
 	return n, nil
 }
 

@@ -25,7 +25,8 @@ type step struct {
 	note     func() string                   // what the summary adds
 	sums     []string                        // what stages have found out
 	unread   unreadList                      // what decoders have left
-	raise    map[string]string               // stages with a limit for one record → the word that raises it
+	words    map[string]*typed               // names of the flow's stages → what the user wrote
+	window   string                          // how to allow a larger window, if not by a word
 	partial  string                          // where an unfinished copy stays
 	isTree   bool
 	refused  *failure // why it cannot even begin; it has no flow
