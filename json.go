@@ -131,39 +131,73 @@ func (q *quota) tooMuch(begin int64) error {
 const jsonDepth = 10000
 
 // utf8Reader reads a text without a byte order mark, up to the first bytes that
-// are not UTF-8.
+// are not UTF-8. It returns whole characters, so that the error is the same
+// however the text comes.
 type utf8Reader struct {
-	r     io.Reader
-	start textStart
-	check textChecker
-	left  int64  // bytes of a mark
-	head  []byte // what begin has read
-	err   error  // what comes behind head, or behind what was read last
+	r      io.Reader
+	start  textStart
+	left   int64  // bytes of a mark
+	offset int64  // of tail
+	head   []byte // characters to be returned first
+	tail   []byte // the beginning of the character behind them
+	err    error  // what comes behind head
 }
 
 func (u *utf8Reader) Read(p []byte) (int, error) {
-	for !u.start.over && u.err == nil {
-		u.begin()
+	for len(u.head) == 0 && u.err == nil {
+		switch {
+		case !u.start.over:
+			u.begin()
+		case len(u.tail) > 0:
+			u.complete()
+		default:
+			n, err := u.r.Read(p)
+			if n = u.take(p[:n], err); n > 0 {
+				return n, nil
+			}
+		}
 	}
-	if len(u.head) == 0 && u.err != nil {
+	if len(u.head) == 0 {
 		return 0, u.err
 	}
 	n := copy(p, u.head)
 	u.head = u.head[n:]
-	if n == 0 {
-		n, u.err = u.r.Read(p)
+	return n, nil
+}
+
+// take returns how much of text is whole characters, and keeps what follows them;
+// err came with the text.
+func (u *utf8Reader) take(text []byte, err error) int {
+	n := wholeRunes(text)
+	i := firstInvalid(text[:n])
+	u.offset += int64(i)
+	if i < n {
+		u.invalid()
+		return i
 	}
-	valid, err := u.check.check(p[:n])
-	if err == nil && u.err == io.EOF && len(u.head) == 0 {
-		err = u.check.end()
+	u.tail = append(u.tail[:0], text[n:]...)
+	if u.err = err; err == io.EOF && len(u.tail) > 0 {
+		u.invalid()
 	}
-	if err != nil {
-		u.err, u.head = err, nil
+	return n
+}
+
+func (u *utf8Reader) invalid() { u.err = fmt.Errorf("%w at byte %d", ErrInvalidUTF8, u.offset) }
+
+// complete reads another byte of a character.
+func (u *utf8Reader) complete() {
+	var one [1]byte
+	n, err := u.r.Read(one[:])
+	u.tail = append(u.tail, one[:n]...)
+	switch {
+	case utf8.FullRune(u.tail):
+		u.head = bytes.Clone(u.tail)
+		u.head = u.head[:u.take(u.head, err)]
+	case err == io.EOF:
+		u.invalid()
+	default:
+		u.err = err
 	}
-	if valid > 0 {
-		return valid, nil
-	}
-	return 0, u.err
 }
 
 // begin reads as few bytes as tell whether there is a mark.
@@ -171,13 +205,16 @@ func (u *utf8Reader) begin() {
 	var first [len("\xef\xbb\xbf")]byte
 	n, err := u.r.Read(first[:len(first)-len(u.start.held)])
 	text, left, serr := u.start.take(first[:n])
-	u.head = append(u.head, text...)
-	u.left, u.check.offset = int64(left), int64(left)
-	switch {
-	case serr != nil:
+	u.left, u.offset = int64(left), int64(left)
+	if err != nil {
+		text = append(text, u.start.rest()...)
+	}
+	if u.start.over {
+		u.head = bytes.Clone(text)
+		u.head = u.head[:u.take(u.head, err)]
+	}
+	if serr != nil {
 		u.err = serr
-	case err != nil:
-		u.head, u.err = append(u.head, u.start.rest()...), err
 	}
 }
 
