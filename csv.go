@@ -481,9 +481,10 @@ func (c CSV) append(buf []byte, record []string) ([]byte, error) {
 }
 
 // special reports whether a field must be quoted wherever it stands. Some
-// readers trim leading space, and PostgreSQL takes \. for the end of the data.
+// readers trim leading space, PostgreSQL takes \. for the end of the data, and
+// U+FEFF at the beginning of a file is a byte order mark.
 func (c CSV) special(field string) bool {
-	if field == `\.` || strings.ContainsAny(field, "\"\r\n") || strings.ContainsRune(field, c.comma()) {
+	if field == `\.` || strings.HasPrefix(field, "\ufeff") || strings.ContainsAny(field, "\"\r\n") || strings.ContainsRune(field, c.comma()) {
 		return true
 	}
 	r, _ := utf8.DecodeRuneInString(field)

@@ -144,9 +144,6 @@ func FuzzCSVDoesNotDependOnTheChunks(f *testing.F) {
 				records = append(records, strings.Split(line, "\x01"))
 			}
 		}
-		if len(records) > 0 && len(records[0]) > 0 && strings.HasPrefix(records[0][0], "\ufeff") {
-			return // it is not quoted, and would be read as a mark
-		}
 		text, err := collect(weir.EncodeCSV(weir.FromSlice(records), c))
 		if err != nil {
 			t.Fatalf("%q: %v", data, err)

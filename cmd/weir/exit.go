@@ -182,6 +182,10 @@ func advice(s *step, code int, dst string, err error) string {
 	switch {
 	case errors.As(err, &corrupt):
 		return "another copy of " + s.src + "; nothing was written"
+	case errors.Is(err, weir.ErrInvalidUTF8):
+		return "put 'exec:iconv -f WINDOWS-1252 -t UTF-8' in front, with the encoding that the text has"
+	case errors.Is(err, weir.ErrCarriageReturn):
+		return `put 'exec:tr "\r" "\n"' in front, if the lines end in carriage returns alone`
 	case errors.As(err, &limit):
 		return raised(s, s.word(err), limit)
 	case errors.Is(err, endpoint.ErrChanged):

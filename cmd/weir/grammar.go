@@ -56,7 +56,7 @@ func (w word) settings(keys ...string) (args, error) {
 	if !w.has {
 		return a, nil
 	}
-	for i, part := range strings.Split(w.text, ",") {
+	for i, part := range splitSettings(w.text) {
 		key, value, ok := strings.Cut(part, "=")
 		if !ok && i == 0 {
 			key, value = keys[0], part
@@ -71,9 +71,75 @@ func (w word) settings(keys ...string) (args, error) {
 		case value == "":
 			return nil, w.wrong("has nothing behind %q", key)
 		}
+		value, ok = unescapeSetting(value)
+		if !ok {
+			return nil, w.wrong(`has an unknown escape in %q; use \t, \n, \r, \\, \, or \xHH`, part)
+		}
 		a[key] = value
 	}
 	return a, nil
+}
+
+// splitSettings cuts text at its commas, but for those behind a backslash.
+func splitSettings(text string) (parts []string) {
+	begin := 0
+	for i := 0; i < len(text); i++ {
+		switch text[i] {
+		case '\\':
+			i++
+		case ',':
+			parts = append(parts, text[begin:i])
+			begin = i + 1
+		}
+	}
+	return append(parts, text[begin:])
+}
+
+// unescapeSetting resolves the escapes of a value: \t, \n, \r, \\, \, and \xHH. A
+// backslash at the end stands for itself.
+func unescapeSetting(s string) (string, bool) {
+	var b strings.Builder
+	for s != "" {
+		before, after, found := strings.Cut(s, `\`)
+		b.WriteString(before)
+		if !found {
+			break
+		}
+		if after == "" {
+			b.WriteByte('\\')
+			break
+		}
+		c, rest := after[0], after[1:]
+		switch c {
+		case 't':
+			b.WriteByte('\t')
+		case 'n':
+			b.WriteByte('\n')
+		case 'r':
+			b.WriteByte('\r')
+		case '\\', ',':
+			b.WriteByte(c)
+		case 'x':
+			if len(rest) < 2 {
+				return "", false
+			}
+			n, err := strconv.ParseUint(rest[:2], 16, 8)
+			if err != nil {
+				return "", false
+			}
+			b.WriteByte(byte(n))
+			rest = rest[2:]
+		default:
+			return "", false
+		}
+		s = rest
+	}
+	return b.String(), true
+}
+
+// escapeSetting is a value as it is written in a setting.
+func escapeSetting(s string) string {
+	return strings.NewReplacer("\t", `\t`, "\n", `\n`, "\r", `\r`, `\`, `\\`, ",", `\,`).Replace(s)
 }
 
 // leading cuts a setting off a text that is taken as it is otherwise:

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/md5"
 	"crypto/sha1"
@@ -64,7 +63,8 @@ func init() {
 		{text, "skip", ":N or :SIZE", "all but the first N lines or bytes", "skip:1, skip:512B", false, skip},
 		{text, "uniq", "[:max-line=SIZE]", "leave out lines equal to the one before", "uniq", false, ofLines(uniq)},
 		{text, "json", "[:max-value=SIZE]", "check JSON values, one to a line, without spaces", "json", false, compactJSON},
-		{text, "csvjson", "[:comma=C,max-record=SIZE]", "CSV with a header to JSON lines", "csvjson:comma=;", false, csvJSON},
+		{text, "csvjson", "[:comma=C,max-record=SIZE]", "CSV with a header to JSON lines", "csvjson:comma=\\t", false, csvJSON},
+		{text, "jsoncsv", "[:comma=C,max-value=SIZE]", "JSON objects to CSV with a header", "jsoncsv:comma=;", false, jsonCSV},
 
 		digest(measure, "sha256", sha256.New),
 		digest(measure, "sha512", sha512.New),
@@ -233,43 +233,6 @@ func compactJSON(b *builder, w word) (byteStage, error) {
 	}), err
 }
 
-func csvJSON(b *builder, w word) (byteStage, error) {
-	a, err := w.settings("comma", "max-record")
-	if err != nil {
-		return byteStage{}, err
-	}
-	c := weir.CSV{}
-	if s := []rune(a["comma"]); len(s) == 1 {
-		c.Comma = s[0]
-	} else if len(s) > 1 {
-		return byteStage{}, w.wrong("needs one character for comma, not %q", a["comma"])
-	}
-	comma := ""
-	if c.Comma != 0 {
-		comma = "comma=" + a["comma"] + ","
-	}
-	if c.MaxRecord, err = b.recordLimit(w, comma, "max-record", a["max-record"], ""); err != nil {
-		return byteStage{}, err
-	}
-	return weir.Compose("csvjson", func(s weir.Stream[byte]) weir.Stream[byte] {
-		records := weir.Enumerate(weir.DecodeCSV(s, c).Named("csvjson"))
-		var header []string
-		rows := weir.Filter(records, func(r weir.Indexed[[]string]) bool {
-			if r.Index == 0 {
-				header = r.Value
-			}
-			return r.Index > 0
-		})
-		return weir.EncodeJSON(weir.Map(rows, func(r weir.Indexed[[]string]) (map[string]string, error) {
-			m := make(map[string]string, len(header))
-			for i, v := range r.Value {
-				m[header[i]] = v
-			}
-			return m, nil
-		}))
-	}), nil
-}
-
 // grep makes a stage of a pattern, which may begin with a colon and a comma of
 // its own: only max-line= is taken for a setting.
 func grep(f func(*regexp.Regexp, ...weir.LineOption) byteStage) func(*builder, word) (byteStage, error) {
@@ -304,35 +267,11 @@ func skip(_ *builder, w word) (byteStage, error) {
 	n, lines, err := w.linesOrBytes()
 	return weir.Compose("skip", func(s weir.Stream[byte]) weir.Stream[byte] {
 		if lines {
-			return s.Through(skipLines(n))
+			return s.Through(weir.SkipLines(n))
 		}
 		return weir.Drop(s, n)
 	}), err
 }
-
-// skipLines leaves out the first n lines. It holds none of them, so they may
-// have any length.
-func skipLines(n int64) byteStage {
-	return byteStage{Name: "skip", Open: func(context.Context) (weir.Transform[byte, byte], error) {
-		return &lineSkipper{left: n}, nil
-	}}
-}
-
-type lineSkipper struct{ left int64 }
-
-func (t *lineSkipper) Do(_ context.Context, in []byte, emit func([]byte) error) error {
-	for t.left > 0 {
-		i := bytes.IndexByte(in, '\n')
-		if i < 0 {
-			return nil
-		}
-		in = in[i+1:]
-		t.left--
-	}
-	return emit(in)
-}
-
-func (t *lineSkipper) Flush(context.Context, func([]byte) error) error { return nil }
 
 func digest(group, name string, newHash func() hash.Hash) stageKind {
 	return stageKind{group, name, "", "print the digest of what passes", name, false, func(b *builder, w word) (byteStage, error) {
@@ -344,12 +283,14 @@ func digest(group, name string, newHash func() hash.Hash) stageKind {
 
 func count(b *builder, w word) (byteStage, error) {
 	var lines, bytes atomic.Int64
+	cr := false // the last byte was one, which ends a line with or without a "\n"
 	st := weir.Do("count", func(_ context.Context, in []byte, emit func([]byte) error) error {
 		n := int64(0)
 		for _, c := range in {
-			if c == '\n' {
+			if c == '\r' || c == '\n' && !cr {
 				n++
 			}
+			cr = c == '\r'
 		}
 		lines.Add(n)
 		bytes.Add(int64(len(in)))
