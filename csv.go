@@ -54,10 +54,14 @@ func separates(r rune) bool {
 }
 
 // DecodeCSV reads records. Each is memory of its own. Empty lines are left out,
-// and "\r\n" within a field is read as "\n". Errors in the text name the line
-// and column ([csv.ParseError]). A record that exceeds [CSV.MaxRecord] ends the
-// flow with [ErrLimit] and says where the record began. The records before an
-// error are delivered.
+// and "\r\n" within a field is read as "\n". A UTF-8 byte order mark at the
+// beginning is no part of the first field; a text that begins with that of UTF-16
+// ends the flow with [ErrInvalidUTF8]. All other bytes of a field are kept as
+// they are. Errors in the text name the line and column ([csv.ParseError]). A
+// "\r" outside quotes that no "\n" follows is one of them, [ErrCarriageReturn].
+// A record that exceeds [CSV.MaxRecord] ends the flow with a [*LimitError] that
+// matches [ErrLimit] and says where the record began. The records before an error
+// are delivered.
 func DecodeCSV(s Stream[byte], c CSV) Stream[[]string] {
 	most := c.MaxRecord
 	if most == 0 {
@@ -76,6 +80,10 @@ func DecodeCSV(s Stream[byte], c CSV) Stream[[]string] {
 	}
 	return Via(s, st)
 }
+
+// ErrCarriageReturn is the cause when CSV has a "\r" outside quotes that no "\n"
+// follows: its lines may end in "\r" alone, which this decoder does not read.
+var ErrCarriageReturn = errors.New("carriage return without a newline")
 
 func (c CSV) comment() []byte {
 	if c.Comment == 0 {
@@ -101,8 +109,10 @@ type csvDecoder struct {
 	text int
 	ends []int // where the fields end in buf[:text]
 
+	start    textStart
 	quoted   bool // the lines before this one end within a quoted field
 	skipping bool // this line is a comment
+	cr       bool // of which "\r" came last
 
 	offset int64 // of the next byte
 	line   int   // lines that are complete
@@ -116,7 +126,7 @@ type csvDecoder struct {
 }
 
 func (d *csvDecoder) Do(_ context.Context, in []byte, emit func([][]string) error) error {
-	var err error
+	in, err := d.begin(in)
 	for len(in) > 0 && err == nil {
 		i := bytes.IndexByte(in, '\n')
 		if i < 0 {
@@ -145,6 +155,16 @@ func (d *csvDecoder) Do(_ context.Context, in []byte, emit func([][]string) erro
 	return err
 }
 
+// begin takes what comes first of a text.
+func (d *csvDecoder) begin(in []byte) ([]byte, error) {
+	text, left, err := d.start.take(in)
+	if left > 0 {
+		d.offset = int64(left)
+		d.lineAt = d.offset
+	}
+	return text, err
+}
+
 // hand hands on the records that are complete.
 func (d *csvDecoder) hand(emit func([][]string) error) error {
 	err := emit(d.out)
@@ -156,7 +176,7 @@ func (d *csvDecoder) hand(emit func([][]string) error) error {
 // keep adds to the line that is not complete yet. Comments are not kept.
 func (d *csvDecoder) keep(p []byte) error {
 	if d.skipping {
-		return nil
+		return d.skip(p)
 	}
 	if have := len(d.buf) - d.text; len(d.comment) > have && !d.quoted {
 		k := min(len(d.comment)-have, len(p))
@@ -165,7 +185,7 @@ func (d *csvDecoder) keep(p []byte) error {
 		if bytes.Equal(d.buf[d.text:], d.comment) {
 			d.skipping = true
 			d.buf = d.buf[:d.text]
-			return nil
+			return d.skip(p)
 		}
 	}
 	begin := d.lineAt
@@ -177,14 +197,33 @@ func (d *csvDecoder) keep(p []byte) error {
 		if !d.quoted {
 			d.from, d.fromAt = d.line+1, d.lineAt
 		}
-		return d.tooLarge()
+		kept := d.buf[d.text:]
+		return d.tooLarge(append(kept[:len(kept):len(kept)], p[:min(len(p), d.most+1)]...))
 	}
 	d.buf = hold(d.buf, p, d.most+2)
 	return nil
 }
 
-func (d *csvDecoder) tooLarge() error {
-	return fmt.Errorf("%w: %s is larger than %s", ErrLimit, d.where(), exactBytes(int64(d.most)))
+// skip leaves out a part of a comment. In a text whose lines end in "\r" alone
+// the comment would be all of it.
+func (d *csvDecoder) skip(p []byte) error {
+	i := bytes.IndexByte(p, '\r')
+	if d.cr && len(p) > 0 || i >= 0 && i < len(p)-1 {
+		d.from, d.fromAt = d.line+1, d.lineAt
+		return d.parseError(d.line+1, 1, ErrCarriageReturn)
+	}
+	d.cr = i >= 0
+	return nil
+}
+
+// tooLarge is the error of a record whose last line begins with line. A text
+// whose lines end in "\r" alone looks like one record.
+func (d *csvDecoder) tooLarge(line []byte) error {
+	line = line[:min(len(line), d.most+1)]
+	if i := bytes.IndexAny(line, "\"\r"); d.text == 0 && !d.quoted && i >= 0 && i < d.most && line[i] == '\r' {
+		return d.parseError(d.from, i+1, ErrCarriageReturn)
+	}
+	return d.limitError("%s is larger than %s", d.where(), exactBytes(int64(d.most)))
 }
 
 func (d *csvDecoder) where() string {
@@ -201,20 +240,24 @@ func (d *csvDecoder) endLine(line []byte, newline bool) error {
 	at := d.lineAt
 	d.lineAt = d.offset
 	if d.skipping {
-		d.skipping = false
+		d.skipping, d.cr = false, false
 		d.line++
 		return nil
 	}
 	d.line++
 	if !d.quoted {
-		if len(line) == 0 || d.comment != nil && bytes.HasPrefix(line, d.comment) {
+		if len(line) == 0 {
 			d.buf = d.buf[:d.text]
 			return nil
 		}
 		d.from, d.fromAt = d.line, at
+		if d.comment != nil && bytes.HasPrefix(line, d.comment) {
+			d.buf = d.buf[:d.text]
+			return d.bareCR(line, line)
+		}
 	}
 	if at-d.fromAt+int64(len(line)) > int64(d.most) {
-		return d.tooLarge()
+		return d.tooLarge(line)
 	}
 	if !d.quoted && bytes.IndexByte(line, '"') < 0 {
 		err := d.plain(line)
@@ -227,8 +270,20 @@ func (d *csvDecoder) endLine(line []byte, newline bool) error {
 	return d.end()
 }
 
+// bareCR is the error of a "\r" in field, a part of line, or nil.
+func (d *csvDecoder) bareCR(line, field []byte) error {
+	i := bytes.IndexByte(field, '\r')
+	if i < 0 {
+		return nil
+	}
+	return d.parseError(d.line, cap(line)-cap(field)+i+1, ErrCarriageReturn)
+}
+
 // plain makes a record of a line without quotes.
 func (d *csvDecoder) plain(line []byte) error {
+	if err := d.bareCR(line, line); err != nil {
+		return err
+	}
 	n := bytes.Count(line, d.comma) + 1
 	if n > d.maxFields {
 		return d.tooMany()
@@ -260,6 +315,9 @@ func (d *csvDecoder) parse(line []byte, newline bool) error {
 			}
 			if j := bytes.IndexByte(field, '"'); j >= 0 && !d.c.Lazy {
 				return d.parseError(d.line, len(line)-len(rest)+j+1, csv.ErrBareQuote)
+			}
+			if err := d.bareCR(line, field); err != nil {
+				return err
 			}
 			text = append(text, field...)
 			if err = d.endField(len(text)); err != nil || i < 0 {
@@ -325,8 +383,12 @@ func (d *csvDecoder) endField(at int) error {
 }
 
 func (d *csvDecoder) tooMany() error {
-	return fmt.Errorf("%w: %s has more than %d fields, the most for a maximum record of %s",
-		ErrLimit, d.where(), d.maxFields, exactBytes(int64(d.most)))
+	return d.limitError("%s has more than %d fields, the most for a maximum record of %s",
+		d.where(), d.maxFields, exactBytes(int64(d.most)))
+}
+
+func (d *csvDecoder) limitError(format string, args ...any) error {
+	return &LimitError{Err: ErrLimit, Option: "CSV.MaxRecord", Max: int64(d.most), Detail: fmt.Sprintf(format, args...)}
 }
 
 // end makes a record of what was parsed.
@@ -355,11 +417,15 @@ func (d *csvDecoder) add(record []string, size int) error {
 }
 
 func (d *csvDecoder) Flush(_ context.Context, emit func([][]string) error) error {
-	if d.skipping {
-		return nil
-	}
 	var err error
-	if len(d.buf) > d.text {
+	if rest := d.start.rest(); len(rest) > 0 {
+		d.offset = int64(len(rest))
+		err = d.keep(rest)
+	}
+	if d.skipping {
+		return err
+	}
+	if err == nil && len(d.buf) > d.text {
 		err = d.endLine(d.buf[d.text:], false)
 	}
 	if err == nil && d.quoted {
@@ -415,9 +481,10 @@ func (c CSV) append(buf []byte, record []string) ([]byte, error) {
 }
 
 // special reports whether a field must be quoted wherever it stands. Some
-// readers trim leading space, and PostgreSQL takes \. for the end of the data.
+// readers trim leading space, PostgreSQL takes \. for the end of the data, and
+// U+FEFF at the beginning of a file is a byte order mark.
 func (c CSV) special(field string) bool {
-	if field == `\.` || strings.ContainsAny(field, "\"\r\n") || strings.ContainsRune(field, c.comma()) {
+	if field == `\.` || strings.HasPrefix(field, "\ufeff") || strings.ContainsAny(field, "\"\r\n") || strings.ContainsRune(field, c.comma()) {
 		return true
 	}
 	r, _ := utf8.DecodeRuneInString(field)

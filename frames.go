@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 )
 
 // ErrFrameTooLarge is the cause when a frame is larger than allowed.
@@ -94,7 +95,10 @@ func (d *deframer) cut(in []byte) ([]byte, error) {
 		case !ok:
 			return in, nil
 		case n > d.most:
-			return nil, fmt.Errorf("%w: frame at byte %d has %d bytes; the maximum is %s", ErrFrameTooLarge, d.begin, n, exactBytes(int64(d.most)))
+			return nil, &LimitError{
+				Err: ErrFrameTooLarge, Option: "the argument most of DecodeFrames", Max: int64(d.most), Need: int64(min(n, math.MaxInt64)),
+				Detail: fmt.Sprintf("frame at byte %d has %d bytes; the maximum is %s", d.begin, n, exactBytes(int64(d.most))),
+			}
 		}
 		d.head = d.head[:0]
 		d.need, d.size = int(n), int(n)

@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/weirtest"
@@ -40,7 +41,7 @@ func decodeBothWays[T any](t *testing.T, data []byte, seed uint64, decode func(w
 func FuzzJSONDoesNotDependOnTheChunks(f *testing.F) {
 	for i, s := range []string{
 		"", "1\n2\n", `{"a":[1,2,{"b":null}]}` + "\n" + `"ñ\u00f1"`, "[1", "nul", `"\ud800"`, "1 2\t3\r\n4", `{"a":1}{"a":2}`,
-		"\xff", `"<&>"`, "-", "1e999", "\ufeff1", `[[[[[[[[[[]]]]]]]]]]`,
+		"\xff", `"<&>"`, "-", "1e999", "\ufeff1", "\ufeff\ufeff1", "\xef\xbb1", "1\xff", "\"\xc3\"", "\"\\ufffd\"", "12345678901234567890 1.10 -0 1e5", `[[[[[[[[[[]]]]]]]]]]`,
 	} {
 		f.Add([]byte(s), uint64(i))
 	}
@@ -51,9 +52,19 @@ func FuzzJSONDoesNotDependOnTheChunks(f *testing.F) {
 		decode := func(s weir.Stream[byte]) weir.Stream[any] { return weir.DecodeJSON[any](s, 0) }
 		values, err := decodeBothWays(t, data, seed, decode)
 
+		text := bytes.TrimPrefix(data, []byte("\ufeff"))
+		if !utf8.Valid(text) {
+			// Behind a mistake it is not read.
+			if err == nil || !errors.Is(err, weir.ErrInvalidUTF8) && json.Valid(text) {
+				t.Errorf("%q: %v, %v, want an error of its bytes that are not UTF-8", data, values, err)
+			}
+			return
+		}
 		var want []any
 		var wantErr error
-		for dec := json.NewDecoder(bytes.NewReader(data)); ; {
+		dec := json.NewDecoder(bytes.NewReader(text))
+		dec.UseNumber()
+		for {
 			var v any
 			if wantErr = dec.Decode(&v); wantErr != nil {
 				break
@@ -66,7 +77,7 @@ func FuzzJSONDoesNotDependOnTheChunks(f *testing.F) {
 		if err != nil {
 			return
 		}
-		text, err := collect(weir.EncodeJSON(weir.FromSlice(values)))
+		text, err = collect(weir.EncodeJSON(weir.FromSlice(values)))
 		if err != nil {
 			t.Fatalf("%q: %v", data, err)
 		}
@@ -97,7 +108,13 @@ func FuzzCSVDoesNotDependOnTheChunks(f *testing.F) {
 		decode := func(s weir.Stream[byte]) weir.Stream[[]string] { return weir.DecodeCSV(s, c) }
 		records, err := decodeBothWays(t, data, seed, decode)
 
-		r := csv.NewReader(bytes.NewReader(data))
+		if isUTF16(string(data)) || errors.Is(err, weir.ErrCarriageReturn) {
+			if !bytes.Contains(bytes.ReplaceAll(data, []byte("\r\n"), nil), []byte("\r")) && !errors.Is(err, weir.ErrInvalidUTF8) {
+				t.Errorf("%q: %v", data, err)
+			}
+			return
+		}
+		r := csv.NewReader(bytes.NewReader(bytes.TrimPrefix(data, []byte("\ufeff"))))
 		r.Comma, r.Comment, r.LazyQuotes, r.FieldsPerRecord = c.Comma, c.Comment, c.Lazy, c.Fields
 		if c.Comma == 0 {
 			r.Comma = ','
@@ -107,6 +124,13 @@ func FuzzCSVDoesNotDependOnTheChunks(f *testing.F) {
 		if (wantErr == nil) != (err == nil) || err == nil && !reflect.DeepEqual(records, want) ||
 			err != nil && (!errors.As(err, &parseErr) || !reflect.DeepEqual(parseErr, wantErr)) {
 			t.Errorf("%q: %q, %v, want %q, %v", data, records, err, want, wantErr)
+		}
+		for i, record := range records {
+			for _, field := range record {
+				if strings.Contains(field, "\r") && !bytes.Contains(data, []byte(`"`)) {
+					t.Errorf("%q: record %d has a carriage return, without quotes", data, i)
+				}
+			}
 		}
 		limited := c
 		limited.MaxRecord = int64(1 + seed%9)
@@ -142,6 +166,10 @@ func checkCSVLimit(t *testing.T, data []byte, seed uint64, c weir.CSV) {
 	t.Helper()
 	c.Fields = -1
 	got, err := decodeBothWays(t, data, seed, func(s weir.Stream[byte]) weir.Stream[[]string] { return weir.DecodeCSV(s, c) })
+	if errors.Is(err, weir.ErrCarriageReturn) {
+		return
+	}
+	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	r := csv.NewReader(bytes.NewReader(data))
 	r.Comment, r.LazyQuotes, r.FieldsPerRecord = c.Comment, c.Lazy, -1
 	if c.Comma != 0 {

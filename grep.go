@@ -9,8 +9,9 @@ import (
 	"sync/atomic"
 )
 
-// Grep passes on the lines that match, with their ends. A last line without an
-// end is a line. A line longer than [MaxLine], by default 1 MiB, ends the flow
+// Grep passes on the lines that match, with their ends, as they are. It takes
+// the same for lines, and for the beginning of the text, as [Lines]: it leaves
+// out a byte order mark. A last line without an end is a line. A line longer than [MaxLine], by default 1 MiB, ends the flow
 // with [ErrLineTooLong] behind the lines before it, unless MaxLine says
 // otherwise: with CutLong the pattern sees the beginning of a long line, and
 // only that is passed on.
@@ -58,69 +59,39 @@ func (t *lineFilter) countDrops(n *atomic.Int64) { t.dropped = n }
 
 // Do hands on runs of lines that lie together without copying them.
 func (t *lineFilter) Do(_ context.Context, in []byte, emit func([]byte) error) error {
-	if len(t.part) > 0 || t.over {
-		i := bytes.IndexByte(in, '\n')
-		if i < 0 {
-			t.taken += int64(len(in))
-			return t.keep(in)
-		}
-		if err := t.keep(in[:i]); err != nil {
-			return err
-		}
-		t.taken += int64(i) + 1
-		in = in[i+1:]
-		if err := t.endPart(true, emit); err != nil {
-			return err
-		}
-	}
-	begin, at := 0, 0 // in[begin:at] is wanted and not handed on yet
-	for {
-		i := bytes.IndexByte(in[at:], '\n')
-		if i < 0 {
-			break
-		}
-		end := at + i + 1
-		t.taken += int64(i) + 1
-		line := bytes.TrimSuffix(in[at:end-1], []byte("\r"))
-		if len(line) <= t.most && t.matches(line) == t.wanted {
-			at = end
-			t.ended()
-			continue
-		}
-		if err := emit(in[begin:at]); err != nil {
-			return err
-		}
-		begin, at = end, end
-		if len(line) > t.most {
-			if err := t.longLine(line[:t.most], true, emit); err != nil {
-				return err
-			}
-		}
-		t.ended()
-	}
-	if err := emit(in[begin:at]); err != nil {
+	in, err := t.begin(in)
+	if err != nil {
 		return err
 	}
-	t.taken += int64(len(in) - at)
-	return t.keep(in[at:])
+	begin, at := 0, 0 // in[begin:at] is wanted and not handed on yet
+	err = t.cut(in, func(line, end []byte, from, to int) error {
+		if from >= 0 && len(line) <= t.most && t.matches(line) == t.wanted {
+			at = to
+			return nil
+		}
+		run := in[begin:at]
+		begin, at = to, to
+		if err := emit(run); err != nil {
+			return err
+		}
+		return t.apart(line, end, from >= 0, emit)
+	})
+	if eerr := emit(in[begin:at]); eerr != nil {
+		return eerr
+	}
+	return err
 }
 
-// endPart ends the line that came in parts.
-func (t *lineFilter) endPart(newline bool, emit func([]byte) error) error {
-	defer t.ended()
-	line := t.part
-	if !t.over {
-		line = bytes.TrimSuffix(line, []byte("\r"))
-	}
+// apart takes a line that is no part of a run: it came in parts, or is too long,
+// or was seen and is not wanted.
+func (t *lineFilter) apart(line, end []byte, seen bool, emit func([]byte) error) error {
 	if t.over || len(line) > t.most {
-		return t.longLine(line[:t.most], newline, emit)
+		return t.longLine(line[:t.most], len(end) > 0, emit)
 	}
-	if t.matches(line) != t.wanted {
+	if seen || t.matches(line) != t.wanted {
 		return nil
 	}
-	if newline {
-		t.part = append(t.part, '\n')
-	}
+	t.part = append(t.part, end...) // the line is in it
 	return emit(t.part)
 }
 
@@ -143,39 +114,73 @@ func (t *lineFilter) longLine(line []byte, newline bool, emit func([]byte) error
 }
 
 func (t *lineFilter) Flush(_ context.Context, emit func([]byte) error) error {
-	if len(t.part) == 0 && !t.over {
-		return nil
-	}
-	return t.endPart(false, emit)
+	return t.last(func(line, end []byte, from, _ int) error {
+		return t.apart(line, end, false, emit)
+	})
 }
 
 // HeadLines passes on the first n lines and ends the source. It holds none of
-// them, so they may have any length.
+// them, so they may have any length. See [Lines] for what ends a line.
 func HeadLines(n int64) Stage[byte, byte] {
 	if n < 0 {
-		return Stage[byte, byte]{Name: "head", Err: fmt.Errorf("%d lines is negative", n)}
+		return Stage[byte, byte]{Name: "head", Err: fmt.Errorf("negative number of lines %d", n)}
 	}
 	if n == 0 {
 		return nothing[byte]("head")
 	}
 	return Stage[byte, byte]{Name: "head", Open: func(context.Context) (Transform[byte, byte], error) {
-		left := n
+		count := &lineCounter{left: n}
 		return funcTransform[byte, byte]{do: func(_ context.Context, in []byte, emit func([]byte) error) error {
-			end := 0
-			for left > 0 {
-				i := bytes.IndexByte(in[end:], '\n')
-				if i < 0 {
-					return emit(in)
-				}
-				end += i + 1
-				left--
-			}
-			if err := emit(in[:end]); err != nil {
+			if err := emit(in[:count.take(in)]); err != nil || count.left > 0 {
 				return err
 			}
 			return ErrStop
 		}}, nil
 	}}
+}
+
+// SkipLines leaves out the first n lines. It holds none of them, so they may
+// have any length. See [Lines] for what ends a line.
+func SkipLines(n int64) Stage[byte, byte] {
+	if n < 0 {
+		return Stage[byte, byte]{Name: "skip", Err: fmt.Errorf("negative number of lines %d", n)}
+	}
+	return Stage[byte, byte]{Name: "skip", Open: func(context.Context) (Transform[byte, byte], error) {
+		count := &lineCounter{left: n}
+		return funcTransform[byte, byte]{do: func(_ context.Context, in []byte, emit func([]byte) error) error {
+			return emit(in[count.take(in):])
+		}}, nil
+	}}
+}
+
+// lineCounter finds the end of a number of lines.
+type lineCounter struct {
+	left int64
+	cr   bool // the last byte was a "\r", which may be half of an end
+}
+
+// take returns how much of in belongs to the lines that are left.
+func (c *lineCounter) take(in []byte) int {
+	if c.left == 0 || len(in) == 0 {
+		return 0
+	}
+	e := lineEnds{in: in, lf: -1}
+	if c.cr {
+		c.cr = false
+		c.left--
+		if in[0] == '\n' {
+			e.at = 1
+		}
+	}
+	for c.left > 0 {
+		_, _, ok, half := e.next()
+		if !ok {
+			c.cr = half
+			return len(in)
+		}
+		c.left--
+	}
+	return e.at
 }
 
 // Head passes on the first n bytes and ends the source.

@@ -1,7 +1,6 @@
 package weir
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -53,10 +52,12 @@ func lineLimitOf(opts []LineOption) (l lineLimit, err error) {
 // lineBuffer has the beginning of a line that is not complete.
 type lineBuffer struct {
 	lineLimit
-	part []byte
-	over bool  // the line is too long, and the rest is to be left out
-	line int64 // lines that are complete
-	at   int64 // offset of the current line
+	start textStart
+	part  []byte // without cr
+	cr    bool   // a "\r" follows part, which ends the line, alone or with a "\n"
+	over  bool   // the line is too long, and the rest is to be left out
+	line  int64  // lines that are complete
+	at    int64  // offset of the current line
 
 	taken int64 // offset behind what was taken
 }
@@ -68,29 +69,107 @@ func (b *lineBuffer) ended() {
 	b.at = b.taken
 }
 
-// keep adds p to the line. One byte more than the maximum may be a carriage
-// return.
+// keep adds p to the line.
 func (b *lineBuffer) keep(p []byte) error {
-	if room := b.most + 1 - len(b.part); len(p) > room {
+	if room := b.most - len(b.part); len(p) > room {
 		b.over = true
 		if b.long == FailLong {
 			return b.tooLong()
 		}
-		p = p[:max(0, room)]
+		p = p[:room]
 	}
 	b.part = hold(b.part, p, b.most+2)
 	return nil
 }
 
-func (b *lineBuffer) tooLong() error {
-	return fmt.Errorf("%w: line %d (at byte %d) is longer than %s", ErrLineTooLong, b.line+1, b.at, exactBytes(int64(b.most)))
+var (
+	endCR   = []byte("\r")
+	endCRLF = []byte("\r\n")
+)
+
+// begin takes what comes first of a text.
+func (b *lineBuffer) begin(in []byte) ([]byte, error) {
+	text, left, err := b.start.take(in)
+	if left > 0 {
+		b.taken = int64(left)
+		b.at = b.taken
+	}
+	return text, err
 }
 
-// Lines cuts a stream of bytes into lines, without their ends, which are "\n" or
-// "\r\n". What follows the last end is a line too, unless it is empty. The
-// lines of a chunk are handed on together and at once. A line longer than
-// [MaxLine] ends the flow, unless that says otherwise, with [ErrLineTooLong]
-// behind the lines before it.
+// cut calls f with every line that ends in in. Such a line lies at in[from:to],
+// to being behind its end; if it began before in, from is negative. What is left
+// of in is kept.
+func (b *lineBuffer) cut(in []byte, f func(line, end []byte, from, to int) error) error {
+	if len(in) == 0 {
+		return nil
+	}
+	e := lineEnds{in: in, lf: -1}
+	if b.cr {
+		b.cr = false
+		end := endCR
+		if in[0] == '\n' {
+			end, e.at = endCRLF, 1
+			b.taken++
+		}
+		if err := f(b.part, end, -1, e.at); err != nil {
+			return err
+		}
+		b.ended()
+	}
+	for {
+		from := e.at
+		line, to, ok, half := e.next()
+		b.taken += int64(to - from)
+		if !ok {
+			b.cr = half
+			return b.keep(line)
+		}
+		end := in[from+len(line) : to]
+		if len(b.part) > 0 || b.over {
+			if err := b.keep(line); err != nil {
+				return err
+			}
+			line, from = b.part, -1
+		}
+		if err := f(line, end, from, to); err != nil {
+			return err
+		}
+		b.ended()
+	}
+}
+
+// last calls f with what follows the last end.
+func (b *lineBuffer) last(f func(line, end []byte, from, to int) error) error {
+	if err := b.cut(b.start.rest(), f); err != nil {
+		return err
+	}
+	switch {
+	case b.cr:
+		return f(b.part, endCR, -1, 0)
+	case len(b.part) > 0 || b.over:
+		return f(b.part, nil, -1, 0)
+	}
+	return nil
+}
+
+func (b *lineBuffer) tooLong() error {
+	return &LimitError{
+		Err: ErrLineTooLong, Option: "MaxLine", Max: int64(b.most),
+		Detail: fmt.Sprintf("line %d (at byte %d) is longer than %s", b.line+1, b.at, exactBytes(int64(b.most))),
+	}
+}
+
+// Lines cuts a stream of bytes into lines, without their ends, which are "\n",
+// "\r\n" or "\r" alone. What follows the last end is a line too, unless it is
+// empty. A UTF-8 byte order mark at the beginning is no part of the first line; a
+// text that begins with that of UTF-16 ends the flow with [ErrInvalidUTF8]. All
+// other bytes of a line are kept as they are, whatever its encoding.
+//
+// The lines of a chunk are handed on together and at once. A line that ends in
+// "\r" at the end of a chunk is handed on with the next chunk, since "\n" may
+// follow. A line longer than [MaxLine] ends the flow, unless that says otherwise,
+// with a [*LimitError] that matches [ErrLineTooLong], behind the lines before it.
 func Lines(s Stream[byte], opts ...LineOption) Stream[string] {
 	limit, err := lineLimitOf(opts)
 	st := Stage[byte, string]{Name: "lines", Err: err, beyond: -1}
@@ -116,32 +195,11 @@ func (t *lineSplitter) Do(_ context.Context, in []byte, emit func([]string) erro
 	if t.out == nil {
 		t.out = make([]string, 0, chunkLen[string]())
 	}
-	var err error
-	for len(in) > 0 {
-		i := bytes.IndexByte(in, '\n')
-		if i < 0 {
-			err = t.keep(in)
-			t.taken += int64(len(in))
-			break
-		}
-		line := in[:i]
-		in = in[i+1:]
-		if len(t.part) > 0 || t.over {
-			if err = t.keep(line); err != nil {
-				break
-			}
-			line = t.part
-		}
-		t.taken += int64(i) + 1
-		if err = t.add(line); err != nil {
-			break
-		}
-		if len(t.out) == cap(t.out) || t.held >= maxSegment {
-			if err := t.hand(emit); err != nil {
-				return err
-			}
-		}
+	in, err := t.begin(in)
+	if err != nil {
+		return err
 	}
+	err = t.cut(in, func(line, _ []byte, _, _ int) error { return t.add(line, emit) })
 	if eerr := t.hand(emit); eerr != nil {
 		return eerr
 	}
@@ -156,36 +214,32 @@ func (t *lineSplitter) hand(emit func([]string) error) error {
 	return err
 }
 
-// add ends a line.
-func (t *lineSplitter) add(line []byte) error {
-	if n := len(line); n > 0 && line[n-1] == '\r' && !t.over {
-		line = line[:n-1]
-	}
+// add takes a line.
+func (t *lineSplitter) add(line []byte, emit func([]string) error) error {
 	if t.over || len(line) > t.most {
 		switch t.long {
 		case FailLong:
 			return t.tooLong()
 		case SkipLong:
 			t.dropped.Add(1)
-			t.ended()
 			return nil
 		}
 		line = line[:t.most]
 	}
 	t.out = append(t.out, string(line))
 	t.held += len(line)
-	t.ended()
+	if len(t.out) == cap(t.out) || t.held >= maxSegment {
+		return t.hand(emit)
+	}
 	return nil
 }
 
 func (t *lineSplitter) Flush(_ context.Context, emit func([]string) error) error {
-	if len(t.part) == 0 && !t.over {
-		return nil
+	err := t.last(func(line, _ []byte, _, _ int) error { return t.add(line, emit) })
+	if eerr := t.hand(emit); eerr != nil {
+		return eerr
 	}
-	if err := t.add(t.part); err != nil {
-		return err
-	}
-	return t.hand(emit)
+	return err
 }
 
 // JoinLines writes each value as a line that ends in "\n".

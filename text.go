@@ -10,7 +10,11 @@ import (
 	"unicode/utf8"
 )
 
-// ErrInvalidUTF8 is the cause when [ValidText] finds bytes that are no text.
+// ErrInvalidUTF8 is the cause when a stage cannot pass on bytes that are not
+// UTF-8. No stage replaces them. Those that only cut text into parts pass them on
+// as they are: [Lines], [Grep], [HeadLines], [DecodeCSV] and [EncodeCSV], [Upper]
+// and [Lower]. JSON is UTF-8 by definition: [DecodeJSON] and [EncodeJSON] end the
+// flow with this error where it is not, as [ValidText] does.
 var ErrInvalidUTF8 = errors.New("weir: invalid UTF-8")
 
 // Upper maps text to upper case as [bytes.ToUpper] does. Characters that are
@@ -178,47 +182,62 @@ type textChecker struct {
 	offset int64
 }
 
+// The bytes before the first that are not UTF-8 are handed on.
 func (t *textChecker) Do(_ context.Context, in []byte, emit func([]byte) error) error {
-	text := in
-	if len(t.part) > 0 {
-		// The few bytes that complete the character, checked with it.
-		k := min(len(in), utf8.UTFMax)
-		head := append(t.part, in[:k]...)
-		if n := wholeRunes(head); n < len(t.part) {
-			t.part = head
-			t.offset += int64(len(in))
-			return emit(in)
-		} else if err := t.check(head[:n], t.offset-int64(len(t.part))); err != nil {
-			return err
-		} else {
-			text = in[n-len(t.part):]
+	n, err := t.check(in)
+	if eerr := emit(in[:n]); eerr != nil {
+		return eerr
+	}
+	return err
+}
+
+// check returns how much of in there is before the first bytes that are not
+// UTF-8, and the error of those. Bytes that may be the beginning of a character
+// count as valid until the next ones come.
+func (t *textChecker) check(in []byte) (int, error) {
+	rest, begin := in, t.offset-int64(len(t.part))
+	for len(t.part) > 0 && len(rest) > 0 {
+		t.part = append(t.part, rest[0])
+		rest = rest[1:]
+		if utf8.FullRune(t.part) {
+			if r, n := utf8.DecodeRune(t.part); r == utf8.RuneError && n == 1 {
+				return 0, fmt.Errorf("%w at byte %d", ErrInvalidUTF8, begin)
+			}
 			t.part = t.part[:0]
 		}
 	}
-	n := wholeRunes(text)
-	if err := t.check(text[:n], t.offset+int64(len(in)-len(text))); err != nil {
-		return err
+	if len(rest) > 0 {
+		n := wholeRunes(rest)
+		if i := firstInvalid(rest[:n]); i < n {
+			i += len(in) - len(rest)
+			return i, fmt.Errorf("%w at byte %d", ErrInvalidUTF8, t.offset+int64(i))
+		}
+		t.part = append(t.part, rest[n:]...)
 	}
-	t.part = append(t.part, text[n:]...)
 	t.offset += int64(len(in))
-	return emit(in)
+	return len(in), nil
 }
 
-func (t *textChecker) check(text []byte, at int64) error {
+// firstInvalid returns where the first bytes of text are that are not UTF-8, or
+// its length.
+func firstInvalid(text []byte) int {
 	if utf8.Valid(text) {
-		return nil
+		return len(text)
 	}
 	for i := 0; i < len(text); {
 		r, n := utf8.DecodeRune(text[i:])
 		if r == utf8.RuneError && n == 1 {
-			return fmt.Errorf("%w at byte %d", ErrInvalidUTF8, at+int64(i))
+			return i
 		}
 		i += n
 	}
-	return nil
+	return len(text)
 }
 
-func (t *textChecker) Flush(context.Context, func([]byte) error) error {
+func (t *textChecker) Flush(context.Context, func([]byte) error) error { return t.end() }
+
+// end is the error of a text that ends within a character, or nil.
+func (t *textChecker) end() error {
 	if len(t.part) > 0 {
 		return fmt.Errorf("%w at byte %d", ErrInvalidUTF8, t.offset-int64(len(t.part)))
 	}

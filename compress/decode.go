@@ -95,21 +95,22 @@ func (f *format) unpack(c config, d *decoder, w io.Writer) error {
 	return nil
 }
 
-// trailing looks at what follows the end of the data, as gzip(1) does: zeros
-// are for the sake of tapes, and what is not zeros is garbage, which is told of
-// and not read.
+// trailing looks at what follows the end of the data. Zeros are padding, as
+// tapes need it. Anything else is not read but reported: if it is more of the
+// same data with damage at its beginning, an end without an error would hide
+// that.
 func (f *format) trailing(c config, in *input) error {
 	more, err := in.skipZeros()
 	if err != nil {
 		return f.diagnose(c, in, err)
 	}
-	if more && c.trailing != nil {
+	if more {
 		return f.tell(c, in.offset())
 	}
 	return nil
 }
 
-// tell says that garbage begins at offset.
+// tell reports that other data begins at offset.
 func (f *format) tell(c config, offset int64) error {
 	if err := c.trailing(offset); err != nil {
 		return &CorruptError{Format: f.name, Offset: offset, Err: err}
@@ -122,17 +123,16 @@ func (f *format) diagnose(c config, in *input, err error) error {
 	if in.src.err != nil {
 		return in.src.err
 	}
+	if limit := (*weir.LimitError)(nil); errors.As(err, &limit) {
+		return limit
+	}
 	switch {
-	case errors.Is(err, ErrTooLarge):
-		return err
 	case err == io.EOF, err == s2.ErrCorrupt && in.exhausted():
 		err = io.ErrUnexpectedEOF // s2 says corrupt for both
 	case err == gzip.ErrChecksum, err == zlib.ErrChecksum, err == zstd.ErrCRCMismatch, err == s2.ErrCRC:
 		err = ErrChecksum
 	case err == gzip.ErrHeader, err == zlib.ErrHeader, err == zstd.ErrMagicMismatch:
 		err = fmt.Errorf("no %s header", f.name)
-	case errors.Is(err, zstd.ErrWindowSizeExceeded), errors.Is(err, zstd.ErrDecoderSizeExceeded):
-		err = fmt.Errorf("%w %s: allow more with MaxWindow", ErrWindow, weir.FormatBytes(c.window))
 	}
 	return &CorruptError{Format: f.name, Offset: in.offset(), Err: err}
 }

@@ -31,7 +31,7 @@ func (g *guard) Read(p []byte) (int, error) {
 		if n == 0 {
 			return 0, g.note(err)
 		}
-		return 0, g.note(tooLarge(g.n, g.in.offset(), g.format))
+		return 0, g.note(g.c.tooLarge(g.n, g.in.offset(), g.format))
 	}
 	n, err := g.r.Read(p[:left])
 	g.n += int64(n)
@@ -53,9 +53,14 @@ func (c *config) left(done, n, read int64) int64 {
 	return max(n, 0)
 }
 
-func tooLarge(done, offset int64, format string) error {
-	return fmt.Errorf("%w: more than %s from %s of %s data", ErrTooLarge,
-		weir.FormatBytes(done), weir.FormatBytes(offset), format)
+// tooLarge is the error of output that may be no larger than done.
+func (c *config) tooLarge(done, offset int64, format string) error {
+	e := &weir.LimitError{Err: ErrTooLarge, Option: "MaxRatio", Max: int64(c.maxRatio)}
+	if c.maxOut >= 0 && done >= c.maxOut {
+		e.Option, e.Max = "MaxOutput", c.maxOut
+	}
+	e.Detail = fmt.Sprintf("more than %s from %s of %s data", weir.FormatBytes(done), weir.FormatBytes(offset), format)
+	return e
 }
 
 func (g *guard) note(err error) error {

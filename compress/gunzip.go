@@ -29,9 +29,9 @@ var (
 	}
 )
 
-// Gunzip decompresses a gzip file: all its members, one after the other. What
-// follows the last is ignored, as gzip(1) does: zeros, for the sake of tapes,
-// and whatever does not begin like a member, of which [OnTrailing] is told.
+// Gunzip decompresses a gzip file: all its members, one after the other. Zeros
+// behind the last one are ignored. Other data there is reported with
+// [ErrTrailing] when the members before it are delivered; see [OnTrailing].
 // Members that record their sizes, those of [Members] and of bgzip(1), are
 // decompressed on all cores; it is an error if a size is wrong. What can be
 // decompressed is handed on before an error is returned. Options: [MaxOutput],

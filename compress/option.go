@@ -2,7 +2,10 @@ package compress
 
 import (
 	"fmt"
+	"math"
 	"runtime"
+
+	"github.com/weir-go/weir"
 )
 
 // Option changes how a codec works. An option that means nothing to a codec is
@@ -89,26 +92,33 @@ func MaxRatio(r float64) Option {
 }
 
 // MaxWindow lets a zstd decoder use at most n bytes for the window that a frame
-// asks for, and makes that part of the flow's ceiling; frames that ask for more
-// fail with [ErrWindow]. The default, 8 MiB, is what RFC 8878 asks of every
-// decoder, and enough for what [Zstd] and zstd(1) up to level 19 write. Use
-// 128 MiB for files of zstd(1) with --long or --ultra.
+// asks for, and makes that part of the flow's ceiling. A frame that asks for
+// more ends the flow with a [*weir.LimitError] that matches [ErrWindow]. The
+// default, 8 MiB, is what RFC 8878 asks of every decoder, and enough for what
+// [Zstd] and zstd(1) up to level 19 write. Use 128 MiB for files of zstd(1) with
+// --long or --ultra, and 2 GiB, the most, for those with --long=31.
 func MaxWindow(n int64) Option {
 	return func(c *config) {
-		if n < 1<<10 || n > 1<<31 {
-			c.fail("a window of %d bytes: use 1 KiB to 2 GiB", n)
+		if n < 1<<10 || n > mostWindow {
+			c.fail("a window of %d bytes: use 1 KiB to %s", n, weir.FormatBytes(mostWindow))
 		}
 		c.window = n
 		c.used = append(c.used, "MaxWindow")
 	}
 }
 
-// OnTrailing calls f with the offset in the input where compressed data is
-// followed by bytes that are neither zeros nor, with gzip, another member. All
-// that was decompressed has been handed on by then; the garbage is not read.
-// gzip(1) prints a warning and exits with 2: f may tell the user, or return an
-// error, such as [ErrTrailing], that the flow then fails with. Without f the
-// garbage is ignored in silence.
+// mostWindow is the largest window that zstd(1) writes, if the system has room
+// for it.
+const mostWindow = min(1<<31, math.MaxInt/4)
+
+// OnTrailing calls f where compressed data is followed by bytes that are neither
+// zeros nor, with gzip and zstd, another member or frame. offset is where they
+// begin in the input. They are not read. All data before them has been delivered
+// by then. If f returns nil, the flow ends without an error; it fails with the
+// error that f returns otherwise, in a [*CorruptError].
+//
+// Without OnTrailing the flow fails with [ErrTrailing]: a damaged second member
+// looks like such bytes too.
 func OnTrailing(f func(offset int64) error) Option {
 	return func(c *config) {
 		if f == nil {
@@ -127,7 +137,10 @@ func (c *config) fail(format string, args ...any) {
 
 // configure applies opts and refuses those that are not among allowed.
 func configure(stage string, opts []Option, allowed ...string) config {
-	c := config{stage: stage, maxOut: -1, window: 8 << 20}
+	c := config{
+		stage: stage, maxOut: -1, window: 8 << 20,
+		trailing: func(int64) error { return ErrTrailing },
+	}
 	for _, o := range opts {
 		o(&c)
 	}

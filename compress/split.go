@@ -180,7 +180,7 @@ func (t *split) rest() error {
 	if err != nil {
 		return t.fail(t.piece(), err)
 	}
-	if !more || t.c.trailing == nil {
+	if !more {
 		return nil
 	}
 	p := t.piece()
@@ -218,7 +218,7 @@ func (m *merger) Do(_ context.Context, in []*piece, emit func([]byte) error) err
 	for _, p := range in {
 		out, err := p.out, p.err
 		if left := m.c.left(m.n, int64(len(out)), p.at); left < int64(len(out)) {
-			out, err = out[:left], tooLarge(m.n+left, p.at, gunzipFormat.name)
+			out, err = out[:left], m.c.tooLarge(m.n+left, p.at, gunzipFormat.name)
 		}
 		m.n += int64(len(out))
 		if err := emit(out); err != nil {

@@ -1,6 +1,10 @@
 package compress
 
 import (
+	"errors"
+	"fmt"
+	"math"
+
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/weir-go/weir"
@@ -78,19 +82,18 @@ var (
 )
 
 // Unzstd decompresses zstd frames (RFC 8878), one after the other, skippable
-// ones included; anything else behind a frame is an error, as with zstd(1). The
+// ones included. What follows the last one is treated as with [Gunzip]. The
 // format does not mark the last frame: a file that was cut exactly between two
-// looks whole.
-// Options: [MaxOutput], [MaxRatio], [MaxWindow].
+// looks whole. Options: [MaxOutput], [MaxRatio], [MaxWindow], [OnTrailing].
 func Unzstd(opts ...Option) weir.Stage[byte, byte] {
-	c := configure("unzstd", opts, "MaxOutput", "MaxRatio", "MaxWindow")
+	c := configure("unzstd", opts, "MaxOutput", "MaxRatio", "MaxWindow", "OnTrailing")
 	f := &format{
-		name: "zstd", holds: c.window + unzstdHolds, channels: true,
+		name: "zstd", holds: c.window + unzstdHolds, channels: true, marksEnd: true,
 		decoders: unzstdPools.get(c.window, decoders(func() codec {
 			// One goroutine: this one, which alone may read the input.
 			d, _ := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
 				zstd.WithDecoderMaxWindow(uint64(c.window))) // the window was checked
-			return &zstdCodec{d}
+			return &zstdCodec{Decoder: d, window: c.window}
 		}).New),
 	}
 	return f.unpacker(c)
@@ -100,6 +103,31 @@ func Unzstd(opts ...Option) weir.Stage[byte, byte] {
 // 128 KiB, and tables.
 const unzstdHolds = 1 << 20
 
-type zstdCodec struct{ *zstd.Decoder }
+type zstdCodec struct {
+	*zstd.Decoder
+	frames frameReader
+	window int64 // the largest that is allowed
+}
 
-func (z *zstdCodec) Reset(in *input) error { return z.Decoder.Reset(in.Reader) }
+func (z *zstdCodec) Reset(in *input) error {
+	z.frames.reset(in)
+	return z.limit(z.Decoder.Reset(&z.frames))
+}
+
+func (z *zstdCodec) Read(p []byte) (int, error) {
+	n, err := z.Decoder.Read(p)
+	return n, z.limit(err)
+}
+
+// limit tells a window that is too large from damage.
+func (z *zstdCodec) limit(err error) error {
+	if !errors.Is(err, zstd.ErrWindowSizeExceeded) && !errors.Is(err, zstd.ErrDecoderSizeExceeded) {
+		return err
+	}
+	e := &weir.LimitError{Err: ErrWindow, Option: "MaxWindow", Max: z.window, Need: int64(min(z.frames.window, math.MaxInt64))}
+	e.Detail = fmt.Sprintf("a frame needs %s; the limit is %s", weir.FormatBytes(e.Need), weir.FormatBytes(e.Max))
+	if e.Need > mostWindow {
+		e.Option = ""
+	}
+	return e
+}

@@ -182,8 +182,9 @@ func TestS62_LinesAndCharactersSurviveTheirChunks(t *testing.T) {
 	}
 }
 
-// Given gzip that is cut off, of two members, followed by zeros, or a bomb, then
-// it is an error, both are read, they are ignored, and it is stopped.
+// Given gzip that is cut off, of two members, followed by zeros or by other data,
+// or a bomb, then it is an error, both are read, zeros are ignored and other data
+// is an error behind all that was decompressed, and the bomb is stopped.
 func TestS63_Gzip(t *testing.T) {
 	noLeaks(t)
 	through := func(in []byte, st weir.Stage[byte, byte]) ([]byte, error) {
@@ -199,6 +200,14 @@ func TestS63_Gzip(t *testing.T) {
 	two := append(append(bytes.Clone(packed), packed...), make([]byte, 512)...)
 	if got, err := through(two, compress.Gunzip()); err != nil || string(got) != "hello hello " {
 		t.Errorf("two members and zeros: %q, %v", got, err)
+	}
+	var got []byte
+	err = weir.FromReader(bytes.NewReader(append(bytes.Clone(packed), "other data"...))).Through(compress.Gunzip()).To(weir.EachBatch(func(_ context.Context, b []byte) error {
+		got = append(got, b...)
+		return nil
+	})).Run(t.Context())
+	if !errors.Is(err, compress.ErrTrailing) || string(got) != "hello " {
+		t.Errorf("other data behind: %q, %v", got, err)
 	}
 	bomb, err := through(make([]byte, 10<<20), compress.Gzip())
 	if err != nil {

@@ -35,8 +35,9 @@ type BodyOptions struct {
 
 	// Decode takes off a Content-Encoding of gzip, deflate or zstd. MaxOutput
 	// is the most bytes that may come out, 0: any number; and in any case not
-	// more than 1,000 times as many as went in: compress.ErrTooLarge. Another
-	// encoding ends the flow with [ErrEncoding].
+	// more than 1,000 times as many as went in: compress.ErrTooLarge. Other data
+	// behind the encoded data is compress.ErrTrailing, behind all that could be
+	// decoded. Another encoding ends the flow with [ErrEncoding].
 	Decode    bool
 	MaxOutput int64
 }
@@ -81,13 +82,15 @@ func Body(w http.ResponseWriter, r *http.Request, o BodyOptions) weir.Stream[byt
 }
 
 // BodyStatus returns the status for a flow that began at a Body and ended with
-// err: 400, 408, 413 or 415 if that was the client's fault, and 500 otherwise.
+// err: 400, 408, 413 or 415 if that was the client's fault, and 500 otherwise. A
+// body that exceeds the limit of a stage, a [*weir.LimitError], is a 413.
 func BodyStatus(err error) int {
 	var stage *weir.StageError
 	var tooLarge *http.MaxBytesError
 	var corrupt *compress.CorruptError
+	var limit *weir.LimitError
 	switch {
-	case errors.As(err, &tooLarge), errors.Is(err, compress.ErrTooLarge):
+	case errors.As(err, &tooLarge), errors.As(err, &limit):
 		return http.StatusRequestEntityTooLarge
 	case errors.Is(err, ErrEncoding):
 		return http.StatusUnsupportedMediaType

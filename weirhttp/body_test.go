@@ -2,6 +2,7 @@ package weirhttp
 
 import (
 	"bytes"
+	"compress/zlib"
 	"context"
 	"errors"
 	"fmt"
@@ -136,6 +137,13 @@ func TestBodyIsDecodedWithinItsLimits(t *testing.T) {
 		defer e.Close()
 		return string(e.EncodeAll([]byte(s), nil))
 	}
+	zlibbed := func(s string) string {
+		var b bytes.Buffer
+		w := zlib.NewWriter(&b)
+		io.WriteString(w, s)
+		w.Close()
+		return b.String()
+	}
 	text := content(100_000)
 	s, results := bodyServer(t, BodyOptions{Decode: true, MaxOutput: 8 << 20}, nil)
 	for _, c := range []struct {
@@ -153,6 +161,12 @@ func TestBodyIsDecodedWithinItsLimits(t *testing.T) {
 		{"bomb", "gzip", zip(strings.Repeat("\x00", 20<<20)), "", compress.ErrTooLarge, 413},
 		{"cut", "gzip", zip(text)[:1000], "", io.ErrUnexpectedEOF, 400},
 		{"corrupt", "zstd", text, "", nil, 400},
+		{"zeros behind gzip", "gzip", zip(text) + "\x00\x00", text, nil, 200},
+		{"more behind gzip", "gzip", zip(text) + "more", text, compress.ErrTrailing, 400},
+		{"more behind zlib", "deflate", zlibbed(text) + "more", text, compress.ErrTrailing, 400},
+		{"more behind zstd", "zstd", zst(text) + "more", text, compress.ErrTrailing, 400},
+		{"more behind the inner one", "gzip, zstd", zst(zip(text) + "more"), text, compress.ErrTrailing, 400},
+		{"a large window", "zstd", "\x28\xb5\x2f\xfd\x00\xa8\x01\x00\x00", "", compress.ErrWindow, 413},
 	} {
 		req, _ := http.NewRequest("POST", s.URL, strings.NewReader(c.body))
 		if c.encoding != "" {
@@ -164,7 +178,7 @@ func TestBodyIsDecodedWithinItsLimits(t *testing.T) {
 		}
 		res.Body.Close()
 		r := <-results
-		if res.StatusCode != c.status || c.status == 200 && r.got != c.want || c.err != nil && !errors.Is(r.err, c.err) || len(r.got) > 8<<20 {
+		if res.StatusCode != c.status || c.want != "" && r.got != c.want || c.err != nil && !errors.Is(r.err, c.err) || len(r.got) > 8<<20 {
 			t.Errorf("%s: status %d, %d bytes, %v", c.name, res.StatusCode, len(r.got), r.err)
 		}
 	}

@@ -50,6 +50,7 @@ type codecRun struct {
 	suffixGiven                     func() bool
 	listQuiet                       bool
 	workers                         int
+	window                          string
 }
 
 func newCodec(k codecCommand, stdout, stderr io.Writer) *cobra.Command {
@@ -102,6 +103,9 @@ several members and of more than 4 GiB, and fails if the file is damaged.`, k.sh
 	f.BoolVarP(&r.force, "force", "f", false, "replace files that are there, take any kind of file, write binary data to a terminal;\nwith --stdout pass on files in no known format when decompressing")
 	f.BoolVar(&r.remove, "rm", false, "remove each source when its result is on stable storage")
 	f.BoolP("keep", "k", false, "keep the sources, which is what happens anyway")
+	if !k.gzip {
+		f.StringVar(&r.window, "window", "128MiB", "largest window that a file to decompress can ask for, up to 2GiB;\nzstd --long=31 needs that. It is part of the memory ceiling")
+	}
 	f.BoolVarP(&r.reverse, "decompress", "d", false, "decompress, as "+map[bool]string{true: k.stage, false: k.back}[k.expands]+" does")
 	f.BoolVarP(&r.test, "test", "t", false, "check compressed files and write nothing")
 	f.BoolVarP(&r.list, "list", "l", false, "print the sizes, the ratio and the name of compressed files")
@@ -153,6 +157,9 @@ func (r *codecRun) check() error {
 	}
 	return r.checkSuffix()
 }
+
+// windowGiven reports whether --window is not what it is by default.
+func (r *codecRun) windowGiven() bool { return r.window != "128MiB" }
 
 func (r *codecRun) all(names []string) error {
 	if err := r.check(); err != nil {
@@ -243,8 +250,15 @@ func (r *codecRun) one(in input) (*step, error) {
 		st.size = func() int64 { return size }
 		b := &builder{set: &r.settings, step: st, frugal: frugal, stream: s}
 		if !r.passes(in) {
-			if err := b.parseStage([]string{r.word()}, 0); err != nil {
-				return nil, asFlag(err)
+			word := r.word()
+			if r.stage == "unzstd" {
+				st.window = "--window %s"
+				if !frugal || r.windowGiven() {
+					word += ":window=" + r.window
+				}
+			}
+			if err := b.parseStage([]string{word}, 0); err != nil {
+				return nil, r.asFlag(err)
 			}
 		}
 		if r.gzip && !r.expands && r.names >= 0 {
@@ -267,6 +281,7 @@ func (r *codecRun) one(in input) (*step, error) {
 		}
 		flow := b.stream.To(sink)
 		flow.Name = r.name + " " + name
+		b.nameSteps()
 		return flow, nil
 	}
 	st.run = func(ctx context.Context) error {
@@ -283,7 +298,7 @@ func (r *codecRun) one(in input) (*step, error) {
 				return err
 			}
 		}
-		if r.remove {
+		if r.remove && len(st.left()) == 0 {
 			return os.Remove(name)
 		}
 		return nil
@@ -348,10 +363,13 @@ func (r *codecRun) fileOptions(perm fs.FileMode) []weir.FileOption {
 }
 
 // asFlag says in terms of flags what is wrong with a stage that they made.
-func asFlag(err error) error {
+func (r *codecRun) asFlag(err error) error {
 	var f *failure
-	if errors.As(err, &f) {
-		return &failure{code: f.code, text: f.text, try: "--level 6"}
+	if !errors.As(err, &f) {
+		return err
 	}
-	return err
+	if r.stage == "unzstd" {
+		return &failure{code: f.code, text: fmt.Sprintf("invalid size %q for --window; use 1KiB to 2GiB", r.window), try: "--window 128MiB"}
+	}
+	return &failure{code: f.code, text: f.text, try: "--level 6"}
 }

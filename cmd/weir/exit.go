@@ -141,7 +141,7 @@ func explain(s *step, r weir.Report, err error) *failure {
 		}
 	case errors.As(err, &se):
 		cause = innermost(se.Err)
-		text := strings.TrimPrefix(cause.Error(), "weir: ") // it is said before
+		text := strings.TrimPrefix(reason(cause), "weir: ") // it is said before
 		var moved int64
 		kind, moved = where(r, se.Stage)
 		if other, ok := s.branches[se.Stage]; ok {
@@ -158,7 +158,7 @@ func explain(s *step, r weir.Report, err error) *failure {
 			}
 			f.text = fmt.Sprintf("cannot write %s: %s%s", stream(name, "output"), text, progressed(moved, s.total()))
 		default:
-			f.text = fmt.Sprintf("%s of %s failed: %s", cmp.Or(s.command, se.Stage), stream(s.src, "input"), text)
+			f.text = fmt.Sprintf("%s of %s failed: %s", cmp.Or(s.command, s.word(err).name), stream(s.src, "input"), text)
 		}
 	default:
 		return f
@@ -213,15 +213,16 @@ func progressed(n, size int64) string {
 func advice(s *step, code int, dst string, err error) string {
 	var corrupt *compress.CorruptError
 	var status *endpoint.StatusError
+	var limit *weir.LimitError
 	switch {
 	case errors.As(err, &corrupt):
 		return "another copy of " + stream(s.src, "input") + damage(s)
-	case errors.Is(err, compress.ErrTooLarge):
-		return s.withSetting(stageOf(err)+":max=SIZE") + ", if you trust " + stream(s.src, "input")
-	case errors.Is(err, weir.ErrLimit) || errors.Is(err, weir.ErrLineTooLong):
-		return cmp.Or(s.raise[stageOf(err)], "weir help stages")
-	case errors.Is(err, compress.ErrWindow):
-		return s.withSetting("unzstd:window=1GiB") + ", if you trust " + stream(s.src, "input")
+	case errors.Is(err, weir.ErrInvalidUTF8):
+		return "put 'exec:iconv -f WINDOWS-1252 -t UTF-8' in front, with the encoding that the text has"
+	case errors.Is(err, weir.ErrCarriageReturn):
+		return `put 'exec:tr "\r" "\n"' in front, if the lines end in carriage returns alone`
+	case errors.As(err, &limit):
+		return raised(s, s.word(err), limit)
 	case errors.Is(err, endpoint.ErrChanged):
 		return "the same without --resume"
 	case errors.As(err, &status) && (status.StatusCode == 401 || status.StatusCode == 403):
@@ -313,15 +314,56 @@ func quoted(name string) string {
 	return "'" + strings.ReplaceAll(name, "'", `'\''`) + "'"
 }
 
-// stageOf is the word for the stage that failed, without the number that tells
-// several of the same kind apart.
-func stageOf(err error) string {
+// word is the stage that failed, as the user wrote it.
+func (s *step) word(err error) *typed {
 	var se *weir.StageError
 	if !errors.As(err, &se) {
-		return ""
+		return &typed{}
+	}
+	if w, ok := s.words[se.Stage]; ok {
+		return w
 	}
 	name, _, _ := strings.Cut(se.Stage, "#")
-	return name
+	return &typed{kind: name, name: se.Stage}
+}
+
+// reason is the text of an error without the options of Go that it names.
+func reason(err error) string {
+	if limit, ok := err.(*weir.LimitError); ok {
+		return fmt.Sprintf("%v: %s", limit.Err, limit.Detail)
+	}
+	return err.Error()
+}
+
+// raised is how to raise a limit that an input exceeds.
+func raised(s *step, w *typed, limit *weir.LimitError) string {
+	trusted := ", if you trust " + stream(s.src, "input")
+	switch {
+	case limit.Option == "":
+		return "" // nothing raises it
+	case errors.Is(limit, compress.ErrWindow) && s.window != "":
+		return fmt.Sprintf(s.window, windowArgument(limit.Need)) + trusted
+	case errors.Is(limit, compress.ErrWindow):
+		return s.withSetting(w.kind+":window="+windowArgument(limit.Need)) + trusted
+	case errors.Is(limit, compress.ErrTooLarge) && limit.Option == "MaxRatio":
+		return s.withSetting(w.kind+":ratio=N") + trusted
+	case errors.Is(limit, compress.ErrTooLarge):
+		return s.withSetting(w.kind+":max=SIZE") + trusted
+	}
+	return cmp.Or(w.raise, "weir help stages")
+}
+
+// windowArgument is the least power of two that is at least n, as it is given on
+// the command line.
+func windowArgument(n int64) string {
+	size := int64(1) << 20
+	for size < n {
+		size *= 2
+	}
+	if size >= 1<<30 {
+		return fmt.Sprintf("%dGiB", size>>30)
+	}
+	return sizeArgument(size)
 }
 
 // usual is where to look when there is no better advice about name.

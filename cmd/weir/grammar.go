@@ -2,10 +2,14 @@ package main
 
 import (
 	"fmt"
+	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+
+	"github.com/mattn/go-runewidth"
 
 	"github.com/weir-go/weir"
 )
@@ -52,7 +56,7 @@ func (w word) settings(keys ...string) (args, error) {
 	if !w.has {
 		return a, nil
 	}
-	for i, part := range strings.Split(w.text, ",") {
+	for i, part := range splitSettings(w.text) {
 		key, value, ok := strings.Cut(part, "=")
 		if !ok && i == 0 {
 			key, value = keys[0], part
@@ -67,9 +71,75 @@ func (w word) settings(keys ...string) (args, error) {
 		case value == "":
 			return nil, w.wrong("has nothing behind %q", key)
 		}
+		value, ok = unescapeSetting(value)
+		if !ok {
+			return nil, w.wrong(`has an unknown escape in %q; use \t, \n, \r, \\, \, or \xHH`, part)
+		}
 		a[key] = value
 	}
 	return a, nil
+}
+
+// splitSettings cuts text at its commas, but for those behind a backslash.
+func splitSettings(text string) (parts []string) {
+	begin := 0
+	for i := 0; i < len(text); i++ {
+		switch text[i] {
+		case '\\':
+			i++
+		case ',':
+			parts = append(parts, text[begin:i])
+			begin = i + 1
+		}
+	}
+	return append(parts, text[begin:])
+}
+
+// unescapeSetting resolves the escapes of a value: \t, \n, \r, \\, \, and \xHH. A
+// backslash at the end stands for itself.
+func unescapeSetting(s string) (string, bool) {
+	var b strings.Builder
+	for s != "" {
+		before, after, found := strings.Cut(s, `\`)
+		b.WriteString(before)
+		if !found {
+			break
+		}
+		if after == "" {
+			b.WriteByte('\\')
+			break
+		}
+		c, rest := after[0], after[1:]
+		switch c {
+		case 't':
+			b.WriteByte('\t')
+		case 'n':
+			b.WriteByte('\n')
+		case 'r':
+			b.WriteByte('\r')
+		case '\\', ',':
+			b.WriteByte(c)
+		case 'x':
+			if len(rest) < 2 {
+				return "", false
+			}
+			n, err := strconv.ParseUint(rest[:2], 16, 8)
+			if err != nil {
+				return "", false
+			}
+			b.WriteByte(byte(n))
+			rest = rest[2:]
+		default:
+			return "", false
+		}
+		s = rest
+	}
+	return b.String(), true
+}
+
+// escapeSetting is a value as it is written in a setting.
+func escapeSetting(s string) string {
+	return strings.NewReplacer("\t", `\t`, "\n", `\n`, "\r", `\r`, `\`, `\\`, ",", `\,`).Replace(s)
 }
 
 // leading cuts a setting off a text that is taken as it is otherwise:
@@ -142,6 +212,7 @@ func (b *builder) parseStage(line []string, at int) error {
 			names = append(names, k.name)
 			continue
 		}
+		b.words = append(b.words, &typed{kind: k.name, text: line[at]})
 		w := word{k, text, has, line, at}
 		st, err := k.make(b, w)
 		if err != nil {
@@ -153,15 +224,38 @@ func (b *builder) parseStage(line []string, at int) error {
 				text: fmt.Sprintf("stage %q: %s", line[at], strings.TrimPrefix(st.Err.Error(), "weir: ")),
 			}
 		}
+		b.word().stages = stepsOf(st)
 		b.stream = b.stream.Through(st)
 		b.binary = k.binary
 		return nil
 	}
+	return unknownStage(line, at, name, names)
+}
+
+// unknownStage suggests a stage of a similar name, or the program of that name.
+func unknownStage(line []string, at int, name string, names []string) error {
 	f := &failure{code: exitUsage, line: line, word: at, try: "weir stages", text: fmt.Sprintf("unknown stage %q", name)}
-	if best := closest(name, names); best != "" {
+	best := closest(name, names)
+	_, err := exec.LookPath(name)
+	isProgram := name != "" && err == nil
+	if isProgram {
+		f.try = "exec:" + shellWord(line[at])
+	}
+	// Names of two or three letters are close to each other by chance.
+	if best != "" && (!isProgram || distance(name, best) == 1) {
 		f.text += fmt.Sprintf(" (did you mean %s?)", best)
 	}
 	return f
+}
+
+// shellWord is a word as a shell takes it.
+func shellWord(s string) string {
+	if strings.IndexFunc(s, func(r rune) bool {
+		return !(unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("_-./:=,+@%", r))
+	}) < 0 {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 // builder puts one flow together.
@@ -172,4 +266,63 @@ type builder struct {
 	stream weir.Stream[byte]
 	binary bool         // what comes out is nothing for a terminal
 	flows  []*weir.Flow // of branches
+	words  []*typed     // the stages so far
+}
+
+// typed is a stage as the user wrote it. The library has names of its own for
+// the steps it consists of; messages use the user's.
+type typed struct {
+	kind   string
+	text   string   // the word
+	name   string   // what messages call it
+	raise  string   // the word with a higher limit for a record, if it has one
+	stages []string // the library's names of its steps, source first, without numbers
+}
+
+// word is the stage that is being made.
+func (b *builder) word() *typed { return b.words[len(b.words)-1] }
+
+// stepsOf returns the names of the steps of a stage.
+func stepsOf(st byteStage) []string {
+	names, err := weir.FromSlice([]byte(nil)).Through(st).To(weir.Discard[byte]()).StageNames()
+	if err != nil {
+		return nil // the whole flow has the same error
+	}
+	names = names[1 : len(names)-1]
+	for i, name := range names {
+		names[i], _, _ = strings.Cut(name, "#")
+	}
+	return names
+}
+
+// nameSteps tells the step which of its flow's stages belong to which word.
+func (b *builder) nameSteps() {
+	kinds, texts := map[string]int{}, map[string]int{}
+	for _, w := range b.words {
+		kinds[w.kind]++
+		texts[w.text]++
+	}
+	b.step.words = map[string]*typed{}
+	numbers := map[string]int{}
+	for i, w := range slices.Backward(b.words) {
+		w.name = w.kind
+		if w.kind == "exec" || kinds[w.kind] > 1 {
+			w.name = runewidth.Truncate(w.text, 40, "…")
+		}
+		if texts[w.text] > 1 {
+			w.name += fmt.Sprintf(" (stage %d)", i+1)
+		}
+		// The library numbers stages of one name from the sink on.
+		for _, name := range slices.Backward(w.stages) {
+			numbers[name]++
+			if n := numbers[name]; n > 1 {
+				name += fmt.Sprintf("#%d", n)
+			}
+			b.step.words[name] = w
+		}
+	}
+	// Where gunzip uses all cores, its errors carry its name without a number.
+	if w, ok := b.step.words["gunzip"]; ok && kinds["gunzip"] > 1 && len(w.stages) > 1 {
+		b.step.words["gunzip"] = &typed{kind: w.kind, name: w.kind}
+	}
 }

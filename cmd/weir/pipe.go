@@ -106,6 +106,7 @@ func (s *settings) pipeStep(words []string) (*step, error) {
 			flow = weir.Join(append([]*weir.Flow{flow}, b.flows...)...)
 		}
 		flow.Name = "pipe " + st.src
+		b.nameSteps()
 		return flow, nil
 	}
 	return st, nil

@@ -87,13 +87,15 @@ func (v *view) run(ctx context.Context, st *step) (failed *failure) {
 	err := st.run(ctx)
 	finish()
 	report := st.flow.Report()
-	if err != nil {
+	if err == nil {
+		failed = st.incomplete()
+	} else {
 		failed = explain(st, report, err)
 		if by := (*stop)(nil); errors.As(context.Cause(ctx), &by) {
 			failed = stopped(st, by)
 		}
 	}
-	v.ended(st, report, time.Since(begin), failed)
+	v.ended(st, st.named(report), time.Since(begin), failed)
 	return failed
 }
 

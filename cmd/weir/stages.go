@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/md5"
 	"crypto/sha1"
@@ -44,15 +43,15 @@ func init() {
 	const pack, text, measure, control = "Compression", "Text, lines and JSON", "Digests and counts", "Flow"
 	stageKinds = []stageKind{
 		{pack, "gzip", "[:level=1…9,workers=N,members=yes]", "compress, on all cores", "gzip:level=9", true, codec(compress.Gzip, "workers", "members")},
-		{pack, "gunzip", "[:max=SIZE,ratio=N,workers=N]", "decompress gzip; on all cores if it can be", "gunzip", false, gunzip},
+		{pack, "gunzip", "[:max=SIZE,ratio=N,workers=N]", "decompress gzip; on all cores if it can be", "gunzip", false, decoder(compress.Gunzip, "workers")},
 		{pack, "zstd", "[:level=1…22,workers=N]", "compress, on all cores", "zstd:level=3", true, codec(compress.Zstd, "workers")},
-		{pack, "unzstd", "[:max=SIZE,ratio=N,window=SIZE]", "decompress zstd", "unzstd:window=128MiB", false, decoder(compress.Unzstd, nil, "window")},
+		{pack, "unzstd", "[:max=SIZE,ratio=N,window=SIZE]", "decompress zstd", "unzstd:window=128MiB", false, decoder(compress.Unzstd, "window")},
 		{pack, "s2", "[:level=1…3]", "compress fast", "s2", true, codec(compress.S2)},
-		{pack, "uns2", "[:max=SIZE,ratio=N]", "decompress S2 and Snappy", "uns2", false, decoder(compress.UnS2, nil)},
+		{pack, "uns2", "[:max=SIZE,ratio=N]", "decompress S2 and Snappy", "uns2", false, decoder(compress.UnS2)},
 		{pack, "zlib", "[:level=1…9]", "compress", "zlib:level=9", true, codec(compress.Zlib)},
-		{pack, "unzlib", "[:max=SIZE,ratio=N]", "decompress zlib", "unzlib", false, decoder(compress.Unzlib, nil)},
+		{pack, "unzlib", "[:max=SIZE,ratio=N]", "decompress zlib", "unzlib", false, decoder(compress.Unzlib)},
 		{pack, "deflate", "[:level=1…9]", "compress", "deflate:level=9", true, codec(compress.Deflate)},
-		{pack, "inflate", "[:max=SIZE,ratio=N]", "decompress deflate", "inflate", false, decoder(compress.Inflate, nil)},
+		{pack, "inflate", "[:max=SIZE,ratio=N]", "decompress deflate", "inflate", false, decoder(compress.Inflate)},
 
 		{text, "upper", "", "to upper case, as UTF-8", "upper", false, plain(weir.Upper)},
 		{text, "lower", "", "to lower case, as UTF-8", "lower", false, plain(weir.Lower)},
@@ -64,7 +63,8 @@ func init() {
 		{text, "skip", ":N or :SIZE", "all but the first N lines or bytes", "skip:1, skip:512B", false, skip},
 		{text, "uniq", "[:max-line=SIZE]", "leave out lines equal to the one before", "uniq", false, ofLines(uniq)},
 		{text, "json", "[:max-value=SIZE]", "check JSON values, one to a line, without spaces", "json", false, compactJSON},
-		{text, "csvjson", "[:comma=C,max-record=SIZE]", "CSV with a header to JSON lines", "csvjson:comma=;", false, csvJSON},
+		{text, "csvjson", "[:comma=C,max-record=SIZE]", "CSV with a header to JSON lines", "csvjson:comma=\\t", false, csvJSON},
+		{text, "jsoncsv", "[:comma=C,max-value=SIZE]", "JSON objects to CSV with a header", "jsoncsv:comma=;", false, jsonCSV},
 
 		digest(measure, "sha256", sha256.New),
 		digest(measure, "sha512", sha512.New),
@@ -133,15 +133,21 @@ func (w word) workers(opts []compress.Option, a args, keys []string, frugal bool
 }
 
 // decoder makes a decoder with its limits against bombs, and what else it can
-// be told.
-func decoder(f func(...compress.Option) byteStage, extra []compress.Option, more ...string) func(*builder, word) (byteStage, error) {
+// be told. The step remembers what the decoder did not read.
+func decoder(f func(...compress.Option) byteStage, more ...string) func(*builder, word) (byteStage, error) {
 	keys := append([]string{"max", "ratio"}, more...)
 	return func(b *builder, w word) (byteStage, error) {
 		a, err := w.settings(keys...)
 		if err != nil {
 			return byteStage{}, err
 		}
-		opts := slices.Clone(extra)
+		var opts []compress.Option
+		if w.kind.name != "uns2" { // whose format does not mark its end
+			opts = append(opts, compress.OnTrailing(func(at int64) error {
+				b.step.leave(w.kind.name, at)
+				return nil
+			}))
+		}
 		for key, option := range map[string]func(int64) compress.Option{"max": compress.MaxOutput, "window": compress.MaxWindow} {
 			value, ok := a[key]
 			if !ok {
@@ -152,6 +158,9 @@ func decoder(f func(...compress.Option) byteStage, extra []compress.Option, more
 				return byteStage{}, err
 			}
 			opts = append(opts, option(n))
+		}
+		if _, ok := a["window"]; !ok && slices.Contains(keys, "window") && !b.frugal {
+			opts = append(opts, compress.MaxWindow(defaultWindow))
 		}
 		if ratio, ok := a["ratio"]; ok {
 			n, err := w.number("ratio", ratio)
@@ -165,14 +174,9 @@ func decoder(f func(...compress.Option) byteStage, extra []compress.Option, more
 	}
 }
 
-// gunzip ignores what follows an archive, as gzip(1) does, and says so.
-func gunzip(b *builder, w word) (byteStage, error) {
-	garbage := compress.OnTrailing(func(at int64) error {
-		b.set.warn("%s: trailing garbage ignored, from byte %d", b.step.src, at)
-		return nil
-	})
-	return decoder(compress.Gunzip, []compress.Option{garbage}, "workers")(b, w)
-}
+// defaultWindow is what zstd(1) accepts too. Memory for it is taken only when a
+// frame asks for it.
+const defaultWindow = 128 << 20
 
 // ofLines makes a stage of what works on lines.
 func ofLines(f func(weir.Stream[string]) weir.Stream[string]) func(*builder, word) (byteStage, error) {
@@ -214,15 +218,7 @@ func (b *builder) recordLimit(w word, before, key, value, behind string) (int64,
 			return 0, w.wrong("needs a size of 1 B or more for %s", key)
 		}
 	}
-	if b.step.raise == nil {
-		b.step.raise = map[string]string{}
-	}
-	raised := w.kind.name + ":" + before + key + "=" + sizeArgument(8*min(n, 1<<50)) + behind
-	if other, ok := b.step.raise[w.kind.name]; ok && other != raised {
-		// The error does not tell one from the other.
-		raised = w.kind.name + w.kind.args
-	}
-	b.step.raise[w.kind.name] = raised
+	b.word().raise = w.kind.name + ":" + before + key + "=" + sizeArgument(8*min(n, 1<<50)) + behind
 	return n, nil
 }
 
@@ -235,43 +231,6 @@ func compactJSON(b *builder, w word) (byteStage, error) {
 	return weir.Compose("json", func(s weir.Stream[byte]) weir.Stream[byte] {
 		return weir.EncodeJSON(weir.DecodeJSON[json.RawMessage](s, n).Named("json"))
 	}), err
-}
-
-func csvJSON(b *builder, w word) (byteStage, error) {
-	a, err := w.settings("comma", "max-record")
-	if err != nil {
-		return byteStage{}, err
-	}
-	c := weir.CSV{}
-	if s := []rune(a["comma"]); len(s) == 1 {
-		c.Comma = s[0]
-	} else if len(s) > 1 {
-		return byteStage{}, w.wrong("needs one character for comma, not %q", a["comma"])
-	}
-	comma := ""
-	if c.Comma != 0 {
-		comma = "comma=" + a["comma"] + ","
-	}
-	if c.MaxRecord, err = b.recordLimit(w, comma, "max-record", a["max-record"], ""); err != nil {
-		return byteStage{}, err
-	}
-	return weir.Compose("csvjson", func(s weir.Stream[byte]) weir.Stream[byte] {
-		records := weir.Enumerate(weir.DecodeCSV(s, c).Named("csvjson"))
-		var header []string
-		rows := weir.Filter(records, func(r weir.Indexed[[]string]) bool {
-			if r.Index == 0 {
-				header = r.Value
-			}
-			return r.Index > 0
-		})
-		return weir.EncodeJSON(weir.Map(rows, func(r weir.Indexed[[]string]) (map[string]string, error) {
-			m := make(map[string]string, len(header))
-			for i, v := range r.Value {
-				m[header[i]] = v
-			}
-			return m, nil
-		}))
-	}), nil
 }
 
 // grep makes a stage of a pattern, which may begin with a colon and a comma of
@@ -308,35 +267,11 @@ func skip(_ *builder, w word) (byteStage, error) {
 	n, lines, err := w.linesOrBytes()
 	return weir.Compose("skip", func(s weir.Stream[byte]) weir.Stream[byte] {
 		if lines {
-			return s.Through(skipLines(n))
+			return s.Through(weir.SkipLines(n))
 		}
 		return weir.Drop(s, n)
 	}), err
 }
-
-// skipLines leaves out the first n lines. It holds none of them, so they may
-// have any length.
-func skipLines(n int64) byteStage {
-	return byteStage{Name: "skip", Open: func(context.Context) (weir.Transform[byte, byte], error) {
-		return &lineSkipper{left: n}, nil
-	}}
-}
-
-type lineSkipper struct{ left int64 }
-
-func (t *lineSkipper) Do(_ context.Context, in []byte, emit func([]byte) error) error {
-	for t.left > 0 {
-		i := bytes.IndexByte(in, '\n')
-		if i < 0 {
-			return nil
-		}
-		in = in[i+1:]
-		t.left--
-	}
-	return emit(in)
-}
-
-func (t *lineSkipper) Flush(context.Context, func([]byte) error) error { return nil }
 
 func digest(group, name string, newHash func() hash.Hash) stageKind {
 	return stageKind{group, name, "", "print the digest of what passes", name, false, func(b *builder, w word) (byteStage, error) {
@@ -348,12 +283,14 @@ func digest(group, name string, newHash func() hash.Hash) stageKind {
 
 func count(b *builder, w word) (byteStage, error) {
 	var lines, bytes atomic.Int64
+	cr := false // the last byte was one, which ends a line with or without a "\n"
 	st := weir.Do("count", func(_ context.Context, in []byte, emit func([]byte) error) error {
 		n := int64(0)
 		for _, c := range in {
-			if c == '\n' {
+			if c == '\r' || c == '\n' && !cr {
 				n++
 			}
+			cr = c == '\r'
 		}
 		lines.Add(n)
 		bytes.Add(int64(len(in)))

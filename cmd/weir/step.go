@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/endpoint"
@@ -23,7 +24,9 @@ type step struct {
 	files    func() int64                    // how many a folder held; nil: it is one file
 	note     func() string                   // what the summary adds
 	sums     []string                        // what stages have found out
-	raise    map[string]string               // stages with a limit for one record → the word that raises it
+	unread   unreadList                      // what decoders have left
+	words    map[string]*typed               // names of the flow's stages → what the user wrote
+	window   string                          // how to allow a larger window, if not by a word
 	partial  string                          // where an unfinished copy stays
 	isTree   bool
 	piped    bool     // it is one of weir pipe
@@ -42,6 +45,47 @@ func (s *step) withSetting(word string) string {
 		return fmt.Sprintf("weir pipe %s %s - >/dev/null", quoted(s.src), word)
 	}
 	return fmt.Sprintf("weir pipe %s %s %s", quoted(s.src), word, quoted(s.dst))
+}
+
+// unread is data behind the end of compressed data, which no stage has read.
+// It can be the rest of a damaged source: a step that left any has failed, even
+// though its result is written, and nothing of its source may be removed.
+type unread struct {
+	stage  string
+	offset int64 // in the input of the stage
+}
+
+type unreadList struct {
+	mu   sync.Mutex // stages run at the same time
+	list []unread
+}
+
+func (s *step) leave(stage string, offset int64) {
+	s.unread.mu.Lock()
+	defer s.unread.mu.Unlock()
+	s.unread.list = append(s.unread.list, unread{stage, offset})
+}
+
+func (s *step) left() []unread {
+	s.unread.mu.Lock()
+	defer s.unread.mu.Unlock()
+	return s.unread.list
+}
+
+// incomplete is the failure of a step that left data unread, or nil.
+func (s *step) incomplete() *failure {
+	left := s.left()
+	if len(left) == 0 {
+		return nil
+	}
+	u := left[0]
+	f := &failure{code: exitFailed, text: fmt.Sprintf(
+		"%s of %s: the compressed data ends at byte %d, but other data follows, which was not read; everything before it is decompressed",
+		u.stage, s.src, u.offset)}
+	if name, local := endpoint.Local(s.src); local && name != "-" {
+		f.try = fmt.Sprintf("tail -c +%d %s | head -c 64 | od -c", u.offset+1, s.src)
+	}
+	return f
 }
 
 func (s *step) total() int64 {

@@ -192,12 +192,17 @@ func (v *view) emitSummary(f *failure, done []ended, longest ended, in, out int6
 		v.emit("error", f.fields())
 		f.told = true
 	}
-	sums := []string{}
+	sums, unread := []string{}, []map[string]any{}
 	for _, d := range done {
 		sums = append(sums, d.step.sums...)
 	}
+	for _, d := range v.done { // failed or not
+		for _, u := range d.step.left() {
+			unread = append(unread, map[string]any{"source": d.step.src, "stage": u.stage, "offset": u.offset})
+		}
+	}
 	v.emit("summary", map[string]any{
-		"ok": f == nil, "bytes_in": in, "bytes_out": out, "seconds": took.Seconds(), "sums": sums,
+		"ok": f == nil, "bytes_in": in, "bytes_out": out, "seconds": took.Seconds(), "sums": sums, "unread": unread,
 		"stages": stagesJSON(longest.report), "bottleneck": bottleneck(longest.report.Verdict),
 		"memory": map[string]any{"ceiling": ceiling, "peak": peak, "process": peakMemory()},
 	})

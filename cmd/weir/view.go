@@ -114,7 +114,7 @@ func (v *view) tick() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	now, since := v.watch.Look()
-	all := v.current.flow.Stats()
+	now, all := v.current.named(now), v.current.named(v.current.flow.Stats())
 	switch {
 	case v.json:
 		v.emitProgress(now, all)
@@ -133,7 +133,7 @@ func (v *view) snapshot() {
 	if v.current == nil {
 		return
 	}
-	all := v.current.flow.Stats()
+	all := v.current.named(v.current.flow.Stats())
 	if v.json {
 		v.emitProgress(all, all)
 		return
