@@ -6,6 +6,8 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"github.com/weir-go/weir/internal/lock"
 )
 
 // ErrAborted is the error of Commit after Abort.
@@ -96,6 +98,9 @@ func (f *File) prepare() *Error {
 			return failure("truncate", f.path, err)
 		}
 	}
+	if err := f.Extend(); err != nil {
+		return failure("truncate", f.path, err)
+	}
 	if f.kept = f.like(); f.kept != nil {
 		if err := f.take(f.kept); err != nil {
 			return failure("keep metadata of", f.path, err)
@@ -112,6 +117,14 @@ func (f *File) prepare() *Error {
 
 // publish makes the prepared file the target.
 func (f *File) publish() *Error {
+	if f.temp != "" && sweeps { // no sweep may take it before it has its name
+		held, err := lock.Dup(f.file)
+		if err != nil && !errors.Is(err, errors.ErrUnsupported) {
+			f.discard()
+			return failure("publish", f.path, err)
+		}
+		defer held.Close()
+	}
 	if err := f.file.Close(); err != nil {
 		f.removeTemp()
 		return failure("close", f.path, err)
