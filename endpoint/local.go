@@ -130,9 +130,30 @@ func (in *localInput) openSame(ctx context.Context) (weir.Reader[byte], error) {
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	carry.Opened(ctx, st)
-	return f, nil
+	carry.Opened(ctx, f, st)
+	return &sameFile{ctx, f, st}, nil
 }
+
+// sameFile reads a file to its end, and fails if that comes earlier than it was
+// when the file was opened.
+type sameFile struct {
+	ctx    context.Context
+	f      *os.File
+	opened fs.FileInfo
+}
+
+func (r *sameFile) Read(p []byte) (int, error) {
+	n, err := r.f.Read(p)
+	if err == io.EOF {
+		if cerr := carry.Ended(r.ctx, r.f, r.opened); cerr != nil {
+			err = cerr
+		}
+	}
+	return n, err
+}
+
+func (r *sameFile) Close() error                      { return r.f.Close() }
+func (r *sameFile) SetReadDeadline(t time.Time) error { return r.f.SetReadDeadline(t) }
 
 func (in *localInput) Stat(context.Context) (Info, error) {
 	if in.path == "-" {

@@ -212,7 +212,7 @@ func (c *copying) file(src, dst string) (*step, error) {
 			}
 		}
 		if name, local := endpoint.Local(src); c.preserve && local && name != "-" {
-			ctx = carry.Metadata(ctx)
+			ctx = carry.Into(ctx, &carry.Note{Metadata: true})
 		}
 		err := st.flow.Run(ctx)
 		if err == nil && part != nil {

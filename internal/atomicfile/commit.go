@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/weir-go/weir/internal/lock"
+	"github.com/weir-go/weir/internal/xattr"
 )
 
 // ErrAborted is the error of Commit after Abort.
@@ -165,8 +166,13 @@ func (f *File) like() fs.FileInfo {
 // take gives the file the metadata of another: first what only its owner may
 // set, and then the owner.
 func (f *File) take(like fs.FileInfo) error {
-	if err := setTimes(f.file, like.ModTime()); err != nil {
+	if err := setTimes(f.file, like); err != nil {
 		return err
+	}
+	if d, ok := like.(interface{ Attributes() []xattr.Attr }); ok {
+		if err := xattr.Write(f.file, d.Attributes()); err != nil {
+			return err
+		}
 	}
 	return Keep(f.file, like)
 }
