@@ -118,7 +118,7 @@ func (f *File) prepare() *Error {
 
 // publish makes the prepared file the target.
 func (f *File) publish() *Error {
-	if f.temp != "" && sweeps { // no sweep may take it before it has its name
+	if f.temp != "" && Sweeps { // no sweep may take it before it has its name
 		held, err := lock.Dup(f.file)
 		if err != nil && !errors.Is(err, errors.ErrUnsupported) {
 			f.discard()

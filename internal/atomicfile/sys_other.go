@@ -11,9 +11,9 @@ import (
 
 const nonblock = 0
 
-// sweeps is whether a temporary file can stay locked until it has its name. Here
+// Sweeps is whether a temporary file can stay locked until it has its name. Here
 // it must be closed first.
-const sweeps = false
+const Sweeps = false
 
 func openLeft(*os.Root, string) (*os.File, error) { return nil, errors.ErrUnsupported }
 

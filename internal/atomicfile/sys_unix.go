@@ -11,8 +11,8 @@ import (
 
 const nonblock = syscall.O_NONBLOCK
 
-// sweeps is whether a temporary file can stay locked until it has its name.
-const sweeps = true
+// Sweeps is whether a temporary file can stay locked until it has its name.
+const Sweeps = true
 
 // openLeft opens what a killed process may have left. Some file systems lock
 // only what is open for writing.

@@ -89,7 +89,7 @@ const sweepable = 100_000
 // locked, which are what a killed process left, and returns how many it removed.
 // What it may not remove stays, and is no error. Without locks it does nothing.
 func Sweep(root *os.Root) (removed int) {
-	if !sweeps {
+	if !Sweeps {
 		return 0
 	}
 	dir, err := root.Open(".")
