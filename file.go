@@ -91,7 +91,7 @@ func (r *fileReader) Read(p []byte) (int, error) {
 // ended is called at the end of the file, and says whether that was the end of
 // what was opened.
 func (r *fileReader) ended() error {
-	if r.left >= 0 || r.info == nil || r.at > r.info.Size() {
+	if r.left >= 0 || r.info == nil {
 		return nil
 	}
 	return carry.Ended(r.ctx, r.f, r.info)

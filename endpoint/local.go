@@ -16,6 +16,7 @@ import (
 
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/internal/carry"
+	"github.com/weir-go/weir/internal/stamp"
 )
 
 // Local reports whether name stands for something on this machine, and returns
@@ -183,6 +184,10 @@ func (in *localInput) learn(st fs.FileInfo) Info {
 	if st.Mode().IsRegular() {
 		in.info.Size = st.Size()
 		in.info.Validator = fmt.Sprintf("%s %d", st.ModTime().UTC().Format(time.RFC3339Nano), st.Size())
+		// Anybody may set a modification time; the rest is the system's.
+		if s := stamp.Of(st); s != (stamp.Stamp{}) {
+			in.info.Validator += fmt.Sprintf(" %d %s", s.Inode, s.Changed.UTC().Format(time.RFC3339Nano))
+		}
 		in.info.Resumable = true
 	}
 	return in.info

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/weir-go/weir/internal/atomicfile"
@@ -197,7 +198,9 @@ func (c *Copy) Plan(ctx context.Context) (Plan, error) {
 	if err == nil {
 		defer dst.Close()
 	}
-	return p, j.plan(ctx, &p, &folder{job: j, src: src, dst: dst, name: "."})
+	err = j.plan(ctx, &p, &folder{job: j, src: src, dst: dst, name: "."})
+	slices.Sort(p.Delete)
+	return p, err
 }
 
 func (j *job) plan(ctx context.Context, p *Plan, f *folder) error {

@@ -18,6 +18,7 @@ import (
 	"github.com/weir-go/weir/internal/kernelcopy"
 	"github.com/weir-go/weir/internal/lock"
 	"github.com/weir-go/weir/internal/sparse"
+	"github.com/weir-go/weir/internal/stamp"
 )
 
 // copy copies one entry and returns its bytes.
@@ -311,7 +312,7 @@ func (j *job) isCurrent(info, there fs.FileInfo) bool {
 	if there.ModTime().Equal(info.ModTime()) {
 		return true
 	}
-	return !j.Metadata && there.ModTime().After(info.ModTime()) && !there.ModTime().Before(changeTime(info))
+	return !j.Metadata && there.ModTime().After(info.ModTime()) && !there.ModTime().Before(stamp.Of(info).Changed)
 }
 
 // sameContents compares two files, of which only a is one whose errors matter.

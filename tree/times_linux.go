@@ -4,7 +4,6 @@ import (
 	"io/fs"
 	"os"
 	"syscall"
-	"time"
 	"unsafe"
 
 	"github.com/weir-go/weir/internal/atomicfile"
@@ -49,12 +48,4 @@ func utimes(f *os.File, name *byte, info fs.FileInfo, flags uintptr) error {
 		return os.NewSyscallError("utimensat", errno)
 	}
 	return nil
-}
-
-// changeTime is when the file last changed in any way.
-func changeTime(info fs.FileInfo) time.Time {
-	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		return time.Unix(st.Ctim.Unix())
-	}
-	return info.ModTime()
 }

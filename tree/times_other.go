@@ -19,6 +19,3 @@ func keepLink(root *os.Root, name string, info fs.FileInfo) error {
 	keepOwner(root, name, info)
 	return nil
 }
-
-// changeTime is when the file last changed, as far as it is known here.
-func changeTime(info fs.FileInfo) time.Time { return info.ModTime() }

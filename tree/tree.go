@@ -150,6 +150,11 @@ func (c *Copy) Progress() Progress {
 	}
 }
 
+// Merges reports whether the copy goes straight to To, so that the files copied
+// so far are there while it runs and after a failure. It may be called when Run
+// has returned.
+func (c *Copy) Merges() bool { return c.job != nil && c.job.merge }
+
 // Current returns the path below From of a file that is being copied, and ""
 // before the first. It may be called at any time, by any goroutine.
 func (c *Copy) Current() string {

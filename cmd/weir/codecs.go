@@ -8,11 +8,11 @@ import (
 	"io/fs"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/internal/carry"
 )
 
 // codecCommand is weir gzip and its like: the habits of gzip(1) and zstd(1),
@@ -193,20 +193,22 @@ func (r *codecRun) one(name string) (*step, error) {
 		flow.Name = r.name + " " + name
 		return flow, nil
 	}
+	if toFile {
+		st.prepare = func(context.Context) error { return st.sweep() }
+	}
 	st.run = func(ctx context.Context) error {
-		err := st.flow.Run(ctx)
-		if err != nil || !toFile {
+		st.kept = &carry.Note{Metadata: true, Plain: true} // as gzip(1) does
+		err := st.flowRun(ctx, &r.settings)
+		if err != nil || !toFile || !r.remove {
 			return err
 		}
-		if info, err := os.Stat(name); err == nil {
-			if err := os.Chtimes(st.dst, time.Time{}, info.ModTime()); err != nil {
-				return err
+		if err := st.removable(name); err != nil {
+			return &failure{
+				code: exitSource, text: fmt.Sprintf("%s was not removed: %v", name, err),
+				try: "the same with --force, when nobody writes to it any more",
 			}
 		}
-		if r.remove {
-			return os.Remove(name)
-		}
-		return nil
+		return os.Remove(name)
 	}
 	return st, nil
 }

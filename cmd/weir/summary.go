@@ -28,6 +28,9 @@ func (v *view) failed(f *failure) {
 		v.emit("error", map[string]any{"text": f.text, "try": f.try, "code": f.code})
 		return
 	}
+	if v.live != nil {
+		v.live.erase()
+	}
 	told := *f
 	if told.try == v.try {
 		told.try = ""
@@ -49,7 +52,11 @@ func (v *view) several() *failure {
 	if n == 0 {
 		return nil
 	}
-	f.text = fmt.Sprintf("%d of %s failed", n, plural(int64(len(v.steps)), "file"))
+	kind := "file"
+	if slices.ContainsFunc(v.steps, func(st *step) bool { return st.isTree }) {
+		kind = "source"
+	}
+	f.text = fmt.Sprintf("%d of %s failed", n, plural(int64(len(v.steps)), kind))
 	if n < len(v.steps) {
 		f.text += "; the others are " + v.verb
 	}
@@ -64,7 +71,7 @@ func (v *view) summary(f *failure) {
 	var longest ended
 	done := v.done
 	if v.goOn { // of those that failed it is told already
-		done = slices.DeleteFunc(slices.Clone(done), func(d ended) bool { return d.failed != nil })
+		done = slices.DeleteFunc(slices.Clone(done), func(d ended) bool { return d.failed != nil && !d.failed.partly })
 	}
 	for _, d := range done {
 		in, out = in+d.in, out+d.out
@@ -83,7 +90,7 @@ func (v *view) summary(f *failure) {
 	if v.quiet || f != nil && in == 0 && out == 0 {
 		return
 	}
-	whole := f == nil || v.goOn // what is told is what succeeded
+	whole := f == nil || v.goOn || f.partly // what is told is what succeeded
 	if !whole {
 		fmt.Fprintf(v.stderr, "read %s", weir.FormatBytes(in))
 	} else {
@@ -129,12 +136,13 @@ func (v *view) summary(f *failure) {
 // files counts those of all steps, and says whether any is a folder.
 func files(done []ended) (n int64, folders bool) {
 	for _, d := range done {
-		if d.step.files == nil {
+		if d.step.tree == nil {
 			n++
 			continue
 		}
 		folders = true
-		n += d.step.files()
+		p, _ := d.step.tree()
+		n += p.Files
 	}
 	return n, folders
 }
@@ -147,7 +155,7 @@ func round(d time.Duration) time.Duration {
 }
 
 // emit writes one line of JSON. help/json.md describes them.
-func (v *view) emit(kind string, fields map[string]any) {
+func (v *settings) emit(kind string, fields map[string]any) {
 	line := map[string]any{"v": 1, "type": kind}
 	for k, value := range fields {
 		line[k] = value
@@ -169,6 +177,10 @@ func (v *view) emitProgress(now, all weir.Report) {
 		"rate_in": int64(inRate), "rate_out": int64(outRate),
 		"held": all.Held, "stages": stagesJSON(now), "bottleneck": bottleneck(now.Verdict),
 	}
+	if v.current.tree != nil {
+		p, file := v.current.tree()
+		fields["files"], fields["files_found"], fields["file"] = p.Files, p.FilesFound, file
+	}
 	if total := v.current.total(); total >= 0 {
 		fields["total"] = total
 		if d, known := timeLeft(total-in, inRate, took); known {
@@ -183,12 +195,24 @@ func (v *view) emitSummary(f *failure, done []ended, longest ended, in, out int6
 		v.emit("error", map[string]any{"text": f.text, "try": f.try, "code": f.code})
 		f.told = true
 	}
+	var files, failures int64
+	for _, d := range v.done {
+		switch {
+		case d.step.tree != nil:
+			p, _ := d.step.tree()
+			files, failures = files+p.Files, failures+p.Failed
+		case d.failed != nil:
+			failures++
+		default:
+			files++
+		}
+	}
 	sums := []string{}
 	for _, d := range done {
 		sums = append(sums, d.step.sums...)
 	}
 	v.emit("summary", map[string]any{
-		"ok": f == nil, "bytes_in": in, "bytes_out": out, "seconds": took.Seconds(), "sums": sums,
+		"ok": f == nil, "bytes_in": in, "bytes_out": out, "seconds": took.Seconds(), "sums": sums, "files": files, "failed": failures,
 		"stages": stagesJSON(longest.report), "bottleneck": bottleneck(longest.report.Verdict),
 		"memory": map[string]any{"ceiling": ceiling, "peak": peak, "process": peakMemory()},
 	})

@@ -39,6 +39,28 @@ func Claim(f *os.File, lstat func() (fs.FileInfo, error)) bool {
 	return IsNamed(f, lstat)
 }
 
+// Open opens the file called name for reading and writing, creates it with the
+// permissions 0600 if it is not there, and locks it. A symbolic link is not
+// followed, where the system can tell. The error is [ErrHeld] if another process
+// has locked the file. Without locks the file is opened all the same.
+func Open(name string) (*os.File, error) {
+	for {
+		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|noFollow, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		err = Try(f)
+		switch {
+		case errors.Is(err, ErrHeld):
+			f.Close()
+			return nil, err
+		case err != nil || IsNamed(f, func() (fs.FileInfo, error) { return os.Lstat(name) }):
+			return f, nil
+		}
+		f.Close() // whoever held it has removed it
+	}
+}
+
 // IsNamed reports whether the name that lstat looks up is still f's.
 func IsNamed(f *os.File, lstat func() (fs.FileInfo, error)) bool {
 	is, err := f.Stat()

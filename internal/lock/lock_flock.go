@@ -9,6 +9,8 @@ import (
 	"syscall"
 )
 
+const noFollow = syscall.O_NOFOLLOW
+
 func try(f *os.File) error {
 	return control(f, func(fd uintptr) error {
 		for {

@@ -7,6 +7,8 @@ import (
 	"os"
 )
 
+const noFollow = 0
+
 func try(*os.File) error { return errors.ErrUnsupported }
 
 func dup(*os.File) (*os.File, error) { return nil, errors.ErrUnsupported }

@@ -8,6 +8,8 @@ import (
 	"unsafe"
 )
 
+const noFollow = 0
+
 var lockFileEx = syscall.NewLazyDLL("kernel32.dll").NewProc("LockFileEx")
 
 // try locks one byte far behind the end. A lock of bytes that exist would keep
