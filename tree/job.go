@@ -69,21 +69,21 @@ func (j *job) begin() error {
 	existed := err == nil
 	switch {
 	case existed && !st.IsDir():
-		return &fs.PathError{Op: "mkdir", Path: to, Err: syscall.ENOTDIR}
+		return &WriteError{to, syscall.ENOTDIR}
 	case existed:
 		j.merge, j.to = true, to
 	case !errors.Is(err, fs.ErrNotExist):
-		return err
+		return &WriteError{to, innermost(err)}
 	case isLink(to):
-		return &fs.PathError{Op: "mkdir", Path: to, Err: atomicfile.ErrDangling}
+		return &WriteError{to, atomicfile.ErrDangling}
 	case j.KeepPartial || j.Resume:
 		j.merge, j.to = true, to
 		if err := os.Mkdir(to, j.initial(from.Mode().Perm()|0o700)); err != nil {
-			return err
+			return &WriteError{to, innermost(err)}
 		}
 	default:
 		if err := j.makeTemp(to, j.initial(from.Mode().Perm()|0o700)); err != nil {
-			return &fs.PathError{Op: "mkdir", Path: to, Err: innermost(err)}
+			return &WriteError{to, innermost(err)}
 		}
 	}
 	src, err := os.OpenRoot(j.From)
@@ -92,7 +92,7 @@ func (j *job) begin() error {
 	}
 	dst, err := os.OpenRoot(j.to)
 	if err != nil {
-		return errors.Join(err, src.Close(), j.undo())
+		return errors.Join(&WriteError{to, innermost(err)}, src.Close(), j.undo())
 	}
 	j.top = &folder{job: j, src: src, dst: dst, name: ".", info: from, existed: existed}
 	j.opened(j.top)
