@@ -51,7 +51,7 @@ func TestSweep_RemovesWhatNobodyHolds(t *testing.T) {
 	want(t, filepath.Join(dir, "mine"), "kept")
 }
 
-// However many Sweeps run, no file that is being written is lost.
+// However many sweeps run, no file that is being written is lost.
 func TestSweep_TakesNoFileFromARun(t *testing.T) {
 	dir := t.TempDir()
 	stop := make(chan struct{})
