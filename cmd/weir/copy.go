@@ -297,7 +297,7 @@ func (c *copying) file(src, dst string) (*step, error) {
 		flow.Name = "copy " + src
 		return flow, nil
 	}
-	st.kept = &carry.Note{Metadata: c.preserve && isLocal(src) && src != "-"}
+	st.kept = &carry.Note{Metadata: c.preserve && isFile(src)}
 	if part == nil {
 		st.prepare = func(context.Context) error { return st.sweep() }
 		st.run = func(ctx context.Context) error { return st.flowRun(ctx, &c.settings) }
@@ -330,12 +330,23 @@ func (c *copying) file(src, dst string) (*step, error) {
 
 // permOf are the permissions of a new copy of src, before umask.
 func permOf(src string) fs.FileMode {
-	if name, local := endpoint.Local(src); local && name != "-" {
-		if st, err := os.Stat(name); err == nil && st.Mode().IsRegular() {
+	if name, local := endpoint.Local(src); local && isFile(src) {
+		if st, err := os.Stat(name); err == nil {
 			return st.Mode().Perm()
 		}
 	}
 	return 0o666
+}
+
+// isFile reports whether src is a file of this machine, whose metadata can be
+// kept: those of a pipe or of a device say nothing about the bytes in it.
+func isFile(src string) bool {
+	name, local := endpoint.Local(src)
+	if !local || name == "-" {
+		return false
+	}
+	st, err := os.Stat(name)
+	return err == nil && st.Mode().IsRegular()
 }
 
 // sizeOf finds the size of a source, which a server tells only while it sends.

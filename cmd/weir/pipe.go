@@ -114,7 +114,7 @@ func (s *settings) pipeStep(words []string, preserve bool) (*step, error) {
 	}
 	st.prepare = func(context.Context) error { return st.sweep() }
 	st.run = func(ctx context.Context) error {
-		st.kept = &carry.Note{Metadata: preserve && isLocal(src) && src != "-", Plain: true}
+		st.kept = &carry.Note{Metadata: preserve && isFile(src), Plain: true}
 		return st.flowRun(ctx, s)
 	}
 	return st, nil
