@@ -18,7 +18,8 @@ import (
 
 // File begins a stream at the file called path. A named pipe works too: opening
 // it waits for its writer, or for the end of the flow. Errors name the path and
-// the offset.
+// the offset. A regular file that becomes shorter while it is read fails the
+// flow, with an error that matches [io.ErrUnexpectedEOF].
 func File(path string) Stream[byte] { return FileRange(path, 0, -1) }
 
 // FileRange begins a stream at the bytes from offset on, at most length of
@@ -36,7 +37,7 @@ func FileRange(path string, offset, length int64) Stream[byte] {
 		if err != nil {
 			return nil, err
 		}
-		r := &fileReader{f: f, path: path, at: offset, left: length}
+		r := &fileReader{ctx: ctx, f: f, path: path, at: offset, left: length}
 		if err := r.seek(ctx); err != nil {
 			return nil, errors.Join(err, f.Close())
 		}
@@ -47,7 +48,9 @@ func FileRange(path string, offset, length int64) Stream[byte] {
 
 // fileReader reads a part of a file and says where it stopped.
 type fileReader struct {
+	ctx  context.Context
 	f    *os.File
+	info fs.FileInfo // as it was opened
 	path string
 	at   int64
 	left int64 // negative: to the end
@@ -61,7 +64,8 @@ func (r *fileReader) seek(ctx context.Context) error {
 	if st.IsDir() {
 		return &fs.PathError{Op: "read", Path: r.path, Err: syscall.EISDIR}
 	}
-	carry.Opened(ctx, st)
+	r.info = st
+	carry.Opened(ctx, r.f, st)
 	if r.at == 0 {
 		return nil
 	}
@@ -76,7 +80,21 @@ func (r *fileReader) Read(p []byte) (int, error) {
 		}
 	}
 	n, err := r.f.Read(p)
+	if err == io.EOF {
+		if cerr := r.ended(); cerr != nil {
+			err = cerr
+		}
+	}
 	return n, r.Moved(int64(n), err)
+}
+
+// ended is called at the end of the file, and says whether that was the end of
+// what was opened.
+func (r *fileReader) ended() error {
+	if r.left >= 0 || r.info == nil {
+		return nil
+	}
+	return carry.Ended(r.ctx, r.f, r.info)
 }
 
 // Moved counts n bytes that were read and puts the offset into err.
@@ -122,8 +140,8 @@ func KeepPartial() FileOption { return func(o *fileOptions) { o.Mode = atomicfil
 // written under a temporary name beside its target and takes the target's place
 // when the whole flow has succeeded. After a failure the target is as it was
 // and no temporary file is left. A file that is replaced keeps its permissions,
-// but for set-user-ID and set-group-ID; a symbolic link is followed; a device or
-// named pipe is written to straight.
+// but for set-user-ID and set-group-ID; a symbolic link is followed, unless it
+// leads nowhere; a device or named pipe is written to straight.
 func Create(path string, opts ...FileOption) Sink[byte] {
 	return fileSink(path, atomicfile.Options{}, opts)
 }
@@ -164,7 +182,7 @@ func fileSink(path string, base atomicfile.Options, opts []FileOption) Sink[byte
 	}
 	k.Open = func(ctx context.Context) (Writer[byte], error) {
 		opts := o.Options
-		opts.Like = carry.Wanted(ctx)
+		opts.Like, opts.Sparse = carry.Wanted(ctx), carry.Sparse(ctx)
 		f, err := atomicfile.Open(ctx, path, opts)
 		if err != nil {
 			return nil, err

@@ -80,6 +80,11 @@ func kernelFlow[T any](b *plan, s Stream[T], k Sink[T], ln *lane, to *spot, w *W
 				to.st.in.Add(n)
 			},
 		})
+		if f, ok := r.(*fileReader); ok && err == nil {
+			if err = f.ended(); err != nil {
+				return from.fail(err)
+			}
+		}
 		switch {
 		case isStop(err):
 			return to.enoughFrom(end)

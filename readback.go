@@ -64,7 +64,7 @@ func (r *readBack) check() error {
 	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
 		return err
 	}
-	if err := f.Sync(); err != nil {
+	if err := errors.Join(r.Extend(), f.Sync()); err != nil {
 		return err
 	}
 	in, err := os.Open(f.Name())

@@ -15,9 +15,22 @@ import (
 func Stdin() Stream[byte] {
 	return From(Source[byte]{
 		Name:   "stdin",
-		Open:   func(context.Context) (Reader[byte], error) { return stdio.Stdin() },
+		Open:   openStdin,
 		origin: &origin{like: os.Stdin},
 	})
+}
+
+// openStdin opens standard input. A file has a length, which its end is compared
+// with.
+func openStdin(ctx context.Context) (Reader[byte], error) {
+	f, err := stdio.Stdin()
+	if err != nil {
+		return nil, err
+	}
+	if st, err := f.Stat(); err == nil && st.Mode().IsRegular() {
+		return &fileReader{ctx: ctx, f: f, path: "standard input", left: -1, info: st}, nil
+	}
+	return f, nil
 }
 
 // Stdout ends a stream at standard output, which stays open. When whoever reads

@@ -16,6 +16,7 @@ import (
 
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/internal/carry"
+	"github.com/weir-go/weir/internal/stamp"
 )
 
 // Local reports whether name stands for something on this machine, and returns
@@ -130,9 +131,30 @@ func (in *localInput) openSame(ctx context.Context) (weir.Reader[byte], error) {
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	carry.Opened(ctx, st)
-	return f, nil
+	carry.Opened(ctx, f, st)
+	return &sameFile{ctx, f, st}, nil
 }
+
+// sameFile reads a file to its end, and fails if that comes earlier than it was
+// when the file was opened.
+type sameFile struct {
+	ctx    context.Context
+	f      *os.File
+	opened fs.FileInfo
+}
+
+func (r *sameFile) Read(p []byte) (int, error) {
+	n, err := r.f.Read(p)
+	if err == io.EOF {
+		if cerr := carry.Ended(r.ctx, r.f, r.opened); cerr != nil {
+			err = cerr
+		}
+	}
+	return n, err
+}
+
+func (r *sameFile) Close() error                      { return r.f.Close() }
+func (r *sameFile) SetReadDeadline(t time.Time) error { return r.f.SetReadDeadline(t) }
 
 func (in *localInput) Stat(context.Context) (Info, error) {
 	if in.path == "-" {
@@ -162,6 +184,10 @@ func (in *localInput) learn(st fs.FileInfo) Info {
 	if st.Mode().IsRegular() {
 		in.info.Size = st.Size()
 		in.info.Validator = fmt.Sprintf("%s %d", st.ModTime().UTC().Format(time.RFC3339Nano), st.Size())
+		// Anybody may set a modification time; the rest is the system's.
+		if s := stamp.Of(st); s != (stamp.Stamp{}) {
+			in.info.Validator += fmt.Sprintf(" %d %s", s.Inode, s.Changed.UTC().Format(time.RFC3339Nano))
+		}
 		in.info.Resumable = true
 	}
 	return in.info

@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,14 +9,22 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
+	"sync"
+	"syscall"
 
 	"github.com/weir-go/weir/internal/atomicfile"
+	"github.com/weir-go/weir/internal/carry"
 	"github.com/weir-go/weir/internal/kernelcopy"
+	"github.com/weir-go/weir/internal/lock"
+	"github.com/weir-go/weir/internal/sparse"
+	"github.com/weir-go/weir/internal/stamp"
 )
 
 // copy copies one entry and returns its bytes.
 func (j *job) copy(ctx context.Context, e entry) (int64, error) {
 	defer e.in.release()
+	j.current.Store(&e)
 	var n int64
 	var err error
 	if e.link {
@@ -26,7 +35,7 @@ func (j *job) copy(ctx context.Context, e entry) (int64, error) {
 	if err == nil {
 		j.files.Add(1)
 	}
-	return n, err
+	return n, j.report(ctx, err)
 }
 
 // writing is the error of the destination's side.
@@ -52,12 +61,38 @@ func (e *WriteError) Error() string { return fmt.Sprintf("write %s: %v", e.Path,
 
 func (e *WriteError) Unwrap() error { return e.Err }
 
+// ErrFolder is the error of a file whose name is taken by a folder in the
+// destination.
+var ErrFolder = errors.New("a folder has that name")
+
 func (j *job) copyLink(e entry) error {
 	target, err := e.in.src.Readlink(e.name)
 	if err != nil {
 		return e.in.failed(e.name, err)
 	}
-	return j.place(e, func(name string) error { return e.in.dst.Symlink(target, name) })
+	var info fs.FileInfo
+	if j.Metadata {
+		if info, err = e.in.src.Lstat(e.name); err != nil {
+			return e.in.failed(e.name, err)
+		}
+	}
+	if j.Resume {
+		if there, err := e.in.dst.Readlink(e.name); err == nil && there == target {
+			j.equal.Add(1)
+			if info != nil {
+				if err := keepLink(e.in.dst, e.name, info); err != nil {
+					return j.writing(e.in, e.name, err)
+				}
+			}
+			return nil
+		}
+	}
+	return j.place(e, func(name string) error {
+		if err := e.in.dst.Symlink(target, name); err != nil || info == nil {
+			return err
+		}
+		return keepLink(e.in.dst, name, info)
+	})
 }
 
 // place lets make create the entry: under its own name, or under a temporary
@@ -66,17 +101,27 @@ func (j *job) place(e entry, make func(name string) error) error {
 	name := e.name
 	if j.merge {
 		name = atomicfile.TempName(e.name)
+		if st, err := e.in.dst.Lstat(e.name); err == nil && st.IsDir() {
+			return j.writing(e.in, e.name, ErrFolder)
+		}
 	}
 	err := make(name)
 	if err == nil && j.merge {
 		err = e.in.dst.Rename(name, e.name)
 	}
+	if err != nil && errors.Is(err, fs.ErrExist) && !j.merge {
+		return j.writing(e.in, e.name, err) // it is not ours
+	}
+	return j.placed(e, name, err)
+}
+
+// placed removes what was made as name if err is not nil, and says where err
+// comes from.
+func (j *job) placed(e entry, name string, err error) error {
 	if err == nil {
 		return nil
 	}
-	if j.merge {
-		e.in.dst.Remove(name) // best effort: the error is told already
-	}
+	e.in.dst.Remove(name) // best effort: the error is told already
 	var we *WriteError
 	if errors.As(err, &we) {
 		return err
@@ -108,34 +153,194 @@ func (j *job) copyFile(ctx context.Context, e entry) (n int64, err error) {
 		return 0, e.in.failed(e.name, ErrSpecial)
 	}
 	j.found.Add(info.Size())
-	if j.Resume {
-		if there, err := e.in.dst.Lstat(e.name); err == nil && there.Mode().IsRegular() &&
-			there.Size() == info.Size() && !there.ModTime().Before(info.ModTime()) {
+	if j.Metadata {
+		if l, first := j.linkable.claim(info); first {
+			defer func() { l.placed(filepath.Join(e.in.path(), e.name), err) }()
+		} else if l != nil {
+			linked, err := j.linkTo(ctx, e, l)
+			if linked || err != nil {
+				j.bytes.Add(info.Size())
+				return info.Size(), err
+			}
+		}
+	}
+	var old fs.FileInfo
+	if j.merge {
+		if st, err := e.in.dst.Lstat(e.name); err == nil {
+			old = st
+		}
+	}
+	if j.Resume && old != nil {
+		equal, err := j.isEqual(ctx, e, src, info, old)
+		if err != nil {
+			return 0, err
+		}
+		if equal {
+			j.equal.Add(1)
 			j.bytes.Add(info.Size())
 			return info.Size(), nil
 		}
 	}
-	err = j.place(e, func(name string) error {
-		dst, err := e.in.dst.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, j.initial(info.Mode().Perm()))
+	return j.write(ctx, e, src, info, old)
+}
+
+// write copies one file, which replaces old if that is not nil.
+func (j *job) write(ctx context.Context, e entry, src *os.File, info, old fs.FileInfo) (n int64, err error) {
+	replaces := old != nil && old.Mode().IsRegular()
+	switch {
+	case old != nil && old.IsDir():
+		return 0, j.writing(e.in, e.name, ErrFolder)
+	case replaces:
+		// Replacing takes no right to write to the file itself. Whoever took
+		// that right away meant it.
+		w, err := e.in.dst.OpenFile(e.name, os.O_WRONLY|nonblock, 0)
+		if errors.Is(err, fs.ErrPermission) {
+			return 0, j.writing(e.in, e.name, err)
+		}
+		if err == nil {
+			w.Close()
+		}
+	}
+	perm := j.initial(info.Mode().Perm())
+	if replaces {
+		perm = 0o600 // what was private must not be open for a moment
+	}
+	name := e.name
+	create := func() (*os.File, error) {
+		if j.merge {
+			name = atomicfile.TempName(e.name)
+		}
+		return e.in.dst.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
+	}
+	var dst *os.File
+	if j.merge {
+		dst, err = atomicfile.Temp(create, func(string) (fs.FileInfo, error) { return e.in.dst.Lstat(name) })
+	} else {
+		dst, err = create()
+	}
+	if err != nil {
+		return 0, j.writing(e.in, e.name, err)
+	}
+	n, err = j.fill(ctx, e, name, dst, src, info)
+	switch {
+	case err != nil:
+	case j.Metadata:
+		err = j.metadata(e.in, name, dst, src, info)
+	case replaces:
+		err = atomicfile.Inherit(dst, old)
+	}
+	if err == nil && j.merge { // no sweep may take it before it has its name
+		held, derr := lock.Dup(dst)
+		if derr != nil && !errors.Is(derr, errors.ErrUnsupported) {
+			err = derr
+		}
+		defer held.Close()
+	}
+	if cerr := dst.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil && j.merge {
+		err = e.in.dst.Rename(name, e.name)
+	}
+	return n, j.placed(e, name, err)
+}
+
+// fill copies the contents, and compares what was read with what there was to
+// read.
+func (j *job) fill(ctx context.Context, e entry, name string, dst, src *os.File, info fs.FileInfo) (n int64, err error) {
+	holes := sparse.Is(info)
+	if j.limit != nil || j.Verify || holes && runtime.GOOS != "linux" {
+		n, err = j.slow(ctx, e.in.dst, name, dst, src, holes)
+	} else {
+		n, err = j.move(ctx, dst, src, info.Size(), holes)
+	}
+	if err != nil {
+		return n, err
+	}
+	now, err := src.Stat()
+	if err != nil {
+		return n, &readError{err}
+	}
+	how, err := carry.Compare(info, now, n)
+	if err != nil {
+		return n, &readError{err}
+	}
+	if how != "" && j.Changed != nil {
+		j.tell(func() { j.Changed(filepath.Join(j.From, e.in.path(), e.name), how) })
+	}
+	return n, nil
+}
+
+// isEqual reports whether the destination has the file already, and gives it the
+// metadata of the source if it lacks no more than that.
+func (j *job) isEqual(ctx context.Context, e entry, src *os.File, info, there fs.FileInfo) (bool, error) {
+	if !there.Mode().IsRegular() || there.Size() != info.Size() || !j.Checksum && !j.isCurrent(info, there) {
+		return false, nil
+	}
+	if !j.Checksum && !j.Metadata {
+		return true, nil
+	}
+	dst, err := openPlain(e.in.dst, e.name)
+	if err != nil {
+		return false, nil // what cannot be compared is replaced
+	}
+	defer dst.Close()
+	if j.Checksum {
+		same, err := j.sameContents(ctx, src, dst)
 		if err != nil {
-			return err
+			return false, e.in.failed(e.name, err)
 		}
-		if j.limit != nil || j.Verify {
-			n, err = j.slow(ctx, e.in.dst, name, dst, src)
-		} else {
-			n, err = j.move(ctx, dst, src, info.Size())
+		if !same {
+			_, err := src.Seek(0, io.SeekStart)
+			if err != nil {
+				err = e.in.failed(e.name, err)
+			}
+			return false, err
 		}
-		if err == nil && j.Metadata {
-			err = j.metadata(e.in, name, dst, info)
+	}
+	if j.Metadata {
+		if err := j.metadata(e.in, e.name, dst, src, info); err != nil {
+			return false, j.writing(e.in, e.name, err)
 		}
-		return errors.Join(err, dst.Close())
-	})
-	return n, err
+	}
+	return true, nil
+}
+
+// isCurrent reports whether a file of the same size has the time of the source,
+// or was written after the source last changed.
+func (j *job) isCurrent(info, there fs.FileInfo) bool {
+	if there.ModTime().Equal(info.ModTime()) {
+		return true
+	}
+	return !j.Metadata && there.ModTime().After(info.ModTime()) && !there.ModTime().Before(stamp.Of(info).Changed)
+}
+
+// sameContents compares two files, of which only a is one whose errors matter.
+func (j *job) sameContents(ctx context.Context, a, b *os.File) (bool, error) {
+	x, y := j.buffers.Get().(*[]byte), j.buffers.Get().(*[]byte)
+	defer j.buffers.Put(x)
+	defer j.buffers.Put(y)
+	for {
+		if ctx.Err() != nil {
+			return false, context.Cause(ctx)
+		}
+		n, aerr := io.ReadFull(a, *x)
+		m, berr := io.ReadFull(b, *y)
+		if aerr != nil && aerr != io.EOF && aerr != io.ErrUnexpectedEOF {
+			return false, aerr
+		}
+		if !bytes.Equal((*x)[:n], (*y)[:m]) || berr != nil && berr != io.EOF && berr != io.ErrUnexpectedEOF {
+			return false, nil
+		}
+		if aerr != nil || berr != nil {
+			return true, nil
+		}
+	}
 }
 
 // move copies the contents: a short file through memory, in two system calls,
 // a long one through the kernel.
-func (j *job) move(ctx context.Context, dst, src *os.File, size int64) (int64, error) {
+func (j *job) move(ctx context.Context, dst, src *os.File, size int64, holes bool) (int64, error) {
 	if size >= bufferSize {
 		return j.long(ctx, dst, src)
 	}
@@ -160,11 +365,27 @@ func (j *job) move(ctx context.Context, dst, src *os.File, size int64) (int64, e
 			return int64(n) + more, err
 		}
 	}
-	if _, err := dst.Write((*b)[:n]); err != nil {
+	if err := put(dst, (*b)[:n], holes); err != nil {
 		return 0, err
 	}
 	j.bytes.Add(int64(n))
 	return int64(n), nil
+}
+
+// put writes all of a file.
+func put(dst *os.File, b []byte, holes bool) error {
+	if !holes {
+		_, err := dst.Write(b)
+		return err
+	}
+	w, err := sparse.NewWriter(dst)
+	if err != nil {
+		return err
+	}
+	if _, err := w.Write(b); err != nil {
+		return err
+	}
+	return w.End()
 }
 
 func (j *job) long(ctx context.Context, dst, src *os.File) (int64, error) {
@@ -174,4 +395,73 @@ func (j *job) long(ctx context.Context, dst, src *os.File) (int64, error) {
 		err = &readError{err}
 	}
 	return n, err
+}
+
+// links are the files of the source that have several names.
+type links struct {
+	mu sync.Mutex
+	m  map[fileID]*link
+}
+
+// link is the first of several names to be copied.
+type link struct {
+	done chan struct{} // closed when path and err are set
+	path string        // below the top
+	err  error
+}
+
+// claim returns what is known of the file that info describes, nil if it has one
+// name only. The first who asks must call placed.
+func (l *links) claim(info fs.FileInfo) (ln *link, first bool) {
+	id, several := idOf(info)
+	if !several {
+		return nil, false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if ln, ok := l.m[id]; ok {
+		return ln, false
+	}
+	if l.m == nil {
+		l.m = map[fileID]*link{}
+	}
+	ln = &link{done: make(chan struct{})}
+	l.m[id] = ln
+	return ln, true
+}
+
+func (l *link) placed(path string, err error) {
+	l.path, l.err = path, err
+	close(l.done)
+}
+
+// linkTo makes e another name of what l is about. It reports false if there can
+// be no such link.
+func (j *job) linkTo(ctx context.Context, e entry, l *link) (bool, error) {
+	select { // another worker copies it now
+	case <-l.done:
+	case <-ctx.Done():
+		return false, context.Cause(ctx)
+	}
+	if l.err != nil {
+		return false, nil
+	}
+	top := j.top.dst
+	if j.merge {
+		is, err := top.Lstat(l.path)
+		there, terr := e.in.dst.Lstat(e.name)
+		if err == nil && terr == nil && os.SameFile(is, there) {
+			j.equal.Add(1)
+			return true, nil
+		}
+	}
+	var refused error
+	err := j.place(e, func(name string) error {
+		refused = top.Link(l.path, filepath.Join(e.in.path(), name))
+		return refused
+	})
+	if refused != nil && !errors.Is(refused, syscall.ENOSPC) {
+		return false, nil
+	}
+	return true, err
 }

@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -17,15 +18,20 @@ import (
 // job is one run of a Copy.
 type job struct {
 	*Copy
-	to      string // where the files go: Copy.To, or a temporary name beside it
-	merge   bool   // To existed
-	buffers sync.Pool
-	limit   *rate.Limiter // nil: none
-	top     *folder
+	to       string // where the files go: Copy.To, or a temporary name beside it
+	merge    bool   // To existed, or is to be kept as it is
+	held     *os.File
+	exclude  []pattern
+	buffers  sync.Pool
+	limit    *rate.Limiter // nil: none
+	top      *folder
+	telling  sync.Mutex // held while a function of the user runs
+	linkable links
 
 	mu    sync.Mutex // guards what follows
 	open  map[*folder]struct{}
-	first error // of closing a folder, which no flow waits for
+	first error   // the first failure that did not end the flow
+	extra []extra // what the source does not have
 }
 
 func newJob(c *Copy) *job {
@@ -44,6 +50,10 @@ func newJob(c *Copy) *job {
 
 // begin opens both ends.
 func (j *job) begin() error {
+	var err error
+	if j.exclude, err = parsePatterns(j.Exclude); err != nil {
+		return err
+	}
 	from, err := os.Stat(j.From)
 	if err != nil {
 		return err
@@ -56,23 +66,25 @@ func (j *job) begin() error {
 		return err
 	}
 	st, err := os.Stat(to)
+	existed := err == nil
 	switch {
-	case err == nil && !st.IsDir():
-		return &fs.PathError{Op: "mkdir", Path: to, Err: syscall.ENOTDIR}
-	case err == nil:
+	case existed && !st.IsDir():
+		return &WriteError{to, syscall.ENOTDIR}
+	case existed:
 		j.merge, j.to = true, to
-	case errors.Is(err, fs.ErrNotExist) && (j.KeepPartial || j.Resume):
+	case !errors.Is(err, fs.ErrNotExist):
+		return &WriteError{to, innermost(err)}
+	case isLink(to):
+		return &WriteError{to, atomicfile.ErrDangling}
+	case j.KeepPartial || j.Resume:
 		j.merge, j.to = true, to
 		if err := os.Mkdir(to, j.initial(from.Mode().Perm()|0o700)); err != nil {
-			return err
-		}
-	case errors.Is(err, fs.ErrNotExist):
-		j.to = filepath.Join(filepath.Dir(to), atomicfile.TempName(filepath.Base(to)))
-		if err := os.Mkdir(j.to, j.initial(from.Mode().Perm()|0o700)); err != nil {
-			return &fs.PathError{Op: "mkdir", Path: to, Err: errors.Unwrap(err)}
+			return &WriteError{to, innermost(err)}
 		}
 	default:
-		return err
+		if err := j.makeTemp(to, j.initial(from.Mode().Perm()|0o700)); err != nil {
+			return &WriteError{to, innermost(err)}
+		}
 	}
 	src, err := os.OpenRoot(j.From)
 	if err != nil {
@@ -80,9 +92,9 @@ func (j *job) begin() error {
 	}
 	dst, err := os.OpenRoot(j.to)
 	if err != nil {
-		return errors.Join(err, src.Close(), j.undo())
+		return errors.Join(&WriteError{to, innermost(err)}, src.Close(), j.undo())
 	}
-	j.top = &folder{job: j, src: src, dst: dst, name: ".", info: from}
+	j.top = &folder{job: j, src: src, dst: dst, name: ".", info: from, existed: existed}
 	j.opened(j.top)
 	if j.limit != nil { // nothing has been missed yet
 		j.limit.AllowN(time.Now(), j.limit.Burst())
@@ -90,39 +102,126 @@ func (j *job) begin() error {
 	return nil
 }
 
+func isLink(name string) bool {
+	st, err := os.Lstat(name)
+	return err == nil && st.Mode()&fs.ModeSymlink != 0
+}
+
+func innermost(err error) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		return pe.Err
+	}
+	return err
+}
+
+// makeTemp makes the temporary folder and keeps it locked, so that no sweep
+// takes it.
+func (j *job) makeTemp(to string, perm fs.FileMode) error {
+	held, err := atomicfile.Temp(func() (*os.File, error) {
+		j.to = filepath.Join(filepath.Dir(to), atomicfile.TempName(filepath.Base(to)))
+		if err := os.Mkdir(j.to, perm); err != nil {
+			return nil, err
+		}
+		return os.Open(j.to)
+	}, os.Lstat)
+	if err != nil {
+		return err
+	}
+	if !atomicfile.Sweeps { // an open folder cannot be renamed there
+		return held.Close()
+	}
+	j.held = held
+	return nil
+}
+
 // end closes what is open and gives the copy its name, or removes it.
-func (j *job) end(err error) error {
+func (j *job) end(ctx context.Context, err error) error {
 	j.mu.Lock()
 	for f := range j.open { // of what was found and not copied after a failure
 		f.src.Close()
 		f.dst.Close()
 	}
-	if err == nil {
-		err = j.first
+	failed, first := j.failures.Load(), j.first
+	if err == nil && j.Failed == nil {
+		err = first
 	}
 	j.mu.Unlock()
+	if j.held != nil {
+		defer j.held.Close()
+	}
+	if err == nil && failed == 0 && j.merge && j.Delete {
+		err = j.remove(ctx)
+	}
 	if err == nil && j.Durable {
 		err = syncAll(j.to)
 	}
-	if j.merge {
-		return err
-	}
-	if err == nil {
-		if err = os.Rename(j.to, j.To); err == nil {
-			if j.Durable {
-				return atomicfile.SyncDir(filepath.Dir(filepath.Clean(j.To)))
-			}
-			return nil
+	if !j.merge {
+		if err == nil {
+			err = os.Rename(j.to, j.To)
+		}
+		if err != nil {
+			return errors.Join(err, j.undo())
+		}
+		if j.Durable {
+			err = atomicfile.SyncDir(filepath.Dir(filepath.Clean(j.To)))
 		}
 	}
-	return errors.Join(err, j.undo())
+	if err == nil && failed > 0 {
+		err = &IncompleteError{failed, first}
+	}
+	return err
 }
 
 func (j *job) undo() error {
 	if j.merge {
 		return nil
 	}
+	if j.held != nil {
+		defer j.held.Close()
+	}
 	return os.RemoveAll(j.to)
+}
+
+// report takes note of a failure. It returns err if that ends the copy.
+func (j *job) report(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	if end := (*ending)(nil); errors.As(err, &end) {
+		return end.err
+	}
+	if j.Failed == nil || ctx.Err() != nil || hopeless(err) {
+		return err
+	}
+	j.fail(err)
+	return nil
+}
+
+func (j *job) fail(err error) {
+	j.mu.Lock()
+	if j.first == nil {
+		j.first = err
+	}
+	j.mu.Unlock()
+	j.failures.Add(1)
+	if j.Failed != nil {
+		j.tell(func() { j.Failed(err) })
+	}
+}
+
+// tell calls a function of the user, one at a time.
+func (j *job) tell(f func()) {
+	j.telling.Lock()
+	defer j.telling.Unlock()
+	f()
+}
+
+// hopeless reports whether err is one that every further file would meet.
+func hopeless(err error) bool {
+	var we *WriteError
+	return errors.As(err, &we) &&
+		(errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EROFS))
 }
 
 // opened enters f as open, with one reference: that of its walk.
@@ -135,10 +234,10 @@ func (j *job) opened(f *folder) {
 
 func (j *job) closed(f *folder, err error) {
 	j.mu.Lock()
-	defer j.mu.Unlock()
 	delete(j.open, f)
-	if j.first == nil {
-		j.first = err
+	j.mu.Unlock()
+	if err != nil {
+		j.fail(err)
 	}
 }
 

@@ -19,7 +19,7 @@ func TestAFailedReadOfAFileOfNoSizeIsAnError(t *testing.T) {
 	}
 	defer dst.Close()
 	var re *readError
-	if n, err := newJob(&Copy{}).move(t.Context(), dst, src, 0); !errors.As(err, &re) {
+	if n, err := newJob(&Copy{}).move(t.Context(), dst, src, 0, false); !errors.As(err, &re) {
 		t.Errorf("move = %d, %v", n, err)
 	}
 }
@@ -33,7 +33,7 @@ func TestAFolderThatCannotBeFinishedIsNamed(t *testing.T) {
 	j.top.dst.Close()
 	j.top.release()
 	var we *WriteError
-	if err := j.end(nil); !errors.As(err, &we) || we.Path != c.To {
+	if err := j.end(t.Context(), nil); !errors.As(err, &we) || we.Path != c.To {
 		t.Errorf("end = %v", err)
 	}
 	if _, err := os.Lstat(c.To); !errors.Is(err, os.ErrNotExist) {

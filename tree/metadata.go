@@ -4,16 +4,23 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/weir-go/weir/internal/atomicfile"
+	"github.com/weir-go/weir/internal/xattr"
 )
 
-// metadata gives what is called name in the destination the modification time,
-// the owner and the permissions of the source. Times come first, since only the
-// owner may set them.
-func (j *job) metadata(f *folder, name string, open *os.File, info fs.FileInfo) error {
-	if err := f.dst.Chtimes(name, time.Time{}, info.ModTime()); err != nil {
+// metadata gives what is called name in the destination, and is open, the
+// extended attributes, the times, the owner and the permissions of src, which
+// info describes. Times come before the owner, since only the owner may set them.
+func (j *job) metadata(f *folder, name string, open, src *os.File, info fs.FileInfo) error {
+	attrs, err := xattr.Read(src)
+	if err != nil {
+		return &readError{err}
+	}
+	if err := xattr.Write(open, attrs); err != nil {
+		return err
+	}
+	if err := setTimes(f.dst, name, open, info); err != nil {
 		return err
 	}
 	return keep(f.dst, name, open, info)

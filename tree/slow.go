@@ -10,11 +10,21 @@ import (
 	"time"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/internal/sparse"
 )
 
 // slow copies through memory: no faster than the limit, with a digest where the
 // file is to be read back.
-func (j *job) slow(ctx context.Context, root *os.Root, name string, dst, src *os.File) (n int64, err error) {
+func (j *job) slow(ctx context.Context, root *os.Root, name string, dst, src *os.File, holes bool) (n int64, err error) {
+	var w io.Writer = dst
+	end := func() error { return nil }
+	if holes {
+		s, err := sparse.NewWriter(dst)
+		if err != nil {
+			return 0, err
+		}
+		w, end = s, s.End
+	}
 	b := j.buffers.Get().(*[]byte)
 	defer j.buffers.Put(b)
 	var digest hash.Hash
@@ -33,7 +43,7 @@ func (j *job) slow(ctx context.Context, root *os.Root, name string, dst, src *os
 			if digest != nil {
 				digest.Write((*b)[:k])
 			}
-			if _, err := dst.Write((*b)[:k]); err != nil {
+			if _, err := w.Write((*b)[:k]); err != nil {
 				return n, err
 			}
 			n += int64(k)
@@ -46,8 +56,8 @@ func (j *job) slow(ctx context.Context, root *os.Root, name string, dst, src *os
 			return n, &readError{rerr}
 		}
 	}
-	if digest == nil {
-		return n, nil
+	if err := end(); err != nil || digest == nil {
+		return n, err
 	}
 	return n, readBack(ctx, root, name, dst, digest, *b)
 }

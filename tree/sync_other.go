@@ -7,6 +7,8 @@ import (
 	"os"
 )
 
+const nonblock = 0
+
 func openPlain(root *os.Root, name string) (*os.File, error) { return root.Open(name) }
 
 // keep gives what is called name the permissions of the source. Owners mean
@@ -14,3 +16,10 @@ func openPlain(root *os.Root, name string) (*os.File, error) { return root.Open(
 func keep(root *os.Root, name string, _ *os.File, info fs.FileInfo) error {
 	return root.Chmod(name, info.Mode().Perm())
 }
+
+type fileID struct{}
+
+// idOf knows no hard links here.
+func idOf(fs.FileInfo) (id fileID, several bool) { return id, false }
+
+func keepOwner(*os.Root, string, fs.FileInfo) {}

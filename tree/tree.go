@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"runtime"
 	"sync/atomic"
 
@@ -18,23 +19,28 @@ import (
 )
 
 // Copy describes the copy of a folder. Set its fields before Flow or Run; a
-// Copy is for one run and must not be copied after that.
+// Copy is for one run and must not be copied after that. Its functions are
+// called by one goroutine at a time, and must not call methods of the Copy but
+// Progress and Current.
 type Copy struct {
 	// From is the folder to copy, To what the copy is called. If To does not
-	// exist, it is whole or absent: it is built under a temporary name beside
-	// it and takes its name when everything has been copied. If it is a
-	// folder, the files are merged into it, each of them whole or as it was.
+	// exist, it is built under a temporary name beside it and takes its name
+	// at the end. If it is a folder, the files are merged into it, each of
+	// them whole or as it was.
 	From, To string
 
 	// Workers is how many files are copied at a time. Zero means two for each
 	// core.
 	Workers int
 
-	// Metadata keeps permissions whatever the umask, modification times, and
-	// owners where the system allows it. Set-user-ID and set-group-ID are kept
-	// only where owner and group are; extended attributes, and with them file
-	// capabilities, are not copied. Without it permissions are kept as far as
-	// the umask lets them, as by cp -r.
+	// Metadata keeps permissions whatever the umask, times, and owners where
+	// the system allows it, of symbolic links too; hard links between the
+	// files that are copied; and on Linux the extended attributes of users.
+	// Set-user-ID and set-group-ID are kept only where owner and group are;
+	// file capabilities and access control lists are not copied. Without
+	// Metadata a new file has the permissions of the source as far as the
+	// umask lets it, as by cp -r, and one that replaces another has those of
+	// the file that was there. Holes in files are always kept.
 	Metadata bool
 
 	// Durable makes Run return only when everything is on stable storage.
@@ -45,27 +51,58 @@ type Copy struct {
 	Rate int64
 
 	// Verify reads each file back when it is written, before it takes its
-	// name, and ends the copy with [weir.ErrReadBack] if it holds something
-	// else than what was read.
+	// name. A file that holds something else than what was read fails with
+	// [weir.ErrReadBack].
 	Verify bool
 
 	// KeepPartial copies straight to To, so that the files that were copied
 	// are still there after a failure, each of them whole.
 	KeepPartial bool
 
-	// Resume leaves out files that To has already, of the same size and not
-	// older than the source's.
+	// Resume leaves out files that To has already: of the same size, and with
+	// the source's modification time or, without Metadata, written after the
+	// last change of the source. It copies straight to To, as KeepPartial.
 	Resume bool
 
-	// Skip is called, by one goroutine, for what is neither a file, a folder
-	// nor a symbolic link and therefore is not copied. If it is nil, such a
-	// thing ends the copy with [ErrSpecial].
+	// Checksum makes Resume compare contents in place of times.
+	Checksum bool
+
+	// Exclude are patterns of what to leave out. A pattern without a slash is
+	// matched against every name, one with a slash against the path below
+	// From; one that ends in a slash matches folders only. In it * and ? stand
+	// for characters of one name, [a-z] for one of them, and ** for any number
+	// of folders. A folder is left out with all that is in it.
+	Exclude []string
+
+	// Delete removes from To, when everything has been copied, what From does
+	// not have. What Exclude matches stays. After any failure nothing is
+	// removed.
+	Delete bool
+
+	// Skip is called for what is neither a file, a folder nor a symbolic link
+	// and therefore is not copied. If it is nil, such a thing fails with
+	// [ErrSpecial].
 	Skip func(path string, mode fs.FileMode)
 
-	files, folders, bytes, found atomic.Int64
-	walked                       atomic.Bool
-	flow                         *weir.Flow
-	job                          *job
+	// Failed is called for each file and folder that could not be copied. The
+	// copy goes on and ends with an [*IncompleteError]. A full disk and the
+	// end of the context end it in any case. If Failed is nil, the first
+	// failure ends the copy.
+	Failed func(err error)
+
+	// Changed is called for a file that was written to while it was copied,
+	// with how that shows. One that became shorter fails.
+	Changed func(path, how string)
+
+	// Deleted is called for what Delete has removed.
+	Deleted func(path string)
+
+	files, folders, bytes, found     atomic.Int64
+	seen, equal, failures, deletions atomic.Int64
+	walked                           atomic.Bool
+	current                          atomic.Pointer[entry]
+	flow                             *weir.Flow
+	job                              *job
 }
 
 // ErrSpecial is the error of a copy that meets a device, a socket or a named
@@ -75,18 +112,57 @@ var ErrSpecial = errors.New("it is neither a file, a folder nor a symbolic link"
 // ErrInside is the error of a copy into a folder that it copies.
 var ErrInside = errors.New("the destination is inside the source")
 
+// IncompleteError is the error of a copy that went on after failures. The
+// destination has all the rest.
+type IncompleteError struct {
+	Failed int64 // files and folders that could not be copied
+	First  error // the first failure
+}
+
+func (e *IncompleteError) Error() string {
+	if e.Failed == 1 {
+		return e.First.Error()
+	}
+	return fmt.Sprintf("%d files or folders could not be copied; the first: %v", e.Failed, e.First)
+}
+
+func (e *IncompleteError) Unwrap() error { return e.First }
+
 // Progress is how far a copy is.
 type Progress struct {
 	Files, Folders int64 // done; symbolic links count as files
 	Bytes          int64 // done
-	Found          int64 // bytes of the files found so far
-	Walked         bool  // Found is all there is
+	Found          int64 // bytes of the files opened so far
+	FilesFound     int64 // files found so far
+	Equal          int64 // of Files, those that the destination had already
+	Failed         int64 // files and folders that could not be copied
+	Deleted        int64 // files and folders removed, each with all that was in it
+	Walked         bool  // FilesFound is all there is
 }
 
 // Progress returns how far the copy is. It may be called at any time, by any
 // goroutine.
 func (c *Copy) Progress() Progress {
-	return Progress{c.files.Load(), c.folders.Load(), c.bytes.Load(), c.found.Load(), c.walked.Load()}
+	return Progress{
+		Files: c.files.Load(), Folders: c.folders.Load(), Bytes: c.bytes.Load(), Found: c.found.Load(),
+		FilesFound: c.seen.Load(), Equal: c.equal.Load(), Failed: c.failures.Load(), Deleted: c.deletions.Load(),
+		Walked: c.walked.Load(),
+	}
+}
+
+// Merges reports whether the copy goes straight to To, so that the files copied
+// so far are there while it runs and after a failure. It may be called when Run
+// has returned.
+func (c *Copy) Merges() bool { return c.job != nil && c.job.merge }
+
+// Current returns the path below From of a file that is being copied, and ""
+// before the first. It may be called at any time, by any goroutine.
+func (c *Copy) Current() string {
+	e := c.current.Load()
+	if e == nil {
+		return ""
+	}
+	return filepath.Join(e.in.path(), e.name)
 }
 
 const (
@@ -114,7 +190,7 @@ func (c *Copy) Flow() *weir.Flow {
 	}
 	c.job = newJob(c)
 	found := weir.Generate("walk", c.job.walk).Async(weir.Items(inFlight))
-	copied := weir.MapContext(found, c.job.copy, weir.Workers(c.workers()), weir.Unordered())
+	copied := weir.MapContext(found, c.job.copy, weir.Workers(c.workers()), weir.Unordered()).Named("copy")
 	c.flow = copied.To(weir.Discard[int64]())
 	c.flow.Name = "copy " + c.From
 	return c.flow
@@ -122,15 +198,22 @@ func (c *Copy) Flow() *weir.Flow {
 
 // Memory returns the most that the workers hold beside the pipes of the flow,
 // in bytes.
-func (c *Copy) Memory() int64 { return int64(c.workers()) * bufferSize }
+func (c *Copy) Memory() int64 {
+	n := int64(bufferSize)
+	if c.Checksum {
+		n *= 2
+	}
+	return int64(c.workers()) * n
+}
 
-// Run copies, and returns when nothing of it goes on any more. After a failure
-// a folder that did not exist before does not exist, and one that did holds the
-// files that were copied before. Errors name the path.
+// Run copies, and returns when nothing of it goes on any more. Unless Failed
+// keeps it going, after a failure a folder that did not exist before does not
+// exist, and one that did holds the files that were copied before. Errors name
+// the path.
 func (c *Copy) Run(ctx context.Context) error {
 	flow := c.Flow()
 	if err := c.job.begin(); err != nil {
 		return fmt.Errorf("copy %s: %w", c.From, err)
 	}
-	return c.job.end(flow.Run(ctx))
+	return c.job.end(ctx, flow.Run(ctx))
 }

@@ -145,6 +145,8 @@ func TestMergeReplacesFilesAsAWholeAndKeepsOthers(t *testing.T) {
 	must(t, c.Run(t.Context()))
 	want := list(t, src)
 	want["mine"] = "-rw-------kept"
+	f15 := filepath.Join("d1", "e0", "f15")
+	want[f15] = "-rw-------" + want[f15][len("-rw-------"):] // as copying one file
 	want["."] = list(t, dst)["."]
 	same(t, list(t, dst), want)
 }

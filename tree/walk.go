@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"sync/atomic"
+
+	"github.com/weir-go/weir/internal/atomicfile"
 )
 
 // folder is a folder on both sides. It stays open until everything in it has
@@ -19,6 +21,7 @@ type folder struct {
 	src, dst *os.Root
 	name     string
 	info     fs.FileInfo
+	existed  bool         // in the destination
 	refs     atomic.Int32 // files and folders in it that are on their way, and the walk
 }
 
@@ -55,21 +58,32 @@ func (j *job) walk(ctx context.Context, emit func([]entry) error) error {
 
 func (f *folder) walk(ctx context.Context, emit func([]entry) error) error {
 	defer f.release()
+	if f.existed {
+		atomicfile.Sweep(f.dst)
+	}
 	dir, err := f.src.Open(".")
 	if err != nil {
-		return f.failed("", err)
+		if f.parent == nil { // there is nothing to copy
+			return f.failed("", err)
+		}
+		return f.job.report(ctx, f.failed("", err))
 	}
 	defer dir.Close()
+	names := f.names()
 	for {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		list, err := dir.ReadDir(inFlight)
 		if err != nil && err != io.EOF {
-			return f.failed("", err)
+			return f.job.report(ctx, f.failed("", err))
 		}
 		var batch []entry
 		for _, d := range list {
+			if f.job.isExcluded(f, d.Name(), d.IsDir()) {
+				continue
+			}
+			names.add(d.Name())
 			switch t := d.Type(); {
 			case t.IsDir():
 				// What is found is on its way before the walk goes deeper.
@@ -77,22 +91,24 @@ func (f *folder) walk(ctx context.Context, emit func([]entry) error) error {
 					return err
 				}
 				batch = nil
-				if err := f.enter(ctx, d.Name(), emit); err != nil {
+				if err := f.job.report(ctx, f.enter(ctx, d.Name(), emit)); err != nil {
 					return err
 				}
 			case t.IsRegular(), t&fs.ModeSymlink != 0:
 				batch = append(batch, entry{f, d.Name(), !t.IsRegular()})
 			case f.job.Skip != nil:
-				f.job.Skip(filepath.Join(f.job.From, f.path(), d.Name()), t)
+				f.job.tell(func() { f.job.Skip(filepath.Join(f.job.From, f.path(), d.Name()), t) })
 			default:
-				return f.failed(d.Name(), ErrSpecial)
+				if err := f.job.report(ctx, f.failed(d.Name(), ErrSpecial)); err != nil {
+					return err
+				}
 			}
 		}
 		if err := f.emit(batch, emit); err != nil {
 			return err
 		}
 		if err == io.EOF || len(list) == 0 {
-			return nil
+			return f.job.report(ctx, f.compare(names))
 		}
 	}
 }
@@ -102,6 +118,7 @@ func (f *folder) emit(batch []entry, emit func([]entry) error) error {
 	if len(batch) == 0 {
 		return nil
 	}
+	f.job.seen.Add(int64(len(batch)))
 	f.refs.Add(int32(len(batch)))
 	return emit(batch)
 }
@@ -117,7 +134,8 @@ func (f *folder) enter(ctx context.Context, name string, emit func([]entry) erro
 		return f.failed(name, err)
 	}
 	err = f.dst.Mkdir(name, f.job.initial(info.Mode().Perm()|0o700))
-	if errors.Is(err, fs.ErrExist) && f.job.merge {
+	existed := errors.Is(err, fs.ErrExist) && f.job.merge
+	if existed {
 		err = nil
 	}
 	var dst *os.Root
@@ -127,11 +145,20 @@ func (f *folder) enter(ctx context.Context, name string, emit func([]entry) erro
 	if err != nil {
 		return errors.Join(f.job.writing(f, name, err), src.Close())
 	}
-	in := &folder{job: f.job, parent: f, src: src, dst: dst, name: name, info: info}
+	in := &folder{job: f.job, parent: f, src: src, dst: dst, name: name, info: info, existed: existed}
 	f.refs.Add(1)
 	f.job.opened(in)
-	return in.walk(ctx, emit)
+	if err := in.walk(ctx, emit); err != nil {
+		return &ending{err}
+	}
+	return nil
 }
+
+// ending is an error of a folder further down that ends the copy.
+type ending struct{ err error }
+
+func (e *ending) Error() string { return e.err.Error() }
+func (e *ending) Unwrap() error { return e.err }
 
 // release closes the folder when nothing in it is on its way any more.
 func (f *folder) release() {
@@ -149,14 +176,33 @@ func (f *folder) release() {
 	}
 }
 
+// metadata gives the folder those of the source.
+func (f *folder) metadata() error {
+	src, err := f.src.Open(".")
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	dst, err := f.dst.Open(".")
+	if err != nil {
+		return err
+	}
+	defer dst.Close()
+	return f.job.metadata(f, ".", dst, src, f.info)
+}
+
 // finish sets the metadata of the folder.
 func (f *folder) finish() error {
 	perm := f.info.Mode().Perm()
 	if f.job.Metadata {
-		return f.job.metadata(f, ".", nil, f.info)
+		return f.metadata()
 	}
-	if perm&0o700 == 0o700 || f.job.merge {
+	if perm&0o700 == 0o700 || f.existed {
 		return nil
 	}
-	return f.dst.Chmod(".", perm)
+	st, err := f.dst.Stat(".") // the umask has had its say
+	if err != nil {
+		return err
+	}
+	return f.dst.Chmod(".", st.Mode()&(perm|fs.ModeSetgid))
 }

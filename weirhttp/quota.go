@@ -25,9 +25,10 @@ var errNoSpace = errors.New("no space left for uploads")
 // which happens before an upload is refused.
 type ledger struct {
 	root  *os.Root
-	quota int64                 // for the whole folder, in bytes; 0: none
-	spare int64                 // what must stay free on the disk, in bytes
-	free  func() (int64, error) // space on the disk; errors.ErrUnsupported: not known
+	live  func(temp string) bool // whether an upload is being written to this file; nil: to all
+	quota int64                  // for the whole folder, in bytes; 0: none
+	spare int64                  // what must stay free on the disk, in bytes
+	free  func() (int64, error)  // space on the disk; errors.ErrUnsupported: not known
 
 	names sync.Mutex // held while files are counted and named, which may take long
 	disk  sync.Mutex // held while the disk is asked
@@ -150,7 +151,8 @@ func (l *ledger) fitsDisk(n int64) error {
 	return nil
 }
 
-// count adds up the files in the folder, but not those of uploads on their way.
+// count adds up the files in the folder, with what killed processes left, but not
+// those of uploads on their way.
 // It does nothing if somebody else has just done so.
 func (l *ledger) count() error {
 	l.names.Lock()
@@ -171,7 +173,7 @@ func (l *ledger) count() error {
 			return err
 		case d.IsDir() && path.Base(name) == hiddenDir:
 			return fs.SkipDir
-		case !d.Type().IsRegular() || atomicfile.IsTemp(name):
+		case !d.Type().IsRegular() || atomicfile.IsTemp(name) && (l.live == nil || l.live(name)):
 			return nil
 		}
 		if info, err := d.Info(); err == nil {

@@ -71,8 +71,8 @@ type Uploads struct {
 	Stall time.Duration // how long a client may send nothing; 0: a minute, negative: any time
 
 	// Expire is how long a resumable upload waits for its client: a day if 0,
-	// for ever if negative. Then what is left of a process that was killed
-	// stays as well.
+	// for ever if negative. What a killed process left of other uploads is
+	// removed when the handler opens, and counts for Quota until then.
 	Expire time.Duration
 
 	// Budget, if not nil, is where uploads take their buffers from: 16 KiB for

@@ -40,12 +40,13 @@ func openFolder(u *Uploads) (*folder, error) {
 		return nil, fmt.Errorf("open the folder for uploads: %w", err)
 	}
 	d := &folder{u: u, root: root, dir: dir, live: make(map[string]struct{})}
-	d.ledger = ledger{root: root, quota: u.Quota, spare: u.MinFree, free: func() (int64, error) { return freeSpace(dir) }}
+	d.ledger = ledger{root: root, live: d.isLive, quota: u.Quota, spare: u.MinFree, free: func() (int64, error) { return freeSpace(dir) }}
 	if d.tus, err = newTus(d); err != nil {
 		dir.Close()
 		root.Close()
 		return nil, err
 	}
+	d.sweep.runs.Go(func() { atomicfile.Sweep(root) }) // what a killed process left
 	d.sweep.begin(d)
 	return d, nil
 }
@@ -56,22 +57,23 @@ func (d *folder) close() error {
 	return errors.Join(d.dir.Close(), d.root.Close())
 }
 
-// createTemp creates a file that only this process writes.
+// createTemp creates a file that only this process writes, and locks it, so that
+// no sweep takes it for one that a killed process left.
 func (d *folder) createTemp() (*os.File, string, error) {
-	for try := 0; ; try++ {
-		name := atomicfile.TempName("upload")
+	name := ""
+	f, err := atomicfile.Temp(func() (*os.File, error) {
+		d.forget(name) // of the try before
+		name = atomicfile.TempName("upload")
 		d.mu.Lock()
 		d.live[name] = struct{}{}
 		d.mu.Unlock()
-		f, err := d.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
-		if err == nil {
-			return f, name, nil
-		}
+		return d.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
+	}, func(string) (fs.FileInfo, error) { return d.root.Lstat(name) })
+	if err != nil {
 		d.forget(name)
-		if !errors.Is(err, fs.ErrExist) || try == 10 {
-			return nil, "", fmt.Errorf("create a file for the upload: %w", err)
-		}
+		return nil, "", fmt.Errorf("create a file for the upload: %w", err)
 	}
+	return f, name, nil
 }
 
 func (d *folder) forget(temp string) {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+
+	"github.com/weir-go/weir/internal/lock"
 )
 
 // incoming is a file on its way into the folder. It must be aborted, which does
@@ -13,6 +15,7 @@ type incoming struct {
 	d    *folder
 	file *os.File // nil after finish
 	temp string   // "" after publish and abort
+	held *os.File // keeps temp locked after finish; nil: it is not
 	hold *hold
 	size int64 // bytes written
 
@@ -54,6 +57,12 @@ func (in *incoming) finish() error {
 	if in.d.u.Sync {
 		err = in.file.Sync()
 	}
+	held, derr := lock.Dup(in.file)
+	if derr == nil {
+		in.held = held
+	} else if !errors.Is(derr, errors.ErrUnsupported) {
+		err = errors.Join(err, derr)
+	}
 	err = errors.Join(err, in.file.Close())
 	in.file = nil
 	if err != nil {
@@ -80,8 +89,7 @@ func (in *incoming) publish(want string, r rule) (got Received, replaced bool, e
 	if err != nil {
 		return Received{}, false, err
 	}
-	in.d.forget(in.temp)
-	in.temp = ""
+	in.unlock()
 	if in.d.u.Sync {
 		err = in.d.syncNames()
 	}
@@ -100,7 +108,16 @@ func (in *incoming) abort() {
 	if err := in.d.root.Remove(in.temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		in.d.u.log().Error("a broken upload could not be removed", "file", in.temp, "error", err)
 	}
+	in.unlock()
+	in.hold.release()
+}
+
+// unlock is called when there is no file of that name any more.
+func (in *incoming) unlock() {
+	if in.held != nil {
+		in.held.Close()
+		in.held = nil
+	}
 	in.d.forget(in.temp)
 	in.temp = ""
-	in.hold.release()
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/internal/carry"
 )
 
 // codecCommand is weir gzip and its like: the habits of gzip(1) and zstd(1), with
@@ -284,24 +285,30 @@ func (r *codecRun) one(in input) (*step, error) {
 		b.nameSteps()
 		return flow, nil
 	}
+	if toFile {
+		st.prepare = func(context.Context) error { return st.sweep() }
+	}
 	st.run = func(ctx context.Context) error {
-		err := st.flow.Run(ctx)
+		st.kept = &carry.Note{Metadata: true, Plain: true} // as gzip(1) does
+		err := st.flowRun(ctx, &r.settings)
 		if err != nil || !toFile {
 			return err
 		}
-		if info, err := os.Stat(name); err == nil {
-			when := info.ModTime()
-			if h := headerOf(name); r.gzip && r.expands && r.names > 0 && !h.time.IsZero() {
-				when = h.time
-			}
-			if err := os.Chtimes(st.dst, time.Time{}, when); err != nil {
+		if h := headerOf(name); r.gzip && r.expands && r.names > 0 && !h.time.IsZero() {
+			if err := os.Chtimes(st.dst, time.Time{}, h.time); err != nil {
 				return err
 			}
 		}
-		if r.remove && len(st.left()) == 0 {
-			return os.Remove(name)
+		if !r.remove || len(st.left()) > 0 {
+			return nil
 		}
-		return nil
+		if err := st.removable(name); err != nil {
+			return &failure{
+				code: exitSource, text: fmt.Sprintf("%s was not removed: %v", name, err),
+				try: "the same with --force, when nobody writes to it any more",
+			}
+		}
+		return os.Remove(name)
 	}
 	return st, nil
 }

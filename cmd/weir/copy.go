@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -25,9 +27,10 @@ import (
 // copying is weir copy.
 type copying struct {
 	settings
-	preserve, verify, sync, keep, resume bool
-	rate                                 string
-	perSecond                            int64
+	preserve, verify, sync, keep, resume, checksum, delete bool
+	exclude                                                []string
+	rate                                                   string
+	perSecond                                              int64
 }
 
 func newCopy(stdout, stderr io.Writer) *cobra.Command {
@@ -38,15 +41,30 @@ func newCopy(stdout, stderr io.Writer) *cobra.Command {
 		Long: `Copy files and folders, in bounded memory.
 
 SRC and DST are files, folders, http(s):// URLs, or - for standard input and
-output. With several sources DST is a folder. Folders are copied with all that
-is in them, many small files at a time. Holes in files are kept.
+output. With several sources DST is a folder, and two sources of the same name
+are refused. Folders are copied with all that is in them, many small files at a
+time; SRC/. stands for the contents of SRC.
 
-DST is whole or absent: it takes its name when everything has been copied, and
-after a failure it is as it was before. A download goes on where it stopped when
-its connection breaks, and its length and digest are checked. A URL as DST is
-sent a PUT.`,
+Every file is whole or absent: it takes its name when it has been copied, and
+after a failure DST has the file that was there before. Where a source or a file
+in a folder cannot be read, weir says so and copies the others; the exit code is
+that of the first error. A new folder takes its name at the end. A download goes
+on where it stopped when its connection breaks, and its length and digest are
+checked. A URL as DST is sent a PUT.
+
+--resume goes on with what an interrupted copy has left: the rest of a file, or
+the files of a folder that are not there yet. It leaves out files of the same
+size and time; with --checksum, of the same contents. --delete removes from DST
+what a folder SRC does not have, when everything else has succeeded. A pattern of
+--exclude without a slash is matched against every name in a folder, one with a
+slash against the path below SRC, one that ends in a slash against folders only;
+* ? [a-z] stand for characters of a name, ** for any folders. --delete leaves
+alone what is excluded.
+
+"weir help keep" says what is kept of permissions, owners and times.`,
 		Example: `  weir copy holiday.mp4 /mnt/usb/
   weir copy photos music /mnt/usb/ --preserve
+  weir copy site/. /srv/www --resume --delete --exclude '*.tmp' --dry-run
   weir copy https://example.org/big.iso . --resume
   weir copy backup.img /mnt/usb/ --verify --sync
   weir copy - backup.img < /dev/sdb`,
@@ -54,12 +72,15 @@ sent a PUT.`,
 	}
 	c.flags(cmd)
 	f := cmd.Flags()
-	f.BoolVarP(&c.preserve, "preserve", "p", false, "keep permissions, modification times, and owners where allowed; set-user-ID only with its owner")
+	f.BoolVarP(&c.preserve, "preserve", "p", false, "keep permissions, times, hard links, attributes, and owners where allowed")
 	f.BoolVar(&c.verify, "verify", false, "read back what was written and compare its SHA-256")
 	f.BoolVar(&c.sync, "sync", false, "return only when everything is on stable storage")
 	f.StringVar(&c.rate, "rate", "", "no faster than this, as in 10MiB/s")
 	f.BoolVar(&c.keep, "keep-partial", false, "keep an unfinished copy, as DST"+partSuffix)
 	f.BoolVar(&c.resume, "resume", false, "go on with an unfinished copy; implies --keep-partial")
+	f.BoolVar(&c.checksum, "checksum", false, "with --resume, compare contents instead of sizes and times")
+	f.BoolVar(&c.delete, "delete", false, "remove from DST what a folder SRC does not have")
+	f.StringArrayVar(&c.exclude, "exclude", nil, "leave out what matches this pattern in folders; may be repeated")
 	f.BoolP("recursive", "r", true, "")
 	_ = f.MarkHidden("recursive") // what the fingers know from cp
 	return cmd
@@ -79,19 +100,83 @@ func (c *copying) copy(names []string) error {
 	if c.verify && c.resume {
 		return &failure{code: exitUsage, text: "--verify checks a whole copy, and --resume makes the rest of one", try: "leave out one of them"}
 	}
+	if c.checksum && !c.resume {
+		return &failure{code: exitUsage, text: "--checksum requires --resume", try: "add --resume"}
+	}
+	for _, pattern := range c.exclude {
+		if err := tree.ParsePattern(pattern); err != nil {
+			return &failure{code: exitUsage, text: "--exclude: " + err.Error(), try: "--exclude '*.tmp'"}
+		}
+	}
 	sources, dst := names[:len(names)-1], names[len(names)-1]
-	if st, err := os.Stat(dst); len(sources) > 1 && (err != nil || !st.IsDir()) && !strings.HasSuffix(dst, "/") {
+	if st, err := os.Stat(strings.TrimSuffix(dst, "/")); len(sources) > 1 && isLocal(dst) && (err != nil || !st.IsDir()) {
 		return &failure{code: exitUsage, text: fmt.Sprintf("%s, and %s is no folder", plural(int64(len(sources)), "source"), dst), try: "mkdir -p " + quoted(dst)}
 	}
+	c.goOn = len(sources) > 1
 	var steps []*step
+	folders := 0
 	for _, src := range sources {
 		st, err := c.step(src, dst)
+		if f := (*failure)(nil); c.goOn && errors.As(err, &f) {
+			st, err = &step{src: src, refused: f}, nil
+		}
 		if err != nil {
 			return err
 		}
+		if st.isTree {
+			folders++
+		}
 		steps = append(steps, st)
 	}
+	if c.delete && folders == 0 {
+		return &failure{code: exitUsage, text: "--delete is about folders, and no source is one", try: "weir copy SRC/. DST --delete"}
+	}
+	if err := collision(steps); err != nil {
+		return err
+	}
 	return c.execute("copied", steps...)
+}
+
+// collision refuses two sources of which one would replace what the other has
+// become.
+func collision(steps []*step) error {
+	for i, a := range steps {
+		for _, b := range steps[i+1:] {
+			at := ""
+			switch {
+			case a.target == "" || b.target == "":
+			case a.target == b.target:
+				at = a.target
+			case b.isIn(a):
+				at = b.target
+			case a.isIn(b):
+				at = a.target
+			}
+			if at != "" {
+				return &failure{
+					code: exitUsage, text: fmt.Sprintf("%s and %s would both be copied to %s", a.src, b.src, at),
+					try: "another name for one of them",
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// isIn reports whether the target of s is something that the folder of other
+// has too.
+func (s *step) isIn(other *step) bool {
+	rel, ok := strings.CutPrefix(s.target, strings.TrimSuffix(other.target, string(filepath.Separator))+string(filepath.Separator))
+	if !ok || !other.isTree {
+		return false
+	}
+	_, err := os.Lstat(filepath.Join(other.src, rel))
+	return err == nil
+}
+
+func isLocal(name string) bool {
+	_, local := endpoint.Local(name)
+	return local
 }
 
 // step prepares the copy of one source.
@@ -174,30 +259,37 @@ func sameFile(a, b string) bool {
 // file prepares the copy of one file.
 func (c *copying) file(src, dst string) (*step, error) {
 	st := &step{src: shown(src), dst: shown(dst)}
+	if name, local := endpoint.Local(dst); !local {
+		st.target = dst
+	} else if name != "-" {
+		st.target = filepath.Clean(name)
+	}
 	var part *partial
-	if _, local := endpoint.Local(dst); (c.keep || c.resume) && local && dst != "-" {
+	if name, local := endpoint.Local(dst); (c.keep || c.resume) && local && name != "-" {
 		var err error
-		if part, err = openPartial(c, src, dst); err != nil {
+		if part, err = openPartial(c, src, name); err != nil {
 			return nil, err
 		}
-		st.partial = part.path
+		if part != nil {
+			st.partial = part.shownPath(name)
+		}
 	}
 	var verified string
 	st.build = func(bool) (*weir.Flow, error) {
 		var so endpoint.SourceOptions
-		if part != nil {
+		if part != nil && part.offset > 0 {
 			so.Offset, so.Validator = part.offset, part.Validator
 		}
 		in, err := endpoint.Source(src, so)
 		if err != nil {
 			return nil, badName(err)
 		}
-		st.size = sizeOf(src, in)
+		st.size, st.perm = sizeOf(src, in), permOf(src)
 		s := in.Stream()
 		if c.perSecond > 0 {
 			s = s.Through(weir.RateLimit[byte](c.perSecond, time.Second))
 		}
-		sink, err := c.sink(src, dst, part, func(sum []byte) { verified = fmt.Sprintf("%x", sum) }, st.size())
+		sink, err := c.sink(dst, st.perm, part, func(sum []byte) { verified = fmt.Sprintf("%x", sum) }, st.size())
 		if err != nil {
 			return nil, err
 		}
@@ -205,20 +297,24 @@ func (c *copying) file(src, dst string) (*step, error) {
 		flow.Name = "copy " + src
 		return flow, nil
 	}
-	st.run = func(ctx context.Context) error {
-		if part != nil {
-			if err := part.begin(ctx); err != nil {
+	st.kept = &carry.Note{Metadata: c.preserve && isFile(src)}
+	if part == nil {
+		st.prepare = func(context.Context) error { return st.sweep() }
+		st.run = func(ctx context.Context) error { return st.flowRun(ctx, &c.settings) }
+	} else {
+		st.prepare = func(ctx context.Context) error {
+			if err := part.begin(ctx); err != nil || part.offset == 0 {
 				return err
 			}
+			return st.fit(c.memory, c.limit) // from the offset on
 		}
-		if name, local := endpoint.Local(src); c.preserve && local && name != "-" {
-			ctx = carry.Metadata(ctx)
+		st.run = func(ctx context.Context) error {
+			err := st.flowRun(ctx, &c.settings)
+			if err != nil {
+				return errors.Join(err, part.leave())
+			}
+			return part.finish(c.sync, c.preserve, st.perm)
 		}
-		err := st.flow.Run(ctx)
-		if err == nil && part != nil {
-			err = part.finish(c.sync, c.preserve)
-		}
-		return err
 	}
 	st.note = func() string {
 		switch {
@@ -232,6 +328,27 @@ func (c *copying) file(src, dst string) (*step, error) {
 	return st, nil
 }
 
+// permOf are the permissions of a new copy of src, before umask.
+func permOf(src string) fs.FileMode {
+	if name, local := endpoint.Local(src); local && isFile(src) {
+		if st, err := os.Stat(name); err == nil {
+			return st.Mode().Perm()
+		}
+	}
+	return 0o666
+}
+
+// isFile reports whether src is a file of this machine, whose metadata can be
+// kept: those of a pipe or of a device say nothing about the bytes in it.
+func isFile(src string) bool {
+	name, local := endpoint.Local(src)
+	if !local || name == "-" {
+		return false
+	}
+	st, err := os.Stat(name)
+	return err == nil && st.Mode().IsRegular()
+}
+
 // sizeOf finds the size of a source, which a server tells only while it sends.
 func sizeOf(src string, in endpoint.Input) func() int64 {
 	if name, local := endpoint.Local(src); local {
@@ -243,23 +360,21 @@ func sizeOf(src string, in endpoint.Input) func() int64 {
 	return func() int64 { return in.Info().Size }
 }
 
-func (c *copying) sink(src, dst string, part *partial, verified func([]byte), size int64) (weir.Sink[byte], error) {
+func (c *copying) sink(dst string, perm fs.FileMode, part *partial, verified func([]byte), size int64) (weir.Sink[byte], error) {
 	o := endpoint.SinkOptions{Size: max(size, 0)}
 	if name, local := endpoint.Local(dst); local && name != "-" {
 		o.Size = 0
 		if c.sync {
 			o.File = append(o.File, weir.Durable())
 		}
-		if st, err := os.Stat(src); err == nil && st.Mode().IsRegular() {
-			o.File = append(o.File, weir.Perm(st.Mode().Perm()))
-		}
+		o.File = append(o.File, weir.Perm(perm))
 		if c.verify {
 			o.File = append(o.File, weir.ReadBack(func() hash.Hash { return &told{sha256.New(), verified} }))
 		}
 		if part != nil {
 			dst, o.Offset = part.path, part.offset
 			if part.offset == 0 {
-				o.File = append(o.File, weir.KeepPartial())
+				o.File = append(o.File, weir.KeepPartial(), weir.Perm(0o600)) // finish says otherwise
 			}
 		}
 	}
@@ -290,20 +405,36 @@ func (c *copying) folder(src, dst string) (*step, error) {
 			try: fmt.Sprintf("tar -c %s | weir copy - %s", src, dst),
 		}
 	}
+	dst, _ = endpoint.Local(dst)
 	abs, err := filepath.Abs(src)
 	if err != nil {
 		return nil, badName(err)
 	}
-	if st, err := os.Stat(dst); err == nil && st.IsDir() {
-		dst = filepath.Join(dst, filepath.Base(abs))
+	dst = filepath.Clean(dst)
+	st := &step{src: src, dst: dst, isTree: true, deletes: c.delete}
+	noteName := ""
+	if there, err := os.Stat(dst); err == nil && there.IsDir() {
+		if c.unfinished(dst, abs) {
+			noteName = dst + partSuffix + ".json"
+		} else if !isContents(src, abs) {
+			st.dst = filepath.Join(dst, filepath.Base(abs))
+		}
+	} else if c.keep || c.resume {
+		noteName = dst + partSuffix + ".json"
 	}
-	st := &step{src: src, dst: dst, isTree: true}
+	st.target = st.dst
 	var cp *tree.Copy
+	var changes []string
 	st.build = func(frugal bool) (*weir.Flow, error) {
 		cp = &tree.Copy{
-			From: src, To: dst, Metadata: c.preserve, Durable: c.sync, Rate: c.perSecond, Verify: c.verify,
-			KeepPartial: c.keep || c.resume, Resume: c.resume,
-			Skip: func(path string, mode fs.FileMode) { c.warn("%s is %s and is not copied", path, kindOf(mode)) },
+			From: src, To: st.dst, Metadata: c.preserve, Durable: c.sync, Rate: c.perSecond, Verify: c.verify,
+			KeepPartial: c.keep || c.resume, Resume: c.resume, Checksum: c.checksum, Exclude: c.exclude, Delete: c.delete,
+			Skip:    func(path string, mode fs.FileMode) { c.warn("%s is %s and is not copied", path, kindOf(mode)) },
+			Changed: func(path, how string) { changes = append(changes, path+" "+how) },
+			Failed:  func(err error) { st.failed(explain(st, weir.Report{}, err)) },
+		}
+		if c.verbose {
+			cp.Deleted = func(path string) { c.warn("deleted %s", path) }
 		}
 		if frugal {
 			cp.Workers = 1
@@ -311,22 +442,74 @@ func (c *copying) folder(src, dst string) (*step, error) {
 		st.holds = cp.Memory()
 		return cp.Flow(), nil
 	}
-	st.run = func(ctx context.Context) error { return cp.Run(ctx) }
+	st.preview = func() (tree.Plan, error) { return cp.Plan(context.Background()) }
+	var note *noteFile
+	st.prepare = func(context.Context) error {
+		if noteName == "" {
+			return st.sweep()
+		}
+		var err error
+		if note, _, err = openNote(noteName, st.dst); err != nil {
+			return err
+		}
+		return note.write(partNote{Source: abs, Folder: true})
+	}
+	st.run = func(ctx context.Context) error {
+		err := cp.Run(ctx)
+		st.over = true
+		for _, change := range changes {
+			c.warn("%s while it was copied", change)
+		}
+		if note == nil {
+			return err
+		}
+		if _, serr := os.Stat(st.dst); err == nil || serr != nil {
+			return errors.Join(err, note.remove())
+		}
+		return errors.Join(err, note.close())
+	}
 	st.moved = func() (in, out int64) {
 		n := cp.Progress().Bytes
 		return n, n
 	}
-	st.size = func() int64 {
-		if p := cp.Progress(); p.Walked {
-			return p.Found
+	st.tree = func() (tree.Progress, string) { return cp.Progress(), cp.Current() }
+	st.merges = func() bool { return cp.Merges() }
+	st.note = func() string {
+		var text string
+		p := cp.Progress()
+		if p.Equal > 0 {
+			text += fmt.Sprintf(", %d of them there already", p.Equal)
 		}
-		return -1
+		if p.Deleted > 0 {
+			text += fmt.Sprintf(", %d deleted", p.Deleted)
+		}
+		return text
 	}
-	st.files = func() int64 { return cp.Progress().Files }
 	if c.keep || c.resume {
-		st.partial = dst
+		st.partial = st.dst
 	}
 	return st, nil
+}
+
+// isContents reports whether src, which is abs, stands for what is in a folder:
+// it ends in "." or "..", which are no names, or it is the root.
+func isContents(src, abs string) bool {
+	switch src[strings.LastIndexFunc(src, func(r rune) bool { return r < 0x80 && os.IsPathSeparator(byte(r)) })+1:] {
+	case ".", "..":
+		return true
+	}
+	return filepath.Dir(abs) == abs
+}
+
+// unfinished reports whether the folder dst is what an interrupted copy of the
+// folder abs has left, so that another run goes on in the same place.
+func (c *copying) unfinished(dst, abs string) bool {
+	if !c.keep && !c.resume {
+		return false
+	}
+	text, err := os.ReadFile(dst + partSuffix + ".json")
+	var note partNote
+	return err == nil && json.Unmarshal(text, &note) == nil && note.Folder && note.Source == abs
 }
 
 func plural(n int64, what string) string {

@@ -197,6 +197,9 @@ func TestCopy_ResumesNoSpecialFileFromAPartOfSomebodyElse(t *testing.T) {
 			t.Fatal(err)
 		}
 		putOwned(t, part.path, text[:4], c.part)
+		if err := part.leave(); err != nil {
+			t.Fatal(err)
+		}
 		weirHere(t, append([]string{"copy", name, dst, "--resume", "-q"}, c.args...)...)
 		if got := ownedBy(t, dst); got != c.want {
 			t.Errorf("from a part that is %v: %v, want %v", c.part, got, c.want)

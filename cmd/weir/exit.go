@@ -43,6 +43,8 @@ type failure struct {
 	line []string // the words of the command line, if one of them is wrong
 	word int      // which one
 	told bool     // the user knows already
+
+	partly bool // what has not failed is done
 }
 
 func (f *failure) Error() string { return f.text }
@@ -127,12 +129,28 @@ func explain(s *step, r weir.Report, err error) *failure {
 	cause, kind, name := err, weir.KindSource, s.dst
 	var se *weir.StageError
 	var we *tree.WriteError
+	var ie *tree.IncompleteError
+	if given := (*failure)(nil); errors.As(err, &given) {
+		return given
+	}
 	switch {
+	case errors.As(err, &ie):
+		first := explain(s, r, ie.First)
+		f.code, f.partly = first.code, true
+		p, _ := s.tree()
+		f.text = fmt.Sprintf("%s is incomplete: %d of %s copied, %s", s.dst, p.Files, plural(p.FilesFound, "file"), plural(p.Failed, "failure"))
+		if s.deletes {
+			f.text += "; nothing was deleted"
+		}
+		return f
 	case errors.As(err, &we):
 		kind, cause = weir.KindSink, we.Err
 		f.code = exitDestination
 		name = we.Path
 		f.text = fmt.Sprintf("cannot write %s: %v", name, cause)
+		if s.isTree && s.merges() && !errors.Is(err, tree.ErrFolder) && s.over {
+			f.text += "; " + s.state()
+		}
 	case s.isTree:
 		f.code = exitSource
 		var pe *fs.PathError

@@ -1,104 +1,273 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
+	"time"
 
 	"github.com/weir-go/weir/endpoint"
 	"github.com/weir-go/weir/internal/atomicfile"
+	"github.com/weir-go/weir/internal/lock"
+	"github.com/weir-go/weir/internal/stamp"
 )
 
 const partSuffix = ".weir-part"
 
+// partNote says, beside an unfinished copy, of what it is a part.
+type partNote struct {
+	Source    string     `json:"source"`
+	Validator string     `json:"validator"`        // of the version that was being copied
+	Left      *partState `json:"left,omitempty"`   // how the part was left, if weir ended in good order
+	Folder    bool       `json:"folder,omitempty"` // the copy of a folder, in the folder beside the note
+}
+
+// partState identifies the contents of a part without reading them.
+type partState struct {
+	Size    int64     `json:"size"`
+	Written time.Time `json:"written"`
+	Changed time.Time `json:"changed"`
+	Inode   uint64    `json:"inode"`
+}
+
+func stateOf(info fs.FileInfo) partState {
+	s := stamp.Of(info)
+	return partState{info.Size(), info.ModTime().UTC(), s.Changed.UTC(), s.Inode}
+}
+
+// noteFile is the note of an unfinished copy, locked while a run works on it.
+type noteFile struct{ f *os.File }
+
+// openNote locks the note called name, which it creates if need be, and reads it.
+// note is nil if it says nothing.
+func openNote(name, part string) (n *noteFile, note *partNote, err error) {
+	f, err := lock.Open(name)
+	if errors.Is(err, lock.ErrHeld) {
+		return nil, nil, &failure{
+			code: exitDestination, text: fmt.Sprintf("%s is in use by another run of weir", part),
+			try: "wait until it has ended",
+		}
+	}
+	if err != nil {
+		return nil, nil, &failure{code: exitDestination, text: fmt.Sprintf("cannot write %s: %v", name, innermost(err)), try: "ls -ld " + filepath.Dir(name)}
+	}
+	text, err := io.ReadAll(io.LimitReader(f, 1<<20))
+	if err == nil && json.Unmarshal(text, &note) != nil {
+		note = nil
+	}
+	return &noteFile{f}, note, nil
+}
+
+func (n *noteFile) write(note partNote) error {
+	text, err := json.Marshal(note)
+	if err != nil {
+		return err
+	}
+	if err := n.f.Truncate(0); err != nil {
+		return err
+	}
+	_, err = n.f.WriteAt(append(text, '\n'), 0)
+	return err
+}
+
+// remove removes the note and ends the lock. On some systems an open file
+// cannot be removed.
+func (n *noteFile) remove() error {
+	err := os.Remove(n.f.Name())
+	cerr := n.f.Close()
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		err = os.Remove(n.f.Name())
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return errors.Join(err, cerr)
+}
+
+func (n *noteFile) close() error { return n.f.Close() }
+
 // partial is an unfinished copy beside its destination, and the note beside it
 // that says of what.
 type partial struct {
-	Source    string `json:"source"`
-	Validator string `json:"validator"` // of the version that was being copied
-
+	partNote
+	c      *copying
+	src    string
 	path   string
-	dst    string
-	offset int64 // how much is there
+	dst    string // behind symbolic links
+	offset int64  // how much of it is there
 	in     endpoint.Input
+	note   *noteFile
 }
 
-// openPartial finds what is there already, if that is wanted.
+// openPartial prepares an unfinished copy. It returns nil if dst is written to
+// straight, or cannot be written, which the run says better.
 func openPartial(c *copying, src, dst string) (*partial, error) {
+	target, there, err := atomicfile.Target(dst)
+	if err != nil || there != nil && !there.Mode().IsRegular() {
+		return nil, nil
+	}
 	in, err := endpoint.Source(src, endpoint.SourceOptions{})
 	if err != nil {
 		return nil, badName(err)
 	}
-	p := &partial{Source: src, path: dst + partSuffix, dst: dst, in: in}
-	if name, local := endpoint.Local(src); local && name != "-" {
+	p := &partial{partNote: partNote{Source: src}, c: c, src: src, path: target + partSuffix, dst: target, in: in}
+	if p.local() {
+		name, _ := endpoint.Local(src)
 		if p.Source, err = filepath.Abs(name); err != nil {
 			return nil, badName(err)
 		}
 	}
-	st, err := os.Stat(p.path)
-	if err != nil || !c.resume {
-		return p, nil
-	}
-	var was partial
-	note, err := os.ReadFile(p.note())
-	if err == nil {
-		err = json.Unmarshal(note, &was)
-	}
-	switch {
-	case err != nil:
-		c.warn("%s has no note of what it is a part of; starting again", p.path)
-	case was.Source != p.Source:
-		return nil, &failure{
-			code: exitUsage, text: fmt.Sprintf("%s is a part of %s, not of %s", p.path, was.Source, src),
-			try: "rm " + p.path,
-		}
-	case was.Validator == "":
-		c.warn("%s cannot tell its versions apart; starting again", src)
-	default:
-		p.offset, p.Validator = st.Size(), was.Validator
-	}
 	return p, nil
 }
 
-func (p *partial) note() string { return p.path + ".json" }
-
-// begin asks which version of the source this is, and writes the note.
-func (p *partial) begin(ctx context.Context) error {
-	if p.offset > 0 {
-		return nil
-	}
-	info, err := p.in.Stat(ctx)
-	if err != nil {
-		return nil // the flow says it better
-	}
-	p.Validator = info.Validator
-	// What somebody else may have left here is not written to.
-	if err := os.Remove(p.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	text, err := json.Marshal(p)
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(p.note(), append(text, '\n'), 0o600)
+// local reports whether the source is a file of this machine.
+func (p *partial) local() bool {
+	name, local := endpoint.Local(p.src)
+	return local && name != "-"
 }
 
-// finish gives the copy its name. What it has from the source stays if that is
-// kept; or else it has the permissions of the file that it replaces.
-func (p *partial) finish(durable, kept bool) error {
+// shownPath is the path of the part as the user would write it.
+func (p *partial) shownPath(dst string) string {
+	if filepath.Base(p.dst) == filepath.Base(dst) {
+		return dst + partSuffix
+	}
+	return p.path // dst is a symbolic link
+}
+
+func (p *partial) noteName() string { return p.path + ".json" }
+
+// begin locks the part and finds how much of it can be used.
+func (p *partial) begin(ctx context.Context) error {
+	var was *partNote
+	var err error
+	if p.note, was, err = openNote(p.noteName(), p.path); err != nil {
+		return err
+	}
+	info, serr := p.in.Stat(ctx) // if it fails the flow says it better
+	p.offset, p.Validator = 0, info.Validator
+	if p.c.resume {
+		if err := p.find(ctx, was, info, serr == nil); err != nil {
+			return errors.Join(err, p.note.close())
+		}
+	}
+	p.Left = nil // until this run has ended in good order
+	if p.offset == 0 {
+		// What somebody else may have left here is not written to.
+		if err := os.Remove(p.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return errors.Join(err, p.note.close())
+		}
+	}
+	if err := p.note.write(p.partNote); err != nil {
+		return errors.Join(err, p.note.close())
+	}
+	return nil
+}
+
+// find decides from what it was left with whether the part can be continued.
+func (p *partial) find(ctx context.Context, was *partNote, info endpoint.Info, known bool) error {
+	st, err := os.Lstat(p.path)
+	if err != nil || !st.Mode().IsRegular() {
+		return nil
+	}
+	switch {
+	case was == nil || was.Folder:
+		p.c.warn("%s has no note of what it is a part of; starting again", p.path)
+		return nil
+	case was.Source != p.Source:
+		return &failure{
+			code: exitUsage, text: fmt.Sprintf("%s is a part of %s, not of %s", p.path, was.Source, p.src),
+			try: "rm " + p.path,
+		}
+	case was.Validator == "":
+		p.c.warn("%s cannot tell its versions apart; starting again", p.src)
+		return nil
+	}
+	p.offset, p.Validator = st.Size(), was.Validator
+	touched := was.Left != nil && *was.Left != stateOf(st)
+	if !p.local() {
+		if touched {
+			p.c.warn("%s was changed since weir left it; starting again", p.path)
+			p.offset, p.Validator = 0, info.Validator
+		}
+		return nil
+	}
+	sameVersion := known && was.Validator == info.Validator
+	if !sameVersion && !(known && sameSizeAndTime(was.Validator, info.Validator)) {
+		return nil // the flow says that the source has changed
+	}
+	if sameVersion && was.Left != nil && !touched && !p.c.checksum {
+		return nil
+	}
+	// A run that was killed, or somebody who wrote to one of the two: only the
+	// contents can tell.
+	same, err := p.compare(ctx)
+	if err != nil {
+		return err
+	}
+	p.Validator = info.Validator
+	if !same {
+		p.c.warn("%s does not hold the beginning of %s; starting again", p.path, p.src)
+		p.offset = 0
+	}
+	return nil
+}
+
+// sameSizeAndTime reports whether two validators of a local file differ only in
+// what also a change of its owner, its mode or its name changes.
+func sameSizeAndTime(a, b string) bool {
+	x, y := strings.Fields(a), strings.Fields(b)
+	return len(x) >= 2 && len(y) >= 2 && x[0] == y[0] && x[1] == y[1]
+}
+
+// compare reports whether the source begins with what the part holds.
+func (p *partial) compare(ctx context.Context) (bool, error) {
+	name, _ := endpoint.Local(p.src)
+	a, err := os.Open(name)
+	if err != nil {
+		return false, nil // the flow says it better
+	}
+	defer a.Close()
+	b, err := os.Open(p.path)
+	if err != nil {
+		return false, err
+	}
+	defer b.Close()
+	x, y := make([]byte, 256<<10), make([]byte, 256<<10)
+	for left := p.offset; left > 0; {
+		if ctx.Err() != nil {
+			return false, context.Cause(ctx)
+		}
+		n := min(left, int64(len(x)))
+		_, aerr := io.ReadFull(a, x[:n])
+		_, berr := io.ReadFull(b, y[:n])
+		if aerr != nil || berr != nil || !bytes.Equal(x[:n], y[:n]) {
+			return false, nil
+		}
+		left -= n
+	}
+	return true, nil
+}
+
+// finish gives the copy its name. What it has from the source stays if kept is
+// true; or else it has the permissions of the file that it replaces, or perm as
+// far as the umask lets it.
+func (p *partial) finish(durable, kept bool, perm fs.FileMode) error {
 	if !kept {
-		if err := p.inherit(); err != nil {
+		if err := p.inherit(perm); err != nil {
 			return err
 		}
 	}
 	if err := os.Rename(p.path, p.dst); err != nil {
 		return err
 	}
-	if err := os.Remove(p.note()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := p.note.remove(); err != nil {
 		return err
 	}
 	if !durable {
@@ -107,34 +276,35 @@ func (p *partial) finish(durable, kept bool) error {
 	return atomicfile.SyncDir(filepath.Dir(p.dst))
 }
 
-// inherit gives the copy the permissions of the file that it replaces, if there
-// is one, and takes set-user-ID and set-group-ID off.
-func (p *partial) inherit() error {
-	const special = fs.ModeSetuid | fs.ModeSetgid
+// leave ends a run that did not finish the copy: it notes how the part is left.
+func (p *partial) leave() error {
 	st, err := os.Lstat(p.path)
-	if err != nil {
-		return err
+	if errors.Is(err, fs.ErrNotExist) {
+		return p.note.remove()
 	}
+	if err == nil {
+		left := stateOf(st)
+		p.Left = &left
+		err = p.note.write(p.partNote)
+	}
+	return errors.Join(err, p.note.close())
+}
+
+// inherit gives the copy the permissions of the file that it replaces, or of a
+// new file, and takes set-user-ID and set-group-ID off. A part may have been
+// begun with other options.
+func (p *partial) inherit(perm fs.FileMode) error {
 	old, err := os.Stat(p.dst)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	replaces := err == nil && old.Mode().IsRegular() // if it is a folder, renaming says so
-	if !replaces && st.Mode()&special == 0 {
-		return nil
-	}
-	f, err := os.Open(p.path)
-	if err != nil {
-		return err
+	f, oerr := os.Open(p.path)
+	if oerr != nil {
+		return oerr
 	}
 	defer f.Close()
-	if st.Mode()&special != 0 {
-		if err := f.Chmod(st.Mode().Perm()); err != nil {
-			return err
-		}
+	if err == nil && old.Mode().IsRegular() { // if it is a folder, renaming says so
+		return atomicfile.Inherit(f, old)
 	}
-	if !replaces {
-		return nil
-	}
-	return atomicfile.Inherit(f, old)
+	return f.Chmod(perm.Perm() &^ umask)
 }

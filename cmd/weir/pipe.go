@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"slices"
@@ -10,10 +11,12 @@ import (
 
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/endpoint"
+	"github.com/weir-go/weir/internal/carry"
 )
 
 func newPipe(stdout, stderr io.Writer) *cobra.Command {
 	s := &settings{stdout: stdout, stderr: stderr}
+	var preserve bool
 	c := &cobra.Command{
 		Use:   "pipe SRC STAGE… DST",
 		Short: "Pass a file through stages",
@@ -36,7 +39,7 @@ whole or absent: after a failure they are as they were before.`,
 					try: "weir pipe SRC STAGE… DST, as in: weir pipe access.log gzip access.log.gz",
 				}
 			}
-			st, err := s.pipeStep(args)
+			st, err := s.pipeStep(args, preserve)
 			if err != nil {
 				return err
 			}
@@ -46,6 +49,7 @@ whole or absent: after a failure they are as they were before.`,
 	}
 	s.flags(c)
 	c.Flags().BoolVarP(&s.force, "force", "f", false, "write binary data to a terminal")
+	c.Flags().BoolVarP(&preserve, "preserve", "p", false, "keep permissions, times, and the owner where allowed")
 	return c
 }
 
@@ -66,7 +70,7 @@ func isStage(name string) bool {
 }
 
 // pipeStep prepares SRC STAGE… DST.
-func (s *settings) pipeStep(words []string) (*step, error) {
+func (s *settings) pipeStep(words []string, preserve bool) (*step, error) {
 	n := len(words) - 1
 	src, dst := words[0], words[n]
 	st := &step{src: shown(src), dst: shown(dst), piped: true}
@@ -85,14 +89,14 @@ func (s *settings) pipeStep(words []string) (*step, error) {
 		if err != nil {
 			return nil, badName(err)
 		}
-		st.size, st.sums = sizeOf(src, in), nil
+		st.size, st.sums, st.perm = sizeOf(src, in), nil, permOf(src)
 		b := &builder{set: s, step: st, frugal: frugal, stream: in.Stream()}
 		for at := 2; at <= n; at++ {
 			if err := b.parseStage(line, at); err != nil {
 				return nil, err
 			}
 		}
-		sink, err := endpoint.Sink(dst, endpoint.SinkOptions{})
+		sink, err := endpoint.Sink(dst, endpoint.SinkOptions{File: []weir.FileOption{weir.Perm(st.perm)}})
 		if err != nil {
 			return nil, badName(err)
 		}
@@ -108,6 +112,11 @@ func (s *settings) pipeStep(words []string) (*step, error) {
 		flow.Name = "pipe " + st.src
 		b.nameSteps()
 		return flow, nil
+	}
+	st.prepare = func(context.Context) error { return st.sweep() }
+	st.run = func(ctx context.Context) error {
+		st.kept = &carry.Note{Metadata: preserve && isFile(src), Plain: true}
+		return st.flowRun(ctx, s)
 	}
 	return st, nil
 }

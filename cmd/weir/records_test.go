@@ -17,7 +17,7 @@ import (
 )
 
 // through passes text through stages as the command line has them, in pieces.
-func through(text string, seed uint64, words ...string) (string, error) {
+func throughFlow(text string, seed uint64, words ...string) (string, error) {
 	b := &builder{set: &settings{}, step: &step{}, stream: weir.FromSlice([]byte(text)).Through(weirtest.Rechunk[byte](seed)).Async(weir.Bytes(int64(1 + seed%17)))}
 	for i := range words {
 		if err := b.parseStage(words, i); err != nil {
@@ -39,7 +39,7 @@ func FuzzCSVJSON(f *testing.F) {
 		f.Add(s, uint64(i))
 	}
 	f.Fuzz(func(t *testing.T, text string, seed uint64) {
-		got, err := through(text, seed, "csvjson")
+		got, err := throughFlow(text, seed, "csvjson")
 		records, wantErr := csv.NewReader(strings.NewReader(strings.TrimPrefix(text, "\ufeff"))).ReadAll()
 		if wantErr != nil || err != nil {
 			valid := utf8.ValidString(text) && !strings.Contains(text, "\r")
@@ -75,7 +75,7 @@ func FuzzCSVJSON(f *testing.F) {
 		if len(records) < 2 {
 			return
 		}
-		back, err := through(got, seed+1, "jsoncsv")
+		back, err := throughFlow(got, seed+1, "jsoncsv")
 		again, cerr := csv.NewReader(strings.NewReader(back)).ReadAll()
 		if err != nil || cerr != nil || !reflect.DeepEqual(again, records) {
 			t.Errorf("%q became %q and %q, %v, %v", text, got, back, err, cerr)
@@ -104,7 +104,7 @@ func FuzzJSONCSV(f *testing.F) {
 		f.Add(s, uint64(i))
 	}
 	f.Fuzz(func(t *testing.T, text string, seed uint64) {
-		got, err := through(text, seed, "jsoncsv")
+		got, err := throughFlow(text, seed, "jsoncsv")
 		if err != nil {
 			return
 		}

@@ -31,6 +31,9 @@ func (s *settings) execute(verb string, steps ...*step) error {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	v := newView(s, verb, steps)
+	for _, st := range steps {
+		st.failed = v.failed
+	}
 	var ready []*step
 	for _, st := range steps {
 		f := st.refused
@@ -82,10 +85,16 @@ func (s *settings) execute(verb string, steps ...*step) error {
 
 // run runs one step.
 func (v *view) run(ctx context.Context, st *step) (failed *failure) {
-	finish := v.start(st)
 	begin := time.Now()
-	err := st.run(ctx)
-	finish()
+	var err error
+	if st.prepare != nil {
+		err = st.prepare(ctx)
+	}
+	if err == nil {
+		finish := v.start(st)
+		err = st.run(ctx)
+		finish()
+	}
 	report := st.flow.Report()
 	if err == nil {
 		failed = st.incomplete()
@@ -101,7 +110,12 @@ func (v *view) run(ctx context.Context, st *step) (failed *failure) {
 
 func stopped(st *step, by *stop) *failure {
 	f := &failure{code: by.code, text: by.text + "; nothing was written to " + st.dst}
-	if st.partial != "" {
+	if st.isTree && st.merges() {
+		f.text = by.text + "; " + st.state()
+		f.try = "the same with --resume"
+		return f
+	}
+	if st.partial != "" && !st.isTree {
 		f.text = by.text + "; what was copied is in " + st.partial
 		f.try = "the same with --resume"
 	}
@@ -127,6 +141,15 @@ func (s *settings) showPlan(steps []*step) error {
 		if err != nil {
 			return &failure{code: exitUsage, text: err.Error()}
 		}
+		if st.preview != nil && s.dryRun {
+			if !s.json {
+				fmt.Fprint(s.stderr, text)
+			}
+			if err := s.showPreview(st); err != nil {
+				return err
+			}
+			continue
+		}
 		if st.holds > 0 {
 			text += fmt.Sprintf("workers    hold at most %s more\n", weir.FormatBytes(st.holds))
 		}
@@ -144,4 +167,37 @@ func (s *settings) showPlan(steps []*step) error {
 		return first
 	}
 	return nil
+}
+
+// showPreview says what the copy of a folder would do.
+func (s *settings) showPreview(st *step) error {
+	p, err := st.preview()
+	if err != nil {
+		return explain(st, weir.Report{}, err)
+	}
+	if s.json {
+		names := append([]string{}, p.Delete...)
+		s.emit("plan", map[string]any{"source": st.src, "destination": st.dst, "files": p.Files, "bytes": p.Bytes, "equal": p.Equal, "delete": names})
+		return nil
+	}
+	for _, name := range p.Delete {
+		fmt.Fprintf(s.stderr, "delete     %s\n", name)
+	}
+	fmt.Fprintf(s.stderr, "copy       %s, %s", plural(p.Files, "file"), weir.FormatBytes(p.Bytes))
+	if p.Equal > 0 {
+		fmt.Fprintf(s.stderr, "; %d more are there already", p.Equal)
+	}
+	fmt.Fprintln(s.stderr)
+	return nil
+}
+
+// state says how far the copy of a folder came that goes straight to its
+// destination.
+func (s *step) state() string {
+	p, _ := s.tree()
+	of := fmt.Sprint(p.FilesFound)
+	if !p.Walked {
+		of = "at least " + of
+	}
+	return fmt.Sprintf("%d of %s files are copied to %s, each of them whole; the others are as they were", p.Files, of, s.dst)
 }

@@ -95,7 +95,7 @@ func temporary(t *testing.T, dir string) (list []string) {
 	return list
 }
 
-var endings = []struct {
+var signalEndings = []struct {
 	sig  syscall.Signal
 	code int
 	text string
@@ -131,7 +131,7 @@ func TestSignals_EndARunAndLeaveNoTemporaryFile(t *testing.T) {
 		{"zstd", "-f", "fifo"},
 		{"unzstd", "-f", "packed.zst"},
 	} {
-		for _, e := range endings {
+		for _, e := range signalEndings {
 			t.Run(fmt.Sprint(strings.Join(args, " "), " ", e.sig), func(t *testing.T) {
 				t.Parallel()
 				dir := t.TempDir()
@@ -276,7 +276,7 @@ func TestSignals_AHangupEndsAServerOnlyInTheForegroundOfATerminal(t *testing.T) 
 
 func TestSignals_EndAServerAndRemoveHalfAnUpload(t *testing.T) {
 	t.Parallel()
-	for _, e := range endings {
+	for _, e := range signalEndings {
 		args := []string{"serve", "--uploads", ".", "--listen", "127.0.0.1:0", "--grace", "100ms"}
 		if e.sig == syscall.SIGHUP {
 			continue // it reloads, see above; in a terminal it ends

@@ -333,7 +333,7 @@ func tee(b *builder, w word) (byteStage, error) {
 		return byteStage{}, w.wrong("needs a file of its own")
 	}
 	branches := weir.Tee(b.stream, weir.Branch{}, weir.Branch{})
-	sink := weir.Create(file)
+	sink := weir.Create(file, weir.Perm(b.step.perm))
 	sink.Name = "tee " + file
 	b.flows = append(b.flows, branches[1].To(sink))
 	if b.step.branches == nil {

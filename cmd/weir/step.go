@@ -2,13 +2,19 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/endpoint"
+	"github.com/weir-go/weir/internal/atomicfile"
+	"github.com/weir-go/weir/internal/carry"
+	"github.com/weir-go/weir/tree"
 )
 
 // step is one flow of a run and what the command line knows of it.
@@ -21,7 +27,14 @@ type step struct {
 	size     func() int64                    // of the source in bytes; -1: not known
 	moved    func() (in, out int64)          // bytes, if the flow's stages do not count them
 	holds    int64                           // beside what the flow says, in bytes
-	files    func() int64                    // how many a folder held; nil: it is one file
+	tree     func() (tree.Progress, string)  // of a folder, and a file that is being copied; nil: it is one file
+	merges   func() bool                     // after the run: the files of a folder that were copied are in place
+	preview  func() (tree.Plan, error)       // what the copy of a folder would do
+	prepare  func(context.Context) error     // before the run: what a dry run must not do
+	failed   func(*failure)                  // tells of a file of a folder that could not be copied
+	kept     *carry.Note                     // what the ends of the flow tell; made by flowRun if nil
+	perm     fs.FileMode                     // of new files, before umask
+	target   string                          // what the copy will be called; empty: it has no name
 	note     func() string                   // what the summary adds
 	sums     []string                        // what stages have found out
 	unread   unreadList                      // what decoders have left
@@ -33,6 +46,8 @@ type step struct {
 	warned   bool     // the exit code is that of a warning, though the step succeeds
 	discards bool     // it only checks its source
 	command  string   // what the user typed in place of a stage: "gzip -d"; empty for copy and pipe
+	deletes  bool     // from the destination of a folder, what the source lacks
+	over     bool     // the copy of a folder has ended
 	refused  *failure // why it cannot even begin; it has no flow
 }
 
@@ -86,6 +101,58 @@ func (s *step) incomplete() *failure {
 		f.try = fmt.Sprintf("tail -c +%d %s | head -c 64 | od -c", u.offset+1, s.src)
 	}
 	return f
+}
+
+// flowRun runs the flow and warns of a source that was written to meanwhile.
+func (s *step) flowRun(ctx context.Context, set *settings) error {
+	if s.kept == nil {
+		s.kept = &carry.Note{}
+	}
+	err := s.flow.Run(carry.Into(ctx, s.kept))
+	if how := s.kept.Changed(); err == nil && how != "" {
+		set.warn("%s %s while it was read", s.src, how)
+	}
+	return err
+}
+
+// sweep removes the temporary files that a killed process left where this step
+// writes.
+func (s *step) sweep() error {
+	names := []string{s.dst}
+	for _, name := range s.branches {
+		names = append(names, name)
+	}
+	swept := map[string]bool{}
+	for _, name := range names {
+		file, local := endpoint.Local(name)
+		if !local || file == "-" || file == "" {
+			continue
+		}
+		target, there, err := atomicfile.Target(file)
+		if s.isTree {
+			target, there, err = file, nil, nil
+		}
+		if dir := filepath.Dir(target); err == nil && (there == nil || there.Mode().IsRegular()) && !swept[dir] {
+			swept[dir] = true
+			atomicfile.SweepDir(dir)
+		}
+	}
+	return nil
+}
+
+// removable says why the source must not be removed: it is not what was read.
+func (s *step) removable(name string) error {
+	end := s.kept.End()
+	now, err := os.Stat(name)
+	switch {
+	case err != nil:
+		return err
+	case s.kept.Changed() != "":
+		return fmt.Errorf("it %s while it was read", s.kept.Changed())
+	case end == nil || !os.SameFile(end, now) || end.Size() != now.Size() || !end.ModTime().Equal(now.ModTime()):
+		return errors.New("it has changed since it was read")
+	}
+	return nil
 }
 
 func (s *step) total() int64 {
@@ -147,7 +214,7 @@ func (s *step) fit(memory string, limit int64) error {
 		}
 		s.flow = flow
 		if s.run == nil {
-			s.run = func(ctx context.Context) error { return s.flow.Run(ctx) }
+			s.run = func(ctx context.Context) error { return s.flow.Run(carry.Into(ctx, &carry.Note{})) }
 		}
 		if _, err := s.ceiling(); err != nil {
 			return &failure{code: exitUsage, text: err.Error()}

@@ -29,6 +29,9 @@ func (v *view) failed(f *failure) {
 		v.emit("error", f.fields())
 		return
 	}
+	if v.live != nil {
+		v.live.erase()
+	}
 	told := *f
 	if told.try == v.try {
 		told.try = ""
@@ -53,7 +56,11 @@ func (v *view) several() *failure {
 	if n == 0 {
 		return nil
 	}
-	f.text = fmt.Sprintf("%d of %s failed", n, plural(int64(len(v.steps)), "file"))
+	kind := "file"
+	if slices.ContainsFunc(v.steps, func(st *step) bool { return st.isTree }) {
+		kind = "source"
+	}
+	f.text = fmt.Sprintf("%d of %s failed", n, plural(int64(len(v.steps)), kind))
 	if n < len(v.steps) {
 		f.text += "; the others are " + v.verb
 	}
@@ -68,7 +75,7 @@ func (v *view) summary(f *failure) {
 	var longest ended
 	done := v.done
 	if v.goOn { // of those that failed it is told already
-		done = slices.DeleteFunc(slices.Clone(done), func(d ended) bool { return d.failed != nil })
+		done = slices.DeleteFunc(slices.Clone(done), func(d ended) bool { return d.failed != nil && !d.failed.partly })
 	}
 	for _, d := range done {
 		in, out = in+d.in, out+d.out
@@ -87,7 +94,7 @@ func (v *view) summary(f *failure) {
 	if v.quiet || v.silent && !v.talks() || f != nil && in == 0 && out == 0 {
 		return
 	}
-	whole := f == nil || v.goOn // what is told is what succeeded
+	whole := f == nil || v.goOn || f.partly // what is told is what succeeded
 	if !whole {
 		fmt.Fprintf(v.stderr, "read %s", weir.FormatBytes(in))
 	} else {
@@ -136,12 +143,13 @@ func (v *view) summary(f *failure) {
 // files counts those of all steps, and says whether any is a folder.
 func files(done []ended) (n int64, folders bool) {
 	for _, d := range done {
-		if d.step.files == nil {
+		if d.step.tree == nil {
 			n++
 			continue
 		}
 		folders = true
-		n += d.step.files()
+		p, _ := d.step.tree()
+		n += p.Files
 	}
 	return n, folders
 }
@@ -154,7 +162,7 @@ func round(d time.Duration) time.Duration {
 }
 
 // emit writes one line of JSON.
-func (v *view) emit(kind string, fields map[string]any) { emitLine(v.stderr, kind, fields) }
+func (s *settings) emit(kind string, fields map[string]any) { emitLine(s.stderr, kind, fields) }
 
 // emitLine writes one line of JSON. help/json.md describes them.
 func emitLine(w io.Writer, kind string, fields map[string]any) {
@@ -178,6 +186,10 @@ func (v *view) emitProgress(now, all weir.Report) {
 		"rate_in": int64(inRate), "rate_out": int64(outRate),
 		"held": all.Held, "stages": stagesJSON(now), "bottleneck": bottleneck(now.Verdict),
 	}
+	if v.current.tree != nil {
+		p, file := v.current.tree()
+		fields["files"], fields["files_found"], fields["file"] = p.Files, p.FilesFound, file
+	}
 	if total := v.current.total(); total >= 0 {
 		fields["total"] = total
 		if d, known := timeLeft(total-in, inRate, took); known {
@@ -192,6 +204,18 @@ func (v *view) emitSummary(f *failure, done []ended, longest ended, in, out int6
 		v.emit("error", f.fields())
 		f.told = true
 	}
+	var files, failures int64
+	for _, d := range v.done {
+		switch {
+		case d.step.tree != nil:
+			p, _ := d.step.tree()
+			files, failures = files+p.Files, failures+p.Failed
+		case d.failed != nil:
+			failures++
+		default:
+			files++
+		}
+	}
 	sums, unread := []string{}, []map[string]any{}
 	for _, d := range done {
 		sums = append(sums, d.step.sums...)
@@ -202,7 +226,7 @@ func (v *view) emitSummary(f *failure, done []ended, longest ended, in, out int6
 		}
 	}
 	v.emit("summary", map[string]any{
-		"ok": f == nil, "bytes_in": in, "bytes_out": out, "seconds": took.Seconds(), "sums": sums, "unread": unread,
+		"ok": f == nil, "bytes_in": in, "bytes_out": out, "seconds": took.Seconds(), "sums": sums, "unread": unread, "files": files, "failed": failures,
 		"stages": stagesJSON(longest.report), "bottleneck": bottleneck(longest.report.Verdict),
 		"memory": map[string]any{"ceiling": ceiling, "peak": peak, "process": peakMemory()},
 	})

@@ -159,6 +159,14 @@ func (v *view) line(all weir.Report) string {
 	if len(v.steps) > 1 {
 		s = fmt.Sprintf("%d/%d %s  ", len(v.done)+1, len(v.steps), v.current.src)
 	}
+	if v.current.tree != nil {
+		p, _ := v.current.tree()
+		s += fmt.Sprintf("%d of %d", p.Files, p.FilesFound)
+		if !p.Walked {
+			s += "+"
+		}
+		s += " files  "
+	}
 	s += weir.FormatBytes(n)
 	if total > 0 {
 		s += fmt.Sprintf(" of %s  %d%%", weir.FormatBytes(total), 100*n/total)
@@ -184,8 +192,13 @@ func (v *view) rows(now, all weir.Report, since time.Time) []string {
 	if v.live.width() < 60 {
 		return []string{v.line(all)}
 	}
-	rows := v.stageRows(now, v.live.paint)
-	rows = append(rows, "", "  "+v.line(all))
+	var rows []string
+	if v.current.tree != nil {
+		_, file := v.current.tree()
+		rows = append(rows, "  "+file, "  "+v.line(all))
+	} else {
+		rows = append(v.stageRows(now, v.live.paint), "", "  "+v.line(all))
+	}
 	if time.Since(v.since) > 2*time.Second {
 		s := now.Verdict.String()
 		if now.Verdict != (weir.Verdict{}) && !now.Verdict.Measuring {

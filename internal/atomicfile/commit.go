@@ -6,6 +6,9 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"github.com/weir-go/weir/internal/lock"
+	"github.com/weir-go/weir/internal/xattr"
 )
 
 // ErrAborted is the error of Commit after Abort.
@@ -96,6 +99,9 @@ func (f *File) prepare() *Error {
 			return failure("truncate", f.path, err)
 		}
 	}
+	if err := f.Extend(); err != nil {
+		return failure("truncate", f.path, err)
+	}
 	if f.kept = f.like(); f.kept != nil {
 		if err := f.take(f.kept); err != nil {
 			return failure("keep metadata of", f.path, err)
@@ -112,6 +118,14 @@ func (f *File) prepare() *Error {
 
 // publish makes the prepared file the target.
 func (f *File) publish() *Error {
+	if f.temp != "" && Sweeps { // no sweep may take it before it has its name
+		held, err := lock.Dup(f.file)
+		if err != nil && !errors.Is(err, errors.ErrUnsupported) {
+			f.discard()
+			return failure("publish", f.path, err)
+		}
+		defer held.Close()
+	}
 	if err := f.file.Close(); err != nil {
 		f.removeTemp()
 		return failure("close", f.path, err)
@@ -152,8 +166,13 @@ func (f *File) like() fs.FileInfo {
 // take gives the file the metadata of another: first what only its owner may
 // set, and then the owner.
 func (f *File) take(like fs.FileInfo) error {
-	if err := setTimes(f.file, like.ModTime()); err != nil {
+	if err := setTimes(f.file, like); err != nil {
 		return err
+	}
+	if d, ok := like.(interface{ Attributes() []xattr.Attr }); ok {
+		if err := xattr.Write(f.file, d.Attributes()); err != nil {
+			return err
+		}
 	}
 	return Keep(f.file, like)
 }

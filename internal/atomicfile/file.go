@@ -4,7 +4,8 @@
 // target and takes the target's name in one step when it is committed. Until
 // then, and after a failure, whoever opens the target sees what was there
 // before. Only a process that is killed outright, or a machine that stops, can
-// leave the temporary file behind; [IsTemp] tells such a name.
+// leave the temporary file behind; [IsTemp] tells such a name, and [Sweep] removes
+// what is left. A File locks its temporary file while it is in use.
 //
 // What a replaced file keeps: its permission bits, its owner as far as the
 // process may set it, and the symbolic links that lead to it. What it loses:
@@ -21,6 +22,8 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+
+	"github.com/weir-go/weir/internal/sparse"
 )
 
 // Mode says how a target comes by its contents.
@@ -60,6 +63,11 @@ type Options struct {
 	// nil, or the target is a device, a pipe or open already, nothing is kept.
 	Like func() fs.FileInfo
 
+	// Sparse, if not nil, is asked at the first Write whether blocks of zeros
+	// are to become holes, as they are where the source has holes. It is
+	// ignored where something has to be overwritten.
+	Sparse func() bool
+
 	// Offset is where InPlace begins, in bytes.
 	Offset int64
 
@@ -83,6 +91,9 @@ type File struct {
 	base   int64  // position in the target of the first byte
 	made   bool   // the target did not exist before
 	shared bool   // the target is a device, a pipe, or open already
+
+	begun  bool           // Write was called
+	sparse *sparse.Writer // nil: zeros are written
 
 	written atomic.Int64
 	failed  atomic.Pointer[Error] // the first write that failed
@@ -121,12 +132,46 @@ func (f *File) OSFile() *os.File { return f.file }
 // target's path and the offset reached, and makes a later Commit fail: a file
 // that misses a piece is not published.
 func (f *File) Write(p []byte) (int, error) {
-	n, err := f.file.Write(p)
+	if !f.begun {
+		f.begun = true
+		f.makeHoles()
+	}
+	var n int
+	var err error
+	if f.sparse != nil {
+		n, err = f.sparse.Write(p)
+	} else {
+		n, err = f.file.Write(p)
+	}
 	f.written.Add(int64(n))
 	if err != nil {
 		err = f.fail("write", err)
 	}
 	return n, err
+}
+
+// makeHoles begins to leave out zeros, if the options ask for that and the file
+// is written at its end.
+func (f *File) makeHoles() {
+	if f.opts.Sparse == nil || f.shared || f.opts.Mode == Append || !f.opts.Sparse() {
+		return
+	}
+	w, err := sparse.NewWriter(f.file)
+	if err != nil {
+		return
+	}
+	if info, err := f.file.Stat(); err == nil && info.Size() <= f.base {
+		f.sparse = w
+	}
+}
+
+// Extend gives a file that ends in a hole its length, as Prepare does. It is
+// for who reads the file before that.
+func (f *File) Extend() error {
+	if f.sparse == nil {
+		return nil
+	}
+	return f.sparse.End()
 }
 
 // Moved records that n bytes were written to [File.OSFile] and that the

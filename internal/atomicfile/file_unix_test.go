@@ -71,12 +71,10 @@ func TestSymbolicLinksStayAndAreWrittenThrough(t *testing.T) {
 	// inner/.. is dir, since elsewhere lies in it.
 	for name, target := range map[string]string{
 		"absolute": "elsewhere/a", "relative": "elsewhere/b", "twice": "elsewhere/c",
-		"dangling": "elsewhere/new", "sideways": "d",
+		"sideways": "d",
 	} {
 		target = filepath.Join(dir, target)
-		if name != "dangling" {
-			put(t, target, "old")
-		}
+		put(t, target, "old")
 		f := openFile(t, filepath.Join(dir, name), Options{})
 		write(t, f, "new "+name)
 		commit(t, f)
@@ -87,6 +85,14 @@ func TestSymbolicLinksStayAndAreWrittenThrough(t *testing.T) {
 	}
 	if _, err := Open(t.Context(), filepath.Join(dir, "loop"), Options{}); !errors.Is(err, syscall.ELOOP) {
 		t.Errorf("Open of a loop = %v", err)
+	}
+	for _, mode := range []Mode{Replace, Exclusive, InPlace, Append, Truncate} {
+		if _, err := Open(t.Context(), filepath.Join(dir, "dangling"), Options{Mode: mode}); !errors.Is(err, ErrDangling) {
+			t.Errorf("Open of a dangling link, mode %d = %v", mode, err)
+		}
+	}
+	if _, err := os.Lstat(filepath.Join(elsewhere, "new")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("written through a dangling link: %v", err)
 	}
 	if _, err := Open(t.Context(), filepath.Join(dir, "relative"), Options{Mode: Exclusive}); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("exclusive Open of a link = %v", err)

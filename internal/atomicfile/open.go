@@ -13,7 +13,8 @@ import (
 )
 
 // Open begins to write the file at path. A symbolic link is followed: what it
-// leads to is written, and the link stays. A device, a named pipe and names
+// leads to is written, and the link stays; one that leads nowhere is
+// [ErrDangling]. A device, a named pipe and names
 // such as /dev/stdout are written to straight, whatever the mode. Only a named
 // pipe makes Open wait, for its reader, until ctx ends.
 //

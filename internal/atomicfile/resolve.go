@@ -24,14 +24,26 @@ func (p place) straight() bool {
 // maxLinks is how many symbolic links in a row systems follow.
 const maxLinks = 40
 
+// ErrDangling is the error of a target that is a symbolic link to a file that
+// does not exist. Writing through it would create a file in a place that
+// whoever made the link has chosen.
+var ErrDangling = errors.New("symbolic link to a file that does not exist")
+
+// Target returns the path of the file that Open would write for path, behind
+// symbolic links, and what is there, nil if nothing.
+func Target(path string) (string, fs.FileInfo, error) {
+	p, err := resolve(path)
+	return p.name, p.info, err
+}
+
 // resolve follows the symbolic links that path ends in, so that the file they
-// lead to is replaced and not the link. The last one may lead nowhere yet.
+// lead to is replaced and not the link.
 func resolve(path string) (place, error) {
 	if path == "" {
 		return place{}, syscall.ENOENT
 	}
 	name := absolute(path)
-	for range maxLinks {
+	for links := range maxLinks {
 		if fd, ok := heldDescriptor(name); ok {
 			info, err := os.Stat(name)
 			return place{name, info, fd}, err
@@ -40,6 +52,9 @@ func resolve(path string) (place, error) {
 		if errors.Is(err, fs.ErrNotExist) {
 			if os.IsPathSeparator(name[len(name)-1]) {
 				return place{}, syscall.EISDIR
+			}
+			if links > 0 {
+				return place{}, ErrDangling
 			}
 			return place{name, nil, -1}, nil
 		}

@@ -3,12 +3,21 @@
 package atomicfile
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
 )
 
 const nonblock = 0
+
+// Sweeps is whether a temporary file can stay locked until it has its name. Here
+// it must be closed first.
+const Sweeps = false
+
+func openLeft(*os.Root, string) (*os.File, error) { return nil, errors.ErrUnsupported }
+
+func ours(fs.FileInfo) bool { return false }
 
 func absolute(path string) string {
 	if abs, err := filepath.Abs(path); err == nil && !os.IsPathSeparator(path[len(path)-1]) {

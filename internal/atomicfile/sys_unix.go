@@ -11,6 +11,26 @@ import (
 
 const nonblock = syscall.O_NONBLOCK
 
+// Sweeps is whether a temporary file can stay locked until it has its name.
+const Sweeps = true
+
+// openLeft opens what a killed process may have left. Some file systems lock
+// only what is open for writing.
+func openLeft(root *os.Root, name string) (*os.File, error) {
+	const flag = syscall.O_NONBLOCK | syscall.O_NOFOLLOW
+	f, err := root.OpenFile(name, os.O_RDWR|flag, 0)
+	if err != nil {
+		f, err = root.OpenFile(name, os.O_RDONLY|flag, 0)
+	}
+	return f, err
+}
+
+// ours reports whether this user owns what info describes.
+func ours(info fs.FileInfo) bool {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return ok && int(st.Uid) == os.Geteuid()
+}
+
 // absolute returns path from the root, so that a later change of directory
 // does not move it. It is not cleaned: "link/.." is where the link leads.
 func absolute(path string) string {

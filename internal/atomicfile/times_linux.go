@@ -4,18 +4,26 @@ import (
 	"io/fs"
 	"os"
 	"syscall"
-	"time"
 	"unsafe"
 )
 
 // timesByName is whether times are set by the file's name, when it is closed.
 const timesByName = false
 
-// setTimes sets the time of the last modification of f. By its name it might be
-// another file's.
-func setTimes(f *os.File, modified time.Time) error {
-	const omit = 1<<30 - 2 // UTIME_OMIT: the time of the last access stays
-	ts := [2]syscall.Timespec{{Nsec: omit}, syscall.NsecToTimespec(modified.UnixNano())}
+// Times returns the times of last access and last modification of info as
+// utimensat(2) takes them. What is not known stays as it is.
+func Times(info fs.FileInfo) [2]syscall.Timespec {
+	const omit = 1<<30 - 2 // UTIME_OMIT
+	if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Mtim != (syscall.Timespec{}) {
+		return [2]syscall.Timespec{st.Atim, st.Mtim}
+	}
+	return [2]syscall.Timespec{{Nsec: omit}, syscall.NsecToTimespec(info.ModTime().UnixNano())}
+}
+
+// setTimes gives f the times of like, of the last access and of the last
+// modification. By its name it might be another file's.
+func setTimes(f *os.File, like fs.FileInfo) error {
+	ts := Times(like)
 	c, err := f.SyscallConn()
 	if err != nil {
 		return err

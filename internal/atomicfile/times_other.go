@@ -3,11 +3,11 @@
 package atomicfile
 
 import (
+	"io/fs"
 	"os"
-	"time"
 )
 
 // timesByName is whether times are set by the file's name, when it is closed.
 const timesByName = true
 
-func setTimes(*os.File, time.Time) error { return nil }
+func setTimes(*os.File, fs.FileInfo) error { return nil }

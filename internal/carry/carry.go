@@ -1,46 +1,190 @@
-// Package carry lets the file that a flow writes take on the owner, the
-// permissions and the modification time of the file that the flow reads. Both
+// Package carry tells the file that a flow writes about the file that the flow
+// reads: owner, permissions, times, extended attributes, and whether it has
+// holes. It tells the command whether that file changed while it was read. Both
 // ends are opened by the flow. The metadata have to be those of the very file
 // that was read: under its name there may be another one a moment later.
 package carry
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"io/fs"
+	"os"
 	"sync/atomic"
+
+	"github.com/weir-go/weir/internal/sparse"
+	"github.com/weir-go/weir/internal/xattr"
 )
+
+// Note passes what is known of the source of a run. It is for one run. Set its
+// fields before [Into].
+type Note struct {
+	// Metadata makes files that are written take on owner, permissions, times
+	// and extended attributes of the file that is read.
+	Metadata bool
+
+	// Plain leaves out of Metadata set-user-ID, set-group-ID, the sticky bit
+	// and extended attributes, for files that hold something else than the
+	// source.
+	Plain bool
+
+	opened, ended atomic.Pointer[fs.FileInfo]
+	change        atomic.Pointer[string]
+}
 
 type key struct{}
 
-// note passes a description from the source to the sink.
-type note struct{ info atomic.Pointer[fs.FileInfo] }
-
-// Metadata returns a context for the run of a flow in which files that are
-// written take on the metadata of the file that is read.
-func Metadata(ctx context.Context) context.Context {
-	return context.WithValue(ctx, key{}, new(note))
+// Into returns a context for a run that n is about.
+func Into(ctx context.Context, n *Note) context.Context {
+	return context.WithValue(ctx, key{}, n)
 }
 
-// Opened tells that the file which info describes is being read. It does
-// nothing where nobody wants to know.
-func Opened(ctx context.Context, info fs.FileInfo) {
-	if n, ok := ctx.Value(key{}).(*note); ok {
-		n.info.Store(&info)
+func of(ctx context.Context) *Note {
+	n, _ := ctx.Value(key{}).(*Note)
+	return n
+}
+
+// Source returns the file that was read as it was when reading began, or nil.
+func (n *Note) Source() fs.FileInfo { return load(&n.opened) }
+
+// End returns the file that was read as it was when reading ended, or nil if
+// that was not at its end.
+func (n *Note) End() fs.FileInfo { return load(&n.ended) }
+
+// Changed says how the file changed while it was read, as in "grew from 10 to 20
+// bytes", and is empty if it did not.
+func (n *Note) Changed() string {
+	if p := n.change.Load(); p != nil {
+		return *p
 	}
+	return ""
+}
+
+func load(p *atomic.Pointer[fs.FileInfo]) fs.FileInfo {
+	if i := p.Load(); i != nil {
+		return *i
+	}
+	return nil
+}
+
+// Described is a [fs.FileInfo] with extended attributes.
+type Described interface {
+	fs.FileInfo
+	Attributes() []xattr.Attr
+}
+
+type described struct {
+	fs.FileInfo
+	attrs []xattr.Attr
+}
+
+func (d described) Attributes() []xattr.Attr { return d.attrs }
+
+// plain is a file without what may not be given to other contents.
+type plain struct{ fs.FileInfo }
+
+func (p plain) Mode() fs.FileMode { return p.FileInfo.Mode().Perm() }
+
+// Opened tells that f, which info describes, is being read.
+func Opened(ctx context.Context, f *os.File, info fs.FileInfo) {
+	n := of(ctx)
+	if n == nil {
+		return
+	}
+	if n.Metadata && !n.Plain {
+		if attrs, err := xattr.Read(f); err == nil && len(attrs) > 0 {
+			info = described{info, attrs}
+		}
+	}
+	n.opened.Store(&info)
 }
 
 // Wanted returns what finds the description of the file that is read, or nil if
 // metadata are not to be carried. The function returns nil before [Opened] was
 // called; it may be called by any goroutine.
 func Wanted(ctx context.Context) func() fs.FileInfo {
-	n, ok := ctx.Value(key{}).(*note)
-	if !ok {
+	n := of(ctx)
+	if n == nil || !n.Metadata {
 		return nil
 	}
 	return func() fs.FileInfo {
-		if p := n.info.Load(); p != nil {
-			return *p
+		if info := n.Source(); info != nil && n.Plain {
+			return plain{info}
+		} else if info != nil {
+			return info
 		}
 		return nil
 	}
+}
+
+// Sparse returns what finds out whether the file that is read has holes, or nil
+// if nobody can know.
+func Sparse(ctx context.Context) func() bool {
+	n := of(ctx)
+	if n == nil {
+		return nil
+	}
+	return func() bool {
+		info := n.Source()
+		return info != nil && sparse.Is(info)
+	}
+}
+
+// ShrankError is the error of a file that became shorter while it was read, so
+// that what was read is not the whole of anything. It matches
+// [io.ErrUnexpectedEOF].
+type ShrankError struct{ From, To int64 }
+
+func (e *ShrankError) Error() string {
+	return fmt.Sprintf("file shrank from %d to %d bytes while it was read", e.From, e.To)
+}
+
+func (e *ShrankError) Unwrap() error { return io.ErrUnexpectedEOF }
+
+// Ended tells that f was read to its end, and compares it with what it was when
+// it was opened. The error is a [*ShrankError]. Growth is no error: what was
+// there at first has been read. It is for regular files; all others end as they
+// like.
+func Ended(ctx context.Context, f *os.File, opened fs.FileInfo) error {
+	if !opened.Mode().IsRegular() {
+		return nil
+	}
+	now, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	at, err := f.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return err
+	}
+	change, err := Compare(opened, now, at)
+	if err != nil {
+		return err
+	}
+	if n := of(ctx); n != nil {
+		n.ended.Store(&now)
+		if change != "" {
+			n.change.Store(&change)
+		}
+	}
+	return nil
+}
+
+// Compare says how a file changed that was opened as before, is like now, and
+// was read up to the offset at: with a [*ShrankError], or in words.
+func Compare(before, now fs.FileInfo, at int64) (change string, err error) {
+	was, is := before.Size(), now.Size()
+	same := before.ModTime().Equal(now.ModTime())
+	switch {
+	case is < was:
+		return "", &ShrankError{was, is}
+	case at < was && !same: // it was cut off, and has grown again since
+		return "", &ShrankError{was, at}
+	case is > was:
+		return fmt.Sprintf("grew from %d to %d bytes", was, is), nil
+	case !same:
+		return "was written to", nil
+	}
+	return "", nil
 }

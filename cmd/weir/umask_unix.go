@@ -1,0 +1,16 @@
+//go:build unix
+
+package main
+
+import (
+	"io/fs"
+	"syscall"
+)
+
+// umask is what new files do not get. It can only be read by setting it, which
+// must happen before anything creates a file.
+var umask = func() fs.FileMode {
+	m := syscall.Umask(0)
+	syscall.Umask(m)
+	return fs.FileMode(m).Perm()
+}()

@@ -1,0 +1,75 @@
+//go:build unix
+
+package weir_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/weir-go/weir"
+)
+
+// A file that becomes shorter while it is read fails the flow, whether the
+// kernel or the flow moves its bytes.
+func TestFile_ThatShrinksWhileItIsReadFailsTheFlow(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		via  func(weir.Stream[byte]) weir.Stream[byte]
+	}{
+		{"by the kernel", func(s weir.Stream[byte]) weir.Stream[byte] { return s }},
+		{"through a stage", func(s weir.Stream[byte]) weir.Stream[byte] { return s.Through(weir.Lower()) }},
+	} {
+		dir := t.TempDir()
+		src, fifo := filepath.Join(dir, "src"), filepath.Join(dir, "fifo")
+		if err := os.WriteFile(src, make([]byte, 8<<20), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		read := make(chan error, 1)
+		go func() {
+			f, err := os.Open(fifo)
+			if err == nil {
+				if _, err = io.ReadFull(f, make([]byte, 1)); err == nil {
+					err = os.Truncate(src, 1000)
+				}
+				_, cerr := io.Copy(io.Discard, f)
+				err = errors.Join(err, cerr, f.Close())
+			}
+			read <- err
+		}()
+		err := c.via(weir.File(src)).To(weir.Create(fifo)).Run(context.Background())
+		var se *weir.StageError
+		if !errors.Is(err, io.ErrUnexpectedEOF) || !errors.As(err, &se) || se.Stage != "read" {
+			t.Errorf("%s: Run = %v", c.name, err)
+		}
+		if err := <-read; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestFile_ThatGrowsWhileItIsReadIsReadOn(t *testing.T) {
+	src := filepath.Join(t.TempDir(), "src")
+	if err := os.WriteFile(src, make([]byte, 1000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	grown := false
+	n := 0
+	err := weir.File(src).To(weir.EachBatch(func(_ context.Context, b []byte) error {
+		if n += len(b); !grown {
+			grown = true
+			return os.WriteFile(src, make([]byte, 2000), 0o600)
+		}
+		return nil
+	})).Run(t.Context())
+	if err != nil || n < 1000 {
+		t.Errorf("Run = %v after %d bytes", err, n)
+	}
+}

@@ -1,0 +1,72 @@
+// Package lock locks files against other processes, so that a temporary file
+// that is in use can be told from one that a killed process left. Process ids
+// cannot tell them apart: two containers on one folder use the same ones.
+//
+// A lock belongs to the open file. It ends when the file and every duplicate of
+// it are closed, and so with the process, however that ends. Locks only hold
+// back those who ask for them.
+package lock
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+)
+
+// ErrHeld is the error of [Try] when another open file holds the lock.
+var ErrHeld = errors.New("locked by another process")
+
+// Try locks f and does not wait. The error is [ErrHeld], or matches
+// [errors.ErrUnsupported] where the system or the file system has no locks.
+func Try(f *os.File) error { return try(f) }
+
+// Dup returns a duplicate of f, which the caller closes. The lock of f lasts
+// until both are closed. It matches [errors.ErrUnsupported] where the system
+// cannot duplicate a file.
+func Dup(f *os.File) (*os.File, error) { return dup(f) }
+
+// Claim locks f, which was just created and which lstat looks up by its name.
+// It reports false when a sweep has taken the file meanwhile: f must be closed
+// then, and another one created. Without locks there are no sweeps, and every
+// claim holds.
+func Claim(f *os.File, lstat func() (fs.FileInfo, error)) bool {
+	switch err := Try(f); {
+	case errors.Is(err, ErrHeld):
+		return false
+	case err != nil:
+		return true
+	}
+	return IsNamed(f, lstat)
+}
+
+// Open opens the file called name for reading and writing, creates it with the
+// permissions 0600 if it is not there, and locks it. A symbolic link is not
+// followed, where the system can tell. The error is [ErrHeld] if another process
+// has locked the file. Without locks the file is opened all the same.
+func Open(name string) (*os.File, error) {
+	for {
+		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|noFollow, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		err = Try(f)
+		switch {
+		case errors.Is(err, ErrHeld):
+			f.Close()
+			return nil, err
+		case err != nil || IsNamed(f, func() (fs.FileInfo, error) { return os.Lstat(name) }):
+			return f, nil
+		}
+		f.Close() // whoever held it has removed it
+	}
+}
+
+// IsNamed reports whether the name that lstat looks up is still f's.
+func IsNamed(f *os.File, lstat func() (fs.FileInfo, error)) bool {
+	is, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	named, err := lstat()
+	return err == nil && os.SameFile(is, named)
+}

@@ -1,0 +1,45 @@
+package lock
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"unsafe"
+)
+
+const noFollow = 0
+
+var lockFileEx = syscall.NewLazyDLL("kernel32.dll").NewProc("LockFileEx")
+
+// try locks one byte far behind the end. A lock of bytes that exist would keep
+// others from reading them.
+func try(f *os.File) error {
+	const (
+		failImmediately = 1
+		exclusive       = 2
+		lockViolation   = syscall.Errno(33)
+		ioPending       = syscall.Errno(997)
+	)
+	c, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	cerr := c.Control(func(fd uintptr) {
+		at := syscall.Overlapped{OffsetHigh: 1 << 30}
+		ok, _, errno := lockFileEx.Call(fd, exclusive|failImmediately, 0, 1, 0, uintptr(unsafe.Pointer(&at)))
+		switch {
+		case ok != 0:
+		case errors.Is(errno, lockViolation), errors.Is(errno, ioPending):
+			err = ErrHeld
+		default:
+			err = fmt.Errorf("%w: %w", errors.ErrUnsupported, errno)
+		}
+	})
+	if cerr != nil {
+		return cerr
+	}
+	return err
+}
+
+func dup(*os.File) (*os.File, error) { return nil, errors.ErrUnsupported }

@@ -1,0 +1,302 @@
+package tree
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/weir-go/weir/internal/atomicfile"
+)
+
+// extra is something in the destination that the source does not have.
+type extra struct {
+	path   string   // below the top
+	beside []string // names in the same folder of the source that a file system may hold to be the same
+}
+
+// nameSet are the names in one folder of the source. A nil set takes none.
+type nameSet map[string]struct{}
+
+func (s nameSet) add(name string) {
+	if s != nil {
+		s[name] = struct{}{}
+	}
+}
+
+// names returns the set to collect names in, if they are wanted.
+func (f *folder) names() nameSet {
+	if !f.job.Delete || !f.existed {
+		return nil
+	}
+	return nameSet{}
+}
+
+// isExcluded reports whether what is called name in f is left out.
+func (j *job) isExcluded(f *folder, name string, isFolder bool) bool {
+	if len(j.exclude) == 0 {
+		return false
+	}
+	return excluded(j.exclude, filepath.ToSlash(filepath.Join(f.path(), name)), isFolder)
+}
+
+// compare finds what only the destination has. names are those of the source.
+func (f *folder) compare(names nameSet) error {
+	if names == nil {
+		return nil
+	}
+	found, err := compare(f.dst, f.path(), names, f.job.exclude)
+	if err != nil {
+		return f.job.writing(f, "", err)
+	}
+	f.job.mu.Lock()
+	defer f.job.mu.Unlock()
+	f.job.extra = append(f.job.extra, found...)
+	return nil
+}
+
+func compare(dst *os.Root, at string, names nameSet, exclude []pattern) (found []extra, err error) {
+	list, err := fs.ReadDir(dst.FS(), ".")
+	for _, d := range list {
+		name := d.Name()
+		path := filepath.Join(at, name)
+		if _, ok := names[name]; ok || atomicfile.IsTemp(name) || excluded(exclude, filepath.ToSlash(path), d.IsDir()) {
+			continue
+		}
+		x := extra{path: path}
+		for other := range names {
+			if mayBeSame(name, other) {
+				x.beside = append(x.beside, filepath.Join(at, other))
+			}
+		}
+		found = append(found, x)
+	}
+	return found, err
+}
+
+// mayBeSame reports whether a file system could take two names for one: some
+// ignore case, and some how a letter with an accent is composed.
+func mayBeSame(a, b string) bool {
+	return strings.EqualFold(a, b) || !isASCII(a) && !isASCII(b)
+}
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= 0x80 {
+			return false
+		}
+	}
+	return true
+}
+
+// remove removes what the source does not have.
+func (j *job) remove(ctx context.Context) error {
+	root, err := os.OpenRoot(j.to)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	for _, x := range j.extra {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if x.isCopied(root) {
+			continue
+		}
+		removed, err := j.removeAll(root, x.path)
+		if err != nil {
+			return &WriteError{Path: filepath.Join(j.To, x.path), Err: innermost(err)}
+		}
+		if removed {
+			j.deletions.Add(1)
+			if j.Deleted != nil {
+				j.tell(func() { j.Deleted(filepath.Join(j.To, x.path)) })
+			}
+		}
+	}
+	return nil
+}
+
+// isCopied reports whether x is what a file of the source was copied to, under
+// a name that the file system takes for the same.
+func (x extra) isCopied(root *os.Root) bool {
+	is, err := root.Lstat(x.path)
+	if err != nil {
+		return true // it has gone
+	}
+	for _, other := range x.beside {
+		if there, err := root.Lstat(other); err == nil && os.SameFile(is, there) {
+			return true
+		}
+	}
+	return false
+}
+
+// removeAll removes path with all that is in it, but for what is excluded and
+// the folders around that. It reports whether nothing of it is left.
+func (j *job) removeAll(root *os.Root, path string) (gone bool, err error) {
+	st, err := root.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return true, nil
+	case err != nil:
+		return false, err
+	case excluded(j.exclude, filepath.ToSlash(path), st.IsDir()):
+		return false, nil
+	case !st.IsDir() || len(j.exclude) == 0:
+		return true, root.RemoveAll(path)
+	}
+	list, err := fs.ReadDir(root.FS(), filepath.ToSlash(path))
+	if err != nil {
+		return false, err
+	}
+	gone = true
+	for _, d := range list {
+		all, err := j.removeAll(root, filepath.Join(path, d.Name()))
+		if err != nil {
+			return false, err
+		}
+		gone = gone && all
+	}
+	if !gone {
+		return false, nil
+	}
+	return true, root.Remove(path)
+}
+
+// Plan is what a copy would do.
+type Plan struct {
+	Files, Bytes int64    // to copy, without those that are equal
+	Equal        int64    // files that the destination has already
+	Delete       []string // what would be removed
+}
+
+// Plan compares source and destination and changes neither. It is for a Copy
+// that is not run.
+func (c *Copy) Plan(ctx context.Context) (Plan, error) {
+	var p Plan
+	j := newJob(c)
+	var err error
+	if j.exclude, err = parsePatterns(c.Exclude); err != nil {
+		return p, err
+	}
+	if err := outside(c.From, c.To); err != nil {
+		return p, err
+	}
+	src, err := os.OpenRoot(c.From)
+	if err != nil {
+		return p, err
+	}
+	defer src.Close()
+	dst, err := os.OpenRoot(c.To)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return p, err
+	}
+	if err == nil {
+		defer dst.Close()
+	}
+	err = j.plan(ctx, &p, &folder{job: j, src: src, dst: dst, name: "."})
+	slices.Sort(p.Delete)
+	return p, err
+}
+
+func (j *job) plan(ctx context.Context, p *Plan, f *folder) error {
+	list, err := fs.ReadDir(f.src.FS(), ".")
+	if err != nil {
+		return f.failed("", err)
+	}
+	names := nameSet{}
+	for _, d := range list {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if j.isExcluded(f, d.Name(), d.IsDir()) {
+			continue
+		}
+		names.add(d.Name())
+		switch t := d.Type(); {
+		case t.IsDir():
+			if err := j.planFolder(ctx, p, f, d.Name()); err != nil {
+				return err
+			}
+		case t.IsRegular():
+			if err := j.planFile(ctx, p, entry{in: f, name: d.Name()}); err != nil {
+				return err
+			}
+		case t&fs.ModeSymlink != 0:
+			p.Files++
+		}
+	}
+	if !j.Delete || f.dst == nil {
+		return nil
+	}
+	found, err := compare(f.dst, f.path(), names, j.exclude)
+	if err != nil {
+		return j.writing(f, "", err)
+	}
+	for _, x := range found {
+		same := false
+		for _, other := range x.beside {
+			is, err := f.dst.Lstat(filepath.Base(x.path))
+			there, terr := f.dst.Lstat(filepath.Base(other))
+			same = same || err == nil && terr == nil && os.SameFile(is, there)
+		}
+		if !same {
+			p.Delete = append(p.Delete, filepath.Join(j.To, x.path))
+		}
+	}
+	return nil
+}
+
+func (j *job) planFolder(ctx context.Context, p *Plan, f *folder, name string) error {
+	src, err := f.src.OpenRoot(name)
+	if err != nil {
+		return f.failed(name, err)
+	}
+	defer src.Close()
+	in := &folder{job: j, parent: f, src: src, name: name}
+	if f.dst != nil {
+		if dst, err := f.dst.OpenRoot(name); err == nil {
+			defer dst.Close()
+			in.dst = dst
+		}
+	}
+	return j.plan(ctx, p, in)
+}
+
+func (j *job) planFile(ctx context.Context, p *Plan, e entry) error {
+	src, err := openPlain(e.in.src, e.name)
+	if err != nil {
+		return e.in.failed(e.name, err)
+	}
+	defer src.Close()
+	info, err := src.Stat()
+	if err != nil {
+		return e.in.failed(e.name, err)
+	}
+	if j.Resume && e.in.dst != nil {
+		if there, err := e.in.dst.Lstat(e.name); err == nil && there.Mode().IsRegular() && there.Size() == info.Size() {
+			equal := !j.Checksum && j.isCurrent(info, there)
+			if dst, err := openPlain(e.in.dst, e.name); err == nil {
+				if j.Checksum {
+					if equal, err = j.sameContents(ctx, src, dst); err != nil {
+						err = e.in.failed(e.name, err)
+					}
+				}
+				if cerr := errors.Join(err, dst.Close()); cerr != nil {
+					return cerr
+				}
+			}
+			if equal {
+				p.Equal++
+				return nil
+			}
+		}
+	}
+	p.Files++
+	p.Bytes += info.Size()
+	return nil
+}

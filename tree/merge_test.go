@@ -1,0 +1,173 @@
+package tree_test
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"runtime"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/weir-go/weir/internal/atomicfile"
+	"github.com/weir-go/weir/tree"
+)
+
+// put writes files and the folders around them.
+func put(t *testing.T, dir string, files map[string]string) {
+	t.Helper()
+	for name, text := range files {
+		name = filepath.Join(dir, filepath.FromSlash(name))
+		must(t, os.MkdirAll(filepath.Dir(name), 0o755))
+		must(t, os.WriteFile(name, []byte(text), 0o644))
+	}
+}
+
+// texts returns the files of a folder by their path with slashes.
+func texts(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	m := map[string]string{}
+	must(t, fs.WalkDir(os.DirFS(dir), ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := os.ReadFile(filepath.Join(dir, name))
+		m[name] = string(b)
+		return err
+	}))
+	return m
+}
+
+func wantTexts(t *testing.T, dir string, want map[string]string) {
+	t.Helper()
+	if got := texts(t, dir); !reflect.DeepEqual(got, want) {
+		t.Errorf("%s has %v, want %v", filepath.Base(dir), got, want)
+	}
+}
+
+func TestCopy_GoesOnAfterAFailureAndSaysWhatFailed(t *testing.T) {
+	src, dst := t.TempDir(), t.TempDir()
+	put(t, src, map[string]string{"a": "new", "sub/b": "new", "sub/c": "new", "z": "new"})
+	put(t, dst, map[string]string{"a/in the way": "old", "sub/c": "old", "z": "old"})
+	var failed []string
+	c := tree.Copy{From: src, To: dst, Delete: true, Failed: func(err error) {
+		var we *tree.WriteError
+		if !errors.As(err, &we) {
+			t.Errorf("failed: %v", err)
+			return
+		}
+		failed = append(failed, we.Path)
+	}}
+	err := c.Run(t.Context())
+	var ie *tree.IncompleteError
+	if !errors.As(err, &ie) || ie.Failed != 1 || !errors.Is(err, tree.ErrFolder) {
+		t.Errorf("Run = %v", err)
+	}
+	if want := []string{filepath.Join(dst, "a")}; !slices.Equal(failed, want) {
+		t.Errorf("failed: %v, want %v", failed, want)
+	}
+	// Nothing was deleted either, since something has failed.
+	wantTexts(t, dst, map[string]string{"a/in the way": "old", "sub/b": "new", "sub/c": "new", "z": "new"})
+	if p := c.Progress(); p.Files != 3 || p.Failed != 1 || p.FilesFound != 4 {
+		t.Errorf("Progress = %+v", p)
+	}
+	// Without Failed the first failure is the end.
+	first := tree.Copy{From: src, To: dst}
+	if err := first.Run(t.Context()); !errors.Is(err, tree.ErrFolder) || errors.As(err, &ie) {
+		t.Errorf("Run = %v", err)
+	}
+}
+
+func TestCopy_DeletesWhatTheSourceDoesNotHave(t *testing.T) {
+	src, dst := t.TempDir(), t.TempDir()
+	put(t, src, map[string]string{"a": "1", "sub/b": "2", "sub/c.o": "not copied"})
+	old := map[string]string{
+		"a": "old", "extra": "x", "sub/extra": "x", "gone/deep/x": "x", "gone/y": "x",
+		"kept.o": "x", "half/kept.o": "x", "half/z": "x",
+	}
+	put(t, dst, old)
+	o := tree.Copy{From: src, To: dst, Delete: true, Exclude: []string{"*.o"}}
+	plan, err := o.Plan(t.Context())
+	must(t, err)
+	slices.Sort(plan.Delete)
+	var want []string
+	for _, name := range []string{"extra", "gone", "half", filepath.Join("sub", "extra")} {
+		want = append(want, filepath.Join(dst, name))
+	}
+	if !slices.Equal(plan.Delete, want) || plan.Files != 2 || plan.Bytes != 2 {
+		t.Errorf("Plan = %+v, want %v", plan, want)
+	}
+	wantTexts(t, dst, old)
+
+	var deleted []string
+	c := tree.Copy{From: src, To: dst, Delete: true, Exclude: []string{"*.o"}, Deleted: func(path string) { deleted = append(deleted, path) }}
+	must(t, c.Run(t.Context()))
+	wantTexts(t, dst, map[string]string{"a": "1", "sub/b": "2", "kept.o": "x", "half/kept.o": "x"})
+	slices.Sort(deleted)
+	if want = slices.Delete(want, 2, 3); !slices.Equal(deleted, want) { // half is still there
+		t.Errorf("deleted %v, want %v", deleted, want)
+	}
+	bad := tree.Copy{From: src, To: dst, Exclude: []string{"["}}
+	if err := bad.Run(t.Context()); err == nil {
+		t.Error("an invalid pattern is accepted")
+	}
+}
+
+func TestResume_TakesNoFileForEqualThatMayDiffer(t *testing.T) {
+	src, dst := t.TempDir(), t.TempDir()
+	past := time.Now().Add(-time.Hour).Truncate(time.Second)
+	put(t, src, map[string]string{"same time": "new", "older source": "new", "size": "longer", "touched": "new"})
+	put(t, dst, map[string]string{"same time": "old", "older source": "old", "size": "short", "touched": "old"})
+	now := time.Now()
+	for name, at := range map[string]time.Time{"same time": past, "older source": past, "size": past, "touched": now} {
+		must(t, os.Chtimes(filepath.Join(src, name), at, at))
+	}
+	// The change of the source is later than the file, although its time is not.
+	for name, at := range map[string]time.Time{"same time": past, "older source": past.Add(time.Minute), "size": past, "touched": past} {
+		must(t, os.Chtimes(filepath.Join(dst, name), at, at))
+	}
+	c := tree.Copy{From: src, To: dst, Resume: true}
+	must(t, c.Run(t.Context()))
+	want := map[string]string{"same time": "old", "older source": "new", "size": "longer", "touched": "new"}
+	if runtime.GOOS != "linux" && runtime.GOOS != "darwin" { // no time of change
+		want["older source"] = "old"
+	}
+	wantTexts(t, dst, want)
+
+	c2 := tree.Copy{From: src, To: dst, Resume: true, Checksum: true}
+	must(t, c2.Run(t.Context()))
+	wantTexts(t, dst, map[string]string{"same time": "new", "older source": "new", "size": "longer", "touched": "new"})
+	if p := c2.Progress(); p.Equal != 3 && runtime.GOOS == "linux" || p.Files != 4 {
+		t.Errorf("Progress = %+v", p)
+	}
+	c3 := tree.Copy{From: src, To: dst, Resume: true, Metadata: true}
+	must(t, c3.Run(t.Context()))
+	for name := range want {
+		a, err := os.Stat(filepath.Join(src, name))
+		must(t, err)
+		b, err := os.Stat(filepath.Join(dst, name))
+		must(t, err)
+		if !a.ModTime().Equal(b.ModTime()) {
+			t.Errorf("%s is of %v, want %v", name, b.ModTime(), a.ModTime())
+		}
+	}
+}
+
+func TestCopy_SweepsWhatAKillLeft(t *testing.T) {
+	if !atomicfile.Sweeps {
+		t.Skip("nothing is swept here")
+	}
+	src, dst := t.TempDir(), t.TempDir()
+	put(t, src, map[string]string{"sub/a": "new"})
+	put(t, dst, map[string]string{
+		atomicfile.TempName("b"): "left", "sub/" + atomicfile.TempName("a"): "left", "other/" + atomicfile.TempName("a"): "not looked at",
+	})
+	c := tree.Copy{From: src, To: dst}
+	must(t, c.Run(t.Context()))
+	got := texts(t, dst)
+	if len(got) != 2 || got["sub/a"] != "new" {
+		t.Errorf("left: %v", got)
+	}
+}

@@ -1,0 +1,51 @@
+package tree
+
+import (
+	"io/fs"
+	"os"
+	"syscall"
+	"unsafe"
+
+	"github.com/weir-go/weir/internal/atomicfile"
+)
+
+// setTimes gives what is open the times of the source.
+func setTimes(_ *os.Root, _ string, open *os.File, info fs.FileInfo) error {
+	return utimes(open, nil, info, 0)
+}
+
+// keepLink gives the symbolic link called name the times and the owner of the
+// source.
+func keepLink(root *os.Root, name string, info fs.FileInfo) error {
+	keepOwner(root, name, info)
+	const noFollow = 0x100 // AT_SYMLINK_NOFOLLOW
+	dir, err := root.Open(".")
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	c, err := syscall.BytePtrFromString(name)
+	if err != nil {
+		return err
+	}
+	return utimes(dir, c, info, noFollow)
+}
+
+// utimes is utimensat(2).
+func utimes(f *os.File, name *byte, info fs.FileInfo, flags uintptr) error {
+	ts := atomicfile.Times(info)
+	c, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var errno syscall.Errno
+	if err := c.Control(func(fd uintptr) {
+		_, _, errno = syscall.Syscall6(syscall.SYS_UTIMENSAT, fd, uintptr(unsafe.Pointer(name)), uintptr(unsafe.Pointer(&ts)), flags, 0, 0)
+	}); err != nil {
+		return err
+	}
+	if errno != 0 {
+		return os.NewSyscallError("utimensat", errno)
+	}
+	return nil
+}
