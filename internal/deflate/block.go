@@ -64,6 +64,7 @@ func (e *Encoder) block(in *Input, start, end int, last bool) {
 	plain := 8*(end-start) + 40*((end-start)/(1<<16-1)+1)
 	if best := min(dynamic, fixed) + extra; best >= plain {
 		e.stored(in[start:end], last)
+		e.emit()
 		return
 	} else {
 		e.room(best/8 + 1)
@@ -82,6 +83,7 @@ func (e *Encoder) block(in *Input, start, end int, last bool) {
 		e.pre.write(e)
 	}
 	e.sequences(in, start, end, lit, dist)
+	e.emit()
 }
 
 // sequences writes literals and matches and the end of the block.

@@ -9,46 +9,47 @@ package deflate
 
 import (
 	"encoding/binary"
+	"io"
 	"math/bits"
+	"unsafe"
 )
 
 const (
 	// MaxInput is the largest piece.
 	MaxInput = 1 << 20
 
-	// slack lets 8 bytes be read at the last byte of a piece.
-	slack = 8
+	// Slack is the room behind a piece that lets 8 bytes be read at its last.
+	Slack = 8
 
-	// Overhead is the most by which a piece can grow.
-	Overhead = 5*(MaxInput/minBlock+2) + 2*5
+	// Overhead is the most by which a piece can grow: each block that is
+	// stored, and two empty ones, and what is written too much.
+	Overhead = 6*(MaxInput/minBlock+2) + 2*6 + 8
 
 	minMatch = 3
 	maxMatch = 258
 	window   = 32 << 10 // matches are nearer than this
 
-	hash3Bits = 15
-	hash4Bits = 15
+	hashBits = 15
 
 	minBlock  = 5_000   // bytes of input in a deflate block that is not the last
 	softBlock = 300_000 // bytes of input after which a block ends
 	fastBlock = 65_535  // the same at the fastest level, which does not look for good ends
-	maxSeqs   = 30_000  // matches in a block
+	maxSeqs   = 1 << 14 // matches in a block
 )
 
 // Input is a piece to compress. A constant size spares the encoder all bounds
 // checks.
-type Input [MaxInput + slack]byte
+type Input [MaxInput + Slack]byte
 
 // Encoder compresses pieces. It keeps no data between them.
 type Encoder struct {
 	params
+	*chains // of levels that follow chains
+	*pairs  // of the others
 
 	// base is added to positions in the piece, and grows from piece to piece
 	// so that what the tables have of earlier ones is out of reach.
-	base  uint32
-	head3 [1 << hash3Bits]uint32 // last position of 3 bytes; at level 1 the one but last of 4
-	head4 [1 << hash4Bits]uint32 // last position of 4 bytes
-	prev  [window]uint16         // distance to the position before with the same hash of 4 bytes
+	base uint32
 
 	seqs  [maxSeqs]sequence
 	nseqs int
@@ -59,9 +60,24 @@ type Encoder struct {
 	pre  precode
 	full [maxMatch + 1]uint32 // codes of all lengths with their extra bits, and bits<<24
 
+	to    io.Writer // gets each block, if not nil
+	err   error     // of to
 	out   []byte
 	acc   uint64
 	nbits uint
+}
+
+// chains are all positions in the window by what is there.
+type chains struct {
+	last3 [1 << hashBits]uint32 // last position of 3 bytes
+	last4 [1 << hashBits]uint32 // last position of 4 bytes
+	prev  [window]uint16        // distance to the position before with the same hash of 4 bytes
+}
+
+// pairs are the latest positions by what is there.
+type pairs struct {
+	last4 [1 << hashBits]uint32    // of 4 bytes
+	last7 [1 << hashBits][2]uint32 // the last two of 7 bytes; of 4 at the fastest levels
 }
 
 // sequence is a number of literals and the match that follows them.
@@ -74,23 +90,23 @@ type sequence struct {
 // params is what a level means.
 type params struct {
 	parse func(e *Encoder, in *Input, n int, last bool)
-	depth int // positions that are looked at
-	nice  int // a match of this length is good enough
-	lazy2 bool
+	depth int  // positions that are looked at
+	nice  int  // a match of this length is good enough
+	more  bool // look for more: see the parsers
 }
 
 // levels are ordered: none gives a larger file than the one before.
 var levels = [...]params{
 	0: {parse: (*Encoder).store},
-	1: {parse: (*Encoder).fast, nice: 32},
-	2: {parse: (*Encoder).greedy, depth: 6, nice: 10},
-	3: {parse: (*Encoder).greedy, depth: 16, nice: 30},
-	4: {parse: (*Encoder).lazy, depth: 8, nice: 16},
-	5: {parse: (*Encoder).lazy, depth: 16, nice: 30},
-	6: {parse: (*Encoder).lazy, depth: 35, nice: 65},
-	7: {parse: (*Encoder).lazy, depth: 100, nice: 130},
-	8: {parse: (*Encoder).lazy, depth: 300, nice: maxMatch, lazy2: true},
-	9: {parse: (*Encoder).lazy, depth: 600, nice: maxMatch, lazy2: true},
+	1: {parse: (*Encoder).fast, nice: 16},
+	2: {parse: (*Encoder).fast, nice: 32},
+	3: {parse: (*Encoder).double, nice: 4},
+	4: {parse: (*Encoder).double, nice: 30, more: true},
+	5: {parse: (*Encoder).lazy, depth: 16, nice: 32},
+	6: {parse: (*Encoder).lazy, depth: 24, nice: 48},
+	7: {parse: (*Encoder).lazy, depth: 48, nice: 96},
+	8: {parse: (*Encoder).lazy, depth: 100, nice: 130, more: true},
+	9: {parse: (*Encoder).lazy, depth: 600, nice: maxMatch, more: true},
 }
 
 // MaxLevel is the highest level. Level 0 only stores.
@@ -98,21 +114,66 @@ const MaxLevel = len(levels) - 1
 
 // NewEncoder returns an encoder. It panics if there is no such level.
 func NewEncoder(level int) *Encoder {
-	return &Encoder{params: levels[level], base: window}
+	e := &Encoder{params: levels[level], base: window}
+	switch {
+	case e.depth > 0:
+		e.chains = new(chains)
+	case level > 0:
+		e.pairs = new(pairs)
+	}
+	return e
+}
+
+// Size returns how many bytes an encoder of the level holds.
+func Size(level int) int64 {
+	n := unsafe.Sizeof(Encoder{})
+	switch {
+	case levels[level].depth > 0:
+		n += unsafe.Sizeof(chains{})
+	case level > 0:
+		n += unsafe.Sizeof(pairs{})
+	}
+	return int64(n)
 }
 
 // Append compresses the first n bytes of in, appends the result to dst, and
 // returns that. If last is true the deflate data ends with it. Otherwise it ends
 // with two empty stored blocks, at a byte boundary, so that another piece can
-// follow. The same input gives the same output.
+// follow. The same input gives the same output. The bytes of in behind the
+// first n may change.
 func (e *Encoder) Append(dst []byte, in *Input, n int, last bool) []byte {
+	e.out, e.to = dst, nil
+	e.encode(in, n, last)
+	dst, e.out = e.out, nil
+	return dst
+}
+
+// WriteTo is Append for those who have no room for the whole result: it is
+// written to w bit by bit. buf is the memory to use, of any length; with a
+// capacity of [BlockOutput] it never grows, and is returned.
+func (e *Encoder) WriteTo(w io.Writer, buf []byte, in *Input, n int, last bool) ([]byte, error) {
+	e.out, e.to, e.err = buf[:0], w, nil
+	e.encode(in, n, last)
+	e.emit()
+	buf, e.out, e.to = e.out, nil, nil
+	return buf, e.err
+}
+
+// BlockOutput is the most that is written at a time.
+const BlockOutput = softBlock + minBlock + maxMatch + 2*64
+
+func (e *Encoder) encode(in *Input, n int, last bool) {
 	if e.base > 1<<31 {
-		clear(e.head3[:])
-		clear(e.head4[:])
+		if e.chains != nil {
+			*e.chains = chains{}
+		}
+		if e.pairs != nil {
+			*e.pairs = pairs{}
+		}
 		e.base = window
 	}
-	clear(in[n : n+slack]) // what follows must not change the output
-	e.out, e.acc, e.nbits = dst, 0, 0
+	clear(in[n : n+Slack]) // what follows must not change the output
+	e.acc, e.nbits = 0, 0
 	switch {
 	case n > 0:
 		e.parse(e, in, n, last)
@@ -129,8 +190,17 @@ func (e *Encoder) Append(dst []byte, in *Input, n int, last bool) []byte {
 		e.out = append(e.out, byte(e.acc))
 	}
 	e.base += uint32(n) + window
-	dst, e.out = e.out, nil
-	return dst
+}
+
+// emit hands on what there is.
+func (e *Encoder) emit() {
+	if e.to == nil {
+		return
+	}
+	if e.err == nil {
+		_, e.err = e.to.Write(e.out)
+	}
+	e.out = e.out[:0]
 }
 
 // load32 and load64 read at a position in the piece.
@@ -144,8 +214,10 @@ func load64(in *Input, i int) uint64 {
 	return binary.LittleEndian.Uint64(in[p : p+8])
 }
 
-func hash3(v uint32) uint32 { return (v << 8) * 0x1e35a7bd >> (32 - hash3Bits) }
-func hash4(v uint32) uint32 { return v * 0x9e3779b1 >> (32 - hash4Bits) }
+func hash3(v uint32) uint32 { return (v << 8) * 0x1e35a7bd >> (32 - hashBits) }
+func hash4(v uint32) uint32 { return v * 0x9e3779b1 >> (32 - hashBits) }
+
+func hash7(v uint64) uint32 { return uint32((v << 8) * 0xcf1bbcdcbfa563 >> (64 - hashBits)) }
 
 // extend returns how long a match of at least length bytes is, at most most.
 func extend(in *Input, i, j, length, most int) int {
@@ -160,13 +232,14 @@ func extend(in *Input, i, j, length, most int) int {
 
 // insert enters positions i to i+n-1 in the tables.
 func (e *Encoder) insert(in *Input, i, n int) {
+	t := e.chains
 	for ; n > 0; n, i = n-1, i+1 {
 		v := load32(in, i)
 		h3, h4 := hash3(v), hash4(v)
 		cur := e.base + uint32(i)
-		e.head3[h3] = cur
-		e.prev[cur%window] = uint16(min(cur-e.head4[h4], 1<<16-1))
-		e.head4[h4] = cur
+		t.last3[h3] = cur
+		t.prev[cur%window] = uint16(min(cur-t.last4[h4], 1<<16-1))
+		t.last4[h4] = cur
 	}
 }
 
@@ -176,14 +249,15 @@ func (e *Encoder) longest(in *Input, i, best, most, nice, depth int) (length, di
 	if most < 5 {
 		return best, 0
 	}
+	t := e.chains
 	v := load32(in, i)
 	h3, h4 := hash3(v), hash4(v)
 	cur := e.base + uint32(i)
-	d3 := cur - e.head3[h3]
-	d := cur - e.head4[h4] // distance of the candidate
-	e.head3[h3] = cur
-	e.head4[h4] = cur
-	e.prev[cur%window] = uint16(min(d, 1<<16-1))
+	d3 := cur - t.last3[h3]
+	d := cur - t.last4[h4] // distance of the candidate
+	t.last3[h3] = cur
+	t.last4[h4] = cur
+	t.prev[cur%window] = uint16(min(d, 1<<16-1))
 
 	if best < 4 {
 		if d3 >= window {
@@ -202,7 +276,7 @@ func (e *Encoder) longest(in *Input, i, best, most, nice, depth int) (length, di
 			if depth--; depth <= 0 {
 				return best, dist
 			}
-			d += uint32(e.prev[(cur-d)%window])
+			d += uint32(t.prev[(cur-d)%window])
 		}
 		best, dist = extend(in, i, i-int(d), 4, most), int(d)
 		if best >= nice {
@@ -211,7 +285,7 @@ func (e *Encoder) longest(in *Input, i, best, most, nice, depth int) (length, di
 		if depth--; depth <= 0 {
 			return best, dist
 		}
-		d += uint32(e.prev[(cur-d)%window])
+		d += uint32(t.prev[(cur-d)%window])
 	} else if best >= nice {
 		return best, dist
 	}
@@ -232,7 +306,7 @@ func (e *Encoder) longest(in *Input, i, best, most, nice, depth int) (length, di
 		if depth--; depth <= 0 {
 			break
 		}
-		d += uint32(e.prev[(cur-d)%window])
+		d += uint32(t.prev[(cur-d)%window])
 	}
 	return best, dist
 }

@@ -3,7 +3,14 @@ package deflate
 import "math/bits"
 
 // store compresses nothing.
-func (e *Encoder) store(in *Input, n int, last bool) { e.stored(in[:n], last) }
+func (e *Encoder) store(in *Input, n int, last bool) {
+	for i := 0; i < n; {
+		start := i
+		i = min(n, i+1<<16-1)
+		e.stored(in[start:i], last && i == n)
+		e.emit()
+	}
+}
 
 // begin begins a block.
 func (e *Encoder) begin() {
@@ -49,6 +56,7 @@ func blockEnd(i, n, most int) int {
 
 // fast looks at the last two positions of four bytes and takes what it finds.
 func (e *Encoder) fast(in *Input, n int, last bool) {
+	t := e.pairs
 	for i := 0; i < n; {
 		start, end := i, blockEnd(i, n, fastBlock)
 		e.begin()
@@ -62,8 +70,9 @@ func (e *Encoder) fast(in *Input, n int, last bool) {
 			v := load32(in, i)
 			h := hash4(v)
 			cur := e.base + uint32(i)
-			c0, c1 := e.head4[h], e.head3[h]
-			e.head4[h], e.head3[h] = cur, c0
+			l := &t.last7[h]
+			c0, c1 := l[0], l[1]
+			l[0], l[1] = cur, c0
 			d0, d1 := cur-c0, cur-c1
 			length, dist := 0, 0
 			if d0 < window && load32(in, i-int(d0)) == v {
@@ -82,9 +91,8 @@ func (e *Encoder) fast(in *Input, n int, last bool) {
 			e.match(length, dist)
 			if length+5 <= n-i {
 				for k := i + 1; k < i+length; k++ {
-					h := hash4(load32(in, k))
-					e.head3[h] = e.head4[h]
-					e.head4[h] = e.base + uint32(k)
+					l := &t.last7[hash4(load32(in, k))]
+					l[0], l[1] = e.base+uint32(k), l[0]
 				}
 			}
 			i += length
@@ -93,32 +101,8 @@ func (e *Encoder) fast(in *Input, n int, last bool) {
 	}
 }
 
-// greedy takes the longest match at each position.
-func (e *Encoder) greedy(in *Input, n int, last bool) {
-	for i := 0; i < n; {
-		start, end := i, blockEnd(i, n, softBlock)
-		e.begin()
-		least := e.firstLeast(in[i:end])
-		for i < end && e.nseqs < maxSeqs-1 && !e.split.ends(i-start, n-i) {
-			most := min(n-i, maxMatch)
-			length, dist := e.longest(in, i, least-1, most, min(e.nice, most), e.depth)
-			if length < least || length == minMatch && dist > 4096 {
-				e.literal(in[i])
-				i++
-				continue
-			}
-			e.match(length, dist)
-			if length+5 <= n-i {
-				e.insert(in, i+1, length-1)
-			}
-			i += length
-		}
-		e.block(in, start, i, last && i == n)
-	}
-}
-
 // lazy takes the longest match unless there is a better one at the next
-// position, or with lazy2 at the one after that.
+// position, or with more at the one after that.
 func (e *Encoder) lazy(in *Input, n int, last bool) {
 	for i := 0; i < n; {
 		start, end := i, blockEnd(i, n, softBlock)
@@ -149,7 +133,7 @@ func (e *Encoder) lazy(in *Input, n int, last bool) {
 					length, dist = l, d
 					continue
 				}
-				if !e.lazy2 || n-i < 2 {
+				if !e.more || n-i < 2 {
 					e.matchAt(in, i, n, length, dist, 2)
 					i += length
 					continue sequences
@@ -170,6 +154,135 @@ func (e *Encoder) lazy(in *Input, n int, last bool) {
 			e.matchAt(in, i, n, length, dist, 1)
 			i += length
 		}
+		e.block(in, start, i, last && i == n)
+	}
+}
+
+// literals takes in[from:to] as it is.
+func (e *Encoder) literals(in *Input, from, to int) {
+	for _, b := range in[from:to] {
+		e.lit.freq[b]++
+		e.split.fresh[b>>5&6|b&1]++
+	}
+	e.split.nfresh += uint32(to - from)
+	e.seqs[e.nseqs].lits += uint32(to - from)
+}
+
+// near reports whether the four bytes at i are those of a position in the
+// window, at distance d.
+func near(in *Input, i int, v uint64, d uint32) bool {
+	return d < window && load32(in, i-int(d)) == uint32(v)
+}
+
+// double looks at the last two positions of seven bytes, and at the last one of
+// four, with no chains to follow. Where a match ends it looks for a longer one
+// that has the same end.
+func (e *Encoder) double(in *Input, n int, last bool) {
+	const tail = 16 // bytes at the end that are not looked for
+	t := e.pairs
+	for i := 0; i < n; {
+		start, end := i, blockEnd(i, n, softBlock)
+		from := i // beginning of the literals that are not counted yet
+		e.begin()
+		rep := 0
+		for i < end && e.nseqs < maxSeqs-1 && !e.split.ends(i-start, n-i) {
+			if n-i < tail {
+				i = n
+				break
+			}
+			v := load64(in, i)
+			cur := e.base + uint32(i)
+			h := hash4(uint32(v))
+			l := &t.last7[hash7(v)]
+			d0, d1, dc := cur-l[0], cur-l[1], cur-t.last4[h]
+			l[0], l[1] = cur, l[0]
+			t.last4[h] = cur
+			most := min(n-i, maxMatch)
+			entered := i + 1
+			var length, dist int
+			switch {
+			case near(in, i, v, d0):
+				length, dist = extend(in, i, i-int(d0), 4, most), int(d0)
+				if length < most && near(in, i, v, d1) {
+					if k := extend(in, i, i-int(d1), 4, most); k > length {
+						length, dist = k, int(d1)
+					}
+				}
+			case near(in, i, v, d1):
+				length, dist = extend(in, i, i-int(d1), 4, most), int(d1)
+			case near(in, i, v, dc):
+				length, dist = extend(in, i, i-int(dc), 4, most), int(dc)
+				if length >= e.nice {
+					break
+				}
+				v := load64(in, i+1)
+				cur++
+				l := &t.last7[hash7(v)]
+				d0, d1 := cur-l[0], cur-l[1]
+				l[0], l[1] = cur, l[0]
+				t.last4[hash4(uint32(v))] = cur
+				entered++
+				at := i
+				most := min(n-at-1, maxMatch)
+				if rep > 0 && near(in, at+1, v, uint32(rep)) {
+					if k := extend(in, at+1, at+1-rep, 4, most); k > length {
+						length, dist, i = k, rep, at+1
+					}
+				}
+				if near(in, at+1, v, d0) {
+					if k := extend(in, at+1, at+1-int(d0), 4, most); k > length {
+						length, dist, i = k, int(d0), at+1
+					}
+				}
+				if near(in, at+1, v, d1) {
+					if k := extend(in, at+1, at+1-int(d1), 4, most); k > length {
+						length, dist, i = k, int(d1), at+1
+					}
+				}
+			default:
+				i++
+				if i-from >= 512 {
+					e.literals(in, from, i)
+					from = i
+				}
+				continue
+			}
+			if e.more && i+length+8 <= n && length < maxMatch-2 {
+				const skip = 2
+				cur := e.base + uint32(i+length)
+				for _, c := range t.last7[hash7(load64(in, i+length))] {
+					d := cur - c
+					if d >= window || int(d) > i || int(d) == dist {
+						continue
+					}
+					if k := extend(in, i+skip, i+skip-int(d), 0, min(n-i-skip, maxMatch)); k > length {
+						length, dist, i = k, int(d), i+skip
+						break
+					}
+				}
+			}
+			for i > from && i > dist && length < maxMatch && in[(i-1)&(MaxInput-1)] == in[(i-1-dist)&(MaxInput-1)] {
+				i--
+				length++
+			}
+			e.literals(in, from, i)
+			e.match(length, dist)
+			rep = dist
+			i += length
+			from = i
+			if i+8 < n {
+				for k := entered; k < i-1; k += 2 {
+					v := load64(in, k)
+					cur := e.base + uint32(k)
+					t.last4[hash4(uint32(v))] = cur
+					l := &t.last7[hash7(v)]
+					l[0], l[1] = cur, l[0]
+					l = &t.last7[hash7(v>>8)] // seven bytes remain
+					l[0], l[1] = cur+1, l[0]
+				}
+			}
+		}
+		e.literals(in, from, i)
 		e.block(in, start, i, last && i == n)
 	}
 }
