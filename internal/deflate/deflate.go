@@ -29,7 +29,8 @@ const (
 	maxMatch = 258
 	window   = 32 << 10 // matches are nearer than this
 
-	hashBits = 15
+	hash3Bits = 13 // matches of 3 bytes pay only nearby
+	hashBits  = 15
 
 	minBlock  = 5_000   // bytes of input in a deflate block that is not the last
 	softBlock = 300_000 // bytes of input after which a block ends
@@ -69,9 +70,10 @@ type Encoder struct {
 
 // chains are all positions in the window by what is there.
 type chains struct {
-	last3 [1 << hashBits]uint32 // last position of 3 bytes
-	last4 [1 << hashBits]uint32 // last position of 4 bytes
-	prev  [window]uint16        // distance to the position before with the same hash of 4 bytes
+	last3 [1 << hash3Bits]uint32 // last position of 3 bytes
+	last4 [1 << hashBits]uint32  // last position of 4 bytes
+	last7 [1 << hashBits]uint32  // last position of 7 bytes, with which long matches are found soon
+	prev  [window]uint16         // distance to the position before with the same hash of 4 bytes
 }
 
 // pairs are the latest positions by what is there.
@@ -98,11 +100,11 @@ type params struct {
 // levels are ordered: none gives a larger file than the one before.
 var levels = [...]params{
 	0: {parse: (*Encoder).store},
-	1: {parse: (*Encoder).fast, nice: 16},
+	1: {parse: (*Encoder).fastest},
 	2: {parse: (*Encoder).fast, nice: 32},
 	3: {parse: (*Encoder).double, nice: 4},
 	4: {parse: (*Encoder).double, nice: 30, more: true},
-	5: {parse: (*Encoder).lazy, depth: 16, nice: 32},
+	5: {parse: (*Encoder).lazy, depth: 16, nice: 36},
 	6: {parse: (*Encoder).lazy, depth: 24, nice: 48},
 	7: {parse: (*Encoder).lazy, depth: 48, nice: 96},
 	8: {parse: (*Encoder).lazy, depth: 100, nice: 130, more: true},
@@ -214,9 +216,10 @@ func load64(in *Input, i int) uint64 {
 	return binary.LittleEndian.Uint64(in[p : p+8])
 }
 
-func hash3(v uint32) uint32 { return (v << 8) * 0x1e35a7bd >> (32 - hashBits) }
+func hash3(v uint32) uint32 { return (v << 8) * 0x1e35a7bd >> (32 - hash3Bits) }
 func hash4(v uint32) uint32 { return v * 0x9e3779b1 >> (32 - hashBits) }
 
+func hash5(v uint64) uint32 { return uint32((v << 24) * 0xcf1bbcdcbb >> (64 - hashBits)) }
 func hash7(v uint64) uint32 { return uint32((v << 8) * 0xcf1bbcdcbfa563 >> (64 - hashBits)) }
 
 // extend returns how long a match of at least length bytes is, at most most.
@@ -234,36 +237,48 @@ func extend(in *Input, i, j, length, most int) int {
 func (e *Encoder) insert(in *Input, i, n int) {
 	t := e.chains
 	for ; n > 0; n, i = n-1, i+1 {
-		v := load32(in, i)
-		h3, h4 := hash3(v), hash4(v)
+		v := load64(in, i)
 		cur := e.base + uint32(i)
-		t.last3[h3] = cur
-		t.prev[cur%window] = uint16(min(cur-t.last4[h4], 1<<16-1))
-		t.last4[h4] = cur
+		t.last3[hash3(uint32(v))] = cur
+		h := hash4(uint32(v))
+		t.prev[cur%window] = uint16(min(cur-t.last4[h], 1<<16-1))
+		t.last4[h] = cur
+		t.last7[hash7(v)] = cur
 	}
 }
 
 // longest enters position i in the tables and looks for a match that is longer
 // than best and at most most bytes long. It returns best if there is none.
 func (e *Encoder) longest(in *Input, i, best, most, nice, depth int) (length, dist int) {
-	if most < 5 {
+	if most < 8 {
 		return best, 0
 	}
 	t := e.chains
-	v := load32(in, i)
-	h3, h4 := hash3(v), hash4(v)
+	v8 := load64(in, i)
+	v := uint32(v8)
+	h3, h4, h7 := hash3(v), hash4(v), hash7(v8)
 	cur := e.base + uint32(i)
 	d3 := cur - t.last3[h3]
 	d := cur - t.last4[h4] // distance of the candidate
+	d7 := cur - t.last7[h7]
 	t.last3[h3] = cur
 	t.last4[h4] = cur
+	t.last7[h7] = cur
 	t.prev[cur%window] = uint16(min(d, 1<<16-1))
 
-	if best < 4 {
-		if d3 >= window {
-			return best, 0
+	if best >= nice {
+		return best, 0
+	}
+	if d7 < window && d7 != d && load32(in, i-int(d7)) == v {
+		if n := extend(in, i, i-int(d7), 4, most); n > best {
+			best, dist = n, int(d7)
+			if best >= nice {
+				return best, dist
+			}
 		}
-		if best < 3 && (load32(in, i-int(d3))^v)<<8 == 0 {
+	}
+	if best < 4 {
+		if d3 < window && best < 3 && (load32(in, i-int(d3))^v)<<8 == 0 {
 			best, dist = 3, int(d3)
 		}
 		for {
@@ -286,8 +301,6 @@ func (e *Encoder) longest(in *Input, i, best, most, nice, depth int) (length, di
 			return best, dist
 		}
 		d += uint32(t.prev[(cur-d)%window])
-	} else if best >= nice {
-		return best, dist
 	}
 
 	// The last four bytes of a longer match are what most candidates lack.

@@ -54,6 +54,54 @@ func blockEnd(i, n, most int) int {
 	return i + most
 }
 
+// fastest looks at the last position of five bytes, and skips more and more where
+// it finds nothing.
+func (e *Encoder) fastest(in *Input, n int, last bool) {
+	const tail = 16 // bytes at the end that are not looked for
+	t := e.pairs
+	for i := 0; i < n; {
+		start, end := i, blockEnd(i, n, softBlock)
+		from := i // beginning of the literals that are not counted yet
+		e.begin()
+		for i < end && e.nseqs < maxSeqs-1 && !e.split.ends(i-start, n-i) {
+			if n-i < tail {
+				i = n
+				break
+			}
+			v := load64(in, i)
+			cur := e.base + uint32(i)
+			h := hash5(v)
+			d := cur - t.last4[h]
+			t.last4[h] = cur
+			if !near(in, i, v, d) {
+				i += 1 + (i-from)>>6
+				if i-from >= 512 {
+					e.literals(in, from, i)
+					from = i
+				}
+				continue
+			}
+			dist := int(d)
+			length := extend(in, i, i-dist, 4, min(n-i, maxMatch))
+			for i > from && i > dist && length < maxMatch && in[(i-1)&(MaxInput-1)] == in[(i-1-dist)&(MaxInput-1)] {
+				i--
+				length++
+			}
+			e.literals(in, from, i)
+			e.match(length, dist)
+			i += length
+			from = i
+			if i+8 < n {
+				v := load64(in, i-2)
+				t.last4[hash5(v)] = e.base + uint32(i-2)
+				t.last4[hash5(v>>8)] = e.base + uint32(i-1)
+			}
+		}
+		e.literals(in, from, i)
+		e.block(in, start, i, last && i == n)
+	}
+}
+
 // fast looks at the last two positions of four bytes and takes what it finds.
 func (e *Encoder) fast(in *Input, n int, last bool) {
 	t := e.pairs
@@ -89,7 +137,7 @@ func (e *Encoder) fast(in *Input, n int, last bool) {
 				continue
 			}
 			e.match(length, dist)
-			if length+5 <= n-i {
+			if length+8 <= n-i {
 				for k := i + 1; k < i+length; k++ {
 					l := &t.last7[hash4(load32(in, k))]
 					l[0], l[1] = e.base+uint32(k), l[0]
@@ -134,16 +182,14 @@ func (e *Encoder) lazy(in *Input, n int, last bool) {
 					continue
 				}
 				if !e.more || n-i < 2 {
-					e.matchAt(in, i, n, length, dist, 2)
-					i += length
+					i = e.matchAt(in, i, n, length, dist, 2)
 					continue sequences
 				}
 				most = min(n-i-2, maxMatch)
 				nice = min(e.nice, most)
 				l, d = e.longest(in, i+2, length-1, most, nice, e.depth>>2)
 				if !better(l, d, length, dist, 6) {
-					e.matchAt(in, i, n, length, dist, 3)
-					i += length
+					i = e.matchAt(in, i, n, length, dist, 3)
 					continue sequences
 				}
 				e.literal(in[i&(MaxInput-1)])
@@ -151,8 +197,7 @@ func (e *Encoder) lazy(in *Input, n int, last bool) {
 				i += 2
 				length, dist = l, d
 			}
-			e.matchAt(in, i, n, length, dist, 1)
-			i += length
+			i = e.matchAt(in, i, n, length, dist, 1)
 		}
 		e.block(in, start, i, last && i == n)
 	}
@@ -287,13 +332,35 @@ func (e *Encoder) double(in *Input, n int, last bool) {
 	}
 }
 
-// matchAt takes the match at i. The first entered of its positions are in the
-// tables already.
-func (e *Encoder) matchAt(in *Input, i, n, length, dist, entered int) {
+// matchAt takes the match at i, the first entered positions of which are in the
+// tables already, and returns where it ends. If the sequence at its end was seen
+// before, what came before that may be a longer match.
+func (e *Encoder) matchAt(in *Input, i, n, length, dist, entered int) int {
+	const skip = 2
+	if end := i + length; end+8 <= n && length < maxMatch-skip {
+		d := int(e.base + uint32(end) - e.chains.last7[hash7(load64(in, end))])
+		if uint(d) < window && d <= i && d != dist {
+			k := extend(in, i+skip, i+skip-d, 0, min(n-i-skip, maxMatch))
+			if k > length {
+				s := skip
+				for s > 0 && k < maxMatch && in[(i+s-1)&(MaxInput-1)] == in[(i+s-1-d)&(MaxInput-1)] {
+					s--
+					k++
+				}
+				for range s {
+					e.literal(in[i&(MaxInput-1)])
+					i++
+					entered--
+				}
+				length, dist = k, d
+			}
+		}
+	}
 	e.match(length, dist)
-	if length+5 <= n-i {
+	if entered = max(entered, 0); length+8 <= n-i {
 		e.insert(in, i+entered, length-entered)
 	}
+	return i + length
 }
 
 // better reports whether a match is worth the literals before it: each byte of
