@@ -33,7 +33,7 @@ const (
 	hashBits  = 15
 
 	minBlock  = 5_000   // bytes of input in a deflate block that is not the last
-	softBlock = 300_000 // bytes of input after which a block ends
+	softBlock = 200_000 // bytes of input after which a block ends
 	fastBlock = 65_535  // the same at the fastest level, which does not look for good ends
 	maxSeqs   = 1 << 14 // matches in a block
 )
@@ -97,15 +97,16 @@ type params struct {
 	more  bool // look for more: see the parsers
 }
 
-// levels are ordered: none gives a larger file than the one before.
+// levels are ordered: on logs, sources, JSON and machine code none gives a larger
+// file than the one before.
 var levels = [...]params{
 	0: {parse: (*Encoder).store},
 	1: {parse: (*Encoder).fastest},
 	2: {parse: (*Encoder).fast, nice: 32},
 	3: {parse: (*Encoder).double, nice: 4},
 	4: {parse: (*Encoder).double, nice: 30, more: true},
-	5: {parse: (*Encoder).lazy, depth: 20, nice: 40},
-	6: {parse: (*Encoder).lazy, depth: 28, nice: 56},
+	5: {parse: (*Encoder).lazy, depth: 8, nice: 32},
+	6: {parse: (*Encoder).lazy, depth: 20, nice: 40},
 	7: {parse: (*Encoder).lazy, depth: 48, nice: 96},
 	8: {parse: (*Encoder).lazy, depth: 100, nice: 130, more: true},
 	9: {parse: (*Encoder).lazy, depth: 600, nice: maxMatch, more: true},

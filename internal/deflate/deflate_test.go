@@ -168,7 +168,7 @@ func samples(t *testing.T) map[string][]byte {
 		fmt.Fprintf(&json, `{"id":%d,"key":"%08x","name":"customer %d","price":%.2f,"tags":["t%d","t%d"],"active":%t}`+"\n",
 			r.IntN(1e6), r.Uint32(), r.IntN(300), r.ExpFloat64()*50, r.IntN(20), r.IntN(20), r.IntN(3) == 0)
 	}
-	all := map[string][]byte{"log": log.Bytes(), "json": json.Bytes(), "mixed": mix(1<<20, 60)}
+	all := map[string][]byte{"log": log.Bytes(), "json": json.Bytes()}
 	if name, err := os.Executable(); err == nil {
 		if program, err := os.ReadFile(name); err == nil {
 			all["program"] = program[:min(len(program), 3<<20)]
