@@ -2,9 +2,11 @@ package compress
 
 import (
 	"context"
+	"io"
 	"sync"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/internal/deflate"
 	"github.com/weir-go/weir/internal/size"
 )
 
@@ -13,7 +15,6 @@ type block struct {
 	_ size.Elsewhere // what cut declares to hold
 
 	in   []byte
-	dict []byte // the input just before, for formats that refer back to it
 	out  []byte
 	tail []byte // what follows the last block
 	last bool
@@ -23,7 +24,7 @@ type block struct {
 type packer struct {
 	c     config
 	size  int   // bytes of input in a block
-	dict  int   // bytes of input before a block that it may refer to
+	slack int   // room behind the input
 	keep  int   // last bytes of a packed block that wait for the next one
 	holds int64 // bytes one worker's encoder holds
 
@@ -31,11 +32,75 @@ type packer struct {
 	// at a time.
 	pack func(b *block) error
 
+	// write compresses b.in into w, with b.out for a buffer. With one worker it
+	// takes the place of pack.
+	write func(w io.Writer, b *block) error
+
 	// begin returns what precedes the first block. sum is called with every
 	// piece of input, in order, and end returns what follows the last block.
 	begin func() []byte
 	sum   func() (add func([]byte), end func() []byte)
 }
+
+// stage is a stage that compresses blocks, with as many workers as there may be.
+func (k packer) stage() weir.Stage[byte, byte] {
+	if k.c.workers == 1 && k.write != nil {
+		return k.serial()
+	}
+	return k.parallel()
+}
+
+// serial is a stage that compresses one block after the other.
+func (k packer) serial() weir.Stage[byte, byte] {
+	free := serialPools.get(int64(k.size), func() any {
+		return &block{in: make([]byte, 0, k.size+k.slack), out: make([]byte, 0, deflate.BlockOutput)}
+	})
+	return weir.Stage[byte, byte]{
+		Name:  k.c.stage,
+		Err:   k.c.err,
+		Holds: int64(k.size+k.slack+deflate.BlockOutput) + k.holds,
+		Run: func(ctx context.Context, in weir.Reader[byte], out weir.Writer[byte]) error {
+			t := &cutter{packer: k, free: free}
+			if k.sum != nil {
+				t.add, t.end = k.sum()
+			}
+			begun := false
+			emit := func(batch []*block) error {
+				b := batch[0]
+				if !begun && k.begin != nil {
+					if _, err := out.Write(k.begin()); err != nil {
+						return err
+					}
+				}
+				begun = true
+				if err := k.write(out, b); err != nil {
+					return err
+				}
+				if len(b.tail) > 0 {
+					if _, err := out.Write(b.tail); err != nil {
+						return err
+					}
+				}
+				free.Put(b)
+				return nil
+			}
+			feed := writerFunc(func(p []byte) (int, error) {
+				if err := t.Do(ctx, p, emit); err != nil {
+					return 0, err
+				}
+				return len(p), nil
+			})
+			if _, err := in.(io.WriterTo).WriteTo(feed); err != nil {
+				return err
+			}
+			return t.Flush(ctx, emit)
+		},
+	}
+}
+
+type writerFunc func(p []byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 // parallel is a stage that compresses blocks at the same time.
 func (k packer) parallel() weir.Stage[byte, byte] {
@@ -46,9 +111,8 @@ func (k packer) parallel() weir.Stage[byte, byte] {
 	// The formats differ in the size of their blocks.
 	free := blockPools.get(int64(k.size), func() any {
 		return &block{
-			in:   make([]byte, 0, k.size),
-			dict: make([]byte, 0, k.dict),
-			out:  make([]byte, 0, k.outSize()),
+			in:  make([]byte, 0, k.size+k.slack),
+			out: make([]byte, 0, k.outSize()),
 		}
 	})
 	// One more than the workers have, so that one that is done early goes on.
@@ -57,7 +121,7 @@ func (k packer) parallel() weir.Stage[byte, byte] {
 	// that it waits to begin, and a window full of them may be packed while
 	// another one is being joined.
 	blocks := int64(2 + 1 + n + 2*window)
-	perBlock := int64(k.size + k.outSize() + k.dict)
+	perBlock := int64(k.size + k.slack + k.outSize())
 	return weir.Compose(k.c.stage, func(s weir.Stream[byte]) weir.Stream[byte] {
 		cut := weir.Via(s, weir.Stage[byte, *block]{
 			Name:  "cut",
@@ -81,7 +145,7 @@ func (k packer) parallel() weir.Stage[byte, byte] {
 	})
 }
 
-var blockPools pools
+var blockPools, serialPools pools
 
 // outSize is the most that a block becomes: what does not compress is stored.
 func (k packer) outSize() int { return k.size + k.size/16 + 1<<10 }
@@ -117,20 +181,17 @@ func (t *cutter) Do(_ context.Context, in []byte, emit func([]*block) error) err
 func (t *cutter) current() *block {
 	if t.b == nil {
 		t.b = t.free.Get().(*block)
-		t.b.in, t.b.dict, t.b.out, t.b.tail, t.b.last = t.b.in[:0], t.b.dict[:0], t.b.out[:0], nil, false
+		t.b.in, t.b.out, t.b.tail, t.b.last = t.b.in[:0], t.b.out[:0], nil, false
 	}
 	return t.b
 }
 
-// emit hands the block on and begins the next with its last bytes.
+// emit hands the block on.
 func (t *cutter) emit(emit func([]*block) error, last bool) error {
 	b := t.current()
 	b.last = last
 	t.b = nil
-	if !last {
-		next := t.current()
-		next.dict = append(next.dict, b.in[max(0, len(b.in)-t.dict):]...)
-	} else if t.end != nil {
+	if last && t.end != nil {
 		b.tail = t.end()
 	}
 	t.batch[0] = b

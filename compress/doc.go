@@ -1,11 +1,13 @@
 // Package compress has stages that compress and decompress bytes: gzip, zlib,
-// deflate, zstd and s2, on github.com/klauspost/compress.
+// deflate, zstd and s2. Zstd and s2 are those of github.com/klauspost/compress.
 //
 //	weir.File("access.log").Through(compress.Gzip()).To(weir.Create("access.log.gz"))
 //
 // Encoders use all cores unless [Workers] says otherwise: the input is cut into
 // blocks that are compressed at the same time and joined in order. What comes
-// out is an ordinary file of its format.
+// out is an ordinary file of its format: gzip is one member, which every client
+// reads whole. A block is handed on when it is full or the input has ended, so
+// a slow input is not visible at once.
 //
 // Decoders read what the ordinary tools read, several members or frames one
 // after the other included:

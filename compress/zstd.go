@@ -43,6 +43,13 @@ func Zstd(opts ...Option) weir.Stage[byte, byte] {
 	}.parallel()
 }
 
+type sliceWriter struct{ p []byte }
+
+func (w *sliceWriter) Write(p []byte) (int, error) {
+	w.p = append(w.p, p...)
+	return len(p), nil
+}
+
 // newZstd returns an encoder that works in the goroutine that calls it.
 func newZstd(options ...zstd.EOption) *zstd.Encoder {
 	options = append(options, zstd.WithEncoderConcurrency(1), zstd.WithZeroFrames(true))
