@@ -4,15 +4,12 @@ import (
 	"bytes"
 	"io"
 
-	"github.com/klauspost/compress/flate"
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zlib"
-
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/internal/inflate"
 )
 
-// inflateHolds is the window and the tables of an inflating codec.
-const inflateHolds = 80 << 10
+// inflateHolds is what an inflating codec holds beside its input.
+const inflateHolds = inflate.Holds
 
 var (
 	gunzipFormat = &format{
@@ -58,18 +55,15 @@ func Inflate(opts ...Option) weir.Stage[byte, byte] {
 
 // members reads the members of a gzip file.
 type members struct {
-	in    *input
-	zr    gzip.Reader
+	gzipReader
 	ended bool // the member that was read last has ended
 }
 
 var gzipMagic = []byte{0x1f, 0x8b}
 
 func (m *members) Reset(in *input) error {
-	m.in, m.ended = in, false
-	err := m.zr.Reset(in.Reader)
-	m.zr.Multistream(false)
-	return err
+	m.ended = false
+	return m.begin(&in.Input)
 }
 
 // Read looks for another member only when it is asked for more: what is
@@ -81,7 +75,7 @@ func (m *members) Read(p []byte) (int, error) {
 				return 0, err
 			}
 		}
-		n, err := m.zr.Read(p)
+		n, err := m.gzipReader.Read(p)
 		if err == io.EOF {
 			m.ended, err = true, nil
 			if n == 0 {
@@ -97,10 +91,8 @@ func (m *members) next() error {
 	head, err := m.in.Peek(len(gzipMagic))
 	switch {
 	case len(head) > 0 && bytes.HasPrefix(gzipMagic, head):
-		if err := m.Reset(m.in); err != nil {
-			return early(err)
-		}
-		return nil
+		m.ended = false
+		return early(m.begin(m.in))
 	case err != nil && err != io.EOF:
 		return err
 	}
@@ -113,32 +105,4 @@ func early(err error) error {
 		return io.ErrUnexpectedEOF
 	}
 	return err
-}
-
-// resetter is what readers of zlib and deflate data are.
-type resetter interface {
-	Reset(r io.Reader, dict []byte) error
-}
-
-type zlibCodec struct{ io.Reader }
-
-func (z *zlibCodec) Reset(in *input) (err error) {
-	if z.Reader != nil {
-		return z.Reader.(resetter).Reset(in.Reader, nil)
-	}
-	zr, err := zlib.NewReader(in.Reader)
-	if err == nil {
-		z.Reader = zr
-	}
-	return err
-}
-
-type flateCodec struct{ io.Reader }
-
-func (f *flateCodec) Reset(in *input) error {
-	if f.Reader != nil {
-		return f.Reader.(resetter).Reset(in.Reader, nil)
-	}
-	f.Reader = flate.NewReader(in.Reader)
-	return nil
 }

@@ -8,7 +8,7 @@ import (
 	"io"
 	"sync"
 
-	"github.com/klauspost/compress/flate"
+	"github.com/weir-go/weir/internal/inflate"
 )
 
 // errMemberSize is the cause when the sizes that a member records are not true.
@@ -17,25 +17,25 @@ var errMemberSize = errors.New("a member does not end where its header says")
 // inflater inflates what is in memory.
 type inflater struct {
 	src bytes.Reader
-	zr  io.Reader
+	in  inflate.Input
+	d   inflate.Decoder
 }
 
-var inflaters = sync.Pool{New: func() any {
-	z := new(inflater)
-	z.zr = flate.NewReader(&z.src)
-	return z
-}}
+// inflaterHolds is the size of an inflater.
+const inflaterHolds = inflate.Holds + inflate.InputHolds
 
-// inflate fills in the output of a piece. An error becomes that of the piece,
+var inflaters = sync.Pool{New: func() any { return new(inflater) }}
+
+// inflatePiece fills in the output of a piece. An error becomes that of the piece,
 // since what went before it is to be handed on first.
-func inflate(p *piece) (*piece, error) {
+func inflatePiece(p *piece) (*piece, error) {
 	if len(p.in) == 0 {
 		return p, nil
 	}
 	z := inflaters.Get().(*inflater)
 	start := p.at - int64(len(p.in))
 	if err := z.inflate(p); err != nil {
-		used := len(p.in) - z.src.Len()
+		used := len(p.in) - z.left()
 		p.err = &CorruptError{Format: gunzipFormat.name, Offset: start + int64(used), Err: err}
 	}
 	z.src.Reset(nil)
@@ -46,9 +46,8 @@ func inflate(p *piece) (*piece, error) {
 func (z *inflater) inflate(p *piece) error {
 	cutOff := p.err != nil
 	z.src.Reset(p.in[min(p.sizes.head, len(p.in)):])
-	if err := z.zr.(resetter).Reset(&z.src, nil); err != nil {
-		return err
-	}
+	z.in.Reset(&z.src)
+	z.d.Reset(&z.in, nil)
 	if cap(p.out) < p.sizes.plain {
 		p.out = make([]byte, p.sizes.plain)
 	}
@@ -61,7 +60,7 @@ func (z *inflater) inflate(p *piece) error {
 		return errMemberSize
 	case err != io.EOF:
 		return err
-	case z.src.Len() != gzipTrailer, p.sizes.exact && n != p.sizes.plain:
+	case z.left() != gzipTrailer, p.sizes.exact && n != p.sizes.plain:
 		return errMemberSize
 	}
 	end := p.in[len(p.in)-gzipTrailer:]
@@ -71,16 +70,19 @@ func (z *inflater) inflate(p *piece) error {
 	return nil
 }
 
+// left is how much of the input was not used.
+func (z *inflater) left() int { return z.in.Buffered() + z.src.Len() }
+
 // fill reads until the data ends, which is io.EOF, or does not fit.
 func (z *inflater) fill(out []byte) (n int, err error) {
 	for err == nil && n < len(out) {
 		var k int
-		k, err = z.zr.Read(out[n:])
+		k, err = z.d.Read(out[n:])
 		n += k
 	}
 	if err == nil {
 		var more [1]byte
-		_, err = io.ReadFull(z.zr, more[:])
+		_, err = io.ReadFull(&z.d, more[:])
 	}
 	return n, err
 }

@@ -6,8 +6,6 @@ import (
 	"io"
 	"sync"
 
-	"github.com/klauspost/compress/gzip"
-
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/internal/size"
 )
@@ -52,7 +50,7 @@ func splitter(c config) weir.Stage[byte, byte] {
 	return weir.Compose(c.stage, func(s weir.Stream[byte]) weir.Stream[byte] {
 		split := weir.Via(s, weir.Stage[byte, *piece]{
 			Name:  c.stage, // which works, where it cannot be shared out
-			Holds: most*(pieceIn+memberInput) + int64(n+1)*inflateHolds + inSize,
+			Holds: most*(pieceIn+memberInput) + inflateHolds + inSize + int64(n)*inflaterHolds,
 			Run: func(_ context.Context, r weir.Reader[byte], w weir.Writer[*piece]) error {
 				t := splits.Get().(*split)
 				t.in.reset(r)
@@ -64,7 +62,7 @@ func splitter(c config) weir.Stage[byte, byte] {
 				return err
 			},
 		}).Async(weir.Items(1))
-		inflated := weir.Map(split, inflate, weir.Workers(n), weir.Window(window)).Named("inflate")
+		inflated := weir.Map(split, inflatePiece, weir.Workers(n), weir.Window(window)).Named("inflate")
 		return weir.Via(inflated, weir.Stage[*piece, byte]{
 			Name: "check",
 			Open: func(context.Context) (weir.Transform[*piece, byte], error) {
@@ -77,7 +75,7 @@ func splitter(c config) weir.Stage[byte, byte] {
 // split cuts the input into pieces.
 type split struct {
 	in    *input
-	zr    gzip.Reader
+	zr    gzipReader
 	c     config
 	w     weir.Writer[*piece]
 	batch [1]*piece
@@ -145,8 +143,7 @@ func (t *split) cut(s sizes) (more bool, err error) {
 
 // serial inflates the next member.
 func (t *split) serial() (more bool, err error) {
-	err = early(t.zr.Reset(t.in.Reader))
-	t.zr.Multistream(false)
+	err = early(t.zr.begin(&t.in.Input))
 	for err == nil {
 		p := t.piece()
 		if cap(p.out) < pieceOut {

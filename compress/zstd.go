@@ -102,4 +102,4 @@ const unzstdHolds = 1 << 20
 
 type zstdCodec struct{ *zstd.Decoder }
 
-func (z *zstdCodec) Reset(in *input) error { return z.Decoder.Reset(in.Reader) }
+func (z *zstdCodec) Reset(in *input) error { return z.Decoder.Reset(in) }

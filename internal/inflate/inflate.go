@@ -34,7 +34,7 @@ const (
 )
 
 // Holds is at least the size of a Decoder, which allocates nothing else.
-const Holds = 86 << 10
+const Holds = 84 << 10
 
 type state uint8
 

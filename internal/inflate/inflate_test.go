@@ -185,6 +185,9 @@ func TestDecoder_FitsInto128KiB(t *testing.T) {
 	if n := unsafe.Sizeof(Decoder{}); n > Holds {
 		t.Errorf("a Decoder has %d bytes, and states %d", n, Holds)
 	}
+	if n := unsafe.Sizeof(Input{}); n > InputHolds {
+		t.Errorf("an Input has %d bytes, and states %d", n, InputHolds)
+	}
 }
 
 func TestDecoder_AllocatesNothingOnceItIsThere(t *testing.T) {

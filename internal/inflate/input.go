@@ -11,6 +11,9 @@ const (
 	inSlop = 8 // a load of 8 bytes may begin at any byte
 )
 
+// InputHolds is at least the size of an Input, which allocates nothing else.
+const InputHolds = 33 << 10
+
 // Input is a buffered reader that a [Decoder] reads from without copying. Its
 // methods do what those of [bufio.Reader] do, so that a container format can be
 // read around the compressed data. Call Reset before use.
