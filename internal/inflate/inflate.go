@@ -101,8 +101,25 @@ func (d *Decoder) Buffered() int { return int(d.write - d.read) }
 // Read waits for the Input's source only if nothing was decompressed from the
 // bytes before.
 func (d *Decoder) Read(p []byte) (int, error) {
+	if d.read == d.write && d.state == inStored && min(len(p), d.stored) >= window {
+		// Stored bytes go straight to the caller.
+		n, err := d.in.Read(p[:min(len(p), d.stored)])
+		d.remember(p[:n])
+		return n, d.tookStored(n, err)
+	}
 	b, err := d.Next(len(p))
 	return copy(p, b), err
+}
+
+// remember appends b to the window, as delivered.
+func (d *Decoder) remember(b []byte) {
+	for b = b[max(0, len(b)-window):]; len(b) > 0; {
+		d.wrap()
+		n := copy(d.out[d.write:outSize], b)
+		d.write += uint(n)
+		b = b[n:]
+	}
+	d.read = d.write
 }
 
 // Next is Read without a copy: it returns up to n bytes of the Decoder's own
@@ -146,12 +163,17 @@ func (d *Decoder) wait() error {
 		// Large reads go straight to where they belong.
 		n, err := d.in.Read(d.out[d.write:min(d.write+uint(d.stored), d.limit())])
 		d.write += uint(n)
-		if d.stored -= n; d.stored == 0 {
-			d.endBlock()
-		}
-		return d.ended(err)
+		return d.tookStored(n, err)
 	}
 	return d.ended(d.in.fill())
+}
+
+// tookStored notes that n bytes of a stored block were read, with err.
+func (d *Decoder) tookStored(n int, err error) error {
+	if d.stored -= n; d.stored == 0 {
+		d.endBlock()
+	}
+	return d.ended(err)
 }
 
 // ended makes of the Input's end an error of the data. All of it was used then.
