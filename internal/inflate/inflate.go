@@ -104,15 +104,17 @@ func (d *Decoder) Read(p []byte) (int, error) {
 	if d.read == d.write && d.state == inStored && min(len(p), d.stored) >= window {
 		// Stored bytes go straight to the caller.
 		n, err := d.in.Read(p[:min(len(p), d.stored)])
-		d.remember(p[:n])
+		d.Remember(p[:n])
 		return n, d.tookStored(n, err)
 	}
 	b, err := d.Next(len(p))
 	return copy(p, b), err
 }
 
-// remember appends b to the window, as delivered.
-func (d *Decoder) remember(b []byte) {
+// Remember makes the Decoder go on as if it had decompressed b and all of it had
+// been read. That makes sense only between two blocks, or with the bytes of a
+// stored one.
+func (d *Decoder) Remember(b []byte) {
 	for b = b[max(0, len(b)-window):]; len(b) > 0; {
 		d.wrap()
 		n := copy(d.out[d.write:outSize], b)
