@@ -25,7 +25,8 @@ const (
 	readAtOnce = 4
 
 	// outMost is what a segment may become at most, to be decompressed ahead of
-	// its turn. There is room for as many of these as there are workers.
+	// its turn. There is room for as many of these as there are workers, and for
+	// members of 1 MiB, which are smaller, in addition.
 	outMost = 4 << 20
 
 	// segmentLeast is how much input a segment has at least, unless it is a
@@ -176,7 +177,7 @@ func splitter(c config) weir.Stage[byte, byte] {
 			Name:    c.stage,
 			Workers: n,
 			// A worker's inflater, and that of the joining side for a member.
-			Holds: unsplitterHolds + int64(n+1)*inflaterHolds + int64(n)*outMost + memberInput,
+			Holds: unsplitterHolds + int64(n+1)*inflaterHolds + int64(n)*(outMost+memberInput) + memberInput,
 			Run: func(_ context.Context, r weir.Reader[*chunk], w weir.Writer[byte]) error {
 				return unsplit(c, r, w)
 			},
@@ -342,6 +343,25 @@ func (t *split) add(c *chunk, last bool) {
 	}
 }
 
+// indexMark is bytes.Index of mark. It is fast where few bytes are 0 or 0xff.
+func indexMark(b []byte) int {
+	// How far a mark can be from b[i] as its last byte depends on b[i].
+	for i := len(mark) - 1; i < len(b); {
+		switch b[i] {
+		case 0xff:
+			if bytes.Equal(b[i-len(mark)+1:i+1], mark) {
+				return i - len(mark) + 1
+			}
+			i++
+		case 0:
+			i += 2
+		default:
+			i += len(mark)
+		}
+	}
+	return -1
+}
+
 // find returns where in the next bytes b of the input a mark ends and a segment
 // can begin, or -1.
 func (t *split) find(b []byte) int {
@@ -356,7 +376,7 @@ func (t *split) find(b []byte) int {
 	// Over the edge, and then within b.
 	edge := append(t.tail, b[:min(len(b), len(mark)-1)]...)
 	for from := 0; at < 0; {
-		i := bytes.Index(edge[from:], mark)
+		i := indexMark(edge[from:])
 		if i < 0 {
 			break
 		}
@@ -366,7 +386,7 @@ func (t *split) find(b []byte) int {
 		}
 	}
 	for from := min(len(b), max(0, least-len(mark))); at < 0; {
-		i := bytes.Index(b[from:], mark)
+		i := indexMark(b[from:])
 		if i < 0 {
 			break
 		}

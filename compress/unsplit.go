@@ -48,7 +48,7 @@ func unsplit(c config, r weir.Reader[*chunk], w weir.Writer[byte]) error {
 	j.src.pass = j.pass
 	j.input.reset(&j.src)
 	j.c, j.w, j.n, j.misses = c, w, 0, 0
-	j.room, j.quit = newRoom(int64(c.workers)*outMost), make(chan struct{})
+	j.room, j.quit = newRoom(int64(c.workers)*(outMost+memberInput)), make(chan struct{})
 	ended := false
 	defer func() {
 		if j.src.work != nil {
@@ -245,7 +245,9 @@ func (j *unsplitter) start() {
 	w := j.src.work
 	for range j.c.workers {
 		j.workers.Go(func() {
-			for {
+			// The room is taken first, so that the segments that are taken out
+			// of the queue are decompressed in order.
+			for j.room.take(outMost) {
 				select {
 				case s := <-w.queue:
 					j.ahead(s, w)
@@ -257,21 +259,18 @@ func (j *unsplitter) start() {
 	}
 }
 
-// ahead decompresses a segment ahead of its turn, when there is room for it, unless
-// somebody else has it by then.
+// ahead decompresses a segment ahead of its turn, unless somebody else has it. The
+// room for it was taken.
 func (j *unsplitter) ahead(s *segment, w *work) {
-	need := int64(outMost)
-	if s.sizes.member > 0 {
-		need = int64(s.sizes.plain)
-	}
-	if !j.room.take(need) {
-		return
-	}
 	if s.sizes.member == 0 && w.giveUp.Load() || !s.take() {
-		j.room.give(need)
+		j.room.give(outMost)
 		return
 	}
-	s.credit = need
+	s.credit = outMost
+	if s.sizes.member > 0 {
+		s.credit = int64(s.sizes.plain)
+		j.room.give(outMost - s.credit)
+	}
 	s.inflate()
 	close(s.done)
 }

@@ -24,6 +24,7 @@ func (d *Decoder) header() bool {
 			d.err = ErrCorrupt
 		}
 		d.stored = int(size & 0xffff)
+		d.little = d.stored >= window/2
 		next = inStored
 	case 1:
 		copy(d.lit[:], fixedLit[:])

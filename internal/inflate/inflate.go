@@ -58,6 +58,7 @@ type Decoder struct {
 	state  state
 	final  bool // this is the last block
 	stored int  // bytes left of a stored block
+	little bool // a large stored block has ended, and another one is likely
 	err    error
 
 	// out is a ring of two windows. out[read:write] was not delivered yet. What
@@ -75,7 +76,7 @@ type Decoder struct {
 // Reset begins to decompress what comes next from in, as if dict, of which the
 // last 32 KiB count, had been decompressed before. dict is not kept.
 func (d *Decoder) Reset(in *Input, dict []byte) {
-	d.in, d.bits, d.nbits, d.state, d.final, d.stored, d.err, d.lapped = in, 0, 0, atHeader, false, 0, nil, false
+	d.in, d.bits, d.nbits, d.state, d.final, d.stored, d.little, d.err, d.lapped = in, 0, 0, atHeader, false, 0, false, nil, false
 	n := copy(d.out[:window], dict[max(0, len(dict)-window):])
 	d.read, d.write = uint(n), uint(n)
 }
@@ -167,6 +168,10 @@ func (d *Decoder) wait() error {
 		d.write += uint(n)
 		return d.tookStored(n, err)
 	}
+	if d.little && d.state == atHeader {
+		// What is read with the header of a stored block is copied twice.
+		return d.ended(d.in.fillTo(1 << 10))
+	}
 	return d.ended(d.in.fill())
 }
 
@@ -217,6 +222,7 @@ func (d *Decoder) run() {
 }
 
 func (d *Decoder) endBlock() {
+	d.little = d.little && d.state == inStored
 	d.state = atHeader
 	if d.final {
 		// What is left of the last byte means nothing.

@@ -41,7 +41,10 @@ func (in *Input) Buffered() int { return in.w - in.r }
 
 // fill reads from the source once, or more often as long as it gets nothing. It
 // returns an error only if it got nothing.
-func (in *Input) fill() error {
+func (in *Input) fill() error { return in.fillTo(inSize) }
+
+// fillTo is fill of at most n bytes, or of one byte more than there are.
+func (in *Input) fillTo(n int) error {
 	if in.r > 0 {
 		in.w = copy(in.buf[:], in.buf[in.r:in.w])
 		in.r = 0
@@ -49,7 +52,7 @@ func (in *Input) fill() error {
 	if in.w >= inSize {
 		return bufio.ErrBufferFull
 	}
-	n, err := in.read(in.buf[in.w:inSize])
+	n, err := in.read(in.buf[in.w:max(n, in.w+1)])
 	in.w += n
 	return err
 }
