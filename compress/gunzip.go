@@ -29,10 +29,14 @@ var (
 // Gunzip decompresses a gzip file: all its members, one after the other. What
 // follows the last is ignored, as gzip(1) does: zeros, for the sake of tapes,
 // and whatever does not begin like a member, of which [OnTrailing] is told.
-// Members that record their sizes, those of [Members] and of bgzip(1), are
-// decompressed on all cores; it is an error if a size is wrong. What can be
-// decompressed is handed on before an error is returned. Options: [MaxOutput],
-// [MaxRatio], [OnTrailing]; [Workers], of which 1 holds much less memory.
+// Two kinds of files are decompressed on all cores. One has independent blocks
+// that end at full-flush points, as [Gzip] and pigz -i write them. Output and
+// errors are the same as on one core. The other has members that record their
+// sizes, as [Members] and bgzip(1) write them; it is an error if a size is wrong.
+// Everything that can be decompressed is delivered before an error is returned,
+// and before Gunzip waits for more input, but members that record their sizes
+// are delivered as a whole. Options: [MaxOutput], [MaxRatio], [OnTrailing];
+// [Workers], of which 1 holds much less memory.
 func Gunzip(opts ...Option) weir.Stage[byte, byte] {
 	c := configure("gunzip", opts, "MaxOutput", "MaxRatio", "OnTrailing", "Workers")
 	if c.workers == 1 {

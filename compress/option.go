@@ -35,8 +35,8 @@ func Level(n int) Option {
 	}
 }
 
-// Workers sets how many goroutines compress, or decompress gzip members that
-// record their sizes, at the same time. 0, the default, means one for each core;
+// Workers sets how many goroutines compress, or decompress the parts of a gzip
+// file that can be cut, at the same time. 0, the default, means one for each core;
 // 1 works on a single stream, which holds less memory and compresses a little
 // better.
 func Workers(n int) Option {
