@@ -8,9 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/s2"
-	"github.com/klauspost/compress/zlib"
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/weir-go/weir"
@@ -129,9 +127,9 @@ func (f *format) diagnose(c config, in *input, err error) error {
 	switch {
 	case err == io.EOF, err == s2.ErrCorrupt && in.exhausted():
 		err = io.ErrUnexpectedEOF // s2 says corrupt for both
-	case err == gzip.ErrChecksum, err == zlib.ErrChecksum, err == zstd.ErrCRCMismatch, err == s2.ErrCRC:
+	case err == zstd.ErrCRCMismatch, err == s2.ErrCRC:
 		err = ErrChecksum
-	case err == gzip.ErrHeader, err == zlib.ErrHeader, err == zstd.ErrMagicMismatch:
+	case err == errHeader, err == zstd.ErrMagicMismatch:
 		err = fmt.Errorf("no %s header", f.name)
 	}
 	return &CorruptError{Format: f.name, Offset: in.offset(), Err: err}

@@ -14,9 +14,11 @@
 //
 //	weir.File("dump.gz").Through(compress.Gunzip(compress.MaxOutput(1<<30)), compress.Zstd(compress.Level(9)))
 //
-// They use one core, but for gzip files whose members record their sizes, as
-// [Gzip] with [Members] and bgzip(1) write them. [Gunzip] decompresses those on
-// all cores, and is ready to, so that it holds much less with one worker.
+// They use one core, except [Gunzip] for files that can be cut: those of
+// independent blocks, as [Gzip] and pigz -i write them, and those whose members
+// record their sizes, as [Members] and bgzip(1) do. Gunzip decompresses these on
+// all cores. It reserves the memory for that, so it holds much less with one
+// worker.
 //
 // Input that ends too early is an error that matches [io.ErrUnexpectedEOF];
 // what is broken is a [*CorruptError] with the offset. [MaxOutput] and

@@ -2,6 +2,9 @@ package compress_test
 
 import (
 	"bytes"
+	stdflate "compress/flate"
+	stdgzip "compress/gzip"
+	stdzlib "compress/zlib"
 	"context"
 	"errors"
 	"fmt"
@@ -170,6 +173,58 @@ func TestZstdOfAWriterThatWasKilledIsSeenToBeIncomplete(t *testing.T) {
 			t.Errorf("at the end: %d bytes, %v", len(got), err)
 		}
 	})
+}
+
+// Wherever the input stops for a while, all is delivered that the standard
+// library makes of what has come so far.
+func TestDecoders_DeliverWhatThereIsBeforeTheyWait(t *testing.T) {
+	text := logText(700_000)
+	judges := map[string]func(io.Reader) (io.Reader, error){
+		"gzip":    func(r io.Reader) (io.Reader, error) { return stdgzip.NewReader(r) },
+		"zlib":    func(r io.Reader) (io.Reader, error) { return stdzlib.NewReader(r) },
+		"deflate": func(r io.Reader) (io.Reader, error) { return stdflate.NewReader(r), nil },
+	}
+	for _, c := range codecs[:3] {
+		for name, packed := range map[string][]byte{
+			"one stream": mustRun(t, text, c.encode(compress.Workers(1))),
+			"stored":     mustRun(t, noise(300_000), c.encode(compress.Workers(1))),
+			"blocks":     compress.Blocks(text, 100_000, 6),
+		} {
+			if name == "blocks" && c.name != "gzip" {
+				continue
+			}
+			for _, opts := range [][]compress.Option{nil, {compress.Workers(1)}, {compress.Workers(4)}} {
+				if opts != nil && c.name != "gzip" {
+					continue
+				}
+				synctest.Test(t, func(t *testing.T) {
+					pr, pw := io.Pipe()
+					var out bytes.Buffer
+					var wg sync.WaitGroup
+					wg.Go(func() {
+						if err := weir.FromReader(pr).Through(c.decode(opts...)).To(weir.ToWriter(&out)).Run(context.Background()); err != nil {
+							t.Error(err)
+						}
+					})
+					for at := 0; at < len(packed); {
+						n := min(len(packed)-at, 1+len(packed)/7)
+						pw.Write(packed[at : at+n])
+						at += n
+						synctest.Wait()
+						r, err := judges[c.name](bytes.NewReader(packed[:at]))
+						if err != nil {
+							t.Fatal(err)
+						}
+						if want, _ := io.ReadAll(r); !bytes.HasPrefix(out.Bytes(), want) {
+							t.Errorf("%s, %s: %d bytes of %d of the input there, %d bytes delivered, want %d", c.name, name, at, len(packed), out.Len(), len(want))
+						}
+					}
+					pw.Close()
+					wg.Wait()
+				})
+			}
+		}
+	}
 }
 
 func TestAMemberIsDeliveredBeforeTheNextIsThere(t *testing.T) {

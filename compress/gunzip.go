@@ -4,15 +4,12 @@ import (
 	"bytes"
 	"io"
 
-	"github.com/klauspost/compress/flate"
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zlib"
-
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/internal/inflate"
 )
 
-// inflateHolds is the window and the tables of an inflating codec.
-const inflateHolds = 80 << 10
+// inflateHolds is what an inflating codec holds beside its input.
+const inflateHolds = inflate.Holds
 
 var (
 	gunzipFormat = &format{
@@ -32,10 +29,14 @@ var (
 // Gunzip decompresses a gzip file: all its members, one after the other. Zeros
 // behind the last one are ignored. Other data there is reported with
 // [ErrTrailing] when the members before it are delivered; see [OnTrailing].
-// Members that record their sizes, those of [Members] and of bgzip(1), are
-// decompressed on all cores; it is an error if a size is wrong. What can be
-// decompressed is handed on before an error is returned. Options: [MaxOutput],
-// [MaxRatio], [OnTrailing]; [Workers], of which 1 holds much less memory.
+// Two kinds of files are decompressed on all cores. One has independent blocks
+// that end at full-flush points, as [Gzip] and pigz -i write them. Output and
+// errors are the same as on one core. The other has members that record their
+// sizes, as [Members] and bgzip(1) write them; it is an error if a size is wrong.
+// Everything that can be decompressed is delivered before an error is returned,
+// and before Gunzip waits for more input, but members that record their sizes
+// are delivered as a whole. Options: [MaxOutput], [MaxRatio], [OnTrailing];
+// [Workers], of which 1 holds much less memory.
 func Gunzip(opts ...Option) weir.Stage[byte, byte] {
 	c := configure("gunzip", opts, "MaxOutput", "MaxRatio", "OnTrailing", "Workers")
 	if c.workers == 1 {
@@ -58,18 +59,15 @@ func Inflate(opts ...Option) weir.Stage[byte, byte] {
 
 // members reads the members of a gzip file.
 type members struct {
-	in    *input
-	zr    gzip.Reader
+	gzipReader
 	ended bool // the member that was read last has ended
 }
 
 var gzipMagic = []byte{0x1f, 0x8b}
 
 func (m *members) Reset(in *input) error {
-	m.in, m.ended = in, false
-	err := m.zr.Reset(in.Reader)
-	m.zr.Multistream(false)
-	return err
+	m.ended = false
+	return m.begin(&in.Input)
 }
 
 // Read looks for another member only when it is asked for more: what is
@@ -81,7 +79,7 @@ func (m *members) Read(p []byte) (int, error) {
 				return 0, err
 			}
 		}
-		n, err := m.zr.Read(p)
+		n, err := m.gzipReader.Read(p)
 		if err == io.EOF {
 			m.ended, err = true, nil
 			if n == 0 {
@@ -97,10 +95,8 @@ func (m *members) next() error {
 	head, err := m.in.Peek(len(gzipMagic))
 	switch {
 	case len(head) > 0 && bytes.HasPrefix(gzipMagic, head):
-		if err := m.Reset(m.in); err != nil {
-			return early(err)
-		}
-		return nil
+		m.ended = false
+		return early(m.begin(m.in))
 	case err != nil && err != io.EOF:
 		return err
 	}
@@ -113,32 +109,4 @@ func early(err error) error {
 		return io.ErrUnexpectedEOF
 	}
 	return err
-}
-
-// resetter is what readers of zlib and deflate data are.
-type resetter interface {
-	Reset(r io.Reader, dict []byte) error
-}
-
-type zlibCodec struct{ io.Reader }
-
-func (z *zlibCodec) Reset(in *input) (err error) {
-	if z.Reader != nil {
-		return z.Reader.(resetter).Reset(in.Reader, nil)
-	}
-	zr, err := zlib.NewReader(in.Reader)
-	if err == nil {
-		z.Reader = zr
-	}
-	return err
-}
-
-type flateCodec struct{ io.Reader }
-
-func (f *flateCodec) Reset(in *input) error {
-	if f.Reader != nil {
-		return f.Reader.(resetter).Reset(in.Reader, nil)
-	}
-	f.Reader = flate.NewReader(in.Reader)
-	return nil
 }

@@ -1,19 +1,19 @@
 package compress
 
 import (
-	"bufio"
 	"bytes"
 	"io"
+
+	"github.com/weir-go/weir/internal/inflate"
 )
 
-// inSize is the buffer a decoder reads its input through.
-const inSize = 32 << 10
+// inSize is what an input holds: its buffer.
+const inSize = inflate.InputHolds
 
-// input is what a decoder reads. Decoders get the *bufio.Reader itself, for
-// which deflate has code of its own. It counts, and remembers what its source
+// input is what a decoder reads. It counts, and remembers what its source
 // failed with, which is no fault of the data.
 type input struct {
-	*bufio.Reader
+	inflate.Input
 	src source
 }
 
@@ -37,14 +37,14 @@ func (s *source) Read(p []byte) (int, error) {
 
 func newInput() *input {
 	in := new(input)
-	in.Reader = bufio.NewReaderSize(&in.src, inSize)
+	in.reset(nil)
 	return in
 }
 
 // reset begins with r; nil lets go of the last one.
 func (in *input) reset(r io.Reader) {
 	in.src = source{r: r}
-	in.Reader.Reset(&in.src)
+	in.Input.Reset(&in.src)
 }
 
 // offset is how much of the input was used.

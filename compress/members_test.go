@@ -11,6 +11,7 @@ import (
 	"hash/crc32"
 	"io"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -352,6 +353,32 @@ func TestGunzipOnAllCoresStaysBelowItsCeiling(t *testing.T) {
 				stalled(t, again(packed, 1<<40), compress.Gunzip(compress.Workers(workers)), func(f *weir.Flow) {
 					checkCeiling(t, fmt.Sprintf("%s, %d workers", name, workers), f, before)
 				})
+			}
+		}
+	}
+}
+
+// Between marks the size of the output is not known in advance.
+func TestGunzip_StaysBelowItsCeilingWithBlocksOfAnySize(t *testing.T) {
+	plain := slices.Concat(noise(100_000), make([]byte, 3<<20), logText(3<<20), noise(200_000), make([]byte, 9<<20))
+	for _, size := range []int{128 << 10, 1 << 20, 4 << 20, 16 << 20} {
+		packed := compress.Blocks(plain, size, 6)
+		for _, workers := range []int{2, 5} {
+			before := heap()
+			stalled(t, again(packed, 1<<40), compress.Gunzip(compress.Workers(workers)), func(f *weir.Flow) {
+				checkCeiling(t, fmt.Sprintf("blocks of %d, %d workers", size, workers), f, before)
+			})
+			// A budget of exactly that is enough.
+			var n int64
+			flow := weir.FromReader(bytes.NewReader(packed)).Through(compress.Gunzip(compress.Workers(workers))).
+				To(weir.EachBatch(func(_ context.Context, b []byte) error { n += int64(len(b)); return nil }))
+			most, err := flow.Ceiling()
+			if err != nil {
+				t.Fatal(err)
+			}
+			flow.Budget = weir.NewBudget(most.Bytes)
+			if err := flow.Run(t.Context()); err != nil || n != int64(len(plain)) {
+				t.Errorf("blocks of %d, %d workers, a budget of %v: %d bytes of %d, %v", size, workers, most, n, len(plain), err)
 			}
 		}
 	}

@@ -39,8 +39,8 @@ func Level(n int) Option {
 	}
 }
 
-// Workers sets how many goroutines compress, or decompress gzip members that
-// record their sizes, at the same time. 0, the default, means one for each core.
+// Workers sets how many goroutines compress, or decompress the parts of a gzip
+// file that can be cut, at the same time. 0, the default, means one for each core.
 // 1 holds much less memory; gzip, zlib and deflate data is the same for any
 // number.
 func Workers(n int) Option {

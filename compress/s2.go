@@ -43,6 +43,6 @@ func UnS2(opts ...Option) weir.Stage[byte, byte] {
 type s2Codec struct{ *s2.Reader }
 
 func (s *s2Codec) Reset(in *input) error {
-	s.Reader.Reset(in.Reader)
+	s.Reader.Reset(in)
 	return nil
 }

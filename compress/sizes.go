@@ -16,8 +16,6 @@ const (
 	gzipTrailer = 8  // CRC-32 and size
 	sizedHead   = gzipFixed + 2 + 4 + 8
 
-	flagExtra = 4
-
 	// memberInput is what a sized member inflates to at most. Members do not
 	// refer to each other: at this size that makes the output 1% larger.
 	memberInput = 1 << 20

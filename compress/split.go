@@ -5,114 +5,226 @@ import (
 	"context"
 	"io"
 	"sync"
-
-	"github.com/klauspost/compress/gzip"
+	"sync/atomic"
 
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/internal/size"
 )
 
-// piece is a part of the input on its way to being a part of the output.
-type piece struct {
-	_ size.Elsewhere // what split declares to hold
-
-	in    []byte // a member with its sizes, or nothing if out is there already
-	sizes sizes
-	out   []byte
-
-	at       int64 // where the part ends in the input
-	err      error // what the output ends with, behind out
-	trailing bool  // garbage begins at at
-}
-
 const (
-	// pieceOut is how much is inflated before it is handed on, where members
-	// do not record their sizes.
-	pieceOut = 128 << 10
+	chunkSize = 64 << 10
 
-	// pieceStep is by how much the buffer for a member grows.
-	pieceStep = 64 << 10
+	// ahead is how many chunks may be read ahead for each worker, and one more:
+	// as much as an incompressible block or member of 1 MiB has.
+	ahead = memberMost/chunkSize + 1
 
-	pieceIn = (memberMost + pieceStep - 1) / pieceStep * pieceStep
+	// aheadPlain is how many chunks may be read ahead that belong to no segment.
+	aheadPlain = 4
+
+	// readAtOnce is how many chunks the joining side takes from the pipe.
+	readAtOnce = 4
+
+	// outMost is what a segment may become at most, to be decompressed ahead of
+	// its turn. There is room for as many of these as there are workers, and for
+	// members of 1 MiB, which are smaller, in addition.
+	outMost = 4 << 20
+
+	// segmentLeast is how much input a segment has at least, unless it is a
+	// member with its sizes: smaller ones are not worth it. So a file cannot
+	// make work by having many marks.
+	segmentLeast = 16 << 10
+
+	// segmentMost is how much input a segment may have.
+	segmentMost = 2 << 20
 )
 
-// splitter is a stage that decompresses members at the same time, where they
-// record their sizes. All others are inflated where the input is read, and what
-// comes out takes the same way, so that a file may have both.
+// mark is what independent blocks of deflate data are ended with by [Gzip] and by
+// pigz -i: two empty stored blocks, the first of which begins anywhere in the
+// byte before. The same bytes may lie within a block, so they prove nothing: see
+// unsplitter.
+var mark = []byte{0, 0, 0xff, 0xff, 0, 0, 0, 0xff, 0xff}
+
+// chunk is a part of the input on its way from the splitting to the joining side
+// of Gunzip.
+type chunk struct {
+	_ size.Elsewhere // what the stages declare to hold
+
+	buf [chunkSize]byte
+	b   []byte // of buf
+
+	seg   *segment // nil: the chunk belongs to none
+	first bool     // it is the first one of seg
+	last  bool     // it is the last one of seg
+	work  *work    // in the very first chunk, which has no bytes
+	err   error    // what the source failed with, behind b
+}
+
+var chunks = sync.Pool{New: func() any { return new(chunk) }}
+
+func newChunk() *chunk {
+	c := chunks.Get().(*chunk)
+	c.b, c.seg, c.first, c.last, c.work, c.err = nil, nil, false, false, nil, nil
+	return c
+}
+
+// segment is a part of the input that can be decompressed ahead of its turn: a
+// member that records its sizes, or deflate blocks between two marks.
+type segment struct {
+	sizes  sizes // of a member; else zero
+	chunks []*chunk
+	n      int   // bytes of input
+	at     int64 // of a member: where it begins in the input
+	err    error // of a member: what the input ended with, within it
+
+	// taken says that somebody has the segment: the joining side may take it any
+	// time, to decompress it itself, a worker once it is in the queue, and the
+	// splitting side if it is not to be decompressed ahead of its turn. The
+	// latter two close done.
+	taken atomic.Bool
+	done  chan struct{}
+
+	// These are valid when done is closed.
+	out    [][]byte
+	size   int    // bytes in out
+	sum    uint32 // CRC-32 of out
+	used   int    // bytes of input up to the end
+	ended  bool   // with the last block of deflate data
+	ok     bool   // out is right, if the segment begins where a block does
+	failed error  // of a member: what out ends with
+	credit int64  // of the room
+}
+
+// take reports whether the caller is the first to take the segment.
+func (s *segment) take() bool { return s.taken.CompareAndSwap(false, true) }
+
+// drop sees to it that nobody decompresses the segment ahead of its turn.
+func (s *segment) drop() {
+	if s.take() {
+		close(s.done)
+	}
+}
+
+// work is what both sides and the workers share in one run.
+type work struct {
+	queue  chan *segment // in order; those that find no room are not decompressed ahead
+	giveUp atomic.Bool   // marks proved to be false, and are ignored from now on
+
+	// plain counts the chunks on their way that belong to no segment.
+	plain atomic.Int32
+	fewer chan struct{} // has a value when plain became smaller
+	gone  chan struct{} // is closed when the joining side has ended
+}
+
+// sent counts a chunk that belongs to no segment, and waits until there are few
+// enough of them.
+func (w *work) sent(ctx context.Context) {
+	for n := w.plain.Add(1); n > aheadPlain; n = w.plain.Load() {
+		select {
+		case <-w.fewer:
+		case <-w.gone:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// used counts a chunk that belongs to no segment and was read.
+func (w *work) used() {
+	w.plain.Add(-1)
+	select {
+	case w.fewer <- struct{}{}:
+	default:
+	}
+}
+
+// splitter is a stage that decompresses gzip files, and parts of them at the same
+// time where it is possible.
+//
+// The splitting side reads the input and cuts it into chunks. Where members
+// record their sizes, or the input has marks, several chunks make a segment,
+// which is put into a queue for the workers too. The joining side gets all
+// chunks in order. It decompresses them itself, unless a worker has.
 func splitter(c config) weir.Stage[byte, byte] {
 	if c.err != nil {
 		return weir.Stage[byte, byte]{Name: c.stage, Err: c.err}
 	}
 	n := c.workers
-	window := n + 1
-	// One piece is with split, one is in the pipe, each worker may have one
-	// that it waits to begin, and a window full of them may be inflated while
-	// another one is being handed on.
-	most := int64(2 + n + 2*window)
+	pipe := ahead * (n + 1)
+	// The joining side may hold all chunks of a member, beside those that it
+	// took at once; the splitting side has two when it divides one.
+	held := int64(pipe + ahead + readAtOnce + 2)
 	return weir.Compose(c.stage, func(s weir.Stream[byte]) weir.Stream[byte] {
-		split := weir.Via(s, weir.Stage[byte, *piece]{
-			Name:  c.stage, // which works, where it cannot be shared out
-			Holds: most*(pieceIn+memberInput) + int64(n+1)*inflateHolds + inSize,
-			Run: func(_ context.Context, r weir.Reader[byte], w weir.Writer[*piece]) error {
+		split := weir.Via(s, weir.Stage[byte, *chunk]{
+			Name:  "split",
+			Holds: inSize + held*(chunkSize+256),
+			Run: func(ctx context.Context, r weir.Reader[byte], w weir.Writer[*chunk]) error {
 				t := splits.Get().(*split)
 				t.in.reset(r)
-				t.c, t.w = c, w
+				t.ctx, t.w, t.seg, t.tail = ctx, w, nil, t.tail[:0]
+				t.work = &work{
+					queue: make(chan *segment, pipe),
+					fewer: make(chan struct{}, 1), gone: make(chan struct{}),
+				}
 				err := t.run()
 				t.in.reset(nil)
-				t.w = nil
+				t.ctx, t.w, t.work, t.seg = nil, nil, nil, nil
 				splits.Put(t) // not after a panic
 				return err
 			},
-		}).Async(weir.Items(1))
-		inflated := weir.Map(split, inflate, weir.Workers(n), weir.Window(window)).Named("inflate")
-		return weir.Via(inflated, weir.Stage[*piece, byte]{
-			Name: "check",
-			Open: func(context.Context) (weir.Transform[*piece, byte], error) {
-				return &merger{c: c}, nil
+		}).Async(weir.Items(int64(pipe)))
+		return weir.Via(split, weir.Stage[*chunk, byte]{
+			Name:    c.stage,
+			Workers: n,
+			// A worker's inflater, and that of the joining side for a member.
+			Holds: unsplitterHolds + int64(n+1)*inflaterHolds + int64(n)*(outMost+memberInput) + memberInput,
+			Run: func(_ context.Context, r weir.Reader[*chunk], w weir.Writer[byte]) error {
+				return unsplit(c, r, w)
 			},
 		})
 	})
 }
 
-// split cuts the input into pieces.
+// split is the splitting side.
 type split struct {
+	ctx   context.Context
 	in    *input
-	zr    gzip.Reader
-	c     config
-	w     weir.Writer[*piece]
-	batch [1]*piece
+	w     weir.Writer[*chunk]
+	work  *work
+	batch [1]*chunk
+
+	seg  *segment // that is being read, behind a mark
+	tail []byte   // the last bytes before the next chunk, if they may begin a mark
 }
 
-// Both are kept between flows.
-var (
-	pieces = sync.Pool{New: func() any { return new(piece) }}
-	splits = sync.Pool{New: func() any { return &split{in: newInput()} }}
-)
+var splits = sync.Pool{New: func() any { return &split{in: newInput()} }}
 
-// run ends with the input, or with a piece that has an error.
 func (t *split) run() error {
-	if _, err := t.in.Peek(1); err != nil {
-		return t.fail(t.piece(), err)
+	c := newChunk()
+	c.work = t.work
+	if err := t.send(c); err != nil {
+		return err
 	}
 	for {
-		var more bool
-		var err error
-		if s, ok := t.sizes(); ok {
-			more, err = t.cut(s)
-		} else {
-			more, err = t.serial()
-		}
-		if !more || err != nil {
-			return err
-		}
-		head, err := t.in.Peek(len(gzipMagic))
-		if len(head) == 0 || !bytes.HasPrefix(gzipMagic, head) {
-			if err != nil && err != io.EOF {
-				return t.fail(t.piece(), err)
-			}
+		s, ok := t.sizes()
+		if !ok {
 			return t.rest()
 		}
+		if more, err := t.member(s); !more || err != nil {
+			return err
+		}
 	}
+}
+
+func (t *split) send(c *chunk) error {
+	plain := c.seg == nil && c.work == nil
+	t.batch[0] = c
+	_, err := t.w.Write(t.batch[:]) // c is the other side's from now on
+	t.batch[0] = nil
+	if plain && err == nil {
+		t.work.sent(t.ctx)
+	}
+	return err
 }
 
 // sizes returns what the next member records. It asks for no byte that any
@@ -120,119 +232,177 @@ func (t *split) run() error {
 func (t *split) sizes() (sizes, bool) {
 	head, _ := t.in.Peek(gzipFixed + 2)
 	n, ok := extraSize(head)
-	if !ok || len(head)+n > inSize {
+	if !ok || len(head)+n > 32<<10 {
 		return sizes{}, false
 	}
 	head, _ = t.in.Peek(len(head) + n)
 	return parseSizes(head)
 }
 
-// cut hands on the next member as it is. What there is of one that is cut off
-// is inflated too.
-func (t *split) cut(s sizes) (more bool, err error) {
-	p := t.piece()
-	p.sizes = s
-	if cap(p.in) < s.member {
-		p.in = make([]byte, (s.member+pieceStep-1)/pieceStep*pieceStep)
-	}
-	n, err := io.ReadFull(t.in, p.in[:s.member])
-	p.in = p.in[:n]
-	if err != nil {
-		return false, t.fail(p, early(err))
-	}
-	return true, t.emit(p)
-}
-
-// serial inflates the next member.
-func (t *split) serial() (more bool, err error) {
-	err = early(t.zr.Reset(t.in.Reader))
-	t.zr.Multistream(false)
-	for err == nil {
-		p := t.piece()
-		if cap(p.out) < pieceOut {
-			p.out = make([]byte, 0, pieceOut)
-		}
-		// What is inflated does not wait for more input.
-		for err == nil && len(p.out) < pieceOut {
-			var n int
-			n, err = t.zr.Read(p.out[len(p.out):pieceOut])
-			p.out = p.out[:len(p.out)+n]
-			if t.in.Buffered() == 0 {
-				break
+// member hands on a member that records its sizes as one segment, or what there
+// is of it, which is the end.
+func (t *split) member(z sizes) (more bool, err error) {
+	s := &segment{sizes: z, at: t.in.offset(), done: make(chan struct{})}
+	for s.n < z.member {
+		c := newChunk()
+		k := min(chunkSize, z.member-s.n)
+		n, err := io.ReadFull(t.in, c.buf[:k])
+		c.b, c.seg, c.first = c.buf[:n], s, s.n == 0
+		s.chunks = append(s.chunks, c)
+		s.n += n
+		if err != nil {
+			s.err = early(err)
+			if t.in.src.err != nil {
+				s.err = t.in.src.err
 			}
 		}
-		if err != nil && err != io.EOF {
-			return false, t.fail(p, err)
+		if c.last = s.n == z.member || err != nil; c.last {
+			t.offer(s)
 		}
-		if err := t.emit(p); err != nil {
-			return false, err
+		if sent := t.send(c); sent != nil || err != nil {
+			return false, sent
 		}
-	}
-	if err != io.EOF {
-		return false, t.fail(t.piece(), err)
 	}
 	return true, nil
 }
 
-// rest looks at what follows the last member.
+// offer lets the workers have a segment, all of which was read.
+func (t *split) offer(s *segment) {
+	select {
+	case t.work.queue <- s:
+	default:
+	}
+}
+
+// rest hands on the rest of the input: each byte as soon as it is there, and
+// segments in addition.
 func (t *split) rest() error {
-	more, err := t.in.skipZeros()
-	if err != nil {
-		return t.fail(t.piece(), err)
+	for {
+		c := newChunk()
+		n, err := t.in.Read(c.buf[:])
+		c.b = c.buf[:n]
+		for n > 0 {
+			at := t.find(c.b)
+			if at < 0 {
+				break
+			}
+			// The segment ends within the chunk.
+			after := newChunk()
+			after.b = after.buf[:copy(after.buf[:], c.b[at:])]
+			c.b = c.b[:at]
+			t.add(c, true)
+			if err := t.send(c); err != nil {
+				return err
+			}
+			t.seg = &segment{done: make(chan struct{})}
+			c = after
+		}
+		switch {
+		case err == io.EOF:
+			if t.add(c, true); len(c.b) > 0 {
+				return t.send(c)
+			}
+			return nil
+		case err != nil:
+			c.err = err
+			return t.send(c)
+		}
+		if len(c.b) > 0 {
+			t.add(c, false)
+			if err := t.send(c); err != nil {
+				return err
+			}
+		}
 	}
-	if !more {
-		return nil
+}
+
+// add makes c part of the segment that is being read, if there is one.
+func (t *split) add(c *chunk, last bool) {
+	s := t.seg
+	if s == nil {
+		return
 	}
-	p := t.piece()
-	p.trailing = true
-	return t.emit(p)
-}
-
-func (t *split) piece() *piece {
-	p := pieces.Get().(*piece)
-	*p = piece{in: p.in[:0], out: p.out[:0]}
-	return p
-}
-
-// fail hands on the last piece. What went before it comes out first.
-func (t *split) fail(p *piece, err error) error {
-	p.err = gunzipFormat.diagnose(t.c, t.in, err)
-	return t.emit(p)
-}
-
-func (t *split) emit(p *piece) error {
-	p.at = t.in.offset()
-	t.batch[0] = p
-	_, err := t.w.Write(t.batch[:])
-	t.batch[0] = nil
-	return err
-}
-
-// merger hands on what was inflated, as far as it is allowed.
-type merger struct {
-	c config
-	n int64 // bytes handed on
-}
-
-func (m *merger) Do(_ context.Context, in []*piece, emit func([]byte) error) error {
-	for _, p := range in {
-		out, err := p.out, p.err
-		if left := m.c.left(m.n, int64(len(out)), p.at); left < int64(len(out)) {
-			out, err = out[:left], m.c.tooLarge(m.n+left, p.at, gunzipFormat.name)
-		}
-		m.n += int64(len(out))
-		if err := emit(out); err != nil {
-			return err
-		}
-		if err == nil && p.trailing {
-			err = gunzipFormat.tell(m.c, p.at)
-		}
-		if err != nil {
-			return &weir.StageError{Stage: m.c.stage, Err: err} // the name that is known
-		}
-		pieces.Put(p)
+	// A segment that was taken is not needed here any more, but its chunks are
+	// still told to be its own.
+	if s.n+len(c.b) > segmentMost {
+		s.drop()
 	}
-	return nil
+	if s.chunks = append(s.chunks, c); s.taken.Load() {
+		s.chunks = nil
+	}
+	c.seg, c.first = s, s.n == 0
+	s.n += len(c.b)
+	if last {
+		t.seg = nil
+		if s.n < segmentLeast {
+			s.drop()
+		}
+		if !s.taken.Load() {
+			t.offer(s)
+		}
+	}
 }
 
-func (m *merger) Flush(context.Context, func([]byte) error) error { return nil }
+// indexMark is bytes.Index of mark. It is fast where few bytes are 0 or 0xff.
+func indexMark(b []byte) int {
+	// How far a mark can be from b[i] as its last byte depends on b[i].
+	for i := len(mark) - 1; i < len(b); {
+		switch b[i] {
+		case 0xff:
+			if bytes.Equal(b[i-len(mark)+1:i+1], mark) {
+				return i - len(mark) + 1
+			}
+			i++
+		case 0:
+			i += 2
+		default:
+			i += len(mark)
+		}
+	}
+	return -1
+}
+
+// find returns where in the next bytes b of the input a mark ends and a segment
+// can begin, or -1.
+func (t *split) find(b []byte) int {
+	if t.work.giveUp.Load() {
+		return -1
+	}
+	least := 1
+	if t.seg != nil {
+		least = max(1, segmentLeast-t.seg.n)
+	}
+	at := -1
+	// Over the edge, and then within b.
+	edge := append(t.tail, b[:min(len(b), len(mark)-1)]...)
+	for from := 0; at < 0; {
+		i := indexMark(edge[from:])
+		if i < 0 {
+			break
+		}
+		from += i + 1
+		if end := from - 1 + len(mark) - len(t.tail); end >= least {
+			at = end
+		}
+	}
+	for from := min(len(b), max(0, least-len(mark))); at < 0; {
+		i := indexMark(b[from:])
+		if i < 0 {
+			break
+		}
+		from += i + len(mark)
+		at = from
+	}
+	keep := len(mark) - 1
+	if at >= 0 {
+		t.tail = t.tail[:0] // marks do not overlap
+		return at
+	}
+	if len(b) < keep {
+		t.tail = append(t.tail, b...)
+		t.tail = append(t.tail[:0], t.tail[max(0, len(t.tail)-keep):]...)
+	} else {
+		t.tail = append(t.tail[:0], b[len(b)-keep:]...)
+	}
+	return -1
+}

@@ -1,0 +1,203 @@
+package compress
+
+import (
+	"encoding/binary"
+	"errors"
+	"hash"
+	"hash/adler32"
+	"hash/crc32"
+	"io"
+
+	"github.com/weir-go/weir/internal/inflate"
+)
+
+var (
+	errHeader     = errors.New("no header")
+	errDictionary = errors.New("it needs a dictionary")
+)
+
+// gzipReader reads one member of a gzip file.
+type gzipReader struct {
+	in   *inflate.Input
+	d    inflate.Decoder
+	sum  uint32
+	size uint32
+	end  error // what the member ended with
+}
+
+const (
+	flagHeadSum  = 1 << 1
+	flagExtra    = 1 << 2
+	flagName     = 1 << 3
+	flagComment  = 1 << 4
+	flagReserved = 7 << 5
+)
+
+// begin reads the header of a member. At the end of the input it returns io.EOF.
+func (z *gzipReader) begin(in *inflate.Input) error {
+	z.in, z.sum, z.size, z.end = in, 0, 0, nil
+	head, err := in.Peek(gzipFixed)
+	if len(head) < gzipFixed {
+		in.Discard(len(head))
+		if len(head) > 0 {
+			err = early(err)
+		}
+		return err
+	}
+	sum := crc32.ChecksumIEEE(head)
+	flags := head[3]
+	isGzip := head[0] == 0x1f && head[1] == 0x8b && head[2] == 8
+	in.Discard(gzipFixed)
+	if !isGzip {
+		return errHeader
+	}
+	if flags&flagExtra != 0 {
+		size, err := z.headBytes(2, &sum)
+		if err != nil {
+			return err
+		}
+		for left := int(binary.LittleEndian.Uint16(size)); left > 0; {
+			n := min(left, 1<<10)
+			if _, err := z.headBytes(n, &sum); err != nil {
+				return err
+			}
+			left -= n
+		}
+	}
+	for _, flag := range []byte{flagName, flagComment} {
+		for text := flags&flag != 0; text; {
+			c, err := z.headBytes(1, &sum)
+			if err != nil {
+				return err
+			}
+			text = c[0] != 0
+		}
+	}
+	if flags&flagHeadSum != 0 {
+		want := uint16(sum)
+		got, err := z.headBytes(2, &sum)
+		if err != nil {
+			return err
+		}
+		if binary.LittleEndian.Uint16(got) != want {
+			return errHeader
+		}
+	}
+	if flags&flagReserved != 0 {
+		return errHeader
+	}
+	z.d.Reset(in, nil)
+	return nil
+}
+
+// headBytes returns the next bytes of a header, and adds them to its checksum.
+func (z *gzipReader) headBytes(n int, sum *uint32) ([]byte, error) {
+	b, err := z.in.Peek(n)
+	z.in.Discard(len(b))
+	if len(b) < n {
+		return nil, early(err)
+	}
+	*sum = crc32.Update(*sum, crc32.IEEETable, b)
+	return b, nil
+}
+
+// Read returns io.EOF at the end of the member, if its checksum is right.
+func (z *gzipReader) Read(p []byte) (int, error) {
+	if z.end != nil {
+		return 0, z.end
+	}
+	n, err := z.d.Read(p)
+	z.sum = crc32.Update(z.sum, crc32.IEEETable, p[:n])
+	z.size += uint32(n)
+	if err == io.EOF {
+		z.end = z.trailer()
+		err = z.end
+	}
+	return n, err
+}
+
+// trailer returns io.EOF if the trailer is right.
+func (z *gzipReader) trailer() error {
+	b, err := readTrailer(z.in, gzipTrailer)
+	if err != nil {
+		return err
+	}
+	if binary.LittleEndian.Uint32(b) != z.sum || binary.LittleEndian.Uint32(b[4:]) != z.size {
+		return ErrChecksum
+	}
+	return io.EOF
+}
+
+// readTrailer returns the n bytes behind deflate data.
+func readTrailer(in *inflate.Input, n int) ([]byte, error) {
+	b, err := in.Peek(n)
+	in.Discard(len(b))
+	if len(b) < n {
+		return nil, early(err)
+	}
+	return b, nil
+}
+
+// zlibCodec reads the zlib format.
+type zlibCodec struct {
+	in  *inflate.Input
+	d   inflate.Decoder
+	sum hash.Hash32
+	end error // what the data ended with
+}
+
+func (z *zlibCodec) Reset(in *input) error {
+	z.in, z.end = &in.Input, nil
+	head, err := z.in.Peek(2)
+	z.in.Discard(len(head))
+	if len(head) < 2 {
+		return early(err)
+	}
+	// Deflate, a window of at most 32 KiB, and the check bits.
+	if head[0]&15 != 8 || head[0]>>4 > 7 || binary.BigEndian.Uint16(head)%31 != 0 {
+		return errHeader
+	}
+	if head[1]&(1<<5) != 0 {
+		return errDictionary
+	}
+	if z.sum == nil {
+		z.sum = adler32.New()
+	}
+	z.sum.Reset()
+	z.d.Reset(z.in, nil)
+	return nil
+}
+
+// Read returns io.EOF at the end of the data, if its checksum is right.
+func (z *zlibCodec) Read(p []byte) (int, error) {
+	if z.end != nil {
+		return 0, z.end
+	}
+	n, err := z.d.Read(p)
+	z.sum.Write(p[:n])
+	if err == io.EOF {
+		z.end = z.trailer()
+		err = z.end
+	}
+	return n, err
+}
+
+// trailer returns io.EOF if the trailer is right.
+func (z *zlibCodec) trailer() error {
+	b, err := readTrailer(z.in, 4)
+	if err != nil {
+		return err
+	}
+	if binary.BigEndian.Uint32(b) != z.sum.Sum32() {
+		return ErrChecksum
+	}
+	return io.EOF
+}
+
+// flateCodec reads bare deflate data.
+type flateCodec struct{ inflate.Decoder }
+
+func (f *flateCodec) Reset(in *input) error {
+	f.Decoder.Reset(&in.Input, nil)
+	return nil
+}

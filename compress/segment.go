@@ -1,0 +1,232 @@
+package compress
+
+import (
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+	"io"
+	"sync"
+
+	"github.com/weir-go/weir/internal/inflate"
+)
+
+// errMemberSize is the cause when the sizes that a member records are not true.
+var errMemberSize = errors.New("a member does not end where its header says")
+
+// errCut is what the input of a segment between marks ends with.
+var errCut = errors.New("the end of a segment")
+
+// inflater decompresses segments.
+type inflater struct {
+	src chunkReader
+	in  inflate.Input
+	d   inflate.Decoder
+}
+
+// inflaterHolds is the size of an inflater.
+const inflaterHolds = inflate.Holds + inflate.InputHolds + 1<<10
+
+var inflaters = sync.Pool{New: func() any { return new(inflater) }}
+
+// chunkReader reads the bytes of chunks.
+type chunkReader struct {
+	chunks []*chunk
+	at     int   // in the first of them
+	left   int   // bytes in all of them
+	end    error // what they end with
+}
+
+func (r *chunkReader) Read(p []byte) (n int, err error) {
+	for n < len(p) && len(r.chunks) > 0 {
+		b := r.chunks[0].b[r.at:]
+		k := copy(p[n:], b)
+		n += k
+		r.at += k
+		r.left -= k
+		if k == len(b) {
+			r.chunks, r.at = r.chunks[1:], 0
+		}
+	}
+	if n == 0 && len(p) > 0 {
+		return 0, r.end
+	}
+	return n, nil
+}
+
+// skip skips n bytes.
+func (r *chunkReader) skip(n int) {
+	for ; n > 0 && len(r.chunks) > 0; r.chunks = r.chunks[1:] {
+		k := min(n, len(r.chunks[0].b))
+		n -= k
+		r.left -= k
+		if k < len(r.chunks[0].b) {
+			r.at = k
+			return
+		}
+	}
+}
+
+// left is how much of the input was not used.
+func (z *inflater) left() int { return z.in.Buffered() + z.src.left }
+
+// inflate decompresses a segment that the caller has taken.
+func (s *segment) inflate() {
+	z := inflaters.Get().(*inflater)
+	z.src = chunkReader{chunks: s.chunks, left: s.n, end: errCut}
+	if s.sizes.member > 0 {
+		z.src.end = io.EOF
+		z.src.skip(s.sizes.head)
+	}
+	z.in.Reset(&z.src)
+	z.d.Reset(&z.in, nil)
+	if s.sizes.member > 0 {
+		s.failed = s.inflateMember(z)
+	} else {
+		s.inflateBlocks(z)
+	}
+	s.used = s.n - z.left()
+	if s.err != nil && s.failed == s.err {
+		s.used = s.n
+	}
+	z.src = chunkReader{}
+	inflaters.Put(z)
+}
+
+// inflateMember decompresses a member into memory that is there already, as much
+// as the member says it needs.
+func (s *segment) inflateMember(z *inflater) error {
+	out := outBuffer(s.sizes.plain)
+	n, err := z.fill(out[:s.sizes.plain])
+	out = out[:n]
+	s.out, s.size = append(s.out, out), n
+	switch {
+	case s.err != nil && (err == io.EOF || err == io.ErrUnexpectedEOF):
+		return s.err
+	case err == nil, err == io.ErrUnexpectedEOF:
+		return errMemberSize
+	case err != io.EOF:
+		return err
+	case z.left() != gzipTrailer, s.sizes.exact && n != s.sizes.plain:
+		return errMemberSize
+	}
+	end, err := readTrailer(&z.in, gzipTrailer)
+	if err != nil {
+		return err
+	}
+	if binary.LittleEndian.Uint32(end) != crc32.ChecksumIEEE(out) || binary.LittleEndian.Uint32(end[4:]) != uint32(n) {
+		return ErrChecksum
+	}
+	return nil
+}
+
+// fill reads until the data ends, which is io.EOF, or does not fit.
+func (z *inflater) fill(out []byte) (n int, err error) {
+	for err == nil && n < len(out) {
+		var k int
+		k, err = z.d.Read(out[n:])
+		n += k
+	}
+	if err == nil {
+		var more [1]byte
+		_, err = io.ReadFull(&z.d, more[:])
+	}
+	return n, err
+}
+
+// inflateBlocks decompresses the blocks between two marks, as if nothing came
+// before them. ok is false if they refer to what did, if they do not end exactly
+// where the segment does, unless with the last block, or if they become more than
+// outMost.
+func (s *segment) inflateBlocks(z *inflater) {
+	for {
+		b, err := z.d.Next(chunkSize)
+		s.sum = crc32.Update(s.sum, crc32.IEEETable, b)
+		s.size += len(b)
+		for len(b) > 0 {
+			i := len(s.out) - 1
+			if i < 0 || len(s.out[i]) == memberInput {
+				if len(s.out) == outMost/memberInput {
+					return
+				}
+				s.out = append(s.out, outBuffer(memberInput)[:0])
+				i++
+			}
+			n := min(len(b), memberInput-len(s.out[i]))
+			s.out[i] = append(s.out[i], b[:n]...)
+			b = b[n:]
+		}
+		switch {
+		case err == io.EOF:
+			s.ended, s.ok = true, true
+			return
+		case err == errCut:
+			s.ok = z.d.Boundary() && z.in.Buffered() == 0
+			return
+		case err != nil:
+			return
+		}
+	}
+}
+
+// free gives the memory for the output back.
+func (s *segment) free(room *room) {
+	for _, b := range s.out {
+		if cap(b) == memberInput {
+			plainBuffers.Put((*[memberInput]byte)(b[:memberInput]))
+		}
+	}
+	room.give(s.credit)
+	s.out, s.credit = nil, 0
+}
+
+var plainBuffers = sync.Pool{New: func() any { return new([memberInput]byte) }}
+
+// outBuffer returns memory for n bytes of output, at most memberInput.
+func outBuffer(n int) []byte {
+	if n > memberInput/2 {
+		return plainBuffers.Get().(*[memberInput]byte)[:]
+	}
+	return make([]byte, n)
+}
+
+// room is the memory for what is decompressed ahead of its turn.
+type room struct {
+	mu     sync.Mutex
+	freed  sync.Cond
+	left   int64
+	closed bool
+}
+
+func newRoom(n int64) *room {
+	r := &room{left: n}
+	r.freed.L = &r.mu
+	return r
+}
+
+// take waits for n bytes. It returns false when the room is closed.
+func (r *room) take(n int64) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for r.left < n && !r.closed {
+		r.freed.Wait()
+	}
+	if r.closed {
+		return false
+	}
+	r.left -= n
+	return true
+}
+
+func (r *room) give(n int64) {
+	r.mu.Lock()
+	r.left += n
+	r.mu.Unlock()
+	r.freed.Broadcast()
+}
+
+func (r *room) close() {
+	r.mu.Lock()
+	r.closed = true
+	r.mu.Unlock()
+	r.freed.Broadcast()
+}
