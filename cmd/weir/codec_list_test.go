@@ -13,7 +13,7 @@ import (
 )
 
 func TestGzipList_CountsMoreThanFourGibibytes(t *testing.T) {
-	if testing.Short() {
+	if testing.Short() || underRace {
 		t.Skip("it decompresses 4.25 GiB")
 	}
 	t.Parallel()

@@ -61,10 +61,10 @@ func newCodec(k codecCommand, stdout, stderr io.Writer) *cobra.Command {
 	case k.gzip && k.expands:
 		more = `
 
-A FILE that is not there stands for FILE.gz. Its name may end in .gz, -gz, .z,
--z, _z, .tgz or .taz, in any case; the last two become .tar. With --name the
-result has the name and the time that are stored in the file, in the folder of
-the file.`
+If FILE does not exist, weir reads FILE.gz. Names may end in .gz, -gz, .z, -z,
+_z, .tgz or .taz, in upper or lower case; the last two become .tar. With --name
+the result gets the name and the time that are stored in the file. It always
+lies in the folder of the file. weir does not read the .Z format of compress(1).`
 	case k.gzip:
 		more = `
 
@@ -73,8 +73,8 @@ It consists of independent blocks of 1 MiB of input, compressed on all cores.
 Levels 5 and up give about the size of gzip -6 or less; level 4 is the fastest
 that stays within 4%.
 
-The name and the modification time of the source are stored in the file, unless
---no-name is given. A name that ends as a compressed file's does is refused.`
+weir stores the name and the modification time of the source in the file,
+unless --no-name is given. It skips a source whose name has a suffix of gzip.`
 	}
 	c := &cobra.Command{
 		Use:   k.name + " [FILE]…",
@@ -86,15 +86,17 @@ whole or absent, and has the permissions and the modification time of the
 source. The source stays, unless --rm is given. Where standard error is no
 terminal, success says nothing.
 
-Without --force these files are skipped: those whose result is there already,
-devices, pipes and sockets, set-user-ID and set-group-ID files, and symbolic
-links with --rm%s. --stdout
-reads any of them. After a file that fails or is skipped the others go on. The
-exit code is 2 if files were skipped, and that of the first error otherwise.%s
+Unless --force is given, weir skips a file if its result exists already, if it
+is a device, pipe or socket, if it has the set-user-ID or set-group-ID bit, or
+if it is a symbolic link and --rm is given.%s
+With --stdout weir reads all of them. After a file that fails or is skipped,
+weir goes on with the others. The exit code is that of the first error, or 2 if
+files were only skipped.%s
 
---list decompresses each file to count its bytes, so it is right for files of
-several members and of more than 4 GiB, and fails if the file is damaged.`, k.short,
-			map[bool]string{true: "; also files with further hard links and with the sticky bit"}[k.gzip], more),
+--list decompresses each file to count its bytes. So its sizes are right for
+files of several members and of more than 4 GiB, and it fails if a file is
+damaged.`, k.short,
+			map[bool]string{true: " It also skips a file with\nother hard links or with the sticky bit."}[k.gzip], more),
 		Example: strings.ReplaceAll(map[bool]string{
 			false: "  weir NAME access.log\n  weir NAME -9 *.log --rm\n  weir NAME -r logs\n  mysqldump shop | weir NAME > shop.sqlSUFFIX",
 			true:  "  weir NAME access.logSUFFIX\n  weir NAME -t *SUFFIX\n  weir NAME -l *SUFFIX\n  weir NAME -c shop.sqlSUFFIX | mysql shop",

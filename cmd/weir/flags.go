@@ -75,7 +75,9 @@ func (s *settings) warn(format string, args ...any) {
 // talks reports whether what is said of success is more than a line: on a
 // terminal, and for who asks. Elsewhere most of it is noise, in the mail of cron
 // for one.
-func (s *settings) talks() bool { return s.verbose || isTerminal(s.stderr) || s.progress != "auto" }
+func (s *settings) talks() bool {
+	return s.verbose || isTerminal(s.stderr) || s.progress == "plain" || s.progress == "live"
+}
 
 // binaryToTerminal refuses what would garble a terminal.
 func (s *settings) binaryToTerminal() error {

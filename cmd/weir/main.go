@@ -27,9 +27,12 @@ func main() {
 }
 
 // run executes the command line and returns the exit code.
-func run(args []string, stdout, stderr io.Writer) (code int) {
+func run(args []string, stdout, stderr io.Writer) int {
 	out := &checkedWriter{to: stdout}
-	root := newRoot(stdout, out, stderr)
+	return runRoot(newRoot(stdout, out, stderr), out, args, stderr)
+}
+
+func runRoot(root *cobra.Command, out *checkedWriter, args []string, stderr io.Writer) (code int) {
 	root.SetArgs(args)
 	defer func() {
 		if wantsJSON(root, args) {

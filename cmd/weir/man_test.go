@@ -94,6 +94,9 @@ func TestManPages_AreWellFormed(t *testing.T) {
 		t.Skip("man is not installed")
 	}
 	for name, page := range allPages(t) {
+		if strings.HasPrefix(name, "weir-completion") {
+			continue // the generator's alone
+		}
 		cmd := exec.Command("man", "--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-Z", "-")
 		cmd.Stdin = strings.NewReader(page)
 		var said strings.Builder

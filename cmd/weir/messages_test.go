@@ -10,6 +10,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/spf13/cobra"
 )
 
 // outcome is what a command line leads to.
@@ -261,5 +263,45 @@ func TestMessages_AdviceIsOneWordForAShell(t *testing.T) {
 	}
 	if dir := t.TempDir(); nearest(filepath.Join(dir, "a", "b", "c")) != dir {
 		t.Errorf("the nearest folder is %s", nearest(filepath.Join(dir, "a", "b", "c")))
+	}
+}
+
+func TestMessages_APanicIsALineOfJSONToo(t *testing.T) {
+	root := newRoot(io.Discard, io.Discard, io.Discard)
+	c := &cobra.Command{Use: "panics", RunE: func(*cobra.Command, []string) error { panic("out of order") }}
+	c.Flags().Bool("json", false, "")
+	root.AddCommand(c)
+	var stderr bytes.Buffer
+	code := runRoot(root, &checkedWriter{to: io.Discard}, []string{"panics", "--json"}, &stderr)
+	if code != exitFailed || !json.Valid(stderr.Bytes()) || !strings.Contains(stderr.String(), `"text":"internal error: out of order"`) {
+		t.Errorf("exit code %d, %s", code, &stderr)
+	}
+	defer func() {
+		if p := recover(); p != "out of order" {
+			t.Errorf("without --json it panicked with %v", p)
+		}
+	}()
+	_ = c.Flags().Set("json", "false")
+	runRoot(root, &checkedWriter{to: io.Discard}, []string{"panics"}, &stderr)
+}
+
+// What succeeds says nothing, or one line, where standard error is no terminal.
+func TestMessages_OfSuccessAreShort(t *testing.T) {
+	for line, want := range map[string]string{
+		"gzip a": "^$", "gzip -k c -f": "^$", "zstd a": "^$", "gzip -t good.gz": "^$", "gunzip -c good.gz": "^$", "gunzip good.gz": "^$", "gzip -l good.gz": "^$",
+		"gzip a --progress none": "^$", "gzip a --progress plain": "(?s)^memory ceiling .*^compressed 6 B to .*^bottleneck: .*^memory: ", "gzip -v a": "(?s)^lane 1 .*^compressed 6 B",
+		"copy a b": "^copied 6 B in [^\n]*\n$", "copy a c b-folder/": "^copied 12 B in [^\n]*\n$", "pipe a gzip b": "^piped 6 B to [^\n]*\n$",
+		"pipe a count b": "^piped 6 B in [^\n]*\n1 line, 6 bytes\n$", "copy -q a b": "^$", "copy --progress none a b": "^copied [^\n]*\n$",
+	} {
+		situations(t)
+		put(t, nil, "b-folder", "x")
+		var stderr bytes.Buffer
+		if code := run([]string{"pipe", "a", "gzip", "good.gz", "-q"}, io.Discard, &stderr); code != exitOK {
+			t.Fatal(code, &stderr)
+		}
+		if code := run(words(line), io.Discard, &stderr); code != exitOK || !regexp.MustCompile("(?m)"+want).MatchString(stderr.String()) ||
+			want == "^$" && stderr.Len() > 0 {
+			t.Errorf("%s: exit code %d, it said\n%s", line, code, &stderr)
+		}
 	}
 }

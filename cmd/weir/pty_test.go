@@ -223,6 +223,25 @@ func TestCtrlCInTheTerminalEndsWithASummary(t *testing.T) {
 	}
 }
 
+func TestGzipTellsATerminalOfSuccess(t *testing.T) {
+	t.Parallel()
+	name := testFile(t, 1<<20)
+	_, s, cmd, wait := inTerminal(t, 100, nil, "gzip", name)
+	wait()
+	if code := cmd.ProcessState.ExitCode(); code != exitOK || !s.seen("^compressed 1 MiB to ") || !s.seen("^bottleneck: ") {
+		t.Errorf("exit code %d:\n%s", code, strings.Join(s.lines, "\n"))
+	}
+}
+
+func TestCompressedDataIsNotReadFromATerminal(t *testing.T) {
+	t.Parallel()
+	_, s, cmd, wait := inTerminal(t, 100, nil, "gunzip")
+	wait()
+	if code := cmd.ProcessState.ExitCode(); code != exitUsage || !s.seen("refusing to read compressed data from the terminal") {
+		t.Errorf("exit code %d:\n%s", code, strings.Join(s.lines, "\n"))
+	}
+}
+
 func TestBinaryDataIsNotWrittenToATerminal(t *testing.T) {
 	t.Parallel()
 	name := testFile(t, 1<<10)

@@ -8,10 +8,12 @@ import (
 	"github.com/mattn/go-runewidth"
 )
 
-func TestTheTextOfServeFitsATerminal(t *testing.T) {
-	for line := range strings.Lines(newServe(io.Discard, io.Discard).Long) {
-		if line = strings.TrimSuffix(line, "\n"); runewidth.StringWidth(line) > 80 {
-			t.Errorf("%q is wider than 80 columns", line)
+func TestTheTextsOfHelpFitATerminal(t *testing.T) {
+	for _, c := range newRoot(io.Discard, io.Discard, io.Discard).Commands() {
+		for line := range strings.Lines(c.Long) {
+			if line = strings.TrimSuffix(line, "\n"); runewidth.StringWidth(line) > 82 {
+				t.Errorf("%s: %q is wider than 82 columns", c.Name(), line)
+			}
 		}
 	}
 }

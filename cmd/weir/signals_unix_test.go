@@ -256,9 +256,11 @@ func TestSignals_AHangupEndsAServerOnlyInTheForegroundOfATerminal(t *testing.T) 
 	_, s, cmd, wait = inTerminal(t, 100, []string{"DIR=" + t.TempDir()}, "sh", "-c",
 		`set -m; weir serve "$DIR" --listen 127.0.0.1:0 & echo job $!; wait; echo code $?`)
 	until(t, "the address", func() bool { return s.seen("^serving ") })
+	s.mu.Lock()
 	pid := regexp.MustCompile(`job (\d+)`).FindStringSubmatch(strings.Join(s.lines, "\n"))
+	s.mu.Unlock()
 	if pid == nil {
-		t.Fatalf("no job in %q", s.lines)
+		t.Fatal("the shell named no job")
 	}
 	hup := func(sig string) {
 		if out, err := exec.Command("kill", "-"+sig, pid[1]).CombinedOutput(); err != nil {
