@@ -53,8 +53,8 @@ func separates(r rune) bool {
 	return r != '"' && r != '\n' && r != '\r' && r != utf8.RuneError && utf8.ValidRune(r)
 }
 
-// DecodeCSV reads records. Each is memory of its own. Empty lines are left out,
-// and "\r\n" within a field is read as "\n". A UTF-8 byte order mark at the
+// DecodeCSV reads records. Each is memory of its own. Empty lines are left out;
+// an end of a line within a field is kept as it is, "\n" or "\r\n". A UTF-8 byte order mark at the
 // beginning is no part of the first field; a text that begins with that of UTF-16
 // ends the flow with [ErrInvalidUTF8]. All other bytes of a field are kept as
 // they are. Errors in the text name the line and column ([csv.ParseError]). A
@@ -92,7 +92,8 @@ func (c CSV) comment() []byte {
 	return utf8.AppendRune(nil, c.Comment)
 }
 
-// csvDecoder reads the same records as [csv.Reader], and finds the same errors.
+// csvDecoder reads the same records as [csv.Reader], but for the ends of lines
+// within fields, which that changes to "\n", and finds the same errors.
 // It is pushed chunk after chunk and never holds more than a record: csv.Reader
 // has no limit, and a reader in front of it cannot tell where a record begins
 // without reading the quotes too.
@@ -209,11 +210,15 @@ func (d *csvDecoder) keep(p []byte) error {
 func (d *csvDecoder) skip(p []byte) error {
 	i := bytes.IndexByte(p, '\r')
 	if d.cr && len(p) > 0 || i >= 0 && i < len(p)-1 {
-		d.from, d.fromAt = d.line+1, d.lineAt
-		return d.parseError(d.line+1, 1, ErrCarriageReturn)
+		return commentError(d.line + 1)
 	}
 	d.cr = i >= 0
 	return nil
+}
+
+// commentError is the error of a "\r" within a comment.
+func commentError(line int) error {
+	return &csv.ParseError{StartLine: line, Line: line, Column: 1, Err: ErrCarriageReturn}
 }
 
 // tooLarge is the error of a record whose last line begins with line. A text
@@ -233,7 +238,7 @@ func (d *csvDecoder) where() string {
 // endLine takes a line that is complete, without its "\n". newline says that
 // there was one; the last line may lack it. The line may lie in d.buf.
 func (d *csvDecoder) endLine(line []byte, newline bool) error {
-	line = bytes.TrimSuffix(line, []byte("\r"))
+	line, crlf := bytes.CutSuffix(line, []byte("\r"))
 	if d.quoted && len(line) == 0 && !newline {
 		return nil
 	}
@@ -244,17 +249,17 @@ func (d *csvDecoder) endLine(line []byte, newline bool) error {
 		d.line++
 		return nil
 	}
+	if !d.quoted && (len(line) == 0 || d.comment != nil && bytes.HasPrefix(line, d.comment)) {
+		d.buf = d.buf[:d.text]
+		d.line++
+		if bytes.IndexByte(line, '\r') >= 0 {
+			return commentError(d.line)
+		}
+		return nil
+	}
 	d.line++
 	if !d.quoted {
-		if len(line) == 0 {
-			d.buf = d.buf[:d.text]
-			return nil
-		}
 		d.from, d.fromAt = d.line, at
-		if d.comment != nil && bytes.HasPrefix(line, d.comment) {
-			d.buf = d.buf[:d.text]
-			return d.bareCR(line, line)
-		}
 	}
 	if at-d.fromAt+int64(len(line)) > int64(d.most) {
 		return d.tooLarge(line)
@@ -264,7 +269,14 @@ func (d *csvDecoder) endLine(line []byte, newline bool) error {
 		d.buf = d.buf[:0]
 		return err
 	}
-	if err := d.parse(line, newline); err != nil || d.quoted {
+	end := ""
+	switch {
+	case newline && crlf:
+		end = "\r\n"
+	case newline:
+		end = "\n"
+	}
+	if err := d.parse(line, end); err != nil || d.quoted {
 		return err
 	}
 	return d.end()
@@ -300,8 +312,8 @@ func (d *csvDecoder) plain(line []byte) error {
 // parse takes the fields of a line into d.buf[:d.text], and leaves nothing
 // behind them. What it writes never overtakes what it reads, since no field is
 // longer than what stands for it.
-func (d *csvDecoder) parse(line []byte, newline bool) error {
-	d.buf = grow(d.buf, d.text+len(line)+1, d.most+2)
+func (d *csvDecoder) parse(line []byte, end string) error {
+	d.buf = grow(d.buf, d.text+len(line)+len(end), d.most+2)
 	text, rest := d.buf[:d.text], line
 	inside := d.quoted
 	d.quoted = false
@@ -329,7 +341,7 @@ func (d *csvDecoder) parse(line []byte, newline bool) error {
 		if !inside {
 			rest = rest[1:]
 		}
-		if text, rest, inside, err = d.parseQuoted(text, line, rest, newline); err != nil || inside || rest == nil {
+		if text, rest, inside, err = d.parseQuoted(text, line, rest, end); err != nil || inside || rest == nil {
 			break
 		}
 	}
@@ -340,14 +352,14 @@ func (d *csvDecoder) parse(line []byte, newline bool) error {
 // parseQuoted takes the rest of a line from within a quoted field to the next
 // field. It returns no rest where the line ends, and inside if the field goes
 // on behind it.
-func (d *csvDecoder) parseQuoted(text, line, rest []byte, newline bool) (_, next []byte, inside bool, err error) {
+func (d *csvDecoder) parseQuoted(text, line, rest []byte, end string) (_, next []byte, inside bool, err error) {
 	for {
 		i := bytes.IndexByte(rest, '"')
 		if i < 0 {
 			text = append(text, rest...)
+			text = append(text, end...)
 			d.column = len(line) + 1
-			if newline {
-				text = append(text, '\n')
+			if end != "" {
 				d.column++
 			}
 			return text, nil, true, nil
@@ -443,8 +455,7 @@ func (d *csvDecoder) Flush(_ context.Context, emit func([][]string) error) error
 	return err
 }
 
-// EncodeCSV writes records. [DecodeCSV] reads back what was written, but for
-// "\r\n" within a field, which it reads as "\n". A record without fields is an
+// EncodeCSV writes records. [DecodeCSV] reads back what was written. A record without fields is an
 // error: no line stands for it.
 func EncodeCSV(s Stream[[]string], c CSV) Stream[byte] {
 	if err := c.check(); err != nil {

@@ -121,7 +121,7 @@ func FuzzCSVDoesNotDependOnTheChunks(f *testing.F) {
 		}
 		want, wantErr := r.ReadAll()
 		var parseErr *csv.ParseError
-		if (wantErr == nil) != (err == nil) || err == nil && !reflect.DeepEqual(records, want) ||
+		if (wantErr == nil) != (err == nil) || err == nil && !reflect.DeepEqual(plainEnds(records), plainEnds(want)) ||
 			err != nil && (!errors.As(err, &parseErr) || !reflect.DeepEqual(parseErr, wantErr)) {
 			t.Errorf("%q: %q, %v, want %q, %v", data, records, err, want, wantErr)
 		}
@@ -148,15 +148,25 @@ func FuzzCSVDoesNotDependOnTheChunks(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%q: %v", data, err)
 		}
-		for _, record := range records {
-			for i, field := range record {
-				record[i] = strings.ReplaceAll(field, "\r\n", "\n") // all that is not kept
-			}
-		}
 		if again, err := decodeBothWays(t, text, seed+1, decode); err != nil || !reflect.DeepEqual(again, records) {
 			t.Errorf("%q became %q and %q, %v", records, text, again, err)
 		}
 	})
+}
+
+// plainEnds makes "\n" of the ends of lines within fields, as package csv does.
+func plainEnds(records [][]string) (plain [][]string) {
+	for _, record := range records {
+		var fields []string
+		for _, field := range record {
+			for strings.Contains(field, "\r\n") {
+				field = strings.ReplaceAll(field, "\r\n", "\n")
+			}
+			fields = append(fields, field)
+		}
+		plain = append(plain, fields)
+	}
+	return plain
 }
 
 // checkCSVLimit compares what a decoder with a limit makes of data with what
