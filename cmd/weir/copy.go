@@ -313,7 +313,7 @@ func (c *copying) file(src, dst string) (*step, error) {
 			if err != nil {
 				return errors.Join(err, part.leave())
 			}
-			return part.finish(c.sync, c.preserve, st.perm)
+			return part.finish(c.sync, st.kept.Metadata, st.perm)
 		}
 	}
 	st.note = func() string {

@@ -266,7 +266,7 @@ func runFolder(t *testing.T, dir string, o []string, source, goal string) {
 	if code != exitOK && !strings.Contains(stderr.String(), "dst") {
 		fail("no line says what failed")
 	}
-	if has("--json") && source != "with a pipe" {
+	if has("--json") && source != "with a pipe" && !has("--dry-run") {
 		for _, line := range strings.Split(strings.TrimSpace(stderr.String()), "\n") {
 			if !strings.HasPrefix(line, "{") {
 				fail("a line is no JSON: %q", line)

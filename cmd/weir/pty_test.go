@@ -184,6 +184,29 @@ func TestLiveViewShowsStagesTanksAndWhoIsSlow(t *testing.T) {
 	}
 }
 
+func TestLiveView_OfAFolderShowsTheFileAndHowManyAreDone(t *testing.T) {
+	dir := t.TempDir()
+	src := filepath.Join(dir, "src", "sub")
+	if err := os.MkdirAll(src, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"one", "two", "three\x1b[2J"} {
+		if err := os.WriteFile(filepath.Join(src, name), make([]byte, 300_000), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, s, _, wait := inTerminal(t, 100, nil, "copy", filepath.Dir(src), filepath.Join(dir, "dst"), "--rate", "400KiB/s")
+	wait()
+	for _, re := range []string{`^  sub/(one|two|three\?\[2J) *$`, `^  [0-3] of 3 files  `} {
+		if !s.seen(re) {
+			t.Errorf("%s was not shown: %q", re, s.lines)
+		}
+	}
+	if s.seen("walk|discard") {
+		t.Errorf("the stages are shown: %q", s.lines)
+	}
+}
+
 func TestLiveViewIsOneLineWhereTheTerminalIsNarrowAndFollowsAResize(t *testing.T) {
 	t.Parallel()
 	name := testFile(t, 6<<20)

@@ -23,7 +23,7 @@ func (s *settings) execute(verb string, steps ...*step) error {
 			return err
 		}
 	}
-	if s.dryRun || s.verbose {
+	if s.dryRun || s.verbose && !s.json {
 		if err := s.showPlan(steps); err != nil || s.dryRun {
 			return err
 		}

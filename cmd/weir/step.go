@@ -110,7 +110,11 @@ func (s *step) flowRun(ctx context.Context, set *settings) error {
 	}
 	err := s.flow.Run(carry.Into(ctx, s.kept))
 	if how := s.kept.Changed(); err == nil && how != "" {
-		set.warn("%s %s while it was read", s.src, how)
+		name := s.src
+		if name == "-" {
+			name = "standard input"
+		}
+		set.warn("%s %s while it was read", name, how)
 	}
 	return err
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/mattn/go-runewidth"
 
@@ -195,7 +196,7 @@ func (v *view) rows(now, all weir.Report, since time.Time) []string {
 	var rows []string
 	if v.current.tree != nil {
 		_, file := v.current.tree()
-		rows = append(rows, "  "+file, "  "+v.line(all))
+		rows = append(rows, "  "+printable(file), "  "+v.line(all))
 	} else {
 		rows = append(v.stageRows(now, v.live.paint), "", "  "+v.line(all))
 	}
@@ -209,6 +210,16 @@ func (v *view) rows(now, all weir.Report, since time.Time) []string {
 		}
 	}
 	return rows
+}
+
+// printable is a name without characters that would move the cursor.
+func printable(name string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, name)
 }
 
 // wrap breaks a sentence into rows of at most width columns, at spaces.
