@@ -2,7 +2,9 @@ package compress_test
 
 import (
 	"bytes"
+	stdgzip "compress/gzip"
 	"errors"
+	"io"
 	"testing"
 
 	"github.com/weir-go/weir/compress"
@@ -74,6 +76,69 @@ func FuzzAllCoresAgreeWithOne(f *testing.F) {
 		var ce *compress.CorruptError
 		if allErr != nil && oneErr == nil && !(errors.As(allErr, &ce) && ce.Format == "gzip") {
 			t.Errorf("one: %d bytes; all: %v", len(one), allErr)
+		}
+	})
+}
+
+// However a file of blocks is damaged, what workers make of it ahead is used only
+// where it is what one goroutine makes of it.
+func FuzzGunzip_DecompressesBlocksAsInOneGoroutine(f *testing.F) {
+	f.Add(uint32(0), byte(0), uint32(0), uint32(0), byte(6))
+	f.Add(uint32(70_000), byte(1), uint32(0), uint32(50_000), byte(1))
+	f.Add(uint32(10), byte(4), uint32(60_000), uint32(0), byte(0))
+	plain := append(append(bytes.Clone(logText(150_000)), noise(60_000)...), logText(100_000)...)
+	packed := map[int][]byte{}
+	f.Fuzz(func(t *testing.T, at uint32, bits byte, cut, mark uint32, level byte) {
+		l := int(level % 10)
+		if packed[l] == nil {
+			packed[l] = compress.Blocks(plain, 70_000, l)
+		}
+		data := bytes.Clone(packed[l])
+		copy(data[int(mark)%len(data):], compress.Mark) // somewhere, instead of what is there
+		if mark%2 == 0 {
+			data = bytes.Clone(packed[l])
+		}
+		data[int(at)%len(data)] ^= bits
+		data = data[:len(data)-int(cut)%len(data)]
+		want, wantErr := compress.GunzipOn(1, data)
+		for name, decode := range map[string]func([]byte) ([]byte, error){
+			"three workers": func(b []byte) ([]byte, error) { return compress.GunzipOn(3, b) },
+			"all ahead":     compress.GunzipAhead,
+		} {
+			got, err := decode(data)
+			if !bytes.Equal(got, want) || (err == nil) != (wantErr == nil) {
+				t.Errorf("%s: %d bytes, %v; in one goroutine %d, %v", name, len(got), err, len(want), wantErr)
+			}
+		}
+	})
+}
+
+// What the standard library reads is read, and the reverse.
+func FuzzGunzip_AgreesWithTheStandardLibrary(f *testing.F) {
+	small, _ := run(bytes.NewReader([]byte("some text, some text")), compress.Gzip())
+	f.Add(small)
+	f.Add(bytes.Join([][]byte{small, small}, nil))
+	var named bytes.Buffer
+	zw := stdgzip.NewWriter(&named)
+	zw.Name, zw.Comment, zw.Extra = "a name", "a comment", []byte("extra")
+	zw.Write([]byte("hello"))
+	zw.Close()
+	f.Add(named.Bytes())
+	f.Add([]byte("\x1f\x8b\x08\x02\x00\x00\x00\x00\x00\x03\xff\xff"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var want []byte
+		zr, wantErr := stdgzip.NewReader(bytes.NewReader(data))
+		if wantErr == nil {
+			want, wantErr = io.ReadAll(io.LimitReader(zr, 1<<20))
+		}
+		got, err := run(bytes.NewReader(data), compress.Gunzip(compress.Workers(1), compress.MaxOutput(1<<20), compress.OnTrailing(func(int64) error { return nil })))
+		switch {
+		case wantErr == nil && len(want) < 1<<20 && (err != nil || !bytes.Equal(got, want)):
+			t.Errorf("%d bytes, %v; the standard library %d", len(got), err, len(want))
+		// It demands that a member follows a member, where zeros or garbage may,
+		// and that names have at most 511 bytes.
+		case wantErr != nil && err == nil && !bytes.Equal(got, want) && !(wantErr == stdgzip.ErrHeader && len(data) > 512):
+			t.Errorf("%d bytes; the standard library %d, %v", len(got), len(want), wantErr)
 		}
 	})
 }

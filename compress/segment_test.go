@@ -39,8 +39,17 @@ func member(b, last, plain []byte) []byte {
 	return binary.LittleEndian.AppendUint32(b, uint32(len(plain)))
 }
 
-// Blocks is blocks for tests in another package.
-var Blocks = blocks
+// These are for tests in another package.
+var (
+	Blocks   = blocks
+	GunzipOn = func(workers int, data []byte) ([]byte, error) { return gunzipOn(workers, data) }
+	Mark     = mark
+)
+
+func GunzipAhead(data []byte) ([]byte, error) {
+	out, _, err := gunzipAhead(data)
+	return out, err
+}
 
 func text(n int) []byte {
 	r := rand.New(rand.NewPCG(1, uint64(n)))
