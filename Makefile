@@ -28,3 +28,7 @@ fuzz:
 bench:
 	cd bench && go run . -row items,send,map,bytes,turns,copy,recode,gzip,gunzip,zstd,unzstd,pgzip,allocations,accounting,memory,cli -md -o README.md
 	cd bench && go run . -quick -row http -md -o SERVERS.md
+
+.PHONY: release
+release: ## archives, Debian packages and checksums, into dist/
+	go -C tools run ./release
