@@ -16,6 +16,7 @@ import (
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/compress"
 	"github.com/weir-go/weir/endpoint"
+	"github.com/weir-go/weir/internal/errno"
 	"github.com/weir-go/weir/tree"
 )
 
@@ -205,9 +206,9 @@ func advice(s *step, code int, dst string, err error) string {
 		return "ls " + filepath.Dir(s.src)
 	case errors.Is(err, fs.ErrNotExist) && code == exitDestination:
 		return "mkdir -p " + filepath.Dir(dst)
-	case errors.Is(err, syscall.ENOSPC) && s.partial != "":
+	case errno.Is(err, syscall.ENOSPC) && s.partial != "":
 		return "free some space, then the same with --resume"
-	case errors.Is(err, syscall.ENOSPC):
+	case errno.Is(err, syscall.ENOSPC):
 		return "free some space on " + filepath.Dir(dst) + "; the unfinished copy was removed, --keep-partial keeps it"
 	case errors.Is(err, fs.ErrPermission) && code == exitSource:
 		return "ls -l " + s.src
@@ -249,7 +250,7 @@ func usual(name string, err error) string {
 		return "another host; nobody knows " + host.Name
 	case errors.As(err, &addr):
 		return "a port from 1 to 65535"
-	case errors.Is(err, syscall.ECONNREFUSED):
+	case errno.Is(err, syscall.ECONNREFUSED):
 		return "another port; nothing listens at that one"
 	}
 	return "curl -I " + name

@@ -8,6 +8,7 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/goreleaser/nfpm/v2"
 	_ "github.com/goreleaser/nfpm/v2/deb" // registers the format
@@ -50,7 +51,7 @@ func (r *release) deb(t target, entries []entry) error {
 	}
 	defer os.RemoveAll(stage)
 	info := &nfpm.Info{
-		Name: "weir", Arch: t.arch, Platform: "linux", Version: r.version, Section: "utils", Priority: "optional",
+		Name: "weir", Arch: t.arch, Platform: "linux", Version: r.debVersion(), VersionSchema: "none", Release: "1", Section: "utils", Priority: "optional",
 		Maintainer: "weir authors <weir@weir-go.invalid>",
 		Homepage:   "https://github.com/weir-go/weir",
 		License:    "Apache-2.0",
@@ -71,12 +72,9 @@ func (r *release) deb(t target, entries []entry) error {
 		})
 		return nil
 	}
-	var licence, others []byte
+	var others []byte
 	for _, e := range entries {
-		switch e.name {
-		case "LICENSE":
-			licence = e.data
-		case "THIRD-PARTY-LICENSES.txt":
+		if e.name == "THIRD-PARTY-LICENSES.txt" {
 			others = e.data
 		}
 		place, packed := debPlaces(e.name)
@@ -96,7 +94,22 @@ func (r *release) deb(t target, entries []entry) error {
 			return err
 		}
 	}
-	copyright := fmt.Sprintf("Copyright: the authors of weir, %s\n\n%s\n\n%s", info.Homepage, licence, others)
+	copyright := fmt.Sprintf(debCopyright, info.Homepage, others)
+	changes, err := gzipped(fmt.Appendf(nil, "weir (%s-%s) stable; urgency=medium\n\n  * See changelog.gz.\n\n -- %s  %s\n",
+		info.Version, info.Release, info.Maintainer, r.date.Format(time.RFC1123Z)))
+	if err != nil {
+		return err
+	}
+	overrides, err := os.ReadFile(filepath.Join(r.root, "packaging", "lintian-overrides"))
+	if err != nil {
+		return err
+	}
+	if err := add("/usr/share/lintian/overrides/weir", overrides, 0o644, files.TypeFile); err != nil {
+		return err
+	}
+	if err := add("/usr/share/doc/weir/changelog.Debian.gz", changes, 0o644, files.TypeFile); err != nil {
+		return err
+	}
 	if err := add("/usr/share/doc/weir/copyright", []byte(copyright), 0o644, files.TypeFile); err != nil {
 		return err
 	}
@@ -121,6 +134,21 @@ func (r *release) deb(t target, entries []entry) error {
 		return err
 	}
 	return os.WriteFile(filepath.Join(r.out, p.ConventionalFileName(info)), out.Bytes(), 0o644)
+}
+
+const debCopyright = `weir, %s
+Copyright: the authors of weir
+
+Licensed under the Apache License, Version 2.0. On Debian systems its text is in
+/usr/share/common-licenses/Apache-2.0.
+
+%s`
+
+// debVersion is the version in Debian's order, where ~ sorts before nothing as
+// - does in a semantic version.
+func (r *release) debVersion() string {
+	v := strings.Replace(r.number(), "-", "~", 1)
+	return strings.ReplaceAll(v, "-", ".")
 }
 
 // gzipped compresses without a name or a time, so that the result is the same

@@ -99,7 +99,7 @@ func (r *release) licences() ([]byte, error) {
 					return nil, err
 				}
 				found = true
-				fmt.Fprintf(&text, "\n%s\n%s: %s\n%[1]s\n\n%s\n", strings.Repeat("=", 78), name, filepath.Base(f), bytes.TrimSpace(data))
+				fmt.Fprintf(&text, "\n%s\n%s: %s\n%[1]s\n\n%[4]s\n", strings.Repeat("=", 78), name, filepath.Base(f), bytes.TrimSpace(data))
 			}
 		}
 		if !found {
