@@ -1,5 +1,5 @@
 # Each target is one command a contributor may also type by hand.
-.PHONY: check test race fuzz bench lint fmt cross
+.PHONY: check test race fuzz bench lint fmt cross release
 
 check: lint test race ## everything a change must pass
 
@@ -21,6 +21,9 @@ fmt:
 cross:
 	GOOS=darwin go vet ./...
 	GOOS=windows go vet ./...
+	GOARCH=386 go vet ./...
+	.ci/windows
+	.ci/arm64
 
 fuzz:
 	.ci/fuzz 30s
@@ -28,3 +31,6 @@ fuzz:
 bench:
 	cd bench && go run . -row items,send,map,bytes,turns,copy,recode,gzip,gunzip,zstd,unzstd,pgzip,allocations,accounting,memory,cli -md -o README.md
 	cd bench && go run . -quick -row http -md -o SERVERS.md
+
+release: ## archives, Debian packages and checksums, into dist/
+	go -C tools run ./release

@@ -1,11 +1,14 @@
 package weir_test
 
 import (
+	"cmp"
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -89,5 +92,30 @@ func TestImportsPointOneWayAndTheRootNeedsOnlyTheStandardLibrary(t *testing.T) {
 	}
 	if files < 30 {
 		t.Errorf("looked at %d files only", files)
+	}
+}
+
+// Windows returns errors of its own for these, which package errno knows.
+func TestPortableCode_AsksPackageErrnoForErrorsThatWindowsNamesDifferently(t *testing.T) {
+	found := regexp.MustCompile(`errors\.Is\(\w+, syscall\.E(CONNREFUSED|CONNRESET|ADDRINUSE|ADDRNOTAVAIL|ACCES|NOSPC|PIPE|NAMETOOLONG)\b`)
+	elsewhere := regexp.MustCompile(`_(linux|unix|bsd|darwin|test)\.go$`)
+	unix := regexp.MustCompile(`(?m)^//go:build (unix|linux|!windows)`)
+	err := filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() && (name == "bench" || name == "tools" || strings.HasPrefix(name, "examples")) {
+			return cmp.Or(err, fs.SkipDir)
+		}
+		if !strings.HasSuffix(name, ".go") || elsewhere.MatchString(name) {
+			return nil
+		}
+		code, err := os.ReadFile(name)
+		if err == nil && !unix.Match(code) {
+			for _, m := range found.FindAll(code, -1) {
+				t.Errorf("%s: %s; use errno.Is", name, m)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }

@@ -81,8 +81,8 @@ func TestFlow_ClosesWhatItWasGivenHoweverEarlyItFails(t *testing.T) {
 			return weir.Join(f, missing().To(weir.Discard[byte]()))
 		}, want: os.ErrNotExist},
 		"missing command": {before: func(f *weir.Flow) *weir.Flow {
-			return weir.Join(weir.Values[byte](1).Through(weir.Exec("/no such command")).To(weir.Discard[byte]()), f)
-		}, want: os.ErrNotExist},
+			return weir.Join(weir.Values[byte](1).Through(weir.Exec("no such command")).To(weir.Discard[byte]()), f)
+		}, want: exec.ErrNotFound},
 		"panic of an Open": {before: func(f *weir.Flow) *weir.Flow {
 			src := weir.Source[int]{Name: "source", Open: func(context.Context) (weir.Reader[int], error) { panic(errUp) }}
 			return weir.Join(f, weir.From(src).To(weir.Discard[int]()))

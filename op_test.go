@@ -133,7 +133,7 @@ func TestMergeZipAndPartition(t *testing.T) {
 	}
 	boom := errors.New("boom")
 	bad := weir.Map(each(ints(5)), func(int) (int, error) { return 0, boom })
-	if _, err := weir.Collect(ctx, weir.Merge(endless(), bad), 1<<40); !errors.Is(err, boom) {
+	if _, err := weir.Collect(ctx, weir.Merge(endless(), bad), 1<<30); !errors.Is(err, boom) {
 		t.Error(err)
 	}
 	pairs, err := weir.Collect(ctx, weir.Zip(each(ints(7)), weir.Concat(weir.Values(9), endless())), 100)

@@ -2,6 +2,7 @@ package weir
 
 import (
 	"io"
+	"math"
 	"sync"
 
 	measure "github.com/weir-go/weir/internal/size"
@@ -118,7 +119,7 @@ func makePipe[T any](c PipeConfig[T], weighs bool) (*pipe[T], error) {
 		p.size = nil
 	}
 	p.rendezvous = n == 0
-	p.capItems = int(min(n, 1<<40))
+	p.capItems = int(min(n, 1<<40, math.MaxInt))
 	p.segLen = segmentLen(p.capItems, p.slot, p.size != nil)
 	p.pool = segmentPool[T](p.segLen, p.size != nil)
 	return p, nil

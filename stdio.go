@@ -2,10 +2,10 @@ package weir
 
 import (
 	"context"
-	"errors"
 	"os"
 	"syscall"
 
+	"github.com/weir-go/weir/internal/errno"
 	"github.com/weir-go/weir/internal/stdio"
 )
 
@@ -62,7 +62,7 @@ func (w *stdout) OSFile() *os.File { return w.File }
 
 // Moved is told how each write of the kernel ended.
 func (w *stdout) Moved(_ int64, err error) error {
-	if errors.Is(err, syscall.EPIPE) {
+	if errno.Is(err, syscall.EPIPE) {
 		return ErrStop
 	}
 	return err

@@ -128,6 +128,9 @@ func treeRow(e *env, weir string) row {
 	src, dst := e.path("small-files"), e.path("small-copy")
 	folder := func(name string, argv ...string) contender {
 		c := command(name, argv, dst, nil)
+		if _, err := exec.LookPath(argv[0]); err != nil {
+			c.absent = argv[0] + " is not present"
+		}
 		one := c.run
 		c.run = func(ctx context.Context, e *env) (sample, error) {
 			if err := os.RemoveAll(dst); err != nil {
@@ -161,6 +164,7 @@ func treeRow(e *env, weir string) row {
 		contenders: []contender{
 			folder("weir copy", "sh", "-c", fmt.Sprintf("exec %s copy %s %s -q", weir, src, dst)),
 			folder("cp -r", "cp", "-r", src, dst),
+			folder("rclone copy", "rclone", "copy", src, dst),
 		},
 		targets: []target{atMost("weir copy", 1, "cp -r")},
 	}

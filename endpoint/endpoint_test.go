@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -129,7 +130,7 @@ func fetch(t *testing.T, in endpoint.Input) ([]byte, error) {
 func descriptors(t *testing.T) int {
 	t.Helper()
 	list, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
+	if err != nil || runtime.GOOS == "windows" { // Wine shows that of the system underneath
 		t.Skip("no /proc/self/fd here")
 	}
 	return len(list)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net/http"
 	"syscall"
+
+	"github.com/weir-go/weir/internal/errno"
 )
 
 // isHandshake reports whether both sides could not agree on how to talk.
@@ -16,4 +18,4 @@ func isHandshake(err error) bool {
 }
 
 // isRefused reports whether nobody listens.
-func isRefused(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }
+func isRefused(err error) bool { return errno.Is(err, syscall.ECONNREFUSED) }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -46,8 +47,8 @@ func TestLocalFilesAreCopiedByPathAndByURL(t *testing.T) {
 	if err := os.WriteFile(src, want, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	in := input(t, "file://"+filepath.ToSlash(src), endpoint.SourceOptions{})
-	out, err := endpoint.Sink("file://"+filepath.ToSlash(dst), endpoint.SinkOptions{Exclusive: true})
+	in := input(t, fileURL(src), endpoint.SourceOptions{})
+	out, err := endpoint.Sink(fileURL(dst), endpoint.SinkOptions{Exclusive: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,3 +129,6 @@ func TestALocalFileOfAnotherLengthIsNotContinued(t *testing.T) {
 		t.Errorf("it has %d bytes now", len(got))
 	}
 }
+
+// fileURL is the URL of a path, which begins with a drive on Windows.
+func fileURL(path string) string { return "file:///" + strings.TrimPrefix(filepath.ToSlash(path), "/") }

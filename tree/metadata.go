@@ -48,12 +48,3 @@ func syncAll(name string) error {
 		return syncFile(path)
 	})
 }
-
-func syncFile(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return f.Sync()
-}

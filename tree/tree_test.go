@@ -141,12 +141,15 @@ func TestMergeReplacesFilesAsAWholeAndKeepsOthers(t *testing.T) {
 	must(t, os.MkdirAll(filepath.Join(dst, "d1", "e0"), 0o755))
 	must(t, os.WriteFile(filepath.Join(dst, "d1", "e0", "f15"), []byte("old"), 0o600))
 	must(t, os.WriteFile(filepath.Join(dst, "mine"), []byte("kept"), 0o600))
+	mine := list(t, dst)["mine"]
 	c := tree.Copy{From: src, To: dst}
 	must(t, c.Run(t.Context()))
 	want := list(t, src)
-	want["mine"] = "-rw-------kept"
-	f15 := filepath.Join("d1", "e0", "f15")
-	want[f15] = "-rw-------" + want[f15][len("-rw-------"):] // as copying one file
+	want["mine"] = mine
+	if runtime.GOOS != "windows" {
+		f15 := filepath.Join("d1", "e0", "f15")
+		want[f15] = "-rw-------" + want[f15][len("-rw-------"):] // as copying one file
+	}
 	want["."] = list(t, dst)["."]
 	same(t, list(t, dst), want)
 }

@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/weir-go/weir/internal/errno"
 )
 
 // errSpecial is the cause when a name is not that of a file or folder.
@@ -186,7 +188,7 @@ func contentType(name string, f *file) string {
 
 // isAbsent reports whether err says that a path can have no file.
 func isAbsent(err error) bool {
-	if errors.Is(err, syscall.ENAMETOOLONG) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ELOOP) {
+	if errno.Is(err, syscall.ENAMETOOLONG) || errno.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ELOOP) {
 		return true
 	}
 	// os has no name for the error of a path that leaves its Root.

@@ -17,6 +17,7 @@ import (
 
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/internal/deny"
+	"github.com/weir-go/weir/internal/errno"
 )
 
 // refusal is a request that cannot be served for a reason that lies with its
@@ -80,7 +81,7 @@ func uploadStatus(err error) (status int, text string) {
 		return r.status, r.text
 	case errors.As(err, &tooLarge):
 		return http.StatusRequestEntityTooLarge, "The file is larger than " + weir.FormatBytes(tooLarge.Limit)
-	case errors.Is(err, errNoSpace), errors.Is(err, syscall.ENOSPC), isOverQuota(err):
+	case errors.Is(err, errNoSpace), errno.Is(err, syscall.ENOSPC), isOverQuota(err):
 		return http.StatusInsufficientStorage, "There is not enough space for the file"
 	case errors.Is(err, errDigest):
 		return http.StatusBadRequest, "What arrived does not match its digest"
@@ -90,7 +91,7 @@ func uploadStatus(err error) (status int, text string) {
 		return http.StatusPreconditionFailed, "There is a file of this name"
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return http.StatusRequestTimeout, "Nothing came for too long"
-	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET),
+	case errors.Is(err, io.ErrUnexpectedEOF), errno.Is(err, syscall.ECONNRESET),
 		errors.As(err, &stage) && stage.Stage == "client" && !isPathError(err):
 		return http.StatusBadRequest, "The upload ended too early or is malformed"
 	case errors.Is(err, context.Canceled):

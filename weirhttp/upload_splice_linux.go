@@ -67,8 +67,9 @@ func (k *kernelCopy) fill(from syscall.RawConn, pipe int) (n int, err error) {
 	var serr error
 	err = from.Read(func(fd uintptr) bool {
 		for {
-			var m int64
-			m, serr = unix.Splice(int(fd), nil, pipe, nil, int(min(k.left, spliceMost)), unix.SPLICE_F_MOVE|unix.SPLICE_F_NONBLOCK)
+			// The count is an int on 32-bit systems and an int64 on others.
+			m, err := unix.Splice(int(fd), nil, pipe, nil, int(min(k.left, spliceMost)), unix.SPLICE_F_MOVE|unix.SPLICE_F_NONBLOCK)
+			serr = err
 			switch serr {
 			case unix.EINTR:
 				continue
@@ -93,7 +94,8 @@ func (k *kernelCopy) drain(to syscall.RawConn, pipe, n int) error {
 		var m int64
 		var serr error
 		err := to.Control(func(fd uintptr) {
-			m, serr = unix.Splice(pipe, nil, int(fd), nil, n, unix.SPLICE_F_MOVE)
+			count, err := unix.Splice(pipe, nil, int(fd), nil, n, unix.SPLICE_F_MOVE)
+			m, serr = int64(count), err
 		})
 		switch {
 		case err != nil:

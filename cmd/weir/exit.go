@@ -18,6 +18,7 @@ import (
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/compress"
 	"github.com/weir-go/weir/endpoint"
+	"github.com/weir-go/weir/internal/errno"
 	"github.com/weir-go/weir/tree"
 )
 
@@ -262,9 +263,9 @@ func advice(s *step, code int, dst string, err error) string {
 			return "mkdir -p " + quoted(dir)
 		}
 		return "ls -l " + quoted(dst)
-	case errors.Is(err, syscall.ENOSPC) && s.partial != "":
+	case errno.Is(err, syscall.ENOSPC) && s.partial != "":
 		return "free some space, then the same with --resume"
-	case errors.Is(err, syscall.ENOSPC):
+	case errno.Is(err, syscall.ENOSPC):
 		return space(s, dst)
 	case errors.Is(err, fs.ErrPermission) && code == exitSource:
 		return "ls -l " + quoted(s.src)
@@ -399,7 +400,7 @@ func usual(name string, err error) string {
 		return "another host; nobody knows " + host.Name
 	case errors.As(err, &addr):
 		return "a port from 1 to 65535"
-	case errors.Is(err, syscall.ECONNREFUSED):
+	case errno.Is(err, syscall.ECONNREFUSED):
 		return "another port; nothing listens at that one"
 	}
 	return "curl -I " + quoted(name)

@@ -63,7 +63,7 @@ func manPages(c *cobra.Command, write func(name string, page []byte) error) erro
 // pages.
 func manHeader(section string) *doc.GenManHeader {
 	h := &doc.GenManHeader{Title: "WEIR", Section: section, Source: "weir"}
-	if at, err := time.Parse(time.RFC3339, thisVersion().Time); err == nil {
+	if at, err := time.Parse(time.RFC3339, thisVersion().Date); err == nil {
 		h.Date = &at
 	}
 	return h

@@ -1,10 +1,10 @@
+//go:build !nobrowser
+
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -105,34 +105,4 @@ func look(name string) deed {
 		}
 		return os.WriteFile(filepath.Join(dir, name+".png"), png, 0o644)
 	})
-}
-
-// noise is content that no two places of a file share.
-func noise(n int) []byte {
-	b := make([]byte, n)
-	_, _ = rand.NewChaCha8([32]byte{1}).Read(b)
-	return b
-}
-
-func put(t *testing.T, content []byte, name ...string) string {
-	t.Helper()
-	path := filepath.Join(name...)
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, content, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
-func same(t *testing.T, path string, want []byte) {
-	t.Helper()
-	got, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Errorf("%s has %d bytes that are not the %d sent", path, len(got), len(want))
-	}
 }

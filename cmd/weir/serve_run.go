@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/internal/errno"
 	"github.com/weir-go/weir/weirhttp"
 )
 
@@ -112,16 +113,16 @@ func (s *serving) answer(h http.Handler) error {
 func (s *serving) cannotListen(err error) error {
 	f := &failure{code: exitDestination, text: fmt.Sprintf("cannot listen on %s: %v", s.listen, plainNetError(err))}
 	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
+	case errno.Is(err, syscall.EADDRINUSE):
 		f.try = "--listen 127.0.0.1:0, for a free port"
 	case !strings.Contains(s.listen, ":"):
 		f.try, f.code = "--listen 127.0.0.1:8080", exitUsage
 		if _, err := strconv.ParseUint(s.listen, 10, 16); err == nil {
 			f.try = "--listen 127.0.0.1:" + s.listen
 		}
-	case errors.Is(err, syscall.EADDRNOTAVAIL):
+	case errno.Is(err, syscall.EADDRNOTAVAIL):
 		f.try = "--listen :8080, for every address of this machine"
-	case errors.Is(err, syscall.EACCES):
+	case errno.Is(err, syscall.EACCES):
 		f.try = "--listen 127.0.0.1:8080; ports below 1024 are for root"
 	}
 	return f

@@ -6,34 +6,60 @@ import (
 	"io"
 	"runtime"
 	"runtime/debug"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 )
 
-// version is what is known of this build.
+// A release sets these with -ldflags "-X main.releaseVersion=v1.2.3 …", because
+// a build from a source archive knows neither its tag nor its commit.
+var (
+	releaseVersion string // as the tag: v1.2.3
+	releaseCommit  string // the full hash
+	releaseDate    string // of the commit, in RFC 3339
+)
+
+// version describes this build.
 type version struct {
-	Version  string `json:"version"`
-	Revision string `json:"revision,omitempty"`
-	Time     string `json:"time,omitempty"` // of the revision
-	Modified bool   `json:"modified,omitempty"`
+	Version  string `json:"version"`            // devel if unknown
+	Commit   string `json:"commit,omitempty"`   // as long as it is known: 40 or 12 digits
+	Date     string `json:"date,omitempty"`     // of the commit, in RFC 3339
+	Modified bool   `json:"modified,omitempty"` // the working tree differed from the commit
 	Go       string `json:"go"`
 	OS       string `json:"os"`
 	Arch     string `json:"arch"`
 }
 
+// thisVersion returns what the release build, the version control system or the
+// module proxy recorded, in this order.
 func thisVersion() version {
-	v := version{Version: "unknown", Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
+	info, _ := debug.ReadBuildInfo()
+	v := builtVersion(info)
+	if releaseVersion != "" {
+		v.Version, v.Commit, v.Date, v.Modified = releaseVersion, releaseCommit, releaseDate, false
+	}
+	return v
+}
+
+// builtVersion reads the version from info, which may be nil.
+func builtVersion(info *debug.BuildInfo) version {
+	v := version{Version: "devel", Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH}
+	if info == nil {
 		return v
 	}
-	v.Version = info.Main.Version
+	if m := info.Main.Version; m != "" && m != "(devel)" {
+		v.Version = m
+		// go install …@latest has no settings of version control, but a version
+		// without a tag names its commit.
+		v.Commit, v.Date = pseudoVersion(m)
+	}
 	for _, s := range info.Settings {
 		switch s.Key {
 		case "vcs.revision":
-			v.Revision = s.Value
+			v.Commit = s.Value
 		case "vcs.time":
-			v.Time = s.Value
+			v.Date = s.Value
 		case "vcs.modified":
 			v.Modified = s.Value == "true"
 		}
@@ -41,15 +67,51 @@ func thisVersion() version {
 	return v
 }
 
+// pseudoVersion returns the commit and its date that a version such as
+// v0.1.1-0.20261130011315-72923fd02ab1 names, or empty strings.
+func pseudoVersion(v string) (commit, date string) {
+	v, _, _ = strings.Cut(v, "+")
+	before, commit, ok := lastCut(v, "-")
+	if !ok || len(commit) != 12 || strings.Trim(commit, "0123456789abcdef") != "" {
+		return "", ""
+	}
+	stamp := before[max(0, len(before)-14):]
+	t, err := time.Parse("20060102150405", stamp)
+	if err != nil {
+		return "", ""
+	}
+	return commit, t.Format(time.RFC3339)
+}
+
+// lastCut is strings.Cut at the last sep.
+func lastCut(s, sep string) (before, after string, found bool) {
+	i := strings.LastIndex(s, sep)
+	if i < 0 {
+		return s, "", false
+	}
+	return s[:i], s[i+len(sep):], true
+}
+
+// String returns one line: weir v1.2.3 (commit 72923fd02ab1, 2026-11-30) go1.26.8 linux/amd64.
 func (v version) String() string {
-	return fmt.Sprintf("weir %s %s %s/%s", v.Version, v.Go, v.OS, v.Arch)
+	from := "commit unknown"
+	if v.Commit != "" {
+		from = "commit " + v.Commit[:min(12, len(v.Commit))]
+	}
+	if day, _, _ := strings.Cut(v.Date, "T"); day != "" {
+		from += ", " + day
+	}
+	if v.Modified {
+		from += ", modified"
+	}
+	return fmt.Sprintf("weir %s (%s) %s %s/%s", v.Version, from, v.Go, v.OS, v.Arch)
 }
 
 func newVersion(stdout io.Writer) *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "version",
-		Short: "Say which version this is",
+		Short: "Print the version, its commit and its date",
 		Args:  noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			v := thisVersion()
