@@ -59,11 +59,11 @@ func cliRows(e *env) []row {
 			name: "cli-gzip", title: "weir gzip, " + mib, unit: seconds, base: "weir gzip", prepare: ready,
 			contenders: []contender{
 				sh("weir gzip", fmt.Sprintf("%s gzip -c %s -q > %s", weir, src, dst), gunzips),
-				sh("weir gzip --level 7", fmt.Sprintf("%s gzip --level 7 -c %s -q > %s", weir, src, dst), gunzips),
+				sh("weir gzip --level 4", fmt.Sprintf("%s gzip --level 4 -c %s -q > %s", weir, src, dst), gunzips),
 				sh("pigz -6 -p2", fmt.Sprintf("pigz -6 -p2 -c %s > %s", src, dst), gunzips, "pigz"),
 				sh("gzip -6", fmt.Sprintf("gzip -6 -c %s > %s", src, dst), gunzips, "gzip"),
 			},
-			targets: []target{faster("weir gzip", 2.5, "pigz -6 -p2"), faster("weir gzip", 5, "gzip -6")},
+			targets: []target{faster("weir gzip", 1.5, "pigz -6 -p2"), faster("weir gzip --level 4", 2.5, "pigz -6 -p2"), faster("weir gzip", 3, "gzip -6")},
 		},
 		{
 			name: "cli-gunzip", title: "weir gunzip of what gzip wrote, " + mib, unit: seconds, base: "weir gunzip", prepare: ready,

@@ -19,6 +19,7 @@ func allRows(e *env) []row {
 		recodeRow(e),
 	}
 	rows = append(rows, codecRows(e)...)
+	rows = append(rows, gzipRows(e)...)
 	rows = append(rows, allocsRow(e), accountingRow(e), memoryRow(e))
 	rows = append(rows, gunzipRows(e)...)
 	rows = append(rows, cliRows(e)...)

@@ -28,7 +28,7 @@ import (
 //
 // With Precompressed, NAME.gz is sent only if all of NAME is in its first member:
 // browsers and curl read no further in a Content-Encoding, while files of several
-// members are ordinary (those of weir gzip, bgzip and cat). The last four bytes,
+// members are ordinary (those of bgzip, of cat, and of gzip:members=yes). The last four bytes,
 // which give the size of the last member, must give the size of NAME modulo 2³²,
 // and a first member that records its own length must be the whole file.
 //

@@ -48,8 +48,8 @@ const (
 //
 // The last four bytes are the size, modulo 2³², of what the last member holds.
 // Where a file is so large that the last of its members has by chance the
-// size that is looked for, the header may still tell: what weir gzip and bgzip
-// write records there how long the member is.
+// size that is looked for, the header may still tell: members of bgzip and of
+// compress.Members record there how long they are.
 func oneMember(gz io.ReaderAt, size, plain int64) bool {
 	var tail [4]byte
 	if size < gzipLeast {
@@ -68,7 +68,7 @@ func oneMember(gz io.ReaderAt, size, plain int64) bool {
 }
 
 // memberSize returns the length that the member which begins with head records
-// in its extra field, as weir gzip ("WR") and bgzip ("BC") do.
+// in its extra field, as compress.Members ("WR") and bgzip ("BC") do.
 func memberSize(head []byte) (n int64, ok bool) {
 	const flagExtra = 4
 	if head[3]&flagExtra == 0 || len(head) < gzipHead+2 {

@@ -30,15 +30,21 @@ func member(t *testing.T, text string) string {
 	return b.String()
 }
 
-// sizedMembers returns text as weir gzip compresses it.
-func sizedMembers(t *testing.T, text string) string {
+// packed returns text as weir gzip compresses it.
+func packed(t *testing.T, text string, opts ...compress.Option) string {
 	t.Helper()
 	var b bytes.Buffer
-	err := weir.FromReader(strings.NewReader(text)).Through(compress.Gzip(compress.Members())).To(weir.ToWriter(&b)).Run(t.Context())
+	err := weir.FromReader(strings.NewReader(text)).Through(compress.Gzip(opts...)).To(weir.ToWriter(&b)).Run(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	return b.String()
+}
+
+// sizedMembers returns text as weir gzip compresses it for random access.
+func sizedMembers(t *testing.T, text string) string {
+	t.Helper()
+	return packed(t, text, compress.Members())
 }
 
 // firstMember is what browsers and curl make of a gzip file.
@@ -91,7 +97,7 @@ func TestPrecompressed_IsSentToThoseWhoAcceptIt(t *testing.T) {
 
 // Whatever lies beside a file, a client that reads one member has all of it.
 func TestPrecompressed_GzipIsSentOnlyIfItsFirstMemberIsTheWholeFile(t *testing.T) {
-	long := pattern(3<<20 + 17) // members of weir gzip hold 1 MiB
+	long := pattern(3<<20 + 17) // members and blocks of weir gzip hold 1 MiB
 	even := pattern(2 << 20)
 	short := pattern(30_000)
 	half := len(short) / 2
@@ -101,6 +107,9 @@ func TestPrecompressed_GzipIsSentOnlyIfItsFirstMemberIsTheWholeFile(t *testing.T
 	}{
 		{"one", short, member(t, short), true},
 		{"one-long", long, member(t, long), true},
+		{"weir-gzip", short, packed(t, short), true},
+		{"weir-gzip-long", long, packed(t, long), true},
+		{"weir-gzip-even", even, packed(t, even), true},
 		{"one-sized", short, sizedMembers(t, short), true},
 		{"one-with-name", short, named(t, short), true},
 		{"empty", "", member(t, ""), true},

@@ -42,7 +42,7 @@ var stageKinds []stageKind
 func init() {
 	const pack, text, measure, control = "Compression", "Text, lines and JSON", "Digests and counts", "Flow"
 	stageKinds = []stageKind{
-		{pack, "gzip", "[:level=1…9,workers=N,members=yes]", "compress, on all cores", "gzip:level=9", true, codec(compress.Gzip, "workers", "members")},
+		{pack, "gzip", "[:level=1…9,workers=N,members=yes]", "compress, on all cores, to one member", "gzip:level=9", true, codec(compress.Gzip, "workers", "members")},
 		{pack, "gunzip", "[:max=SIZE,ratio=N,workers=N]", "decompress gzip; on all cores if it can be", "gunzip", false, decoder(compress.Gunzip, "workers")},
 		{pack, "zstd", "[:level=1…22,workers=N]", "compress, on all cores", "zstd:level=3", true, codec(compress.Zstd, "workers")},
 		{pack, "unzstd", "[:max=SIZE,ratio=N,window=SIZE]", "decompress zstd", "unzstd:window=128MiB", false, decoder(compress.Unzstd, "window")},
