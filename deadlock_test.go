@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -132,6 +133,55 @@ func TestFlow_WaitsForABudgetThatOthersHold(t *testing.T) {
 		}
 		budget.Release(32 << 10)
 		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestFlow_NoticesADeadlockOnceNobodyElseUsesItsPipes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r1, w1 := weir.NewPipe[int](weir.Items(1))
+		r2, w2 := weir.NewPipe[int](weir.Items(1))
+		f := weir.Join(
+			weir.FromPipe(r1).To(weir.ToPipe(w2)),
+			weir.FromPipe(r2).To(weir.ToPipe(w1)),
+		)
+		guest, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		left := make(chan error)
+		go func() { _, err := r1.Recv(guest); left <- err }()
+		done := make(chan error)
+		go func() { done <- f.Run(t.Context()) }()
+		synctest.Wait()
+		select {
+		case err := <-done:
+			t.Fatal("ended while another reader waited:", err)
+		default:
+		}
+		if err := <-left; !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+		if err := <-done; !errors.Is(err, weir.ErrDeadlock) {
+			t.Error(err)
+		}
+	})
+}
+
+func TestFlow_IsNoDeadlockWhileALaneWorksBesideItsOwnPipe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, w := weir.NewPipe[int](weir.Items(1))
+		// A guest waits for the pipe that the flow writes to, so that as many
+		// wait as the flow has lanes, while its function works.
+		guest, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() { r.Recv(guest) })
+		err := weir.Join(
+			weir.Map(weir.Values(1, 2), func(i int) (int, error) { time.Sleep(time.Hour); return i, nil }).To(weir.ToPipe(w)),
+			weir.FromPipe(r).To(weir.Discard[int]()),
+		).Run(t.Context())
+		cancel()
+		wg.Wait()
+		if err != nil {
 			t.Error(err)
 		}
 	})

@@ -684,3 +684,81 @@ func TestStop_EndsEverySourceAndFinishesWhatItHas(t *testing.T) {
 		})
 	}
 }
+
+// fickle is a source that fails, and panics when it is told that its flow has
+// ended.
+type fickle struct{}
+
+func (f fickle) Read([]int) (int, error)         { return 0, errUp }
+func (f fickle) Watch(ctx context.Context) error { <-ctx.Done(); panic("watch") }
+
+func TestFlow_FailureAfterAFailureIsNoCancel(t *testing.T) {
+	s := weir.From(weir.Source[int]{Name: "fickle", Open: func(context.Context) (weir.Reader[int], error) { return fickle{}, nil }})
+	err := s.Async(weir.Limit{}).To(weir.Discard[int]()).Run(t.Context())
+	var pe *weir.PanicError
+	if !errors.Is(err, errUp) || !errors.As(err, &pe) || errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
+// hesitant is a sink that cannot prepare, or commit, once its context has ended.
+type hesitant struct {
+	cancel func()
+	when   string
+}
+
+func (h hesitant) Write(b []int) (int, error) { return len(b), nil }
+func (h hesitant) Prepare() error             { return h.at("prepare") }
+func (h hesitant) Commit() error              { return h.at("commit") }
+
+func (h hesitant) at(when string) error {
+	if when != h.when {
+		return nil
+	}
+	h.cancel()
+	return errDown
+}
+
+func TestFlow_CommitThatFailsAfterACancelMatchesTheContext(t *testing.T) {
+	for _, when := range []string{"prepare", "commit"} {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		k := weir.Sink[int]{Name: "hesitant", Open: func(context.Context) (weir.Writer[int], error) {
+			return hesitant{func() { cancel(errUp) }, when}, nil
+		}}
+		err := weir.Values(1, 2).To(k).Run(ctx)
+		if !errors.Is(err, errDown) || !errors.Is(err, context.Canceled) || !errors.Is(err, errUp) {
+			t.Errorf("%s: %v", when, err)
+		}
+	}
+}
+
+func TestStop_LetsAFlowThatWaitsForItsBudgetEndOnceItHasIt(t *testing.T) {
+	for name, s := range map[string]weir.Stream[int]{
+		"slice":    weir.FromSlice(ints(10)),
+		"seq":      weir.FromSeq(slices.Values(ints(10))),
+		"func":     weir.FromFunc(func(context.Context) (int, error) { return 1, nil }),
+		"generate": weir.Generate("generate", func(_ context.Context, emit func([]int) error) error { return emit(ints(10)) }),
+		"concat":   weir.Concat(weir.FromSlice(ints(10)), weir.FromSlice(ints(10))),
+		"read":     srcOf(&funcReader{func() (int, error) { return 1, nil }, func() error { return nil }}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				budget := weir.NewBudget(1 << 20)
+				if err := budget.Acquire(t.Context(), 1<<20); err != nil {
+					t.Fatal(err)
+				}
+				n := 0
+				f := s.Async(weir.Limit{}).To(weir.Each(func(context.Context, int) error { n++; return nil }))
+				f.Budget = budget
+				done := make(chan error)
+				go func() { done <- f.Run(t.Context()) }()
+				synctest.Wait()
+				f.Stop()
+				budget.Release(1 << 20)
+				if err := <-done; err != nil || n != 0 || budget.Used() != 0 {
+					t.Error(err, n, budget.Used())
+				}
+			})
+		})
+	}
+}

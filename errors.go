@@ -48,7 +48,9 @@ var (
 	ErrUsedUp = errors.New("weir: source has been used up")
 
 	// ErrDeadlock is returned by Run when every lane of the flow waits for
-	// another one. The error names the stages that wait for each other.
+	// another one. The error names the stages that wait for each other. Streams in
+	// a [Concat] run as flows of their own: a wait of one of those for a pipe that
+	// the flow around it feeds is not noticed.
 	ErrDeadlock = errors.New("weir: deadlock")
 
 	// ErrLagging is what a branch gets that was detached because it fell too

@@ -82,6 +82,7 @@ func Join(flows ...*Flow) *Flow {
 type run struct {
 	flow   *Flow
 	plan   *plan
+	outer  context.Context // the caller's
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	start  int64
@@ -111,7 +112,9 @@ type run struct {
 //
 // A failure of a source or a stage ends everything upstream of it and beside it
 // at once. Downstream, the values that came before it arrive first. The end of
-// ctx ends everything at once.
+// ctx ends everything at once: each worker of a stage calls the user's function
+// at most once more. [Map] and [Filter] may go on for half a microsecond if their
+// functions take less than that.
 //
 // Whatever the flow was given to read from or to write to, as by [FromReader]
 // or [ToPipe], is closed, however early the flow fails.
@@ -135,7 +138,7 @@ func (f *Flow) runUntil(ctx, stop context.Context) (err error) {
 		f.mu.Unlock()
 		return ErrRunning
 	}
-	r := &run{flow: f, plan: b, live: map[*lane]bool{}, idle: make(chan struct{}), failed: make(chan struct{})}
+	r := &run{flow: f, plan: b, outer: ctx, live: map[*lane]bool{}, idle: make(chan struct{}), failed: make(chan struct{})}
 	ctx, r.cancel = context.WithCancelCause(ctx)
 	r.ctx = ctx
 	r.start = now()
@@ -173,7 +176,8 @@ func (f *Flow) runUntil(ctx, stop context.Context) (err error) {
 // well. Stop does not wait. A source that waits for input is interrupted through
 // its read deadline, or by closing it if it has none; [Generate], [FromFunc] and
 // [FromSeq] end when their function next emits a value or returns, and the
-// context of the first two ends at once. Stop does nothing if the flow is not
+// context of the first two ends at once. A flow that waits for its [Budget] goes
+// on waiting, and ends when it has got it. Stop does nothing if the flow is not
 // running. It is safe for concurrent use.
 func (f *Flow) Stop() {
 	f.mu.Lock()
@@ -212,16 +216,14 @@ func (r *run) run(ctx context.Context) error {
 	r.mu.Lock()
 	err, others := r.first, r.others
 	r.mu.Unlock()
-	if ctx.Err() != nil && !r.complete() {
-		switch cause := context.Cause(ctx); {
-		case err == nil:
-			err = r.flow.ended(ctx)
-		case err != cause:
-			// A failure came first, and then ctx cut off the values before it.
-			others = append(others, r.flow.ended(ctx))
-		}
+	if r.outer.Err() != nil && !r.complete() {
+		// If a failure came first, ctx has cut off the values before it.
+		err = also(err, r.flow.ended(r.outer))
 	}
 	err = r.settle(also(err, others...))
+	if err != nil && r.outer.Err() != nil {
+		err = also(err, r.flow.ended(r.outer)) // Prepare or Commit may have failed because of it
+	}
 	for _, e := range r.plan.edges {
 		e.hangup(nil)
 	}
@@ -417,6 +419,8 @@ func (r *run) abort(err error) {
 	if r.first == nil && r.ctx.Err() == nil {
 		r.first = err
 		close(r.failed)
+	} else {
+		r.others = append(r.others, err)
 	}
 	r.cancel(err)
 }

@@ -56,12 +56,19 @@ func kernelFlow[T any](b *plan, s Stream[T], k Sink[T], ln *lane, to *spot, w *W
 	var r any
 	b.open(from, func() (func(error) error, error) {
 		var err error
-		if r, err = n.origin.open(ln.ctx); err != nil {
+		if r, err = n.origin.open(ln.source); err != nil {
+			if r = nil; ln.source.Err() != nil && from.stopped(err) {
+				return nil, nil // told to take no more input while it opened
+			}
 			return nil, err
 		}
 		return func(cause error) error { return closeWith(r, cause) }, nil
 	})
 	ln.main = func() error {
+		end := func() error { return to.finish(func() error { return nil }) }
+		if r == nil {
+			return from.finish(end)
+		}
 		ln.enter(to.outside())
 		clock.begin()
 		defer clock.end()
@@ -73,7 +80,6 @@ func kernelFlow[T any](b *plan, s Stream[T], k Sink[T], ln *lane, to *spot, w *W
 				to.st.in.Add(n)
 			},
 		})
-		end := func() error { return to.finish(func() error { return nil }) }
 		switch {
 		case isStop(err):
 			return to.enoughFrom(end)

@@ -86,17 +86,29 @@ func (m *mapper[T, U]) Do(ctx context.Context, in []T, emit func([]U) error) err
 	return nil
 }
 
-// all maps the values of in and returns how many it has mapped before an error. A
-// function of its own keeps what the loop needs in registers.
+// all maps the values of in and returns how many it has mapped before an error.
 func (m *mapper[T, U]) all(ctx context.Context, in []T, out []U) (int, error) {
-	f, mask := m.f, m.every()
-	for i, v := range in[:len(out)] {
-		if i&mask == 0 && ctx.Err() != nil {
-			return i, context.Cause(ctx)
+	for done := 0; done < len(out); {
+		if ctx.Err() != nil {
+			return done, context.Cause(ctx)
 		}
+		k := min(m.between(), len(out)-done)
+		n, err := apply(m.f, in[done:done+k], out[done:done+k])
+		done += n
+		if err != nil {
+			return done, itemError(m.index+int64(done), 1, err)
+		}
+	}
+	return len(out), nil
+}
+
+// apply maps in to out until f fails and returns how many values that were. A
+// function of its own keeps what the loop needs in registers.
+func apply[T, U any](f func(T) (U, error), in []T, out []U) (int, error) {
+	for i, v := range in[:len(out)] {
 		u, err := f(v)
 		if err != nil {
-			return i, itemError(m.index+int64(i), 1, err)
+			return i, err
 		}
 		out[i] = u
 	}
@@ -105,18 +117,20 @@ func (m *mapper[T, U]) all(ctx context.Context, in []T, out []U) (int, error) {
 
 // some is all that stops when the results are charged maxSegment bytes.
 func (m *mapper[T, U]) some(ctx context.Context, in []T, out []U) (int, error) {
-	f, size, mask, sum := m.f, m.size, m.every(), int64(0)
-	for i, v := range in[:len(out)] {
-		if i&mask == 0 && ctx.Err() != nil {
-			return i, context.Cause(ctx)
+	f, size, sum := m.f, m.size, int64(0)
+	for done := 0; done < len(out); {
+		if ctx.Err() != nil {
+			return done, context.Cause(ctx)
 		}
-		u, err := f(v)
-		if err != nil {
-			return i, itemError(m.index+int64(i), 1, err)
-		}
-		out[i] = u
-		if sum += size(&out[i]); sum >= maxSegment {
-			return i + 1, nil
+		for end := min(done+m.between(), len(out)); done < end; done++ {
+			u, err := f(in[done])
+			if err != nil {
+				return done, itemError(m.index+int64(done), 1, err)
+			}
+			out[done] = u
+			if sum += size(&out[done]); sum >= maxSegment {
+				return done + 1, nil
+			}
 		}
 	}
 	return len(out), nil
@@ -147,15 +161,14 @@ func (f *filter[T]) Do(ctx context.Context, in []T, emit func([]T) error) error 
 	}
 	for len(in) > 0 {
 		k, since := f.next(min(len(in), len(f.out)))
-		out, keep, n, mask := f.out[:k], f.keep, 0, f.every()
-		for i, v := range in[:k] {
-			if i&mask == 0 && ctx.Err() != nil {
+		out, n := f.out[:k], 0
+		for rest := in[:k]; len(rest) > 0; {
+			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
-			if keep(v) {
-				out[n] = v
-				n++
-			}
+			some := rest[:min(f.between(), len(rest))]
+			n += sift(f.keep, some, out[n:])
+			rest = rest[len(some):]
 		}
 		err := emit(out[:n])
 		if f.clears {
@@ -168,6 +181,18 @@ func (f *filter[T]) Do(ctx context.Context, in []T, emit func([]T) error) error 
 		in = in[k:]
 	}
 	return nil
+}
+
+// sift copies the values of in that keep wants to out and returns how many those
+// are.
+func sift[T any](keep func(T) bool, in, out []T) (n int) {
+	for _, v := range in {
+		if keep(v) {
+			out[n] = v
+			n++
+		}
+	}
+	return n
 }
 
 func (f *filter[T]) Flush(context.Context, func([]T) error) error { return nil }

@@ -175,7 +175,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 
 // mapWith maps with workers, policies, or functions that wait.
 func mapWith[T, U any](s Stream[T], f func(context.Context, T) (U, error), c mapOptions) Stream[U] {
-	n := node[U]{name: "map", work: true, err: c.err, roots: s.roots()}
+	n := node[U]{name: "map", work: true, err: c.err, roots: s.roots(), size: sizedAs[U](s)}
 	n.build = func(n *node[U], b *plan, ln *lane, out link[U]) {
 		sg := addStage[T, U](b, n.name, KindStage, out.to)
 		cl := &caller[T, U]{mapOptions: c, f: f, sg: sg, sized: n.size, most: b.maxValue}

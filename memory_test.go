@@ -410,6 +410,10 @@ func TestCeiling_NamesWhatIsNotCovered(t *testing.T) {
 		Tags map[string]int
 	}
 	counts := func(int) (map[string]int, error) { return nil, nil }
+	same := func(m map[string]int) (map[string]int, error) { return m, nil }
+	sized := func() weir.Stream[map[string]int] {
+		return weir.Map(numbers(), counts).Sized(func(m map[string]int) int { return 100 * len(m) })
+	}
 	for _, c := range []struct {
 		flow *weir.Flow
 		want string
@@ -429,6 +433,10 @@ func TestCeiling_NamesWhatIsNotCovered(t *testing.T) {
 		{weir.Take(weir.Map(numbers(), counts).Sized(func(m map[string]int) int { return 100 * len(m) }), 10).To(weir.Discard[map[string]int]()), "[]"},
 		{weir.Enumerate(weir.Map(numbers(), counts).Sized(func(m map[string]int) int { return 100 * len(m) })).To(weir.Discard[weir.Indexed[map[string]int]]()), "[]"},
 		{weir.Batch(weir.Map(numbers(), counts).Sized(func(m map[string]int) int { return 100 * len(m) }), weir.BatchConfig{Items: 2}).To(weir.Discard[[]map[string]int]()), "[]"},
+		{weir.Merge(sized(), sized()).Async(weir.Limit{}).To(weir.Discard[map[string]int]()), "[]"},
+		{weir.Concat(sized(), sized()).Async(weir.Limit{}).To(weir.Discard[map[string]int]()), "[]"},
+		{weir.Map(sized(), same, weir.Workers(2)).Async(weir.Limit{}).To(weir.Discard[map[string]int]()), "[]"},
+		{weir.Map(sized(), same, weir.Workers(2), weir.Unordered()).To(weir.Discard[map[string]int]()), "[]"},
 		{weir.Zip(numbers(), weir.Map(numbers(), counts).Sized(func(m map[string]int) int { return 100 * len(m) })).To(weir.Discard[weir.Pair[int, map[string]int]]()), "[]"},
 	} {
 		got, err := c.flow.Ceiling()

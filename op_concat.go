@@ -15,7 +15,7 @@ import (
 // slow stage in front of it is not named; put what is common to all streams
 // behind Concat to see it.
 func Concat[T any](streams ...Stream[T]) Stream[T] {
-	n := node[T]{name: "concat", roots: allRoots(streams)}
+	n := node[T]{name: "concat", roots: allRoots(streams), size: sizedAsOneOf(streams)}
 	n.build = func(n *node[T], b *plan, ln *lane, out link[T]) { buildConcat(n, b, ln, out, streams) }
 	return newStream(n)
 }

@@ -9,7 +9,7 @@ import (
 // they asked for them. The first failure ends all. Streams of bytes cannot be
 // merged; cut them into [Lines] first.
 func Merge[T any](streams ...Stream[T]) Stream[T] {
-	n := node[T]{name: "merge", roots: allRoots(streams)}
+	n := node[T]{name: "merge", roots: allRoots(streams), size: sizedAsOneOf(streams)}
 	switch {
 	case len(streams) == 0:
 		n.err = errors.New("there is nothing to merge")

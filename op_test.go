@@ -17,6 +17,12 @@ import (
 	"github.com/weir-go/weir"
 )
 
+var (
+	errUp   = errors.New("upstream failed")
+	errDown = errors.New("downstream failed")
+	errFunc = errors.New("the function failed")
+)
+
 func ints(n int) []int {
 	xs := make([]int, n)
 	for i := range xs {

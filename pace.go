@@ -9,17 +9,20 @@ type pace struct {
 	n    int
 	sp   *spot
 	seen int // values so far, up to paceExact
-	mask int // see every
+	step int // see between
 }
 
 // paceExact is how many values a stage looks at its context before each of.
 const paceExact = 4096
 
-// every says at which values of a batch to look at the context: at those whose
-// index has no bit in common with it. That is each value, but where a value takes
-// less than some 30 ns, which looking would make half as slow again, each
-// sixteenth.
-func (p *pace) every() int { return p.mask }
+// paceBlind is how many nanoseconds of cheap values a stage works on between two
+// looks at its context.
+const paceBlind = 500
+
+// between says after how many values to look at the context again: after each,
+// but where a value takes so little that looking, some 2 ns, would make it
+// noticeably slower, after paceBlind nanoseconds of them.
+func (p *pace) between() int { return max(1, p.step) }
 
 const (
 	paceLow  = int64(15 * time.Microsecond)
@@ -49,11 +52,10 @@ func (p *pace) took(n int, since int64, emitted bool) {
 
 // adjust makes use of the time, in nanoseconds, that n values took.
 func (p *pace) adjust(n int, d int64) {
-	p.mask = 0
 	if p.seen < paceExact {
 		p.seen += n
-	} else if d < 30*int64(n) {
-		p.mask = 15
+	} else {
+		p.step = int(paceBlind * int64(n) / max(d, 1))
 	}
 	switch {
 	case d > paceHigh:

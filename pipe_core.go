@@ -129,7 +129,7 @@ func makePipe[T any](c PipeConfig[T], weighs bool) (*pipe[T], error) {
 func segmentLen(capItems int, slot int64, sized bool) int {
 	most := max(1, int(maxSegment/slot))
 	if sized {
-		most = min(most, 256)
+		most = min(most, max(256, maxSegment/4/int(slot+sumSize)))
 	}
 	if capItems == 0 {
 		return min(most, 1<<10)

@@ -11,9 +11,12 @@ type charges struct {
 	largest int64 // of the values that were weighed, up to the last of sums
 }
 
-// weighed is how many values a writer weighs at a time: between two locks, in
-// an array on its stack.
-const weighed = 64
+// A writer weighs as many values at a time as fit into an array on its stack:
+// weighed of a small batch, weighedMost of others.
+const (
+	weighed     = 64
+	weighedMost = 256
+)
 
 // weigh calls the size function for the first values of vs, as many as buf has
 // room for, and returns their charges, in buf. It runs code of the user's: mu

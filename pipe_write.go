@@ -117,14 +117,24 @@ func (p *pipe[T]) write(ctx context.Context, ln *lane, vs []T) (n int, err error
 }
 
 func (p *pipe[T]) writeSized(ctx context.Context, ln *lane, vs []T) (n int, err error) {
-	var buf [weighed]int64
-	c := p.weigh(vs, buf[:])
+	if len(vs) <= weighed {
+		var buf [weighed]int64
+		return p.writeWeighed(ctx, ln, vs, buf[:])
+	}
+	var buf [weighedMost]int64 // which takes a while to clear
+	return p.writeWeighed(ctx, ln, vs, buf[:])
+}
+
+// writeWeighed is write for a pipe with a size function; buf is where the values
+// are weighed.
+func (p *pipe[T]) writeWeighed(ctx context.Context, ln *lane, vs []T, buf []int64) (n int, err error) {
+	c := p.weigh(vs, buf)
 	p.mu.Lock()
 	if len(c.sums) == len(vs) && p.addQuick(vs, &c) {
 		p.unlock()
 		return len(vs), nil
 	}
-	o := writeOp[T]{vs: vs, buf: buf[:]}
+	o := writeOp[T]{vs: vs, buf: buf}
 	o.weighed(c)
 	return p.writeLocked(ctx, ln, &o)
 }

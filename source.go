@@ -97,7 +97,11 @@ func From[T any](src Source[T]) Stream[T] {
 			if err == io.EOF {
 				return sp.finish(out.end)
 			}
+			failed := ln.ctx.Err() == nil && !sp.stopped(err)
 			if werr := watched(); werr != nil {
+				if failed { // by itself, and not because Watch found something
+					return also(stageError(sp.st.name, err), werr)
+				}
 				return werr
 			}
 			if sp.stopped(err) || ln.broken == nil && ln.ctx.Err() == nil && guard.cutOff() {
@@ -252,6 +256,9 @@ func Generate[T any](name string, f func(ctx context.Context, emit func(batch []
 				return err
 			}
 			ln.enter(sp.busy)
+			if sp.stopped(ln.source.Err()) {
+				return sp.finish(out.end) // before it began
+			}
 			if err := f(ln.source, emit); !sp.stopped(err) {
 				if err := sp.fail(err); err != nil {
 					return err

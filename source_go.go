@@ -41,15 +41,12 @@ func FromSlice[T any](s []T) Stream[T] {
 			w := &laneWriter[T]{sp, out}
 			size := chunkLen[T]()
 			ln.enter(sp.busy)
-			for rest := s; len(rest) > 0; {
+			for rest := s; len(rest) > 0 && ln.source.Err() == nil; {
 				k := min(size, len(rest))
 				if _, err := w.Write(rest[:k:k]); err != nil {
 					return err
 				}
 				rest = rest[k:]
-				if ln.source.Err() != nil {
-					break
-				}
 			}
 			return sp.finish(out.end)
 		}
@@ -132,6 +129,9 @@ func oneByOne[T any](name string, isNil bool, run func(ctx context.Context, send
 		size, most := makes(b, sg, n.size, 1), b.maxValue
 		ln.main = func() error {
 			ln.enter(sp.busy)
+			if sp.stopped(ln.source.Err()) {
+				return sp.finish(out.end) // before it began
+			}
 			var n, all int64
 			err := run(ln.source, func(v T) error {
 				if most > 0 && size != nil {

@@ -104,6 +104,17 @@ func sizedAs[Out, In any](s Stream[In]) func(Out) int {
 	return f
 }
 
+// sizedAsOneOf is sizedAs for a stream of the values of several: the first that has
+// something to say speaks for all.
+func sizedAsOneOf[T any](streams []Stream[T]) func(T) int {
+	for _, s := range streams {
+		if f := sizedAs[T](s); f != nil {
+			return f
+		}
+	}
+	return nil
+}
+
 func (st Stage[In, Out]) check() error {
 	switch {
 	case st.Err != nil:

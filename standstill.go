@@ -28,7 +28,11 @@ func (s *standstill) waits() {
 // another reason.
 func (s *standstill) woken() {
 	if s != nil {
-		s.waiting.Add(-1)
+		// All lanes may count even so, if it was a goroutine outside the run that
+		// waited in a pipe of theirs, and it has left.
+		if s.waiting.Add(-1) >= s.live.Load() {
+			s.look()
+		}
 	}
 }
 
@@ -135,7 +139,7 @@ func (l *lane) waits(owned []*ownedPipe) bool {
 		return true
 	}
 	for _, p := range owned {
-		if p.reader == l || p.writer == l {
+		if p.reader == l && at == l.spots[0].outside() || p.writer == l && at == l.spots[len(l.spots)-1].outside() {
 			return true
 		}
 	}

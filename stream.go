@@ -80,7 +80,8 @@ func (s Stream[T]) Async(limit Limit) Stream[T] {
 // in bytes hold for it. A lane calls f once for each value that it writes to a
 // pipe, before it locks the pipe; stages that gather values call it too. Several
 // lanes may call f at the same time. A panic in f ends the flow with a
-// [PanicError]. Most types need no Sized; see [Bytes] for those that weir cannot
+// [PanicError]. Operators whose values have the same type keep f; [Merge] and
+// [Concat] keep that of their first stream that has one. Most types need no Sized; see [Bytes] for those that weir cannot
 // measure.
 func (s Stream[T]) Sized(f func(T) int) Stream[T] {
 	return s.with(func(n *node[T]) { n.size = f })

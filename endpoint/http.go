@@ -47,7 +47,7 @@ const maxRedirects = 10
 
 func (o HTTP) check() error {
 	if o.Attempts < 0 {
-		return fmt.Errorf("endpoint: %d attempts: use 1 or more, or 0 for 5", o.Attempts)
+		return fmt.Errorf("endpoint: %s: use 1 or more, or 0 for 5", counted(o.Attempts, "attempt"))
 	}
 	return nil
 }
@@ -166,7 +166,7 @@ func followed(req *http.Request, via []*http.Request) error {
 func mayFollow(from, to *url.URL, hops int) error {
 	switch {
 	case hops > maxRedirects:
-		return final{fmt.Errorf("gave up after %d redirects", maxRedirects)}
+		return final{fmt.Errorf("gave up after %s", counted(maxRedirects, "redirect"))}
 	case to.Scheme != "http" && to.Scheme != "https":
 		return final{fmt.Errorf("redirect to %s refused: not http or https", shown(to))}
 	case from.Scheme == "https" && to.Scheme == "http":
@@ -211,7 +211,7 @@ func (t *tries) next(ctx context.Context, err error, met bool) error {
 	}
 	if t.failed >= t.o.Attempts {
 		if t.failed > 1 {
-			err = fmt.Errorf("%w (%d attempts)", err, t.failed)
+			err = fmt.Errorf("%w (%s)", err, counted(t.failed, "attempt"))
 		}
 		return err
 	}

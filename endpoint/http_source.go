@@ -270,7 +270,7 @@ func (d *download) read(p []byte) (int, error) {
 	n, err := d.body.Read(p)
 	d.dog.rest()
 	if d.left >= 0 && int64(n) > d.left {
-		return 0, d.lie("sent more than the %d bytes it announced", d.at+d.left)
+		return 0, d.lie("sent more than the announced %s", counted(d.at+d.left, "byte"))
 	}
 	if d.left >= 0 {
 		d.left -= int64(n)
@@ -295,7 +295,7 @@ func (d *download) finish() error {
 	case size >= 0 && d.at < size, d.left > 0:
 		return d.broken(io.ErrUnexpectedEOF)
 	case size >= 0 && d.at > size:
-		return d.lie("sent more than the %d bytes it announced", size)
+		return d.lie("sent more than the announced %s", counted(size, "byte"))
 	}
 	d.ended = true
 	if d.sum != nil {

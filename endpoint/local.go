@@ -194,7 +194,7 @@ func localSink(path string, o SinkOptions) (weir.Sink[byte], error) {
 			return nil, err
 		}
 		if st.Size() != o.Offset {
-			return nil, fmt.Errorf("%s has %d bytes and cannot be continued at byte %d", path, st.Size(), o.Offset)
+			return nil, fmt.Errorf("%s has %s and cannot be continued at byte %d", path, counted(st.Size(), "byte"), o.Offset)
 		}
 		return open(ctx)
 	}

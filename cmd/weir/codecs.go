@@ -7,6 +7,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -15,41 +17,59 @@ import (
 	"github.com/weir-go/weir"
 )
 
-// codecCommand is weir gzip and its like: the habits of gzip(1) and zstd(1),
-// but for one. The source stays unless --rm is given.
+// codecCommand is weir gzip and its like: the habits of gzip(1) and zstd(1), with
+// one difference. The source stays unless --rm is given.
 type codecCommand struct {
-	name    string
-	short   string
-	stage   string // that does the work
-	back    string // the stage that does the opposite
-	suffix  string // of compressed files
-	expands bool   // it decompresses
-	levels  int
-	also    map[string]string // suffixes that stand for others: tgz for tar
-	more    string            // what its help adds
+	name     string
+	short    string
+	stage    string // that does the work
+	back     string // the stage that does the opposite
+	suffixes []suffix
+	gzip     bool // the format is gzip, not zstd
+	expands  bool // it decompresses
+	levels   int  // the highest of --best
+	most     int  // the highest of all
 }
 
 var (
-	gzipCodec = codecCommand{"gzip", "Compress files to .gz", "gzip", "gunzip", ".gz", false, 9, nil, `
-
-The file is a member for each mebibyte, with its sizes in the header. Every gzip
-reads it, and weir gunzip does so on all cores.`}
-	gunzipCodec = codecCommand{"gunzip", "Decompress .gz files", "gunzip", "gzip", ".gz", true, 9, map[string]string{".tgz": ".tar"}, ""}
-	zstdCodec   = codecCommand{"zstd", "Compress files to .zst", "zstd", "unzstd", ".zst", false, 19, nil, ""}
-	unzstdCodec = codecCommand{"unzstd", "Decompress .zst files", "unzstd", "zstd", ".zst", true, 19, map[string]string{".tzst": ".tar"}, ""}
+	gzipCodec   = codecCommand{"gzip", "Compress files to .gz", "gzip", "gunzip", gzipSuffixes, true, false, 9, 9}
+	gunzipCodec = codecCommand{"gunzip", "Decompress .gz files", "gunzip", "gzip", gzipSuffixes, true, true, 9, 9}
+	zstdCodec   = codecCommand{"zstd", "Compress files to .zst", "zstd", "unzstd", zstdSuffixes, false, false, 19, 22}
+	unzstdCodec = codecCommand{"unzstd", "Decompress .zst files", "unzstd", "zstd", zstdSuffixes, false, true, 19, 22}
 )
 
 type codecRun struct {
 	settings
 	codecCommand
+	typed                           string // how the user called it: gzip -d
 	level                           int
 	toStdout, remove, test, reverse bool
+	list, recursive, durable        bool
+	names                           int // 1: --name, -1: --no-name, 0: neither
+	ownSuffix                       string
+	suffixGiven                     func() bool
+	listQuiet                       bool
 	workers                         int
 	window                          string
 }
 
 func newCodec(k codecCommand, stdout, stderr io.Writer) *cobra.Command {
-	r := &codecRun{codecCommand: k, settings: settings{stdout: stdout, stderr: stderr}}
+	r := &codecRun{codecCommand: k, typed: k.name, settings: settings{stdout: stdout, stderr: stderr, silent: true}}
+	more := ""
+	switch {
+	case k.gzip && k.expands:
+		more = `
+
+A FILE that is not there stands for FILE.gz. Its name may end in .gz, -gz, .z,
+-z, _z, .tgz or .taz, in any case; the last two become .tar. With --name the
+result has the name and the time that are stored in the file, in the folder of
+the file.`
+	case k.gzip:
+		more = `
+
+The name and the modification time of the source are stored in the file, unless
+--no-name is given. A name that ends as a compressed file's does is refused.`
+	}
 	c := &cobra.Command{
 		Use:   k.name + " [FILE]…",
 		Short: k.short,
@@ -57,32 +77,56 @@ func newCodec(k codecCommand, stdout, stderr io.Writer) *cobra.Command {
 
 Without a FILE, or with -, standard input goes to standard output. The result is
 whole or absent, and has the permissions and the modification time of the
-source. The source stays, unless --rm is given; a file that is there already is
-not replaced, unless --force is given. Where a file fails, the others go on, and
-the exit code is that of the first error told.`+k.more, k.short),
+source. The source stays, unless --rm is given. Where standard error is no
+terminal, success says nothing.
+
+Without --force these files are skipped: those whose result is there already,
+devices, pipes and sockets, set-user-ID and set-group-ID files, and symbolic
+links with --rm%s. --stdout
+reads any of them. After a file that fails or is skipped the others go on. The
+exit code is 2 if files were skipped, and that of the first error otherwise.%s
+
+--list decompresses each file to count its bytes, so it is right for files of
+several members and of more than 4 GiB, and fails if the file is damaged.`, k.short,
+			map[bool]string{true: "; also files with further hard links and with the sticky bit"}[k.gzip], more),
 		Example: strings.ReplaceAll(map[bool]string{
-			false: "  weir NAME access.log\n  weir NAME -9 *.log --rm\n  mysqldump shop | weir NAME > shop.sqlSUFFIX",
-			true:  "  weir NAME access.logSUFFIX\n  weir NAME -t *SUFFIX\n  weir NAME -c shop.sqlSUFFIX | mysql shop",
+			false: "  weir NAME access.log\n  weir NAME -9 *.log --rm\n  weir NAME -r logs\n  mysqldump shop | weir NAME > shop.sqlSUFFIX",
+			true:  "  weir NAME access.logSUFFIX\n  weir NAME -t *SUFFIX\n  weir NAME -l *SUFFIX\n  weir NAME -c shop.sqlSUFFIX | mysql shop",
 		}[k.expands], "NAME", k.name),
-		RunE: func(_ *cobra.Command, args []string) error { return r.all(args) },
+		Version: thisVersion().String(),
+		RunE:    func(_ *cobra.Command, args []string) error { return r.all(args) },
 	}
-	c.Example = strings.ReplaceAll(c.Example, "SUFFIX", k.suffix)
+	c.Example = strings.ReplaceAll(c.Example, "SUFFIX", k.suffixes[0].packed)
 	r.flags(c)
 	f := c.Flags()
 	f.BoolVarP(&r.toStdout, "stdout", "c", false, "write to standard output")
-	f.BoolVarP(&r.force, "force", "f", false, "replace files that are there, write binary data to a terminal")
+	f.BoolVarP(&r.force, "force", "f", false, "replace files that are there, take any kind of file, write binary data to a terminal;\nwith --stdout pass on files in no known format when decompressing")
 	f.BoolVar(&r.remove, "rm", false, "remove each source when its result is on stable storage")
 	f.BoolP("keep", "k", false, "keep the sources, which is what happens anyway")
-	_ = f.MarkHidden("keep")
-	if k.suffix == ".zst" {
-		f.StringVar(&r.window, "window", "128MiB", "largest window that a file to decompress can ask for, up to 2GiB;\nzstd --long=31 needs that. It is part of the memory ceiling")
+	if k.suffixes[0].packed == ".zst" {
+		f.StringVar(&r.window, "window", defaultWindowText, "largest window that a file to decompress can ask for, up to 2GiB;\nzstd --long=31 needs that. It is part of the memory ceiling")
 	}
-	if k.expands {
-		f.BoolVarP(&r.test, "test", "t", false, "check the files and write nothing")
-		return c
-	}
-	f.BoolVarP(&r.reverse, "decompress", "d", false, "decompress, as "+k.back+" does")
+	f.BoolVarP(&r.reverse, "decompress", "d", false, "decompress, as "+map[bool]string{true: k.stage, false: k.back}[k.expands]+" does")
 	f.BoolVarP(&r.test, "test", "t", false, "check compressed files and write nothing")
+	f.BoolVarP(&r.list, "list", "l", false, "print the sizes, the ratio and the name of compressed files")
+	f.BoolVarP(&r.recursive, "recursive", "r", false, "work on the files in folders")
+	f.BoolP("version", "V", false, "say which version this is")
+	r.suffixGiven = func() bool { return f.Changed("suffix") }
+	if k.gzip {
+		set := func(n int) func(string) error {
+			return func(text string) error {
+				yes, err := strconv.ParseBool(text)
+				if yes {
+					r.names = n
+				}
+				return err
+			}
+		}
+		f.BoolFuncP("name", "N", "store the name and time of the source, which is the default; when decompressing, restore them", set(1))
+		f.BoolFuncP("no-name", "n", "neither store nor restore the name and time", set(-1))
+		f.StringVarP(&r.ownSuffix, "suffix", "S", "", "suffix of compressed files, in place of "+k.suffixes[0].packed)
+		f.BoolVar(&r.durable, "synchronous", false, "bring each result to stable storage before going on")
+	}
 	f.IntVar(&r.workers, "workers", 0, "how many cores to use at most; 0: all")
 	f.IntVar(&r.level, "level", 0, fmt.Sprintf("1 (fast) to %d (small); -1 to -9 do the same", k.levels))
 	for n := 1; n <= 9; n++ {
@@ -91,105 +135,136 @@ the exit code is that of the first error told.`+k.more, k.short),
 	}
 	f.BoolFunc("fast", "level 1", func(string) error { r.level = 1; return nil })
 	f.BoolFunc("best", "the highest level", func(string) error { r.level = k.levels; return nil })
+	if !k.gzip {
+		f.IntVarP(&r.workers, "threads", "T", 0, "the same as --workers")
+	}
+	if k.expands { // accepted, as gunzip(1) does, for what they are not
+		for _, name := range []string{"decompress", "level", "fast", "best"} {
+			_ = f.MarkHidden(name)
+		}
+	}
 	return c
 }
 
-// windowGiven reports whether --window is not what it is by default.
-func (r *codecRun) windowGiven() bool { return r.window != "128MiB" }
+// check finds what is wrong with the numbers, in terms of the flags.
+func (r *codecRun) check() error {
+	refuse := func(text, try string) error { return &failure{code: exitUsage, text: text, try: try} }
+	switch {
+	case r.level < 0 || r.level > r.most:
+		return refuse(fmt.Sprintf("--level %d: use 1 to %d", r.level, r.most), "--level 6")
+	case r.workers < 0 || r.workers > 1024:
+		return refuse(fmt.Sprintf("--workers %d: use 1 to 1024, or 0 for all cores", r.workers), "--workers 0")
+	}
+	if r.window != "" {
+		if n, err := parseSize(r.window); err != nil || n < 1<<10 || n > 2<<30 {
+			return refuse(fmt.Sprintf("invalid size %q for --window; use 1KiB to 2GiB", r.window), "--window "+defaultWindowText)
+		}
+	}
+	return r.checkSuffix()
+}
 
 func (r *codecRun) all(names []string) error {
-	if (r.reverse || r.test) && !r.expands {
+	if err := r.check(); err != nil {
+		return err
+	}
+	if (r.reverse || r.test || r.list) && !r.expands {
 		r.stage, r.back, r.expands = r.back, r.stage, true
+		r.typed += map[bool]string{true: " -d", false: ""}[r.reverse]
+	}
+	switch {
+	case r.list:
+		r.typed = r.name + " -l"
+	case r.test:
+		r.typed = r.name + " -t"
 	}
 	if len(names) == 0 {
 		names = []string{"-"}
 	}
-	r.goOn = len(names) > 1
-	var steps []*step
-	for _, name := range names {
-		st, err := r.one(name)
-		if f := (*failure)(nil); r.goOn && errors.As(err, &f) {
-			st, err = &step{src: name, refused: f}, nil
-		}
-		if err != nil {
-			return err
-		}
-		steps = append(steps, st)
-	}
 	verb := "compressed"
 	switch {
+	case r.list:
+		verb = "listed"
+		r.listQuiet, r.verbose = r.quiet, false // the rows say it
+		r.quiet = true
 	case r.test:
 		verb = "checked"
 	case r.expands:
 		verb = "decompressed"
 	}
-	return r.execute(verb, steps...)
+	inputs := r.inputs(names)
+	if len(inputs) == 0 {
+		return nil // empty folders
+	}
+	r.goOn = len(inputs) > 1
+	list := &listing{run: r}
+	var steps []*step
+	for _, in := range inputs {
+		st, err := r.one(in)
+		if f := (*failure)(nil); r.goOn && errors.As(err, &f) {
+			st, err = &step{src: in.name, refused: f}, nil
+		}
+		if err != nil {
+			return err
+		}
+		if r.list && st.refused == nil {
+			list.listed(st)
+		}
+		steps = append(steps, st)
+	}
+	err := r.execute(verb, steps...)
+	if eerr := list.end(); err == nil && eerr != nil {
+		err = eerr
+	}
+	return err
 }
 
-// target is the name of the result.
-func (r *codecRun) target(name string) (string, error) {
-	if !r.expands {
-		if strings.HasSuffix(name, r.suffix) && !r.force {
-			return "", &failure{code: exitUsage, text: fmt.Sprintf("%s has the suffix %s already", name, r.suffix), try: "--force, to compress it once more"}
-		}
-		return name + r.suffix, nil
+func (r *codecRun) one(in input) (*step, error) {
+	name := in.name
+	st := &step{src: name, dst: "-", command: r.typed, discards: r.test || r.list}
+	if in.failed != nil {
+		return nil, in.failed
 	}
-	for suffix, stands := range r.also {
-		if base, ok := strings.CutSuffix(name, suffix); ok {
-			return base + stands, nil
-		}
-	}
-	if base, ok := strings.CutSuffix(name, r.suffix); ok && base != "" && !strings.HasSuffix(base, "/") {
-		return base, nil
-	}
-	return "", &failure{code: exitUsage, text: fmt.Sprintf("%s does not end in %s, so there is no name for the result", name, r.suffix), try: fmt.Sprintf("weir pipe %s %s DST", name, r.stage)}
-}
-
-func (r *codecRun) one(name string) (*step, error) {
-	st := &step{src: name, dst: "-"}
 	switch {
-	case r.test:
+	case st.discards:
 		st.dst = "nothing"
 	case name != "-" && !r.toStdout:
-		var err error
-		if st.dst, err = r.target(name); err != nil {
-			return nil, err
+		var f *failure
+		if st.dst, f = r.target(name); f != nil {
+			return nil, f
+		}
+		if stored := r.storedName(in); stored != "" {
+			st.dst = stored
+		}
+		if _, err := os.Lstat(st.dst); err == nil && !r.force {
+			return nil, skipped("--force, to replace what is there", "%s exists already, so %s was skipped", st.dst, name)
 		}
 	}
-	toFile := !r.test && st.dst != "-"
+	toFile := !st.discards && st.dst != "-"
 	st.build = func(frugal bool) (*weir.Flow, error) {
 		s, size := weir.Stdin(), int64(-1)
 		var perm fs.FileMode = 0o666
 		if name != "-" {
 			s = weir.File(name)
-			if info, err := os.Stat(name); err == nil && info.Mode().IsRegular() {
-				size, perm = info.Size(), info.Mode().Perm()
+			if in.regular() {
+				size, perm = in.info.Size(), in.info.Mode().Perm()
 			}
 		}
 		st.size = func() int64 { return size }
-		word := r.stage
-		if !r.expands {
-			word += fmt.Sprintf(":workers=%d", r.workers)
-			if r.level != 0 {
-				word += fmt.Sprintf(",level=%d", r.level)
-			}
-			if r.stage == "gzip" {
-				word += ",members=yes"
-			}
-		}
 		if r.stage == "unzstd" {
 			st.window = "--window %s"
-			if !frugal || r.windowGiven() {
-				word += ":window=" + r.window
-			}
 		}
 		b := &builder{set: &r.settings, step: st, frugal: frugal, stream: s}
-		if err := b.parseStage([]string{word}, 0); err != nil {
-			return nil, r.asFlag(err)
+		if !r.passes(in) {
+			if err := b.parseStage([]string{r.word(frugal)}, 0); err != nil {
+				return nil, asFlag(err)
+			}
+		}
+		if r.gzip && !r.expands && r.names >= 0 {
+			b.stream = b.stream.Through(r.header(st, in))
 		}
 		var sink weir.Sink[byte]
 		switch {
-		case r.test:
+		case st.discards:
 			sink = weir.Discard[byte]()
 		case !toFile:
 			if sink = weir.Stdout(); !r.expands {
@@ -213,7 +288,11 @@ func (r *codecRun) one(name string) (*step, error) {
 			return err
 		}
 		if info, err := os.Stat(name); err == nil {
-			if err := os.Chtimes(st.dst, time.Time{}, info.ModTime()); err != nil {
+			when := info.ModTime()
+			if h := headerOf(name); r.gzip && r.expands && r.names > 0 && !h.time.IsZero() {
+				when = h.time
+			}
+			if err := os.Chtimes(st.dst, time.Time{}, when); err != nil {
 				return err
 			}
 		}
@@ -225,23 +304,73 @@ func (r *codecRun) one(name string) (*step, error) {
 	return st, nil
 }
 
+// defaultWindowText is defaultWindow as a flag has it.
+const defaultWindowText = "128MiB"
+
+// word is the stage that does the work, with its settings.
+func (r *codecRun) word(frugal bool) string {
+	word := r.stage
+	if r.expands {
+		if r.stage == "unzstd" && !(frugal && r.window == defaultWindowText) {
+			word += ":window=" + r.window
+		}
+		if r.workers > 0 && r.gzip {
+			word += fmt.Sprintf(":workers=%d", r.workers)
+		}
+		return word
+	}
+	word += fmt.Sprintf(":workers=%d", r.workers)
+	if r.level != 0 {
+		word += fmt.Sprintf(",level=%d", r.level)
+	}
+	return word
+}
+
+// storedName is where --name puts the result: beside the file, under the name
+// that the file stores. It is empty if the file stores none.
+func (r *codecRun) storedName(in input) string {
+	if !r.gzip || !r.expands || r.names <= 0 || !in.regular() {
+		return ""
+	}
+	name := headerOf(in.name).safeName()
+	if name == "" {
+		return ""
+	}
+	return filepath.Join(filepath.Dir(in.name), name)
+}
+
+// header stores the name and the time of a regular file. Other sources have
+// neither, so that the same data gives the same file.
+func (r *codecRun) header(st *step, in input) byteStage {
+	if !in.regular() {
+		return nameStage("", 0)
+	}
+	sec, ok := gzipTime(in.info.ModTime())
+	if !ok && !st.warned {
+		st.warned = true
+		r.warn("the modification time of %s does not fit into a gzip file and is left out", in.name)
+	}
+	name := ""
+	if in.name != "-" {
+		name = filepath.Base(in.name)
+	}
+	return nameStage(name, sec)
+}
+
 // fileOptions make the result outlive a power cut before its source is removed.
 func (r *codecRun) fileOptions(perm fs.FileMode) []weir.FileOption {
 	opts := []weir.FileOption{weir.Perm(perm)}
-	if r.remove {
+	if r.remove || r.durable {
 		opts = append(opts, weir.Durable())
 	}
 	return opts
 }
 
 // asFlag says in terms of flags what is wrong with a stage that they made.
-func (r *codecRun) asFlag(err error) error {
+func asFlag(err error) error {
 	var f *failure
-	if !errors.As(err, &f) {
-		return err
+	if errors.As(err, &f) {
+		return &failure{code: f.code, text: f.text, try: "--level 6"}
 	}
-	if r.stage == "unzstd" {
-		return &failure{code: f.code, text: fmt.Sprintf("invalid size %q for --window; use 1KiB to 2GiB", r.window), try: "--window 128MiB"}
-	}
-	return &failure{code: f.code, text: f.text, try: "--level 6"}
+	return err
 }

@@ -67,7 +67,7 @@ sent a PUT.`,
 
 func (c *copying) copy(names []string) error {
 	if len(names) < 2 {
-		return &failure{code: exitUsage, text: fmt.Sprintf("copy takes sources and a destination, not %d names", len(names)), try: "weir copy SRC… DST"}
+		return &failure{code: exitUsage, text: "copy takes sources and a destination, not " + plural(int64(len(names)), "name"), try: "weir copy SRC… DST"}
 	}
 	if c.rate != "" {
 		n, err := parseRate(c.rate)
@@ -81,7 +81,7 @@ func (c *copying) copy(names []string) error {
 	}
 	sources, dst := names[:len(names)-1], names[len(names)-1]
 	if st, err := os.Stat(dst); len(sources) > 1 && (err != nil || !st.IsDir()) && !strings.HasSuffix(dst, "/") {
-		return &failure{code: exitUsage, text: fmt.Sprintf("%d sources, and %s is no folder", len(sources), dst), try: "mkdir -p " + dst}
+		return &failure{code: exitUsage, text: fmt.Sprintf("%s, and %s is no folder", plural(int64(len(sources)), "source"), dst), try: "mkdir -p " + quoted(dst)}
 	}
 	var steps []*step
 	for _, src := range sources {

@@ -7,9 +7,11 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
+	"unicode"
 
 	"github.com/mattn/go-runewidth"
 
@@ -27,7 +29,9 @@ const (
 	exitSource      = 3
 	exitDestination = 4
 	exitMemory      = 5
+	exitHungUp      = 129
 	exitInterrupted = 130
+	exitQuit        = 131
 	exitTerminated  = 143
 )
 
@@ -43,11 +47,28 @@ type failure struct {
 
 func (f *failure) Error() string { return f.text }
 
-// print tells the user. Where one word is wrong, it is pointed at.
-func (f *failure) print(w io.Writer) {
-	if f.told {
-		return
+// tell prints f for people, or as a line of JSON.
+func (f *failure) tell(w io.Writer, asJSON bool) {
+	switch {
+	case f.told:
+	case asJSON:
+		emitLine(w, "error", f.fields())
+	default:
+		f.print(w)
 	}
+}
+
+// fields are f in JSON.
+func (f *failure) fields() map[string]any {
+	m := map[string]any{"text": f.text, "try": f.try, "code": f.code}
+	if f.line != nil {
+		m["word"] = f.line[f.word]
+	}
+	return m
+}
+
+// print tells people. Where one word is wrong, it is pointed at.
+func (f *failure) print(w io.Writer) {
 	fmt.Fprintf(w, "weir: %s\n", f.text)
 	if f.line != nil {
 		before := "  weir " + strings.Join(append(f.line[:f.word:f.word], ""), " ")
@@ -99,6 +120,9 @@ func distance(a, b string) int {
 
 // explain turns the error of a step into what to tell the user.
 func explain(s *step, r weir.Report, err error) *failure {
+	if f := (*failure)(nil); errors.As(err, &f) {
+		return f
+	}
 	f := &failure{code: exitFailed, text: strings.TrimPrefix(err.Error(), "weir: ")}
 	cause, kind, name := err, weir.KindSource, s.dst
 	var se *weir.StageError
@@ -126,18 +150,29 @@ func explain(s *step, r weir.Report, err error) *failure {
 		switch kind {
 		case weir.KindSource:
 			f.code = exitSource
-			f.text = fmt.Sprintf("cannot read %s: %s%s", s.src, text, progressed(moved, s.total()))
+			f.text = fmt.Sprintf("cannot read %s: %s%s", stream(s.src, "input"), text, progressed(moved, s.total()))
 		case weir.KindSink:
 			f.code = exitDestination
-			f.text = fmt.Sprintf("cannot write %s: %s%s", name, text, progressed(moved, s.total()))
+			if errors.Is(cause, fs.ErrNotExist) {
+				text = syscall.ENOENT.Error() // without the whole path of the folder, which name begins with
+			}
+			f.text = fmt.Sprintf("cannot write %s: %s%s", stream(name, "output"), text, progressed(moved, s.total()))
 		default:
-			f.text = fmt.Sprintf("%s of %s failed: %s", s.word(err).name, s.src, text)
+			f.text = fmt.Sprintf("%s of %s failed: %s", cmp.Or(s.command, s.word(err).name), stream(s.src, "input"), text)
 		}
 	default:
 		return f
 	}
 	f.try = advice(s, f.code, name, err)
 	return f
+}
+
+// stream is a name as a person would say it: - is standard input or output.
+func stream(name, which string) string {
+	if name == "-" {
+		return "standard " + which
+	}
+	return name
 }
 
 // where finds the kind of a stage, and how many bytes passed it.
@@ -181,7 +216,7 @@ func advice(s *step, code int, dst string, err error) string {
 	var limit *weir.LimitError
 	switch {
 	case errors.As(err, &corrupt):
-		return "another copy of " + s.src + "; nothing was written"
+		return "another copy of " + stream(s.src, "input") + damage(s)
 	case errors.Is(err, weir.ErrInvalidUTF8):
 		return "put 'exec:iconv -f WINDOWS-1252 -t UTF-8' in front, with the encoding that the text has"
 	case errors.Is(err, weir.ErrCarriageReturn):
@@ -196,24 +231,27 @@ func advice(s *step, code int, dst string, err error) string {
 		return "curl -I " + status.URL
 	case errors.Is(err, tree.ErrInside):
 		return "a destination beside " + s.src
-	case errors.Is(err, fs.ErrExist) && code == exitDestination && !s.isTree:
+	case errors.Is(err, fs.ErrExist) && code == exitDestination && s.command != "":
 		return "--force, to replace what is there"
 	case errors.Is(err, syscall.EISDIR) && code == exitSource:
-		return fmt.Sprintf("tar -c %s | weir pipe - gzip %s.tar.gz", s.src, filepath.Base(s.src))
+		return fmt.Sprintf("tar -c %s | weir pipe - gzip %s", quoted(s.src), quoted(filepath.Base(s.src)+".tar.gz"))
 	case errors.Is(err, syscall.EISDIR) && code == exitDestination:
 		return filepath.Join(s.dst, filepath.Base(s.src))
 	case errors.Is(err, fs.ErrNotExist) && code == exitSource:
-		return "ls " + filepath.Dir(s.src)
+		return "ls " + quoted(nearest(s.src))
 	case errors.Is(err, fs.ErrNotExist) && code == exitDestination:
-		return "mkdir -p " + filepath.Dir(dst)
+		if dir := filepath.Dir(dst); nearest(dst) != dir {
+			return "mkdir -p " + quoted(dir)
+		}
+		return "ls -l " + quoted(dst)
 	case errors.Is(err, syscall.ENOSPC) && s.partial != "":
 		return "free some space, then the same with --resume"
 	case errors.Is(err, syscall.ENOSPC):
-		return "free some space on " + filepath.Dir(dst) + "; the unfinished copy was removed, --keep-partial keeps it"
+		return space(s, dst)
 	case errors.Is(err, fs.ErrPermission) && code == exitSource:
-		return "ls -l " + s.src
-	case errors.Is(err, fs.ErrPermission) && code == exitDestination:
-		return "ls -ld " + filepath.Dir(dst)
+		return "ls -l " + quoted(s.src)
+	case errors.Is(err, fs.ErrPermission) && code == exitDestination && dst != "-":
+		return "ls -ld " + quoted(filepath.Dir(dst))
 	case code == exitSource:
 		return usual(s.src, err)
 	case code == exitDestination:
@@ -222,6 +260,58 @@ func advice(s *step, code int, dst string, err error) string {
 		return "weir help stages"
 	}
 	return ""
+}
+
+// damage says what a damaged source has left.
+func damage(s *step) string {
+	switch {
+	case s.discards:
+		return ""
+	case s.dst == "-":
+		return "; standard output has what came before the damage"
+	}
+	return "; nothing was written"
+}
+
+// space is the advice for a destination that is full.
+func space(s *step, dst string) string {
+	if dst == "-" {
+		return "free some space where standard output goes"
+	}
+	file, local := endpoint.Local(dst)
+	if !local {
+		return "free some space on the server"
+	}
+	if st, err := os.Stat(file); err == nil && !st.Mode().IsRegular() {
+		return "another destination; " + dst + " takes no more"
+	}
+	advice := "free some space on " + filepath.Dir(dst) + "; the unfinished copy was removed"
+	if s.command == "" && !s.piped {
+		advice += ", --keep-partial keeps it"
+	}
+	return advice
+}
+
+// nearest is the closest folder above name that is there.
+func nearest(name string) string {
+	dir := filepath.Dir(name)
+	for {
+		if _, err := os.Stat(dir); err == nil || dir == filepath.Dir(dir) {
+			return dir
+		}
+		dir = filepath.Dir(dir)
+	}
+}
+
+// quoted is name as one word of a shell, for commands that may be copied.
+func quoted(name string) string {
+	plain := func(r rune) bool {
+		return unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("_./:@%+=,-", r)
+	}
+	if name != "" && !strings.ContainsFunc(name, func(r rune) bool { return !plain(r) }) {
+		return name
+	}
+	return "'" + strings.ReplaceAll(name, "'", `'\''`) + "'"
 }
 
 // word is the stage that failed, as the user wrote it.
@@ -251,11 +341,11 @@ func raised(s *step, w *typed, limit *weir.LimitError) string {
 	case limit.Option == "":
 		return "" // nothing raises it
 	case errors.Is(limit, compress.ErrWindow):
-		return fmt.Sprintf(cmp.Or(s.window, w.kind+":window=%s"), windowArgument(limit.Need)) + ", if you trust " + s.src
+		return fmt.Sprintf(cmp.Or(s.window, w.kind+":window=%s"), windowArgument(limit.Need)) + ", if you trust " + stream(s.src, "input")
 	case errors.Is(limit, compress.ErrTooLarge) && limit.Option == "MaxRatio":
-		return w.kind + ":ratio=N, if you trust " + s.src
+		return s.withSetting(w.kind+":ratio=N") + ", if you trust " + stream(s.src, "input")
 	case errors.Is(limit, compress.ErrTooLarge):
-		return w.kind + ":max=SIZE, if you trust " + s.src
+		return s.withSetting(w.kind+":max=SIZE") + ", if you trust " + stream(s.src, "input")
 	}
 	return cmp.Or(w.raise, "weir help stages")
 }
@@ -279,7 +369,7 @@ func usual(name string, err error) string {
 		return ""
 	}
 	if _, local := endpoint.Local(name); local {
-		return "ls -l " + name
+		return "ls -l " + quoted(name)
 	}
 	var host *net.DNSError
 	var addr *net.AddrError
@@ -291,5 +381,5 @@ func usual(name string, err error) string {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "another port; nothing listens at that one"
 	}
-	return "curl -I " + name
+	return "curl -I " + quoted(name)
 }

@@ -22,6 +22,7 @@ type settings struct {
 	force    bool
 	noColor  bool
 	goOn     bool // with the next step when one fails
+	silent   bool // success says nothing where talks is false
 
 	limit          int64 // --memory in bytes; 0: none
 	stdout, stderr io.Writer
@@ -30,7 +31,7 @@ type settings struct {
 func (s *settings) flags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&s.memory, "memory", "", "most memory the run may hold, as in 64MiB (default: what the stages need)")
-	f.StringVar(&s.progress, "progress", "auto", "auto, live, plain (a line every 10 s) or none")
+	f.StringVar(&s.progress, "progress", "auto", "live, plain (a line every 10 s), none, or auto: live on a terminal, else none")
 	f.BoolVarP(&s.quiet, "quiet", "q", false, "say nothing unless something fails")
 	f.BoolVarP(&s.verbose, "verbose", "v", false, "say how it runs, and at the end what every stage and pipe did")
 	f.BoolVar(&s.json, "json", false, "lines of JSON on standard error, one summary last")
@@ -63,8 +64,18 @@ func (s *settings) check() error {
 }
 
 func (s *settings) warn(format string, args ...any) {
-	fmt.Fprintf(s.stderr, "weir: "+format+"\n", args...)
+	text := fmt.Sprintf(format, args...)
+	if s.json {
+		emitLine(s.stderr, "warning", map[string]any{"text": text})
+		return
+	}
+	fmt.Fprintf(s.stderr, "weir: %s\n", text)
 }
+
+// talks reports whether what is said of success is more than a line: on a
+// terminal, and for who asks. Elsewhere most of it is noise, in the mail of cron
+// for one.
+func (s *settings) talks() bool { return s.verbose || isTerminal(s.stderr) || s.progress != "auto" }
 
 // binaryToTerminal refuses what would garble a terminal.
 func (s *settings) binaryToTerminal() error {

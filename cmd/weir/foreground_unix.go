@@ -14,3 +14,39 @@ func foreground(tty *os.File) bool {
 	group, err := unix.IoctlGetInt(int(tty.Fd()), unix.TIOCGPGRP)
 	return err != nil || group == unix.Getpgrp()
 }
+
+// terminalJob tracks whether this process runs in the foreground of the terminal
+// that controls it. The zero value has no terminal.
+type terminalJob struct {
+	tty   *os.File
+	front bool // at the last look that succeeded
+}
+
+func newTerminalJob() *terminalJob {
+	tty, err := os.OpenFile("/dev/tty", os.O_RDONLY|unix.O_NOCTTY, 0)
+	if err != nil {
+		return &terminalJob{}
+	}
+	j := &terminalJob{tty: tty}
+	j.inFront()
+	return j
+}
+
+// inFront reports whether the process is in the foreground. Once the terminal is
+// closed the system can no longer tell, and inFront repeats its last answer: call
+// it also when the process was continued, since that is when a job moves.
+func (j *terminalJob) inFront() bool {
+	if j.tty == nil {
+		return false
+	}
+	if group, err := unix.IoctlGetInt(int(j.tty.Fd()), unix.TIOCGPGRP); err == nil {
+		j.front = group == unix.Getpgrp()
+	}
+	return j.front
+}
+
+func (j *terminalJob) close() {
+	if j.tty != nil {
+		j.tty.Close()
+	}
+}

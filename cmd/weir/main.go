@@ -14,6 +14,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -25,10 +27,28 @@ func main() {
 }
 
 // run executes the command line and returns the exit code.
-func run(args []string, stdout, stderr io.Writer) int {
-	root := newRoot(stdout, stderr)
+func run(args []string, stdout, stderr io.Writer) (code int) {
+	out := &checkedWriter{to: stdout}
+	root := newRoot(stdout, out, stderr)
 	root.SetArgs(args)
-	c, err := root.ExecuteContextC(context.Background())
+	defer func() {
+		if wantsJSON(root, args) {
+			if p := recover(); p != nil { // no line may be anything but JSON
+				f := &failure{code: exitFailed, text: fmt.Sprintf("internal error: %v", p), try: "weir version, and report both"}
+				f.tell(stderr, true)
+				code = f.code
+			}
+		}
+	}()
+	c, err := root, error(nil)
+	if f := unknownCommand(root, args); f != nil {
+		err = f
+	} else {
+		c, err = root.ExecuteContextC(context.Background())
+	}
+	if werr := out.failure(); werr != nil {
+		err = werr
+	}
 	if err == nil {
 		return exitOK
 	}
@@ -36,11 +56,87 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if !errors.As(err, &f) {
 		f = misuse(c, err.Error())
 	}
-	f.print(stderr)
+	blameEnvironment(c.Flags(), f)
+	f.tell(stderr, wantsJSON(c, args))
 	return f.code
 }
 
-func newRoot(stdout, stderr io.Writer) *cobra.Command {
+// checkedWriter keeps the first error of a writer whose users look at none: the
+// help that a full disk does not take has not been printed.
+type checkedWriter struct {
+	to  io.Writer
+	err error
+}
+
+func (w *checkedWriter) Write(p []byte) (int, error) {
+	n, err := w.to.Write(p)
+	if w.err == nil {
+		w.err = err
+	}
+	return n, err
+}
+
+func (w *checkedWriter) failure() error {
+	if w.err == nil {
+		return nil
+	}
+	return &failure{code: exitDestination, text: fmt.Sprintf("cannot write standard output: %v", innermost(w.err))}
+}
+
+// wantsJSON reports whether --json was given to c, or in its environment. The
+// words are looked at where its flags could not be parsed.
+func wantsJSON(c *cobra.Command, args []string) bool {
+	if f := c.Flags().Lookup("json"); f != nil && f.Changed {
+		return f.Value.String() == "true"
+	}
+	for _, a := range args {
+		if a == "--" {
+			break
+		}
+		if a == "--json" {
+			return true
+		}
+		if value, ok := strings.CutPrefix(a, "--json="); ok {
+			yes, err := strconv.ParseBool(value)
+			return yes || err != nil
+		}
+	}
+	yes, _ := strconv.ParseBool(os.Getenv(environmentName("json")))
+	return yes
+}
+
+// unknownCommand finds a first word that names no command, even where --help or
+// --version follows it.
+func unknownCommand(root *cobra.Command, args []string) *failure {
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd(args...)
+	c, rest, _ := root.Find(args) // its error is what is looked for here
+	if !c.HasSubCommands() {
+		return nil
+	}
+	for _, word := range rest {
+		if strings.HasPrefix(word, "-") {
+			continue
+		}
+		if strings.HasPrefix(word, "__") { // completion asks with it
+			return nil
+		}
+		f := &failure{code: exitUsage, text: fmt.Sprintf("unknown command %q", strings.TrimPrefix(c.CommandPath()+" "+word, "weir ")), try: c.CommandPath() + " --help"}
+		if c == root {
+			f.try = "weir copy SRC DST, or weir pipe SRC STAGE… DST; weir --help shows more"
+		}
+		if best := closest(word, commandNames(c)); best != "" {
+			f.text += fmt.Sprintf(" (did you mean %s?)", best)
+			f.try = c.CommandPath() + " " + best + " --help"
+		}
+		return f
+	}
+	return nil
+}
+
+// newRoot builds the commands. What moves data writes to stdout, and what
+// explains weir writes to out.
+func newRoot(stdout, out, stderr io.Writer) *cobra.Command {
 	root := &cobra.Command{
 		Use:     "weir",
 		Short:   "Copy and pipe files in bounded memory, and see what is slow",
@@ -48,24 +144,12 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 		Example: `  weir copy holiday.mp4 /mnt/usb/
   weir pipe access.log gzip access.log.gz
   weir pipe access.log.gz gunzip grep:ERROR head:100 -`,
-		SilenceErrors: true,
-		SilenceUsage:  true,
-		Args: func(c *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return nil
-			}
-			f := usage(fmt.Sprintf("unknown command %q", args[0]))
-			f.try = "weir copy SRC DST, or weir pipe SRC STAGE… DST; weir --help shows more"
-			if best := closest(args[0], commandNames(c)); best != "" {
-				f.text += fmt.Sprintf(" (did you mean %s?)", best)
-				f.try = "weir " + best + " --help"
-			}
-			return f
-		},
+		SilenceErrors:     true,
+		SilenceUsage:      true,
 		RunE:              func(c *cobra.Command, _ []string) error { return c.Help() },
 		PersistentPreRunE: func(c *cobra.Command, _ []string) error { return fromEnvironment(c.Flags()) },
 	}
-	root.SetOut(stdout)
+	root.SetOut(out)
 	root.SetErr(stderr)
 	root.SetFlagErrorFunc(wrongFlag)
 	root.SetVersionTemplate("{{.Version}}\n")
@@ -80,11 +164,11 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 		c.GroupID = "move"
 		root.AddCommand(c)
 	}
-	for _, c := range []*cobra.Command{newServe(stdout, stderr), newPassword(stdout, stderr)} {
+	for _, c := range []*cobra.Command{newServe(stdout, stderr), newPassword(out, stderr)} {
 		c.GroupID = "serve"
 		root.AddCommand(c)
 	}
-	for _, c := range append(helpTopics(), newStages(stdout), newVersion(stdout)) {
+	for _, c := range append(helpTopics(), newStages(out), newVersion(out)) {
 		c.GroupID = "about"
 		root.AddCommand(c)
 	}
@@ -94,7 +178,7 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 	root.SetHelpCommandGroupID("about")
 	for _, c := range root.Commands() {
 		c.Flags().VisitAll(func(f *pflag.Flag) {
-			if !f.Hidden {
+			if !f.Hidden && f.Name != "version" {
 				f.Usage += " [$" + environmentName(f.Name) + "]"
 			}
 		})
@@ -127,7 +211,41 @@ func fromEnvironment(flags *pflag.FlagSet) (err error) {
 		if serr := f.Value.Set(value); serr != nil {
 			what, _ := badValue(f, value)
 			err = &failure{code: exitUsage, text: fmt.Sprintf("%s=%s %s", name, value, what), try: "unset " + name}
+			return
 		}
+		f.Annotations = map[string][]string{setBy: {value}}
 	})
 	return err
+}
+
+// setBy is the annotation of a flag that the environment has set, with the value
+// that it has there.
+const setBy = "weir_environment"
+
+// blameEnvironment makes f name the variable where it blames a flag that nobody
+// typed, or a value that nobody typed.
+func blameEnvironment(flags *pflag.FlagSet, f *failure) {
+	flags.VisitAll(func(fl *pflag.Flag) {
+		value, set := fl.Annotations[setBy]
+		if !set || f.told {
+			return
+		}
+		name := environmentName(fl.Name)
+		flag := regexp.MustCompile(`(^|[\s(])--` + fl.Name + `($|[^-\w])`)
+		if strings.Contains(f.text, name) {
+			return
+		}
+		if flag.MatchString(f.text) {
+			given := regexp.MustCompile(`(^|[\s(])--` + fl.Name + ` "?` + regexp.QuoteMeta(value[0]) + `"?($|[^-\w])`)
+			f.text = given.ReplaceAllString(f.text, "${1}"+name+"="+strings.ReplaceAll(value[0], "$", "$$")+"${2}")
+			f.text = flag.ReplaceAllString(f.text, "${1}"+name+"${2}")
+			f.try = regexp.MustCompile(`(^|\s)--`+fl.Name+`[ =](\S)`).ReplaceAllString(f.try, "${1}"+name+"=${2}")
+			f.try = flag.ReplaceAllString(f.try, "${1}"+name+"${2}")
+			return
+		}
+		whole := regexp.MustCompile(`(^|[\s"'(])` + regexp.QuoteMeta(value[0]) + `($|[\s"'):,;])`)
+		if fl.Value.Type() == "string" && len(value[0]) > 1 && whole.MatchString(f.text) {
+			f.text += fmt.Sprintf(" (from %s)", name)
+		}
+	})
 }

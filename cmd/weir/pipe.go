@@ -32,7 +32,7 @@ whole or absent: after a failure they are as they were before.`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			if len(args) < 2 {
 				return &failure{
-					code: exitUsage, text: fmt.Sprintf("pipe takes a source, stages and a destination, not %d words", len(args)),
+					code: exitUsage, text: "pipe takes a source, stages and a destination, not " + plural(int64(len(args)), "word"),
 					try: "weir pipe SRC STAGE… DST, as in: weir pipe access.log gzip access.log.gz",
 				}
 			}
@@ -69,7 +69,7 @@ func isStage(name string) bool {
 func (s *settings) pipeStep(words []string) (*step, error) {
 	n := len(words) - 1
 	src, dst := words[0], words[n]
-	st := &step{src: shown(src), dst: shown(dst)}
+	st := &step{src: shown(src), dst: shown(dst), piped: true}
 	if sameFile(src, dst) {
 		return nil, &failure{code: exitUsage, text: fmt.Sprintf("%s and %s are the same file", src, dst), try: "another name for the destination"}
 	}

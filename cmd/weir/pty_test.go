@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -117,6 +118,10 @@ func inTerminal(t *testing.T, columns uint16, env []string, args ...string) (tty
 	if err != nil {
 		t.Skip("no pseudo-terminal: ", err)
 	}
+	// Otherwise Close waits for the Read, and the terminal is never hung up.
+	if err := syscall.SetNonblock(int(tty.Fd()), true); err != nil {
+		t.Fatal(err)
+	}
 	s = &screen{}
 	done := make(chan struct{})
 	go func() {
@@ -210,7 +215,7 @@ func TestCtrlCInTheTerminalEndsWithASummary(t *testing.T) {
 	if code := cmd.ProcessState.ExitCode(); code != exitInterrupted {
 		t.Errorf("exit code %d", code)
 	}
-	if !s.seen(`stopped by you; nothing was written`) || !s.seen(`^read .* in `) {
+	if !s.seen(`interrupted; nothing was written`) || !s.seen(`^read .* in `) {
 		t.Errorf("on the screen:\n%s", strings.Join(s.lines, "\n"))
 	}
 	if _, err := os.Stat(name + ".out"); err == nil {

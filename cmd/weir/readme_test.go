@@ -64,7 +64,7 @@ func shownCommands(page string) (found []shownCommand) {
 
 // find returns the command that args name. Its flags are parsed.
 func find(args []string) (*cobra.Command, error) {
-	root := newRoot(io.Discard, io.Discard)
+	root := newRoot(io.Discard, io.Discard, io.Discard)
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd(args...)
 	found, rest, err := root.Find(args)

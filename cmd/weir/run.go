@@ -5,19 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/signal"
-	"sync"
-	"syscall"
 	"time"
 
 	"github.com/weir-go/weir"
 )
-
-// stop is the cause of a run that the user ended.
-type stop struct{ code int }
-
-func (*stop) Error() string { return "stopped by you" }
 
 // execute runs the steps one after the other and returns a *failure or nil.
 func (s *settings) execute(verb string, steps ...*step) error {
@@ -81,6 +72,11 @@ func (s *settings) execute(verb string, steps ...*step) error {
 	if failed != nil {
 		return failed
 	}
+	for _, st := range steps {
+		if st.warned {
+			return &failure{code: exitUsage, told: true}
+		}
+	}
 	return nil
 }
 
@@ -104,13 +100,13 @@ func (v *view) run(ctx context.Context, st *step) (failed *failure) {
 }
 
 func stopped(st *step, by *stop) *failure {
-	f := &failure{code: by.code, text: "stopped by you; nothing was written to " + st.dst}
+	f := &failure{code: by.code, text: by.text + "; nothing was written to " + st.dst}
 	if st.partial != "" {
-		f.text = "stopped by you; what was copied is in " + st.partial
+		f.text = by.text + "; what was copied is in " + st.partial
 		f.try = "the same with --resume"
 	}
-	if st.dst == "-" {
-		f.text = "stopped by you"
+	if st.dst == "-" || st.discards {
+		f.text = by.text
 	}
 	return f
 }
@@ -121,72 +117,31 @@ func (s *settings) showPlan(steps []*step) error {
 	for _, st := range steps {
 		if st.refused != nil {
 			if s.dryRun { // without it the run tells
-				st.refused.print(s.stderr)
+				st.refused.tell(s.stderr, s.json)
 				st.refused.told = true
 				first = cmp.Or(first, st.refused)
 			}
 			continue
 		}
-		if len(steps) > 1 {
-			fmt.Fprintf(s.stderr, "%s → %s\n", st.src, st.dst)
-		}
 		text, err := st.flow.Explain()
 		if err != nil {
 			return &failure{code: exitUsage, text: err.Error()}
 		}
-		fmt.Fprint(s.stderr, text)
 		if st.holds > 0 {
-			fmt.Fprintf(s.stderr, "workers    hold at most %s more\n", weir.FormatBytes(st.holds))
+			text += fmt.Sprintf("workers    hold at most %s more\n", weir.FormatBytes(st.holds))
 		}
+		if s.json {
+			ceiling, _ := st.ceiling()
+			emitLine(s.stderr, "plan", map[string]any{"source": st.src, "destination": st.dst, "ceiling": ceiling, "text": text})
+			continue
+		}
+		if len(steps) > 1 {
+			fmt.Fprintf(s.stderr, "%s → %s\n", st.src, st.dst)
+		}
+		fmt.Fprint(s.stderr, text)
 	}
 	if first != nil {
 		return first
 	}
 	return nil
-}
-
-// signals watches for what the user sends while the run goes on.
-type signals struct {
-	ch         chan os.Signal
-	done, over chan struct{}
-	once       sync.Once
-}
-
-// watchSignals ends the run at the first INT or TERM, the process at the
-// second, and shows where the run is at USR1 (INFO on BSD and macOS).
-func watchSignals(cancel context.CancelCauseFunc, snapshot func()) *signals {
-	w := &signals{ch: make(chan os.Signal, 4), done: make(chan struct{}), over: make(chan struct{})}
-	signal.Notify(w.ch, append([]os.Signal{os.Interrupt, syscall.SIGTERM}, askSignals...)...)
-	go func() {
-		defer close(w.over)
-		var first *stop
-		for {
-			select {
-			case <-w.done:
-				return
-			case sig := <-w.ch:
-				switch {
-				case sig != os.Interrupt && sig != syscall.SIGTERM:
-					snapshot()
-				case first != nil:
-					os.Exit(first.code)
-				default:
-					first = &stop{exitInterrupted}
-					if sig == syscall.SIGTERM {
-						first.code = exitTerminated
-					}
-					cancel(first)
-				}
-			}
-		}
-	}()
-	return w
-}
-
-func (w *signals) end() {
-	w.once.Do(func() {
-		signal.Stop(w.ch)
-		close(w.done)
-		<-w.over
-	})
 }

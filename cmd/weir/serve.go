@@ -26,7 +26,7 @@ type serving struct {
 	hosts                           []string // names that requests may have for this server
 	hidden, symlinks, noList        bool
 	overwrite, digest, sync, access bool
-	quiet                           bool
+	quiet, json                     bool
 	stdout, stderr                  io.Writer
 
 	sizes              sizes    // in bytes
@@ -34,6 +34,7 @@ type serving struct {
 	careful            []string // paths at which what is uploaded is served
 
 	guard          *weirhttp.Guard
+	reloads        []reloading  // at SIGHUP
 	lines          lines        // of the request log, where it is no terminal
 	sent, received atomic.Int64 // files
 	logging        sync.Mutex   // guards stderr, where it is a terminal
@@ -55,7 +56,12 @@ address, by localhost, by the name of this machine or by a --host, so that no
 page whose name is made to lead here reads along.
 
 A client that takes nothing for --stall is cut off, and so is one that takes
-less than --min-rate on average. Any other may take as long as it likes.`,
+less than --min-rate on average. Any other may take as long as it likes.
+
+INT, TERM and QUIT end the server: it accepts no more connections and waits up
+to --grace for running transfers. A second signal disconnects them at once. HUP
+reloads the users of --auth and the certificate of --tls-cert. In the foreground
+of a terminal HUP ends the server, since it means that the terminal was closed.`,
 		Example: `  weir serve
   weir serve ./public --uploads ./inbox --max-size 10GiB
   weir serve --listen :8443 --tls-self-signed --auth users.txt
@@ -105,9 +111,10 @@ less than --min-rate on average. Any other may take as long as it likes.`,
 	f.BoolVar(&s.hidden, "hidden", false, "serve names that begin with a dot")
 	f.BoolVar(&s.symlinks, "symlinks", false, "follow symbolic links out of the folder")
 	f.BoolVar(&s.noList, "no-list", false, "do not list folders")
-	f.BoolVar(&s.access, "access-log", true, "a line for each request; JSON if standard error is no terminal")
+	f.BoolVar(&s.access, "access-log", true, "a line for each request; JSON if standard error is no terminal, or with --json")
 	f.DurationVar(&s.grace, "grace", 10*time.Second, "how long transfers may take to finish at the end")
 	f.BoolVarP(&s.quiet, "quiet", "q", false, "say nothing but errors")
+	f.BoolVar(&s.json, "json", false, "lines of JSON on standard error, and nothing else")
 	return c
 }
 

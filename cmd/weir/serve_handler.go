@@ -104,7 +104,7 @@ func (s *serving) uploadsHandler() (*weirhttp.Uploads, error) {
 		return nil, nil
 	}
 	if st, err := os.Stat(s.uploads); err != nil || !st.IsDir() {
-		return nil, &failure{code: exitDestination, text: fmt.Sprintf("cannot take uploads into %s: it is no folder", s.uploads), try: "mkdir -p " + s.uploads}
+		return nil, &failure{code: exitDestination, text: fmt.Sprintf("cannot take uploads into %s: it is no folder", s.uploads), try: "mkdir -p " + quoted(s.uploads)}
 	}
 	up := weirhttp.UploadTo(s.uploads)
 	up.MaxSize, up.Quota, up.Overwrite, up.Sync = s.sizes.maxSize, s.sizes.quota, s.overwrite, s.sync
@@ -126,12 +126,9 @@ func (s *serving) protect(h http.Handler) (http.Handler, error) {
 		return nil, err
 	}
 	if s.users != "" {
-		users, err := readUsers(s.users)
-		if err != nil {
+		if h, err = s.userGate(h); err != nil {
 			return nil, err
 		}
-		users.Uploads = "/_upload"
-		h = users.Handler(h)
 	}
 	if s.cors != "" {
 		h = allowOrigin(s.cors, h)

@@ -29,19 +29,31 @@ func (s *serving) logger() *slog.Logger {
 }
 
 func (s *serving) leveled(level slog.Level) *slog.Logger {
-	if isTerminal(s.stderr) {
+	if s.forPeople() {
 		return slog.New(&lineHandler{out: s.stderr, level: level, mu: &s.logging})
 	}
-	return slog.New(slog.NewJSONHandler(s.stderr, &slog.HandlerOptions{Level: level}))
+	return s.inJSON(s.stderr, level)
 }
 
 // requestLogger is for the lines of requests. Where they are for programs they
 // are gathered.
 func (s *serving) requestLogger() *slog.Logger {
-	if isTerminal(s.stderr) {
+	if s.forPeople() {
 		return s.logger()
 	}
-	return slog.New(slog.NewJSONHandler(&s.lines, nil))
+	return s.inJSON(&s.lines, slog.LevelInfo)
+}
+
+func (s *serving) forPeople() bool { return !s.json && isTerminal(s.stderr) }
+
+// inJSON writes records as JSON. With --json they have the two fields of every
+// line of weir.
+func (s *serving) inJSON(out io.Writer, level slog.Level) *slog.Logger {
+	log := slog.New(slog.NewJSONHandler(out, &slog.HandlerOptions{Level: level}))
+	if s.json {
+		log = log.With("v", 1, "type", "log")
+	}
+	return log
 }
 
 // lineHandler writes a record as a line: time, text, values.

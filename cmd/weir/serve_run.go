@@ -28,9 +28,9 @@ func (s *serving) serve() error {
 	}
 	root, err := os.OpenRoot(s.dir)
 	if err != nil {
-		f := &failure{code: exitSource, text: fmt.Sprintf("cannot serve %s: %v", s.dir, innermost(err)), try: "ls -ld " + s.dir}
+		f := &failure{code: exitSource, text: fmt.Sprintf("cannot serve %s: %v", s.dir, innermost(err)), try: "ls -ld " + quoted(s.dir)}
 		if errors.Is(err, fs.ErrNotExist) {
-			f.try = "mkdir -p " + s.dir
+			f.try = "ls " + quoted(nearest(s.dir))
 		}
 		return f
 	}
@@ -62,14 +62,17 @@ func (s *serving) answer(h http.Handler) error {
 		return err
 	}
 	// Before anybody is told that it serves: who waits for that may end it at once.
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer keepPipes()()
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, append(stopSignals(), continueSignals...)...)
 	defer signal.Stop(signals)
 	asks := make(chan os.Signal, 1)
 	if len(askSignals) > 0 {
 		signal.Notify(asks, askSignals...)
 		defer signal.Stop(asks)
 	}
+	job := newTerminalJob()
+	defer job.close()
 	l, err := net.Listen("tcp", s.listen)
 	if err != nil {
 		return s.cannotListen(err)
@@ -80,25 +83,30 @@ func (s *serving) answer(h http.Handler) error {
 	go func() { served <- s.guard.Serve(srv, l) }()
 	unwatch := s.watch()
 	defer unwatch()
-	code := exitInterrupted
-	for ended := false; !ended; {
+	var stopped stopper
+	for stopped.first == nil {
 		select {
 		case err := <-served:
 			return &failure{code: exitFailed, text: "serving ended: " + err.Error()}
 		case <-asks:
 			s.snapshot()
 		case sig := <-signals:
-			if ended = true; sig == syscall.SIGTERM {
-				code = exitTerminated
+			front := job.inFront()
+			switch {
+			case stops[sig] == nil: // continued, maybe elsewhere: only job needs to know
+			case sig == syscall.SIGHUP && !front:
+				s.reload()
+			default:
+				stopped.take(sig, time.Now())
 			}
 		}
 	}
 	failed := s.guard.Transfers.Totals().Failed
-	cut := s.shutdown(signals) != nil && s.guard.Transfers.Totals().Failed > failed
+	cut := s.shutdown(&stopped, signals) != nil && s.guard.Transfers.Totals().Failed > failed
 	<-served
 	unwatch() // the lines of requests come before the last one
 	s.farewell(cut)
-	return &failure{code: code, told: true}
+	return &failure{code: stopped.first.code, told: true}
 }
 
 func (s *serving) cannotListen(err error) error {
@@ -133,40 +141,68 @@ func (s *serving) watch() (stop func()) {
 }
 
 // shutdown waits for the transfers there are, but no longer than --grace, nor
-// than until the next signal. The error is that some were cut.
-func (s *serving) shutdown(signals <-chan os.Signal) error {
-	if n := len(s.guard.Transfers.List()); n > 0 && !s.quiet {
-		fmt.Fprintf(s.stderr, "stopping: %s may take %v to finish (Ctrl-C again: now)\n", plural(int64(n), "transfer"), s.grace)
+// than until the next signal. One more ends the process. The error is that some
+// transfers were cut.
+func (s *serving) shutdown(stopped *stopper, signals <-chan os.Signal) error {
+	if n := len(s.guard.Transfers.List()); n > 0 {
+		s.say("stopping", map[string]any{"cause": stopped.first.text, "transfers": n, "grace": s.grace.Seconds()},
+			"stopping: %s may take %v to finish (Ctrl-C again: now)\n", plural(int64(n), "transfer"), s.grace)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), s.grace)
+	done := make(chan struct{})
 	var again sync.WaitGroup
 	defer again.Wait()
+	defer close(done)
 	defer cancel()
 	again.Go(func() {
-		select {
-		case <-signals:
-			cancel()
-		case <-ctx.Done():
+		for {
+			select {
+			case sig := <-signals:
+				if stops[sig] == nil {
+					continue
+				}
+				if _, more := stopped.take(sig, time.Now()); !more {
+					continue
+				}
+				if ctx.Err() != nil {
+					os.Exit(stopped.first.code)
+				}
+				cancel()
+			case <-done:
+				return
+			}
 		}
 	})
 	return s.guard.Shutdown(ctx)
 }
 
+// say writes text to standard error, or with --json a line with the fields.
+func (s *serving) say(kind string, fields map[string]any, format string, args ...any) {
+	switch {
+	case s.quiet:
+	case s.json:
+		emitLine(s.stderr, kind, fields)
+	default:
+		fmt.Fprintf(s.stderr, format, args...)
+	}
+}
+
 // announce says what is served, where, and in how much memory.
 func (s *serving) announce(addr net.Addr, secure bool) {
-	if s.quiet {
-		return
-	}
 	scheme := "http"
 	if secure {
 		scheme = "https"
 	}
 	url := fmt.Sprintf("%s://%s/", scheme, addr)
-	fmt.Fprintf(s.stderr, "serving   %-20s %s\n", s.dir, url)
+	ceiling := s.guard.Budget.Total()
+	fields := map[string]any{"folder": s.dir, "url": url, "ceiling": ceiling}
+	text := fmt.Sprintf("serving   %-20s %s\n", s.dir, url)
 	if s.uploads != "" {
-		fmt.Fprintf(s.stderr, "uploads   %-20s %s_upload/  (PUT, POST, tus, or the page)\n", s.uploads, url)
+		fields["uploads"], fields["uploads_url"] = s.uploads, url+"_upload/"
+		text += fmt.Sprintf("uploads   %-20s %s_upload/  (PUT, POST, tus, or the page)\n", s.uploads, url)
 	}
-	fmt.Fprintf(s.stderr, "memory    ceiling %s for all transfers; one that finds none waits %v, then gets 503\n", weir.FormatBytes(s.guard.Budget.Total()), s.queue)
+	text += fmt.Sprintf("memory    ceiling %s for all transfers; one that finds none waits %v, then gets 503\n", weir.FormatBytes(ceiling), s.queue)
+	s.say("start", fields, "%s", text)
 	host, _, _ := net.SplitHostPort(addr.String())
 	ip := net.ParseIP(host)
 	switch {
@@ -176,10 +212,15 @@ func (s *serving) announce(addr net.Addr, secure bool) {
 		if s.uploads != "" {
 			what = "read, and write to " + filepath.Clean(s.uploads)
 		}
-		fmt.Fprintf(s.stderr, "warning   everybody who can reach %s can %s; --auth asks who they are\n", addr, what)
+		s.warn("everybody who can reach %s can %s; --auth asks who they are", addr, what)
 	case !secure:
-		fmt.Fprintf(s.stderr, "warning   passwords come in clear; --tls-self-signed, or --tls-cert and --tls-key, hide them\n")
+		s.warn("passwords come in clear; --tls-self-signed, or --tls-cert and --tls-key, hide them")
 	}
+}
+
+func (s *serving) warn(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	s.say("warning", map[string]any{"text": text}, "warning   %s\n", text)
 }
 
 // snapshot shows what is on its way, to who asks with a signal.
@@ -203,23 +244,24 @@ func (s *serving) describe(t weirhttp.Transfer) []any {
 
 // farewell is what is left on the screen.
 func (s *serving) farewell(cut bool) {
-	if s.quiet {
-		return
-	}
 	t := s.guard.Transfers.Totals()
-	fmt.Fprintf(s.stderr, "served %s in %s, received %s in %s", weir.FormatBytes(t.BytesOut), plural(s.sent.Load(), "download"),
+	peak, process := s.guard.Budget.Peak(), peakMemory()
+	text := fmt.Sprintf("served %s in %s, received %s in %s", weir.FormatBytes(t.BytesOut), plural(s.sent.Load(), "download"),
 		weir.FormatBytes(t.BytesIn), plural(s.received.Load(), "file"))
 	if t.Failed > 0 {
-		fmt.Fprintf(s.stderr, "; %d ended early", t.Failed)
+		text += fmt.Sprintf("; %d ended early", t.Failed)
 	}
 	if cut {
-		fmt.Fprint(s.stderr, "; those left at the end were cut")
+		text += "; those left at the end were cut"
 	}
-	fmt.Fprintf(s.stderr, "; peak %s for transfers", weir.FormatBytes(s.guard.Budget.Peak()))
-	if p := peakMemory(); p > 0 {
-		fmt.Fprintf(s.stderr, ", process %s", weir.FormatBytes(p))
+	text += fmt.Sprintf("; peak %s for transfers", weir.FormatBytes(peak))
+	if process > 0 {
+		text += fmt.Sprintf(", process %s", weir.FormatBytes(process))
 	}
-	fmt.Fprintln(s.stderr)
+	s.say("summary", map[string]any{
+		"ok": true, "bytes_out": t.BytesOut, "downloads": s.sent.Load(), "bytes_in": t.BytesIn, "uploads": s.received.Load(),
+		"ended_early": t.Failed, "cut": cut, "memory": map[string]any{"ceiling": s.guard.Budget.Total(), "peak": peak, "process": process},
+	}, "%s\n", text)
 }
 
 func plainNetError(err error) error {

@@ -23,11 +23,11 @@ func (s *serving) tls() (*tls.Config, error) {
 		}
 		return &tls.Config{Certificates: []tls.Certificate{cert}}, nil
 	case s.cert != "" && s.key != "":
-		cert, err := tls.LoadX509KeyPair(s.cert, s.key)
+		c, err := s.certificate()
 		if err != nil {
 			return nil, &failure{code: exitUsage, text: "cannot use the certificate: " + err.Error(), try: "--tls-self-signed"}
 		}
-		return &tls.Config{Certificates: []tls.Certificate{cert}}, nil
+		return c, nil
 	case s.cert != "" || s.key != "":
 		return nil, &failure{code: exitUsage, text: "--tls-cert and --tls-key belong together", try: "--tls-self-signed, for a certificate made now"}
 	}

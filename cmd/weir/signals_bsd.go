@@ -7,5 +7,10 @@ import (
 	"syscall"
 )
 
-// askSignals make a run say where it is. INFO is what Ctrl-T sends.
-var askSignals = []os.Signal{syscall.SIGUSR1, syscall.SIGINFO}
+var (
+	// askSignals make a run say where it is. INFO is what Ctrl-T sends.
+	askSignals = []os.Signal{syscall.SIGUSR1, syscall.SIGINFO}
+
+	pipeSignals     = []os.Signal{syscall.SIGPIPE}
+	continueSignals = []os.Signal{syscall.SIGCONT}
+)

@@ -5,5 +5,10 @@ import (
 	"syscall"
 )
 
-// askSignals make a run say where it is.
-var askSignals = []os.Signal{syscall.SIGUSR1}
+var (
+	// askSignals make a run say where it is.
+	askSignals = []os.Signal{syscall.SIGUSR1}
+
+	pipeSignals     = []os.Signal{syscall.SIGPIPE}
+	continueSignals = []os.Signal{syscall.SIGCONT}
+)

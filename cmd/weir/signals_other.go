@@ -4,5 +4,5 @@ package main
 
 import "os"
 
-// askSignals is empty: nobody can ask here.
-var askSignals []os.Signal
+// There are no such signals here.
+var askSignals, pipeSignals, continueSignals []os.Signal

@@ -296,7 +296,7 @@ func count(b *builder, w word) (byteStage, error) {
 		bytes.Add(int64(len(in)))
 		return emit(in)
 	}, func(context.Context, func([]byte) error) error {
-		b.step.sums = append(b.step.sums, fmt.Sprintf("%d lines, %d bytes", lines.Load(), bytes.Load()))
+		b.step.sums = append(b.step.sums, plural(lines.Load(), "line")+", "+plural(bytes.Load(), "byte"))
 		return nil
 	})
 	return st, w.none()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -29,6 +30,10 @@ type step struct {
 	window   string                          // how to allow a larger window, if not by a word
 	partial  string                          // where an unfinished copy stays
 	isTree   bool
+	piped    bool     // it is one of weir pipe
+	warned   bool     // the exit code is that of a warning, though the step succeeds
+	discards bool     // it only checks its source
+	command  string   // what the user typed in place of a stage: "gzip -d"; empty for copy and pipe
 	refused  *failure // why it cannot even begin; it has no flow
 }
 
@@ -66,11 +71,22 @@ func (s *step) incomplete() *failure {
 	u := left[0]
 	f := &failure{code: exitFailed, text: fmt.Sprintf(
 		"%s of %s: the compressed data ends at byte %d, but other data follows, which was not read; everything before it is decompressed",
-		u.stage, s.src, u.offset)}
+		cmp.Or(s.command, u.stage), stream(s.src, "input"), u.offset)}
 	if name, local := endpoint.Local(s.src); local && name != "-" {
-		f.try = fmt.Sprintf("tail -c +%d %s | head -c 64 | od -c", u.offset+1, s.src)
+		f.try = fmt.Sprintf("tail -c +%d %s | head -c 64 | od -c", u.offset+1, quoted(s.src))
 	}
 	return f
+}
+
+// withSetting is how to run the step with a setting of its stage.
+func (s *step) withSetting(word string) string {
+	switch {
+	case s.command == "":
+		return word
+	case s.discards:
+		return fmt.Sprintf("weir pipe %s %s - >/dev/null", quoted(s.src), word)
+	}
+	return fmt.Sprintf("weir pipe %s %s %s", quoted(s.src), word, quoted(s.dst))
 }
 
 func (s *step) total() int64 {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"io"
 	"slices"
 	"time"
 
@@ -25,7 +26,7 @@ func (v *view) failed(f *failure) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.json {
-		v.emit("error", map[string]any{"text": f.text, "try": f.try, "code": f.code})
+		v.emit("error", f.fields())
 		return
 	}
 	told := *f
@@ -43,7 +44,10 @@ func (v *view) several() *failure {
 	for _, d := range v.done {
 		if d.failed != nil {
 			n++
-			f.code = cmp.Or(f.code, d.failed.code)
+			// A file that was skipped counts less than one that failed.
+			if f.code == 0 || f.code == exitUsage {
+				f.code = cmp.Or(d.failed.code, f.code)
+			}
 		}
 	}
 	if n == 0 {
@@ -80,7 +84,7 @@ func (v *view) summary(f *failure) {
 		v.emitSummary(f, done, longest, in, out, took, ceiling, peak)
 		return
 	}
-	if v.quiet || f != nil && in == 0 && out == 0 {
+	if v.quiet || v.silent && !v.talks() || f != nil && in == 0 && out == 0 {
 		return
 	}
 	whole := f == nil || v.goOn // what is told is what succeeded
@@ -112,6 +116,9 @@ func (v *view) summary(f *failure) {
 			}
 			fmt.Fprintln(v.stderr, s)
 		}
+	}
+	if !v.talks() {
+		return
 	}
 	if v.verbose {
 		for _, d := range done {
@@ -146,18 +153,20 @@ func round(d time.Duration) time.Duration {
 	return d.Round(time.Millisecond)
 }
 
-// emit writes one line of JSON. help/json.md describes them.
-func (v *view) emit(kind string, fields map[string]any) {
+// emit writes one line of JSON.
+func (v *view) emit(kind string, fields map[string]any) { emitLine(v.stderr, kind, fields) }
+
+// emitLine writes one line of JSON. help/json.md describes them.
+func emitLine(w io.Writer, kind string, fields map[string]any) {
 	line := map[string]any{"v": 1, "type": kind}
 	for k, value := range fields {
 		line[k] = value
 	}
 	text, err := json.Marshal(line)
 	if err != nil {
-		v.warn("%v", err)
-		return
+		text, _ = json.Marshal(map[string]any{"v": 1, "type": "warning", "text": err.Error()})
 	}
-	fmt.Fprintf(v.stderr, "%s\n", text)
+	fmt.Fprintf(w, "%s\n", text)
 }
 
 func (v *view) emitProgress(now, all weir.Report) {
@@ -180,7 +189,7 @@ func (v *view) emitProgress(now, all weir.Report) {
 
 func (v *view) emitSummary(f *failure, done []ended, longest ended, in, out int64, took time.Duration, ceiling, peak int64) {
 	if f != nil {
-		v.emit("error", map[string]any{"text": f.text, "try": f.try, "code": f.code})
+		v.emit("error", f.fields())
 		f.told = true
 	}
 	sums, unread := []string{}, []map[string]any{}

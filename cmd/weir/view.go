@@ -44,7 +44,7 @@ func newView(s *settings, verb string, steps []*step) *view {
 	v := &view{settings: s, verb: verb, steps: steps, began: time.Now()}
 	tty := isTerminal(s.stderr) && os.Getenv("TERM") != "dumb"
 	switch {
-	case s.quiet || s.progress == "none":
+	case s.quiet || s.progress == "none" || s.progress == "auto" && !s.json && !isTerminal(s.stderr):
 	case s.json || s.progress == "plain" || s.progress == "auto" && !tty:
 		v.every = 10 * time.Second
 		if s.json {
@@ -69,7 +69,7 @@ func (v *view) ceiling() {
 	case v.json:
 		first, last := v.steps[0], v.steps[len(v.steps)-1]
 		v.emit("start", map[string]any{"source": first.src, "destination": last.dst, "sources": len(v.steps), "ceiling": most})
-	case !v.quiet:
+	case !v.quiet && v.talks():
 		fmt.Fprintf(v.stderr, "memory ceiling %s\n", weir.FormatBytes(most))
 	}
 }

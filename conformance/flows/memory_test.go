@@ -1,4 +1,4 @@
-package weir_test
+package flows_test
 
 import (
 	"context"
@@ -39,7 +39,7 @@ func TestRandomFlows_HoldNoMoreThanTheirCeiling(t *testing.T) {
 		var text string
 		synctest.Test(t, func(*testing.T) { text, err = weigh(seed) })
 		if err != nil {
-			t.Errorf("seed %d: %v\n\tgo test . -run 'TestRandomFlows_Hold' -seed %d\n\t%s", seed, err, seed, text)
+			t.Errorf("seed %d: %v\n\tgo test ./conformance/flows -run 'TestRandomFlows_Hold' -seed %d\n\t%s", seed, err, seed, text)
 		}
 	}
 }

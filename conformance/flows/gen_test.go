@@ -1,4 +1,4 @@
-package weir_test
+package flows_test
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-package weir_test
+package flows_test
 
 import (
 	"bytes"
@@ -324,7 +324,7 @@ var operators = []operator{
 	})},
 }
 
-// begins are the sources, which random_test.go, sources_test.go and others try;
+// begins are the sources, which random_test.go, sources_test.go in the root and others try;
 // the last ones are exempt for the reason given.
 var begins = map[string]string{
 	"From": "", "FromSlice": "", "Values": "", "FromSeq": "", "FromSeq2": "", "FromFunc": "", "FromChan": "",
@@ -442,6 +442,15 @@ var (
 	errDown = errors.New("downstream failed")
 	errFunc = errors.New("the function failed")
 )
+
+// ints are the keys of a stream of n values.
+func ints(n int) []int {
+	keys := make([]int, n)
+	for i := range keys {
+		keys[i] = i
+	}
+	return keys
+}
 
 // matrixCases are the columns.
 var matrixCases = []struct {
@@ -716,9 +725,9 @@ func TestMatrix_EveryOperatorKeepsItsPromises(t *testing.T) {
 // exportedReturning lists the exported functions, and methods of Stream, of the
 // package that return a Stream or a Stage.
 func exportedReturning(t *testing.T) (names []string) {
-	files, err := filepath.Glob("*.go")
-	if err != nil {
-		t.Fatal(err)
+	files, err := filepath.Glob("../../*.go")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
 	}
 	for _, name := range files {
 		if strings.HasSuffix(name, "_test.go") {

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+)
+
+// suffix is how the name of a compressed file ends, and what stands there in the
+// name of what it holds.
+type suffix struct{ packed, plain string }
+
+var (
+	// gzipSuffixes are those of GNU gzip.
+	gzipSuffixes = []suffix{{".gz", ""}, {".tgz", ".tar"}, {".taz", ".tar"}, {"-gz", ""}, {".z", ""}, {"-z", ""}, {"_z", ""}}
+	zstdSuffixes = []suffix{{".zst", ""}, {".tzst", ".tar"}}
+)
+
+// longestSuffix is that of GNU gzip.
+const longestSuffix = 30
+
+// checkSuffix finds what is wrong with --suffix.
+func (r *codecRun) checkSuffix() error {
+	if !r.suffixGiven() {
+		return nil
+	}
+	s := r.ownSuffix
+	if s == "" || len(s) > longestSuffix || strings.ContainsAny(s, `/`+string(filepath.Separator)) {
+		return &failure{
+			code: exitUsage, text: fmt.Sprintf("invalid suffix %q for --suffix: use 1 to %s without a slash", s, plural(longestSuffix, "character")),
+			try: "--suffix " + r.suffixes[0].packed,
+		}
+	}
+	return nil
+}
+
+// known are the suffixes of compressed files; that of --suffix comes first.
+func (r *codecRun) known() []suffix {
+	if r.ownSuffix == "" {
+		return r.suffixes
+	}
+	return append([]suffix{{r.ownSuffix, ""}}, r.suffixes...)
+}
+
+// cutSuffix splits the name of a compressed file. Case makes no difference, and
+// a name that is nothing but a suffix has none.
+func (r *codecRun) cutSuffix(name string) (base string, s suffix, ok bool) {
+	for _, s := range r.known() {
+		n := len(name) - len(s.packed)
+		if n > 0 && strings.EqualFold(name[n:], s.packed) && !strings.HasSuffix(name[:n], "/") && name[n-1] != filepath.Separator {
+			return name[:n], s, true
+		}
+	}
+	return "", suffix{}, false
+}
+
+// target is the name of the result.
+func (r *codecRun) target(name string) (string, *failure) {
+	base, s, ok := r.cutSuffix(name)
+	switch {
+	case r.expands && ok:
+		return base + s.plain, nil
+	case r.expands:
+		return "", &failure{
+			code: exitUsage, text: fmt.Sprintf("%s does not end in %s, so there is no name for the result", name, r.known()[0].packed),
+			try: fmt.Sprintf("weir pipe %s %s DST", quoted(name), r.stage),
+		}
+	case ok && !r.force:
+		return "", &failure{
+			code: exitUsage, text: fmt.Sprintf("%s has the suffix %s already", name, name[len(base):]),
+			try: "--force, to compress it once more",
+		}
+	case r.ownSuffix != "":
+		return name + r.ownSuffix, nil
+	}
+	return name + r.suffixes[0].packed, nil
+}

@@ -1,0 +1,265 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+// outcome is what a command line leads to.
+type outcome struct {
+	args  string // words separated by spaces
+	env   string // NAME=VALUE, or empty
+	code  int
+	text  string // the whole message
+	try   string // the whole advice
+	linux bool   // only there
+}
+
+// outcomes are the situations in which weir refuses or fails. DIR stands for a
+// folder with the files that situations makes.
+var outcomes = []outcome{
+	// The command line.
+	{args: "copi a b", code: 2, text: `unknown command "copi" (did you mean copy?)`, try: "weir copy --help"},
+	{args: "foo", code: 2, text: `unknown command "foo"`, try: "weir copy SRC DST, or weir pipe SRC STAGE… DST; weir --help shows more"},
+	{args: "foo --help", code: 2, text: `unknown command "foo"`, try: "weir copy SRC DST, or weir pipe SRC STAGE… DST; weir --help shows more"},
+	{args: "zips -h", code: 2, text: `unknown command "zips" (did you mean gzip?)`, try: "weir gzip --help"},
+	{args: "gzp --version", code: 2, text: `unknown command "gzp" (did you mean gzip?)`, try: "weir gzip --help"},
+	{args: "completion bsh --help", code: 2, text: `unknown command "completion bsh" (did you mean bash?)`, try: "weir completion bash --help"},
+	{args: "help foo", code: 2, text: `there is no help about "foo"`, try: "weir help"},
+	{args: "copy a", code: 2, text: "copy takes sources and a destination, not 1 name", try: "weir copy SRC… DST"},
+	{args: "pipe a", code: 2, text: "pipe takes a source, stages and a destination, not 1 word", try: "weir pipe SRC STAGE… DST, as in: weir pipe access.log gzip access.log.gz"},
+	{args: "copy a b --zzz", code: 2, text: "unknown flag --zzz", try: "weir copy --help"},
+	{args: "copy a b --memory", code: 2, text: "--memory needs a value", try: "weir copy --help"},
+	{args: "copy a b --quiet=perhaps", code: 2, text: "--quiet perhaps is neither true nor false", try: "--quiet=false"},
+	{args: "copy a b --memory lots", code: 2, text: "--memory lots is no size", try: "--memory 64MiB"},
+	{args: "gzip --level 77 a", code: 2, text: "--level 77: use 1 to 9", try: "--level 6"},
+	{args: "zstd --workers -1 a", code: 2, text: "--workers -1: use 1 to 1024, or 0 for all cores", try: "--workers 0"},
+	{args: "gzip -S a/b a", code: 2, text: `invalid suffix "a/b" for --suffix: use 1 to 30 characters without a slash`, try: "--suffix .gz"},
+	{args: "serve --stall 5", code: 2, text: "--stall 5 is no duration: the unit is missing", try: "--stall 5s"},
+	{args: "password", code: 2, text: "password takes one name, not 0", try: "weir password ann"},
+	{args: "version 1", code: 2, text: `version takes no arguments, and there is "1"`, try: "weir version"},
+
+	// The environment names the variable.
+	{args: "copy a b", env: "WEIR_MEMORY=lots", code: 2, text: "WEIR_MEMORY=lots is no size", try: "WEIR_MEMORY=64MiB"},
+	{args: "copy a b", env: "WEIR_PROGRESS=often", code: 2, text: "WEIR_PROGRESS=often: use auto, live, plain or none", try: "WEIR_PROGRESS=plain"},
+	{args: "copy a b", env: "WEIR_RATE=fast", code: 2, text: "WEIR_RATE=fast is no rate", try: "WEIR_RATE=10MiB/s"},
+	{args: "copy a b", env: "WEIR_VERIFY=maybe", code: 2, text: "WEIR_VERIFY=maybe is neither true nor false", try: "unset WEIR_VERIFY"},
+	{args: "pipe a zstd b", env: "WEIR_MEMORY=1MiB", code: 5, text: "WEIR_MEMORY=1MiB is too little: this needs at least N MiB", try: "WEIR_MEMORY=NKiB"},
+	{args: "gzip a", env: "WEIR_LEVEL=77", code: 2, text: "WEIR_LEVEL=77: use 1 to 9", try: "WEIR_LEVEL=6"},
+	{args: "gzip a", env: "WEIR_LEVEL=high", code: 2, text: "WEIR_LEVEL=high is no number", try: "unset WEIR_LEVEL"},
+	{args: "serve", env: "WEIR_STALL=0s", code: 2, text: "WEIR_STALL=0s cuts every client off", try: "WEIR_STALL=24h, for almost any"},
+	{args: "serve", env: "WEIR_LISTEN=8080", code: 2, text: "cannot listen on 8080: address 8080: missing port in address (from WEIR_LISTEN)", try: "--listen 127.0.0.1:8080"},
+	{args: "serve", env: "WEIR_AUTH=none", code: 2, text: "cannot read the users in none: no such file or directory (from WEIR_AUTH)", try: "weir password NAME >> none"},
+	{args: "serve", env: "WEIR_UPLOADS=none", code: 4, text: "cannot take uploads into none: it is no folder (from WEIR_UPLOADS)", try: "mkdir -p none"},
+
+	// The source.
+	{args: "copy none b", code: 3, text: "cannot read none: no such file or directory", try: "ls ."},
+	{args: "copy no/such/file b", code: 3, text: "cannot read no/such/file: no such file or directory", try: "ls ."},
+	{args: "pipe folder gzip b", code: 3, text: "cannot read folder: is a directory", try: "tar -c folder | weir pipe - gzip folder.tar.gz"},
+	{args: "gzip none", code: 3, text: "cannot read none: no such file or directory", try: "ls ."},
+	{args: "serve none", code: 3, text: "cannot serve none: no such file or directory", try: "ls ."},
+	{args: "serve no/such/folder", code: 3, text: "cannot serve no/such/folder: no such file or directory", try: "ls ."},
+	{args: "serve a", code: 3, text: "cannot serve a: not a directory", try: "ls -ld a"},
+
+	// The destination.
+	{args: "copy a none/b", code: 4, text: "cannot write none/b: no such file or directory", try: "mkdir -p none"},
+	{args: "copy a 'no way'/b", code: 4, text: "cannot write no way/b: no such file or directory", try: "mkdir -p 'no way'"},
+	{args: "pipe a gzip folder", code: 4, text: "cannot write folder: is a directory", try: "folder/a"},
+	{args: "copy a /dev/full", code: 4, text: "cannot write /dev/full: no space left on device", try: "another destination; /dev/full takes no more", linux: true},
+
+	// The compression commands say what the user called them.
+	{args: "gunzip broken.gz", code: 1, text: "gunzip of broken.gz failed: …", try: "another copy of broken.gz; nothing was written"},
+	{args: "gzip -d broken.gz", code: 1, text: "gzip -d of broken.gz failed: …", try: "another copy of broken.gz; nothing was written"},
+	{args: "gzip -t broken.gz", code: 1, text: "gzip -t of broken.gz failed: …", try: "another copy of broken.gz"},
+	{args: "gunzip -l broken.gz", code: 1, text: "gunzip -l of broken.gz failed: …", try: "another copy of broken.gz"},
+	{args: "gunzip -c broken.gz", code: 1, text: "gunzip of broken.gz failed: …", try: "another copy of broken.gz; standard output has what came before the damage"},
+	{args: "unzstd broken.zst", code: 1, text: "unzstd of broken.zst failed: …", try: "another copy of broken.zst; nothing was written"},
+	{args: "zstd -d broken.zst", code: 1, text: "zstd -d of broken.zst failed: …", try: "another copy of broken.zst; nothing was written"},
+	{args: "gunzip a", code: 2, text: "a does not end in .gz, so there is no name for the result", try: "weir pipe a gunzip DST"},
+	{args: "gzip done.gz", code: 2, text: "done.gz has the suffix .gz already", try: "--force, to compress it once more"},
+	{args: "gzip c", code: 2, text: "c.gz exists already, so c was skipped", try: "--force, to replace what is there"},
+	{args: "gzip folder", code: 2, text: "folder is a folder and was skipped", try: "--recursive, or: tar -c folder | weir gzip > folder.tar.gz"},
+	{args: "gunzip folder", code: 2, text: "folder is a folder and was skipped", try: "--recursive"},
+	{args: "gzip /dev/null", code: 2, text: "/dev/null is a device and was skipped", try: "--stdout", linux: true},
+	{args: "gunzip old.Z", code: 1, text: "old.Z is in compress format (.Z, LZW), which weir gunzip does not read", try: "gzip -dc old.Z"},
+	{args: "gunzip zip.gz", code: 1, text: "zip.gz is a zip archive, which weir gunzip does not read", try: "unzip zip.gz"},
+	{args: "gzip -d other.gz", code: 1, text: "other.gz is in zstd format, which weir gzip -d does not read", try: "weir unzstd other.gz"},
+	{args: "unzstd other.zst", code: 1, text: "other.zst is in gzip format, which weir unzstd does not read", try: "weir gunzip other.zst"},
+}
+
+// situations makes the files of outcomes and goes to their folder.
+func situations(t *testing.T) {
+	dir := t.TempDir()
+	for name, content := range map[string]string{
+		"a": "hello\n", "c": "hello\n", "c.gz": "old", "done.gz": "x", "folder/x": "x",
+		"broken.gz": "\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xff\xff\xff", "broken.zst": "\x28\xb5\x2f\xfd\x00\x00\xff\xff\xff\xff",
+		"old.Z": "\x1f\x9d\x90hello", "zip.gz": "PK\x03\x04", "other.gz": "\x28\xb5\x2f\xfd\x00", "other.zst": "\x1f\x8b\x08\x00",
+	} {
+		put(t, []byte(content), dir, name)
+	}
+	t.Chdir(dir)
+}
+
+// words splits a command line; quotes keep a space.
+func words(line string) (list []string) {
+	for _, w := range regexp.MustCompile(`(?:'[^']*'|[^\s'])+`).FindAllString(line, -1) {
+		list = append(list, strings.ReplaceAll(w, "'", ""))
+	}
+	return list
+}
+
+var numbers = regexp.MustCompile(`\d+(\.\d+)?( [MK]iB|KiB)`)
+
+// said compares what was said with what is wanted, which may end with … and have
+// N for a size that depends on the machine.
+func (o outcome) said(got, want string) bool {
+	if begin, ok := strings.CutSuffix(want, "…"); ok {
+		return strings.HasPrefix(got, begin)
+	}
+	if strings.Contains(want, "N MiB") || strings.Contains(want, "NKiB") {
+		got = numbers.ReplaceAllStringFunc(got, func(s string) string {
+			if s == "1MiB" {
+				return s
+			}
+			return regexp.MustCompile(`[\d.]+`).ReplaceAllString(s, "N")
+		})
+	}
+	return got == want
+}
+
+func TestMessages_SayWhatIsWrongAndWhatToDo(t *testing.T) {
+	for _, o := range outcomes {
+		t.Run(o.env+" "+o.args, func(t *testing.T) {
+			if o.linux && runtime.GOOS != "linux" {
+				t.Skip("it is about " + runtime.GOOS)
+			}
+			situations(t)
+			if name, value, ok := strings.Cut(o.env, "="); ok {
+				t.Setenv(name, value)
+			}
+			var stderr bytes.Buffer
+			if code := run(words(o.args), io.Discard, &stderr); code != o.code {
+				t.Errorf("exit code %d, want %d", code, o.code)
+			}
+			m := regexp.MustCompile(`(?m)^weir: (.*)\n(?:  try: (.*)\n)?`).FindStringSubmatch(stderr.String())
+			if m == nil || !o.said(m[1], o.text) || !o.said(m[2], o.try) {
+				t.Errorf("it said\n%s\nnot\nweir: %s\n  try: %s", &stderr, o.text, o.try)
+			}
+		})
+	}
+}
+
+func TestMessages_AreLinesOfJSONWhereThatIsWanted(t *testing.T) {
+	for _, o := range outcomes {
+		for _, inEnvironment := range []bool{false, true} {
+			t.Run(o.env+" "+o.args, func(t *testing.T) {
+				if o.linux && runtime.GOOS != "linux" {
+					t.Skip("it is about " + runtime.GOOS)
+				}
+				situations(t)
+				if name, value, ok := strings.Cut(o.env, "="); ok {
+					t.Setenv(name, value)
+				}
+				args := words(o.args)
+				if inEnvironment {
+					t.Setenv("WEIR_JSON", "true")
+				} else if args = append([]string{args[0], "--json"}, args[1:]...); args[0] == "password" || args[0] == "help" || args[0] == "completion" || args[0] == "foo" || args[0] == "zips" || args[0] == "gzp" || args[0] == "copi" {
+					args = append(append([]string{}, args[0]), append(args[2:], "--json")...)
+				}
+				var stderr bytes.Buffer
+				code := run(args, io.Discard, &stderr)
+				found := false
+				for line := range strings.Lines(stderr.String()) {
+					var got struct {
+						V    int    `json:"v"`
+						Type string `json:"type"`
+						Text string `json:"text"`
+						Try  string `json:"try"`
+						Code int    `json:"code"`
+					}
+					if err := json.Unmarshal([]byte(line), &got); err != nil || got.V != 1 || got.Type == "" {
+						t.Errorf("%q is no line of JSON: %v", line, err)
+					}
+					if got.Type != "error" {
+						continue
+					}
+					found = true
+					if got.Code != code {
+						t.Errorf("the exit code is %d, and the line says %d", code, got.Code)
+					}
+					if args[0] == "password" || args[0] == "help" {
+						continue // the first error is that they have no --json
+					}
+					if !o.said(got.Text, o.text) || !o.said(got.Try, o.try) {
+						t.Errorf("it said\n%s\nnot\n%s\n%s", line, o.text, o.try)
+					}
+				}
+				if !found {
+					t.Errorf("no error in\n%s", &stderr)
+				}
+			})
+		}
+	}
+}
+
+func TestMessages_WhatSucceedsIsAlsoJSON(t *testing.T) {
+	for _, line := range []string{
+		"copy a b --json", "copy a b --json -v", "copy a b --json --dry-run", "pipe a sha256 gzip b --json -v", "pipe a tee:c b --json --explain",
+		"gzip a --json -f", "gzip a none done.gz --json --dry-run", "zstd a --json -v", "copy folder b --json -v",
+	} {
+		situations(t)
+		var stderr bytes.Buffer
+		run(words(line), io.Discard, &stderr)
+		for l := range strings.Lines(stderr.String()) {
+			if !json.Valid([]byte(l)) || !strings.Contains(l, `"v":1`) {
+				t.Errorf("%s: %q is no line of JSON", line, l)
+			}
+		}
+		if stderr.Len() == 0 {
+			t.Errorf("%s said nothing", line)
+		}
+	}
+}
+
+// A flag that the environment has set is never blamed by its name, whichever it is.
+func TestMessages_EveryVariableWithABadValueIsNamed(t *testing.T) {
+	for _, c := range newRoot(io.Discard, io.Discard, io.Discard).Commands() {
+		if c.Flags().Lookup("dry-run") == nil && c.Name() != "serve" {
+			continue
+		}
+		for _, name := range []string{"memory", "progress", "rate", "level", "workers", "stall", "grace", "queue", "max-conns", "conn-rate", "min-rate", "max-size", "quota", "listen", "tls-cert", "auth", "cors", "quiet", "json"} {
+			if c.Flags().Lookup(name) == nil {
+				continue
+			}
+			situations(t)
+			variable := environmentName(name)
+			t.Setenv(variable, "#?!")
+			var stderr bytes.Buffer
+			code := run([]string{c.Name(), "a", "b"}[:map[bool]int{true: 1, false: 3}[c.Name() == "serve"]], io.Discard, &stderr)
+			if code == exitOK || !strings.Contains(stderr.String(), variable) || strings.Contains(stderr.String(), "weir: --"+name) {
+				t.Errorf("weir %s with a bad %s: exit code %d, %s", c.Name(), variable, code, &stderr)
+			}
+			os.Unsetenv(variable)
+		}
+	}
+}
+
+func TestMessages_AdviceIsOneWordForAShell(t *testing.T) {
+	for name, want := range map[string]string{
+		"a/b.log": "a/b.log", "日本語": "日本語", "two words": "'two words'", "it's": `'it'\''s'`, "": "''", "$HOME": "'$HOME'", "a;b": "'a;b'",
+	} {
+		if got := quoted(name); got != want {
+			t.Errorf("%q is %s, want %s", name, got, want)
+		}
+	}
+	if dir := t.TempDir(); nearest(filepath.Join(dir, "a", "b", "c")) != dir {
+		t.Errorf("the nearest folder is %s", nearest(filepath.Join(dir, "a", "b", "c")))
+	}
+}
