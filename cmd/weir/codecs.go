@@ -111,8 +111,8 @@ damaged.`, k.short,
 	f.BoolVarP(&r.force, "force", "f", false, "replace files that are there, take any kind of file, write binary data to a terminal;\nwith --stdout pass on files in no known format when decompressing")
 	f.BoolVar(&r.remove, "rm", false, "remove each source when its result is on stable storage")
 	f.BoolP("keep", "k", false, "keep the sources, which is what happens anyway")
-	if !k.gzip {
-		f.StringVar(&r.window, "window", "128MiB", "largest window that a file to decompress can ask for, up to 2GiB;\nzstd --long=31 needs that. It is part of the memory ceiling")
+	if k.suffixes[0].packed == ".zst" {
+		f.StringVar(&r.window, "window", defaultWindowText, "largest window that a file to decompress can ask for, up to 2GiB;\nzstd --long=31 needs that. It is part of the memory ceiling")
 	}
 	f.BoolVarP(&r.reverse, "decompress", "d", false, "decompress, as "+map[bool]string{true: k.stage, false: k.back}[k.expands]+" does")
 	f.BoolVarP(&r.test, "test", "t", false, "check compressed files and write nothing")
@@ -163,11 +163,13 @@ func (r *codecRun) check() error {
 	case r.workers < 0 || r.workers > 1024:
 		return refuse(fmt.Sprintf("--workers %d: use 1 to 1024, or 0 for all cores", r.workers), "--workers 0")
 	}
+	if r.window != "" {
+		if n, err := parseSize(r.window); err != nil || n < 1<<10 || n > 2<<30 {
+			return refuse(fmt.Sprintf("invalid size %q for --window; use 1KiB to 2GiB", r.window), "--window "+defaultWindowText)
+		}
+	}
 	return r.checkSuffix()
 }
-
-// windowGiven reports whether --window is not what it is by default.
-func (r *codecRun) windowGiven() bool { return r.window != "128MiB" }
 
 func (r *codecRun) all(names []string) error {
 	if err := r.check(); err != nil {
@@ -256,17 +258,13 @@ func (r *codecRun) one(in input) (*step, error) {
 			}
 		}
 		st.size = func() int64 { return size }
+		if r.stage == "unzstd" {
+			st.window = "--window %s"
+		}
 		b := &builder{set: &r.settings, step: st, frugal: frugal, stream: s}
 		if !r.passes(in) {
-			word := r.word()
-			if r.stage == "unzstd" {
-				st.window = "--window %s"
-				if !frugal || r.windowGiven() {
-					word += ":window=" + r.window
-				}
-			}
-			if err := b.parseStage([]string{word}, 0); err != nil {
-				return nil, r.asFlag(err)
+			if err := b.parseStage([]string{r.word(frugal)}, 0); err != nil {
+				return nil, asFlag(err)
 			}
 		}
 		if r.gzip && !r.expands && r.names >= 0 {
@@ -320,10 +318,16 @@ func (r *codecRun) one(in input) (*step, error) {
 	return st, nil
 }
 
+// defaultWindowText is defaultWindow as a flag has it.
+const defaultWindowText = "128MiB"
+
 // word is the stage that does the work, with its settings.
-func (r *codecRun) word() string {
+func (r *codecRun) word(frugal bool) string {
 	word := r.stage
 	if r.expands {
+		if r.stage == "unzstd" && !(frugal && r.window == defaultWindowText) {
+			word += ":window=" + r.window
+		}
 		if r.workers > 0 && r.gzip {
 			word += fmt.Sprintf(":workers=%d", r.workers)
 		}
@@ -377,13 +381,10 @@ func (r *codecRun) fileOptions(perm fs.FileMode) []weir.FileOption {
 }
 
 // asFlag says in terms of flags what is wrong with a stage that they made.
-func (r *codecRun) asFlag(err error) error {
+func asFlag(err error) error {
 	var f *failure
-	if !errors.As(err, &f) {
-		return err
+	if errors.As(err, &f) {
+		return &failure{code: f.code, text: f.text, try: "--level 6"}
 	}
-	if r.stage == "unzstd" {
-		return &failure{code: f.code, text: fmt.Sprintf("invalid size %q for --window; use 1KiB to 2GiB", r.window), try: "--window 128MiB"}
-	}
-	return &failure{code: f.code, text: f.text, try: "--level 6"}
+	return err
 }

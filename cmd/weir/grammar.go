@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/mattn/go-runewidth"
 
@@ -239,23 +238,13 @@ func unknownStage(line []string, at int, name string, names []string) error {
 	_, err := exec.LookPath(name)
 	isProgram := name != "" && err == nil
 	if isProgram {
-		f.try = "exec:" + shellWord(line[at])
+		f.try = "exec:" + quoted(line[at])
 	}
 	// Names of two or three letters are close to each other by chance.
 	if best != "" && (!isProgram || distance(name, best) == 1) {
 		f.text += fmt.Sprintf(" (did you mean %s?)", best)
 	}
 	return f
-}
-
-// shellWord is a word as a shell takes it.
-func shellWord(s string) string {
-	if strings.IndexFunc(s, func(r rune) bool {
-		return !(unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("_-./:=,+@%", r))
-	}) < 0 {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 // builder puts one flow together.

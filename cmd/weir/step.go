@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -96,9 +97,9 @@ func (s *step) incomplete() *failure {
 	u := left[0]
 	f := &failure{code: exitFailed, text: fmt.Sprintf(
 		"%s of %s: the compressed data ends at byte %d, but other data follows, which was not read; everything before it is decompressed",
-		u.stage, s.src, u.offset)}
+		cmp.Or(s.command, u.stage), stream(s.src, "input"), u.offset)}
 	if name, local := endpoint.Local(s.src); local && name != "-" {
-		f.try = fmt.Sprintf("tail -c +%d %s | head -c 64 | od -c", u.offset+1, s.src)
+		f.try = fmt.Sprintf("tail -c +%d %s | head -c 64 | od -c", u.offset+1, quoted(s.src))
 	}
 	return f
 }
