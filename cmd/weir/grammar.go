@@ -310,8 +310,4 @@ func (b *builder) nameSteps() {
 			b.step.words[name] = w
 		}
 	}
-	// Where gunzip uses all cores, its errors carry its name without a number.
-	if w, ok := b.step.words["gunzip"]; ok && kinds["gunzip"] > 1 && len(w.stages) > 1 {
-		b.step.words["gunzip"] = &typed{kind: w.kind, name: w.kind}
-	}
 }

@@ -367,6 +367,10 @@ func leftIn(dir string) (names []string) {
 func (x *trial) says(args []string, text string, fail func(string, ...any)) {
 	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 	asJSON, quiet := slices.Contains(args, "--json"), slices.Contains(args, "-q")
+	switch args[0] {
+	case "gzip", "gunzip", "zstd", "unzstd":
+		quiet = !slices.Contains(args, "-v")
+	}
 	switch {
 	case asJSON:
 		errs, summaries := 0, 0

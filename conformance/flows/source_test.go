@@ -156,6 +156,9 @@ func one[T any](d *draft[T], c int) {
 	case 6:
 		st := g.strikeIndex("Generate", &d.m, fails, panics, cancels, joins, halts)
 		batch := 1 + g.n(pick(g.rand, 3, 100, 5000))
+		if g.plain {
+			batch = 1 // what the function holds is not the flow's
+		}
 		nap := g.nap()
 		d.next(weir.Generate("generate", func(_ context.Context, emit func([]T) error) error {
 			for at := 0; at < size; {
