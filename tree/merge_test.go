@@ -89,6 +89,7 @@ func TestCopy_DeletesWhatTheSourceDoesNotHave(t *testing.T) {
 	}
 	put(t, dst, old)
 	o := tree.Copy{From: src, To: dst, Delete: true, Exclude: []string{"*.o"}}
+	var plan tree.Plan
 	plan, err := o.Plan(t.Context())
 	must(t, err)
 	slices.Sort(plan.Delete)
@@ -106,6 +107,9 @@ func TestCopy_DeletesWhatTheSourceDoesNotHave(t *testing.T) {
 	must(t, c.Run(t.Context()))
 	wantTexts(t, dst, map[string]string{"a": "1", "sub/b": "2", "kept.o": "x", "half/kept.o": "x"})
 	slices.Sort(deleted)
+	if !c.Merges() || c.Current() == "" {
+		t.Errorf("Merges = %v, Current = %q", c.Merges(), c.Current())
+	}
 	if want = slices.Delete(want, 2, 3); !slices.Equal(deleted, want) { // half is still there
 		t.Errorf("deleted %v, want %v", deleted, want)
 	}
