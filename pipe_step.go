@@ -139,11 +139,13 @@ func (p *pipe[T]) budget() (b *Budget, extra int64, waits bool) {
 	return b, p.share.granted - p.share.reserve, waits
 }
 
-// watchedBy lets s notice when all lanes of a run wait.
+// watchedBy lets s notice when all lanes of a run wait. Goroutines that wait in
+// the pipe already count from now on, since stirs will take them back.
 func (p *pipe[T]) watchedBy(s *standstill) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.still = s
+	s.waiting.Add(int64(p.r.resting + p.w.resting))
 }
 
 // writeOp is a write in progress, but for its turn. Steps change only its

@@ -15,6 +15,7 @@ import (
 
 	"github.com/weir-go/weir/internal/atomicfile"
 	"github.com/weir-go/weir/internal/carry"
+	"github.com/weir-go/weir/internal/errno"
 	"github.com/weir-go/weir/internal/kernelcopy"
 	"github.com/weir-go/weir/internal/lock"
 	"github.com/weir-go/weir/internal/sparse"
@@ -460,7 +461,7 @@ func (j *job) linkTo(ctx context.Context, e entry, l *link) (bool, error) {
 		refused = top.Link(l.path, filepath.Join(e.in.path(), name))
 		return refused
 	})
-	if refused != nil && !errors.Is(refused, syscall.ENOSPC) {
+	if refused != nil && !errno.Is(refused, syscall.ENOSPC) {
 		return false, nil
 	}
 	return true, err

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/weir-go/weir/internal/atomicfile"
+	"github.com/weir-go/weir/internal/errno"
 	"golang.org/x/time/rate"
 )
 
@@ -221,7 +222,7 @@ func (j *job) tell(f func()) {
 func hopeless(err error) bool {
 	var we *WriteError
 	return errors.As(err, &we) &&
-		(errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EROFS))
+		(errno.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EROFS))
 }
 
 // opened enters f as open, with one reference: that of its walk.

@@ -98,7 +98,7 @@ func TestAFailureAfterTheFirstByteIsSeenByTheClient(t *testing.T) {
 				var got atomic.Pointer[error]
 				g := &Guard{Transfers: &Transfers{Done: func(_ Transfer, err error) { got.Store(&err) }}}
 				s := guarded(t, g, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-					p.Send(w, r, script{chunks: []string{pattern(1 << 20)}, err: boom}.stream())
+					p.Send(w, r, script{chunks: []string{pattern(1 << 20), pattern(1 << 20)}, err: boom}.stream())
 				}), change...)
 				req, _ := http.NewRequest("GET", s.url("/"), nil)
 				req.Header.Set("Accept-Encoding", accept)

@@ -115,7 +115,9 @@ func (x *packing) run(t *testing.T, args []string, source, goal string) {
 		if code != exitOK {
 			return // either may be told
 		}
-		code = exitDestination
+		if code = exitDestination; !has("-f") {
+			code = exitUsage // it is skipped
+		}
 	}
 	var stdout, stderr bytes.Buffer
 	got := run(append(args, src), &stdout, &stderr)

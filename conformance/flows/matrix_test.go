@@ -317,6 +317,7 @@ var operators = []operator{
 		short := weir.Map(s, func(s string) (string, error) { return text(number(s)), nil })
 		return weir.Lines(weir.JoinLines(short).Through(weir.Head(20)))
 	}},
+	{names: "SkipLines", stage: "skip", want: func(keys []int) []int { return keys[min(30, len(keys)):] }, apply: through(func() weir.Stage[byte, byte] { return weir.SkipLines(30) })},
 	{names: "HeadLines", stage: "head", enough: true, want: first(30), apply: through(func() weir.Stage[byte, byte] { return weir.HeadLines(30) })},
 	{names: "Exec", stage: "exec cat", real: true, apply: through(func() weir.Stage[byte, byte] { return weir.Exec("cat") })},
 	{names: "Command", stage: "exec", real: true, apply: through(func() weir.Stage[byte, byte] {
