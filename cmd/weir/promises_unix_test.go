@@ -370,7 +370,7 @@ func (x *trial) says(args []string, text string, fail func(string, ...any)) {
 	unbegun := false // there was no run to sum up
 	switch args[0] {
 	case "gzip", "gunzip", "zstd", "unzstd":
-		quiet = !slices.Contains(args, "-v")
+		quiet = !slices.Contains(args, "-v") && !slices.Contains(args, "--dry-run")
 		unbegun = x.code == exitUsage || x.code == exitSource
 	}
 	switch {
