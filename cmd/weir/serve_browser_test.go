@@ -183,8 +183,9 @@ func TestPageCancelsAnUpload(t *testing.T) {
 		chromedp.Navigate("http://"+g.addr+"/"),
 		choose(file),
 		seen(`document.querySelector("#uploads progress")?.value > 0.3`),
-		chromedp.Func(func(context.Context, *chromedp.Target) error { g.open(1 << 40); return nil }),
 		press("Cancel long.bin"),
+		// Not before: the upload could come to its end.
+		chromedp.Func(func(context.Context, *chromedp.Target) error { g.open(1 << 40); return nil }),
 		seen(`!document.querySelector("#uploads li") && localStorage.length === 0`),
 		seen(`fetch("/").then(() => true)`),
 	)

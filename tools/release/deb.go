@@ -22,7 +22,7 @@ func debPlaces(name string) (place string, packed bool) {
 	case name == "weir":
 		return "/usr/bin/weir", false
 	case dir == "man/":
-		return "/usr/share/man/man1/" + base + ".gz", true
+		return "/usr/share/man/man" + strings.TrimPrefix(path.Ext(base), ".") + "/" + base + ".gz", true
 	case name == "completions/weir.bash":
 		return "/usr/share/bash-completion/completions/weir", false
 	case name == "completions/_weir":
