@@ -61,10 +61,7 @@ func holding(bytes int64, x beyond) string {
 	case x.values == 0:
 		return FormatBytes(c.Bytes)
 	}
-	values := "1 value"
-	if x.values > 1 {
-		values = fmt.Sprintf("%d values", x.values)
-	}
+	values := numberOf(int64(x.values), "value")
 	if c.Bytes == 0 {
 		return values
 	}

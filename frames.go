@@ -97,7 +97,7 @@ func (d *deframer) cut(in []byte) ([]byte, error) {
 		case n > d.most:
 			return nil, &LimitError{
 				Err: ErrFrameTooLarge, Option: "the argument most of DecodeFrames", Max: int64(d.most), Need: int64(min(n, math.MaxInt64)),
-				Detail: fmt.Sprintf("frame at byte %d has %d bytes; the maximum is %s", d.begin, n, exactBytes(int64(d.most))),
+				Detail: fmt.Sprintf("frame at byte %d has %s; the maximum is %s", d.begin, numberOf(int64(n), "byte"), exactBytes(int64(d.most))),
 			}
 		}
 		d.head = d.head[:0]

@@ -35,6 +35,14 @@ func exactBytes(n int64) string {
 	return fmt.Sprintf("%d %s", n, [...]string{"B", "KiB", "MiB", "GiB", "TiB"}[unit])
 }
 
+// numberOf is n of something, in English: 1 attempt, 2 attempts.
+func numberOf(n int64, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
 // countable returns n, or for a limit that is none a number that can still be
 // multiplied and added up.
 func countable(n int64) int64 { return min(n, 1<<56) }

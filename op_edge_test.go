@@ -62,7 +62,7 @@ func TestHubReadersMayBeCountedWhileAFlowRuns(t *testing.T) {
 func TestRetryCountsAnAttemptThatIsNotWorthAnother(t *testing.T) {
 	absent := func(context.Context, int64) (weir.Reader[byte], error) { return nil, fs.ErrNotExist }
 	_, err := weir.Collect(t.Context(), weir.Retry(absent, weir.RetryConfig{}), 1)
-	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "after 1 attempts") {
+	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "after 1 attempt:") {
 		t.Error(err)
 	}
 }

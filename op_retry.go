@@ -93,7 +93,7 @@ func (r *retrier[T]) failure(err error) error {
 	if isByte[T]() {
 		unit = "byte"
 	}
-	return fmt.Errorf("at %s %d, after %d attempts: %w", unit, r.offset, r.failures, err)
+	return fmt.Errorf("at %s %d, after %s: %w", unit, r.offset, numberOf(int64(r.failures), "attempt"), err)
 }
 
 func (r *retrier[T]) Read(dst []T) (int, error) {

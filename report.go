@@ -202,8 +202,8 @@ func (r Report) String() string {
 		fmt.Fprintf(&b, "  in %s  out %s\n", amount(s.In, s.Unit), amount(s.Out, s.OutUnit))
 	}
 	for _, p := range r.Pipes {
-		fmt.Fprintf(&b, "%-16s peak %s of %s, writers waited %d times, %v\n",
-			p.Name, FormatBytes(p.Peak), p.Limit, p.BlockedN, p.Blocked.Round(time.Millisecond))
+		fmt.Fprintf(&b, "%-16s peak %s of %s, writers waited %s, %v\n",
+			p.Name, FormatBytes(p.Peak), p.Limit, numberOf(p.BlockedN, "time"), p.Blocked.Round(time.Millisecond))
 	}
 	b.WriteString(r.Verdict.String())
 	return b.String()

@@ -15,7 +15,7 @@ func Collect[T any](ctx context.Context, s Stream[T], most int) ([]T, error) {
 		n := min(len(batch), most-len(all))
 		all = append(all, batch[:n]...)
 		if n < len(batch) {
-			return fmt.Errorf("%w: more than %d values", ErrLimit, most)
+			return fmt.Errorf("%w: more than %s", ErrLimit, numberOf(int64(most), "value"))
 		}
 		return nil
 	})

@@ -37,7 +37,11 @@ type CorruptError struct {
 
 func (e *CorruptError) Error() string {
 	if errors.Is(e.Err, io.ErrUnexpectedEOF) {
-		return fmt.Sprintf("%s data ends too early, after %d bytes", e.Format, e.Offset)
+		unit := "bytes"
+		if e.Offset == 1 {
+			unit = "byte"
+		}
+		return fmt.Sprintf("%s data ends too early, after %d %s", e.Format, e.Offset, unit)
 	}
 	if errors.Is(e.Err, ErrTrailing) {
 		return fmt.Sprintf("%s data ends at byte %d, but other data follows", e.Format, e.Offset)
