@@ -220,6 +220,7 @@ func (j *unsplitter) segment() (ended bool, err error) {
 
 // pass is called where a segment begins and no deflate data does.
 func (j *unsplitter) pass(s *segment) {
+	j.start()
 	if !s.take() {
 		<-s.done
 		s.free(j.room)
