@@ -762,3 +762,20 @@ func TestStop_LetsAFlowThatWaitsForItsBudgetEndOnceItHasIt(t *testing.T) {
 		})
 	}
 }
+
+// manyErrors is an error that cannot be compared.
+type manyErrors []error
+
+func (m manyErrors) Error() string { return "many" }
+
+func TestFlow_EndsWithACauseThatCannotBeCompared(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	err := weir.Map(weir.FromSlice(ints(100)), func(i int) (int, error) {
+		cancel(manyErrors{errUp})
+		return i, nil
+	}).Async(weir.Items(1)).To(weir.Discard[int]()).Run(ctx)
+	var many manyErrors
+	if !errors.As(err, &many) || !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}

@@ -3,6 +3,7 @@ package weir
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 )
 
@@ -134,6 +135,12 @@ func adds(err, m error) bool {
 		return slices.ContainsFunc(e.Unwrap(), func(next error) bool { return adds(err, next) })
 	}
 	return !errors.Is(err, m)
+}
+
+// sameError is a == b for errors of any type, also those that cannot be compared.
+func sameError(a, b error) bool {
+	t := reflect.TypeOf(a)
+	return t == reflect.TypeOf(b) && (t == nil || t.Comparable() && a == b)
 }
 
 // errorList is an error and one that followed it.

@@ -407,7 +407,7 @@ func (r *run) failing(l *lane, err error) {
 				o.cancel(err)
 			}
 		}
-	case err != context.Cause(r.ctx):
+	case !sameError(err, context.Cause(r.ctx)):
 		r.others = append(r.others, err)
 	}
 }

@@ -158,7 +158,7 @@ func TestTruncatedInputIsAnError(t *testing.T) {
 			var ce *compress.CorruptError
 			if !errors.As(err, &ce) || !errors.Is(err, io.ErrUnexpectedEOF) || ce.Offset != int64(n) {
 				t.Errorf("%s cut to %d of %d bytes: %v", c.name, n, len(packed), err)
-			} else if want := fmt.Sprintf("%s data ends too early, after %d bytes", c.name, n); !strings.Contains(err.Error(), want) {
+			} else if want := fmt.Sprintf("%s data ends too early, after %d byte", c.name, n); !strings.Contains(err.Error(), want) {
 				t.Errorf("%v: want %q in it", err, want)
 			}
 		}

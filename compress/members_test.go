@@ -249,6 +249,8 @@ func TestATruncatedMemberIsAnErrorBehindWhatThereIs(t *testing.T) {
 		{second - 9, member * 9 / 10}, {second - 8, member}, {second - 1, member},
 		{second + 1, member}, {second + 17, member}, {second + 24, member}, {last - 1, 2 * member},
 		{last + 30, 2 * member}, {len(packed) - 1, len(text)},
+		// Where a chunk of the input ends.
+		{64 << 10, member / 4}, {128 << 10, member / 2}, {second + 64<<10, member + member/4},
 	} {
 		got, err := gunzip(packed[:c.at])
 		var ce *compress.CorruptError

@@ -85,7 +85,7 @@ func (s *segment) inflate() {
 		s.inflateBlocks(z)
 	}
 	s.used = s.n - z.left()
-	if s.err != nil && s.failed == s.err {
+	if s.cut {
 		s.used = s.n
 	}
 	z.src = chunkReader{}
@@ -101,6 +101,7 @@ func (s *segment) inflateMember(z *inflater) error {
 	s.out, s.size = append(s.out, out), n
 	switch {
 	case s.err != nil && (err == io.EOF || err == io.ErrUnexpectedEOF):
+		s.cut = true
 		return s.err
 	case err == nil, err == io.ErrUnexpectedEOF:
 		return errMemberSize
@@ -181,12 +182,21 @@ func (s *segment) free(room *room) {
 
 var plainBuffers = sync.Pool{New: func() any { return new([memberInput]byte) }}
 
-// outBuffer returns memory for n bytes of output, at most memberInput.
+// outBuffer returns memory for n bytes of output, at most memberInput. It takes
+// outRoom of the room.
 func outBuffer(n int) []byte {
 	if n > memberInput/2 {
 		return plainBuffers.Get().(*[memberInput]byte)[:]
 	}
 	return make([]byte, n)
+}
+
+// outRoom is how much memory outBuffer returns.
+func outRoom(n int) int64 {
+	if n > memberInput/2 {
+		return memberInput
+	}
+	return int64(n)
 }
 
 // room is the memory for what is decompressed ahead of its turn.

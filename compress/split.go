@@ -91,6 +91,7 @@ type segment struct {
 	ended  bool   // with the last block of deflate data
 	ok     bool   // out is right, if the segment begins where a block does
 	failed error  // of a member: what out ends with
+	cut    bool   // of a member: failed is err
 	credit int64  // of the room
 }
 

@@ -137,7 +137,7 @@ func (j *unsplitter) member() error {
 	switch {
 	case err != nil || s.failed == nil:
 		return err
-	case s.failed == s.err && s.err != io.ErrUnexpectedEOF:
+	case s.cut && s.err != io.ErrUnexpectedEOF:
 		return s.err // of the source
 	}
 	return &CorruptError{Format: gunzipFormat.name, Offset: s.at + int64(s.used), Err: s.failed}
@@ -204,7 +204,9 @@ func (j *unsplitter) segment() (ended bool, err error) {
 	}
 	<-s.done
 	j.useful(confirmed && s.ok)
-	if !confirmed || !s.ok {
+	// Where a limit cuts the output off, it is decompressed in turn, so that the
+	// limit does not depend on what was decompressed ahead.
+	if !confirmed || !s.ok || j.c.left(j.n, int64(s.size), j.input.src.n) < int64(s.size) {
 		s.free(j.room)
 		return false, nil
 	}
@@ -269,7 +271,7 @@ func (j *unsplitter) ahead(s *segment, w *work) {
 	}
 	s.credit = outMost
 	if s.sizes.member > 0 {
-		s.credit = int64(s.sizes.plain)
+		s.credit = outRoom(s.sizes.plain)
 		j.room.give(outMost - s.credit)
 	}
 	s.inflate()
@@ -294,7 +296,9 @@ type chunkSource struct {
 // peek returns the chunk with the next bytes, or that has an error to return. It
 // returns nil at the end.
 func (r *chunkSource) peek() *chunk {
-	for r.cur == nil || len(r.cur.b) == 0 && r.cur.err == nil {
+	// The last chunk of a member that was cut can be empty, and is missed if it is
+	// left out.
+	for r.cur == nil || len(r.cur.b) == 0 && r.cur.err == nil && !r.cur.last {
 		if r.cur != nil {
 			if r.cur.seg == nil && r.cur.work == nil {
 				r.work.used()

@@ -113,7 +113,7 @@ func TestSignals_EndARunAndLeaveNoTemporaryFile(t *testing.T) {
 	_, _ = rand.NewChaCha8([32]byte{}).Read(noise)
 	var gz, zst bytes.Buffer
 	_, _ = gzip.NewWriter(&gz).Write(noise)
-	enc, err := zstd.NewWriter(&zst)
+	enc, err := zstd.NewWriter(&zst, zstd.WithEncoderConcurrency(1)) // which writes at once
 	if err != nil {
 		t.Fatal(err)
 	}
