@@ -96,6 +96,9 @@ func readGzipHeader(r io.Reader) (gzipHeader, error) {
 
 // headerOf reads the header of a file. A file that has none has an empty one.
 func headerOf(name string) gzipHeader {
+	if info, err := os.Stat(name); err != nil || !info.Mode().IsRegular() {
+		return gzipHeader{} // to open a named pipe would wait for its other end
+	}
 	f, err := os.Open(name)
 	if err != nil {
 		return gzipHeader{}

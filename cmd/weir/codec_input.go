@@ -127,7 +127,7 @@ func (r *codecRun) look(name string, info fs.FileInfo) input {
 		if !r.expands {
 			in.failed.try = fmt.Sprintf("--recursive, or: tar -c %s | weir %s > %s", quoted(name), r.name, quoted(filepath.Base(name)+".tar"+r.suffixes[0].packed))
 		}
-	case !beside || r.force:
+	case !beside || r.force && mode&fs.ModeDevice == 0:
 	case !mode.IsRegular():
 		in.failed = skipped("--stdout", "%s is %s and was skipped", name, kindOf(mode))
 	case mode&(fs.ModeSetuid|fs.ModeSetgid) != 0:

@@ -42,7 +42,8 @@ var (
 type codecRun struct {
 	settings
 	codecCommand
-	typed                           string // how the user called it: gzip -d
+	results                         map[string]string // what the run makes → of which source
+	typed                           string            // how the user called it: gzip -d
 	level                           int
 	toStdout, remove, test, reverse bool
 	list, recursive, durable        bool
@@ -108,7 +109,7 @@ damaged.`, k.short,
 	r.flags(c)
 	f := c.Flags()
 	f.BoolVarP(&r.toStdout, "stdout", "c", false, "write to standard output")
-	f.BoolVarP(&r.force, "force", "f", false, "replace files that are there, take any kind of file, write binary data to a terminal;\nwith --stdout pass on files in no known format when decompressing")
+	f.BoolVarP(&r.force, "force", "f", false, "replace files that are there, take any kind of file but devices, write binary data to a terminal;\nwith --stdout pass on files in no known format when decompressing")
 	f.BoolVar(&r.remove, "rm", false, "remove each source when its result is on stable storage")
 	f.BoolP("keep", "k", false, "keep the sources, which is what happens anyway")
 	if k.suffixes[0].packed == ".zst" {
@@ -199,6 +200,7 @@ func (r *codecRun) all(names []string) error {
 	case r.expands:
 		verb = "decompressed"
 	}
+	r.results = map[string]string{}
 	inputs := r.inputs(names)
 	if len(inputs) == 0 {
 		return nil // empty folders
@@ -243,8 +245,18 @@ func (r *codecRun) one(in input) (*step, error) {
 		if stored := r.storedName(in); stored != "" {
 			st.dst = stored
 		}
-		if _, err := os.Lstat(st.dst); err == nil && !r.force {
+		if first, taken := r.results[filepath.Clean(st.dst)]; taken {
+			return nil, skipped("one of them alone", "%s and %s would both become %s, so %s was skipped", first, name, st.dst, name)
+		}
+		r.results[filepath.Clean(st.dst)] = name
+		there, err := os.Lstat(st.dst)
+		switch {
+		case err != nil:
+		case !r.force:
 			return nil, skipped("--force, to replace what is there", "%s exists already, so %s was skipped", st.dst, name)
+		case there.Mode()&fs.ModeSymlink != 0:
+			// Whoever may write to the folder could choose what is overwritten.
+			return nil, skipped("rm "+quoted(st.dst), "%s is a symbolic link, so %s was skipped", st.dst, name)
 		}
 	}
 	toFile := !st.discards && st.dst != "-"
@@ -299,9 +311,11 @@ func (r *codecRun) one(in input) (*step, error) {
 		if err != nil || !toFile {
 			return err
 		}
-		if h := headerOf(name); r.gzip && r.expands && r.names > 0 && !h.time.IsZero() {
-			if err := os.Chtimes(st.dst, time.Time{}, h.time); err != nil {
-				return err
+		if r.gzip && r.expands && r.names > 0 {
+			if h := headerOf(name); !h.time.IsZero() {
+				if err := os.Chtimes(st.dst, time.Time{}, h.time); err != nil {
+					return err
+				}
 			}
 		}
 		if !r.remove || len(st.left()) > 0 {

@@ -115,7 +115,7 @@ func (x *packing) run(t *testing.T, args []string, source, goal string) {
 		if code != exitOK {
 			return // either may be told
 		}
-		if code = exitDestination; !has("-f") {
+		if code = exitDestination; !has("-f") || goal == "link to nothing" {
 			code = exitUsage // it is skipped
 		}
 	}
