@@ -324,7 +324,7 @@ func (r *codecRun) one(in input) (*step, error) {
 		if err := st.removable(name); err != nil {
 			return &failure{
 				code: exitSource, text: fmt.Sprintf("%s was not removed: %v", name, err),
-				try: "the same with --force, when nobody writes to it any more",
+				try: fmt.Sprintf("weir %s -f --rm %s, when nobody writes to it any more", r.name, quoted(name)),
 			}
 		}
 		return os.Remove(name)

@@ -54,8 +54,9 @@ checked. A URL as DST is sent a PUT.
 
 --resume goes on with what an interrupted copy has left: the rest of a file, or
 the files of a folder that are not there yet. It leaves out files of the same
-size and time; with --checksum, of the same contents. --delete removes from DST
-what a folder SRC does not have, when everything else has succeeded. A pattern of
+size that have the time of the source, or, without --preserve, are newer; with
+--checksum, those of the same contents. --delete removes from the copy of a folder
+SRC what SRC does not have, when everything else has succeeded. A pattern of
 --exclude without a slash is matched against every name in a folder, one with a
 slash against the path below SRC, one that ends in a slash against folders only;
 * ? [a-z] stand for characters of a name, ** for any folders. --delete leaves
