@@ -4,7 +4,6 @@ import (
 	"io/fs"
 	"os"
 	"syscall"
-	"unsafe"
 
 	"github.com/weir-go/weir/internal/atomicfile"
 )
@@ -31,21 +30,10 @@ func keepLink(root *os.Root, name string, info fs.FileInfo) error {
 	return utimes(dir, c, info, noFollow)
 }
 
-// utimes is utimensat(2).
 func utimes(f *os.File, name *byte, info fs.FileInfo, flags uintptr) error {
-	ts := atomicfile.Times(info)
-	c, err := f.SyscallConn()
-	if err != nil {
-		return err
-	}
-	var errno syscall.Errno
-	if err := c.Control(func(fd uintptr) {
-		_, _, errno = syscall.Syscall6(syscall.SYS_UTIMENSAT, fd, uintptr(unsafe.Pointer(name)), uintptr(unsafe.Pointer(&ts)), flags, 0, 0)
-	}); err != nil {
-		return err
-	}
-	if errno != 0 {
+	err := atomicfile.Utimensat(f, name, info, flags)
+	if errno, ok := err.(syscall.Errno); ok {
 		return os.NewSyscallError("utimensat", errno)
 	}
-	return nil
+	return err
 }

@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"os"
 	"syscall"
+
+	"github.com/weir-go/weir/internal/fd"
 )
 
 const noFollow = syscall.O_NOFOLLOW
 
 func try(f *os.File) error {
-	return control(f, func(fd uintptr) error {
+	return fd.Control(f, func(fd uintptr) error {
 		for {
 			err := syscall.Flock(int(fd), syscall.LOCK_EX|syscall.LOCK_NB)
 			switch {
@@ -30,7 +32,7 @@ func try(f *os.File) error {
 
 func dup(f *os.File) (*os.File, error) {
 	var own *os.File
-	err := control(f, func(fd uintptr) error {
+	err := fd.Control(f, func(fd uintptr) error {
 		syscall.ForkLock.RLock()
 		defer syscall.ForkLock.RUnlock()
 		n, err := syscall.Dup(int(fd))
@@ -42,16 +44,4 @@ func dup(f *os.File) (*os.File, error) {
 		return nil
 	})
 	return own, err
-}
-
-func control(f *os.File, do func(fd uintptr) error) error {
-	c, err := f.SyscallConn()
-	if err != nil {
-		return err
-	}
-	cerr := c.Control(func(fd uintptr) { err = do(fd) })
-	if cerr != nil {
-		return cerr
-	}
-	return err
 }

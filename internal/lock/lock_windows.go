@@ -6,6 +6,8 @@ import (
 	"os"
 	"syscall"
 	"unsafe"
+
+	"github.com/weir-go/weir/internal/fd"
 )
 
 const noFollow = 0
@@ -21,25 +23,17 @@ func try(f *os.File) error {
 		lockViolation   = syscall.Errno(33)
 		ioPending       = syscall.Errno(997)
 	)
-	c, err := f.SyscallConn()
-	if err != nil {
-		return err
-	}
-	cerr := c.Control(func(fd uintptr) {
+	return fd.Control(f, func(fd uintptr) error {
 		at := syscall.Overlapped{OffsetHigh: 1 << 30}
 		ok, _, errno := lockFileEx.Call(fd, exclusive|failImmediately, 0, 1, 0, uintptr(unsafe.Pointer(&at)))
 		switch {
 		case ok != 0:
+			return nil
 		case errors.Is(errno, lockViolation), errors.Is(errno, ioPending):
-			err = ErrHeld
-		default:
-			err = fmt.Errorf("%w: %w", errors.ErrUnsupported, errno)
+			return ErrHeld
 		}
+		return fmt.Errorf("%w: %w", errors.ErrUnsupported, errno)
 	})
-	if cerr != nil {
-		return cerr
-	}
-	return err
 }
 
 func dup(*os.File) (*os.File, error) { return nil, errors.ErrUnsupported }

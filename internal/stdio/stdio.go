@@ -26,6 +26,8 @@ package stdio
 import (
 	"fmt"
 	"os"
+
+	"github.com/weir-go/weir/internal/fd"
 )
 
 // Stdin returns standard input as a new file, which the caller closes. The
@@ -42,7 +44,7 @@ func reopen(f *os.File, flag int, what string) (*os.File, error) {
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
 	var own *os.File
-	err = control(f, func(fd uintptr) error {
+	err = fd.Control(f, func(fd uintptr) error {
 		if g := openAgain(fd, flag, info.Mode(), f.Name()); g != nil {
 			own = g
 			return nil
@@ -55,16 +57,4 @@ func reopen(f *os.File, flag int, what string) (*os.File, error) {
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
 	return own, nil
-}
-
-func control(f *os.File, do func(fd uintptr) error) error {
-	c, err := f.SyscallConn()
-	if err != nil {
-		return err
-	}
-	cerr := c.Control(func(fd uintptr) { err = do(fd) })
-	if cerr != nil {
-		return cerr
-	}
-	return err
 }

@@ -6,6 +6,8 @@ import (
 	"syscall"
 	"testing"
 	"unsafe"
+
+	"github.com/weir-go/weir/internal/fd"
 )
 
 // terminal returns the two ends of a pseudo-terminal.
@@ -17,7 +19,7 @@ func terminal(t *testing.T) (master, slave *os.File) {
 	}
 	t.Cleanup(func() { m.Close() })
 	var n, unlock int32
-	err = control(m, func(fd uintptr) error {
+	err = fd.Control(m, func(fd uintptr) error {
 		for req, arg := range map[uintptr]*int32{syscall.TIOCSPTLCK: &unlock, syscall.TIOCGPTN: &n} {
 			if _, _, errno := syscall.Syscall(syscall.SYS_IOCTL, fd, req, uintptr(unsafe.Pointer(arg))); errno != 0 {
 				return errno

@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/weir-go/weir/internal/fd"
 )
 
 // What is tested here belongs to a process, so most tests run this binary
@@ -122,7 +124,7 @@ func blocking(t *testing.T) (r, w *os.File) {
 
 func isBlocking(t *testing.T, f *os.File) bool {
 	var flags uintptr
-	control(f, func(fd uintptr) error {
+	fd.Control(f, func(fd uintptr) error {
 		flags, _, _ = syscall.Syscall(syscall.SYS_FCNTL, fd, syscall.F_GETFL, 0)
 		return nil
 	})
