@@ -181,6 +181,9 @@ func linger(w http.ResponseWriter, r *http.Request) {
 	if rc.Flush() != nil {
 		return
 	}
+	if w.Header().Get("Content-Length") == "" {
+		return // somebody between rewrites the answer, and only net/http can end its last chunk
+	}
 	conn, _, err := rc.Hijack()
 	if err != nil {
 		return

@@ -4,9 +4,11 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"log/slog"
 	"math"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -139,4 +141,37 @@ func TestKeptConnectionServesTheNextUpload(t *testing.T) {
 		io.Copy(io.Discard, res.Body)
 	}
 	in.wantFiles(map[string]string{"a": "a", "c": "c"})
+}
+
+// withoutLength is a writer such as one that compresses: it states no length.
+type withoutLength struct{ http.ResponseWriter }
+
+func (w withoutLength) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w withoutLength) WriteHeader(status int) {
+	w.Header().Del("Content-Length")
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func TestRefusalIsCompleteThoughAWriterBetweenTakesItsLength(t *testing.T) {
+	u := &Uploads{Dir: t.TempDir(), MaxSize: 10, Log: slog.New(slog.DiscardHandler)}
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		u.ServeHTTP(withoutLength{w}, r)
+	}))
+	defer srv.Close()
+	for _, body := range []string{content(11), content(300_000)} {
+		r, err := http.NewRequest("PUT", srv.URL+"/a", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(res.Body)
+		res.Body.Close()
+		if res.StatusCode != 413 || err != nil || !strings.HasSuffix(string(text), "\n") {
+			t.Errorf("%d bytes: %d %q %v", len(body), res.StatusCode, text, err)
+		}
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"html/template"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/weir-go/weir"
@@ -24,7 +25,9 @@ func formAnswer(h http.Handler) http.Handler {
 		}
 		f := &formWriter{ResponseWriter: w, back: r.Referer()}
 		h.ServeHTTP(f, r)
-		_ = f.FlushError() // the client may have gone: nobody to tell
+		if !f.sent { // a connection whose client was refused is gone by now
+			_ = f.FlushError() // the client may have gone: nobody to tell
+		}
 	})
 }
 
@@ -68,13 +71,20 @@ func (f *formWriter) send() error {
 	if f.status >= 300 || json.Unmarshal(f.text.Bytes(), &files) != nil {
 		refused = strings.TrimSpace(f.text.String())
 	}
-	h := f.Header()
-	h.Del("Content-Length")
-	pageHeader(h)
-	f.ResponseWriter.WriteHeader(f.status)
 	back := "/"
 	if strings.HasPrefix(f.back, "http://") || strings.HasPrefix(f.back, "https://") {
 		back = f.back
 	}
-	return formTemplate.Execute(f.ResponseWriter, map[string]any{"Files": files, "Refused": refused, "Back": back})
+	var page bytes.Buffer
+	if err := formTemplate.Execute(&page, map[string]any{"Files": files, "Refused": refused, "Back": back}); err != nil {
+		return err
+	}
+	h := f.Header()
+	pageHeader(h)
+	// The connection may end behind the page without the chunk that ends a page of
+	// unknown length, and a browser shows nothing of such a page at times.
+	h.Set("Content-Length", strconv.Itoa(page.Len()))
+	f.ResponseWriter.WriteHeader(f.status)
+	_, err := f.ResponseWriter.Write(page.Bytes())
+	return err
 }

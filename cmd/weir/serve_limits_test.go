@@ -210,3 +210,19 @@ func TestADownloadWithoutMemoryIsToldToComeAgain(t *testing.T) {
 		}
 	}
 }
+
+func TestARefusedFormIsAnsweredWithAWholePage(t *testing.T) {
+	in := t.TempDir()
+	s := startServe(t, t.TempDir(), "--uploads", in, "--max-size", "1MiB")
+	body := "--B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\n" + string(noise(2<<20)) + "\r\n--B--\r\n"
+	c := s.call(t)
+	fmt.Fprintf(c, "POST /_upload/ HTTP/1.1\r\nHost: localhost\r\nAccept: text/html\r\nContent-Type: multipart/form-data; boundary=B\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+	r, err := http.ReadResponse(c.in, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := io.ReadAll(r.Body)
+	if r.StatusCode != 413 || err != nil || !strings.Contains(string(page), "Not uploaded") || !strings.HasSuffix(strings.TrimSpace(string(page)), "</html>") {
+		t.Errorf("%s, %v:\n%s", r.Status, err, page)
+	}
+}

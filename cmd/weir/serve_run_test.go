@@ -54,7 +54,11 @@ func startServe(t *testing.T, args ...string) *served {
 		_ = s.cmd.Wait() // 130: it was interrupted
 		return strings.Join(s.lines, "\n")
 	})
-	t.Cleanup(func() { s.end() })
+	t.Cleanup(func() {
+		if out := s.end(); strings.Contains(out, "panic") {
+			t.Errorf("a handler panicked:\n%s", out)
+		}
+	})
 	select {
 	case s.url = <-began:
 	case <-ended:
