@@ -254,6 +254,7 @@ func TestMessages_EveryVariableWithABadValueIsNamed(t *testing.T) {
 }
 
 func TestMessages_AdviceIsOneWordForAShell(t *testing.T) {
+	t.Parallel()
 	for name, want := range map[string]string{
 		"a/b.log": "a/b.log", "日本語": "日本語", "two words": "'two words'", "it's": `'it'\''s'`, "": "''", "$HOME": "'$HOME'", "a;b": "'a;b'",
 	} {
@@ -267,6 +268,7 @@ func TestMessages_AdviceIsOneWordForAShell(t *testing.T) {
 }
 
 func TestMessages_APanicIsALineOfJSONToo(t *testing.T) {
+	t.Parallel()
 	root := newRoot(io.Discard, io.Discard, io.Discard)
 	c := &cobra.Command{Use: "panics", RunE: func(*cobra.Command, []string) error { panic("out of order") }}
 	c.Flags().Bool("json", false, "")

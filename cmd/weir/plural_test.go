@@ -13,6 +13,7 @@ import (
 // A number before a plural is right only for numbers other than one, so it comes
 // from plural, or counted in package endpoint.
 func TestMessages_CountInEnglish(t *testing.T) {
+	t.Parallel()
 	number := regexp.MustCompile(`%d ([a-z]+s)\b`)
 	verbs := regexp.MustCompile(`^(is|was|has|does|lets|cuts|leaves|asks|needs|takes)$`)
 	for _, pattern := range []string{"*.go", "../../endpoint/*.go"} {

@@ -132,6 +132,7 @@ func TestTheReadmesCommandsWork(t *testing.T) {
 }
 
 func TestACommandThatIsNotThereIsNoticed(t *testing.T) {
+	t.Parallel()
 	for _, args := range [][]string{{"cpy", "a", "b"}, {"help", "nothing"}, {"pipe", "a", "b", "--memroy", "1MiB"}, {"stages", "--explain"}} {
 		if _, err := find(args); err == nil {
 			t.Errorf("%q is taken for a command", args)
