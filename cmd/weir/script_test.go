@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -42,6 +43,7 @@ func TestScripts(t *testing.T) {
 		Files:               scripts(t),
 		RequireUniqueNames:  true,
 		RequireExplicitExec: true,
+		Deadline:            time.Now().Add(2 * time.Minute), // a script that waits in vain
 		Setup:               serveFiles,
 		Condition: func(cond string) (bool, error) {
 			if cond == "root" {
