@@ -72,7 +72,7 @@ func fileURLSink(u *url.URL, o SinkOptions) (weir.Sink[byte], error) {
 func localSource(path string, o SourceOptions) (Input, error) {
 	switch {
 	case path == "":
-		return nil, errors.New("endpoint: the name of the source is empty")
+		return nil, errors.New("endpoint: empty source name")
 	case path == "-" && o.Offset > 0:
 		return nil, errors.New("endpoint: standard input cannot begin at an offset")
 	}
@@ -202,7 +202,7 @@ func (in *localInput) Info() Info {
 func localSink(path string, o SinkOptions) (weir.Sink[byte], error) {
 	switch {
 	case path == "":
-		return weir.Sink[byte]{}, errors.New("endpoint: the name of the destination is empty")
+		return weir.Sink[byte]{}, errors.New("endpoint: empty destination name")
 	case path == "-" && (o.Offset > 0 || o.Exclusive):
 		return weir.Sink[byte]{}, errors.New("endpoint: standard output can be neither continued nor exclusive")
 	case path == "-":

@@ -30,8 +30,12 @@ func skipped(try, format string, args ...any) *failure {
 // folders, and for a.log that is not there a.log.gz.
 func (r *codecRun) inputs(names []string) (list []input) {
 	for _, name := range names {
-		if name == "-" {
+		switch name {
+		case "-":
 			list = append(list, r.standardInput())
+			continue
+		case "":
+			list = append(list, input{failed: &failure{code: exitUsage, text: "empty file name", try: "weir " + r.name + " FILE"}})
 			continue
 		}
 		info, err := os.Stat(name)

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -110,6 +111,17 @@ func (c *copying) copy(names []string) error {
 		}
 	}
 	sources, dst := names[:len(names)-1], names[len(names)-1]
+	switch {
+	case slices.Contains(sources, ""):
+		return &failure{code: exitUsage, text: "empty source name", try: "weir copy SRC… DST"}
+	case dst == "":
+		return &failure{code: exitUsage, text: "empty destination name", try: "weir copy SRC… DST"}
+	case dst == "-" && len(sources) > 1:
+		return &failure{
+			code: exitUsage, text: fmt.Sprintf("standard output takes one source, not %d", len(sources)),
+			try: "cat FILE… | weir copy - -, or a folder as destination",
+		}
+	}
 	if st, err := os.Stat(strings.TrimSuffix(dst, "/")); len(sources) > 1 && isLocal(dst) && (err != nil || !st.IsDir()) {
 		return &failure{code: exitUsage, text: fmt.Sprintf("%s, and %s is no folder", plural(int64(len(sources)), "source"), dst), try: "mkdir -p " + quoted(dst)}
 	}
@@ -152,6 +164,9 @@ func collision(steps []*step) error {
 				at = b.target
 			case a.isIn(b):
 				at = a.target
+			}
+			if at != "" && filepath.Clean(a.src) == filepath.Clean(b.src) {
+				return &failure{code: exitUsage, text: b.src + " is named twice", try: "leave out one of them"}
 			}
 			if at != "" {
 				return &failure{
@@ -422,6 +437,11 @@ func (c *copying) folder(src, dst string) (*step, error) {
 		}
 	} else if c.keep || c.resume {
 		noteName = dst + partSuffix + ".json"
+	}
+	for _, name := range []string{dst, st.dst} {
+		if sameFile(src, name) {
+			return nil, &failure{code: exitUsage, text: fmt.Sprintf("%s and %s are the same folder", src, name), try: "another name for the destination"}
+		}
 	}
 	st.target = st.dst
 	var cp *tree.Copy

@@ -152,6 +152,8 @@ func explain(s *step, r weir.Report, err error) *failure {
 		if s.isTree && s.merges() && !errors.Is(err, tree.ErrFolder) && s.over {
 			f.text += "; " + s.state()
 		}
+	case errors.Is(err, tree.ErrInside):
+		f.code, f.text = exitUsage, fmt.Sprintf("%s is inside %s, the folder to copy", s.dst, s.src)
 	case s.isTree:
 		f.code = exitSource
 		var pe *fs.PathError

@@ -33,6 +33,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 }
 
 func runRoot(root *cobra.Command, out *checkedWriter, args []string, stderr io.Writer) (code int) {
+	args = wholeLevels(root, args)
 	root.SetArgs(args)
 	defer func() {
 		if wantsJSON(root, args) {
