@@ -490,7 +490,8 @@ func (c *copying) folder(src, dst string) (*step, error) {
 		return errors.Join(err, note.close())
 	}
 	st.moved = func() (in, out int64) {
-		n := cp.Progress().Bytes
+		p := cp.Progress()
+		n := p.Bytes - p.EqualBytes
 		return n, n
 	}
 	st.tree = func() (tree.Progress, string) { return cp.Progress(), cp.Current() }
@@ -499,7 +500,7 @@ func (c *copying) folder(src, dst string) (*step, error) {
 		var text string
 		p := cp.Progress()
 		if p.Equal > 0 {
-			text += fmt.Sprintf(", %d of them there already", p.Equal)
+			text += fmt.Sprintf("; %d more were there already", p.Equal)
 		}
 		if p.Deleted > 0 {
 			text += fmt.Sprintf(", %d deleted", p.Deleted)

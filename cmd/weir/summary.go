@@ -149,7 +149,7 @@ func files(done []ended) (n int64, folders bool) {
 		}
 		folders = true
 		p, _ := d.step.tree()
-		n += p.Files
+		n += p.Files - p.Equal
 	}
 	return n, folders
 }
