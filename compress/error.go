@@ -11,6 +11,10 @@ var (
 	// error is a [*weir.LimitError].
 	ErrTooLarge = errors.New("decompressed data is too large")
 
+	// ErrFormat is the cause when the input does not begin as its format does.
+	// Most likely it is in another format, rather than damaged.
+	ErrFormat = errors.New("unrecognized format")
+
 	// ErrTrailing is the cause when compressed data is followed by other data
 	// than zeros, which was not read. See [OnTrailing].
 	ErrTrailing = errors.New("other data follows the end of the compressed data")
@@ -27,8 +31,9 @@ var (
 // CorruptError is the error of input that is damaged. What can be decompressed
 // is delivered before it. If the input ended too early the error matches
 // [io.ErrUnexpectedEOF]; if other data follows the end, which may be the rest of
-// the input with damage at its beginning, it matches [ErrTrailing]. Input that
-// is only larger than a limit allows is a [*weir.LimitError] instead.
+// the input with damage at its beginning, it matches [ErrTrailing]; if it was in
+// another format from the start, [ErrFormat]. Input that is only larger than a
+// limit allows is a [*weir.LimitError] instead.
 type CorruptError struct {
 	Format string // "gzip"
 	Offset int64  // in the input, in bytes, up to where it was read
@@ -36,6 +41,12 @@ type CorruptError struct {
 }
 
 func (e *CorruptError) Error() string {
+	if errors.Is(e.Err, ErrFormat) {
+		return fmt.Sprintf("not in %s format", e.Format)
+	}
+	if e.Offset == 0 && errors.Is(e.Err, io.ErrUnexpectedEOF) {
+		return fmt.Sprintf("empty input, not in %s format", e.Format)
+	}
 	if errors.Is(e.Err, io.ErrUnexpectedEOF) {
 		unit := "bytes"
 		if e.Offset == 1 {

@@ -23,7 +23,7 @@ type input struct {
 func (in input) regular() bool { return in.info != nil && in.info.Mode().IsRegular() }
 
 func skipped(try, format string, args ...any) *failure {
-	return &failure{code: exitUsage, text: fmt.Sprintf(format, args...), try: try}
+	return &failure{code: exitUsage, text: fmt.Sprintf(format, args...), try: try, skipped: true}
 }
 
 // inputs finds the files that the names stand for: with --recursive those in

@@ -61,15 +61,13 @@ func (r *codecRun) target(name string) (string, *failure) {
 	case r.expands && ok:
 		return base + s.plain, nil
 	case r.expands:
-		return "", &failure{
-			code: exitUsage, text: fmt.Sprintf("%s does not end in %s, so there is no name for the result", name, r.known()[0].packed),
-			try: fmt.Sprintf("weir pipe %s %s DST", quoted(name), r.stage),
+		f := skipped(fmt.Sprintf("weir pipe %s %s DST", quoted(name), r.stage), "%s does not end in %s, so there is no name for the result", name, r.known()[0].packed)
+		if ext := filepath.Ext(name); r.gzip && len(ext) > 1 && ext != name && len(ext) <= longestSuffix {
+			f.try = "--suffix " + quoted(ext) + ", or " + f.try
 		}
+		return "", f
 	case ok && !r.force:
-		return "", &failure{
-			code: exitUsage, text: fmt.Sprintf("%s has the suffix %s already", name, name[len(base):]),
-			try: "--force, to compress it once more",
-		}
+		return "", skipped("--force, to compress it once more", "%s has the suffix %s already", name, name[len(base):])
 	case r.ownSuffix != "":
 		return name + r.ownSuffix, nil
 	}

@@ -123,7 +123,11 @@ func (c *copying) copy(names []string) error {
 		}
 	}
 	if st, err := os.Stat(strings.TrimSuffix(dst, "/")); len(sources) > 1 && isLocal(dst) && (err != nil || !st.IsDir()) {
-		return &failure{code: exitUsage, text: fmt.Sprintf("%s, and %s is no folder", plural(int64(len(sources)), "source"), dst), try: "mkdir -p " + quoted(dst)}
+		f := &failure{code: exitUsage, text: fmt.Sprintf("%s, and %s is no folder", plural(int64(len(sources)), "source"), dst), try: "mkdir -p " + quoted(dst)}
+		if err == nil {
+			f.try = fmt.Sprintf("another destination; %s is a file", dst)
+		}
+		return f
 	}
 	c.goOn = len(sources) > 1
 	var steps []*step
@@ -287,7 +291,7 @@ func (c *copying) file(src, dst string) (*step, error) {
 			return nil, err
 		}
 		if part != nil {
-			st.partial = part.shownPath(name)
+			st.partial = part.shown
 		}
 	}
 	var verified string
@@ -470,7 +474,7 @@ func (c *copying) folder(src, dst string) (*step, error) {
 			return st.sweep()
 		}
 		var err error
-		if note, _, err = openNote(noteName, st.dst); err != nil {
+		if note, _, err = openNote(noteName, st.dst, st.dst); err != nil {
 			return err
 		}
 		return note.write(partNote{Source: abs, Folder: true})
@@ -500,7 +504,11 @@ func (c *copying) folder(src, dst string) (*step, error) {
 		var text string
 		p := cp.Progress()
 		if p.Equal > 0 {
-			text += fmt.Sprintf("; %d more were there already", p.Equal)
+			were := "were"
+			if p.Equal == 1 {
+				were = "was"
+			}
+			text += fmt.Sprintf("; %d %s there already", p.Equal, were)
 		}
 		if p.Deleted > 0 {
 			text += fmt.Sprintf(", %d deleted", p.Deleted)

@@ -45,7 +45,8 @@ type failure struct {
 	word int      // which one
 	told bool     // the user knows already
 
-	partly bool // what has not failed is done
+	partly  bool // what has not failed is done
+	skipped bool // the file was left alone, which is no error
 }
 
 func (f *failure) Error() string { return f.text }
@@ -139,7 +140,11 @@ func explain(s *step, r weir.Report, err error) *failure {
 		first := explain(s, r, ie.First)
 		f.code, f.partly = first.code, true
 		p, _ := s.tree()
-		f.text = fmt.Sprintf("%s is incomplete: %d of %s copied, %s", s.dst, p.Files, plural(p.FilesFound, "file"), plural(p.Failed, "failure"))
+		files := plural(p.Files, "file")
+		if p.Files < p.FilesFound {
+			files = fmt.Sprintf("%d of %s", p.Files, plural(p.FilesFound, "file"))
+		}
+		f.text = fmt.Sprintf("%s is incomplete: %s copied, %s", s.dst, files, plural(p.Failed, "failure"))
 		if s.deletes {
 			f.text += "; nothing was deleted"
 		}
@@ -158,7 +163,11 @@ func explain(s *step, r weir.Report, err error) *failure {
 		f.code = exitSource
 		var pe *fs.PathError
 		if errors.As(err, &pe) {
-			f.text = fmt.Sprintf("cannot copy %s: %v", pe.Path, pe.Err)
+			f.text = fmt.Sprintf("cannot read %s: %v", pe.Path, pe.Err)
+			if errors.Is(err, fs.ErrPermission) {
+				f.try = "ls -ld " + quoted(pe.Path)
+			}
+			return f
 		}
 	case errors.As(err, &se):
 		cause = innermost(se.Err)
@@ -236,6 +245,17 @@ func advice(s *step, code int, dst string, err error) string {
 	var status *endpoint.StatusError
 	var limit *weir.LimitError
 	switch {
+	case errors.As(err, &corrupt) && corrupt.Offset == 0 && errors.Is(err, io.ErrUnexpectedEOF):
+		return "" // nothing came
+	case errors.Is(err, compress.ErrFormat):
+		name, local := endpoint.Local(s.src)
+		switch {
+		case !local || name == "-":
+			return ""
+		case s.dst == "-":
+			return "file " + quoted(s.src)
+		}
+		return "file " + quoted(s.src) + damage(s)
 	case errors.As(err, &corrupt):
 		return "another copy of " + stream(s.src, "input") + damage(s)
 	case errors.Is(err, weir.ErrInvalidUTF8):
@@ -250,6 +270,10 @@ func advice(s *step, code int, dst string, err error) string {
 		return "https://user:password@host/…"
 	case errors.As(err, &status) && status.StatusCode == 404:
 		return "curl -I " + status.URL
+	case errors.Is(err, tree.ErrAppeared):
+		return fmt.Sprintf("weir copy %s %s, to merge into it", quoted(strings.TrimSuffix(s.src, "/")+"/."), quoted(s.dst))
+	case errors.Is(err, tree.ErrFile), errors.Is(err, tree.ErrLink), errors.Is(err, tree.ErrFolder):
+		return "another destination, or: mv " + quoted(dst) + " " + quoted(dst+".old")
 	case errors.Is(err, tree.ErrInside):
 		return "a destination beside " + s.src
 	case errors.Is(err, fs.ErrExist) && code == exitDestination && s.command != "":
