@@ -346,6 +346,7 @@ func (r *codecRun) one(in input) (*step, error) {
 	if in.failed != nil {
 		return nil, in.failed
 	}
+	var stored gzipHeader // to restore
 	switch {
 	case st.discards:
 		st.dst = "nothing"
@@ -354,8 +355,8 @@ func (r *codecRun) one(in input) (*step, error) {
 		if st.dst, f = r.target(name); f != nil {
 			return nil, f
 		}
-		if stored := r.storedName(in); stored != "" {
-			st.dst = stored
+		if stored = r.stored(in); stored.safeName() != "" {
+			st.dst = filepath.Join(filepath.Dir(name), stored.safeName())
 		}
 		if first, taken := r.results[filepath.Clean(st.dst)]; taken {
 			if filepath.Clean(first) == filepath.Clean(name) {
@@ -367,6 +368,8 @@ func (r *codecRun) one(in input) (*step, error) {
 		there, err := os.Lstat(st.dst)
 		switch {
 		case err != nil:
+		case !r.force && there.IsDir():
+			return nil, skipped(fmt.Sprintf("weir pipe %s %s DST", quoted(name), r.stage), "%s is a folder, so %s was skipped", st.dst, name)
 		case !r.force:
 			return nil, skipped("--force, to replace what is there", "%s exists already, so %s was skipped", st.dst, name)
 		case there.Mode()&fs.ModeSymlink != 0:
@@ -423,20 +426,25 @@ func (r *codecRun) one(in input) (*step, error) {
 	st.run = func(ctx context.Context) error {
 		st.kept = &carry.Note{Metadata: true, Plain: true} // as gzip(1) does
 		err := st.flowRun(ctx, &r.settings)
+		if errors.Is(err, fs.ErrExist) && toFile && !r.force {
+			return skipped("--force, to replace what is there", "another run has made %s meanwhile, so %s was skipped", st.dst, name)
+		}
 		if err != nil || !toFile {
 			return err
 		}
-		if r.gzip && r.expands && r.names > 0 {
-			if h := headerOf(name); !h.time.IsZero() {
-				if err := os.Chtimes(st.dst, time.Time{}, h.time); err != nil {
-					return err
-				}
+		if !stored.time.IsZero() {
+			if err := os.Chtimes(st.dst, time.Time{}, stored.time); err != nil {
+				return err
 			}
 		}
 		if !r.remove || len(st.left()) > 0 {
 			return nil
 		}
-		if err := st.removable(name); err != nil {
+		err = st.removable(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // another run has removed it, and the result is there
+		}
+		if err != nil {
 			return &failure{
 				code: exitSource, text: fmt.Sprintf("%s was not removed: %v", name, err),
 				try: fmt.Sprintf("weir %s -f --rm %s, when nobody writes to it any more", r.name, quoted(name)),
@@ -469,17 +477,12 @@ func (r *codecRun) word(frugal bool) string {
 	return word
 }
 
-// storedName is where --name puts the result: beside the file, under the name
-// that the file stores. It is empty if the file stores none.
-func (r *codecRun) storedName(in input) string {
+// stored is what --name restores: the name and the time that the file stores.
+func (r *codecRun) stored(in input) gzipHeader {
 	if !r.gzip || !r.expands || r.names <= 0 || !in.regular() {
-		return ""
+		return gzipHeader{}
 	}
-	name := headerOf(in.name).safeName()
-	if name == "" {
-		return ""
-	}
-	return filepath.Join(filepath.Dir(in.name), name)
+	return headerOf(in.name)
 }
 
 // header stores the name and the time of a regular file. Other sources have

@@ -276,10 +276,10 @@ func advice(s *step, code int, dst string, err error) string {
 		return "another destination, or: mv " + quoted(dst) + " " + quoted(dst+".old")
 	case errors.Is(err, tree.ErrInside):
 		return "a destination beside " + s.src
-	case errors.Is(err, fs.ErrExist) && code == exitDestination && s.command != "":
-		return "--force, to replace what is there"
 	case errors.Is(err, syscall.EISDIR) && code == exitSource:
 		return fmt.Sprintf("tar -c %s | weir pipe - gzip %s", quoted(s.src), quoted(filepath.Base(s.src)+".tar.gz"))
+	case errors.Is(err, syscall.EISDIR) && code == exitDestination && s.command != "":
+		return "mv " + quoted(dst) + " " + quoted(dst+".old")
 	case errors.Is(err, syscall.EISDIR) && code == exitDestination:
 		return filepath.Join(s.dst, filepath.Base(s.src))
 	case errors.Is(err, fs.ErrNotExist) && code == exitSource:
