@@ -3,6 +3,8 @@ package weir
 import (
 	"context"
 	"slices"
+
+	"github.com/weir-go/weir/report"
 )
 
 // Concat passes on the values of the first stream, then those of the second,
@@ -21,7 +23,7 @@ func Concat[T any](streams ...Stream[T]) Stream[T] {
 }
 
 func buildConcat[T any](n *node[T], b *plan, ln *lane, out link[T], streams []Stream[T]) {
-	sg := addStage[T, T](b, n.name, KindSource, out.to)
+	sg := addStage[T, T](b, n.name, report.KindSource, out.to)
 	sp := ln.place(sg)
 	w := &laneWriter[T]{sp, out}
 	parts := make([]func() error, len(streams))

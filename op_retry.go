@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"sync"
 	"time"
+
+	"github.com/weir-go/weir/internal/units"
 )
 
 // RetryConfig says how often [Retry] tries again.
@@ -93,7 +95,7 @@ func (r *retrier[T]) failure(err error) error {
 	if isByte[T]() {
 		unit = "byte"
 	}
-	return fmt.Errorf("at %s %d, after %s: %w", unit, r.offset, numberOf(int64(r.failures), "attempt"), err)
+	return fmt.Errorf("at %s %d, after %s: %w", unit, r.offset, units.Count(int64(r.failures), "attempt"), err)
 }
 
 func (r *retrier[T]) Read(dst []T) (int, error) {

@@ -1,5 +1,7 @@
 package weir
 
+import "github.com/weir-go/weir/report"
+
 // Pair is one value of each of two streams.
 type Pair[A, B any] struct {
 	First  A
@@ -12,7 +14,7 @@ func Zip[A, B any](first Stream[A], second Stream[B]) Stream[Pair[A, B]] {
 	n := node[Pair[A, B]]{name: "zip", work: true, size: pairSize(first, second)}
 	n.roots = first.roots().and(second.roots())
 	n.build = func(n *node[Pair[A, B]], b *plan, ln *lane, out link[Pair[A, B]]) {
-		sg := addStage[A, Pair[A, B]](b, n.name, KindStage, out.to)
+		sg := addStage[A, Pair[A, B]](b, n.name, report.KindStage, out.to)
 		sg.holds = int64(chunkLen[Pair[A, B]]()) * slotSize[Pair[A, B]]()
 		sp := ln.place(sg)
 		out = out.from(sp, makes(b, sg, n.size, 0))

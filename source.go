@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"net"
 	"time"
+
+	"github.com/weir-go/weir/report"
 )
 
 // Source is where a stream begins. A Source is a description; each run of a
@@ -55,7 +57,7 @@ func From[T any](src Source[T]) Stream[T] {
 		n.err = errors.New("no Open function")
 	}
 	n.build = func(n *node[T], b *plan, ln *lane, out link[T]) {
-		sg := addStage[T, T](b, n.name, KindSource, out.to)
+		sg := addStage[T, T](b, n.name, report.KindSource, out.to)
 		sp := ln.place(sg)
 		if src.given != nil {
 			b.halves = append(b.halves, half{src.given.x, ln})
@@ -182,7 +184,7 @@ type ioGuard struct {
 func guardIO(sp *spot, x any, deadline func(any) func(time.Time) error) *ioGuard {
 	g := &ioGuard{x: x}
 	ctx := sp.ln.source
-	if sp.st.kind == KindSink {
+	if sp.st.kind == report.KindSink {
 		ctx = sp.ln.ctx
 	}
 	g.stop = interruptOn(ctx, func() {
@@ -243,7 +245,7 @@ func Generate[T any](name string, f func(ctx context.Context, emit func(batch []
 		n.err = errNilFunc
 	}
 	n.build = func(n *node[T], b *plan, ln *lane, out link[T]) {
-		sg := addStage[T, T](b, n.name, KindSource, out.to)
+		sg := addStage[T, T](b, n.name, report.KindSource, out.to)
 		sp := ln.place(sg)
 		out = out.from(sp, makes(b, sg, n.size, 1))
 		ln.main = func() error {

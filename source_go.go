@@ -8,6 +8,8 @@ import (
 	"iter"
 	"strings"
 	"sync/atomic"
+
+	"github.com/weir-go/weir/report"
 )
 
 // FromReader begins a stream at r. If r is an [io.Closer], it is closed when the
@@ -34,7 +36,7 @@ func FromReader(r io.Reader) Stream[byte] {
 func FromSlice[T any](s []T) Stream[T] {
 	n := node[T]{name: "slice"}
 	n.build = func(n *node[T], b *plan, ln *lane, out link[T]) {
-		sg := addStage[T, T](b, n.name, KindSource, out.to)
+		sg := addStage[T, T](b, n.name, report.KindSource, out.to)
 		sp := ln.place(sg)
 		out = out.from(sp, makes(b, sg, n.size, 0)) // the values are held by the slice
 		ln.main = func() error {
@@ -124,7 +126,7 @@ func oneByOne[T any](name string, isNil bool, run func(ctx context.Context, send
 		n.err = errNilFunc
 	}
 	n.build = func(n *node[T], b *plan, ln *lane, out link[T]) {
-		sg := addStage[T, T](b, n.name, KindSource, out.to)
+		sg := addStage[T, T](b, n.name, report.KindSource, out.to)
 		sp := ln.place(sg)
 		size, most := makes(b, sg, n.size, 1), b.maxValue
 		ln.main = func() error {

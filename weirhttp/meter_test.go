@@ -13,7 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/report"
 )
 
 func TestTheTimeOfATransferAddsUp(t *testing.T) {
@@ -94,7 +94,7 @@ func TestASlowDownloadIsAFlowWhoseBottleneckIsTheClient(t *testing.T) {
 				}
 				rep := l[0].Report()
 				v := rep.Verdict
-				return rep.Running && v.Stage == "client" && v.Kind == weir.KindSink && v.WaitingShare > 0.5
+				return rep.Running && v.Stage == "client" && v.Kind == report.KindSink && v.WaitingShare > 0.5
 			}, "the client is not named")
 		})
 	}

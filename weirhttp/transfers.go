@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/report"
 )
 
 // Kind is the direction of a transfer, as seen by its client.
@@ -54,9 +55,9 @@ type Transfer struct {
 // kernel moves the bytes its time is accounted for as that of a flow is, and
 // Report.Kernel names the system call. A small file that was sent from memory has
 // no stages.
-func (t Transfer) Report() weir.Report {
+func (t Transfer) Report() report.Report {
 	if t.x == nil {
-		return weir.Report{Flow: t.Name}
+		return report.Report{Flow: t.Name}
 	}
 	return t.x.report()
 }
@@ -141,11 +142,11 @@ type transfer struct {
 type watched struct {
 	flow *weir.Flow
 	mu   sync.Mutex // guards w
-	w    *weir.Watcher
+	w    *report.Watcher
 }
 
 // watch takes the state of x from the flow that moves its bytes.
-func (x *transfer) watch(f *weir.Flow) { x.flow.Store(&watched{flow: f, w: f.Watch()}) }
+func (x *transfer) watch(f *weir.Flow) { x.flow.Store(&watched{flow: f, w: report.Watch(f.Report)}) }
 
 // watchConn lets x tell what the kernel holds back for its client, and lets c tell
 // when a rate holds x back: not over HTTP/2, where c carries other transfers too.
@@ -293,9 +294,9 @@ func (f *watched) state(t *Transfer) {
 	}
 }
 
-func (x *transfer) report() weir.Report {
+func (x *transfer) report() report.Report {
 	if f := x.flow.Load(); f != nil {
-		return f.flow.Stats()
+		return f.flow.Report()
 	}
 	rep := x.meter.report(x.info.Kind, x.kernel.Load(), x.moved.Load())
 	rep.Flow = x.info.Name
