@@ -80,7 +80,7 @@ func (m *meter) times() (spent [phases]time.Duration, wall time.Duration) {
 // the bytes of a download it reads and writes in one call, and that time is
 // unknown. Through memory it counts as time of the file's side, since a socket
 // that has room takes them without waiting; an upload waits for each side apart.
-func (m *meter) report(kind Kind, kernel bool, moved int64) report.Report {
+func (m *meter) report(kind Direction, kernel bool, moved int64) report.Report {
 	spent, wall := m.times()
 	rep := report.Report{Wall: wall, Running: m.stop.Load() == 0}
 	stage := func(name string, k report.Kind) report.StageStats {

@@ -26,7 +26,7 @@ func TestTheTimeOfATransferAddsUp(t *testing.T) {
 		}
 		m.end()
 		time.Sleep(time.Hour)
-		for _, kind := range []Kind{Download, Upload} {
+		for _, kind := range []Direction{Download, Upload} {
 			rep := m.report(kind, true, 5)
 			if rep.Running || rep.Wall != 5*time.Second {
 				t.Errorf("%s: running %v, %v", kind, rep.Running, rep.Wall)
@@ -42,7 +42,7 @@ func TestTheTimeOfATransferAddsUp(t *testing.T) {
 
 func TestTheVerdictNamesWhoIsWaitedFor(t *testing.T) {
 	for name, c := range map[string]struct {
-		kind   Kind
+		kind   Direction
 		kernel bool
 		spend  [phases]time.Duration
 		want   string
