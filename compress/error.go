@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/weir-go/weir/internal/units"
 )
 
 var (
@@ -48,11 +50,7 @@ func (e *CorruptError) Error() string {
 		return fmt.Sprintf("empty input, not in %s format", e.Format)
 	}
 	if errors.Is(e.Err, io.ErrUnexpectedEOF) {
-		unit := "bytes"
-		if e.Offset == 1 {
-			unit = "byte"
-		}
-		return fmt.Sprintf("%s data ends too early, after %d %s", e.Format, e.Offset, unit)
+		return fmt.Sprintf("%s data ends too early, after %s", e.Format, units.Count(e.Offset, "byte"))
 	}
 	if errors.Is(e.Err, ErrTrailing) {
 		return fmt.Sprintf("%s data ends at byte %d, but other data follows", e.Format, e.Offset)

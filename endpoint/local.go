@@ -17,6 +17,7 @@ import (
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/internal/carry"
 	"github.com/weir-go/weir/internal/stamp"
+	"github.com/weir-go/weir/internal/units"
 )
 
 // Local reports whether name stands for something on this machine, and returns
@@ -220,7 +221,7 @@ func localSink(path string, o SinkOptions) (weir.Sink[byte], error) {
 			return nil, err
 		}
 		if st.Size() != o.Offset {
-			return nil, fmt.Errorf("%s has %s and cannot be continued at byte %d", path, counted(st.Size(), "byte"), o.Offset)
+			return nil, fmt.Errorf("%s has %s and cannot be continued at byte %d", path, units.Count(st.Size(), "byte"), o.Offset)
 		}
 		return open(ctx)
 	}

@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/internal/units"
 )
 
 // Copy describes the copy of a folder. Set its fields before Flow or Run; a
@@ -129,7 +130,7 @@ func (e *IncompleteError) Error() string {
 	if e.Failed == 1 {
 		return e.First.Error()
 	}
-	return fmt.Sprintf("%d files or folders could not be copied; the first: %v", e.Failed, e.First)
+	return fmt.Sprintf("%s; the first: %v", units.Count(e.Failed, "failure"), e.First)
 }
 
 func (e *IncompleteError) Unwrap() error { return e.First }

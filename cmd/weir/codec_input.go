@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/weir-go/weir/internal/units"
 )
 
 // input is a source of one of the compression commands, after a look at it.
@@ -139,7 +141,7 @@ func (r *codecRun) look(name string, info fs.FileInfo) input {
 	case r.gzip && mode&fs.ModeSticky != 0:
 		in.failed = skipped("--force", "%s has the sticky bit set and was skipped", name)
 	case r.gzip && links(info) > 1:
-		in.failed = skipped("--force", "%s has %s and was skipped", name, plural(links(info)-1, "other link"))
+		in.failed = skipped("--force", "%s has %s and was skipped", name, units.Count(links(info)-1, "other link"))
 	case r.remove && isSymlink(name):
 		in.failed = skipped("--force, to remove the link", "%s is a symbolic link and was skipped, because of --rm", name)
 	}

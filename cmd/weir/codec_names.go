@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+
+	"github.com/weir-go/weir/internal/units"
 )
 
 // suffix is how the name of a compressed file ends, and what stands there in the
@@ -27,7 +29,7 @@ func (r *codecRun) checkSuffix() error {
 	s := r.ownSuffix
 	if s == "" || len(s) > longestSuffix || strings.ContainsAny(s, `/`+string(filepath.Separator)) {
 		return &failure{
-			code: exitUsage, text: fmt.Sprintf("invalid suffix %q for --suffix: use 1 to %s without a slash", s, plural(longestSuffix, "character")),
+			code: exitUsage, text: fmt.Sprintf("invalid suffix %q for --suffix: use 1 to %s without a slash", s, units.Count(longestSuffix, "character")),
 			try: "--suffix " + r.suffixes[0].packed,
 		}
 	}

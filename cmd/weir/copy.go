@@ -22,6 +22,7 @@ import (
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/endpoint"
 	"github.com/weir-go/weir/internal/carry"
+	"github.com/weir-go/weir/internal/units"
 	"github.com/weir-go/weir/report"
 	"github.com/weir-go/weir/tree"
 )
@@ -91,7 +92,7 @@ alone what is excluded.
 
 func (c *copying) copy(names []string) error {
 	if len(names) < 2 {
-		return &failure{code: exitUsage, text: "copy takes sources and a destination, not " + plural(int64(len(names)), "name"), try: "weir copy SRC… DST"}
+		return &failure{code: exitUsage, text: "copy takes sources and a destination, not " + units.Count(int64(len(names)), "name"), try: "weir copy SRC… DST"}
 	}
 	if c.rate != "" {
 		n, err := parseRate(c.rate)
@@ -124,7 +125,7 @@ func (c *copying) copy(names []string) error {
 		}
 	}
 	if st, err := os.Stat(strings.TrimSuffix(dst, "/")); len(sources) > 1 && isLocal(dst) && (err != nil || !st.IsDir()) {
-		f := &failure{code: exitUsage, text: fmt.Sprintf("%s, and %s is no folder", plural(int64(len(sources)), "source"), dst), try: "mkdir -p " + quoted(dst)}
+		f := &failure{code: exitUsage, text: fmt.Sprintf("%s, and %s is no folder", units.Count(int64(len(sources)), "source"), dst), try: "mkdir -p " + quoted(dst)}
 		if err == nil {
 			f.try = fmt.Sprintf("another destination; %s is a file", dst)
 		}
@@ -541,13 +542,6 @@ func (c *copying) unfinished(dst, abs string) bool {
 	text, err := os.ReadFile(dst + partSuffix + ".json")
 	var note partNote
 	return err == nil && json.Unmarshal(text, &note) == nil && note.Folder && note.Source == abs
-}
-
-func plural(n int64, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }
 
 func kindOf(mode fs.FileMode) string {

@@ -19,6 +19,7 @@ import (
 	"github.com/weir-go/weir/compress"
 	"github.com/weir-go/weir/endpoint"
 	"github.com/weir-go/weir/internal/errno"
+	"github.com/weir-go/weir/internal/units"
 	"github.com/weir-go/weir/report"
 	"github.com/weir-go/weir/tree"
 )
@@ -141,11 +142,11 @@ func explain(s *step, r report.Report, err error) *failure {
 		first := explain(s, r, ie.First)
 		f.code, f.partly = first.code, true
 		p, _ := s.tree()
-		files := plural(p.Files, "file")
+		files := units.Count(p.Files, "file")
 		if p.Files < p.FilesFound {
-			files = fmt.Sprintf("%d of %s", p.Files, plural(p.FilesFound, "file"))
+			files = fmt.Sprintf("%d of %s", p.Files, units.Count(p.FilesFound, "file"))
 		}
-		f.text = fmt.Sprintf("%s is incomplete: %s copied, %s", s.dst, files, plural(p.Failed, "failure"))
+		f.text = fmt.Sprintf("%s is incomplete: %s copied, %s", s.dst, files, units.Count(p.Failed, "failure"))
 		if s.deletes {
 			f.text += "; nothing was deleted"
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/internal/units"
 	"github.com/weir-go/weir/report"
 )
 
@@ -184,7 +185,7 @@ func (s *settings) showPreview(st *step) error {
 	for _, name := range p.Delete {
 		fmt.Fprintf(s.stderr, "delete     %s\n", name)
 	}
-	fmt.Fprintf(s.stderr, "copy       %s, %s", plural(p.Files, "file"), weir.FormatBytes(p.Bytes))
+	fmt.Fprintf(s.stderr, "copy       %s, %s", units.Count(p.Files, "file"), weir.FormatBytes(p.Bytes))
 	switch p.Equal {
 	case 0:
 	case 1:
@@ -205,7 +206,7 @@ func (s *step) state() string {
 	case p.Files == 0:
 		return fmt.Sprintf("no file was copied to %s; those that were there are as they were", s.dst)
 	case p.Walked && p.Files == p.FilesFound:
-		return fmt.Sprintf("all %s are complete in %s", plural(p.Files, "file"), s.dst)
+		return fmt.Sprintf("all %s are complete in %s", units.Count(p.Files, "file"), s.dst)
 	}
 	least, are := "", "are"
 	if !p.Walked {
@@ -214,5 +215,5 @@ func (s *step) state() string {
 	if p.Files == 1 {
 		are = "is"
 	}
-	return fmt.Sprintf("%d of %s%s %s complete in %s; the others are as they were", p.Files, least, plural(p.FilesFound, "file"), are, s.dst)
+	return fmt.Sprintf("%d of %s%s %s complete in %s; the others are as they were", p.Files, least, units.Count(p.FilesFound, "file"), are, s.dst)
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/internal/units"
 	"github.com/weir-go/weir/report"
 )
 
@@ -67,7 +68,7 @@ func (v *view) several() *failure {
 	if slices.ContainsFunc(v.steps, func(st *step) bool { return st.isTree }) {
 		kind = "source"
 	}
-	of := plural(int64(len(v.steps)), kind)
+	of := units.Count(int64(len(v.steps)), kind)
 	was := func(n int) string {
 		if n == 1 {
 			return "1 was skipped"
@@ -132,7 +133,7 @@ func (v *view) summary(f *failure) {
 	}
 	fmt.Fprintf(v.stderr, " in %v, %s", round(took), rate(in, took))
 	if n, folders := files(done); folders && whole {
-		fmt.Fprint(v.stderr, ", ", plural(n, "file"))
+		fmt.Fprint(v.stderr, ", ", units.Count(n, "file"))
 	}
 	for _, d := range done {
 		if d.step.note != nil && whole {
