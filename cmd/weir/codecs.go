@@ -102,7 +102,7 @@ files of several members and of more than 4 GiB, and it fails if a file is
 damaged.`, k.short,
 			map[bool]string{true: " It also skips a file with\nother hard links or with the sticky bit."}[k.gzip], more),
 		Example: strings.ReplaceAll(map[bool]string{
-			false: "  weir NAME access.log\n  weir NAME -9 *.log --rm\n  weir NAME -r logs\n  mysqldump shop | weir NAME > shop.sqlSUFFIX",
+			false: "  weir NAME access.log\n  weir NAME -9 old/*.log --rm\n  weir NAME -r logs\n  mysqldump shop | weir NAME > shop.sqlSUFFIX",
 			true:  "  weir NAME access.logSUFFIX\n  weir NAME -t *SUFFIX\n  weir NAME -l *SUFFIX\n  weir NAME -c shop.sqlSUFFIX | mysql shop",
 		}[k.expands], "NAME", k.name),
 		Version: thisVersion().String(),
@@ -113,7 +113,7 @@ damaged.`, k.short,
 	f := c.Flags()
 	f.BoolVarP(&r.toStdout, "stdout", "c", false, "write to standard output")
 	f.BoolVarP(&r.force, "force", "f", false, "replace files that are there, take any kind of file but devices, write binary data to a terminal;\nwith --stdout pass on files in no known format when decompressing")
-	f.BoolVar(&r.remove, "rm", false, "remove each source when its result is on stable storage")
+	f.BoolVar(&r.remove, "rm", false, "remove each source when its result is on stable storage; not with --stdout, --test, --list or --keep")
 	f.BoolP("keep", "k", false, "keep the sources, which is what happens anyway")
 	if k.suffixes[0].packed == ".zst" {
 		f.StringVar(&r.window, "window", defaultWindowText, "largest window that a file to decompress can ask for, up to 2GiB;\nzstd --long=31 needs that. It is part of the memory ceiling")
