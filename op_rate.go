@@ -3,7 +3,6 @@ package weir
 import (
 	"context"
 	"fmt"
-	"sync/atomic"
 	"time"
 )
 
@@ -16,7 +15,7 @@ import (
 //
 //	weir.File("in").Through(weir.RateLimit[byte](10<<20, time.Second)).To(…)
 func RateLimit[T any](n int64, per time.Duration) Stage[T, T] {
-	st := Stage[T, T]{Name: "rate", limits: true, beyond: -1}
+	st := Stage[T, T]{Name: "rate", Limits: true, Holders: -1}
 	if n < 1 || per <= 0 {
 		st.Err = fmt.Errorf("a rate of %d in %v: use 1 or more in a positive time", n, per)
 		return st
@@ -83,7 +82,7 @@ func (l *limiter[T]) Flush(context.Context, func([]T) error) error { return nil 
 // Throttle passes on at most one value in each interval, the first that comes,
 // and leaves out the others, which are counted as dropped.
 func Throttle[T any](s Stream[T], every time.Duration) Stream[T] {
-	st := Stage[T, T]{Name: "throttle", beyond: -1}
+	st := Stage[T, T]{Name: "throttle", Holders: -1}
 	if every <= 0 {
 		st.Err = fmt.Errorf("an interval of %v is not positive", every)
 	}
@@ -92,14 +91,11 @@ func Throttle[T any](s Stream[T], every time.Duration) Stream[T] {
 }
 
 type throttle[T any] struct {
-	every   time.Duration
-	next    time.Time
-	dropped *atomic.Int64
+	every time.Duration
+	next  time.Time
 }
 
-func (t *throttle[T]) countDrops(n *atomic.Int64) { t.dropped = n }
-
-func (t *throttle[T]) Do(_ context.Context, in []T, emit func([]T) error) error {
+func (t *throttle[T]) Do(ctx context.Context, in []T, emit func([]T) error) error {
 	if now := time.Now(); !now.Before(t.next) {
 		t.next = now.Add(t.every)
 		if err := emit(in[:1]); err != nil {
@@ -107,7 +103,7 @@ func (t *throttle[T]) Do(_ context.Context, in []T, emit func([]T) error) error 
 		}
 		in = in[1:]
 	}
-	t.dropped.Add(int64(len(in)))
+	CountDropped(ctx, int64(len(in)))
 	return nil
 }
 

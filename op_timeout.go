@@ -10,7 +10,7 @@ import (
 // Timeout ends the flow with [ErrStalled] when no value has come for d. Time in
 // which downstream did not take what had come does not count.
 func Timeout[T any](s Stream[T], d time.Duration) Stream[T] {
-	st := Stage[T, T]{Name: "timeout", Holds: int64(chunkLen[T]()) * slotSize[T](), beyond: -1}
+	st := Stage[T, T]{Name: "timeout", Holds: int64(chunkLen[T]()) * slotSize[T](), Holders: -1}
 	if d <= 0 {
 		st.Err = errors.New("its duration is not positive")
 	}

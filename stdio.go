@@ -14,9 +14,9 @@ import (
 // Linux.
 func Stdin() Stream[byte] {
 	return From(Source[byte]{
-		Name:   "stdin",
-		Open:   openStdin,
-		origin: &origin{like: os.Stdin},
+		Name: "stdin",
+		Open: openStdin,
+		Like: os.Stdin,
 	})
 }
 
@@ -45,7 +45,7 @@ func Stdout() Sink[byte] {
 			}
 			return &stdout{f}, nil
 		},
-		target: &target{like: os.Stdout},
+		Like: os.Stdout,
 	}
 }
 
