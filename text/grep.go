@@ -1,4 +1,4 @@
-package weir
+package text
 
 import (
 	"bytes"
@@ -6,8 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
-	"sync/atomic"
 
+	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/internal/grow"
 )
 
@@ -15,34 +15,34 @@ import (
 // the same for lines, and for the beginning of the text, as [Lines]: it leaves
 // out a byte order mark. A last line without an end is a line. A line longer than [MaxLine], by default 1 MiB, ends the flow
 // with [ErrLineTooLong] behind the lines before it, unless MaxLine says
-// otherwise: with CutLong the pattern sees the beginning of a long line, and
+// otherwise: with [CutLong] the pattern sees the beginning of a long line, and
 // only that is passed on.
-func Grep(re *regexp.Regexp, opts ...LineOption) Stage[byte, byte] {
+func Grep(re *regexp.Regexp, opts ...LineOption) weir.Stage[byte, byte] {
 	return grep("grep", re, true, opts)
 }
 
 // GrepOut passes on the lines that do not match. See [Grep].
-func GrepOut(re *regexp.Regexp, opts ...LineOption) Stage[byte, byte] {
+func GrepOut(re *regexp.Regexp, opts ...LineOption) weir.Stage[byte, byte] {
 	return grep("grep out", re, false, opts)
 }
 
-func grep(name string, re *regexp.Regexp, keep bool, opts []LineOption) Stage[byte, byte] {
+func grep(name string, re *regexp.Regexp, keep bool, opts []LineOption) weir.Stage[byte, byte] {
 	limit, err := lineLimitOf(opts)
 	if re == nil {
-		err = errors.New("its pattern is nil")
+		err = errors.New("nil pattern")
 	}
 	if err != nil {
-		return Stage[byte, byte]{Name: name, Err: err}
+		return weir.Stage[byte, byte]{Name: name, Err: err}
 	}
 	matches := re.Match
 	if literal, whole := re.LiteralPrefix(); whole {
 		text := []byte(literal)
 		matches = func(line []byte) bool { return bytes.Contains(line, text) }
 	}
-	return Stage[byte, byte]{
+	return weir.Stage[byte, byte]{
 		Name:  name,
 		Holds: 2*grow.Countable(int64(limit.most)) + 64,
-		Open: func(context.Context) (Transform[byte, byte], error) {
+		Open: func(context.Context) (weir.Transform[byte, byte], error) {
 			return &lineFilter{lineBuffer: lineBuffer{lineLimit: limit}, matches: matches, wanted: keep}, nil
 		},
 	}
@@ -53,14 +53,11 @@ type lineFilter struct {
 	lineBuffer
 	matches func(line []byte) bool
 	wanted  bool
-
-	dropped *atomic.Int64
+	dropped int64 // lines that were left out since the last report of them
 }
 
-func (t *lineFilter) countDrops(n *atomic.Int64) { t.dropped = n }
-
 // Do hands on runs of lines that lie together without copying them.
-func (t *lineFilter) Do(_ context.Context, in []byte, emit func([]byte) error) error {
+func (t *lineFilter) Do(ctx context.Context, in []byte, emit func([]byte) error) error {
 	in, err := t.begin(in)
 	if err != nil {
 		return err
@@ -78,10 +75,17 @@ func (t *lineFilter) Do(_ context.Context, in []byte, emit func([]byte) error) e
 		}
 		return t.apart(line, end, from >= 0, emit)
 	})
+	t.tell(ctx)
 	if eerr := emit(in[begin:at]); eerr != nil {
 		return eerr
 	}
 	return err
+}
+
+// tell reports the lines that were left out.
+func (t *lineFilter) tell(ctx context.Context) {
+	weir.CountDropped(ctx, t.dropped)
+	t.dropped = 0
 }
 
 // apart takes a line that is no part of a run: it came in parts, or is too long,
@@ -100,10 +104,10 @@ func (t *lineFilter) apart(line, end []byte, seen bool, emit func([]byte) error)
 // longLine does with a line what the policy says; line is its beginning.
 func (t *lineFilter) longLine(line []byte, newline bool, emit func([]byte) error) error {
 	switch t.long {
-	case FailLong:
+	case failLong:
 		return t.tooLong()
-	case SkipLong:
-		t.dropped.Add(1)
+	case skipLong:
+		t.dropped++
 		return nil
 	}
 	if t.matches(line) != t.wanted {
@@ -115,7 +119,8 @@ func (t *lineFilter) longLine(line []byte, newline bool, emit func([]byte) error
 	return emit([]byte("\n"))
 }
 
-func (t *lineFilter) Flush(_ context.Context, emit func([]byte) error) error {
+func (t *lineFilter) Flush(ctx context.Context, emit func([]byte) error) error {
+	defer t.tell(ctx)
 	return t.last(func(line, end []byte, from, _ int) error {
 		return t.apart(line, end, false, emit)
 	})
@@ -123,36 +128,37 @@ func (t *lineFilter) Flush(_ context.Context, emit func([]byte) error) error {
 
 // HeadLines passes on the first n lines and ends the source. It holds none of
 // them, so they may have any length. See [Lines] for what ends a line.
-func HeadLines(n int64) Stage[byte, byte] {
+func HeadLines(n int64) weir.Stage[byte, byte] {
 	if n < 0 {
-		return Stage[byte, byte]{Name: "head", Err: fmt.Errorf("negative number of lines %d", n)}
+		return weir.Stage[byte, byte]{Name: "head", Err: fmt.Errorf("negative number of lines %d", n)}
 	}
 	if n == 0 {
-		return nothing[byte]("head")
+		// It ends without reading.
+		return weir.Stage[byte, byte]{Name: "head", Run: func(context.Context, weir.Reader[byte], weir.Writer[byte]) error { return nil }}
 	}
-	return Stage[byte, byte]{Name: "head", Open: func(context.Context) (Transform[byte, byte], error) {
-		count := &lineCounter{left: n}
-		return funcTransform[byte, byte]{do: func(_ context.Context, in []byte, emit func([]byte) error) error {
-			if err := emit(in[:count.take(in)]); err != nil || count.left > 0 {
-				return err
-			}
-			return ErrStop
-		}}, nil
-	}}
+	return counted("head", n, func(_ context.Context, c *lineCounter, in []byte, emit func([]byte) error) error {
+		if err := emit(in[:c.take(in)]); err != nil || c.left > 0 {
+			return err
+		}
+		return weir.ErrStop
+	})
 }
 
 // SkipLines leaves out the first n lines. It holds none of them, so they may
 // have any length. See [Lines] for what ends a line.
-func SkipLines(n int64) Stage[byte, byte] {
+func SkipLines(n int64) weir.Stage[byte, byte] {
 	if n < 0 {
-		return Stage[byte, byte]{Name: "skip", Err: fmt.Errorf("negative number of lines %d", n)}
+		return weir.Stage[byte, byte]{Name: "skip", Err: fmt.Errorf("negative number of lines %d", n)}
 	}
-	return Stage[byte, byte]{Name: "skip", Open: func(context.Context) (Transform[byte, byte], error) {
-		count := &lineCounter{left: n}
-		return funcTransform[byte, byte]{do: func(_ context.Context, in []byte, emit func([]byte) error) error {
-			return emit(in[count.take(in):])
-		}}, nil
-	}}
+	return counted("skip", n, func(_ context.Context, c *lineCounter, in []byte, emit func([]byte) error) error {
+		return emit(in[c.take(in):])
+	})
+}
+
+// counted is a stage that counts n lines in each run.
+func counted(name string, n int64, do func(context.Context, *lineCounter, []byte, func([]byte) error) error) weir.Stage[byte, byte] {
+	start := func(context.Context) (*lineCounter, error) { return &lineCounter{left: n}, nil }
+	return weir.DoWith(name, start, do, nil)
 }
 
 // lineCounter finds the end of a number of lines.
@@ -186,6 +192,6 @@ func (c *lineCounter) take(in []byte) int {
 }
 
 // Head passes on the first n bytes and ends the source.
-func Head(n int64) Stage[byte, byte] {
-	return Compose("head", func(s Stream[byte]) Stream[byte] { return Take(s, n).Named("head") })
+func Head(n int64) weir.Stage[byte, byte] {
+	return weir.Compose("head", func(s weir.Stream[byte]) weir.Stream[byte] { return weir.Take(s, n).Named("head") })
 }

@@ -1,4 +1,4 @@
-package weir
+package record
 
 import (
 	"context"
@@ -8,12 +8,13 @@ import (
 	"io"
 	"math"
 
+	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/internal/grow"
 	"github.com/weir-go/weir/internal/units"
 )
 
 // ErrFrameTooLarge is the cause when a frame is larger than allowed.
-var ErrFrameTooLarge = errors.New("weir: frame is too large")
+var ErrFrameTooLarge = errors.New("frame too large")
 
 // Framing says how the length of a frame precedes it.
 type Framing int
@@ -29,20 +30,20 @@ const (
 // say at which byte the frame begins, its length included, and come behind the
 // frames before it. Each frame is memory of its own, which the receiver may
 // keep.
-func DecodeFrames(s Stream[byte], framing Framing, most int) Stream[[]byte] {
-	st := Stage[byte, []byte]{Name: "decode frames", beyond: -1}
+func DecodeFrames(s weir.Stream[byte], framing Framing, most int) weir.Stream[[]byte] {
+	st := weir.Stage[byte, []byte]{Name: "decode frames", Holders: -1}
 	if framing != Frame32 && framing != FrameVarint {
-		st.Err = fmt.Errorf("framing %d: use Frame32 or FrameVarint", framing)
+		st.Err = errFraming(framing)
 	}
 	if most < 1 {
-		st.Err = fmt.Errorf("a maximum frame of %d bytes: use 1 or more", most)
+		st.Err = fmt.Errorf("invalid maximum frame of %s; use 1 or more", units.Count(int64(most), "byte"))
 	}
 	// A frame that grows, and a batch of small ones.
-	st.Holds = grow.Countable(int64(max(most, 0)))*3/2 + 4*maxSegment
-	st.Open = func(context.Context) (Transform[byte, []byte], error) {
+	st.Holds = grow.Countable(int64(max(most, 0)))*3/2 + 4*segment
+	st.Open = func(context.Context) (weir.Transform[byte, []byte], error) {
 		return &deframer{framing: framing, most: uint64(most)}, nil
 	}
-	return Via(s, st)
+	return weir.Via(s, st)
 }
 
 type deframer struct {
@@ -61,7 +62,7 @@ type deframer struct {
 func (d *deframer) Do(_ context.Context, in []byte, emit func([][]byte) error) error {
 	var err error
 	for err == nil && (len(in) > 0 || d.frame != nil && d.need == 0) {
-		if in, err = d.cut(in); d.held >= maxSegment || len(d.out) == chunkLen[[]byte]() {
+		if in, err = d.cut(in); d.held >= segment || len(d.out) == chunk {
 			if err := d.hand(emit); err != nil {
 				return err
 			}
@@ -98,7 +99,7 @@ func (d *deframer) cut(in []byte) ([]byte, error) {
 		case !ok:
 			return in, nil
 		case n > d.most:
-			return nil, &LimitError{
+			return nil, &weir.LimitError{
 				Err: ErrFrameTooLarge, Option: "the argument most of DecodeFrames", Max: int64(d.most), Need: int64(min(n, math.MaxInt64)),
 				Detail: fmt.Sprintf("frame at byte %d has %s; the maximum is %s", d.begin, units.Count(int64(n), "byte"), units.Exact(int64(d.most))),
 			}
@@ -106,14 +107,14 @@ func (d *deframer) cut(in []byte) ([]byte, error) {
 		d.head = d.head[:0]
 		d.need, d.size = int(n), int(n)
 		// A length alone must not cost its memory.
-		d.frame = make([]byte, 0, min(d.size, max(min(len(in), maxSegment), 4096)))
+		d.frame = make([]byte, 0, min(d.size, max(min(len(in), segment), 4096)))
 	}
 	k := min(d.need, len(in))
 	d.frame = grow.Append(d.frame, in[:k], d.size)
 	d.need -= k
 	d.offset += int64(k)
 	if d.need == 0 {
-		d.out = append(grow.For(d.out, len(d.out)+1, chunkLen[[]byte]()), d.frame)
+		d.out = append(grow.For(d.out, len(d.out)+1, chunk), d.frame)
 		d.held += len(d.frame)
 		d.frame = nil
 	}
@@ -140,9 +141,9 @@ func (d *deframer) Flush(context.Context, func([][]byte) error) error {
 }
 
 // EncodeFrames writes each value behind its length.
-func EncodeFrames(s Stream[[]byte], framing Framing) Stream[byte] {
+func EncodeFrames(s weir.Stream[[]byte], framing Framing) weir.Stream[byte] {
 	if framing != Frame32 && framing != FrameVarint {
-		return failed[byte]("encode frames", fmt.Errorf("framing %d: use Frame32 or FrameVarint", framing), s.roots())
+		return weir.Via(s, weir.Stage[[]byte, byte]{Name: "encode frames", Err: errFraming(framing)})
 	}
 	frame := func(buf, frame []byte) ([]byte, error) {
 		if framing == FrameVarint {
@@ -155,4 +156,8 @@ func EncodeFrames(s Stream[[]byte], framing Framing) Stream[byte] {
 		return append(buf, frame...), nil
 	}
 	return encode(s, "encode frames", func() func(buf, frame []byte) ([]byte, error) { return frame })
+}
+
+func errFraming(f Framing) error {
+	return fmt.Errorf("invalid framing %d; use Frame32 or FrameVarint", f)
 }

@@ -1,4 +1,4 @@
-package weir
+package record
 
 import (
 	"bytes"
@@ -11,12 +11,14 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/internal/chars"
 	"github.com/weir-go/weir/internal/grow"
 	"github.com/weir-go/weir/internal/units"
 )
 
-// CSV describes comma-separated values. The zero CSV is RFC 4180.
-type CSV struct {
+// CSVOptions describes comma-separated values. The zero CSVOptions is RFC 4180.
+type CSVOptions struct {
 	Comma   rune // the separator; 0 stands for ','
 	Comment rune // lines that begin with it are left out; 0: none
 	Fields  int  // fields in each record; 0: as many as in the first; -1: any number
@@ -30,22 +32,22 @@ type CSV struct {
 	MaxRecord int64
 }
 
-func (c CSV) comma() rune {
+func (c CSVOptions) comma() rune {
 	if c.Comma == 0 {
 		return ','
 	}
 	return c.Comma
 }
 
-func (c CSV) check() error {
+func (c CSVOptions) check() error {
 	comma := c.comma()
 	switch {
 	case !separates(comma):
-		return errors.New("its separator must be a character, and not a quote or the end of a line")
+		return errors.New("invalid separator; use a character that is no quote and no end of a line")
 	case c.Comment != 0 && !separates(c.Comment):
-		return errors.New("its comment character must be a character, and not a quote or the end of a line")
+		return errors.New("invalid comment character; use a character that is no quote and no end of a line")
 	case comma == c.Comment:
-		return errors.New("its separator cannot be its comment character")
+		return errors.New("separator and comment character are the same")
 	case c.MaxRecord < 0:
 		return fmt.Errorf("negative maximum record of %d bytes; use 0 for 1 MiB", c.MaxRecord)
 	}
@@ -59,36 +61,36 @@ func separates(r rune) bool {
 // DecodeCSV reads records. Each is memory of its own. Empty lines are left out;
 // an end of a line within a field is kept as it is, "\n" or "\r\n". A UTF-8 byte order mark at the
 // beginning is no part of the first field; a text that begins with that of UTF-16
-// ends the flow with [ErrInvalidUTF8]. All other bytes of a field are kept as
+// ends the flow with [text.ErrInvalidUTF8]. All other bytes of a field are kept as
 // they are. Errors in the text name the line and column ([csv.ParseError]). A
 // "\r" outside quotes that no "\n" follows is one of them, [ErrCarriageReturn].
-// A record that exceeds [CSV.MaxRecord] ends the flow with a [*LimitError] that
-// matches [ErrLimit] and says where the record began. The records before an error
+// A record that exceeds [CSVOptions.MaxRecord] ends the flow with a [*weir.LimitError] that
+// matches [weir.ErrLimit] and says where the record began. The records before an error
 // are delivered.
-func DecodeCSV(s Stream[byte], c CSV) Stream[[]string] {
+func DecodeCSV(s weir.Stream[byte], c CSVOptions) weir.Stream[[]string] {
 	most := c.MaxRecord
 	if most == 0 {
-		most = defaultRecord
+		most = 1 << 20
 	}
 	fields := int(min(max(4096, most/16), math.MaxInt32))
-	st := Stage[byte, []string]{Name: "decode csv", Err: c.check(), Heavy: true, beyond: -1}
+	st := weir.Stage[byte, []string]{Name: "decode csv", Err: c.check(), Heavy: true, Holders: -1}
 	// The buffer, the strings made of it, where the fields end and their
 	// headers; a batch of small records.
-	st.Holds = 2*grow.Countable(most) + 24*int64(fields) + 4*maxSegment
-	st.Open = func(context.Context) (Transform[byte, []string], error) {
+	st.Holds = 2*grow.Countable(most) + 24*int64(fields) + 4*segment
+	st.Open = func(context.Context) (weir.Transform[byte, []string], error) {
 		return &csvDecoder{
 			c: c, comma: utf8.AppendRune(nil, c.comma()), comment: c.comment(),
 			most: int(min(most, math.MaxInt-2)), maxFields: fields, fields: c.Fields,
 		}, nil
 	}
-	return Via(s, st)
+	return weir.Via(s, st)
 }
 
 // ErrCarriageReturn is the cause when CSV has a "\r" outside quotes that no "\n"
 // follows: its lines may end in "\r" alone, which this decoder does not read.
 var ErrCarriageReturn = errors.New("carriage return without a newline")
 
-func (c CSV) comment() []byte {
+func (c CSVOptions) comment() []byte {
 	if c.Comment == 0 {
 		return nil
 	}
@@ -101,7 +103,7 @@ func (c CSV) comment() []byte {
 // has no limit, and a reader in front of it cannot tell where a record begins
 // without reading the quotes too.
 type csvDecoder struct {
-	c              CSV
+	c              CSVOptions
 	comma, comment []byte
 	most           int // bytes of a record
 	maxFields      int
@@ -113,7 +115,7 @@ type csvDecoder struct {
 	text int
 	ends []int // where the fields end in buf[:text]
 
-	start    textStart
+	start    chars.Start
 	quoted   bool // the lines before this one end within a quoted field
 	skipping bool // this line is a comment
 	cr       bool // of which "\r" came last
@@ -147,7 +149,7 @@ func (d *csvDecoder) Do(_ context.Context, in []byte, emit func([][]string) erro
 			}
 			line = d.buf[d.text:]
 		}
-		if err = d.endLine(line, true); err == nil && (d.held >= maxSegment || len(d.out) == chunkLen[[]string]()) {
+		if err = d.endLine(line, true); err == nil && (d.held >= segment || len(d.out) == chunk) {
 			if err := d.hand(emit); err != nil {
 				return err
 			}
@@ -161,7 +163,7 @@ func (d *csvDecoder) Do(_ context.Context, in []byte, emit func([][]string) erro
 
 // begin takes what comes first of a text.
 func (d *csvDecoder) begin(in []byte) ([]byte, error) {
-	text, left, err := d.start.take(in)
+	text, left, err := d.start.Take(in)
 	if left > 0 {
 		d.offset = int64(left)
 		d.lineAt = d.offset
@@ -403,7 +405,7 @@ func (d *csvDecoder) tooMany() error {
 }
 
 func (d *csvDecoder) limitError(format string, args ...any) error {
-	return &LimitError{Err: ErrLimit, Option: "CSV.MaxRecord", Max: int64(d.most), Detail: fmt.Sprintf(format, args...)}
+	return &weir.LimitError{Err: weir.ErrLimit, Option: "CSVOptions.MaxRecord", Max: int64(d.most), Detail: fmt.Sprintf(format, args...)}
 }
 
 // end makes a record of what was parsed.
@@ -426,14 +428,14 @@ func (d *csvDecoder) add(record []string, size int) error {
 	case d.fields > 0 && len(record) != d.fields:
 		return d.parseError(d.from, 1, csv.ErrFieldCount)
 	}
-	d.out = append(grow.For(d.out, len(d.out)+1, chunkLen[[]string]()), record)
-	d.held += size + len(record)*int(slotSize[string]()) + int(slotSize[[]string]())
+	d.out = append(grow.For(d.out, len(d.out)+1, chunk), record)
+	d.held += size + len(record)*16 + 24
 	return nil
 }
 
 func (d *csvDecoder) Flush(_ context.Context, emit func([][]string) error) error {
 	var err error
-	if rest := d.start.rest(); len(rest) > 0 {
+	if rest := d.start.Rest(); len(rest) > 0 {
 		d.offset = int64(len(rest))
 		err = d.keep(rest)
 	}
@@ -460,18 +462,18 @@ func (d *csvDecoder) Flush(_ context.Context, emit func([][]string) error) error
 
 // EncodeCSV writes records. [DecodeCSV] reads back what was written. A record without fields is an
 // error: no line stands for it.
-func EncodeCSV(s Stream[[]string], c CSV) Stream[byte] {
+func EncodeCSV(s weir.Stream[[]string], c CSVOptions) weir.Stream[byte] {
 	if err := c.check(); err != nil {
-		return failed[byte]("encode csv", err, s.roots())
+		return weir.Via(s, weir.Stage[[]string, byte]{Name: "encode csv", Err: err})
 	}
 	return encode(s, "encode csv", func() func([]byte, []string) ([]byte, error) { return c.append })
 }
 
-var errNoFields = errors.New("a record without fields cannot be written")
+var errNoFields = errors.New("record without fields")
 
 // append is not [csv.Writer] because that writes records that a reader leaves
 // out, and changes the ends of lines within fields.
-func (c CSV) append(buf []byte, record []string) ([]byte, error) {
+func (c CSVOptions) append(buf []byte, record []string) ([]byte, error) {
 	if len(record) == 0 {
 		return buf, errNoFields
 	}
@@ -497,7 +499,7 @@ func (c CSV) append(buf []byte, record []string) ([]byte, error) {
 // special reports whether a field must be quoted wherever it stands. Some
 // readers trim leading space, PostgreSQL takes \. for the end of the data, and
 // U+FEFF at the beginning of a file is a byte order mark.
-func (c CSV) special(field string) bool {
+func (c CSVOptions) special(field string) bool {
 	if field == `\.` || strings.HasPrefix(field, "\ufeff") || strings.ContainsAny(field, "\"\r\n") || strings.ContainsRune(field, c.comma()) {
 		return true
 	}

@@ -1,52 +1,60 @@
-package weir
+package text
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"math"
 	"slices"
-	"sync/atomic"
 
+	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/internal/chars"
 	"github.com/weir-go/weir/internal/grow"
 	"github.com/weir-go/weir/internal/units"
 )
 
+// chunk is how many lines are handed on at once.
+const chunk = 2048
+
 // ErrLineTooLong is the cause when a line is longer than allowed.
-var ErrLineTooLong = errors.New("weir: line is too long")
-
-// LongLine says what [Lines], [Grep] and [GrepOut] do with a line that is longer
-// than the maximum.
-type LongLine int
-
-const (
-	FailLong LongLine = iota // end the flow with ErrLineTooLong
-	CutLong                  // keep the beginning, leave out the rest
-	SkipLong                 // leave the line out, and count it as dropped
-)
+var ErrLineTooLong = errors.New("line too long")
 
 // LineOption changes how [Lines], [Grep] and [GrepOut] treat lines.
 type LineOption func(*lineLimit)
 
-// lineLimit is the maximum line, and the policy for longer ones.
+// lineLimit is the maximum line, and what happens to longer ones.
 type lineLimit struct {
 	most int // bytes of a line without its end
-	long LongLine
+	long longLine
 }
 
-// MaxLine sets the maximum length of a line, in bytes without its end, and what
-// happens to longer ones. The default is 1 MiB and FailLong.
-func MaxLine(n int, long LongLine) LineOption {
-	return func(l *lineLimit) { *l = lineLimit{n, long} }
-}
+type longLine int
+
+const (
+	failLong longLine = iota
+	cutLong
+	skipLong
+)
+
+// MaxLine sets the maximum length of a line, in bytes without its end. The default
+// is 1 MiB. A longer line ends the flow with [ErrLineTooLong], unless [CutLong] or
+// [SkipLong] says otherwise.
+func MaxLine(n int) LineOption { return func(l *lineLimit) { l.most = n } }
+
+// CutLong keeps the beginning of a line that is too long, and leaves out the rest.
+func CutLong() LineOption { return func(l *lineLimit) { l.long = cutLong } }
+
+// SkipLong leaves out lines that are too long, and counts them as dropped.
+func SkipLong() LineOption { return func(l *lineLimit) { l.long = skipLong } }
 
 func lineLimitOf(opts []LineOption) (l lineLimit, err error) {
-	l.most = defaultRecord
+	l.most = 1 << 20
 	for _, o := range opts {
 		o(&l)
 	}
-	if l.most < 1 || l.long < FailLong || l.long > SkipLong {
-		err = fmt.Errorf("a maximum line of %d bytes (policy %d): use 1 or more, and FailLong, CutLong or SkipLong", l.most, l.long)
+	if l.most < 1 {
+		err = fmt.Errorf("invalid maximum line of %s; use 1 or more", units.Count(int64(l.most), "byte"))
 	}
 	l.most = min(l.most, math.MaxInt-2)
 	return l, err
@@ -55,7 +63,7 @@ func lineLimitOf(opts []LineOption) (l lineLimit, err error) {
 // lineBuffer has the beginning of a line that is not complete.
 type lineBuffer struct {
 	lineLimit
-	start textStart
+	start chars.Start
 	part  []byte // without cr
 	cr    bool   // a "\r" follows part, which ends the line, alone or with a "\n"
 	over  bool   // the line is too long, and the rest is to be left out
@@ -76,7 +84,7 @@ func (b *lineBuffer) ended() {
 func (b *lineBuffer) keep(p []byte) error {
 	if room := b.most - len(b.part); len(p) > room {
 		b.over = true
-		if b.long == FailLong {
+		if b.long == failLong {
 			return b.tooLong()
 		}
 		p = p[:room]
@@ -92,7 +100,7 @@ var (
 
 // begin takes what comes first of a text.
 func (b *lineBuffer) begin(in []byte) ([]byte, error) {
-	text, left, err := b.start.take(in)
+	text, left, err := b.start.Take(in)
 	if left > 0 {
 		b.taken = int64(left)
 		b.at = b.taken
@@ -144,7 +152,7 @@ func (b *lineBuffer) cut(in []byte, f func(line, end []byte, from, to int) error
 
 // last calls f with what follows the last end.
 func (b *lineBuffer) last(f func(line, end []byte, from, to int) error) error {
-	if err := b.cut(b.start.rest(), f); err != nil {
+	if err := b.cut(b.start.Rest(), f); err != nil {
 		return err
 	}
 	switch {
@@ -157,7 +165,7 @@ func (b *lineBuffer) last(f func(line, end []byte, from, to int) error) error {
 }
 
 func (b *lineBuffer) tooLong() error {
-	return &LimitError{
+	return &weir.LimitError{
 		Err: ErrLineTooLong, Option: "MaxLine", Max: int64(b.most),
 		Detail: fmt.Sprintf("line %d (at byte %d) is longer than %s", b.line+1, b.at, units.Exact(int64(b.most))),
 	}
@@ -172,41 +180,45 @@ func (b *lineBuffer) tooLong() error {
 // The lines of a chunk are handed on together and at once. A line that ends in
 // "\r" at the end of a chunk is handed on with the next chunk, since "\n" may
 // follow. A line longer than [MaxLine] ends the flow, unless that says otherwise,
-// with a [*LimitError] that matches [ErrLineTooLong], behind the lines before it.
-func Lines(s Stream[byte], opts ...LineOption) Stream[string] {
+// with a [*weir.LimitError] that matches [ErrLineTooLong], behind the lines before it.
+func Lines(s weir.Stream[byte], opts ...LineOption) weir.Stream[string] {
 	limit, err := lineLimitOf(opts)
-	st := Stage[byte, string]{Name: "lines", Err: err, beyond: -1}
+	st := weir.Stage[byte, string]{Name: "lines", Err: err, Holders: -1}
 	// The beginning of a line and the string made of it; a batch of short lines.
-	st.Holds = 2*grow.Countable(int64(limit.most)) + int64(chunkLen[string]())*slotSize[string]() + maxSegment
-	st.Open = func(context.Context) (Transform[byte, string], error) {
+	st.Holds = 2*grow.Countable(int64(limit.most)) + chunk*16 + segment
+	st.Open = func(context.Context) (weir.Transform[byte, string], error) {
 		return &lineSplitter{lineBuffer: lineBuffer{lineLimit: limit}}, nil
 	}
-	return Via(s, st)
+	return weir.Via(s, st)
 }
 
 type lineSplitter struct {
 	lineBuffer
-	out  []string
-	held int // bytes of the lines in out
-
-	dropped *atomic.Int64
+	out     []string
+	held    int   // bytes of the lines in out
+	dropped int64 // lines that were left out since the last report of them
 }
 
-func (t *lineSplitter) countDrops(n *atomic.Int64) { t.dropped = n }
-
-func (t *lineSplitter) Do(_ context.Context, in []byte, emit func([]string) error) error {
+func (t *lineSplitter) Do(ctx context.Context, in []byte, emit func([]string) error) error {
 	if t.out == nil {
-		t.out = make([]string, 0, chunkLen[string]())
+		t.out = make([]string, 0, chunk)
 	}
 	in, err := t.begin(in)
 	if err != nil {
 		return err
 	}
 	err = t.cut(in, func(line, _ []byte, _, _ int) error { return t.add(line, emit) })
+	t.tell(ctx)
 	if eerr := t.hand(emit); eerr != nil {
 		return eerr
 	}
 	return err
+}
+
+// tell reports the lines that were left out.
+func (t *lineSplitter) tell(ctx context.Context) {
+	weir.CountDropped(ctx, t.dropped)
+	t.dropped = 0
 }
 
 // hand hands on the lines that are complete.
@@ -221,75 +233,99 @@ func (t *lineSplitter) hand(emit func([]string) error) error {
 func (t *lineSplitter) add(line []byte, emit func([]string) error) error {
 	if t.over || len(line) > t.most {
 		switch t.long {
-		case FailLong:
+		case failLong:
 			return t.tooLong()
-		case SkipLong:
-			t.dropped.Add(1)
+		case skipLong:
+			t.dropped++
 			return nil
 		}
 		line = line[:t.most]
 	}
 	t.out = append(t.out, string(line))
 	t.held += len(line)
-	if len(t.out) == cap(t.out) || t.held >= maxSegment {
+	if len(t.out) == cap(t.out) || t.held >= segment {
 		return t.hand(emit)
 	}
 	return nil
 }
 
-func (t *lineSplitter) Flush(_ context.Context, emit func([]string) error) error {
+func (t *lineSplitter) Flush(ctx context.Context, emit func([]string) error) error {
 	err := t.last(func(line, _ []byte, _, _ int) error { return t.add(line, emit) })
+	t.tell(ctx)
 	if eerr := t.hand(emit); eerr != nil {
 		return eerr
 	}
 	return err
 }
 
-// JoinLines writes each value as a line that ends in "\n".
-func JoinLines(s Stream[string]) Stream[byte] {
-	return encode(s, "join lines", func() func([]byte, string) ([]byte, error) {
-		return func(buf []byte, line string) ([]byte, error) {
-			return append(append(slices.Grow(buf, len(line)+1), line...), '\n'), nil
-		}
+// Join writes each value as a line that ends in "\n".
+func Join(s weir.Stream[string]) weir.Stream[byte] {
+	return weir.Via(s, weir.Stage[string, byte]{
+		Name:  "join lines",
+		Holds: 2 * segment,
+		// Of a large line: a copy, and as much again and half of it while the buffer
+		// grows.
+		Copies: 3,
+		Open:   func(context.Context) (weir.Transform[string, byte], error) { return &joiner{}, nil },
 	})
 }
 
-// encode turns each value into bytes that a function appends to buf. Each run
-// gets a function of its own from start.
-func encode[T any](s Stream[T], name string, start func() func(buf []byte, v T) ([]byte, error)) Stream[byte] {
-	return Via(s, Stage[T, byte]{
-		Name:  name,
-		Holds: 2 * maxSegment,
-		texts: 3, // of a large value, and as much again and more while the buffer grows
-		Open:  func(context.Context) (Transform[T, byte], error) { return &encoder[T]{f: start()}, nil },
-	})
-}
+type joiner struct{ buf []byte }
 
-type encoder[T any] struct {
-	f   func([]byte, T) ([]byte, error)
-	buf []byte
-}
-
-func (e *encoder[T]) Do(_ context.Context, in []T, emit func([]byte) error) error {
-	buf := e.buf[:0]
-	for _, v := range in {
-		next, err := e.f(buf, v)
-		if err != nil {
-			return errors.Join(emit(buf), err)
-		}
-		buf = next
-		if len(buf) >= maxSegment {
+func (j *joiner) Do(_ context.Context, in []string, emit func([]byte) error) error {
+	buf := j.buf[:0]
+	for _, line := range in {
+		buf = append(append(slices.Grow(buf, len(line)+1), line...), '\n')
+		if len(buf) >= segment {
 			if err := emit(buf); err != nil {
 				return err
 			}
-			if cap(buf) > 2*maxSegment {
-				buf = nil // one large value must not pin its memory
+			if cap(buf) > 2*segment {
+				buf = nil // one long line must not pin its memory
 			}
 			buf = buf[:0]
 		}
 	}
-	e.buf = buf
+	j.buf = buf
 	return emit(buf)
 }
 
-func (e *encoder[T]) Flush(context.Context, func([]byte) error) error { return nil }
+func (j *joiner) Flush(context.Context, func([]byte) error) error { return nil }
+
+// lineEnds finds the ends of lines in a piece of text: "\n", "\r\n", or "\r"
+// alone.
+type lineEnds struct {
+	in []byte
+	at int // where the next line begins
+	lf int // the next "\n" from at on; len(in) if there is none, -1 if it is not known
+}
+
+// next returns the next line and where the one behind it begins. ok is false if
+// no line ends in the rest of the text. If that ends in "\r", which may be half
+// of an end, half is true; line is what stands before it.
+func (e *lineEnds) next() (line []byte, end int, ok, half bool) {
+	if e.lf < e.at {
+		if i := bytes.IndexByte(e.in[e.at:], '\n'); i >= 0 {
+			e.lf = e.at + i
+		} else {
+			e.lf = len(e.in)
+		}
+	}
+	line = e.in[e.at:e.lf]
+	if i := bytes.IndexByte(line, '\r'); i >= 0 {
+		line = line[:i]
+		end = e.at + i + 1
+		switch {
+		case end == len(e.in):
+			return line, end, false, true
+		case end == e.lf: // "\r\n"
+			end++
+		}
+	} else if e.lf == len(e.in) {
+		return line, e.lf, false, false
+	} else {
+		end = e.lf + 1
+	}
+	e.at = end
+	return line, end, true, false
+}

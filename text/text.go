@@ -1,4 +1,17 @@
-package weir
+// Package text has stages for text: lines, case, patterns, and checks of UTF-8. They
+// take text in chunks that may end anywhere, also within a character or an end of
+// a line, and what they make of it does not depend on where.
+//
+//	errors := weir.File("log").Through(text.Grep(regexp.MustCompile("ERROR")))
+//	for line, err := range text.Lines(errors).All(ctx) { … }
+//
+// A line may end in "\n", "\r\n" or "\r". Stages that hold a line hold at most
+// [MaxLine] bytes of it, 1 MiB unless they are told otherwise, and that is part of
+// the ceiling of their flow.
+//
+// The package uses nothing of package weir but what it exports, so that a stage of
+// yours can do all that these stages do.
+package text
 
 import (
 	"bytes"
@@ -8,31 +21,37 @@ import (
 	"fmt"
 	"slices"
 	"unicode/utf8"
+
+	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/internal/chars"
 )
+
+// segment is how many bytes of values a stage gathers before it hands them on.
+const segment = 64 << 10
 
 // ErrInvalidUTF8 is the cause when a stage cannot pass on bytes that are not
 // UTF-8. No stage replaces them. Those that only cut text into parts pass them on
-// as they are: [Lines], [Grep], [HeadLines], [DecodeCSV] and [EncodeCSV], [Upper]
-// and [Lower]. JSON is UTF-8 by definition: [DecodeJSON] and [EncodeJSON] end the
-// flow with this error where it is not, as [ValidText] does.
-var ErrInvalidUTF8 = errors.New("weir: invalid UTF-8")
+// as they are: [Lines], [Grep], [HeadLines], [Upper] and [Lower], and the CSV of
+// package record. JSON is UTF-8 by definition: package record ends the flow with
+// this error where JSON is not, as [Valid] does.
+var ErrInvalidUTF8 = chars.ErrInvalid
 
 // Upper maps text to upper case as [bytes.ToUpper] does. Characters that are
 // split between chunks are put together first; bytes that are not UTF-8 pass
 // unchanged.
-func Upper() Stage[byte, byte] { return caseStage("upper", bytes.ToUpper, 'a') }
+func Upper() weir.Stage[byte, byte] { return caseStage("upper", bytes.ToUpper, 'a') }
 
 // Lower maps text to lower case as [bytes.ToLower] does. See [Upper].
-func Lower() Stage[byte, byte] { return caseStage("lower", bytes.ToLower, 'A') }
+func Lower() weir.Stage[byte, byte] { return caseStage("lower", bytes.ToLower, 'A') }
 
 // caseStage changes the case of the ASCII letters from first to first+25, and
 // leaves other characters to full.
-func caseStage(name string, full func([]byte) []byte, first byte) Stage[byte, byte] {
-	return textStage(name, 2*maxSegment, func() func([]byte) []byte {
+func caseStage(name string, full func([]byte) []byte, first byte) weir.Stage[byte, byte] {
+	return textStage(name, 2*segment, func() func([]byte) []byte {
 		var buf []byte
 		return func(text []byte) []byte {
 			out := appendCase(buf[:0], text, first, full)
-			if cap(out) <= 4*maxSegment {
+			if cap(out) <= 4*segment {
 				buf = out
 			}
 			return out
@@ -100,22 +119,22 @@ func appendRunes(dst, text []byte, full func([]byte) []byte) []byte {
 	return dst
 }
 
-// MapText passes text through f in pieces that never split a character. f may
+// Map passes text through f in pieces that never split a character. f may
 // return its argument or new memory, and must not keep it.
-func MapText(name string, f func(text []byte) []byte) Stage[byte, byte] {
+func Map(name string, f func(text []byte) []byte) weir.Stage[byte, byte] {
 	if f == nil {
-		return Stage[byte, byte]{Name: name, Err: errNilFunc}
+		return weir.Stage[byte, byte]{Name: name, Err: errors.New("nil function")}
 	}
 	return textStage(name, 0, func() func([]byte) []byte { return f })
 }
 
 // textStage calls a function with pieces of whole characters. Each run gets one
 // of its own from start.
-func textStage(name string, holds int64, start func() func(text []byte) []byte) Stage[byte, byte] {
-	return Stage[byte, byte]{
+func textStage(name string, holds int64, start func() func(text []byte) []byte) weir.Stage[byte, byte] {
+	return weir.Stage[byte, byte]{
 		Name:  name,
 		Holds: holds,
-		Open:  func(context.Context) (Transform[byte, byte], error) { return &textMapper{f: start()}, nil },
+		Open:  func(context.Context) (weir.Transform[byte, byte], error) { return &textMapper{f: start()}, nil },
 	}
 }
 
@@ -137,7 +156,7 @@ func (t *textMapper) Do(_ context.Context, in []byte, emit func([]byte) error) e
 			t.part = append(t.part[:0], t.part[n:]...)
 		}
 	}
-	n := wholeRunes(in)
+	n := chars.WholeRunes(in)
 	if n > 0 {
 		if err := emit(t.f(in[:n])); err != nil {
 			return err
@@ -154,26 +173,12 @@ func (t *textMapper) Flush(_ context.Context, emit func([]byte) error) error {
 	return emit(t.f(t.part))
 }
 
-// wholeRunes returns how much of p does not end within a character.
-func wholeRunes(p []byte) int {
-	for i := 1; i <= min(utf8.UTFMax-1, len(p)); i++ {
-		c := p[len(p)-i]
-		if utf8.RuneStart(c) {
-			if c >= utf8.RuneSelf && !utf8.FullRune(p[len(p)-i:]) {
-				return len(p) - i
-			}
-			break
-		}
-	}
-	return len(p)
-}
-
-// ValidText passes text on and ends the flow with [ErrInvalidUTF8], and the
+// Valid passes text on and ends the flow with [ErrInvalidUTF8], and the
 // offset, at the first bytes that are not UTF-8.
-func ValidText() Stage[byte, byte] {
-	return Stage[byte, byte]{
+func Valid() weir.Stage[byte, byte] {
+	return weir.Stage[byte, byte]{
 		Name: "valid text",
-		Open: func(context.Context) (Transform[byte, byte], error) { return &textChecker{}, nil },
+		Open: func(context.Context) (weir.Transform[byte, byte], error) { return &textChecker{}, nil },
 	}
 }
 
@@ -207,8 +212,8 @@ func (t *textChecker) check(in []byte) (int, error) {
 		}
 	}
 	if len(rest) > 0 {
-		n := wholeRunes(rest)
-		if i := firstInvalid(rest[:n]); i < n {
+		n := chars.WholeRunes(rest)
+		if i := chars.FirstInvalid(rest[:n]); i < n {
 			i += len(in) - len(rest)
 			return i, fmt.Errorf("%w at byte %d", ErrInvalidUTF8, t.offset+int64(i))
 		}
@@ -216,22 +221,6 @@ func (t *textChecker) check(in []byte) (int, error) {
 	}
 	t.offset += int64(len(in))
 	return len(in), nil
-}
-
-// firstInvalid returns where the first bytes of text are that are not UTF-8, or
-// its length.
-func firstInvalid(text []byte) int {
-	if utf8.Valid(text) {
-		return len(text)
-	}
-	for i := 0; i < len(text); {
-		r, n := utf8.DecodeRune(text[i:])
-		if r == utf8.RuneError && n == 1 {
-			return i
-		}
-		i += n
-	}
-	return len(text)
 }
 
 func (t *textChecker) Flush(context.Context, func([]byte) error) error { return t.end() }

@@ -1,4 +1,4 @@
-package weir_test
+package record_test
 
 import (
 	"bytes"
@@ -17,6 +17,8 @@ import (
 	"testing"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/record"
+	"github.com/weir-go/weir/text"
 	"github.com/weir-go/weir/weirtest"
 )
 
@@ -60,7 +62,7 @@ func passedBy(stage func(most int) weir.Stage[byte, byte]) func(weir.Stream[byte
 
 func limitedDecoders() []limited {
 	csv := decodedBy(func(s weir.Stream[byte], most int) weir.Stream[[]string] {
-		return weir.DecodeCSV(s, weir.CSV{Fields: -1, Comment: '#', MaxRecord: int64(most)})
+		return record.DecodeCSV(s, record.CSVOptions{Fields: -1, Comment: '#', MaxRecord: int64(most)})
 	}, func(r []string) string { return strings.Join(r, "|") })
 	const csvBefore = "# a comment is no record, however long it is\na,\"b\nc\"\n\nd\r\n"
 	csvRecords := []string{"a|b\nc", "d"}
@@ -75,25 +77,25 @@ func limitedDecoders() []limited {
 		{"DecodeCSV, a field of lines", csv, csvBefore, csvRecords, func(n int) string { return `"` + strings.Repeat("\n", n-4) + `",` + "a\n" }, weir.ErrLimit, csvWhere},
 		{"DecodeCSV, a field of long lines", csv, csvBefore, csvRecords, func(n int) string { return `"` + fill((n-4)/2) + "\n" + fill((n-3)/2-1) + `",` + "a\n" }, weir.ErrLimit, csvWhere},
 		{"DecodeJSON", decodedBy(func(s weir.Stream[byte], most int) weir.Stream[json.RawMessage] {
-			return weir.DecodeJSON[json.RawMessage](s, int64(most))
+			return record.DecodeJSON[json.RawMessage](s, int64(most))
 		}, func(m json.RawMessage) string { return string(m) }),
 			"1 \n\t[2]  ", []string{"1", "[2]"}, func(n int) string { return `"` + fill(n-2) + "\"\n" }, weir.ErrLimit, "value at byte 9"},
 		{"Lines", decodedBy(func(s weir.Stream[byte], most int) weir.Stream[string] {
-			return weir.Lines(s, weir.MaxLine(most, weir.FailLong))
+			return text.Lines(s, text.MaxLine(most))
 		}, func(l string) string { return l }),
-			"a\r\nb\n", []string{"a", "b"}, func(n int) string { return fill(n) + "\r\n" }, weir.ErrLineTooLong, "line 3 (at byte 5)"},
+			"a\r\nb\n", []string{"a", "b"}, func(n int) string { return fill(n) + "\r\n" }, text.ErrLineTooLong, "line 3 (at byte 5)"},
 		{"Grep", passedBy(func(most int) weir.Stage[byte, byte] {
-			return weir.Grep(some, weir.MaxLine(most, weir.FailLong))
-		}), "a\r\nb\n", []string{"a", "b"}, func(n int) string { return fill(n) + "\r\n" }, weir.ErrLineTooLong, "line 3 (at byte 5)"},
+			return text.Grep(some, text.MaxLine(most))
+		}), "a\r\nb\n", []string{"a", "b"}, func(n int) string { return fill(n) + "\r\n" }, text.ErrLineTooLong, "line 3 (at byte 5)"},
 		{"GrepOut", passedBy(func(most int) weir.Stage[byte, byte] {
-			return weir.GrepOut(none, weir.MaxLine(most, weir.FailLong))
-		}), "a\r\nb\n", []string{"a", "b"}, func(n int) string { return fill(n) + "\n" }, weir.ErrLineTooLong, "line 3 (at byte 5)"},
+			return text.GrepOut(none, text.MaxLine(most))
+		}), "a\r\nb\n", []string{"a", "b"}, func(n int) string { return fill(n) + "\n" }, text.ErrLineTooLong, "line 3 (at byte 5)"},
 		{"DecodeFrames", decodedBy(func(s weir.Stream[byte], most int) weir.Stream[[]byte] {
-			return weir.DecodeFrames(s, weir.Frame32, most)
+			return record.DecodeFrames(s, record.Frame32, most)
 		}, func(b []byte) string { return string(b) }),
 			"\x00\x00\x00\x01a\x00\x00\x00\x00", []string{"a", ""}, func(n int) string {
 				return string(binary.BigEndian.AppendUint32(nil, uint32(n))) + fill(n)
-			}, weir.ErrFrameTooLarge, "frame at byte 9"},
+			}, record.ErrFrameTooLarge, "frame at byte 9"},
 	}
 }
 
@@ -146,9 +148,9 @@ func TestEveryDecoder_HasALimitOfOneMebibyteByDefault(t *testing.T) {
 	re := regexp.MustCompile("^a")
 	for _, d := range limitedDecoders() {
 		byDefault := map[string]func(weir.Stream[byte], int, func(string)) *weir.Flow{
-			"Lines":   decodedBy(func(s weir.Stream[byte], _ int) weir.Stream[string] { return weir.Lines(s) }, func(l string) string { return l }),
-			"Grep":    passedBy(func(int) weir.Stage[byte, byte] { return weir.Grep(re) }),
-			"GrepOut": passedBy(func(int) weir.Stage[byte, byte] { return weir.GrepOut(regexp.MustCompile("^b")) }),
+			"Lines":   decodedBy(func(s weir.Stream[byte], _ int) weir.Stream[string] { return text.Lines(s) }, func(l string) string { return l }),
+			"Grep":    passedBy(func(int) weir.Stage[byte, byte] { return text.Grep(re) }),
+			"GrepOut": passedBy(func(int) weir.Stage[byte, byte] { return text.GrepOut(regexp.MustCompile("^b")) }),
 		}[d.name]
 		switch {
 		case byDefault == nil && d.name == "DecodeFrames":
@@ -262,7 +264,7 @@ func TestEveryDecoder_HoldsNoMoreThanItDeclares(t *testing.T) {
 			continue // as the others, and slow to parse
 		}
 		t.Run(d.name, func(t *testing.T) {
-			text := d.large(size)
+			content := d.large(size)
 			records := 0
 			inner := d
 			inner.flow = func(s weir.Stream[byte], most int, record func(string)) *weir.Flow {
@@ -275,7 +277,7 @@ func TestEveryDecoder_HoldsNoMoreThanItDeclares(t *testing.T) {
 			}
 			if strings.HasPrefix(d.name, "Grep") {
 				inner = limited{flow: func(s weir.Stream[byte], most int, record func(string)) *weir.Flow {
-					stage := weir.Grep(regexp.MustCompile("^a"), weir.MaxLine(most, weir.FailLong))
+					stage := text.Grep(regexp.MustCompile("^a"), text.MaxLine(most))
 					return s.Through(stage).To(weir.EachBatch(func(_ context.Context, b []byte) error {
 						records += bytes.Count(b, []byte("\n"))
 						return nil
@@ -286,7 +288,7 @@ func TestEveryDecoder_HoldsNoMoreThanItDeclares(t *testing.T) {
 			if declared > 5*int64(size) {
 				t.Errorf("%s declared for a record of %s", weir.FormatBytes(declared), weir.FormatBytes(int64(size)))
 			}
-			grown, err := heapOf(t, inner, strings.NewReader(text), size)
+			grown, err := heapOf(t, inner, strings.NewReader(content), size)
 			if err != nil || records != 1 {
 				t.Fatal(records, err)
 			}
@@ -305,7 +307,7 @@ func TestDecodeCSV_LimitsTheFieldsOfARecord(t *testing.T) {
 			base := liveHeap()
 			var grown int64
 			var got int
-			flow := weir.DecodeCSV(inPieces(text, 0), weir.CSV{}).To(weir.Each(func(_ context.Context, r []string) error {
+			flow := record.DecodeCSV(inPieces(text, 0), record.CSVOptions{}).To(weir.Each(func(_ context.Context, r []string) error {
 				grown, got = liveHeap()-base, len(r)
 				return nil
 			}))
@@ -352,7 +354,7 @@ func TestEveryDecoder_HandsSmallRecordsOnInSmallBatches(t *testing.T) {
 func TestDecodeCSV_PutsNoLimitOnCommentsAndEmptyLines(t *testing.T) {
 	text := "#" + strings.Repeat("long ", 1000) + "\n" + strings.Repeat("\n\r\n", 1000) + "a,b\n#" + strings.Repeat("x", 1000)
 	for seed := range 6 {
-		got, err := collect(weir.DecodeCSV(inPieces(text, seed), weir.CSV{Comment: '#', MaxRecord: 3}))
+		got, err := collect(record.DecodeCSV(inPieces(text, seed), record.CSVOptions{Comment: '#', MaxRecord: 3}))
 		if err != nil || len(got) != 1 || !slices.Equal(got[0], []string{"a", "b"}) {
 			t.Errorf("seed %d: %q, %v", seed, got, err)
 		}
@@ -360,21 +362,21 @@ func TestDecodeCSV_PutsNoLimitOnCommentsAndEmptyLines(t *testing.T) {
 }
 
 func TestGrep_DoesWithLongLinesAsItIsTold(t *testing.T) {
-	const text = "short a\n" + "0123456789 is long, a\r\n" + "0a23456789 is long\n" + "ten bytes!\r\n" + "0a23456789 is last"
+	const content = "short a\n" + "0123456789 is long, a\r\n" + "0a23456789 is long\n" + "ten bytes!\r\n" + "0a23456789 is last"
 	re := regexp.MustCompile("a")
 	for _, tc := range []struct {
 		stage weir.Stage[byte, byte]
 		want  string
 		drops int64
 	}{
-		{weir.Grep(re, weir.MaxLine(10, weir.CutLong)), "short a\n0a23456789\n0a23456789", 0},
-		{weir.Grep(re, weir.MaxLine(10, weir.SkipLong)), "short a\n", 3},
-		{weir.GrepOut(re, weir.MaxLine(10, weir.CutLong)), "0123456789\nten bytes!\r\n", 0},
-		{weir.GrepOut(re, weir.MaxLine(10, weir.SkipLong)), "ten bytes!\r\n", 3},
+		{text.Grep(re, text.MaxLine(10), text.CutLong()), "short a\n0a23456789\n0a23456789", 0},
+		{text.Grep(re, text.MaxLine(10), text.SkipLong()), "short a\n", 3},
+		{text.GrepOut(re, text.MaxLine(10), text.CutLong()), "0123456789\nten bytes!\r\n", 0},
+		{text.GrepOut(re, text.MaxLine(10), text.SkipLong()), "ten bytes!\r\n", 3},
 	} {
 		for seed := range 8 {
 			var got []byte
-			flow := inPieces(text, seed).Through(tc.stage).To(weir.EachBatch(func(_ context.Context, b []byte) error {
+			flow := inPieces(content, seed).Through(tc.stage).To(weir.EachBatch(func(_ context.Context, b []byte) error {
 				got = append(got, b...)
 				return nil
 			}))
@@ -394,12 +396,12 @@ func TestEveryDecoder_RefusesALimitThatIsNone(t *testing.T) {
 	s := weir.Values[byte]('a')
 	re := regexp.MustCompile("a")
 	for name, flow := range map[string]*weir.Flow{
-		"DecodeCSV":    weir.DecodeCSV(s, weir.CSV{MaxRecord: -1}).To(weir.Discard[[]string]()),
-		"DecodeJSON":   weir.DecodeJSON[int](s, -1).To(weir.Discard[int]()),
-		"Lines":        weir.Lines(s, weir.MaxLine(0, weir.FailLong)).To(weir.Discard[string]()),
-		"Grep":         s.Through(weir.Grep(re, weir.MaxLine(-1, weir.CutLong))).To(weir.Discard[byte]()),
-		"GrepOut":      s.Through(weir.GrepOut(re, weir.MaxLine(1, weir.LongLine(9)))).To(weir.Discard[byte]()),
-		"DecodeFrames": weir.DecodeFrames(s, weir.Frame32, 0).To(weir.Discard[[]byte]()),
+		"DecodeCSV":    record.DecodeCSV(s, record.CSVOptions{MaxRecord: -1}).To(weir.Discard[[]string]()),
+		"DecodeJSON":   record.DecodeJSON[int](s, -1).To(weir.Discard[int]()),
+		"Lines":        text.Lines(s, text.MaxLine(0)).To(weir.Discard[string]()),
+		"Grep":         s.Through(text.Grep(re, text.MaxLine(-1), text.CutLong())).To(weir.Discard[byte]()),
+		"GrepOut":      s.Through(text.GrepOut(re, text.MaxLine(-5), text.SkipLong())).To(weir.Discard[byte]()),
+		"DecodeFrames": record.DecodeFrames(s, record.Frame32, 0).To(weir.Discard[[]byte]()),
 	} {
 		if flow.Check() == nil {
 			t.Errorf("%s: the limit is accepted", name)
@@ -416,6 +418,58 @@ func TestEveryDecoder_TakesTheLargestLimit(t *testing.T) {
 			if err != nil || !slices.Equal(got, d.records) {
 				t.Errorf("%s: %q, %v", d.name, got, err)
 			}
+		}
+	}
+}
+
+// Whatever the stage, input that is too large is told from input that is broken,
+// with the option that allows it.
+func TestLimitError_OfEveryStageNamesItsOption(t *testing.T) {
+	content := strings.Repeat("x", 100)
+	in := func(s string) weir.Stream[byte] { return weir.FromReader(strings.NewReader(s)) }
+	x := regexp.MustCompile("x")
+	for name, c := range map[string]struct {
+		err    func() error
+		kind   error
+		option string
+		max    int64
+		need   int64
+	}{
+		"Lines": {func() error { _, err := collect(text.Lines(in(content), text.MaxLine(50))); return err },
+			text.ErrLineTooLong, "MaxLine", 50, 0},
+		"Grep": {func() error {
+			_, err := collect(in(content).Through(text.Grep(x, text.MaxLine(50))))
+			return err
+		},
+			text.ErrLineTooLong, "MaxLine", 50, 0},
+		"GrepOut": {func() error {
+			_, err := collect(in(content + "\n").Through(text.GrepOut(x, text.MaxLine(50))))
+			return err
+		}, text.ErrLineTooLong, "MaxLine", 50, 0},
+		"DecodeJSON": {func() error { _, err := collect(record.DecodeJSON[any](in(`"`+content+`"`), 50)); return err },
+			weir.ErrLimit, "the argument most of DecodeJSON", 50, 0},
+		"DecodeCSV": {func() error {
+			_, err := collect(record.DecodeCSV(in(content), record.CSVOptions{MaxRecord: 50}))
+			return err
+		},
+			weir.ErrLimit, "CSVOptions.MaxRecord", 50, 0},
+		"DecodeCSV, fields": {func() error {
+			_, err := collect(record.DecodeCSV(in(strings.Repeat(",", 5000)), record.CSVOptions{MaxRecord: 6000}))
+			return err
+		}, weir.ErrLimit, "CSVOptions.MaxRecord", 6000, 0},
+		"DecodeFrames": {func() error {
+			_, err := collect(record.DecodeFrames(in("\x00\x00\x00\x64"+content), record.Frame32, 50))
+			return err
+		}, record.ErrFrameTooLarge, "the argument most of DecodeFrames", 50, 100},
+		"DecodeJSON, depth": {func() error {
+			_, err := collect(record.DecodeJSON[json.RawMessage](in(strings.Repeat("[", 10001)+strings.Repeat("]", 10001)), 0))
+			return err
+		}, weir.ErrLimit, "", 10000, 0},
+	} {
+		err := c.err()
+		var le *weir.LimitError
+		if !errors.Is(err, c.kind) || !errors.As(err, &le) || le.Option != c.option || le.Max != c.max || le.Need != c.need || !strings.Contains(err.Error(), c.option) {
+			t.Errorf("%s: %v (%+v)", name, err, le)
 		}
 	}
 }

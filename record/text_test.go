@@ -1,67 +1,58 @@
-package weir_test
+package record_test
 
 import (
-	"context"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/record"
+	"github.com/weir-go/weir/text"
 )
-
-// collectBefore returns the values before an error too.
-func collectBefore[T any](s weir.Stream[T]) (out []T, err error) {
-	err = s.To(weir.EachBatch(func(_ context.Context, batch []T) error {
-		out = append(out, batch...)
-		return nil
-	})).Run(context.Background())
-	return out, err
-}
 
 // textReaders are the stages that read text, as functions that return what they
 // make of it.
 var textReaders = map[string]func(weir.Stream[byte]) (string, error){
 	"lines": func(s weir.Stream[byte]) (string, error) {
-		got, err := collectBefore(weir.Lines(s))
+		got, err := collectBefore(text.Lines(s))
 		return fmt.Sprintf("%q", got), err
 	},
 	"grep": func(s weir.Stream[byte]) (string, error) {
-		got, err := collectBefore(s.Through(weir.Grep(regexp.MustCompile("^[0-9]"))))
+		got, err := collectBefore(s.Through(text.Grep(regexp.MustCompile("^[0-9]"))))
 		return string(got), err
 	},
 	"grep out": func(s weir.Stream[byte]) (string, error) {
-		got, err := collectBefore(s.Through(weir.GrepOut(regexp.MustCompile("^x"))))
+		got, err := collectBefore(s.Through(text.GrepOut(regexp.MustCompile("^x"))))
 		return string(got), err
 	},
 	"csv": func(s weir.Stream[byte]) (string, error) {
-		got, err := collectBefore(weir.DecodeCSV(s, weir.CSV{}))
+		got, err := collectBefore(record.DecodeCSV(s, record.CSVOptions{}))
 		return fmt.Sprintf("%q", got), err
 	},
 	"json": func(s weir.Stream[byte]) (string, error) {
-		got, err := collectBefore(weir.DecodeJSON[json.RawMessage](s, 0))
+		got, err := collectBefore(record.DecodeJSON[json.RawMessage](s, 0))
 		return fmt.Sprintf("%q", got), err
 	},
 }
 
 func TestText_AByteOrderMarkIsNotData(t *testing.T) {
 	for name, read := range textReaders {
-		const text = "1\n2\n"
-		want, err := read(weir.FromSlice([]byte(text)))
+		const content = "1\n2\n"
+		want, err := read(weir.FromSlice([]byte(content)))
 		if err != nil {
 			t.Fatal(err)
 		}
 		for seed := range uint64(20) {
-			if got, err := read(cut([]byte("\ufeff"+text), seed)); err != nil || got != want {
+			if got, err := read(cut([]byte("\ufeff"+content), seed)); err != nil || got != want {
 				t.Errorf("%s: %s, %v; want %s", name, got, err, want)
 			}
 			for _, utf16 := range []string{"\xff\xfe1\x00\n\x00", "\xfe\xff\x001\x00\n"} {
-				if got, err := read(cut([]byte(utf16), seed)); !errors.Is(err, weir.ErrInvalidUTF8) {
+				if got, err := read(cut([]byte(utf16), seed)); !errors.Is(err, text.ErrInvalidUTF8) {
 					t.Errorf("%s of UTF-16: %s, %v", name, got, err)
 				}
 			}
@@ -83,27 +74,27 @@ func TestText_BytesThatAreNotUTF8ArePassedOnOrAnError(t *testing.T) {
 			t.Errorf("%s: %s, %v", name, got, err)
 		}
 	}
-	for _, st := range []weir.Stage[byte, byte]{weir.Upper(), weir.Lower(), weir.HeadLines(9), weir.SkipLines(0)} {
+	for _, st := range []weir.Stage[byte, byte]{text.Upper(), text.Lower(), text.HeadLines(9), text.SkipLines(0)} {
 		if got, err := collect(weir.FromSlice([]byte("\xe9\xff\n")).Through(st)); err != nil || string(got) != "\xe9\xff\n" {
 			t.Errorf("%s: %q, %v", st.Name, got, err)
 		}
 	}
 	records := [][]string{{"caf\xe9", "\xff"}}
-	text, err := collect(weir.EncodeCSV(weir.FromSlice(records), weir.CSV{}))
-	if err != nil || string(text) != "caf\xe9,\xff\n" {
-		t.Errorf("csv: %q, %v", text, err)
+	content, err := collect(record.EncodeCSV(weir.FromSlice(records), record.CSVOptions{}))
+	if err != nil || string(content) != "caf\xe9,\xff\n" {
+		t.Errorf("csv: %q, %v", content, err)
 	}
 
 	// JSON is UTF-8. What comes before is delivered, however it is cut.
 	for seed := range uint64(30) {
-		got, err := collectBefore(weir.DecodeJSON[any](cut([]byte("\ufeff{\"a\":\"\u00e9\"}\n{\"b\":\"caf\xe9\"}\n3"), seed), 0))
-		if !errors.Is(err, weir.ErrInvalidUTF8) || !strings.Contains(err.Error(), "at byte 23") || len(got) != 1 {
+		got, err := collectBefore(record.DecodeJSON[any](cut([]byte("\ufeff{\"a\":\"\u00e9\"}\n{\"b\":\"caf\xe9\"}\n3"), seed), 0))
+		if !errors.Is(err, text.ErrInvalidUTF8) || !strings.Contains(err.Error(), "at byte 23") || len(got) != 1 {
 			t.Errorf("json: %v, %v", got, err)
 		}
-		if got, err := collectBefore(weir.DecodeJSON[any](cut([]byte("1 \"\xe2\x82"), seed), 0)); !errors.Is(err, weir.ErrInvalidUTF8) || len(got) != 1 {
+		if got, err := collectBefore(record.DecodeJSON[any](cut([]byte("1 \"\xe2\x82"), seed), 0)); !errors.Is(err, text.ErrInvalidUTF8) || len(got) != 1 {
 			t.Errorf("json that ends within a character: %v, %v", got, err)
 		}
-		if got, err := collectBefore(cut([]byte("\u00e9\u20acx\xe2\x82y"), seed).Through(weir.ValidText())); !strings.HasPrefix(string(got), "\u00e9\u20acx") || err == nil || !strings.Contains(err.Error(), "at byte 6") {
+		if got, err := collectBefore(cut([]byte("\u00e9\u20acx\xe2\x82y"), seed).Through(text.Valid())); !strings.HasPrefix(string(got), "\u00e9\u20acx") || err == nil || !strings.Contains(err.Error(), "at byte 6") {
 			t.Errorf("valid text: %q, %v", got, err)
 		}
 	}
@@ -124,7 +115,7 @@ func TestEncodeJSON_NeverReplacesBytes(t *testing.T) {
 		inner: inner{"\ufffd"}, Skipped: "\xff", P: &inner{"x"}, List: []any{nil, "a", 1}, Map: map[string]string{"k": "v"},
 		Raw: json.RawMessage(`"\ufffd"`), Bytes: []byte{0xff},
 	}
-	if text, err := collect(weir.EncodeJSON(weir.FromSlice([]any{good, json.RawMessage(`"\ufffd"`), "\ufffd"}))); err != nil {
+	if text, err := collect(record.EncodeJSON(weir.FromSlice([]any{good, json.RawMessage(`"\ufffd"`), "\ufffd"}))); err != nil {
 		t.Errorf("%s, %v", text, err)
 	}
 	bad := "caf\xe9"
@@ -133,9 +124,9 @@ func TestEncodeJSON_NeverReplacesBytes(t *testing.T) {
 		embedded{inner: inner{bad}}, embedded{P: &inner{bad}}, embedded{List: []any{map[string]any{"x": bad}}},
 		embedded{Raw: json.RawMessage("\"\xe9\"")},
 	} {
-		text, err := collectBefore(weir.EncodeJSON(weir.FromSlice([]any{"before", v})))
-		if !errors.Is(err, weir.ErrInvalidUTF8) || !strings.Contains(err.Error(), "value 2") || string(text) != "\"before\"\n" {
-			t.Errorf("%+v: %q, %v", v, text, err)
+		content, err := collectBefore(record.EncodeJSON(weir.FromSlice([]any{"before", v})))
+		if !errors.Is(err, text.ErrInvalidUTF8) || !strings.Contains(err.Error(), "value 2") || string(content) != "\"before\"\n" {
+			t.Errorf("%+v: %q, %v", v, content, err)
 		}
 	}
 }
@@ -145,13 +136,13 @@ func TestJSON_KeepsEveryValue(t *testing.T) {
 		`{"n":12345678901234567890,"f":1.10,"e":1e400,"z":-0,"m":9007199254740993}`, `{"b":null,"a":"","c":[],"d":{}}`, `null`, `"\ud800"`,
 		`{"z":1,"a":2,"z":3}`, `"\u2028<>&"`, `0.1000000000000000055511151231257827`,
 	} {
-		got, err := collect(weir.EncodeJSON(weir.DecodeJSON[json.RawMessage](weir.FromSlice([]byte(text)), 0)))
+		got, err := collect(record.EncodeJSON(record.DecodeJSON[json.RawMessage](weir.FromSlice([]byte(text)), 0)))
 		if err != nil || string(got) != text+"\n" {
 			t.Errorf("%s became %s, %v", text, got, err)
 		}
 	}
 	const numbers = `{"e":1e400,"f":1.10,"n":[12345678901234567890,-0]}`
-	if got, err := collect(weir.EncodeJSON(weir.DecodeJSON[any](weir.FromSlice([]byte(numbers)), 0))); err != nil || string(got) != numbers+"\n" {
+	if got, err := collect(record.EncodeJSON(record.DecodeJSON[any](weir.FromSlice([]byte(numbers)), 0))); err != nil || string(got) != numbers+"\n" {
 		t.Errorf("%s became %s, %v", numbers, got, err)
 	}
 }
@@ -166,9 +157,9 @@ func TestDecodeCSV_ReportsLinesThatEndInACarriageReturnAlone(t *testing.T) {
 		"# one\ra,b\r1,2\r":      {StartLine: 1, Line: 1, Column: 1},
 		"a\n# one\ra,b\r1,2\r\n": {StartLine: 2, Line: 2, Column: 1},
 	} {
-		want.Err = weir.ErrCarriageReturn
+		want.Err = record.ErrCarriageReturn
 		for seed := range uint64(30) {
-			_, err := collect(weir.DecodeCSV(cut([]byte(text), seed), weir.CSV{Comment: '#', Fields: -1}))
+			_, err := collect(record.DecodeCSV(cut([]byte(text), seed), record.CSVOptions{Comment: '#', Fields: -1}))
 			var pe *csv.ParseError
 			if !errors.As(err, &pe) {
 				t.Fatalf("%q: %v", text, err)
@@ -184,34 +175,14 @@ func TestDecodeCSV_ReportsLinesThatEndInACarriageReturnAlone(t *testing.T) {
 		"# c\r\na\r\n":   {{"a"}},
 	} {
 		for seed := range uint64(30) {
-			if got, err := collect(weir.DecodeCSV(cut([]byte(text), seed), weir.CSV{Comment: '#', Fields: -1})); err != nil || !reflect.DeepEqual(got, want) {
+			if got, err := collect(record.DecodeCSV(cut([]byte(text), seed), record.CSVOptions{Comment: '#', Fields: -1})); err != nil || !reflect.DeepEqual(got, want) {
 				t.Errorf("%q: %q, %v", text, got, err)
 			}
 		}
 	}
 	// A file of such lines is one line, which can be too long.
-	_, err := collect(weir.DecodeCSV(cut([]byte(strings.Repeat("a,b\r", 100)), 1), weir.CSV{MaxRecord: 50}))
-	if !errors.Is(err, weir.ErrCarriageReturn) {
+	_, err := collect(record.DecodeCSV(cut([]byte(strings.Repeat("a,b\r", 100)), 1), record.CSVOptions{MaxRecord: 50}))
+	if !errors.Is(err, record.ErrCarriageReturn) {
 		t.Error(err)
-	}
-}
-
-// What a line without an end has at the end of a chunk may be half of "\r\n".
-func TestLines_EndInCarriageReturnsToo(t *testing.T) {
-	for name, chunks := range map[string][]string{
-		"apart": {"a\r", "\nb\r", "c", "\r", "\r\n", "d"},
-		"whole": {"a\r\nb\rc\r\r\nd"},
-	} {
-		s := weir.Generate("chunks", func(_ context.Context, emit func([]byte) error) error {
-			for _, c := range chunks {
-				if err := emit([]byte(c)); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if got, err := collect(weir.Lines(s)); err != nil || !slices.Equal(got, []string{"a", "b", "c", "", "d"}) {
-			t.Errorf("%s: %q, %v", name, got, err)
-		}
 	}
 }

@@ -1,4 +1,4 @@
-package weir
+package record
 
 import (
 	"bytes"
@@ -11,41 +11,44 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/internal/chars"
 	"github.com/weir-go/weir/internal/grow"
 	"github.com/weir-go/weir/internal/units"
+	"github.com/weir-go/weir/text"
 )
 
 // DecodeJSON reads values of type T from JSON lines, or from JSON values that
 // are separated by nothing but white space. most is the maximum size of a value:
 // its bytes in the input, without the white space around it. 0 stands for 1 MiB.
-// A larger value ends the flow with a [*LimitError] that matches [ErrLimit] and
+// A larger value ends the flow with a [*weir.LimitError] that matches [weir.ErrLimit] and
 // says at which byte the value began. Other errors name the offset too. The
 // values before an error are delivered.
 //
 // Numbers in an any are [json.Number], so that they keep all their digits. A
 // UTF-8 byte order mark at the beginning is left out. Bytes that are not UTF-8
-// end the flow with [ErrInvalidUTF8]. As in package json, an escape sequence for
+// end the flow with [text.ErrInvalidUTF8]. As in package json, an escape sequence for
 // half of a surrogate pair becomes U+FFFD in a string; a [json.RawMessage] keeps
 // it.
 //
 // What a value of type T takes in memory depends on T, and can be many times
 // its text: a []any of small numbers takes 12 times as much. The decoder's share
 // of the flow's ceiling includes one value as large as its text.
-func DecodeJSON[T any](s Stream[byte], most int64) Stream[T] {
-	st := Stage[byte, T]{Name: "decode json"}
+func DecodeJSON[T any](s weir.Stream[byte], most int64) weir.Stream[T] {
+	st := weir.Stage[byte, T]{Name: "decode json"}
 	switch {
 	case most < 0:
-		st.Err = fmt.Errorf("a maximum value of %d bytes is negative", most)
+		st.Err = fmt.Errorf("negative maximum value of %s; use 0 for 1 MiB", units.Count(most, "byte"))
 	case most == 0:
-		most = defaultRecord
+		most = 1 << 20
 	}
 	most = min(most, math.MaxInt64-1) // one byte more is asked for
 	// The buffer of json.Decoder doubles when it is full, and while it is copied
 	// there are two; then there is one, and the value.
 	st.Holds = 4*grow.Countable(most) + 4<<10
-	st.Run = func(_ context.Context, in Reader[byte], out Writer[T]) error {
-		text := &utf8Reader{r: in.(io.Reader)}
-		src := &quota{r: text, most: most}
+	st.Run = func(_ context.Context, in weir.Reader[byte], out weir.Writer[T]) error {
+		whole := &utf8Reader{r: in.(io.Reader)}
+		src := &quota{r: whole, most: most}
 		dec := json.NewDecoder(src)
 		dec.UseNumber()
 		var one [1]T
@@ -54,7 +57,7 @@ func DecodeJSON[T any](s Stream[byte], most int64) Stream[T] {
 			dec.More() // goes to where the value begins; Decode tells what it meets
 			src.between = false
 			src.from = dec.InputOffset()
-			at := func(offset int64) int64 { return offset + src.skipped + text.left }
+			at := func(offset int64) int64 { return offset + src.skipped + whole.left }
 			var v T
 			err := dec.Decode(&v)
 			switch {
@@ -67,8 +70,8 @@ func DecodeJSON[T any](s Stream[byte], most int64) Stream[T] {
 			case dec.InputOffset()-src.from > most:
 				return src.tooMuch(at(src.from))
 			case err != nil && strings.HasSuffix(err.Error(), "exceeded max depth"):
-				return &LimitError{
-					Err: ErrLimit, Max: jsonDepth,
+				return &weir.LimitError{
+					Err: weir.ErrLimit, Max: jsonDepth,
 					Detail: fmt.Sprintf("value at byte %d is nested more than %d levels deep", at(src.from), jsonDepth),
 				}
 			case err != nil:
@@ -80,7 +83,7 @@ func DecodeJSON[T any](s Stream[byte], most int64) Stream[T] {
 			}
 		}
 	}
-	return Via(s, st)
+	return weir.Via(s, st)
 }
 
 // quota is a reader that gives a JSON decoder at most one byte more than the
@@ -106,7 +109,7 @@ func (q *quota) Read(p []byte) (int, error) {
 		left -= q.n - q.from
 	}
 	if left <= 0 {
-		q.over, q.err = true, ErrLimit
+		q.over, q.err = true, weir.ErrLimit
 		return 0, q.err
 	}
 	n, err := q.r.Read(p[:min(int64(len(p)), left)])
@@ -124,8 +127,8 @@ func (q *quota) Read(p []byte) (int, error) {
 }
 
 func (q *quota) tooMuch(begin int64) error {
-	return &LimitError{
-		Err: ErrLimit, Option: "the argument most of DecodeJSON", Max: q.most,
+	return &weir.LimitError{
+		Err: weir.ErrLimit, Option: "the argument most of DecodeJSON", Max: q.most,
 		Detail: fmt.Sprintf("value at byte %d is larger than %s", begin, units.Exact(q.most)),
 	}
 }
@@ -138,7 +141,7 @@ const jsonDepth = 10000
 // however the text comes.
 type utf8Reader struct {
 	r      io.Reader
-	start  textStart
+	start  chars.Start
 	left   int64  // bytes of a mark
 	offset int64  // of tail
 	head   []byte // characters to be returned first
@@ -149,7 +152,7 @@ type utf8Reader struct {
 func (u *utf8Reader) Read(p []byte) (int, error) {
 	for len(u.head) == 0 && u.err == nil {
 		switch {
-		case !u.start.over:
+		case !u.start.Over():
 			u.begin()
 		case len(u.tail) > 0:
 			u.complete()
@@ -171,8 +174,8 @@ func (u *utf8Reader) Read(p []byte) (int, error) {
 // take returns how much of text is whole characters, and keeps what follows them;
 // err came with the text.
 func (u *utf8Reader) take(text []byte, err error) int {
-	n := wholeRunes(text)
-	i := firstInvalid(text[:n])
+	n := chars.WholeRunes(text)
+	i := chars.FirstInvalid(text[:n])
 	u.offset += int64(i)
 	if i < n {
 		u.invalid()
@@ -185,7 +188,7 @@ func (u *utf8Reader) take(text []byte, err error) int {
 	return n
 }
 
-func (u *utf8Reader) invalid() { u.err = fmt.Errorf("%w at byte %d", ErrInvalidUTF8, u.offset) }
+func (u *utf8Reader) invalid() { u.err = fmt.Errorf("%w at byte %d", text.ErrInvalidUTF8, u.offset) }
 
 // complete reads another byte of a character.
 func (u *utf8Reader) complete() {
@@ -206,13 +209,13 @@ func (u *utf8Reader) complete() {
 // begin reads as few bytes as tell whether there is a mark.
 func (u *utf8Reader) begin() {
 	var first [len("\xef\xbb\xbf")]byte
-	n, err := u.r.Read(first[:len(first)-len(u.start.held)])
-	text, left, serr := u.start.take(first[:n])
+	n, err := u.r.Read(first[:len(first)-u.start.Held()])
+	text, left, serr := u.start.Take(first[:n])
 	u.left, u.offset = int64(left), int64(left)
 	if err != nil {
-		text = append(text, u.start.rest()...)
+		text = append(text, u.start.Rest()...)
 	}
-	if u.start.over {
+	if u.start.Over() {
 		u.head = bytes.Clone(text)
 		u.head = u.head[:u.take(u.head, err)]
 	}
@@ -223,8 +226,8 @@ func (u *utf8Reader) begin() {
 
 // EncodeJSON writes each value as a line of JSON. Characters that are special
 // in HTML are not escaped. A string that is not UTF-8 ends the flow with
-// [ErrInvalidUTF8] behind the values before it.
-func EncodeJSON[T any](s Stream[T]) Stream[byte] {
+// [text.ErrInvalidUTF8] behind the values before it.
+func EncodeJSON[T any](s weir.Stream[T]) weir.Stream[byte] {
 	return encode(s, "encode json", func() func([]byte, T) ([]byte, error) {
 		var w appender
 		enc := json.NewEncoder(&w)
@@ -238,9 +241,9 @@ func EncodeJSON[T any](s Stream[T]) Stream[byte] {
 			count++
 			// Package json replaces what is not UTF-8 by an escape sequence, which
 			// it uses for nothing else but may find in a json.RawMessage.
-			text := w.p[len(buf):]
-			if !utf8.Valid(text) || bytes.Contains(text, []byte(`\ufffd`)) && !validStrings(reflect.ValueOf(v)) {
-				return buf, fmt.Errorf("%w in value %d", ErrInvalidUTF8, count)
+			line := w.p[len(buf):]
+			if !utf8.Valid(line) || bytes.Contains(line, []byte(`\ufffd`)) && !validStrings(reflect.ValueOf(v)) {
+				return buf, fmt.Errorf("%w in value %d", text.ErrInvalidUTF8, count)
 			}
 			return w.p, nil
 		}

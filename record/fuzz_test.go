@@ -1,4 +1,4 @@
-package weir_test
+package record_test
 
 import (
 	"bytes"
@@ -13,6 +13,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/record"
+	"github.com/weir-go/weir/text"
 	"github.com/weir-go/weir/weirtest"
 )
 
@@ -47,22 +49,22 @@ func FuzzJSONDoesNotDependOnTheChunks(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte, seed uint64) {
 		decodeBothWays(t, data, seed, func(s weir.Stream[byte]) weir.Stream[any] {
-			return weir.DecodeJSON[any](s, int64(1+seed%9))
+			return record.DecodeJSON[any](s, int64(1+seed%9))
 		})
-		decode := func(s weir.Stream[byte]) weir.Stream[any] { return weir.DecodeJSON[any](s, 0) }
+		decode := func(s weir.Stream[byte]) weir.Stream[any] { return record.DecodeJSON[any](s, 0) }
 		values, err := decodeBothWays(t, data, seed, decode)
 
-		text := bytes.TrimPrefix(data, []byte("\ufeff"))
-		if !utf8.Valid(text) {
+		content := bytes.TrimPrefix(data, []byte("\ufeff"))
+		if !utf8.Valid(content) {
 			// Behind a mistake it is not read.
-			if err == nil || !errors.Is(err, weir.ErrInvalidUTF8) && json.Valid(text) {
+			if err == nil || !errors.Is(err, text.ErrInvalidUTF8) && json.Valid(content) {
 				t.Errorf("%q: %v, %v, want an error of its bytes that are not UTF-8", data, values, err)
 			}
 			return
 		}
 		var want []any
 		var wantErr error
-		dec := json.NewDecoder(bytes.NewReader(text))
+		dec := json.NewDecoder(bytes.NewReader(content))
 		dec.UseNumber()
 		for {
 			var v any
@@ -77,15 +79,15 @@ func FuzzJSONDoesNotDependOnTheChunks(f *testing.F) {
 		if err != nil {
 			return
 		}
-		text, err = collect(weir.EncodeJSON(weir.FromSlice(values)))
+		content, err = collect(record.EncodeJSON(weir.FromSlice(values)))
 		if err != nil {
 			t.Fatalf("%q: %v", data, err)
 		}
-		if n := bytes.Count(text, []byte("\n")); n != len(values) {
+		if n := bytes.Count(content, []byte("\n")); n != len(values) {
 			t.Errorf("%d values in %d lines", len(values), n)
 		}
-		if again, err := decodeBothWays(t, text, seed+1, decode); err != nil || !reflect.DeepEqual(again, values) {
-			t.Errorf("%q became %q and %v, %v", data, text, again, err)
+		if again, err := decodeBothWays(t, content, seed+1, decode); err != nil || !reflect.DeepEqual(again, values) {
+			t.Errorf("%q became %q and %v, %v", data, content, again, err)
 		}
 	})
 }
@@ -98,18 +100,18 @@ func FuzzCSVDoesNotDependOnTheChunks(f *testing.F) {
 		f.Add([]byte(s), uint64(i), uint8(i))
 	}
 	f.Fuzz(func(t *testing.T, data []byte, seed uint64, kind uint8) {
-		c := weir.CSV{Fields: -1, Lazy: kind&1 != 0, UseCRLF: kind&2 != 0}
+		c := record.CSVOptions{Fields: -1, Lazy: kind&1 != 0, UseCRLF: kind&2 != 0}
 		if kind&4 != 0 {
 			c.Comma, c.Comment = ';', '#'
 		}
 		if kind&8 != 0 {
 			c.Fields = 0
 		}
-		decode := func(s weir.Stream[byte]) weir.Stream[[]string] { return weir.DecodeCSV(s, c) }
+		decode := func(s weir.Stream[byte]) weir.Stream[[]string] { return record.DecodeCSV(s, c) }
 		records, err := decodeBothWays(t, data, seed, decode)
 
-		if isUTF16(string(data)) || errors.Is(err, weir.ErrCarriageReturn) {
-			if !bytes.Contains(bytes.ReplaceAll(data, []byte("\r\n"), nil), []byte("\r")) && !errors.Is(err, weir.ErrInvalidUTF8) {
+		if isUTF16(string(data)) || errors.Is(err, record.ErrCarriageReturn) {
+			if !bytes.Contains(bytes.ReplaceAll(data, []byte("\r\n"), nil), []byte("\r")) && !errors.Is(err, text.ErrInvalidUTF8) {
 				t.Errorf("%q: %v", data, err)
 			}
 			return
@@ -144,7 +146,7 @@ func FuzzCSVDoesNotDependOnTheChunks(f *testing.F) {
 				records = append(records, strings.Split(line, "\x01"))
 			}
 		}
-		text, err := collect(weir.EncodeCSV(weir.FromSlice(records), c))
+		text, err := collect(record.EncodeCSV(weir.FromSlice(records), c))
 		if err != nil {
 			t.Fatalf("%q: %v", data, err)
 		}
@@ -172,11 +174,11 @@ func plainEnds(records [][]string) (plain [][]string) {
 // checkCSVLimit compares what a decoder with a limit makes of data with what
 // [csv.Reader] says: it ends at the first record whose text is too large, if
 // that comes before the first mistake.
-func checkCSVLimit(t *testing.T, data []byte, seed uint64, c weir.CSV) {
+func checkCSVLimit(t *testing.T, data []byte, seed uint64, c record.CSVOptions) {
 	t.Helper()
 	c.Fields = -1
-	got, err := decodeBothWays(t, data, seed, func(s weir.Stream[byte]) weir.Stream[[]string] { return weir.DecodeCSV(s, c) })
-	if errors.Is(err, weir.ErrCarriageReturn) {
+	got, err := decodeBothWays(t, data, seed, func(s weir.Stream[byte]) weir.Stream[[]string] { return record.DecodeCSV(s, c) })
+	if errors.Is(err, record.ErrCarriageReturn) {
 		return
 	}
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
@@ -226,8 +228,8 @@ func FuzzFramesDoNotDependOnTheChunks(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte, seed uint64) {
 		const most = 64
-		for _, framing := range []weir.Framing{weir.Frame32, weir.FrameVarint} {
-			decode := func(s weir.Stream[byte]) weir.Stream[[]byte] { return weir.DecodeFrames(s, framing, most) }
+		for _, framing := range []record.Framing{record.Frame32, record.FrameVarint} {
+			decode := func(s weir.Stream[byte]) weir.Stream[[]byte] { return record.DecodeFrames(s, framing, most) }
 			frames, err := decodeBothWays(t, data, seed, decode)
 
 			want, wantErr := cutFrames(data, framing, most)
@@ -240,7 +242,7 @@ func FuzzFramesDoNotDependOnTheChunks(f *testing.F) {
 			for _, p := range bytes.Split(data, []byte{0}) {
 				given = append(given, p[:min(len(p), most)])
 			}
-			text, err := collect(weir.EncodeFrames(weir.FromSlice(given), framing))
+			text, err := collect(record.EncodeFrames(weir.FromSlice(given), framing))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -258,14 +260,14 @@ func FuzzFramesDoNotDependOnTheChunks(f *testing.F) {
 }
 
 // cutFrames is DecodeFrames for data that is there as a whole.
-func cutFrames(data []byte, framing weir.Framing, most uint64) (frames [][]byte, err error) {
+func cutFrames(data []byte, framing record.Framing, most uint64) (frames [][]byte, err error) {
 	for len(data) > 0 {
 		var n uint64
 		size := 4
-		if framing == weir.FrameVarint {
+		if framing == record.FrameVarint {
 			n, size = binary.Uvarint(data)
 			if size <= 0 && len(data) >= binary.MaxVarintLen64 {
-				return frames, weir.ErrFrameTooLarge
+				return frames, record.ErrFrameTooLarge
 			}
 			if size <= 0 {
 				return frames, io.ErrUnexpectedEOF
@@ -278,7 +280,7 @@ func cutFrames(data []byte, framing weir.Framing, most uint64) (frames [][]byte,
 		}
 		data = data[size:]
 		if n > most {
-			return frames, weir.ErrFrameTooLarge
+			return frames, record.ErrFrameTooLarge
 		}
 		if uint64(len(data)) < n {
 			return frames, io.ErrUnexpectedEOF
@@ -287,4 +289,9 @@ func cutFrames(data []byte, framing weir.Framing, most uint64) (frames [][]byte,
 		data = data[n:]
 	}
 	return frames, nil
+}
+
+// isUTF16 reports whether a text begins with a byte order mark of UTF-16.
+func isUTF16(s string) bool {
+	return strings.HasPrefix(s, "\xff\xfe") || strings.HasPrefix(s, "\xfe\xff")
 }
