@@ -70,7 +70,7 @@ func (b *plan) ceiling() Ceiling {
 		}
 	}
 	for _, e := range b.edges {
-		c.Bytes += e.ceiling()
+		c.Bytes += e.Ceiling()
 		c.add(e.holders())
 	}
 	return c

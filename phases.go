@@ -4,6 +4,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/weir-go/weir/internal/clock"
 )
 
 // phases divides a run where a stage ends: what a stage waits for afterwards is
@@ -26,8 +28,8 @@ func newPhases(b *plan, start int64) *phases {
 // waitSpan is a time that ends once.
 type waitSpan struct{ from, to atomic.Int64 }
 
-func (w *waitSpan) begin() { w.from.Store(now()) }
-func (w *waitSpan) end()   { w.to.Store(now()) }
+func (w *waitSpan) begin() { w.from.Store(clock.Now()) }
+func (w *waitSpan) end()   { w.to.Store(clock.Now()) }
 
 // until returns how long it has taken until t.
 func (w *waitSpan) until(t int64) time.Duration {
@@ -49,7 +51,7 @@ func (p *phases) ended(l *lane) {
 	for _, sp := range l.spots {
 		over = over || sp.st.over()
 	}
-	t := now()
+	t := clock.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !over || t-p.since <= (t-p.start)>>8 {
@@ -63,7 +65,7 @@ func (p *phases) ended(l *lane) {
 // over reports whether all lanes of the stage have ended.
 func (st *stage) over() bool {
 	for _, sp := range st.spots {
-		if sp.ln.stop.Load() == 0 {
+		if !sp.ln.Stopped() {
 			return false
 		}
 	}
@@ -85,9 +87,9 @@ func (p *phases) stages(t int64) []StageStats {
 			}
 		}
 	}
-	times := make(map[*lane]laneTime, len(b.lanes))
+	times := make(map[*lane]clock.Reading, len(b.lanes))
 	for _, l := range b.lanes {
-		times[l] = l.until(t)
+		times[l] = l.Until(t)
 	}
 	list := make([]StageStats, len(b.stages))
 	for i, st := range b.stages {
@@ -143,21 +145,8 @@ func since(stages, last []StageStats) []StageStats {
 // outside: it opens or closes a file, a socket or a process.
 func (st *stage) timed(f func() error) func() error {
 	return func() error {
-		st.ends.since.Store(now())
-		defer st.ends.end()
+		st.ends.Begin()
+		defer st.ends.End()
 		return f()
 	}
-}
-
-// span adds up times of which one at most goes on.
-type span struct{ since, sum atomic.Int64 }
-
-func (s *span) end() { s.sum.Add(now() - s.since.Swap(0)) }
-
-func (s *span) until(t int64) int64 {
-	sum := s.sum.Load()
-	if from := s.since.Load(); from != 0 {
-		sum += max(0, t-from)
-	}
-	return sum
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/weir-go/weir/internal/clock"
 )
 
 // Kind says what a stage is.
@@ -88,7 +90,7 @@ func (f *Flow) Stats() Report {
 		f.mu.Unlock()
 		return Report{Flow: f.Name, Verdict: Verdict{Measuring: true}}
 	}
-	t, stop, err, stuck := now(), r.stop, r.err, r.stuck
+	t, stop, err, stuck := clock.Now(), r.stop, r.err, r.stuck
 	f.mu.Unlock()
 	rep := Report{Flow: f.Name, Running: stop == 0, Err: err, Stuck: stuck, Kernel: r.plan.kernel()}
 	c := r.plan.ceiling()
@@ -99,7 +101,7 @@ func (f *Flow) Stats() Report {
 	rep.Wall = time.Duration(t - r.start)
 	rep.Stages, rep.Verdict = r.phases.at(t)
 	for _, e := range r.plan.edges {
-		p := e.stats()
+		p := pipeStats(e.anyPipe)
 		rep.Pipes = append(rep.Pipes, p)
 		rep.Largest = max(rep.Largest, p.Largest)
 		rep.Held += p.Bytes
@@ -120,21 +122,8 @@ func (v Verdict) nothing() bool {
 // Report is Stats; it reads better after Run.
 func (f *Flow) Report() Report { return f.Stats() }
 
-type laneTime struct {
-	acc   []int64
-	wall  int64
-	short int64
-}
-
-// until returns the lane's times until t.
-func (l *lane) until(t int64) laneTime {
-	acc, wall := l.times(t)
-	short := l.short.until(t)
-	return laneTime{acc, wall, min(short, acc[l.blocked()])}
-}
-
 // stats returns what the stage has done until t.
-func (st *stage) stats(lanes map[*lane]laneTime, t int64) StageStats {
+func (st *stage) stats(lanes map[*lane]clock.Reading, t int64) StageStats {
 	s := StageStats{
 		Name: st.name, Kind: st.kind, Workers: st.workers, Limits: st.limits,
 		In: st.in.Load(), Out: st.out.Load(), Dropped: st.dropped.Load(),
@@ -147,39 +136,31 @@ func (st *stage) stats(lanes map[*lane]laneTime, t int64) StageStats {
 		s.OutUnit = "bytes"
 	}
 	for _, sp := range st.spots {
-		if sp.ln.stop.Load() == 0 {
+		if !sp.ln.Stopped() {
 			s.ended = false
 		}
 		if st.copy == nil {
-			s.addLane(sp, lanes[sp.ln])
+			s.addLane(lanes[sp.ln].Of(sp.busy))
 		}
 	}
 	if st.copy != nil {
 		st.copy.share(&s, t)
 	}
-	ends := time.Duration(st.ends.until(t))
+	ends := time.Duration(st.ends.Until(t))
 	s.Outside += ends
 	s.Wall += ends
 	return s
 }
 
 // addLane adds the time of one lane, as seen from the stage's place in it.
-func (s *StageStats) addLane(sp *spot, lt laneTime) {
-	l := sp.ln
-	s.Wall += time.Duration(lt.wall)
-	s.Busy += time.Duration(lt.acc[sp.busy])
-	s.Outside += time.Duration(lt.acc[sp.busy+1])
-	s.Starved += time.Duration(lt.acc[l.starved()])
-	s.Blocked += time.Duration(lt.acc[l.blocked()])
-	s.Budget += time.Duration(lt.short)
-	for i := range l.starved() {
-		if i < sp.busy {
-			s.Starved += time.Duration(lt.acc[i])
-		} else if i > sp.busy+1 {
-			s.Blocked += time.Duration(lt.acc[i])
-		}
-	}
-	s.BlockedN += l.blockedN.Load()
+func (s *StageStats) addLane(t clock.Times) {
+	s.Wall += time.Duration(t.Wall)
+	s.Busy += time.Duration(t.Busy)
+	s.Outside += time.Duration(t.Outside)
+	s.Starved += time.Duration(t.Starved)
+	s.Blocked += time.Duration(t.Blocked)
+	s.Budget += time.Duration(t.Short)
+	s.BlockedN += t.BlockedN
 }
 
 // Share returns the part of the stage's time, from 0 to 1, that d is.
