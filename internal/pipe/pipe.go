@@ -139,13 +139,13 @@ type Pipe[T any] struct {
 	tryCost  int64
 	share    *share
 	maxValue int64       // of the flow; 0: none
-	watcher  Watcher     // of the run that both halves belong to; nil: not known
-	name     string      // see Config
 	onHangup func(error) // called once, without mu, when the reader goes
+	name     string      // see Config
 	totalOut int64
 	peak     int64
 	dropped  int64
-	lost     int64 // values that came in and were not read: overwritten, or left at the end
+	lost     int64   // values that came in and were not read: overwritten, or left at the end
+	watcher  Watcher // of the run that both halves belong to; nil: not known
 }
 
 // smallCopy is how many bytes may be copied while mu is held; larger copies
