@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"io"
-	"time"
 
 	"github.com/weir-go/weir/internal/pipe"
+	"github.com/weir-go/weir/report"
 )
 
 // PipeConfig describes a pipe. The zero PipeConfig is a pipe of the default
@@ -153,7 +153,7 @@ func (r *PipeReader[T]) CloseWithError(cause error) error {
 }
 
 // Stats returns the pipe's counts at this moment.
-func (r *PipeReader[T]) Stats() PipeStats { return pipeStats(r.p) }
+func (r *PipeReader[T]) Stats() report.PipeStats { return pipeStats(r.p) }
 
 // Send waits for room and adds v.
 func (w *PipeWriter[T]) Send(ctx context.Context, v T) error { return w.p.Send(ctx, nil, v) }
@@ -236,32 +236,12 @@ func (w *PipeWriter[T]) CloseWithError(cause error) error {
 }
 
 // Stats returns the pipe's counts at this moment.
-func (w *PipeWriter[T]) Stats() PipeStats { return pipeStats(w.p) }
+func (w *PipeWriter[T]) Stats() report.PipeStats { return pipeStats(w.p) }
 
-// PipeStats says what went through a pipe and who waited for whom. Durations
-// include the time of waits that go on.
-type PipeStats struct {
-	Name        string        // "read → gzip"; empty for a pipe of one's own
-	Limit       Limit         // what it may hold
-	Items       int64         // values held now
-	Bytes       int64         // charge held now, in bytes
-	Peak        int64         // most bytes ever held
-	Largest     int64         // charge of the largest single value that was written, in bytes
-	In, Out     int64         // values written and read
-	Blocked     time.Duration // time writers waited for room, added up over writers
-	BlockedN    int64         // how often a writer had to wait
-	Starved     time.Duration // time readers waited for values, added up over readers
-	Dropped     int64         // values a policy dropped
-	MostMemory  int64         // bytes it can take at most while no value is larger than its limit; a larger value passes alone, and the pipe then takes Largest
-	LimitBytes  int64         // its limit in bytes; 0: it counts values that are not all of one size
-	WaitingSend int           // writers that wait now
-	Closed      bool          // no more values can be written
-}
-
-func pipeStats(p anyPipe) PipeStats {
+func pipeStats(p anyPipe) report.PipeStats {
 	s := p.Stats()
-	return PipeStats{
-		Name: p.Name(), Limit: limitOf(s.Limit), Items: s.Items, Bytes: s.Bytes, Peak: s.Peak, Largest: s.Largest,
+	return report.PipeStats{
+		Name: p.Name(), Limit: limitOf(s.Limit).String(), Items: s.Items, Bytes: s.Bytes, Peak: s.Peak, Largest: s.Largest,
 		In: s.In, Out: s.Out, Blocked: s.Blocked, BlockedN: s.BlockedN, Starved: s.Starved, Dropped: s.Dropped,
 		MostMemory: p.Ceiling(), LimitBytes: s.LimitBytes, WaitingSend: s.WaitingSend, Closed: s.Closed,
 	}

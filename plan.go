@@ -8,6 +8,7 @@ import (
 
 	"github.com/weir-go/weir/internal/clock"
 	"github.com/weir-go/weir/internal/pipe"
+	"github.com/weir-go/weir/report"
 )
 
 // plan is a flow taken apart into lanes and pipes. It is made anew for each
@@ -43,7 +44,7 @@ type opener struct {
 // or a sink.
 type stage struct {
 	name            string
-	kind            Kind
+	kind            report.Kind
 	bytes, bytesOut bool // counts bytes, not items, in and out
 	workers         int  // spots that run at the same time
 	spots           []*spot
@@ -202,7 +203,7 @@ func (b *plan) newLane() *lane {
 
 // addStage adds a stage in front of to (nil for a sink). Names are made unique,
 // so that a report can be read.
-func addStage[In, Out any](b *plan, name string, kind Kind, to *stage) *stage {
+func addStage[In, Out any](b *plan, name string, kind report.Kind, to *stage) *stage {
 	b.names[name]++
 	if n := b.names[name]; n > 1 {
 		name = fmt.Sprintf("%s#%d", name, n)

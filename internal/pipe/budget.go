@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+
+	"github.com/weir-go/weir/internal/units"
 )
 
 // Budget is an amount of memory, in bytes, that pipes and their owners share.
@@ -137,7 +139,7 @@ func (b *Budget) Release(n int64) {
 	if n < 0 || n > b.used {
 		used := b.used
 		b.mu.Unlock()
-		panic(fmt.Sprintf("weir: release of %d bytes from a budget of which %d bytes are taken", n, used))
+		panic(fmt.Sprintf("weir: release of %s from a budget of which %s are taken", units.Bytes(n), units.Bytes(used)))
 	}
 	b.used -= n
 	for len(b.queue) > 0 && b.used+b.queue[0].n <= b.total {
