@@ -1,12 +1,15 @@
-package weir
+package pipe
 
 import (
 	"context"
+	"errors"
 	"sync"
+
+	"github.com/weir-go/weir/internal/clock"
 )
 
 // put adds as many of vs as there is room for. mu is held.
-func (p *pipe[T]) put(vs []T, c *charges) int {
+func (p *Pipe[T]) put(vs []T, c *charges) int {
 	if len(vs) == 0 {
 		return 0
 	}
@@ -16,13 +19,13 @@ func (p *pipe[T]) put(vs []T, c *charges) int {
 }
 
 // addAll is add for a batch that fits as a whole. mu is held.
-func (p *pipe[T]) addAll(vs []T, c *charges) {
+func (p *Pipe[T]) addAll(vs []T, c *charges) {
 	p.pressed = false // fits has seen that the pipe is down to its low-water mark
 	p.add(vs, c)
 }
 
 // add adds all of vs. The caller has made sure that there is room. mu is held.
-func (p *pipe[T]) add(vs []T, c *charges) {
+func (p *Pipe[T]) add(vs []T, c *charges) {
 	n := len(vs)
 	for len(vs) > 0 {
 		s := p.writable()
@@ -38,7 +41,7 @@ func (p *pipe[T]) add(vs []T, c *charges) {
 
 // note records what the next k values of s are charged, and takes them out of
 // c. mu is held.
-func (p *pipe[T]) note(s *segment[T], k int, c *charges) {
+func (p *Pipe[T]) note(s *segment[T], k int, c *charges) {
 	sums := s.sums[s.w : s.w+k]
 	off := p.chargeIn - c.base
 	for i, sum := range c.sums[:k] {
@@ -50,7 +53,7 @@ func (p *pipe[T]) note(s *segment[T], k int, c *charges) {
 }
 
 // added is called when n values more are in the segments. mu is held.
-func (p *pipe[T]) added(n int) {
+func (p *Pipe[T]) added(n int) {
 	p.items += n
 	p.quick = 0
 	if p.share != nil {
@@ -61,7 +64,7 @@ func (p *pipe[T]) added(n int) {
 // requick finds out how many values, and of what charge, may be added to the
 // last segment without asking again. Whatever may change the answer resets
 // quick to 0. mu is held.
-func (p *pipe[T]) requick() {
+func (p *Pipe[T]) requick() {
 	p.quick = 0
 	s := p.tail
 	if p.rendezvous || p.turnHeld() || s == nil || s.w == len(s.buf) || p.writeError() != nil || !p.drained() {
@@ -94,18 +97,19 @@ func (p *pipe[T]) requick() {
 const warm = 1 << 10
 
 // writable returns the last segment, with at least one free slot.
-func (p *pipe[T]) writable() *segment[T] {
+func (p *Pipe[T]) writable() *segment[T] {
 	if s := p.tail; s != nil && s.w < len(s.buf) {
 		return s
 	}
 	return p.grow()
 }
 
-// write adds all of vs, waiting for room as often as it takes, and returns how
-// many were added. Batches of several writers are not mixed.
-func (p *pipe[T]) write(ctx context.Context, ln *lane, vs []T) (n int, err error) {
+// Write adds all of vs, waiting for room as often as it takes, and returns how
+// many were added. Batches of several writers are not mixed. For the clock see
+// [Pipe.Read].
+func (p *Pipe[T]) Write(ctx context.Context, clk *clock.Clock, vs []T) (n int, err error) {
 	if p.size != nil {
-		return p.writeSized(ctx, ln, vs)
+		return p.writeSized(ctx, clk, vs)
 	}
 	p.mu.Lock()
 	if n := len(vs); 0 < n && n <= p.quick && int64(n)*p.slot <= smallCopy {
@@ -113,21 +117,21 @@ func (p *pipe[T]) write(ctx context.Context, ln *lane, vs []T) (n int, err error
 		p.unlock()
 		return n, nil
 	}
-	return p.writeLocked(ctx, ln, &writeOp[T]{vs: vs})
+	return p.writeLocked(ctx, clk, &writeOp[T]{vs: vs})
 }
 
-func (p *pipe[T]) writeSized(ctx context.Context, ln *lane, vs []T) (n int, err error) {
+func (p *Pipe[T]) writeSized(ctx context.Context, clk *clock.Clock, vs []T) (n int, err error) {
 	if len(vs) <= weighed {
 		var buf [weighed]int64
-		return p.writeWeighed(ctx, ln, vs, buf[:])
+		return p.writeWeighed(ctx, clk, vs, buf[:])
 	}
 	var buf [weighedMost]int64 // which takes a while to clear
-	return p.writeWeighed(ctx, ln, vs, buf[:])
+	return p.writeWeighed(ctx, clk, vs, buf[:])
 }
 
-// writeWeighed is write for a pipe with a size function; buf is where the values
+// writeWeighed is Write for a pipe with a size function; buf is where the values
 // are weighed.
-func (p *pipe[T]) writeWeighed(ctx context.Context, ln *lane, vs []T, buf []int64) (n int, err error) {
+func (p *Pipe[T]) writeWeighed(ctx context.Context, clk *clock.Clock, vs []T, buf []int64) (n int, err error) {
 	c := p.weigh(vs, buf)
 	p.mu.Lock()
 	if len(c.sums) == len(vs) && p.addQuick(vs, &c) {
@@ -136,12 +140,12 @@ func (p *pipe[T]) writeWeighed(ctx context.Context, ln *lane, vs []T, buf []int6
 	}
 	o := writeOp[T]{vs: vs, buf: buf}
 	o.weighed(c)
-	return p.writeLocked(ctx, ln, &o)
+	return p.writeLocked(ctx, clk, &o)
 }
 
 // addQuick adds vs to the last segment if quick and quickCharge say that there
 // is room, and reports whether it did. mu is held.
-func (p *pipe[T]) addQuick(vs []T, c *charges) bool {
+func (p *Pipe[T]) addQuick(vs []T, c *charges) bool {
 	n := len(vs)
 	if n == 0 || n > p.quick || int64(n)*p.slot > smallCopy {
 		return false
@@ -159,7 +163,7 @@ func (p *pipe[T]) addQuick(vs []T, c *charges) bool {
 }
 
 // copyQuick copies vs, for which there is room, to the last segment. mu is held.
-func (p *pipe[T]) copyQuick(vs []T) {
+func (p *Pipe[T]) copyQuick(vs []T) {
 	s, n := p.tail, len(vs)
 	copy(s.buf[s.w:], vs)
 	s.w += n
@@ -171,12 +175,12 @@ func (p *pipe[T]) copyQuick(vs []T) {
 }
 
 // writeLocked carries out o for a caller that has locked mu; it unlocks it.
-func (p *pipe[T]) writeLocked(ctx context.Context, ln *lane, o *writeOp[T]) (n int, err error) {
+func (p *Pipe[T]) writeLocked(ctx context.Context, clk *clock.Clock, o *writeOp[T]) (n int, err error) {
 	var t turn
 	does := p.writeStep(o, &t)
 	for does != finished {
 		if does != away {
-			does = p.drive(ctx, ln, &p.w, &t, does, func() next { return p.writeStep(o, &t) })
+			does = p.drive(ctx, clk, &p.w, &t, does, func() next { return p.writeStep(o, &t) })
 			continue
 		}
 		p.unlock()
@@ -193,15 +197,15 @@ func (p *pipe[T]) writeLocked(ctx context.Context, ln *lane, o *writeOp[T]) (n i
 	return o.n, t.err
 }
 
-// send is write for a single value.
-func (p *pipe[T]) send(ctx context.Context, ln *lane, v T) error {
+// Send is Write for a single value.
+func (p *Pipe[T]) Send(ctx context.Context, clk *clock.Clock, v T) error {
 	if p.size != nil {
-		return p.sendSized(ctx, ln, v)
+		return p.sendSized(ctx, clk, v)
 	}
 	p.mu.Lock()
 	if p.quick == 0 {
 		one := [1]T{v}
-		_, err := p.writeLocked(ctx, ln, &writeOp[T]{vs: one[:]})
+		_, err := p.writeLocked(ctx, clk, &writeOp[T]{vs: one[:]})
 		return err
 	}
 	s := p.tail
@@ -216,12 +220,12 @@ func (p *pipe[T]) send(ctx context.Context, ln *lane, v T) error {
 	return nil
 }
 
-func (p *pipe[T]) sendSized(ctx context.Context, ln *lane, v T) error {
+func (p *Pipe[T]) sendSized(ctx context.Context, clk *clock.Clock, v T) error {
 	c := p.cost(v)
 	p.mu.Lock()
 	if p.quick == 0 || c > p.quickCharge {
 		one, sums := [1]T{v}, [1]int64{c}
-		_, err := p.writeLocked(ctx, ln, &writeOp[T]{vs: one[:], buf: sums[:], to: 1, largest: c})
+		_, err := p.writeLocked(ctx, clk, &writeOp[T]{vs: one[:], buf: sums[:], to: 1, largest: c})
 		return err
 	}
 	s := p.tail
@@ -243,8 +247,8 @@ func (p *pipe[T]) sendSized(ctx context.Context, ln *lane, v T) error {
 // a whole.
 var sumsPool = sync.Pool{New: func() any { return new([]int64) }}
 
-// tryWrite adds all of vs or nothing, without waiting.
-func (p *pipe[T]) tryWrite(vs []T) error {
+// TryWrite adds all of vs or nothing, without waiting.
+func (p *Pipe[T]) TryWrite(vs []T) error {
 	var c charges
 	if p.size != nil {
 		buf := sumsPool.Get().(*[]int64)
@@ -272,4 +276,61 @@ func (p *pipe[T]) tryWrite(vs []T) error {
 	p.addAll(vs, &c)
 	p.wakeReader()
 	return nil
+}
+
+// Reserve waits for room and hands out up to n free slots. The write turn is held
+// until Commit.
+func (p *Pipe[T]) Reserve(ctx context.Context, clk *clock.Clock, n int) ([]T, error) {
+	if p.size != nil {
+		return nil, errors.ErrUnsupported
+	}
+	n = max(n, 1)
+	p.mu.Lock()
+	if !p.w.taken && p.writeError() == nil {
+		if view := p.handOut(n); view != nil {
+			p.w.taken = true
+			p.unlock()
+			return view, nil
+		}
+	}
+	return p.reserveLocked(ctx, clk, n)
+}
+
+// reserveLocked is Reserve for a caller that has locked mu; it unlocks it.
+func (p *Pipe[T]) reserveLocked(ctx context.Context, clk *clock.Clock, n int) ([]T, error) {
+	defer p.unlock()
+	var o writeOp[T]
+	var t turn
+	if does := p.reserveStep(&o, &t, n); does != finished {
+		p.drive(ctx, clk, &p.w, &t, does, func() next { return p.reserveStep(&o, &t, n) })
+	}
+	if t.err != nil && t.owned {
+		p.pass(&p.w)
+	}
+	return o.view, t.err
+}
+
+// Commit publishes the first n reserved slots and gives the turn back.
+func (p *Pipe[T]) Commit(n int) error {
+	p.mu.Lock()
+	defer p.unlock()
+	return p.commitLocked(n)
+}
+
+func (p *Pipe[T]) commitLocked(n int) error {
+	if n < 0 || n > p.reserved {
+		return errCommit
+	}
+	p.reserved = 0
+	err := p.writeError()
+	if err == nil && n > 0 {
+		p.tail.w += n
+		p.added(n)
+	}
+	if s := p.tail; s != nil && s == p.head && s.r == s.w {
+		s.r, s.w = 0, 0
+	}
+	p.pass(&p.w)
+	p.wakeReader()
+	return err
 }

@@ -1,8 +1,10 @@
-package weir
+package pipe
+
+import measure "github.com/weir-go/weir/internal/size"
 
 // An operation on a pipe (a write, a reservation, a read, a view) is a sequence
 // of steps. A step runs with mu held from beginning to end and never blocks. It
-// says what the goroutine must do before the next step. [pipe.drive] does that
+// says what the goroutine must do before the next step. [Pipe.drive] does that
 // for goroutines; a test does it for every order in which steps can follow one
 // another.
 //
@@ -35,7 +37,7 @@ type turn struct {
 func (s *side) own(t *turn) { s.taken, t.owned = true, true }
 
 // enqueue puts t at the end of the queue for the turn of s. mu is held.
-func (p *pipe[T]) enqueue(s *side, t *turn) next {
+func (p *Pipe[T]) enqueue(s *side, t *turn) next {
 	if n := len(s.spare); n > 0 {
 		t.ch, s.spare = s.spare[n-1], s.spare[:n-1]
 	} else {
@@ -54,7 +56,7 @@ func (s *side) arrived(t *turn) {
 
 // giveUp takes t out of the queue. If the turn came at the same moment, t owns
 // it and has to pass it on. mu is held.
-func (p *pipe[T]) giveUp(s *side, t *turn) {
+func (p *Pipe[T]) giveUp(s *side, t *turn) {
 	for i, ch := range s.queue {
 		if ch == t.ch {
 			s.queue = append(s.queue[:i], s.queue[i+1:]...)
@@ -69,7 +71,7 @@ func (p *pipe[T]) giveUp(s *side, t *turn) {
 }
 
 // pass gives the turn of s to the goroutine that has waited longest. mu is held.
-func (p *pipe[T]) pass(s *side) {
+func (p *Pipe[T]) pass(s *side) {
 	s.midway, s.passed = false, 0
 	if s == &p.w {
 		p.stuck = false
@@ -96,56 +98,21 @@ func (p *pipe[T]) pass(s *side) {
 
 // rests counts a goroutine that is about to wait at s, in the queue or parked.
 // No goroutine waits without passing here. mu is held.
-func (p *pipe[T]) rests(s *side) {
+func (p *Pipe[T]) rests(s *side) {
 	s.resting++
-	p.still.waits()
+	if p.watcher != nil {
+		p.watcher.Waits()
+	}
 }
 
 // stirs takes back what rests did, when another goroutine makes the waiting one
 // runnable or when it wakes by itself (its context has ended, or a budget has
 // memory again). mu is held.
-func (p *pipe[T]) stirs(s *side) {
+func (p *Pipe[T]) stirs(s *side) {
 	s.resting--
-	p.still.woken()
-}
-
-// resting returns how many goroutines wait to read and to write.
-func (p *pipe[T]) resting() (read, write int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.r.resting, p.w.resting
-}
-
-// stirring reports whether a token is on its way to a goroutine that counts as
-// waiting.
-func (p *pipe[T]) stirring() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.r.parked && len(p.r.park) > 0 || p.w.parked && len(p.w.park) > 0
-}
-
-// budget returns the pipe's budget, what the pipe has taken from it beyond its
-// reserve, and whether it waits for more.
-func (p *pipe[T]) budget() (b *Budget, extra int64, waits bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.share == nil {
-		return nil, 0, false
+	if p.watcher != nil {
+		p.watcher.Woken()
 	}
-	b = p.share.b
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	_, waits = b.waiting[p.share]
-	return b, p.share.granted - p.share.reserve, waits
-}
-
-// watchedBy lets s notice when all lanes of a run wait. Goroutines that wait in
-// the pipe already count from now on, since stirs will take them back.
-func (p *pipe[T]) watchedBy(s *standstill) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.still = s
-	s.waiting.Add(int64(p.r.resting + p.w.resting))
 }
 
 // writeOp is a write in progress, but for its turn. Steps change only its
@@ -187,7 +154,7 @@ func (o *writeOp[T]) wrote(n int) {
 }
 
 // writeStep adds what there is room for. mu is held.
-func (p *pipe[T]) writeStep(o *writeOp[T], t *turn) next {
+func (p *Pipe[T]) writeStep(o *writeOp[T], t *turn) next {
 	p.quick = 0
 	if t.owned {
 		p.stuck = false
@@ -234,7 +201,7 @@ func (p *pipe[T]) writeStep(o *writeOp[T], t *turn) next {
 
 // known returns how many values of o can be added: of a pipe with a size
 // function, those that are weighed.
-func (p *pipe[T]) known(o *writeOp[T]) int {
+func (p *Pipe[T]) known(o *writeOp[T]) int {
 	if p.size != nil {
 		return o.to - o.at
 	}
@@ -243,12 +210,12 @@ func (p *pipe[T]) known(o *writeOp[T]) int {
 
 // large reports whether n values are copied without mu. A pipe with a size
 // function never has so many of them weighed at a time.
-func (p *pipe[T]) large(n int) bool { return p.size == nil && int64(n)*p.slot > smallCopy }
+func (p *Pipe[T]) large(n int) bool { return p.size == nil && int64(n)*p.slot > smallCopy }
 
 // handOut returns up to n free slots behind the last value, or nil if there is
 // no room. The caller owns the write turn and calls took when they are filled.
 // mu is held.
-func (p *pipe[T]) handOut(n int) []T {
+func (p *Pipe[T]) handOut(n int) []T {
 	n = p.room(n, nil)
 	if n == 0 {
 		return nil
@@ -260,7 +227,7 @@ func (p *pipe[T]) handOut(n int) []T {
 }
 
 // filled adds the slots that were filled without mu. mu is held.
-func (p *pipe[T]) filled(o *writeOp[T]) {
+func (p *Pipe[T]) filled(o *writeOp[T]) {
 	n := len(o.view)
 	o.view, p.reserved = nil, 0
 	if p.rerr != nil || p.werr != nil {
@@ -273,7 +240,7 @@ func (p *pipe[T]) filled(o *writeOp[T]) {
 }
 
 // endWrite is the last step of every write and passes the turn on. mu is held.
-func (p *pipe[T]) endWrite(t *turn) {
+func (p *Pipe[T]) endWrite(t *turn) {
 	if t.owned {
 		t.owned = false
 		p.pass(&p.w)
@@ -283,8 +250,8 @@ func (p *pipe[T]) endWrite(t *turn) {
 }
 
 // reserveStep takes the turn and hands out up to n free slots in o.view. The
-// turn stays with the caller until commit. mu is held.
-func (p *pipe[T]) reserveStep(o *writeOp[T], t *turn, n int) next {
+// turn stays with the caller until Commit. mu is held.
+func (p *Pipe[T]) reserveStep(o *writeOp[T], t *turn, n int) next {
 	if !t.owned {
 		if p.w.taken {
 			return p.enqueue(&p.w, t)
@@ -314,7 +281,7 @@ type readOp struct {
 
 // readStep finishes when there is something to read or the pipe has ended. mu
 // is held.
-func (p *pipe[T]) readStep(o *readOp) next {
+func (p *Pipe[T]) readStep(o *readOp) next {
 	if !o.owned {
 		// A reader that finds values takes them, even past one that is about to
 		// wake up for them. If it queued, it would wait for a goroutine that
@@ -342,14 +309,14 @@ func (p *pipe[T]) readStep(o *readOp) next {
 // enough reports whether a reader that waits for n values has to wait no
 // longer: they are there, or no more of them can come before it reads. mu is
 // held.
-func (p *pipe[T]) enough(n int) bool {
+func (p *Pipe[T]) enough(n int) bool {
 	return p.buffered() >= n || p.items > 0 && (p.stuck || p.items >= max(p.capItems, p.demand))
 }
 
 // asks returns how many values a reader with room for n lets into a
 // rendezvous: one, or a buffer of bytes.
-func (p *pipe[T]) asks(n int) int {
-	if isByte[T]() {
+func (p *Pipe[T]) asks(n int) int {
+	if measure.IsByte[T]() {
 		return min(max(n, 1), p.segLen)
 	}
 	return 1
@@ -357,7 +324,7 @@ func (p *pipe[T]) asks(n int) int {
 
 // endRead is the last step of every read that does not hand out a view. It
 // passes the turn on. mu is held.
-func (p *pipe[T]) endRead(o *readOp) {
+func (p *Pipe[T]) endRead(o *readOp) {
 	p.answered(o)
 	if o.owned {
 		o.owned = false
@@ -368,7 +335,7 @@ func (p *pipe[T]) endRead(o *readOp) {
 
 // answered takes back what a reader asked the writers of a rendezvous for. mu
 // is held.
-func (p *pipe[T]) answered(o *readOp) {
+func (p *Pipe[T]) answered(o *readOp) {
 	p.demand -= o.asked
 	o.asked = 0
 }

@@ -1,4 +1,4 @@
-package weir
+package pipe
 
 import (
 	"reflect"
@@ -41,7 +41,7 @@ func segmentPool[T any](n int, sized bool) *sync.Pool {
 }
 
 // grow appends an empty segment. mu is held.
-func (p *pipe[T]) grow() *segment[T] {
+func (p *Pipe[T]) grow() *segment[T] {
 	s := p.spare
 	if s != nil {
 		p.spare = nil
@@ -58,7 +58,7 @@ func (p *pipe[T]) grow() *segment[T] {
 }
 
 // recycle takes the head segment, read to its end, out of the list. mu is held.
-func (p *pipe[T]) recycle() {
+func (p *Pipe[T]) recycle() {
 	s := p.head
 	p.head = s.next
 	if p.head == nil {
@@ -74,7 +74,7 @@ func (p *pipe[T]) recycle() {
 
 // free drops all memory. Segments that a caller still looks into are left to
 // the garbage collector instead of the pool. mu is held.
-func (p *pipe[T]) free() {
+func (p *Pipe[T]) free() {
 	viewed := p.viewing || p.reserved > 0
 	for s := p.head; s != nil; {
 		next := s.next

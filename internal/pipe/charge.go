@@ -1,4 +1,4 @@
-package weir
+package pipe
 
 // charges are the charges of the next values of a batch, as running sums: the
 // first n values are charged sums[n-1] - base. How many of them fit into a pipe
@@ -21,7 +21,7 @@ const (
 // weigh calls the size function for the first values of vs, as many as buf has
 // room for, and returns their charges, in buf. It runs code of the user's: mu
 // must not be held.
-func (p *pipe[T]) weigh(vs []T, buf []int64) charges {
+func (p *Pipe[T]) weigh(vs []T, buf []int64) charges {
 	n := min(len(vs), len(buf))
 	if most := int(4 * smallCopy / p.slot); n > most {
 		n = max(1, most)
@@ -41,7 +41,7 @@ func (p *pipe[T]) weigh(vs []T, buf []int64) charges {
 }
 
 // weighAll is weigh for all of vs.
-func (p *pipe[T]) weighAll(vs []T, buf *[]int64) (c charges) {
+func (p *Pipe[T]) weighAll(vs []T, buf *[]int64) (c charges) {
 	sums := (*buf)[:0]
 	for rest := vs; len(rest) > 0; {
 		var some [weighed]int64
@@ -65,7 +65,7 @@ func (p *pipe[T]) weighAll(vs []T, buf *[]int64) (c charges) {
 
 // weighMore is weigh for a writer that owns the turn. If the size function
 // panics, the turn is passed on.
-func (p *pipe[T]) weighMore(o *writeOp[T], t *turn) {
+func (p *Pipe[T]) weighMore(o *writeOp[T], t *turn) {
 	returned := false
 	defer func() {
 		if !returned {

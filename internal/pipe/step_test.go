@@ -1,4 +1,4 @@
-package weir
+package pipe
 
 import (
 	"context"
@@ -25,7 +25,7 @@ type action struct {
 
 // world is a set of pipes, a budget, and the parties that use them.
 type world[T any] struct {
-	pipes   []*pipe[T]
+	pipes   []*Pipe[T]
 	budget  *Budget
 	parties []*party[T]
 	last    []int64 // the last value that was read from each pipe
@@ -46,10 +46,10 @@ type party[T any] struct {
 	r        readOp
 	view     int // values of a view that it looks at
 	sums     [4]int64
-	wait     *budgetWait
+	wait     *claim
 	tokensR  bool // has unlocked the pipe and has yet to send the tokens
 	tokensW  bool
-	unlocked *pipe[T]
+	unlocked *Pipe[T]
 }
 
 type phase int
@@ -69,7 +69,7 @@ const (
 // action.
 func valueOf(party, action, j int) int64 { return int64(party*100 + action*10 + j) }
 
-func (w *world[T]) pipeOf(p *party[T]) *pipe[T] { return w.pipes[p.script[p.at].pipe] }
+func (w *world[T]) pipeOf(p *party[T]) *Pipe[T] { return w.pipes[p.script[p.at].pipe] }
 
 // moves lists what party p can do now: 'g' go on, 'c' be cancelled.
 func (w *world[T]) moves(p *party[T]) (moves []byte) {
@@ -149,7 +149,7 @@ func (w *world[T]) move(p *party[T], how byte) error {
 		}
 	}
 	if a.do == "try" {
-		q.tryWrite(p.w.vs) // one step, with the tokens
+		q.TryWrite(p.w.vs) // one step, with the tokens
 		w.next(p)
 		return nil
 	}
@@ -182,9 +182,9 @@ func (w *world[T]) move(p *party[T], how byte) error {
 		if a.do == "close" || a.do == "leave" {
 			q.mu.Unlock() // one step, with the tokens
 			if a.do == "close" {
-				q.closeWrite(nil)
+				q.CloseWrite(nil)
 			} else {
-				q.closeRead(nil)
+				q.CloseRead(nil)
 			}
 			q.mu.Lock()
 			w.next(p)
@@ -220,7 +220,7 @@ func (w *world[T]) move(p *party[T], how byte) error {
 	return nil
 }
 
-func (w *world[T]) step(p *party[T], q *pipe[T], a action) next {
+func (w *world[T]) step(p *party[T], q *Pipe[T], a action) next {
 	switch a.do {
 	case "write":
 		return q.writeStep(&p.w, &p.t)
@@ -243,7 +243,7 @@ func (w *world[T]) step(p *party[T], q *pipe[T], a action) next {
 }
 
 // end does the last step of an action.
-func (w *world[T]) end(p *party[T], q *pipe[T], a action) error {
+func (w *world[T]) end(p *party[T], q *Pipe[T], a action) error {
 	switch a.do {
 	case "write":
 		q.endWrite(&p.t)
@@ -279,7 +279,7 @@ func (w *world[T]) end(p *party[T], q *pipe[T], a action) error {
 	return nil
 }
 
-func (w *world[T]) commit(p *party[T], q *pipe[T], a action) error {
+func (w *world[T]) commit(p *party[T], q *Pipe[T], a action) error {
 	for j := range p.w.view {
 		p.w.view[j] = w.value(valueOf(p.num, p.at, j))
 	}
@@ -289,7 +289,7 @@ func (w *world[T]) commit(p *party[T], q *pipe[T], a action) error {
 	return nil
 }
 
-func (w *world[T]) release(p *party[T], q *pipe[T]) error {
+func (w *world[T]) release(p *party[T], q *Pipe[T]) error {
 	if q.rerr == nil {
 		if p.view > q.head.w-q.head.r {
 			return errors.New("a view has shrunk")
@@ -572,20 +572,17 @@ type setting struct {
 func newWorld[T any](set setting, value func(int64) T, id func(T) int64, scripts ...[]action) *world[T] {
 	w := &world[T]{last: make([]int64, max(1, set.pipes)), value: value, id: id}
 	if set.budget > 0 {
-		w.budget = NewBudget(0)
+		w.budget = new(Budget)
 	}
 	for range w.last {
-		c := PipeConfig[T]{Limit: set.limit, LowWater: set.low}
+		c := Config[T]{Limit: set.limit, LowWater: set.low}
 		if set.size != nil {
 			c.Size = func(v T) int { return set.size(id(v)) }
 		}
-		q, err := newPipe(c)
-		if err != nil {
-			panic(err)
-		}
+		q := New(c)
 		w.largest = q.slot + set.most
 		if w.budget != nil {
-			q.join(w.budget)
+			q.Join(w.budget)
 			need := q.slot // so that the budget matters to pipes that are small
 			q.share.reserve, q.share.granted, q.share.quantum = need, need, need
 			w.budget.total += need
@@ -601,6 +598,9 @@ func newWorld[T any](set setting, value func(int64) T, id func(T) int64, scripts
 	}
 	return w
 }
+
+func ofItems(n int64) Limit { return Limit{Items: n, HasItems: true} }
+func ofBytes(n int64) Limit { return Limit{Bytes: n, HasBytes: true} }
 
 func write(n int) action   { return action{do: "write", n: n} }
 func try(n int) action     { return action{do: "try", n: n} }
@@ -662,32 +662,32 @@ func odd(id int64) int { return int(id % 2 * 8) }
 
 func TestPipe_StepsInEveryOrderKeepWhatAPipePromises(t *testing.T) {
 	for _, set := range []setting{
-		{name: "1 item", limit: Items(1)},
-		{name: "2 items", limit: Items(2)},
-		{name: "3 items", limit: Items(3)},
-		{name: "low water", limit: Items(3), low: 8},
-		{name: "rendezvous", limit: Items(0)},
-		{name: "sized", limit: Bytes(40), size: odd},
+		{name: "1 item", limit: ofItems(1)},
+		{name: "2 items", limit: ofItems(2)},
+		{name: "3 items", limit: ofItems(3)},
+		{name: "low water", limit: ofItems(3), low: 8},
+		{name: "rendezvous", limit: ofItems(0)},
+		{name: "sized", limit: ofBytes(40), size: odd},
 	} {
 		tryAll(t, set, trios, same, same)
 	}
 	for _, set := range []setting{
-		{name: "copied unlocked, 1 item", limit: Items(1)},
-		{name: "copied unlocked, 2 items", limit: Items(2)},
+		{name: "copied unlocked, 1 item", limit: ofItems(1)},
+		{name: "copied unlocked, 2 items", limit: ofItems(2)},
 	} {
 		tryAll(t, set, trios, func(id int64) kib { return kib{id} }, func(v kib) int64 { return v[0] })
 	}
-	tryAll(t, setting{name: "weighed unlocked", limit: Bytes(9000), size: odd}, trios[2:4],
+	tryAll(t, setting{name: "weighed unlocked", limit: ofBytes(9000), size: odd}, trios[2:4],
 		func(id int64) page { return page{id} }, func(v page) int64 { return v[0] })
 }
 
 func TestBudget_StepsInEveryOrderKeepWhatABudgetPromises(t *testing.T) {
 	for _, set := range []setting{
-		{name: "nothing beyond the reserve", limit: Items(4), budget: 1},
-		{name: "one value", limit: Items(4), budget: 8},
-		{name: "segments of several values", limit: Items(16), budget: 24},
-		{name: "plenty", limit: Items(8), budget: 1000},
-		{name: "sized, large values", limit: Bytes(60), size: func(id int64) int { return int(id%3) * 16 }, most: 32, budget: 20},
+		{name: "nothing beyond the reserve", limit: ofItems(4), budget: 1},
+		{name: "one value", limit: ofItems(4), budget: 8},
+		{name: "segments of several values", limit: ofItems(16), budget: 24},
+		{name: "plenty", limit: ofItems(8), budget: 1000},
+		{name: "sized, large values", limit: ofBytes(60), size: func(id int64) int { return int(id%3) * 16 }, most: 32, budget: 20},
 	} {
 		tryAll(t, set, append(slices.Clone(trios), [][3][]action{
 			// Another flow takes and gives.
@@ -698,8 +698,8 @@ func TestBudget_StepsInEveryOrderKeepWhatABudgetPromises(t *testing.T) {
 		}...), same, same)
 	}
 	for _, set := range []setting{
-		{name: "two pipes", limit: Items(4), budget: 8, pipes: 2},
-		{name: "two pipes, sized", limit: Bytes(60), size: func(id int64) int { return int(id%3) * 16 }, most: 32, budget: 20, pipes: 2},
+		{name: "two pipes", limit: ofItems(4), budget: 8, pipes: 2},
+		{name: "two pipes, sized", limit: ofBytes(60), size: func(id int64) int { return int(id%3) * 16 }, most: 32, budget: 20, pipes: 2},
 	} {
 		tryAll(t, set, [][3][]action{
 			{{write(3), write(3), write(1)}, {write(3).on(1), write(3).on(1), write(1).on(1)}, {recv(9), recv(1).on(1), recv(9)}},

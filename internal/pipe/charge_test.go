@@ -1,4 +1,4 @@
-package weir
+package pipe
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 func TestPipe_AfterAPanicInSizeAllOfItWorks(t *testing.T) {
 	type use struct {
 		name string
-		do   func(w *PipeWriter[int], p *pipe[int], v int)
+		do   func(p *Pipe[int], v int)
 	}
 	batch := func(v int) []int { // so long that it is weighed in pieces
 		vs := make([]int, 3*weighed)
@@ -22,31 +22,28 @@ func TestPipe_AfterAPanicInSizeAllOfItWorks(t *testing.T) {
 		return vs
 	}
 	for _, u := range []use{
-		{"Send", func(w *PipeWriter[int], _ *pipe[int], v int) { w.Send(context.Background(), v) }},
-		{"SendBatch", func(w *PipeWriter[int], _ *pipe[int], v int) { w.SendBatch(context.Background(), batch(v)) }},
-		{"Write", func(w *PipeWriter[int], _ *pipe[int], v int) { w.Write([]int{1, v}) }},
-		{"TrySend", func(w *PipeWriter[int], _ *pipe[int], v int) { w.TrySend(v) }},
-		{"TryWrite", func(w *PipeWriter[int], _ *pipe[int], v int) { w.TryWrite([]int{1, v}) }},
-		{"a branch that blocks", func(_ *PipeWriter[int], p *pipe[int], v int) { p.writeFit(batch(v)) }},
-		{"a branch that drops the newest", func(_ *PipeWriter[int], p *pipe[int], v int) { p.writeSome(batch(v)) }},
-		{"a branch that drops the oldest", func(_ *PipeWriter[int], p *pipe[int], v int) { p.writeOver(batch(v)) }},
+		{"Send", func(p *Pipe[int], v int) { p.Send(context.Background(), nil, v) }},
+		{"Write of many", func(p *Pipe[int], v int) { p.Write(context.Background(), nil, batch(v)) }},
+		{"Write of two", func(p *Pipe[int], v int) { p.Write(context.Background(), nil, []int{1, v}) }},
+		{"TryWrite of one", func(p *Pipe[int], v int) { p.TryWrite([]int{v}) }},
+		{"TryWrite of two", func(p *Pipe[int], v int) { p.TryWrite([]int{1, v}) }},
+		{"a branch that blocks", func(p *Pipe[int], v int) { p.WriteFit(batch(v)) }},
+		{"a branch that drops the newest", func(p *Pipe[int], v int) { p.WriteSome(batch(v)) }},
+		{"a branch that drops the oldest", func(p *Pipe[int], v int) { p.WriteOver(batch(v)) }},
 	} {
 		t.Run(u.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r, w, err := PipeConfig[int]{Limit: Bytes(1 << 20), Size: func(v int) int {
+				p := New(Config[int]{Limit: ofBytes(1 << 20), Size: func(v int) int {
 					if v == 13 {
 						panic("unlucky")
 					}
 					return v
-				}}.New()
-				if err != nil {
-					t.Fatal(err)
-				}
+				}})
 				got := make(chan int)
 				go func() {
 					n := 0
 					for {
-						v, err := r.Recv(t.Context())
+						v, err := p.Recv(t.Context())
 						if err != nil {
 							got <- n
 							return
@@ -61,15 +58,15 @@ func TestPipe_AfterAPanicInSizeAllOfItWorks(t *testing.T) {
 							t.Error("the panic did not arrive")
 						}
 					}()
-					u.do(w, w.p, 13)
+					u.do(p, 13)
 				}()
-				if err := w.Send(t.Context(), 100); err != nil {
+				if err := p.Send(t.Context(), nil, 100); err != nil {
 					t.Error(err)
 				}
-				if s := w.Stats(); s.WaitingSend != 0 || w.p.w.taken {
+				if s := p.Stats(); s.WaitingSend != 0 || p.w.taken {
 					t.Errorf("the turn is still taken: %+v", s)
 				}
-				w.Close()
+				p.CloseWrite(nil)
 				if n := <-got; n < 100 {
 					t.Errorf("the reader got a sum of %d", n)
 				}
@@ -80,22 +77,19 @@ func TestPipe_AfterAPanicInSizeAllOfItWorks(t *testing.T) {
 
 func TestPipe_SizeIsAskedOnceForEachValue(t *testing.T) {
 	asked := 0
-	r, w, err := PipeConfig[int]{Limit: Bytes(500), Size: func(v int) int { asked++; return v }}.New()
-	if err != nil {
-		t.Fatal(err)
-	}
+	p := New(Config[int]{Limit: ofBytes(500), Size: func(v int) int { asked++; return v }})
 	const n = 10_000
 	go func() {
 		vs := make([]int, n)
 		for i := range vs {
 			vs[i] = i % 90
 		}
-		w.SendBatch(context.Background(), vs)
-		w.Close()
+		p.Write(context.Background(), nil, vs)
+		p.CloseWrite(nil)
 	}()
 	buf := make([]int, 7)
 	for sum := 0; ; {
-		k, err := r.Read(buf)
+		k, _, err := p.Read(t.Context(), nil, buf)
 		for _, v := range buf[:k] {
 			if v != sum%90 {
 				t.Fatalf("value %d is %d", sum, v)
@@ -118,10 +112,7 @@ func TestPipe_SizeIsAskedOnceForEachValue(t *testing.T) {
 func TestPipe_ChargesComeOutAsTheyWentIn(t *testing.T) {
 	for seed := range uint64(50) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
-		p, err := newPipe(PipeConfig[string]{Limit: Bytes(4000).And(Items(100))})
-		if err != nil {
-			t.Fatal(err)
-		}
+		p := New(Config[string]{Limit: Limit{Bytes: 4000, HasBytes: true, Items: 100, HasItems: true}})
 		var model []string
 		largest := int64(0)
 		charge := func(vs []string) (sum int64) {
@@ -142,14 +133,14 @@ func TestPipe_ChargesComeOutAsTheyWentIn(t *testing.T) {
 				}
 				in := vs
 				if rnd.IntN(2) == 0 {
-					rest, err := p.writeFit(vs)
+					rest, err := p.WriteFit(vs)
 					if err != nil {
 						t.Fatal(err)
 					}
 					in = vs[:len(vs)-rest]
 					model = append(model, in...)
 				} else {
-					dropped, err := p.writeOver(vs)
+					dropped, err := p.WriteOver(vs)
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -160,7 +151,7 @@ func TestPipe_ChargesComeOutAsTheyWentIn(t *testing.T) {
 				}
 			case 2:
 				dst := make([]string, 1+rnd.IntN(30))
-				n, _ := p.tryRead(dst, noMost)
+				n, _ := p.TryRead(dst, NoMost)
 				if !slices.Equal(dst[:n], model[:n]) {
 					t.Fatal("the values differ")
 				}
@@ -170,7 +161,7 @@ func TestPipe_ChargesComeOutAsTheyWentIn(t *testing.T) {
 					continue
 				}
 				dst, most := make([]string, 1+rnd.IntN(30)), int64(rnd.IntN(600))
-				n, _, c, err := p.readUpTo(t.Context(), nil, dst, most)
+				n, _, c, err := p.ReadUpTo(t.Context(), nil, dst, most)
 				if err != nil || !slices.Equal(dst[:n], model[:n]) {
 					t.Fatal("the values differ", err)
 				}
@@ -185,15 +176,15 @@ func TestPipe_ChargesComeOutAsTheyWentIn(t *testing.T) {
 				if len(model) == 0 {
 					continue
 				}
-				view, err := p.acquire(t.Context(), nil)
+				view, err := p.Acquire(t.Context(), nil)
 				if err != nil || !slices.Equal(view, model[:len(view)]) {
 					t.Fatal("the view differs", err)
 				}
 				n := rnd.IntN(len(view) + 1)
-				p.release(n)
+				p.Release(n)
 				model = model[n:]
 			}
-			s := p.stats()
+			s := p.Stats()
 			if s.Bytes != charge(model) || s.Items != int64(len(model)) || s.Largest != largest {
 				t.Fatalf("seed %d: holds %d bytes in %d values, largest %d; stats %+v", seed, charge(model), len(model), largest, s)
 			}
@@ -205,11 +196,8 @@ func TestPipe_ChargesComeOutAsTheyWentIn(t *testing.T) {
 }
 
 func TestPipe_ReadUpToTakesNoMoreThanItIsTold(t *testing.T) {
-	p, err := newPipe(PipeConfig[int64]{Limit: Items(10)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.write(t.Context(), nil, []int64{1, 2, 3, 4, 5})
+	p := New(Config[int64]{Limit: ofItems(10)})
+	p.Write(t.Context(), nil, []int64{1, 2, 3, 4, 5})
 	var dst [10]int64
 	for _, c := range []struct {
 		most   int64
@@ -217,7 +205,7 @@ func TestPipe_ReadUpToTakesNoMoreThanItIsTold(t *testing.T) {
 		first  int64
 		charge int64
 	}{{0, 1, 0, 8}, {17, 2, 1, 16}, {1000, 2, 3, 16}} {
-		n, first, charge, err := p.readUpTo(t.Context(), nil, dst[:], c.most)
+		n, first, charge, err := p.ReadUpTo(t.Context(), nil, dst[:], c.most)
 		if n != c.n || first != c.first || charge != c.charge || err != nil {
 			t.Errorf("up to %d: %d values from %d of %d bytes, %v", c.most, n, first, charge, err)
 		}
@@ -225,16 +213,15 @@ func TestPipe_ReadUpToTakesNoMoreThanItIsTold(t *testing.T) {
 }
 
 func TestPipe_WithoutBudgetErrTooLargeIsForTryWriteAlone(t *testing.T) {
-	p, err := newPipe(PipeConfig[string]{Limit: Bytes(100)})
-	if err != nil {
-		t.Fatal(err)
-	}
+	p := New(Config[string]{Limit: ofBytes(100)})
 	large := strings.Repeat("x", 1000)
-	if err := p.tryWrite([]string{large, "x"}); !errors.Is(err, ErrTooLarge) {
+	if err := p.TryWrite([]string{large, "x"}); !errors.Is(err, ErrTooLarge) {
 		t.Errorf("TryWrite = %v", err)
 	}
-	p.join(NewBudget(10))
-	if err := p.send(t.Context(), nil, large); err != nil {
+	var b Budget
+	b.Init(10)
+	p.Join(&b)
+	if err := p.Send(t.Context(), nil, large); err != nil {
 		t.Errorf("Send = %v for a value larger than the pipe and the budget", err)
 	}
 }

@@ -1,8 +1,10 @@
-package weir
+package pipe
 
 import (
 	"context"
 	"runtime"
+
+	"github.com/weir-go/weir/internal/clock"
 )
 
 // side is one end of a pipe: who has its turn, and who waits.
@@ -43,7 +45,7 @@ func (w *waitTime) at(now int64) int64 { return w.total + w.n*max(0, now-w.chang
 // wake makes the parked owner of the turn runnable. unlock sends the token: a
 // goroutine that wakes on another core at once would find the pipe locked. mu
 // is held.
-func (p *pipe[T]) wake(s *side) {
+func (p *Pipe[T]) wake(s *side) {
 	if s.parked {
 		s.parked, s.due = false, true
 		p.stirs(s)
@@ -51,7 +53,7 @@ func (p *pipe[T]) wake(s *side) {
 }
 
 // unlock releases mu and wakes those that are to be woken.
-func (p *pipe[T]) unlock() {
+func (p *Pipe[T]) unlock() {
 	if !p.r.due && !p.w.due {
 		p.mu.Unlock()
 		return
@@ -86,16 +88,16 @@ func (s *side) signal() {
 // steps again, until the operation has finished, has failed because ctx has
 // ended, or works without mu, which is up to the caller. mu is held before and
 // after, and whenever step is called.
-func (p *pipe[T]) drive(ctx context.Context, ln *lane, s *side, t *turn, does next, step func() next) next {
+func (p *Pipe[T]) drive(ctx context.Context, clk *clock.Clock, s *side, t *turn, does next, step func() next) next {
 	for t.err == nil {
 		switch does {
 		case queued:
-			p.takeTurn(ctx, ln, s, t)
+			p.takeTurn(ctx, clk, s, t)
 			if t.err == nil {
 				does = step()
 			}
 		case parked:
-			does = p.wait(ctx, ln, s, t, step)
+			does = p.wait(ctx, clk, s, t, step)
 		default:
 			return does
 		}
@@ -104,8 +106,8 @@ func (p *pipe[T]) drive(ctx context.Context, ln *lane, s *side, t *turn, does ne
 }
 
 // takeTurn waits in the queue of s until the turn comes.
-func (p *pipe[T]) takeTurn(ctx context.Context, ln *lane, s *side, t *turn) {
-	back := p.beginWait(ln, s)
+func (p *Pipe[T]) takeTurn(ctx context.Context, clk *clock.Clock, s *side, t *turn) {
+	back := p.beginWait(clk, s)
 	p.unlock()
 	select {
 	case <-t.ch:
@@ -116,32 +118,32 @@ func (p *pipe[T]) takeTurn(ctx context.Context, ln *lane, s *side, t *turn) {
 		p.giveUp(s, t)
 		t.err = context.Cause(ctx)
 	}
-	p.endWait(ln, s, back)
+	p.endWait(clk, s, back)
 }
 
-func (p *pipe[T]) beginWait(ln *lane, s *side) int32 {
-	t := now()
+func (p *Pipe[T]) beginWait(clk *clock.Clock, s *side) int32 {
+	t := clock.Now()
 	s.time.add(1, t)
-	if ln == nil {
+	if clk == nil {
 		return 0
 	}
 	if s == &p.w {
-		return ln.switchAt(ln.blocked(), t)
+		return clk.Switch(clk.Blocked(), t)
 	}
-	return ln.switchAt(ln.starved(), t)
+	return clk.Switch(clk.Starved(), t)
 }
 
-func (p *pipe[T]) endWait(ln *lane, s *side, back int32) {
-	t := now()
+func (p *Pipe[T]) endWait(clk *clock.Clock, s *side, back int32) {
+	t := clock.Now()
 	s.time.add(-1, t)
-	if ln != nil {
-		ln.switchAt(back, t)
+	if clk != nil {
+		clk.Switch(back, t)
 	}
 }
 
-// ask tells the writers of a rendezvous that a reader waits for n more values,
+// Ask tells the writers of a rendezvous that a reader waits for n more values,
 // or no longer does if n is negative. See asks.
-func (p *pipe[T]) ask(n int) {
+func (p *Pipe[T]) Ask(n int) {
 	if !p.rendezvous || n == 0 {
 		return
 	}
@@ -160,24 +162,23 @@ func (p *pipe[T]) ask(n int) {
 // everything slower.
 const yields = 4
 
-// wait parks until step says something else, or ctx ends. A lane's clock counts
-// from the beginning. Without a lane, the clock is read only when the goroutine
-// parks.
-func (p *pipe[T]) wait(ctx context.Context, ln *lane, s *side, t *turn, step func() next) next {
-	timed := ln != nil
+// wait parks until step says something else, or ctx ends. A clock counts from
+// the beginning. Without one, the time is read only when the goroutine parks.
+func (p *Pipe[T]) wait(ctx context.Context, clk *clock.Clock, s *side, t *turn, step func() next) next {
+	timed := clk != nil
 	var back int32
 	if timed {
-		back = p.beginWait(ln, s)
+		back = p.beginWait(clk, s)
 		if s == &p.w && p.short {
-			ln.short.since.Store(now())
-			defer ln.short.end()
+			clk.Short().Begin()
+			defer clk.Short().End()
 		}
 	}
 	if s.idle > 0 {
 		s.idle--
 	} else if does := p.yield(step); does != parked {
 		if timed {
-			p.endWait(ln, s, back)
+			p.endWait(clk, s, back)
 		}
 		return does
 	} else {
@@ -187,12 +188,12 @@ func (p *pipe[T]) wait(ctx context.Context, ln *lane, s *side, t *turn, step fun
 		p.beginWait(nil, s)
 	}
 	does := p.sleep(ctx, s, t, step)
-	p.endWait(ln, s, back)
+	p.endWait(clk, s, back)
 	return does
 }
 
 // yield lets other goroutines run for a moment, and steps.
-func (p *pipe[T]) yield(step func() next) next {
+func (p *Pipe[T]) yield(step func() next) next {
 	for range yields {
 		p.unlock()
 		runtime.Gosched()
@@ -204,7 +205,7 @@ func (p *pipe[T]) yield(step func() next) next {
 	return parked
 }
 
-func (p *pipe[T]) sleep(ctx context.Context, s *side, t *turn, step func() next) next {
+func (p *Pipe[T]) sleep(ctx context.Context, s *side, t *turn, step func() next) next {
 	if s.park == nil {
 		s.park = make(chan struct{}, 1)
 	}
@@ -233,7 +234,7 @@ func (p *pipe[T]) sleep(ctx context.Context, s *side, t *turn, step func() next)
 
 // parks says that the owner of the turn is about to wait for a token. mu is
 // held.
-func (p *pipe[T]) parks(s *side) {
+func (p *Pipe[T]) parks(s *side) {
 	s.parked = true
 	p.rests(s)
 }
@@ -241,7 +242,7 @@ func (p *pipe[T]) parks(s *side) {
 // unparks says that it waits no longer. If wake has not said so, it has woken
 // for another reason than the pipe: its context, a budget that has memory
 // again, or a token that was left from an earlier wait. mu is held.
-func (p *pipe[T]) unparks(s *side) {
+func (p *Pipe[T]) unparks(s *side) {
 	if s.parked {
 		s.parked = false
 		p.stirs(s)
@@ -249,7 +250,7 @@ func (p *pipe[T]) unparks(s *side) {
 }
 
 // wakeReader is called after values were added. mu is held.
-func (p *pipe[T]) wakeReader() {
+func (p *Pipe[T]) wakeReader() {
 	if p.r.parked && p.enough(p.want) {
 		p.wake(&p.r)
 	}
@@ -259,7 +260,7 @@ func (p *pipe[T]) wakeReader() {
 }
 
 // wakeWriter is called after values were taken. mu is held.
-func (p *pipe[T]) wakeWriter() {
+func (p *Pipe[T]) wakeWriter() {
 	if p.w.parked && p.fits(1, p.need) {
 		p.wake(&p.w)
 	}
@@ -269,10 +270,10 @@ func (p *pipe[T]) wakeWriter() {
 }
 
 // hasRoom is what Ready promises: what was refused last would fit now.
-func (p *pipe[T]) hasRoom() bool { return !p.turnHeld() && p.fits(p.tryLen, p.tryCost) }
+func (p *Pipe[T]) hasRoom() bool { return !p.turnHeld() && p.fits(p.tryLen, p.tryCost) }
 
 // wakeAll lets everybody see that the pipe was closed. mu is held.
-func (p *pipe[T]) wakeAll() {
+func (p *Pipe[T]) wakeAll() {
 	p.wake(&p.w)
 	p.wake(&p.r)
 	p.w.signal()
@@ -281,7 +282,9 @@ func (p *pipe[T]) wakeAll() {
 
 var closedChan = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
 
-func (p *pipe[T]) writeReady() <-chan struct{} {
+// WriteReady returns a channel that is closed when what TryWrite last refused would
+// fit, or the pipe was closed.
+func (p *Pipe[T]) WriteReady() <-chan struct{} {
 	p.mu.Lock()
 	defer p.unlock()
 	if p.writeError() != nil || p.hasRoom() {
@@ -293,7 +296,9 @@ func (p *pipe[T]) writeReady() <-chan struct{} {
 	return p.w.ready
 }
 
-func (p *pipe[T]) readReady() <-chan struct{} {
+// ReadReady returns a channel that is closed when a value can be taken or the pipe
+// has ended.
+func (p *Pipe[T]) ReadReady() <-chan struct{} {
 	p.mu.Lock()
 	defer p.unlock()
 	if p.readError() != nil || p.buffered() > 0 && !p.viewing {

@@ -1,8 +1,8 @@
-package weir
+package pipe
 
 // room returns how many of the next most values may be added now; c are their
 // charges in a pipe with a size function. mu is held.
-func (p *pipe[T]) room(most int, c *charges) int {
+func (p *Pipe[T]) room(most int, c *charges) int {
 	n := p.capItems
 	if p.rendezvous {
 		n = p.demand
@@ -30,7 +30,7 @@ func (p *pipe[T]) room(most int, c *charges) int {
 
 // drained reports whether the pipe is down to its low-water mark, or has not
 // been full since it was. mu is held.
-func (p *pipe[T]) drained() bool {
+func (p *Pipe[T]) drained() bool {
 	if p.low >= 0 && p.pressed {
 		if p.fill() > p.low {
 			return false
@@ -42,7 +42,7 @@ func (p *pipe[T]) drained() bool {
 
 // afford returns how many of the next n values the budget allows. An empty pipe
 // may always take one, see added. mu is held.
-func (p *pipe[T]) afford(n int, c *charges) int {
+func (p *Pipe[T]) afford(n int, c *charges) int {
 	used := p.used()
 	if p.size == nil {
 		n = min(n, p.segLen)
@@ -59,7 +59,7 @@ func (p *pipe[T]) afford(n int, c *charges) int {
 
 // fits reports whether n values with a charge of so many bytes in all may be
 // added now. mu is held.
-func (p *pipe[T]) fits(n int, charge int64) bool {
+func (p *Pipe[T]) fits(n int, charge int64) bool {
 	switch {
 	case p.rendezvous:
 		if p.items+n > p.demand {
@@ -80,7 +80,7 @@ func (p *pipe[T]) fits(n int, charge int64) bool {
 
 // charge is the charge of n values; c are their charges in a pipe with a size
 // function.
-func (p *pipe[T]) charge(n int, c *charges) int64 {
+func (p *Pipe[T]) charge(n int, c *charges) int64 {
 	if p.size != nil {
 		return c.sum(n)
 	}
@@ -96,7 +96,7 @@ const mostPassed = 64
 // writers always queued, handing the turn to a goroutine that does not run yet
 // would make all others wait for it, one after the other, without end. If they
 // never did, one that waits might never find room. mu is held.
-func (p *pipe[T]) turnHeld() bool {
+func (p *Pipe[T]) turnHeld() bool {
 	return p.w.taken && (p.reserved > 0 || p.w.midway || p.w.passed >= mostPassed)
 }
 
@@ -105,7 +105,7 @@ func (p *pipe[T]) turnHeld() bool {
 // nothing. A writer without the turn must never write a part of a batch: it
 // would have to wait for the rest in the place of the writer whose turn it is.
 // mu is held.
-func (p *pipe[T]) goAhead(o *writeOp[T]) bool {
+func (p *Pipe[T]) goAhead(o *writeOp[T]) bool {
 	n, c := len(o.vs), o.charges()
 	if p.turnHeld() || p.known(o) < n || int64(n)*p.slot > smallCopy || !p.fits(n, p.charge(n, &c)) {
 		return false
