@@ -3,6 +3,8 @@ package weirhttp
 import (
 	"bufio"
 	"fmt"
+	"github.com/weir-go/weir/weirhttp/internal/budget"
+	"github.com/weir-go/weir/weirhttp/internal/quota"
 	"io"
 	"log/slog"
 	"net/http"
@@ -88,7 +90,7 @@ func TestAnAnswerThatGetsNoMemoryIsLogged(t *testing.T) {
 		if resp, _ := s.fetch(t, browser(t), "GET", path); resp.StatusCode != http.StatusServiceUnavailable {
 			t.Errorf("%s: %s", path, resp.Status)
 		}
-		log.says(t, "path="+path, "client=127.0.0.1:", errBudgetBusy.Error())
+		log.says(t, "path="+path, "client=127.0.0.1:", budget.ErrBusy.Error())
 	}
 	filesLog.says(t, "level=WARN", "download refused")
 	guardLog.says(t, "level=ERROR", "no answer")
@@ -130,7 +132,7 @@ func TestAnUploadThatFailsIsLogged(t *testing.T) {
 	in := newInbox(t, &Uploads{MaxSize: 3, Quota: 2})
 	for body, words := range map[string][]string{
 		"long": {"level=INFO", "upload failed", "status=413", "method=PUT", "path=/upload/long", "client=127.0.0.1:"},
-		"big":  {"level=WARN", "upload failed", "status=507", "method=PUT", "path=/upload/big", errNoSpace.Error()},
+		"big":  {"level=WARN", "upload failed", "status=507", "method=PUT", "path=/upload/big", quota.ErrNoSpace.Error()},
 	} {
 		in.do("PUT", "/upload/"+body, strings.NewReader(body))
 		var log logged

@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
+	"github.com/weir-go/weir/weirhttp/internal/names"
+	"github.com/weir-go/weir/weirhttp/internal/quota"
 	"net/http"
 	"os"
 	"path"
@@ -138,12 +140,12 @@ func TestAnswerIsReadByAClientWhosePieceIsNotWanted(t *testing.T) {
 func TestBytesWithoutTheirRecordAreNoUploadAndExpire(t *testing.T) {
 	in := newInbox(t, &Uploads{})
 	loc := in.create(5, "a")
-	data := filepath.Join(in.u.Dir, hiddenDir, path.Base(loc))
+	data := filepath.Join(in.u.Dir, names.UploadsDir, path.Base(loc))
 	if err := os.Remove(data + ".json"); err != nil {
 		t.Fatal(err)
 	}
 	in.wantStatus(404, "HEAD", loc, nil, "Tus-Resumable", "1.0.0")
-	if err := in.u.folder.removeOld(time.Now().Add(time.Hour)); err != nil {
+	if err := in.u.opened.removeOld(time.Now().Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	in.wantFiles(nil)
@@ -159,7 +161,7 @@ func TestRefusedPieceIsEnteredWithItsCause(t *testing.T) {
 	})
 	in.Start()
 	in.wantStatus(507, "POST", "/upload", nil, "Tus-Resumable", "1.0.0", "Upload-Length", "101")
-	if err := <-causes; !errors.Is(err, errNoSpace) {
+	if err := <-causes; !errors.Is(err, quota.ErrNoSpace) {
 		t.Errorf("%v", err)
 	}
 	in.wantStatus(400, "POST", "/upload", nil, "Tus-Resumable", "1.0.0") // by tusd itself
@@ -177,9 +179,9 @@ func TestPendingUploadsAndTheirMetadataAreBounded(t *testing.T) {
 	}
 	begin(413, metadata(strings.Repeat("a", 4<<10)))
 	loc := begin(201, metadata(strings.Repeat("a", 4000)))
-	s := in.u.folder.tus.store
+	s := in.u.opened.tus.store
 	for len(s.holds) < mostPending {
-		s.holds[newTusID()] = s.d.ledger.adopt(0, 0)
+		s.holds[newTusID()] = s.d.ledger.Adopt(0, 0)
 	}
 	begin(507, metadata("a"))
 	in.wantStatus(204, "DELETE", loc, nil, "Tus-Resumable", "1.0.0")

@@ -93,11 +93,11 @@ func TestAbortedResumableUploadsKeepOnlyWhatHasCome(t *testing.T) {
 			conn.Close()
 		}
 		in.Server.Close() // waits for the handlers
-		ids, err := in.u.folder.tus.store.list()
+		ids, err := in.u.opened.tus.store.list()
 		if err != nil {
 			t.Error(err)
 		}
-		if err := in.u.folder.removeOld(time.Now().Add(time.Hour)); err != nil {
+		if err := in.u.opened.removeOld(time.Now().Add(time.Hour)); err != nil {
 			t.Error(err)
 		}
 		in.wantFiles(nil)
