@@ -133,15 +133,15 @@ func closeBehind(h http.Header, r *http.Request) {
 // resets it, and the answer is lost.
 func refuse(w http.ResponseWriter, r *http.Request, status int, text string) {
 	deny.Tell(w, r, status, text, isLast(r))
-	linger(w, r)
+	linger(w, r, status)
 }
 
 // hearBytes is how much linger reads. A test changes it.
 var hearBytes int64 = deny.HearBytes
 
-// linger sends the answer and drops what the client still sends, until it closes its
-// side. The answer must be complete.
-func linger(w http.ResponseWriter, r *http.Request) {
+// linger sends the answer, which has this status and must be complete. It then drops what
+// the client still sends, until the client closes its side.
+func linger(w http.ResponseWriter, r *http.Request, status int) {
 	if !bodyPending(r) {
 		return
 	}
@@ -155,8 +155,10 @@ func linger(w http.ResponseWriter, r *http.Request) {
 	if rc.Flush() != nil {
 		return
 	}
-	if w.Header().Get("Content-Length") == "" {
-		return // a handler in between rewrites the answer, and only net/http can end its last chunk
+	if w.Header().Get("Content-Length") == "" && !bodyless(r, status) {
+		// A handler in between has rewritten the answer. It is sent in chunks, and only
+		// net/http can send the last one.
+		return
 	}
 	conn, _, err := rc.Hijack()
 	if err != nil {
@@ -167,6 +169,11 @@ func linger(w http.ResponseWriter, r *http.Request) {
 		half.CloseWrite()
 	}
 	deny.Drop(conn, conn, hearBytes)
+}
+
+// bodyless reports whether an answer with this status has no body, and so needs no length.
+func bodyless(r *http.Request, status int) bool {
+	return r.Method == http.MethodHead || status == http.StatusNoContent || status == http.StatusNotModified
 }
 
 // tellRetry sets Retry-After, in seconds rounded up.

@@ -48,7 +48,7 @@ func TestAClientThatIsCutOffIsLoggedWithItsAddress(t *testing.T) {
 				s := guarded(t, g, bigAndStream(t, 16<<20))
 				c := s.dial(t, 8<<10)
 				ask(t, c, bufio.NewReader(c), "/big")
-				log.says(t, "level=WARN", "client cut off", c.LocalAddr().String(), ErrStalled.Error(), "stall=200ms")
+				log.says(t, "level=WARN", "client disconnected", c.LocalAddr().String(), ErrStalled.Error(), "stall=200ms")
 				return
 			}
 			s := guarded(t, g, bigAndStream(t, 16<<20), withTLS)
@@ -57,7 +57,7 @@ func TestAClientThatIsCutOffIsLoggedWithItsAddress(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer resp.Body.Close()
-			log.says(t, "level=WARN", "client cut off", "client=127.0.0.1:", "path=/big", ErrStalled.Error(), "stall=200ms")
+			log.says(t, "level=WARN", "client disconnected", "client=127.0.0.1:", "path=/big", ErrStalled.Error(), "stall=200ms")
 		})
 	}
 }
@@ -123,7 +123,7 @@ func TestADownloadWhoseFileGetsShorterIsLogged(t *testing.T) {
 			if n, err := io.Copy(io.Discard, resp.Body); err == nil {
 				t.Errorf("the client takes %d bytes for the whole", n)
 			}
-			log.says(t, "level=WARN", "answer aborted", "shrinks", "client=127.0.0.1:", ErrTruncated.Error())
+			log.says(t, "level=WARN", "download aborted", "shrinks", "client=127.0.0.1:", ErrTruncated.Error())
 		})
 	}
 }

@@ -86,7 +86,7 @@ func (t *tusHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	tw := &tusWriter{ResponseWriter: w, t: t, r: r}
 	defer func() {
 		if tw.status >= 200 {
-			linger(w, r)
+			linger(w, r, tw.status)
 		}
 	}()
 	method := r.Method
@@ -199,6 +199,11 @@ func (w *tusWriter) WriteHeader(status int) {
 	}
 	if status == http.StatusServiceUnavailable {
 		tellRetry(h, budget.RetryAfter(w.t.d.set.queue))
+	}
+	if status >= 200 && h.Get("Content-Length") == "" && !bodyless(w.r, status) {
+		// tusd sets the length of its bodies, so this one is empty. Without a length,
+		// linger could not tell that the answer is complete.
+		h.Set("Content-Length", "0")
 	}
 	if status >= 200 && w.status == 0 {
 		w.status = status

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"github.com/weir-go/weir/weirhttp/internal/names"
 	"github.com/weir-go/weir/weirhttp/internal/quota"
+	"io"
 	"net/http"
 	"os"
 	"path"
@@ -189,5 +190,40 @@ func TestPendingUploadsAndTheirMetadataAreBounded(t *testing.T) {
 	begin(507, metadata("a"))
 	if ids, err := s.list(); err != nil || len(ids) != 1 {
 		t.Errorf("%d uploads have files, %v", len(ids), err)
+	}
+}
+
+// A client that is still sending when it gets its answer must be able to read all of it,
+// whatever the form of the answer.
+func TestTus_AnswersBeforeTheBodyAreComplete(t *testing.T) {
+	in := newInbox(t, &Uploads{})
+	full := in.create(5, "full")
+	in.patch(204, full, 0, strings.NewReader("12345"))
+	const length = "Content-Length: 33554432\r\n"
+	for _, c := range []struct {
+		name, head string
+		status     int
+	}{
+		{"nothing left to add", patchHead(full, 5, strings.TrimSpace(length)), 204},
+		{"a creation that takes no bytes", "POST /upload HTTP/1.1\r\nHost: x\r\nTus-Resumable: 1.0.0\r\nUpload-Length: 5\r\n" + length + "\r\n", 201},
+		{"a question", "HEAD " + full + " HTTP/1.1\r\nHost: x\r\nTus-Resumable: 1.0.0\r\n" + length + "\r\n", 200},
+		{"a conflict", patchHead(full, 3, strings.TrimSpace(length)), 409},
+		{"an unknown upload", patchHead("/upload/none", 0, strings.TrimSpace(length)), 404},
+		{"a removal", "DELETE " + in.create(9, "b") + " HTTP/1.1\r\nHost: x\r\nTus-Resumable: 1.0.0\r\n" + length + "\r\n", 204},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			conn := in.dial(c.head)
+			if _, err := conn.Write(make([]byte, 32<<20)); err != nil {
+				t.Errorf("the connection was closed while sending: %v", err)
+			}
+			method, _, _ := strings.Cut(c.head, " ")
+			res, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})
+			if err != nil || res.StatusCode != c.status {
+				t.Fatalf("%v, %v", res, err)
+			}
+			if _, err := io.Copy(io.Discard, res.Body); err != nil {
+				t.Errorf("the answer is incomplete: %v", err)
+			}
+		})
 	}
 }

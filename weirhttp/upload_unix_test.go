@@ -202,7 +202,7 @@ func TestFolderOpensAlthoughNotAllCanBeRemoved(t *testing.T) {
 	}
 	in := newInbox(t, &Uploads{Dir: dir})
 	in.wantStatus(405, "GET", "/upload", nil) // 500 if it does not open
-	eventually(t, func() bool { return strings.Contains(in.log.String(), "could not be removed") }, "it is not in the log")
+	eventually(t, func() bool { return strings.Contains(in.log.String(), "cannot remove") }, "it is not in the log")
 }
 
 func TestFolderThatGoesAwayInTheMiddle(t *testing.T) {
