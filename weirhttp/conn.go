@@ -17,16 +17,22 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/weirhttp/internal/meter"
 	"github.com/weir-go/weir/weirhttp/internal/tcp"
 )
 
-// ErrStalled is the error of a transfer whose client made too little progress for too
-// long; see [Guard].
-var ErrStalled = errors.New("client too slow")
+// errSlow is the error of a transfer whose client made too little progress for too long;
+// see [Guard]. It matches [weir.ErrStalled].
+var errSlow error = slowError{}
+
+type slowError struct{}
+
+func (slowError) Error() string { return "client too slow" }
+func (slowError) Unwrap() error { return weir.ErrStalled }
 
 // errLate is the cause when the body of a request arrives below the minimum rate.
-var errLate = fmt.Errorf("%w: %w", ErrStalled, os.ErrDeadlineExceeded)
+var errLate = fmt.Errorf("%w: %w", errSlow, os.ErrDeadlineExceeded)
 
 // connRules are the settings of a Guard that its connections obey. They are shared by
 // all connections of a port.
@@ -675,11 +681,11 @@ func (c *conn) share() int64 {
 	return least
 }
 
-// cause returns ErrStalled for a write that failed because the guard closed the
+// cause returns errSlow for a write that failed because the guard closed the
 // connection.
 func (c *conn) cause(err error) error {
 	if err != nil && c.evicted.Load() {
-		return ErrStalled
+		return errSlow
 	}
 	return err
 }

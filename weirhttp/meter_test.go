@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/report"
 )
 
 func TestASlowDownloadIsAFlowWhoseBottleneckIsTheClient(t *testing.T) {
@@ -32,7 +32,7 @@ func TestASlowDownloadIsAFlowWhoseBottleneckIsTheClient(t *testing.T) {
 				}
 				rep := l[0].Report()
 				v := rep.Verdict
-				return rep.Running && v.Stage == "client" && v.Kind == weir.KindSink && v.WaitingShare > 0.5
+				return rep.Running && v.Stage == "client" && v.Kind == report.KindSink && v.WaitingShare > 0.5
 			}, "the client is not named")
 		})
 	}

@@ -11,41 +11,42 @@ import (
 	"time"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/report"
 	"github.com/weir-go/weir/weirhttp/internal/meter"
 )
 
-// Kind is the direction of a transfer, as seen by its client.
-type Kind string
+// Direction is the direction of a transfer, as seen by its client.
+type Direction string
 
 const (
-	Download Kind = "download" // the server sends
-	Upload   Kind = "upload"   // the server receives
+	Download Direction = "download" // the server sends
+	Upload   Direction = "upload"   // the server receives
 )
 
-// State is what a transfer is doing.
-type State string
+// TransferState is what a transfer is doing.
+type TransferState string
 
 const (
-	StateSending   State = "sending"
-	StateReceiving State = "receiving"
-	StateClient    State = "waiting for the client"
-	StateDisk      State = "waiting for the disk"
-	StateRate      State = "waiting for the rate limit"
-	StateEnded     State = "ended"
+	StateSending   TransferState = "sending"
+	StateReceiving TransferState = "receiving"
+	StateClient    TransferState = "waiting for the client"
+	StateDisk      TransferState = "waiting for the disk"
+	StateRate      TransferState = "waiting for the rate limit"
+	StateEnded     TransferState = "ended"
 )
 
 // Transfer describes one transfer at one moment.
 type Transfer struct {
-	ID     uint64    `json:"id"` // counts from 1
-	Kind   Kind      `json:"kind"`
-	Method string    `json:"method"`
-	Name   string    `json:"name"`   // a path below the root of the handler
-	Client string    `json:"client"` // host:port
-	Start  time.Time `json:"start"`
-	Size   int64     `json:"size"`   // bytes; -1: unknown
-	Moved  int64     `json:"moved"`  // bytes received from the client, or sent to it
-	Unsent int64     `json:"unsent"` // bytes in the kernel that wait for the client; 0 if the platform does not tell
-	State  State     `json:"state"`
+	ID        uint64        `json:"id"` // counts from 1
+	Direction Direction     `json:"kind"`
+	Method    string        `json:"method"`
+	Name      string        `json:"name"`   // a path below the root of the handler
+	Client    string        `json:"client"` // host:port
+	Start     time.Time     `json:"start"`
+	Size      int64         `json:"size"`   // bytes; -1: unknown
+	Moved     int64         `json:"moved"`  // bytes received from the client, or sent to it
+	Unsent    int64         `json:"unsent"` // bytes in the kernel that wait for the client; 0 if the platform does not tell
+	State     TransferState `json:"state"`
 
 	x *transfer
 }
@@ -55,9 +56,9 @@ type Transfer struct {
 // If the kernel moves the bytes, Report accounts for its time like that of a flow, and
 // Report.Kernel names the system call. A small file that was sent from memory has no
 // stages.
-func (t Transfer) Report() weir.Report {
+func (t Transfer) Report() report.Report {
 	if t.x == nil {
-		return weir.Report{Flow: t.Name}
+		return report.Report{Flow: t.Name}
 	}
 	return t.x.report()
 }
@@ -75,7 +76,7 @@ type Totals struct {
 // and any goroutine can call its methods at any time.
 type Transfers struct {
 	// Done, if not nil, is called after each transfer, with its final state. The
-	// error is nil if all bytes were moved, and [ErrStalled] if the guard
+	// error is nil if all bytes were moved, and [weir.ErrStalled] if the guard
 	// disconnected the client. The goroutine that moved the bytes makes the call, so
 	// calls can overlap. Done must not panic. Set it before the first transfer.
 	// [WithDone] does the same for one request.
@@ -118,7 +119,7 @@ func (t *Transfers) Totals() Totals {
 }
 
 func (s *Totals) count(x *transfer) {
-	if x.info.Kind == Upload {
+	if x.info.Direction == Upload {
 		s.BytesIn += x.moved.Load()
 	} else {
 		s.BytesOut += x.moved.Load()
@@ -159,11 +160,11 @@ type holdup struct {
 type watched struct {
 	flow *weir.Flow
 	mu   sync.Mutex // guards w
-	w    *weir.Watcher
+	w    *report.Watcher
 }
 
 // watch makes x report the state of the flow that moves its bytes.
-func (x *transfer) watch(f *weir.Flow) { x.flow.Store(&watched{flow: f, w: f.Watch()}) }
+func (x *transfer) watch(f *weir.Flow) { x.flow.Store(&watched{flow: f, w: report.Watch(f.Report)}) }
 
 // over connects x with the connection that carries it.
 func (x *transfer) over(l carrier) { x.carrier.Store(&l) }
@@ -210,7 +211,7 @@ func (t *Transfers) note(r *http.Request, name string, n int64, start time.Time)
 	if t.Done == nil && done == nil {
 		return
 	}
-	info := Transfer{ID: id, Kind: Download, Method: r.Method, Name: name, Client: r.RemoteAddr,
+	info := Transfer{ID: id, Direction: Download, Method: r.Method, Name: name, Client: r.RemoteAddr,
 		Start: start, Size: n, Moved: n, State: StateEnded}
 	t.tell(done, info, nil)
 }
@@ -225,10 +226,10 @@ func (t *Transfers) tell(done func(Transfer, error), info Transfer, err error) {
 }
 
 // begin registers a new transfer with the server's registry. The caller must call end.
-func begin(r *http.Request, kind Kind, name string, size int64) *transfer {
+func begin(r *http.Request, kind Direction, name string, size int64) *transfer {
 	reg := registryOf(r.Context())
 	x := &transfer{reg: reg, info: Transfer{
-		Kind: kind, Method: r.Method, Name: name, Client: r.RemoteAddr, Start: time.Now(), Size: size,
+		Direction: kind, Method: r.Method, Name: name, Client: r.RemoteAddr, Start: time.Now(), Size: size,
 	}, done: doneOf(r.Context())}
 	x.meter.Begin()
 	reg.mu.Lock()
@@ -250,7 +251,7 @@ func (x *transfer) look() Transfer {
 	info := x.info
 	info.x, info.Moved = x, x.moved.Load()
 	info.State = StateSending
-	if info.Kind == Upload {
+	if info.Direction == Upload {
 		info.State = StateReceiving
 	}
 	var h holdup
@@ -295,20 +296,20 @@ func (f *watched) state(t *Transfer) {
 	}
 	first, last := r.Stages[0], r.Stages[len(r.Stages)-1]
 	switch {
-	case t.Kind == Download && last.Outside > last.Starved:
+	case t.Direction == Download && last.Outside > last.Starved:
 		t.State = StateClient
-	case t.Kind == Upload && first.Outside > first.Blocked:
+	case t.Direction == Upload && first.Outside > first.Blocked:
 		t.State = StateClient
-	case t.Kind == Download && first.Outside > first.Blocked, t.Kind == Upload && last.Outside > last.Starved:
+	case t.Direction == Download && first.Outside > first.Blocked, t.Direction == Upload && last.Outside > last.Starved:
 		t.State = StateDisk
 	}
 }
 
-func (x *transfer) report() weir.Report {
+func (x *transfer) report() report.Report {
 	if f := x.flow.Load(); f != nil {
-		return f.flow.Stats()
+		return f.flow.Report()
 	}
-	rep := x.meter.Report(x.info.Kind == Upload, x.kernel.Load(), x.moved.Load())
+	rep := x.meter.Report(x.info.Direction == Upload, x.kernel.Load(), x.moved.Load())
 	rep.Flow = x.info.Name
 	return rep
 }

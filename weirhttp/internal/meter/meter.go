@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/report"
 )
 
 // Phase is what a transfer is spending its time on.
@@ -88,19 +88,19 @@ func (m *Meter) times() (spent [phases]time.Duration, wall time.Duration) {
 // The kernel reads and writes a download in one call, so that time is unknown. Through
 // memory it counts for the file, because a socket that has room takes bytes without
 // waiting. An upload waits for the client and for the file in separate calls.
-func (m *Meter) Report(upload, kernel bool, moved int64) weir.Report {
+func (m *Meter) Report(upload, kernel bool, moved int64) report.Report {
 	spent, wall := m.times()
-	rep := weir.Report{Wall: wall, Running: m.stop.Load() == 0}
-	stage := func(name string, k weir.Kind) weir.StageStats {
-		return weir.StageStats{Name: name, Kind: k, Workers: 1, Unit: "bytes", OutUnit: "bytes", In: moved, Out: moved, Wall: wall}
+	rep := report.Report{Wall: wall, Running: m.stop.Load() == 0}
+	stage := func(name string, k report.Kind) report.StageStats {
+		return report.StageStats{Name: name, Kind: k, Workers: 1, Unit: "bytes", OutUnit: "bytes", In: moved, Out: moved, Wall: wall}
 	}
 	if upload {
-		from, to := stage("client", weir.KindSource), stage("write", weir.KindSink)
+		from, to := stage("client", report.KindSource), stage("write", report.KindSink)
 		from.Outside, from.Blocked = spent[Client]+spent[Rate], spent[Moving]
 		to.Outside, to.Starved = spent[Moving], spent[Client]+spent[Rate]
-		rep.Stages = []weir.StageStats{from, to}
+		rep.Stages = []report.StageStats{from, to}
 	} else {
-		from, rate, to := stage("read", weir.KindSource), stage("rate", weir.KindStage), stage("client", weir.KindSink)
+		from, rate, to := stage("read", report.KindSource), stage("rate", report.KindStage), stage("client", report.KindSink)
 		rate.Limits = true
 		from.Blocked, from.BlockedN = spent[Client]+spent[Rate], m.waits.Load()
 		rate.Busy, rate.Starved, rate.Blocked = spent[Rate], spent[Moving], spent[Client]
@@ -111,18 +111,18 @@ func (m *Meter) Report(upload, kernel bool, moved int64) weir.Report {
 			from.Outside = spent[Moving]
 			to.Starved += spent[Moving]
 		}
-		rep.Stages = []weir.StageStats{from, to}
+		rep.Stages = []report.StageStats{from, to}
 		if spent[Rate] > 0 {
-			rep.Stages = []weir.StageStats{from, rate, to}
+			rep.Stages = []report.StageStats{from, rate, to}
 		}
 	}
-	rep.Verdict = weir.Judge(wall, rep.Stages...)
+	rep.Verdict = report.Judge(wall, rep.Stages...)
 	if kernel && !upload {
 		rep.Kernel = "sendfile"
 		// The call spends most of its time on the socket if the file is in
 		// memory, and on the disk otherwise. It does not tell which.
 		if unknown := rep.Stages[0].Share(spent[Moving]); rep.Verdict.Stage == "" && unknown > leastUnknown {
-			rep.Verdict = weir.Verdict{Kernel: rep.Kernel, Why: weir.Unknown, Share: unknown}
+			rep.Verdict = report.Verdict{Kernel: rep.Kernel, Why: report.Unknown, Share: unknown}
 		}
 	} else if kernel {
 		rep.Kernel = "splice"
