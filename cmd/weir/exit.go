@@ -190,6 +190,9 @@ func explain(s *step, r report.Report, err error) *failure {
 			if errors.Is(cause, fs.ErrNotExist) {
 				text = syscall.ENOENT.Error() // without the whole path of the folder, which name begins with
 			}
+			if file := inTheWay(name); errors.Is(cause, syscall.ENOTDIR) && file != "" {
+				text = file + " is a file"
+			}
 			f.text = fmt.Sprintf("cannot write %s: %s%s", stream(name, "output"), text, progressed(moved, s.total()))
 		default:
 			f.text = fmt.Sprintf("%s of %s failed: %s", cmp.Or(s.command, s.word(err).name), stream(s.src, "input"), text)
@@ -282,6 +285,9 @@ func advice(s *step, code int, dst string, err error) string {
 		return "a destination beside " + s.src
 	case errors.Is(err, syscall.EISDIR) && code == exitSource:
 		return fmt.Sprintf("tar -c %s | weir pipe - gzip %s", quoted(s.src), quoted(filepath.Base(s.src)+".tar.gz"))
+	case errors.Is(err, syscall.ENOTDIR) && code == exitDestination && inTheWay(dst) != "":
+		file := quoted(inTheWay(dst))
+		return "another destination, or: mv " + file + " " + file + ".old"
 	case errors.Is(err, syscall.EISDIR) && code == exitDestination && s.command != "":
 		return "mv " + quoted(dst) + " " + quoted(dst+".old")
 	case errors.Is(err, syscall.EISDIR) && code == exitDestination:
@@ -339,6 +345,21 @@ func space(s *step, dst string) string {
 		advice += ", --keep-partial keeps it"
 	}
 	return advice
+}
+
+// inTheWay is what stands above name where a folder must be, or "".
+func inTheWay(name string) string {
+	for dir := filepath.Dir(name); ; dir = filepath.Dir(dir) {
+		if st, err := os.Stat(dir); err == nil {
+			if st.IsDir() {
+				return ""
+			}
+			return dir
+		}
+		if dir == filepath.Dir(dir) {
+			return ""
+		}
+	}
 }
 
 // nearest is the closest folder above name that is there.
