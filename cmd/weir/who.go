@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/user"
@@ -106,14 +107,16 @@ func (w *who) run() error {
 	sig := watchSignals(cancel, func() {})
 	defer sig.end()
 	var err error
+	once := true
 	if w.once || w.json || !isTerminal(w.stdout) {
 		err = w.report(ctx)
 	} else {
+		once = false
 		err = w.live(ctx)
 	}
 	var by *stop
 	if err == nil && errors.As(context.Cause(ctx), &by) {
-		return &failure{code: by.code, text: by.text, told: by.code == exitInterrupted}
+		return &failure{code: by.code, text: by.text, told: !once && by.code == exitInterrupted}
 	}
 	return err
 }
@@ -195,17 +198,17 @@ func (w *who) unfit() error {
 	return &failure{code: exitFailed, text: fmt.Sprintf("process %d (%s) is in no pipeline and has started none", p.PID, title(&p)), try: "weir who, to see all pipelines"}
 }
 
-// watch samples the pipelines until every has passed, or ctx ends, or all
-// processes have ended. It looks at random moments, so that a process with a
-// rhythm of its own is not always seen in the same state.
-func (w *who) watch(ctx context.Context, every time.Duration) error {
-	end := time.NewTimer(every)
+// watch samples the pipelines until d has passed or ctx ends, and if asked for,
+// until all processes have ended. It looks at random moments, so that a process
+// with a rhythm of its own is not always seen in the same state.
+func (w *who) watch(ctx context.Context, d time.Duration, untilEnded bool) error {
+	end := time.NewTimer(d)
 	defer end.Stop()
 	for {
 		if err := w.sampler.Sample(w.lines); err != nil {
 			return &failure{code: exitFailed, text: err.Error()}
 		}
-		if allEnded(w.lines, w.sampler.Totals()) {
+		if untilEnded && allEnded(w.lines, w.sampler.Totals()) {
 			return nil
 		}
 		next := time.NewTimer(whoSample*2/3 + rand.N(whoSample*2/3))
@@ -234,16 +237,15 @@ func allEnded(lines []*procpipe.Pipeline, t procpipe.Totals) bool {
 
 // report watches once and prints what it saw.
 func (w *who) report(ctx context.Context) error {
-	if err := w.watch(ctx, w.window); err != nil {
+	if err := w.watch(ctx, w.window, true); err != nil {
 		return err
 	}
 	if ctx.Err() != nil {
 		return nil
 	}
 	now := w.sampler.Totals()
-	passed := now.At.Sub(w.began)
 	for i, l := range w.lines {
-		f := judge(l, now, procpipe.Totals{}, passed, w.account)
+		f := judge(l, now, procpipe.Totals{}, w.account)
 		if w.json {
 			emitLine(w.stdout, "pipeline", f.json(now.Samples))
 			continue
@@ -257,7 +259,10 @@ func (w *who) report(ctx context.Context) error {
 			}
 		}
 	}
-	if w.more > 0 && !w.json {
+	switch {
+	case w.more > 0 && w.json:
+		emitLine(w.stdout, "omitted", map[string]any{"pipelines": w.more})
+	case w.more > 0:
 		fmt.Fprintf(w.stdout, "\n%s not shown; weir who -p PID selects one\n", plural(int64(w.more), "more pipeline"))
 	}
 	return nil
@@ -274,7 +279,7 @@ func (w *who) live(ctx context.Context) error {
 	looks := []procpipe.Totals{}
 	shown := map[procpipe.ID]*steady{}
 	for {
-		if err := w.watch(ctx, whoRefresh); err != nil || ctx.Err() != nil {
+		if err := w.watch(ctx, whoRefresh, false); err != nil || ctx.Err() != nil {
 			return err
 		}
 		now := w.sampler.Totals()
@@ -282,13 +287,15 @@ func (w *who) live(ctx context.Context) error {
 			looks = looks[1:]
 		}
 		var before procpipe.Totals
-		since := w.began
 		if len(looks) > 0 && now.At.Sub(w.began) > w.window {
-			before, since = looks[0], looks[0].At
+			before = looks[0]
 		}
 		var rows []string
+		maps.DeleteFunc(shown, func(id procpipe.ID, _ *steady) bool {
+			return !slices.ContainsFunc(w.lines, func(l *procpipe.Pipeline) bool { return l.Processes[0].ID() == id })
+		})
 		for _, l := range w.lines {
-			f := judge(l, now, before, now.At.Sub(since), w.account)
+			f := judge(l, now, before, w.account)
 			s := shown[l.Processes[0].ID()]
 			if s == nil {
 				s = &steady{}

@@ -33,15 +33,17 @@ const maxPaths = 64
 // judge applies the rule of weir's own flows to what was seen between two looks.
 // A pipeline with branches is judged along each way from a source to a sink, and
 // the clearest verdict counts.
-func judge(l *procpipe.Pipeline, now, before procpipe.Totals, window time.Duration, exact account) *finding {
-	f := &finding{line: l, names: titles(l), window: window, at: -1, waiting: -1}
+func judge(l *procpipe.Pipeline, now, before procpipe.Totals, exact account) *finding {
+	f := &finding{line: l, names: titles(l), at: -1, waiting: -1}
 	for _, p := range l.Processes {
-		f.times = append(f.times, now.Processes[p.ID()].Sub(before.Processes[p.ID()]))
+		t := now.Processes[p.ID()].Sub(before.Processes[p.ID()])
+		f.times = append(f.times, t)
+		f.window = max(f.window, t.Wall) // a pipeline can be younger than the look before
 	}
 	for _, p := range l.Pipes {
 		f.levels = append(f.levels, now.Pipes[p.Inode].Sub(before.Pipes[p.Inode]))
 	}
-	if window <= 0 || now.Samples < 2 {
+	if f.window <= 0 {
 		f.verdict.Measuring = true
 		return f
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,10 +23,11 @@ func title(p *procpipe.Process) string {
 	}
 	words := []string{strings.TrimPrefix(path.Base(p.Args[0]), "-")} // a login shell has the dash
 	for _, a := range p.Args[1:] {
+		above := ""
 		if dir, base := path.Split(a); len(a) > titleWidth/2 && path.IsAbs(a) && base != "" && dir != "/" {
-			a = "…/" + base
+			above, a = "…/", base
 		}
-		words = append(words, strings.ReplaceAll(quoted(printable(a)), "'…/", "…/'"))
+		words = append(words, above+quoted(printable(a)))
 	}
 	words[0] = printable(words[0])
 	return runewidth.Truncate(strings.Join(words, " "), titleWidth, "…")
@@ -65,12 +67,20 @@ func (f *finding) rows(sentence string, width int, p painter) (rows []string) {
 	if showUnknown {
 		name -= 8
 	}
+	branches := f.branches()
+	if branches {
+		name -= 8 // each pipe says where it leads
+	}
 	name = max(8, min(name, titleWidth+10))
 	head := fmt.Sprintf("  %7s %s  busy blocked starved outside", "PID", runewidth.FillRight("process", name))
 	if showUnknown {
 		head += " unknown"
 	}
-	rows = append(rows, "", head+"  output pipe")
+	head += "  output pipe"
+	if branches {
+		head += "     reader"
+	}
+	rows = append(rows, "", head)
 	for i, t := range f.times {
 		mark := "  "
 		if i == f.at {
@@ -84,7 +94,7 @@ func (f *finding) rows(sentence string, width int, p painter) (rows []string) {
 		}
 		if t.Ended {
 			row += "  ended"
-		} else if bars := f.bars(i); len(bars) > 0 {
+		} else if bars := f.bars(i, branches); len(bars) > 0 {
 			row += "  " + bars[0]
 			indent := strings.Repeat(" ", runewidth.StringWidth(row)-runewidth.StringWidth(bars[0]))
 			for _, b := range bars[1:] {
@@ -113,28 +123,46 @@ func (f *finding) percent(i int, d time.Duration, width int) string {
 	return fmt.Sprintf("%*s", width, fmt.Sprintf("%.0f%%", 100*f.share(i, d)))
 }
 
-// bars are the pipes that a process writes to.
-func (f *finding) bars(i int) (list []string) {
+// branches reports whether a process writes to several pipes.
+func (f *finding) branches() bool {
+	writes := make([]int, len(f.times))
+	for _, p := range f.line.Pipes {
+		for _, from := range p.From {
+			writes[from]++
+		}
+	}
+	return slices.Max(writes) > 1
+}
+
+// bars are the pipes that a process writes to, and if asked for, the processes that read them.
+func (f *finding) bars(i int, readers bool) (list []string) {
 	const width = 8
 	for n, p := range f.line.Pipes {
-		for _, from := range p.From {
-			if from != i {
-				continue
-			}
-			if f.levels[n].Looks == 0 {
-				list = append(list, "[   ?    ]")
-				continue
-			}
-			full := int(f.levels[n].Mean()*width + 0.5)
-			list = append(list, fmt.Sprintf("[%s%s] %3.0f%%", strings.Repeat("#", full), strings.Repeat("-", width-full), 100*f.levels[n].Mean()))
+		if !slices.Contains(p.From, i) {
+			continue
 		}
+		bar := "[   ?    ]     "
+		if mean := f.levels[n].Mean(); f.levels[n].Looks > 0 {
+			full := int(mean*width + 0.5)
+			bar = fmt.Sprintf("[%s%s] %3.0f%%", strings.Repeat("#", full), strings.Repeat("-", width-full), 100*mean)
+		}
+		if readers {
+			bar += fmt.Sprintf(" %7d", f.line.Processes[p.To[0]].PID)
+			if len(p.To) > 1 {
+				bar += "…"
+			}
+		}
+		list = append(list, bar)
 	}
 	return list
 }
 
-// notes say what could not be seen.
+// notes say what the table cannot show.
 func (f *finding) notes() (list []string) {
 	for i, p := range f.line.Processes {
+		if f.times[i].Stopped {
+			list = append(list, fmt.Sprintf("%s (pid %d) is stopped, as by Ctrl-Z; fg or kill -CONT %d continues it.", f.names[i], p.PID, p.PID))
+		}
 		if !p.Hidden {
 			continue
 		}
@@ -163,7 +191,7 @@ func (f *finding) json(samples int) map[string]any {
 			args = append(args, strings.ToValidUTF8(a, "\ufffd"))
 		}
 		processes = append(processes, map[string]any{
-			"pid": p.PID, "name": f.names[i], "args": args, "readable": !p.Hidden, "ended": t.Ended,
+			"pid": p.PID, "name": f.names[i], "args": args, "readable": !p.Hidden, "ended": t.Ended, "stopped": t.Stopped,
 			"busy": f.share(i, t.Busy), "blocked": f.share(i, t.Blocked), "starved": f.share(i, t.Starved),
 			"outside": f.share(i, t.Outside), "unknown": f.share(i, t.Unknown), "cpu_seconds": t.CPU.Seconds(),
 		})

@@ -159,7 +159,13 @@ func (w *world) passing(pid, shell int) bool {
 // end until the command that names it has ended.
 func (w *world) joined(p *pipeEnds, from, to hold) bool {
 	if from.pid == to.pid || find(p.reads, from.pid) != nil || find(p.writers, to.pid) != nil {
-		return false // who holds both ends has them for itself, or for its children
+		return false // a process with both ends has them for itself, or for its children
+	}
+	// A program can have any descriptor for a pipe to its own child. Between
+	// others only those count that they were given to use: the rest are inherited
+	// by accident.
+	if (!w.meant(from, true) && !w.descends(to.pid, from.pid)) || (!w.meant(to, false) && !w.descends(from.pid, to.pid)) {
+		return false
 	}
 	above := w.ancestors(from.pid)
 	for i, c := range above {

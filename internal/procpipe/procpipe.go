@@ -131,8 +131,9 @@ type Times struct {
 	Outside time.Duration // it waited for something else: a disk, a network, a timer
 	Unknown time.Duration // nothing could be read that tells
 
-	CPU   time.Duration // processor time of all its threads; the part of it beyond one core is not in Busy
-	Ended bool
+	CPU     time.Duration // processor time of all its threads; the part of it beyond one core is not in Busy
+	Ended   bool
+	Stopped bool // by a signal, when it was last looked at
 }
 
 func (t *Times) add(s state, d time.Duration) {
@@ -155,7 +156,7 @@ func (t Times) Sub(earlier Times) Times {
 	return Times{
 		Wall: t.Wall - earlier.Wall, Busy: t.Busy - earlier.Busy, Blocked: t.Blocked - earlier.Blocked,
 		Starved: t.Starved - earlier.Starved, Outside: t.Outside - earlier.Outside, Unknown: t.Unknown - earlier.Unknown,
-		CPU: t.CPU - earlier.CPU, Ended: t.Ended,
+		CPU: t.CPU - earlier.CPU, Ended: t.Ended, Stopped: t.Stopped,
 	}
 }
 

@@ -100,8 +100,10 @@ func (s *Sampler) process(p *Process, st *stat, in, out []Fill) {
 	t := s.totals.Processes[id]
 	defer func() { s.totals.Processes[id] = t }()
 	if t.Ended = st == nil; t.Ended {
+		t.Stopped = false
 		return
 	}
+	t.Stopped = st.state == 'T' || st.state == 't'
 	now := mark{time.Now(), p.cpu(st)}
 	last, known := s.marks[id]
 	s.marks[id] = now
