@@ -248,6 +248,14 @@ func TestFill_DoesNotOpenAnotherFileThatHasTheDescriptorNow(t *testing.T) {
 	if f := wrong.fill(); f.Known {
 		t.Errorf("another pipe was opened: %+v", f)
 	}
+	if err := withPipe(info.Ino, at[0], func(fd int) {
+		flags, _, e := syscall.Syscall(syscall.SYS_FCNTL, uintptr(fd), syscall.F_GETFL, 0)
+		if e != 0 || flags&syscall.O_ACCMODE != syscall.O_RDONLY || flags&syscall.O_NONBLOCK == 0 {
+			t.Errorf("flags %#x, %v: want reading only, without waiting", flags, e)
+		}
+	}); err != nil {
+		t.Error(err)
+	}
 	if !written(info.Ino, at[0]) {
 		t.Error("the pipe is said to have no writer")
 	}
