@@ -2,10 +2,11 @@ package weir
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"slices"
 	"sync/atomic"
+
+	"github.com/weir-go/weir/report"
 )
 
 // plan is a flow taken apart into lanes and pipes. It is made anew for each
@@ -42,7 +43,7 @@ type opener struct {
 // or a sink.
 type stage struct {
 	name            string
-	kind            Kind
+	kind            report.Kind
 	bytes, bytesOut bool // counts bytes, not items, in and out
 	workers         int  // spots that run at the same time
 	spots           []*spot
@@ -65,7 +66,7 @@ type edge interface {
 	conduitState
 	budget() (b *Budget, extra int64, waits bool)
 	watchedBy(s *standstill)
-	stats() PipeStats
+	stats() report.PipeStats
 	ceiling() int64
 	holders() beyond
 	join(b *Budget) int64
@@ -186,7 +187,7 @@ func (b *plan) newLane() *lane {
 
 // addStage adds a stage in front of to (nil for a sink). Names are made unique,
 // so that a report can be read.
-func addStage[In, Out any](b *plan, name string, kind Kind, to *stage) *stage {
+func addStage[In, Out any](b *plan, name string, kind report.Kind, to *stage) *stage {
 	b.names[name]++
 	if n := b.names[name]; n > 1 {
 		name = fmt.Sprintf("%s#%d", name, n)
@@ -249,24 +250,14 @@ func (p *pipe[T]) join(b *Budget) int64 {
 
 const minReserve = 16 << 10
 
-// assemble builds the plan of f.
-func (f *Flow) assemble() (*plan, error) {
-	b := &plan{flow: f, used: map[*int]bool{}, state: map[any]any{}, names: map[string]int{}}
-	if f == nil || f.build == nil {
-		return nil, wrapf("flow", errors.New("no sink; end the stream with To"))
+// kernel is the system call that has moved bytes in the flow, or empty.
+func (b *plan) kernel() string {
+	for _, st := range b.stages {
+		if st.copy != nil {
+			if name := st.copy.used(); name != "" {
+				return name
+			}
+		}
 	}
-	b.within(f, func() { f.build(b) })
-	for i := 0; i < len(b.finals); i++ { // a final may add others
-		b.finals[i]()
-	}
-	if err := errors.Join(b.errs...); err != nil {
-		return nil, err
-	}
-	// Source first, from here on.
-	slices.Reverse(b.stages)
-	slices.Reverse(b.lanes)
-	slices.Reverse(b.edges)
-	slices.Reverse(b.budgets)
-	slices.Reverse(b.sinks)
-	return b, nil
+	return ""
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"time"
+
+	"github.com/weir-go/weir/report"
 )
 
 // Sink is where a stream ends. A Sink is a description; each run of a flow
@@ -46,18 +48,9 @@ type Sink[T any] struct {
 	given  *given
 }
 
-// To ends the stream in a sink.
-func (s Stream[T]) To(k Sink[T]) *Flow {
-	f := &Flow{build: func(b *plan) { buildSink(b, s, k) }, given: s.roots().given}
-	if k.given != nil {
-		f.given = append(f.given[:len(f.given):len(f.given)], k.given)
-	}
-	return f
-}
-
 func buildSink[T any](b *plan, s Stream[T], k Sink[T]) {
 	ln := b.newLane()
-	sg := addStage[T, T](b, k.Name, KindSink, nil)
+	sg := addStage[T, T](b, k.Name, report.KindSink, nil)
 	sp := ln.place(sg)
 	if k.Err == nil && k.Open == nil {
 		k.Err = errors.New("no Open function")
