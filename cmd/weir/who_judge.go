@@ -5,14 +5,14 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/internal/procpipe"
+	"github.com/weir-go/weir/report"
 )
 
 // account returns the stages of a process of weir with the exact times that it
 // has counted itself in the last window, source first. It reports false for any
 // other process.
-type account func(pid int, window time.Duration) (stages []weir.StageStats, ok bool)
+type account func(pid int, window time.Duration) (stages []report.StageStats, ok bool)
 
 // finding is what was seen of a pipeline, and the verdict on it.
 type finding struct {
@@ -22,7 +22,7 @@ type finding struct {
 	levels []procpipe.Level // of the pipes
 	window time.Duration
 
-	verdict weir.Verdict
+	verdict report.Verdict
 	at      int // the process that is the bottleneck, or -1
 	waiting int // the process that waits for it most, or -1
 }
@@ -64,12 +64,12 @@ func judge(l *procpipe.Pipeline, now, before procpipe.Totals, exact account) *fi
 
 // judgePath returns the verdict on one way through the pipeline, and which
 // process each stage in it belongs to.
-func (f *finding) judgePath(path []int, exact account) (weir.Verdict, map[string]int) {
-	var stages []weir.StageStats
+func (f *finding) judgePath(path []int, exact account) (report.Verdict, map[string]int) {
+	var stages []report.StageStats
 	of := map[string]int{}
 	for _, i := range path {
 		t := f.times[i]
-		own := []weir.StageStats{{
+		own := []report.StageStats{{
 			Wall: t.Wall, Busy: t.Busy, Blocked: t.Blocked, Starved: t.Starved, Outside: t.Outside, Unknown: t.Unknown,
 			Workers: 1, Unit: "bytes", OutUnit: "bytes",
 		}}
@@ -84,19 +84,19 @@ func (f *finding) judgePath(path []int, exact account) (weir.Verdict, map[string
 			} else {
 				s.Name = fmt.Sprintf("%s (%s)", s.Name, f.names[i])
 			}
-			s.Kind = weir.KindStage
+			s.Kind = report.KindStage
 			stages = append(stages, s)
 			of[s.Name] = i
 		}
 	}
-	stages[0].Kind = weir.KindSource
-	stages[len(stages)-1].Kind = weir.KindSink
-	return weir.Judge(f.window, stages...), of
+	stages[0].Kind = report.KindSource
+	stages[len(stages)-1].Kind = report.KindSink
+	return report.Judge(f.window, stages...), of
 }
 
 // clearer reports whether a verdict says more than another one.
-func clearer(v, than weir.Verdict) bool {
-	rank := func(v weir.Verdict) int {
+func clearer(v, than report.Verdict) bool {
+	rank := func(v report.Verdict) int {
 		switch {
 		case v.Stage != "":
 			return 2
@@ -135,7 +135,7 @@ func (f *finding) found() string {
 		return "measuring"
 	case v.Stage != "":
 		s := fmt.Sprintf("%s is the bottleneck: %s %.0f%% of %s", v.Stage, v.Why, 100*v.Share, f.last())
-		if v.Why == weir.Outside {
+		if v.Why == report.Outside {
 			s += " (it waits for a disk, the network, a timer or the like)"
 		}
 		if v.Waiting != "" {

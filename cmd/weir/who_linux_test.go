@@ -20,8 +20,8 @@ import (
 
 	"github.com/creack/pty"
 
-	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/internal/procpipe"
+	"github.com/weir-go/weir/report"
 )
 
 // roles are what this test binary does as a process of a pipeline: programs of
@@ -455,7 +455,7 @@ func TestWho_SaysThatAProcessIsStopped(t *testing.T) {
 		t.Fatal(err)
 	}
 	f = findings(t, cmd.Process.Pid, "cat is stopped", func(f *finding) bool { return f.verdict.Stage == "cat -" && f.times[1].Stopped })
-	if notes, want := strings.Join(f.notes(), "\n"), fmt.Sprintf("cat - (pid %d) is stopped, as by Ctrl-Z; fg or kill -CONT %d continues it.", pid, pid); notes != want {
+	if notes, want := strings.Join(f.notes(), "\n"), fmt.Sprintf("cat - (pid %d) is stopped, as by Ctrl-Z; continue it with fg, or kill -CONT %d.", pid, pid); notes != want {
 		t.Errorf("it says %q", notes)
 	}
 }
@@ -523,11 +523,11 @@ func TestWho_UsesTheExactTimesOfAProcessOfWeir(t *testing.T) {
 		{PID: 2}: {Wall: 5 * s, Unknown: 5 * s},
 		{PID: 3}: {Wall: 5 * s, Starved: 5 * s},
 	}}
-	f := judge(line, now, procpipe.Totals{}, func(pid int, window time.Duration) ([]weir.StageStats, bool) {
+	f := judge(line, now, procpipe.Totals{}, func(pid int, window time.Duration) ([]report.StageStats, bool) {
 		if pid != 2 || window != 5*s {
 			return nil, false
 		}
-		return []weir.StageStats{
+		return []report.StageStats{
 			{Name: "stdin", Workers: 1, Wall: 5 * s, Blocked: 5 * s},
 			{Name: "zstd", Workers: 1, Wall: 5 * s, Busy: 5 * s},
 			{Name: "stdout", Workers: 1, Wall: 5 * s, Starved: 5 * s},

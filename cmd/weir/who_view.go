@@ -161,7 +161,7 @@ func (f *finding) bars(i int, readers bool) (list []string) {
 func (f *finding) notes() (list []string) {
 	for i, p := range f.line.Processes {
 		if f.times[i].Stopped {
-			list = append(list, fmt.Sprintf("%s (pid %d) is stopped, as by Ctrl-Z; fg or kill -CONT %d continues it.", f.names[i], p.PID, p.PID))
+			list = append(list, fmt.Sprintf("%s (pid %d) is stopped, as by Ctrl-Z; continue it with fg, or kill -CONT %d.", f.names[i], p.PID, p.PID))
 		}
 		if !p.Hidden {
 			continue
