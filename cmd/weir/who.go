@@ -174,7 +174,11 @@ func distant(l *procpipe.Pipeline, self procpipe.Process) int {
 }
 
 func (w *who) none() error {
-	return &failure{code: exitFailed, text: "no pipeline of yours is running", try: "weir who again while one runs, such as: tar c . | gzip > all.tar.gz"}
+	f := &failure{code: exitFailed, text: "no pipeline of yours is running", try: "weir who again while one runs, such as: tar c . | gzip > all.tar.gz"}
+	if os.Geteuid() == 0 && os.Getenv("SUDO_UID") != "" {
+		f.try = "weir who without sudo; it looks only at the processes of the user that runs it"
+	}
+	return f
 }
 
 // unfit explains why there is no pipeline for --pid.
