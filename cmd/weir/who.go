@@ -13,11 +13,13 @@ import (
 	"os/user"
 	"slices"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/weir-go/weir/internal/errno"
 	"github.com/weir-go/weir/internal/procpipe"
 )
 
@@ -248,28 +250,30 @@ func (w *who) report(ctx context.Context) error {
 		return nil
 	}
 	now := w.sampler.Totals()
+	out := &checkedWriter{to: w.stdout}
 	for i, l := range w.lines {
 		f := judge(l, now, procpipe.Totals{}, w.account)
 		if w.json {
-			emitLine(w.stdout, "pipeline", f.json(now.Samples))
+			emitLine(out, "pipeline", f.json(now.Samples))
 			continue
 		}
 		if i > 0 {
-			fmt.Fprintln(w.stdout)
+			fmt.Fprintln(out)
 		}
 		for _, row := range f.rows(f.sentence(), width(w.stdout), w.paint()) {
-			if _, err := fmt.Fprintln(w.stdout, row); err != nil {
-				return &failure{code: exitDestination, text: fmt.Sprintf("cannot write standard output: %v", innermost(err))}
-			}
+			fmt.Fprintln(out, row)
 		}
 	}
 	switch {
 	case w.more > 0 && w.json:
-		emitLine(w.stdout, "omitted", map[string]any{"pipelines": w.more})
+		emitLine(out, "omitted", map[string]any{"pipelines": w.more})
 	case w.more > 0:
-		fmt.Fprintf(w.stdout, "\n%s not shown; weir who -p PID selects one\n", plural(int64(w.more), "more pipeline"))
+		fmt.Fprintf(out, "\n%s not shown; weir who -p PID selects one\n", plural(int64(w.more), "more pipeline"))
 	}
-	return nil
+	if errno.Is(out.err, syscall.EPIPE) {
+		return nil // the reader has seen enough, as head has
+	}
+	return out.failure()
 }
 
 // live shows the pipelines until the user has seen enough.

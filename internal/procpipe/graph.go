@@ -27,6 +27,7 @@ type world struct {
 	holders map[int]*holder // those that may be read
 	hidden  []*Process      // those that may not
 	parents map[int]int     // of all processes
+	relays  map[int]bool    // see findRelays
 
 	// written reports whether a pipe that nobody visible writes to has a writer
 	// nevertheless.
@@ -43,6 +44,24 @@ func (w *world) ancestors(pid int) (list []int) {
 
 // descends reports whether a process is below another one.
 func (w *world) descends(pid, from int) bool { return slices.Contains(w.ancestors(pid), from) }
+
+// findRelays finds the processes by which zsh gives one output to several
+// commands, or one command several inputs. Such a relay is a shell that only
+// copies: it alone holds ends to read and ends to write, under any number.
+func (w *world) findRelays(pipes []*pipeEnds) {
+	w.relays = map[int]bool{}
+	reads := map[int]bool{}
+	for _, p := range pipes {
+		if len(p.reads) == 1 && len(p.writers) > 0 && !w.meant(p.reads[0], false) {
+			reads[p.reads[0].pid] = true
+		}
+	}
+	for _, p := range pipes {
+		if len(p.writers) == 1 && len(p.reads) > 0 && !w.meant(p.writers[0], true) && reads[p.writers[0].pid] {
+			w.relays[p.writers[0].pid] = true
+		}
+	}
+}
 
 // hold is an end of a pipe in the hands of a process.
 type hold struct {
@@ -164,7 +183,8 @@ func (w *world) joined(p *pipeEnds, from, to hold) bool {
 	// A program can have any descriptor for a pipe to its own child. Between
 	// others only those count that they were given to use: the rest are inherited
 	// by accident.
-	if (!w.meant(from, true) && !w.descends(to.pid, from.pid)) || (!w.meant(to, false) && !w.descends(from.pid, to.pid)) {
+	if !w.meant(from, true) && !w.descends(to.pid, from.pid) && !w.relays[from.pid] ||
+		!w.meant(to, false) && !w.descends(from.pid, to.pid) && !w.relays[to.pid] {
 		return false
 	}
 	above := w.ancestors(from.pid)
@@ -206,7 +226,9 @@ type edge struct {
 
 // edges finds all pipes between two processes, in the order of their inodes.
 func (w *world) edges() (list []edge) {
-	for _, p := range w.pipes() {
+	pipes := w.pipes()
+	w.findRelays(pipes)
+	for _, p := range pipes {
 		writers, reads := w.users(p.writers, true), w.users(p.reads, false)
 		var looks []look
 		for _, side := range [][]hold{reads, writers} {

@@ -102,6 +102,7 @@ func TestPipelines_AreWhatPipesJoin(t *testing.T) {
 		{"a program that talks to a server", []string{"9<1 editor: 4w7 5r8", "11<9 gopls: 0r7 1w8"}, nil},
 		{"a descriptor that every process inherits", []string{"9<1 ci: 5r7", "10<9 bash: 251w7", "11<10 a: 1w8 251w7", "12<10 b: 0r8 251w7"}, []string{"11-12"}},
 		{"a descriptor that a process has inherited from one that has ended", []string{"9<1 ci: 5r7", "20<1 sleep: 251w7"}, nil},
+		{"a relay of zsh", []string{"20<10 cat: 1w5 251w4", "21<20 gzip: 0r7 251w4", "22<20 xz: 0r8 251w4", "23<20 zsh: 12w7 13r5 14w8 251w4", "9<1 ci: 3r4"}, []string{"20-23 23-21 23-22"}},
 		{"a descriptor of the shell for its command", []string{"9<1 bash: 3w7", "20<9 gzip: 0r7"}, []string{"9-20"}},
 		{"two that write to one", []string{"11<10 a: 1w7", "12<10 b: 1w7", "13<10 c: 0r7"}, []string{"11-13 12-13"}},
 		{"a circle", []string{"11<10 a: 0r9 1w7", "12<10 b: 0r7 1w8", "13<10 c: 0r8 1w9"}, []string{"11-12 12-13 13-11"}},
