@@ -184,7 +184,7 @@ func TestADownloadWithoutMemoryIsToldToComeAgain(t *testing.T) {
 	put(t, noise(16<<20), dir, "a.bin")
 	put(t, []byte("small"), dir, "small.txt")
 	s := startServe(t, dir, "--memory", "2MiB", "--queue", "2s") // of one archive
-	s.hears(t, "memory    ceiling 2 MiB for all transfers; one that finds none waits 2s, then gets 503")
+	s.hears(t, "memory    2 MiB for all transfers (when full, new transfers wait up to 2s, then get 503)")
 	first := s.call(t)
 	if r := first.get(t, "/?archive=tar"); r.StatusCode != 200 {
 		t.Fatal(r.Status)
