@@ -191,7 +191,7 @@ func parseTrace(trace string) (list []tracedCall) {
 	return list
 }
 
-func TestTracesOfSeveralThreadsArePutTogether(t *testing.T) {
+func TestTrace_TracesOfSeveralThreadsArePutTogether(t *testing.T) {
 	got := parseTrace(`7 fsync(3</f> <unfinished ...>
 8 sendfile(4<socket:[1]>, 5</f>, [0] => [9], 16) = 9
 9 read(6<pipe:[2]>,  <unfinished ...>
