@@ -76,6 +76,7 @@ func TestBody_IsReadWhole(t *testing.T) {
 }
 
 func TestBody_ClientThatLeavesIsNoticedWhileItsBodyIsUnread(t *testing.T) {
+	atOnce(t)
 	first := make(chan struct{})
 	s, results := bodyServer(t, BodyOptions{}, func(ctx context.Context, p []byte) error {
 		close(first)
@@ -93,6 +94,7 @@ func TestBody_ClientThatLeavesIsNoticedWhileItsBodyIsUnread(t *testing.T) {
 }
 
 func TestBody_ErrorsAreTheRealOnes(t *testing.T) {
+	atOnce(t)
 	s, results := bodyServer(t, BodyOptions{MaxSize: 100, Stall: time.Second}, nil)
 	head := "POST / HTTP/1.1\r\nHost: x\r\n"
 	var tooLarge *http.MaxBytesError

@@ -15,6 +15,7 @@ import (
 )
 
 func TestBody_ClientThatLeavesIsNoticedWhileThereIsNoRoomForItsBody(t *testing.T) {
+	atOnce(t)
 	for _, tt := range []struct {
 		name   string
 		linger int
@@ -52,6 +53,7 @@ func TestBody_ClientThatLeavesIsNoticedWhileThereIsNoRoomForItsBody(t *testing.T
 }
 
 func TestBody_ClientThatHasSentAllMayEndItsSide(t *testing.T) {
+	atOnce(t)
 	const length = 512 << 10
 	got := make(chan int, 1)
 	s := guarded(t, new(Guard), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

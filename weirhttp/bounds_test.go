@@ -138,6 +138,7 @@ func TestBounds_WhatAHandlerDoesNotReadIsBounded(t *testing.T) {
 }
 
 func TestBounds_HeaderThatDoesNotEndIsRefused(t *testing.T) {
+	atOnce(t)
 	s := guarded(t, &Guard{}, bigAndStream(t, 1))
 	c := s.dial(t, 0)
 	heard := make(chan string, 1)

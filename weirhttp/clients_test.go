@@ -118,6 +118,7 @@ func TestClients_CurlDownloadsResumesAndUploads(t *testing.T) {
 }
 
 func TestClients_CurlThatGivesUpLeavesNothing(t *testing.T) {
+	atOnce(t)
 	s, big, inbox := clientSite(t, &Guard{})
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, []byte(big), 0o600); err != nil {
@@ -274,6 +275,7 @@ func TestClients_WrkIsServedWithoutAFailure(t *testing.T) {
 var ansiColour = regexp.MustCompile("\x1b\\[[0-9;]*m")
 
 func TestClients_SlowHeadersDoNotKeepOthersOut(t *testing.T) {
+	atOnce(t)
 	s, _, _ := clientSite(t, &Guard{HeaderTimeout: time.Second, MaxConns: 300})
 	out, _ := tool(t, "slowhttptest", "-H", "-c", "200", "-r", "200", "-i", "1", "-l", "8", "-p", "2", "-u", s.url("/small"))
 	report := strings.ToLower(ansiColour.ReplaceAllString(out, ""))
@@ -286,6 +288,7 @@ func TestClients_SlowHeadersDoNotKeepOthersOut(t *testing.T) {
 // TestClients_SlowlorisIsSentAway is the attack by hand: headers that never end, one
 // byte now and then.
 func TestClients_SlowlorisIsSentAway(t *testing.T) {
+	atOnce(t)
 	s, _, _ := clientSite(t, &Guard{HeaderTimeout: 300 * time.Millisecond})
 	var conns []net.Conn
 	for range 50 {

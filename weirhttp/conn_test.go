@@ -19,6 +19,7 @@ import (
 // TestConn_WithoutTheKernelsWordSteadyClientsAreNotDisconnected has answers that take
 // longer than Stall.
 func TestConn_WithoutTheKernelsWordSteadyClientsAreNotDisconnected(t *testing.T) {
+	atOnce(t)
 	const stall = 300 * time.Millisecond
 	root := tree(t, map[string]string{"big": pattern(16 << 20), "small": pattern(4 << 10)})
 	files := quiet(root)

@@ -89,6 +89,7 @@ func TestBody_WithoutAStallOfItsOwnHasThatOfTheGuard(t *testing.T) {
 }
 
 func TestBody_TimeOfABodyIsNotThatOfTheAnswer(t *testing.T) {
+	atOnce(t)
 	const stall = 50 * time.Millisecond
 	s := guarded(t, &Guard{Stall: stall}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/read" {

@@ -126,6 +126,7 @@ func TestGuard_DownloadThatWaitsForTheBudgetGetsWhatOthersGiveBack(t *testing.T)
 // TestGuard_ConnectionIsNotFasterThanItsRate asserts a least time only: a slow machine
 // may take longer.
 func TestGuard_ConnectionIsNotFasterThanItsRate(t *testing.T) {
+	atOnce(t)
 	const rate, size = 1 << 20, 512 << 10
 	for kind, k := range kinds {
 		t.Run(kind, func(t *testing.T) {

@@ -36,6 +36,7 @@ func TestGuard_ConnectionThatComesDuringCloseIsNotTaken(t *testing.T) {
 }
 
 func TestGuard_ClientOfAnotherSocketIsDisconnectedToo(t *testing.T) {
+	atOnce(t)
 	nothingLeft(t)
 	files := bigAndStream(t, 16<<20)
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -59,6 +59,7 @@ func bigAndStream(t *testing.T, size int) http.Handler {
 }
 
 func TestGuard_ClientThatTakesNothingIsDisconnected(t *testing.T) {
+	atOnce(t)
 	for kind, k := range kinds {
 		t.Run(kind, func(t *testing.T) {
 			var log logged
@@ -129,6 +130,7 @@ func TestGuard_SlowClientsAreNotDisconnected(t *testing.T) {
 }
 
 func TestGuard_ClientBelowTheMinimumRateIsDisconnected(t *testing.T) {
+	atOnce(t)
 	var log logged
 	s := guarded(t, &Guard{Stall: 400 * time.Millisecond, MinRate: 4 << 20, Log: slog.New(slog.NewTextHandler(&log, nil))}, bigAndStream(t, 16<<20))
 	c := s.dial(t, 8<<10)
@@ -144,6 +146,7 @@ func TestGuard_ClientBelowTheMinimumRateIsDisconnected(t *testing.T) {
 }
 
 func TestGuard_WithoutTheKernelsWordWritesCount(t *testing.T) {
+	atOnce(t)
 	g := &Guard{Stall: 300 * time.Millisecond, blind: true}
 	s := guarded(t, g, bigAndStream(t, 32<<20))
 	c := s.dial(t, 8<<10)
@@ -229,6 +232,7 @@ func TestGuard_DownloadWaitsForTheBudgetAndIsRefusedThen(t *testing.T) {
 }
 
 func TestGuard_RatesHoldAndAreShared(t *testing.T) {
+	atOnce(t)
 	const rate = 1 << 20
 	s := guarded(t, &Guard{Rate: rate}, bigAndStream(t, 4<<20))
 	var sums [4]atomic.Int64

@@ -56,6 +56,7 @@ func TestReport_DownloadThatARateHoldsBackSaysSo(t *testing.T) {
 }
 
 func TestReport_UploadByTheKernelIsAFlowWhoseSourceIsTheClient(t *testing.T) {
+	atOnce(t)
 	var last atomic.Pointer[Transfer]
 	h := &Uploads{Dir: t.TempDir(), NoDigest: true}
 	s := guarded(t, &Guard{Transfers: &Transfers{Done: func(x Transfer, err error) { last.Store(&x) }}}, h)

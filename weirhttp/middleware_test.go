@@ -26,6 +26,7 @@ func (c copies) ReadFrom(r io.Reader) (int64, error) {
 func (c copies) Unwrap() http.ResponseWriter { return c.ResponseWriter }
 
 func TestMiddleware_ThatHidesTheServerIsServed(t *testing.T) {
+	atOnce(t)
 	const size = 3 << 20
 	body := pattern(size)
 	files := quiet(tree(t, map[string]string{"big": body, "small": body[:5000]}))
@@ -63,6 +64,7 @@ func TestMiddleware_ThatHidesTheServerIsServed(t *testing.T) {
 }
 
 func TestMiddleware_StalledStreamOfPlainHTTP2IsDisconnected(t *testing.T) {
+	atOnce(t)
 	g := &Guard{Stall: 200 * time.Millisecond}
 	s := guarded(t, g, bigAndStream(t, 16<<20), func(s *http.Server) { s.Protocols = h2c() })
 	c := browser(t)

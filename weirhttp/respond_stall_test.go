@@ -27,6 +27,7 @@ func (s noise) Read(p []byte) (int, error) {
 // TestRespond_CompressedStreamWaitsForItsClient counts what its source has given away,
 // which is held somewhere.
 func TestRespond_CompressedStreamWaitsForItsClient(t *testing.T) {
+	atOnce(t)
 	const size, most = 64 << 20, 4 << 20
 	for _, coding := range []string{"gzip", "zstd"} {
 		for _, flush := range []time.Duration{0, -1} {

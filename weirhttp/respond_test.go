@@ -362,6 +362,7 @@ func TestRespond_RefusalReachesAClientThatGoesOnSending(t *testing.T) {
 }
 
 func TestRespond_StreamOverHTTP2MayPauseForLongerThanAStall(t *testing.T) {
+	atOnce(t)
 	const stall = 200 * time.Millisecond
 	pause := make(chan struct{})
 	s := guarded(t, &Guard{Stall: stall}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 		serveForTrace(os.Getenv("WEIR_TEST_DIR"), tracedServers[how])
 		os.Exit(0)
 	}
-	os.Exit(m.Run())
+	os.Exit(runAll(m))
 }
 
 // tracedServers are what can be served by a process of its own.

@@ -126,6 +126,7 @@ func TestTus_PieceThatAnotherRequestInterruptsIsSentAgain(t *testing.T) {
 }
 
 func TestTus_AnswerIsReadByAClientWhosePieceIsNotWanted(t *testing.T) {
+	atOnce(t)
 	in := newInbox(t, &Uploads{})
 	loc := in.create(5, "a")
 	in.patch(204, loc, 0, strings.NewReader("12345"))
@@ -196,6 +197,7 @@ func TestTus_PendingUploadsAndTheirMetadataAreBounded(t *testing.T) {
 // A client that is still sending when it gets its answer must be able to read all of it,
 // whatever the form of the answer.
 func TestTus_AnswersBeforeTheBodyAreComplete(t *testing.T) {
+	atOnce(t)
 	in := newInbox(t, &Uploads{})
 	full := in.create(5, "full")
 	in.patch(204, full, 0, strings.NewReader("12345"))

@@ -57,6 +57,7 @@ func kernelInbox(t *testing.T, u *Uploads) (*inbox, *atomic.Int64) {
 }
 
 func TestUploads_KernelMovesLargeUploads(t *testing.T) {
+	atOnce(t)
 	in, n := kernelInbox(t, &Uploads{NoDigest: true, Sync: true, Quota: 100 << 20})
 	big := content(9<<20 + 13)
 	in.wantStatus(201, "PUT", "/upload/a", strings.NewReader(big), "Expect", "100-continue")
@@ -77,6 +78,7 @@ func TestUploads_KernelMovesLargeUploads(t *testing.T) {
 }
 
 func TestUploads_KernelUploadsTakeTheirPiecesFromTheBudget(t *testing.T) {
+	atOnce(t)
 	budget := weir.NewBudget(8 << 10)
 	in, n := kernelInbox(t, &Uploads{NoDigest: true, Budget: budget, Queue: -1})
 	big := content(3 << 20)
@@ -111,6 +113,7 @@ func TestUploads_KernelDoesNotGoPastAWrappedBody(t *testing.T) {
 }
 
 func TestUploads_KernelMovesResumableUploads(t *testing.T) {
+	atOnce(t)
 	in, n := kernelInbox(t, &Uploads{})
 	all := content(8 << 20)
 	loc := in.create(len(all), "a")
@@ -131,6 +134,7 @@ func TestUploads_KernelMovesResumableUploads(t *testing.T) {
 }
 
 func TestUploads_KernelUploadIsWholeOrAbsent(t *testing.T) {
+	atOnce(t)
 	in := newInbox(t, &Uploads{NoDigest: true, Stall: time.Second})
 	head := "PUT /upload/a HTTP/1.1\r\nHost: x\r\nContent-Length: 4000000\r\n\r\n"
 	short := in.dial(head + content(2_000_000))
@@ -153,6 +157,7 @@ func TestUploads_KernelUploadIsWholeOrAbsent(t *testing.T) {
 }
 
 func TestUploads_KernelUploadOfASlowClientIsNotDisconnected(t *testing.T) {
+	atOnce(t)
 	in := newInbox(t, &Uploads{NoDigest: true, Stall: time.Second})
 	all := content(kernelLeast)
 	conn := in.dial(fmt.Sprintf("PUT /upload/a HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", len(all)))

@@ -271,6 +271,7 @@ func TestUploads_TakeTheirBuffersFromTheBudget(t *testing.T) {
 }
 
 func TestUploads_WaitsForMemoryAsLongAsItsQueueSays(t *testing.T) {
+	atOnce(t)
 	budget := weir.NewBudget(16 << 10)
 	if err := budget.Acquire(t.Context(), 1); err != nil {
 		t.Fatal(err)
