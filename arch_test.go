@@ -30,6 +30,7 @@ var rooms = []struct {
 	{"endpoint", true},
 	{"tree", true},
 	{"weirhttp", true},
+	{"monitor", false},
 	{"cmd", true},
 	{"examples", true},
 	{"conformance", true},
