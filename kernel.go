@@ -221,18 +221,6 @@ func (c *copyClock) share(s *StageStats, t int64) {
 	s.copied = true
 }
 
-// kernel is the system call that has moved bytes in the flow, or empty.
-func (b *plan) kernel() string {
-	for _, st := range b.stages {
-		if st.copy != nil {
-			if name := st.copy.used(); name != "" {
-				return name
-			}
-		}
-	}
-	return ""
-}
-
 // copyVerdict judges a flow that is nothing but a copy by the kernel. It reports
 // false for all others, also for a copy that went through memory: its source
 // and sink have taken turns like any two stages of a lane.
