@@ -52,6 +52,7 @@ type Monitor struct {
 	asks    []chan *sampled // wait for a snapshot
 	loop    *loop           // the sampler that runs, or nil
 	latest  *sampled        // of the sampler; may be nil
+	stale   bool            // something has begun or ended since latest
 	stops   map[*stop]bool  // of Watch and WatchAll
 	closed  bool
 	ended   chan struct{} // closed by Close; made when first needed
@@ -195,6 +196,7 @@ func (m *Monitor) begin(f *weir.Flow, polled bool) *run {
 		m.live = map[*weir.Flow]*run{}
 	}
 	m.live[f] = r
+	m.stale = true
 	m.start()
 	return r
 }
@@ -216,6 +218,7 @@ func (m *Monitor) end(r *run, rep weir.Report) {
 		return
 	}
 	r.ended, r.final = true, rep
+	m.stale = true
 	delete(m.live, r.flow)
 	r.flow = nil // it may hold much
 	state := outcome(rep)
@@ -280,6 +283,7 @@ func (m *Monitor) Transfers(name string, t Transfers) {
 	if m.closed {
 		return
 	}
+	m.stale = true
 	m.groups = slices.DeleteFunc(m.groups, func(g *group) bool { return g.name == name })
 	if t != nil {
 		m.groups = append(m.groups, &group{name, t})
@@ -304,6 +308,7 @@ func (m *Monitor) TransferEnded(name string, t Transfer, err error) {
 		m.mu.Unlock()
 		return
 	}
+	m.stale = true
 	e, logged := m.events.add(now, "left", name+" "+strconv.FormatUint(t.ID, 10), text)
 	m.mu.Unlock()
 	if logged {

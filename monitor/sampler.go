@@ -124,7 +124,7 @@ func (m *Monitor) Snapshot() *Snapshot { return m.take().Snapshot }
 // take returns a fresh sample, by starting the goroutine if it must.
 func (m *Monitor) take() *sampled {
 	m.mu.Lock()
-	if m.latest != nil && (m.latest.Closed || m.loop != nil && time.Since(m.latest.at) < fresh) {
+	if m.latest != nil && (m.latest.Closed || m.loop != nil && !m.stale && time.Since(m.latest.at) < fresh) {
 		defer m.mu.Unlock()
 		return m.latest
 	}
@@ -143,6 +143,7 @@ func (m *Monitor) take() *sampled {
 func (m *Monitor) sample() *sampled {
 	t := time.Now()
 	m.mu.Lock()
+	m.stale = false
 	shown := m.choose()
 	flows := make([]*weir.Flow, len(shown)) // end clears them
 	for i, r := range shown {

@@ -96,7 +96,7 @@ func (m *Monitor) serveEvents(w http.ResponseWriter, r *http.Request) {
 			wait = max(wait, time.Duration(n)*time.Second/viewerRate)
 		}
 		sent = tree
-		pause.Reset(wait - tick/10) // the next sample must not come a moment too early
+		pause.Reset(wait)
 		select {
 		case <-pause.C:
 		case <-m.over():
