@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/report"
 )
 
 // observed is what a registration of OnRun has seen.
@@ -15,7 +16,7 @@ type observed struct {
 	mu    sync.Mutex
 	begun []string
 	ended []error
-	atEnd []weir.Report
+	atEnd []report.Report
 }
 
 func (o *observed) begin(f *weir.Flow) func(error) {

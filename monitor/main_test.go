@@ -10,6 +10,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/report"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -69,22 +70,22 @@ func only[K comparable, V any](t *testing.T, m map[K]V) V {
 type fakeTransfers struct {
 	n      int
 	start  time.Time
-	totals Totals
+	totals report.Totals
 	lists  int
 }
 
-func (f *fakeTransfers) Totals() Totals {
+func (f *fakeTransfers) Totals() report.Totals {
 	t := f.totals
 	t.Active = int64(f.n)
 	return t
 }
 
-func (f *fakeTransfers) Top(n int) []Transfer {
+func (f *fakeTransfers) Top(n int) []report.Transfer {
 	f.lists++
-	var list []Transfer
+	var list []report.Transfer
 	for i := f.n; i > 0 && len(list) < n; i-- {
-		list = append(list, Transfer{
-			ID: uint64(i), Kind: "download", Method: "GET", Name: fmt.Sprintf("films/%d.mkv", i), Client: fmt.Sprintf("198.51.100.7:%d", i),
+		list = append(list, report.Transfer{
+			ID: uint64(i), Method: "GET", Name: fmt.Sprintf("films/%d.mkv", i), Client: fmt.Sprintf("198.51.100.7:%d", i),
 			Start: f.start, Size: 4 << 30, Moved: int64(i) * 1000 * int64(1+time.Since(f.start)/time.Millisecond),
 			Unsent: int64(i), State: "waiting for the client", Waited: time.Duration(i) * time.Second,
 		})
@@ -92,14 +93,14 @@ func (f *fakeTransfers) Top(n int) []Transfer {
 	return list
 }
 
-func (f *fakeTransfers) ReportOf(id uint64) (weir.Report, bool) {
+func (f *fakeTransfers) ReportOf(id uint64) (report.Report, bool) {
 	if id == 0 || id > uint64(f.n) {
-		return weir.Report{}, false
+		return report.Report{}, false
 	}
 	wall := time.Minute
-	from := weir.StageStats{Name: "read", Kind: weir.KindSource, Workers: 1, Unit: "bytes", OutUnit: "bytes", Wall: wall, Blocked: wall}
-	to := weir.StageStats{Name: "client", Kind: weir.KindSink, Workers: 1, Unit: "bytes", OutUnit: "bytes", Wall: wall, Outside: wall}
-	return weir.Report{Flow: "films", Running: true, Wall: wall, Stages: []weir.StageStats{from, to}, Verdict: weir.Judge(wall, from, to)}, true
+	from := report.StageStats{Name: "read", Kind: report.KindSource, Workers: 1, Unit: "bytes", OutUnit: "bytes", Wall: wall, Blocked: wall}
+	to := report.StageStats{Name: "client", Kind: report.KindSink, Workers: 1, Unit: "bytes", OutUnit: "bytes", Wall: wall, Outside: wall}
+	return report.Report{Flow: "films", Running: true, Wall: wall, Stages: []report.StageStats{from, to}, Verdict: report.Judge(wall, from, to)}, true
 }
 
 var errBroken = errors.New("broken")

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/report"
 )
 
 // Family is one metric with all its series.
@@ -81,7 +82,7 @@ func (s *sums) clone() *sums {
 }
 
 // fold adds a run that has ended.
-func (s *sums) fold(flow string, r weir.Report, outcome State) {
+func (s *sums) fold(flow string, r report.Report, outcome State) {
 	if s.runs == nil {
 		s.runs = map[pair]int64{}
 	}
@@ -90,7 +91,7 @@ func (s *sums) fold(flow string, r weir.Report, outcome State) {
 }
 
 // add adds the counts of a report, and of a run that goes on its gauges.
-func (s *sums) add(flow string, r weir.Report, progress []time.Time) {
+func (s *sums) add(flow string, r report.Report, progress []time.Time) {
 	if s.stages == nil {
 		s.stages, s.pipes = map[pair]*stageSum{}, map[pair]*pipeSum{}
 	}
@@ -149,7 +150,7 @@ func (m *Monitor) Metrics() []Family {
 	groups := slices.Clone(m.groups)
 	m.mu.Unlock()
 
-	reports := make([]weir.Report, len(live))
+	reports := make([]report.Report, len(live))
 	for i, f := range flows {
 		reports[i] = f.Report()
 	}
@@ -191,10 +192,10 @@ func (m *Monitor) Metrics() []Family {
 	return append(list, transferFamilies(groups)...)
 }
 
-func slicesByID(live []*run, reports []weir.Report) {
+func slicesByID(live []*run, reports []report.Report) {
 	type both struct {
 		r   *run
-		rep weir.Report
+		rep report.Report
 	}
 	list := make([]both, len(live))
 	for i := range live {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/report"
 )
 
 // value returns the value of the one series of a metric with these label values.
@@ -218,7 +219,7 @@ func TestMetrics_HaveTheGaugesOfRunningFlowsOnly(t *testing.T) {
 		m := Monitor{Budget: budget}
 		defer m.Close()
 		defer m.WatchAll()()
-		m.Transfers("files", &fakeTransfers{n: 3, start: time.Now(), totals: Totals{Succeeded: 5, Failed: 3, UploadsSucceeded: 2, UploadsFailed: 1, BytesIn: 10, BytesOut: 20}})
+		m.Transfers("files", &fakeTransfers{n: 3, start: time.Now(), totals: report.Totals{Succeeded: 5, Failed: 3, UploadsSucceeded: 2, UploadsFailed: 1, BytesIn: 10, BytesOut: 20}})
 		stop := start(t, paced("going", 1<<30, 0, time.Millisecond))
 		time.Sleep(4 * time.Second)
 		e := expose(t, &m)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/report"
 )
 
 // Default is the Monitor behind [Handler].
@@ -77,17 +78,18 @@ type run struct {
 
 	// Guarded by Monitor.mu.
 	ended    bool
-	final    weir.Report // once it has ended
-	seen     bool        // the sampler has looked at it
-	shown    weir.Report // its latest report, with the verdict that is shown
-	polled   bool        // it ran when Watch was called: nobody reports its end
-	progress []time.Time // when each stage moved a value last
+	final    report.Report // once it has ended
+	seen     bool          // the sampler has looked at it
+	shown    report.Report // its latest report, with the verdict that is shown
+	polled   bool          // it ran when Watch was called: nobody reports its end
+	progress []time.Time   // when each stage moved a value last
 
 	adopted time.Time // when it was registered
 	label   string    // of its metrics, if there is room for it
 
 	// Of the sampler only.
-	watcher *weir.Watcher
+	watcher *report.Watcher // of latest
+	latest  report.Report
 	looks   []look // of the last second, the oldest first
 	named   string // the bottleneck of which the last event spoke
 	stalled bool
@@ -202,7 +204,7 @@ func (m *Monitor) begin(f *weir.Flow, polled bool) *run {
 }
 
 // lastSeen returns the latest report on r.
-func (r *run) lastSeen(m *Monitor) weir.Report {
+func (r *run) lastSeen(m *Monitor) report.Report {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return r.shown
@@ -210,7 +212,7 @@ func (r *run) lastSeen(m *Monitor) weir.Report {
 
 // end records that r has ended with the report rep. Calls after the first do
 // nothing.
-func (m *Monitor) end(r *run, rep weir.Report) {
+func (m *Monitor) end(r *run, rep report.Report) {
 	t := time.Now()
 	m.mu.Lock()
 	if r.ended {
@@ -251,7 +253,7 @@ func (m *Monitor) end(r *run, rep weir.Report) {
 }
 
 // outcome says how a flow ended.
-func outcome(r weir.Report) State {
+func outcome(r report.Report) State {
 	switch {
 	case r.Running: // Watch has ended before it
 		return Canceled
@@ -264,7 +266,7 @@ func outcome(r weir.Report) State {
 }
 
 // named is what events call a flow.
-func named(r weir.Report) string {
+func named(r report.Report) string {
 	if r.Flow != "" {
 		return "flow " + r.Flow
 	}
@@ -293,7 +295,7 @@ func (m *Monitor) Transfers(name string, t Transfers) {
 
 // TransferEnded records that a transfer of the registry name has ended. A failed
 // one becomes an event. It does not block.
-func (m *Monitor) TransferEnded(name string, t Transfer, err error) {
+func (m *Monitor) TransferEnded(name string, t report.Transfer, err error) {
 	if err == nil {
 		return
 	}

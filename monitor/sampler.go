@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/report"
 )
 
 const (
@@ -242,11 +243,12 @@ func (m *Monitor) look(r *run, flow *weir.Flow, t time.Time) (Flow, bool) {
 	if flow == nil {
 		return Flow{}, false
 	}
+	rep := flow.Report()
+	r.latest = rep
 	if r.watcher == nil {
-		r.watcher = flow.Watch()
+		r.watcher = report.Watch(func() report.Report { return r.latest })
 	}
 	held, since := r.watcher.Look()
-	rep := flow.Report()
 	m.mu.Lock()
 	if r.ended { // rep may be of another run
 		m.mu.Unlock()
@@ -289,7 +291,7 @@ func (m *Monitor) look(r *run, flow *weir.Flow, t time.Time) (Flow, bool) {
 
 // note records the latest report and when each stage moved something. Monitor.mu
 // is held.
-func (r *run) note(rep weir.Report, t time.Time) {
+func (r *run) note(rep report.Report, t time.Time) {
 	for i := range rep.Stages {
 		if i >= len(r.progress) {
 			r.progress = append(r.progress, time.Time{})
@@ -314,7 +316,7 @@ func (r *run) lastProgress() time.Time {
 }
 
 // tell makes events of what has changed about a run.
-func (m *Monitor) tell(r *run, rep weir.Report, f Flow, first bool, t time.Time) {
+func (m *Monitor) tell(r *run, rep report.Report, f Flow, first bool, t time.Time) {
 	id := "flow " + strconv.FormatUint(r.id, 10)
 	if first {
 		m.event(t, "started", id, named(rep)+" started", "flow", rep.Flow)
@@ -424,7 +426,7 @@ func (m *Monitor) list(g *group, t time.Time) *listing {
 	for _, x := range top {
 		id := strconv.FormatUint(x.ID, 10)
 		row := Row{
-			Kind: x.Kind, Method: x.Method, Name: x.Name, Client: x.Client, Start: unix(x.Start),
+			Kind: kindOf(x), Method: x.Method, Name: x.Name, Client: x.Client, Start: unix(x.Start),
 			Size: x.Size, Moved: x.Moved, Unsent: x.Unsent, State: x.State, Waited: seconds(x.Waited.Round(100 * time.Millisecond)),
 		}
 		if old, ok := l.rows[id]; ok && span > 0 {
@@ -453,7 +455,7 @@ func (m *Monitor) list(g *group, t time.Time) *listing {
 }
 
 // transferSentence describes the transfer that has waited longest.
-func transferSentence(x Transfer, rep weir.Report) (string, State) {
+func transferSentence(x report.Transfer, rep report.Report) (string, State) {
 	text := rep.Verdict.String()
 	state := KeepingUp
 	if rep.Verdict.WaitingShare > heldBack || strings.Contains(x.State, "client") {
@@ -463,6 +465,13 @@ func transferSentence(x Transfer, rep weir.Report) (string, State) {
 		state = Measuring
 	}
 	return "client " + x.Client + ": " + text, state
+}
+
+func kindOf(x report.Transfer) string {
+	if x.Upload {
+		return "upload"
+	}
+	return "download"
 }
 
 // measure looks at the memory of the process.

@@ -132,7 +132,6 @@ type Stage struct {
 	Progress float64    `json:"progress"` // when it last moved a value; 0: never
 	Limits   bool       `json:"limits,omitempty"`
 	Ups      []int      `json:"ups,omitempty"` // places of the stages before it
-	Ended    bool       `json:"ended,omitempty"`
 }
 
 // Pipe is the bounded buffer between two stages.
@@ -141,7 +140,6 @@ type Pipe struct {
 	Used     int64   `json:"used"`
 	Limit    int64   `json:"limit"` // 0: it counts values of differing sizes, see Items
 	Items    int64   `json:"items"`
-	MaxItems int64   `json:"max_items,omitempty"`
 	Fill     float64 `json:"fill"` // the part that is full
 	Peak     int64   `json:"peak"`
 	BlockedN int64   `json:"blocked"` // how often a writer had to wait for room

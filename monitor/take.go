@@ -4,7 +4,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/report"
 )
 
 // This file is where reports of package weir become the data of this package.
@@ -18,7 +18,7 @@ const rateLeast = 50 * time.Millisecond
 // look is a report and when it was made.
 type look struct {
 	at time.Time
-	r  weir.Report
+	r  report.Report
 }
 
 // flowOf describes a run. now is its latest report, was one of about a second
@@ -36,18 +36,19 @@ func flowOf(r *run, now, was look) Flow {
 	}
 	span := rep.Wall - was.r.Wall
 	for i, s := range rep.Stages {
-		var before weir.StageStats
+		var before report.StageStats
 		if i < len(was.r.Stages) {
 			before = was.r.Stages[i]
 		}
 		st := stageOf(s, before, span)
+		st.Ups = s.Upstream
 		if i < len(r.progress) {
 			st.Progress = unix(r.progress[i])
 		}
 		switch s.Kind {
-		case weir.KindSource:
+		case report.KindSource:
 			f.In += st.OutRate
-		case weir.KindSink:
+		case report.KindSink:
 			f.Out += st.InRate
 		}
 		if i < maxParts {
@@ -61,7 +62,7 @@ func flowOf(r *run, now, was look) Flow {
 	return f
 }
 
-func stageOf(s, was weir.StageStats, span time.Duration) Stage {
+func stageOf(s, was report.StageStats, span time.Duration) Stage {
 	st := Stage{
 		Name: s.Name, Kind: s.Kind.String(), Workers: s.Workers, Unit: s.Unit, OutUnit: s.OutUnit,
 		In: s.In, Out: s.Out, Dropped: s.Dropped, BlockedN: s.BlockedN, Limits: s.Limits,
@@ -84,11 +85,11 @@ func stageOf(s, was weir.StageStats, span time.Duration) Stage {
 // stateNames are the states in the order of Stage.Shares.
 var stateNames = [5]string{"busy", "blocked", "starved", "outside", "unknown"}
 
-func states(s weir.StageStats) [5]time.Duration {
+func states(s report.StageStats) [5]time.Duration {
 	return [5]time.Duration{s.Busy, s.Blocked, s.Starved, s.Outside, s.Unknown}
 }
 
-func pipeOf(p weir.PipeStats) Pipe {
+func pipeOf(p report.PipeStats) Pipe {
 	q := Pipe{
 		Name: p.Name, Used: p.Bytes, Limit: p.LimitBytes, Items: p.Items, Peak: p.Peak,
 		BlockedN: p.BlockedN, Blocked: seconds(p.Blocked), Writers: p.WaitingSend, Dropped: p.Dropped,
@@ -100,7 +101,7 @@ func pipeOf(p weir.PipeStats) Pipe {
 }
 
 // verdictOf returns the verdict in parts.
-func verdictOf(r weir.Report) Verdict {
+func verdictOf(r report.Report) Verdict {
 	v := r.Verdict
 	out := Verdict{
 		Bottleneck: bottleneck(v), Stage: -1, Share: hundredth(v.Share),
@@ -116,7 +117,7 @@ func verdictOf(r weir.Report) Verdict {
 
 // bottleneck returns the name of what a verdict names. Two verdicts with the same
 // name differ in numbers only.
-func bottleneck(v weir.Verdict) string {
+func bottleneck(v report.Verdict) string {
 	switch {
 	case v.Measuring:
 		return "measuring"
@@ -126,7 +127,7 @@ func bottleneck(v weir.Verdict) string {
 		return "the memory budget"
 	case v.Copy:
 		return "the copy itself"
-	case v.Why == weir.Unknown:
+	case v.Why == report.Unknown:
 		return "unknown"
 	}
 	return "none"
@@ -137,7 +138,7 @@ func bottleneck(v weir.Verdict) string {
 const heldBack = 0.1
 
 // stateOf says in a word how a flow does that has not stalled.
-func stateOf(r weir.Report, f Flow) State {
+func stateOf(r report.Report, f Flow) State {
 	if !r.Running {
 		return Succeeded
 	}
@@ -156,15 +157,15 @@ func stateOf(r weir.Report, f Flow) State {
 }
 
 // moved reports whether stage i has moved a value between two reports.
-func moved(now, was weir.Report, i int) bool {
+func moved(now, was report.Report, i int) bool {
 	return i >= len(was.Stages) || now.Stages[i].In != was.Stages[i].In || now.Stages[i].Out != was.Stages[i].Out
 }
 
 // text is the report of an ended or running flow for people, without the name.
-func text(r weir.Report) string { return strings.TrimRight(r.String(), "\n") }
+func text(r report.Report) string { return strings.TrimRight(r.String(), "\n") }
 
 // transferFlow describes a transfer as if it were a flow: it has the stages of one.
-func transferFlow(id uint64, rep weir.Report, now time.Time) Flow {
+func transferFlow(id uint64, rep report.Report, now time.Time) Flow {
 	r := &run{id: id, start: now.Add(-rep.Wall)}
 	f := flowOf(r, look{r: rep}, look{})
 	f.Sentence, f.Verdict = rep.Verdict.String(), verdictOf(rep)
