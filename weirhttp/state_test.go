@@ -3,6 +3,7 @@ package weirhttp
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -137,4 +138,53 @@ func TestEntry_IsWhatAListingShowsOfAFile(t *testing.T) {
 	if want := (Entry{Name: "notes.txt", Size: 5, Modified: modified}); notes != want {
 		t.Errorf("%+v, want %+v", notes, want)
 	}
+}
+
+func TestTransfers_TopAreThoseThatWaitLongestForTheirClients(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var reg Transfers
+		ctx := withTransfers(t.Context(), &reg)
+		var all []*transfer
+		for i := range 100 {
+			r := httptest.NewRequestWithContext(ctx, "GET", "/", nil)
+			direction := Download
+			if i%2 == 1 {
+				direction = Upload
+			}
+			x := begin(r, direction, "file", 1000)
+			x.meter.enter(phaseClient)
+			time.Sleep(time.Second)
+			x.meter.enter(phaseMoving)
+			if i == 42 {
+				x.meter.enter(phaseClient) // and waits on
+			}
+			all = append(all, x)
+		}
+		top := reg.Top(3)
+		if len(top) != 3 || top[0].ID != 43 || top[0].Waited != 58*time.Second || top[1].ID != 1 || top[1].Waited != time.Second || top[2].ID != 2 {
+			t.Errorf("%+v", top)
+		}
+		if top[0].Upload || !top[2].Upload || top[0].State != string(StateClient) || top[0].Size != 1000 || top[0].Client == "" {
+			t.Errorf("%+v", top)
+		}
+		if n := len(reg.Top(1000)); n != 100 {
+			t.Errorf("%d of 100", n)
+		}
+		if rep, ok := reg.ReportOf(43); !ok || rep.Verdict.Stage != "client" {
+			t.Errorf("%v, %+v", ok, rep)
+		}
+		for i, x := range all {
+			var err error
+			if i%4 == 0 || i == 1 {
+				err = errors.New("left")
+			}
+			x.end(err)
+		}
+		if _, ok := reg.ReportOf(43); ok {
+			t.Error("a transfer that has ended has a report")
+		}
+		if got, want := reg.Totals(), (Totals{Succeeded: 74, Failed: 26, UploadsSucceeded: 49, UploadsFailed: 1}); got != want {
+			t.Errorf("%+v, want %+v", got, want)
+		}
+	})
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/weir-go/weir/monitor"
 	"github.com/weir-go/weir/weirhttp"
 )
 
@@ -34,6 +35,7 @@ type serving struct {
 	careful            []string // paths at which what is uploaded is served
 
 	guard          *weirhttp.Guard
+	monitor        *monitor.Monitor
 	reloads        []reloading  // at SIGHUP
 	lines          lines        // of the request log, where it is no terminal
 	sent, received atomic.Int64 // files

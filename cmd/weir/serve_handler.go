@@ -66,6 +66,7 @@ func (s *serving) count(t weirhttp.Transfer, err error) {
 	if err == nil && t.Direction == weirhttp.Download {
 		s.sent.Add(1)
 	}
+	s.tellMonitor(t, err)
 }
 
 // handler puts together what answers: the files below root, the page, and up if
@@ -78,6 +79,7 @@ func (s *serving) handler(root *os.Root, up *weirhttp.Uploads) (http.Handler, er
 	}
 	mux.Handle("/", s.files(root, log))
 	mux.HandleFunc("GET /_weir/", serveAsset)
+	s.mountMonitor(mux)
 	if up != nil {
 		uploads := formAnswer(up)
 		mux.Handle("/_upload", uploads)

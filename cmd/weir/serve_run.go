@@ -49,6 +49,7 @@ func (s *serving) serve() error {
 	if err != nil {
 		return err
 	}
+	defer s.monitor.Close()
 	return s.answer(h)
 }
 
@@ -102,6 +103,7 @@ func (s *serving) answer(h http.Handler) error {
 			}
 		}
 	}
+	s.monitor.Close() // an open page must not keep the server
 	failed := s.guard.Transfers.Totals().Failed
 	cut := s.shutdown(&stopped, signals) != nil && s.guard.Transfers.Totals().Failed > failed
 	<-served
