@@ -18,7 +18,7 @@ type Family struct {
 	Name    string // such as "weir_stage_seconds_total"
 	Help    string
 	Type    string   // "counter", "gauge" or "histogram"
-	Labels  []string // names of the labels
+	Labels  []string // names of the labels, sorted
 	Samples []Sample
 }
 
@@ -214,11 +214,11 @@ func single(name, help string, v float64) Family {
 // families returns the sums as metrics.
 func (s *sums) families(gauges map[string]*flowGauges) []Family {
 	stage, pipe := []string{"flow", "stage"}, []string{"flow", "pipe"}
-	byState := Family{Name: "weir_stage_seconds_total", Type: "counter", Labels: append(stage, "state"),
+	byState := Family{Name: "weir_stage_seconds_total", Type: "counter", Labels: []string{"flow", "stage", "state"},
 		Help: "Time of a stage's workers by state: busy, blocked (backpressure), starved, outside (file, socket, process) or unknown (the kernel does not tell)."}
 	blocked := Family{Name: "weir_stage_blocked_events_total", Type: "counter", Labels: stage, Help: "How often a stage had to wait for room downstream."}
-	bytes := Family{Name: "weir_stage_bytes_total", Type: "counter", Labels: append(stage, "direction"), Help: "Bytes that entered and left a stage."}
-	items := Family{Name: "weir_stage_items_total", Type: "counter", Labels: append(stage, "direction"), Help: "Items that entered and left a stage."}
+	bytes := Family{Name: "weir_stage_bytes_total", Type: "counter", Labels: []string{"direction", "flow", "stage"}, Help: "Bytes that entered and left a stage."}
+	items := Family{Name: "weir_stage_items_total", Type: "counter", Labels: []string{"direction", "flow", "stage"}, Help: "Items that entered and left a stage."}
 	progress := Family{Name: "weir_stage_last_progress_timestamp_seconds", Type: "gauge", Labels: stage, Help: "When a stage of a running flow last moved a value."}
 	for _, key := range sortedPairs(s.stages) {
 		sum := s.stages[key]
@@ -227,7 +227,7 @@ func (s *sums) families(gauges map[string]*flowGauges) []Family {
 		}
 		blocked.Samples = append(blocked.Samples, Sample{Labels: []string{key.flow, key.part}, Value: float64(sum.blockedN)})
 		for j, direction := range []string{"in", "out"} {
-			labels := []string{key.flow, key.part, direction}
+			labels := []string{direction, key.flow, key.part}
 			if sum.bytes[j] > 0 {
 				bytes.Samples = append(bytes.Samples, Sample{Labels: labels, Value: float64(sum.bytes[j])})
 			}
@@ -262,7 +262,7 @@ func (s *sums) families(gauges map[string]*flowGauges) []Family {
 	going := Family{Name: "weir_flow_running", Type: "gauge", Labels: flow, Help: "Runs of a flow that go on."}
 	memory := Family{Name: "weir_memory_used_bytes", Type: "gauge", Labels: flow, Help: "Bytes that the pipes of a running flow hold."}
 	ceiling := Family{Name: "weir_memory_limit_bytes", Type: "gauge", Labels: flow, Help: "Most bytes that a running flow can hold."}
-	verdict := Family{Name: "weir_flow_bottleneck_info", Type: "gauge", Labels: []string{"flow", "bottleneck"},
+	verdict := Family{Name: "weir_flow_bottleneck_info", Type: "gauge", Labels: []string{"bottleneck", "flow"},
 		Help: "1 for the bottleneck of a running flow, as its verdict names it: a stage, the memory budget, the copy itself, none, unknown or measuring."}
 	for _, name := range slices.Sorted(maps.Keys(gauges)) {
 		g, labels := gauges[name], []string{name}
@@ -273,7 +273,7 @@ func (s *sums) families(gauges map[string]*flowGauges) []Family {
 		if _, ok := s.stages[pair{name, at}]; !ok && !notStages[g.bottleneck] {
 			at = other
 		}
-		verdict.Samples = append(verdict.Samples, Sample{Labels: []string{name, at}, Value: 1})
+		verdict.Samples = append(verdict.Samples, Sample{Labels: []string{at, name}, Value: 1})
 	}
 	return []Family{byState, blocked, bytes, items, progress, used, limit, waited, dropped, runs, going, memory, ceiling, verdict}
 }
@@ -284,8 +284,8 @@ var notStages = map[string]bool{"measuring": true, "the memory budget": true, "t
 // transferFamilies returns the metrics of servers.
 func transferFamilies(groups []*group) []Family {
 	active := Family{Name: "weir_transfers_active", Type: "gauge", Labels: []string{"server"}, Help: "Transfers on their way."}
-	ended := Family{Name: "weir_transfers_total", Type: "counter", Labels: []string{"server", "direction", "outcome"}, Help: "Transfers that ended: succeeded or failed."}
-	bytes := Family{Name: "weir_transfers_bytes_total", Type: "counter", Labels: []string{"server", "direction"}, Help: "Bytes that clients have sent (in) and taken (out)."}
+	ended := Family{Name: "weir_transfers_total", Type: "counter", Labels: []string{"direction", "outcome", "server"}, Help: "Transfers that ended: succeeded or failed."}
+	bytes := Family{Name: "weir_transfers_bytes_total", Type: "counter", Labels: []string{"direction", "server"}, Help: "Bytes that clients have sent (in) and taken (out)."}
 	for _, g := range groups {
 		t := g.t.Totals()
 		name := cleanLabel(g.name)
@@ -299,11 +299,11 @@ func transferFamilies(groups []*group) []Family {
 			{"out", "succeeded", t.Succeeded - t.UploadsSucceeded},
 			{"out", "failed", t.Failed - t.UploadsFailed},
 		} {
-			ended.Samples = append(ended.Samples, Sample{Labels: []string{name, c.direction, c.outcome}, Value: float64(c.n)})
+			ended.Samples = append(ended.Samples, Sample{Labels: []string{c.direction, c.outcome, name}, Value: float64(c.n)})
 		}
 		bytes.Samples = append(bytes.Samples,
-			Sample{Labels: []string{name, "in"}, Value: float64(t.BytesIn)},
-			Sample{Labels: []string{name, "out"}, Value: float64(t.BytesOut)})
+			Sample{Labels: []string{"in", name}, Value: float64(t.BytesIn)},
+			Sample{Labels: []string{"out", name}, Value: float64(t.BytesOut)})
 	}
 	return []Family{active, ended, bytes}
 }

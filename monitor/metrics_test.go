@@ -136,6 +136,9 @@ func parseSample(line string) (name string, labels []string, v float64, err erro
 				}
 				val.WriteByte(c)
 			}
+			if n := len(labels); n > 0 && labels[n-1] >= label {
+				return "", nil, 0, fmt.Errorf("labels that are not sorted")
+			}
 			labels = append(labels, label+"="+val.String())
 			if strings.HasPrefix(line, "}") {
 				line = line[1:]
@@ -228,16 +231,16 @@ func TestMetrics_HaveTheGaugesOfRunningFlowsOnly(t *testing.T) {
 			`weir_pipe_limit_bytes{flow=going,pipe=produce → each batch}`:        8192,
 			`weir_flow_running{flow=going}`:                                      1,
 			`weir_memory_used_bytes{flow=going}`:                                 8192,
-			`weir_flow_bottleneck_info{flow=going,bottleneck=each batch}`:        1,
+			`weir_flow_bottleneck_info{bottleneck=each batch,flow=going}`:        1,
 			`weir_budget_limit_bytes{}`:                                          1 << 20,
 			`weir_budget_used_bytes{}`:                                           0,
 			`weir_transfers_active{server=files}`:                                3,
-			`weir_transfers_total{server=files,direction=in,outcome=succeeded}`:  2,
-			`weir_transfers_total{server=files,direction=in,outcome=failed}`:     1,
-			`weir_transfers_total{server=files,direction=out,outcome=succeeded}`: 3,
-			`weir_transfers_total{server=files,direction=out,outcome=failed}`:    2,
-			`weir_transfers_bytes_total{server=files,direction=in}`:              10,
-			`weir_transfers_bytes_total{server=files,direction=out}`:             20,
+			`weir_transfers_total{direction=in,outcome=succeeded,server=files}`:  2,
+			`weir_transfers_total{direction=in,outcome=failed,server=files}`:     1,
+			`weir_transfers_total{direction=out,outcome=succeeded,server=files}`: 3,
+			`weir_transfers_total{direction=out,outcome=failed,server=files}`:    2,
+			`weir_transfers_bytes_total{direction=in,server=files}`:              10,
+			`weir_transfers_bytes_total{direction=out,server=files}`:             20,
 		} {
 			if got, ok := e.series[key]; !ok || got != want {
 				t.Errorf("%s is %v, want %v", key, got, want)
