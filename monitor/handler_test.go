@@ -12,6 +12,7 @@ import (
 	"os"
 	"reflect"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -196,8 +197,8 @@ type client struct {
 	code     int
 	takes    func(n int) error
 	deadline time.Time
-	got      int
-	events   int
+	got      atomic.Int64 // bytes
+	events   atomic.Int64
 }
 
 func (c *client) Header() http.Header {
@@ -215,8 +216,8 @@ func (c *client) Write(p []byte) (int, error) {
 			return 0, err
 		}
 	}
-	c.got += len(p)
-	c.events++
+	c.got.Add(int64(len(p)))
+	c.events.Add(1)
 	return len(p), nil
 }
 
@@ -257,8 +258,8 @@ func TestEvents_SlowViewerIsDisconnectedAndDelaysNobody(t *testing.T) {
 		if d := <-gone; d < writeTimeout || d > writeTimeout+tick {
 			t.Errorf("it was disconnected after %v", d)
 		}
-		if quick.events < 38 || quick.events > 41 {
-			t.Errorf("the other has got %d events in 10 s, want 40", quick.events)
+		if quick.events.Load() < 38 || quick.events.Load() > 41 {
+			t.Errorf("the other has got %d events in 10 s, want 40", quick.events.Load())
 		}
 		leave()
 		_ = stop()
@@ -343,7 +344,7 @@ func TestEvents_RefusesMoreViewersThanItsLimit(t *testing.T) {
 		var late client
 		leave := view(t, &m, &late)
 		time.Sleep(time.Second)
-		if late.events == 0 {
+		if late.events.Load() == 0 {
 			t.Error("there is no place after one has left")
 		}
 		leave()
@@ -366,12 +367,12 @@ func TestEvents_TakeLessThan20KiBASecond(t *testing.T) {
 		var c client
 		leave := view(t, &m, &c)
 		time.Sleep(10 * time.Second)
-		first, events := c.got, c.events
+		first, events := c.got.Load(), c.events.Load()
 		time.Sleep(time.Minute)
-		if rate := (c.got - first) / 60; rate > 20<<10 || rate == 0 {
+		if rate := (c.got.Load() - first) / 60; rate > 20<<10 || rate == 0 {
 			t.Errorf("%d B/s", rate)
 		}
-		if n := c.events - events; n < 5 {
+		if n := c.events.Load() - events; n < 5 {
 			t.Errorf("%d events in a minute", n)
 		}
 		leave()
@@ -391,12 +392,12 @@ func TestEvents_OfOneFlowComeFourTimesASecondAndTakeLittle(t *testing.T) {
 		var c client
 		leave := view(t, &m, &c)
 		time.Sleep(10 * time.Second)
-		first, events := c.got, c.events
+		first, events := c.got.Load(), c.events.Load()
 		time.Sleep(10 * time.Second)
-		if n := c.events - events; n < 38 || n > 40 {
+		if n := c.events.Load() - events; n < 38 || n > 40 {
 			t.Errorf("%d events in 10 s", n)
 		}
-		if rate := (c.got - first) / 10; rate > 4<<10 {
+		if rate := (c.got.Load() - first) / 10; rate > 4<<10 {
 			t.Errorf("%d B/s", rate)
 		}
 		leave()
