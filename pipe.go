@@ -216,6 +216,7 @@ func (p *pipe[T]) stats() report.PipeStats {
 		In: p.totalOut + int64(p.items) + p.lost, Out: p.totalOut, Dropped: p.dropped,
 		Blocked: time.Duration(p.w.time.at(t)), BlockedN: p.w.time.events,
 		Starved: time.Duration(p.r.time.at(t)), WaitingSend: int(p.w.time.n),
+		Spells:     p.spell.until(t, p.werr != nil || p.rerr != nil),
 		MostMemory: p.ceiling(), Closed: p.werr != nil || p.rerr != nil,
 	}
 	if p.limit.hasBytes {

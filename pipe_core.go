@@ -50,6 +50,7 @@ type pipe[T any] struct {
 	rerr error // the read side was closed
 
 	w, r     side
+	spell    spell // of writers that wait for room
 	reserved int   // slots handed out by reserve, at the end of tail
 	viewing  bool  // a view of head is handed out
 	need     int64 // charge of the value that a waiting writer holds

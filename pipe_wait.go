@@ -3,6 +3,9 @@ package weir
 import (
 	"context"
 	"runtime"
+	"time"
+
+	"github.com/weir-go/weir/report"
 )
 
 // side is one end of a pipe: who has its turn, and who waits.
@@ -39,6 +42,52 @@ func (w *waitTime) add(n int64, now int64) {
 }
 
 func (w *waitTime) at(now int64) int64 { return w.total + w.n*max(0, now-w.change) }
+
+// spell counts for how long somebody has waited at a stretch. Waits belong to one
+// spell if the time between them is short beside the last of them: who waits for
+// each value that a slow other side takes is blocked all the time.
+type spell struct {
+	over       report.Spells
+	from       int64 // when the spell began
+	wait, idle int64 // when its last wait began and ended; idle is 0 while it goes on
+	any        bool  // there is one, which may go on after a pause
+}
+
+// spellGap is the part of the last wait that a pause within a spell may take.
+const spellGap = 4
+
+// begin is called when the first goroutine starts to wait.
+func (s *spell) begin(now int64) {
+	if s.any && s.paused(now) {
+		s.over.Add(time.Duration(s.idle - s.from))
+		s.any = false
+	}
+	if !s.any {
+		s.any, s.from = true, now
+	}
+	s.wait, s.idle = now, 0
+}
+
+// pause is called when nobody waits any more.
+func (s *spell) pause(now int64) { s.idle = now }
+
+// paused reports whether the pause has been too long for the spell to go on.
+func (s *spell) paused(now int64) bool {
+	return s.idle != 0 && now-s.idle > (s.idle-s.wait)/spellGap
+}
+
+// until returns the spells until now. If ended, there are no more waits.
+func (s *spell) until(now int64, ended bool) report.Spells {
+	all := s.over
+	switch {
+	case !s.any:
+	case s.paused(now) || ended && s.idle != 0:
+		all.Add(time.Duration(s.idle - s.from))
+	default:
+		all.Current = time.Duration(max(1, now-s.from))
+	}
+	return all
+}
 
 // wake makes the parked owner of the turn runnable. unlock sends the token: a
 // goroutine that wakes on another core at once would find the pipe locked. mu
@@ -121,6 +170,9 @@ func (p *pipe[T]) takeTurn(ctx context.Context, ln *lane, s *side, t *turn) {
 
 func (p *pipe[T]) beginWait(ln *lane, s *side) int32 {
 	t := now()
+	if s == &p.w && s.time.n == 0 {
+		p.spell.begin(t)
+	}
 	s.time.add(1, t)
 	if ln == nil {
 		return 0
@@ -133,7 +185,9 @@ func (p *pipe[T]) beginWait(ln *lane, s *side) int32 {
 
 func (p *pipe[T]) endWait(ln *lane, s *side, back int32) {
 	t := now()
-	s.time.add(-1, t)
+	if s.time.add(-1, t); s == &p.w && s.time.n == 0 {
+		p.spell.pause(t)
+	}
 	if ln != nil {
 		ln.switchAt(back, t)
 	}
