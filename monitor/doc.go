@@ -66,23 +66,25 @@
 //
 //	weir_stage_seconds_total{flow,stage,state}
 //	weir_stage_blocked_events_total{flow,stage}
-//	weir_stage_bytes_total{flow,stage,direction}
-//	weir_stage_items_total{flow,stage,direction}
+//	weir_stage_bytes_total{direction,flow,stage}
+//	weir_stage_items_total{direction,flow,stage}
 //	weir_stage_last_progress_timestamp_seconds{flow,stage}
 //	weir_pipe_used_bytes{flow,pipe}
 //	weir_pipe_limit_bytes{flow,pipe}
+//	weir_pipe_blocked_spell_seconds{flow,pipe}
+//	weir_pipe_blocked_now_seconds{flow,pipe}
 //	weir_pipe_blocked_seconds_total{flow,pipe}
 //	weir_pipe_dropped_total{flow,pipe}
 //	weir_flow_runs_total{flow,outcome}
 //	weir_flow_running{flow}
-//	weir_flow_bottleneck_info{flow,bottleneck}
+//	weir_flow_bottleneck_info{bottleneck,flow}
 //	weir_memory_used_bytes{flow}
 //	weir_memory_limit_bytes{flow}
 //	weir_budget_used_bytes
 //	weir_budget_limit_bytes
 //	weir_transfers_active{server}
-//	weir_transfers_total{server,direction,outcome}
-//	weir_transfers_bytes_total{server,direction}
+//	weir_transfers_total{direction,outcome,server}
+//	weir_transfers_bytes_total{direction,server}
 //
 // Runs of flows with the same name are added up, also when they have ended. Names
 // of flows and stages are labels. The words of a name that contain a slash or a

@@ -427,24 +427,6 @@ func TestHandler_ReportsOneTransfer(t *testing.T) {
 	})
 }
 
-func TestHandler_DefaultWatchesAllFlows(t *testing.T) {
-	h := Handler()
-	if Handler() == nil {
-		t.Fatal("nil")
-	}
-	if err := paced("seen by default", 1, 0, 0).Run(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	r := httptest.NewRequest("GET", "/weir/status.json", nil)
-	r.RemoteAddr, r.Host = "127.0.0.1:1", "localhost"
-	w := httptest.NewRecorder()
-	h.ServeHTTP(w, r)
-	if !strings.Contains(w.Body.String(), "seen by default") {
-		t.Error(w.Body)
-	}
-	Default.Close() // what a process never does
-}
-
 // The JSON that clients rely on: its names, and that nothing in it is null.
 func TestSnapshot_JSONHasNoNull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -52,6 +52,8 @@ type stageSum struct {
 }
 
 type pipeSum struct {
+	spells   report.Spells
+	now      time.Duration // the longest spell that goes on
 	blocked  time.Duration
 	blockedN int64
 	dropped  int64
@@ -110,11 +112,16 @@ func (s *sums) add(flow string, r report.Report, progress []time.Time) {
 	}
 	for _, p := range r.Pipes {
 		sum := entryOf(s.pipes, s.labels.pipe(flow, p.Name))
+		for i, n := range p.Spells.Counts {
+			sum.spells.Counts[i] += n
+		}
+		sum.spells.Total += p.Spells.Total
 		sum.blocked += p.Blocked
 		sum.blockedN += p.BlockedN
 		sum.dropped += p.Dropped
 		if r.Running {
 			sum.live = true
+			sum.now = max(sum.now, p.Spells.Current)
 			sum.used += p.Bytes
 			sum.limit += p.LimitBytes
 		}
@@ -241,16 +248,20 @@ func (s *sums) families(gauges map[string]*flowGauges) []Family {
 	}
 	used := Family{Name: "weir_pipe_used_bytes", Type: "gauge", Labels: pipe, Help: "Bytes that a pipe of a running flow holds."}
 	limit := Family{Name: "weir_pipe_limit_bytes", Type: "gauge", Labels: pipe, Help: "Bytes that a pipe of a running flow holds at most; none if it counts values of differing sizes."}
+	spells := Family{Name: "weir_pipe_blocked_spell_seconds", Type: "histogram", Labels: pipe, Help: "How long writers of a pipe were blocked at a stretch, of the spells that are over."}
+	now := Family{Name: "weir_pipe_blocked_now_seconds", Type: "gauge", Labels: pipe, Help: "How long writers of a pipe of a running flow have been blocked until now; 0 if none is."}
 	waited := Family{Name: "weir_pipe_blocked_seconds_total", Type: "counter", Labels: pipe, Help: "Time that writers of a pipe waited for room, added up over writers."}
 	dropped := Family{Name: "weir_pipe_dropped_total", Type: "counter", Labels: pipe, Help: "Values that a policy of the pipe dropped."}
 	for _, key := range sortedPairs(s.pipes) {
 		sum, labels := s.pipes[key], []string{key.flow, key.part}
 		if sum.live {
+			now.Samples = append(now.Samples, Sample{Labels: labels, Value: sum.now.Seconds()})
 			used.Samples = append(used.Samples, Sample{Labels: labels, Value: float64(sum.used)})
 			if sum.limit > 0 {
 				limit.Samples = append(limit.Samples, Sample{Labels: labels, Value: float64(sum.limit)})
 			}
 		}
+		spells.Samples = append(spells.Samples, spellSample(labels, sum.spells))
 		waited.Samples = append(waited.Samples, Sample{Labels: labels, Value: sum.blocked.Seconds()})
 		dropped.Samples = append(dropped.Samples, Sample{Labels: labels, Value: float64(sum.dropped)})
 	}
@@ -275,7 +286,23 @@ func (s *sums) families(gauges map[string]*flowGauges) []Family {
 		}
 		verdict.Samples = append(verdict.Samples, Sample{Labels: []string{at, name}, Value: 1})
 	}
-	return []Family{byState, blocked, bytes, items, progress, used, limit, waited, dropped, runs, going, memory, ceiling, verdict}
+	return []Family{byState, blocked, bytes, items, progress, used, limit, spells, now, waited, dropped, runs, going, memory, ceiling, verdict}
+}
+
+// spellSample returns a histogram: its counts are those of all spells up to each
+// bound.
+func spellSample(labels []string, s report.Spells) Sample {
+	h := Sample{Labels: labels, Value: s.Total.Seconds()}
+	var sum uint64
+	for i, n := range s.Counts {
+		sum += uint64(n)
+		if i < report.SpellBounds {
+			h.Bounds = append(h.Bounds, report.SpellBound(i).Seconds())
+			h.Counts = append(h.Counts, sum)
+		}
+	}
+	h.Count = sum
+	return h
 }
 
 // notStages are the bottlenecks that are no stages.

@@ -54,6 +54,7 @@ func parseExposition(text string) (*exposition, error) {
 	}
 	helped, family := "", ""
 	done := map[string]bool{}
+	buckets := map[string]float64{}
 	for line := range strings.Lines(text) {
 		line = strings.TrimSuffix(line, "\n")
 		if rest, ok := strings.CutPrefix(line, "# HELP "); ok {
@@ -93,6 +94,20 @@ func parseExposition(text string) (*exposition, error) {
 			return nil, fmt.Errorf("%s comes twice", key)
 		}
 		e.series[key], e.labels[key] = v, labels
+		if base == name || e.types[family] != "histogram" {
+			continue
+		}
+		// Buckets rise, and the last one is the count.
+		of := family + strings.Join(slices.DeleteFunc(slices.Clone(labels), func(l string) bool { return strings.HasPrefix(l, "le=") }), ",")
+		switch {
+		case strings.HasSuffix(name, "_bucket"):
+			if v < buckets[of] {
+				return nil, fmt.Errorf("%q is less than the bucket before", line)
+			}
+			buckets[of] = v
+		case strings.HasSuffix(name, "_count") && v != buckets[of]:
+			return nil, fmt.Errorf("%q: the last bucket has %v", line, buckets[of])
+		}
 	}
 	return e, nil
 }
@@ -136,7 +151,7 @@ func parseSample(line string) (name string, labels []string, v float64, err erro
 				}
 				val.WriteByte(c)
 			}
-			if n := len(labels); n > 0 && labels[n-1] >= label {
+			if n := len(labels); n > 0 && labels[n-1] >= label && label != "le" {
 				return "", nil, 0, fmt.Errorf("labels that are not sorted")
 			}
 			labels = append(labels, label+"="+val.String())
@@ -172,20 +187,20 @@ func TestMetrics_CountersGoOnlyUp(t *testing.T) {
 		var m Monitor
 		defer m.Close()
 		defer m.WatchAll()()
-		last := map[string]float64{}
+		last := &exposition{}
 		check := func() {
 			t.Helper()
 			e := expose(t, &m)
-			for key, was := range last {
+			for key, was := range last.series {
 				name, _, _ := strings.Cut(key, "{")
-				if kind := e.types[name]; kind != "counter" && kind != "" {
+				if last.types[name] == "gauge" {
 					continue
 				}
-				if now, ok := e.series[key]; strings.Contains(key, "_total") && (!ok || now < was) {
+				if now, ok := e.series[key]; !ok || now < was {
 					t.Errorf("%s goes from %v to %v", key, was, now)
 				}
 			}
-			last = e.series
+			last = e
 		}
 		for range 5 { // five runs, of which the counts add up
 			ctx, cancel := context.WithCancel(t.Context())
@@ -250,10 +265,19 @@ func TestMetrics_HaveTheGaugesOfRunningFlowsOnly(t *testing.T) {
 		if age := unix(time.Now()) - at; age < 0 || age > 1 {
 			t.Errorf("the last progress was %v s ago", age)
 		}
+		if now := e.series[`weir_pipe_blocked_now_seconds{flow=going,pipe=produce → each batch}`]; now < 3.9 || now > 4 {
+			t.Errorf("blocked for %v s until now, in 4 s", now)
+		}
 		_ = stop()
 		e = expose(t, &m)
+		if n := e.series[`weir_pipe_blocked_spell_seconds_bucket{flow=going,pipe=produce → each batch,le=4.294967296}`]; n != 1 {
+			t.Errorf("%v spells of at most 4.3 s, want the one of 4 s", n)
+		}
+		if n := e.series[`weir_pipe_blocked_spell_seconds_bucket{flow=going,pipe=produce → each batch,le=1.073741824}`]; n != 0 {
+			t.Errorf("%v spells of at most 1.1 s", n)
+		}
 		for key := range e.series {
-			if strings.Contains(key, "flow=going") && !strings.Contains(key, "_total") {
+			if strings.Contains(key, "flow=going") && !strings.Contains(key, "_total") && !strings.Contains(key, "blocked_spell") {
 				t.Errorf("after its end there is %s", key)
 			}
 		}
@@ -291,7 +315,7 @@ func TestMetrics_AreBoundedWhateverTheNames(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n := len(e.series); n > 10_000 {
+		if n := len(e.series); n > 13_000 {
 			t.Errorf("%d series", n)
 		}
 		flows := map[string]bool{}
