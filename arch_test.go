@@ -26,6 +26,8 @@ var rooms = []struct {
 	{"internal", false},
 	{"report", false},
 	{"", false}, // the root package
+	{"text", false},
+	{"record", false},
 	{"weirtest", true},
 	{"compress", true},
 	{"endpoint", true},

@@ -119,3 +119,23 @@ func TestPipe_SpellThatGoesOnIsCountedWhenItIsOver(t *testing.T) {
 		}
 	})
 }
+
+// The pipe counts in steps of its own, which are those that package report tells.
+func TestPipe_SpellsAreCountedByTheBoundsOfTheReport(t *testing.T) {
+	for i := range report.SpellBounds {
+		synctest.Test(t, func(t *testing.T) {
+			r, w := weir.NewPipe[int](weir.Items(1))
+			done := make(chan error, 1)
+			go func() {
+				_ = w.Send(t.Context(), 1)
+				done <- w.Send(t.Context(), 2)
+			}()
+			time.Sleep(report.SpellBound(i))
+			r.Close()
+			<-done
+			if s := w.Stats().Spells; s.Counts[i] != 1 || s.Total != report.SpellBound(i) {
+				t.Errorf("a spell of %v is counted in %v, want it in %d", report.SpellBound(i), s.Counts, i)
+			}
+		})
+	}
+}

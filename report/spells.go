@@ -1,9 +1,6 @@
 package report
 
-import (
-	"math/bits"
-	"time"
-)
+import "time"
 
 // Spells says how long writers of a pipe were blocked at a stretch. A writer that
 // is blocked half of the time by every value has many short spells; one that is
@@ -29,13 +26,3 @@ const firstSpellBound = 1 << 14
 // SpellBound returns the bound with index i, from 0: about 16 µs, and each four
 // times the one before, up to about 69 s.
 func SpellBound(i int) time.Duration { return firstSpellBound << (2 * i) }
-
-// Add counts a spell that is over.
-func (s *Spells) Add(d time.Duration) {
-	s.Total += d
-	i := 0
-	if d > 0 {
-		i = (bits.Len64(uint64(d-1)/firstSpellBound) + 1) / 2
-	}
-	s.Counts[min(i, SpellBounds)]++
-}

@@ -14,24 +14,25 @@ import (
 	"time"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/weirhttp/internal/meter"
 	"github.com/weir-go/weir/weirtest"
 )
 
 func TestState_FollowsThePhaseOfATransfer(t *testing.T) {
 	for _, tc := range []struct {
 		kind  Direction
-		phase phase
+		phase meter.Phase
 		want  TransferState
 	}{
-		{Download, phaseMoving, StateSending},
-		{Upload, phaseMoving, StateReceiving},
-		{Download, phaseClient, StateClient},
-		{Upload, phaseClient, StateClient},
-		{Download, phaseRate, StateRate},
-		{Upload, phaseRate, StateRate},
+		{Download, meter.Moving, StateSending},
+		{Upload, meter.Moving, StateReceiving},
+		{Download, meter.Client, StateClient},
+		{Upload, meter.Client, StateClient},
+		{Download, meter.Rate, StateRate},
+		{Upload, meter.Rate, StateRate},
 	} {
 		x := transfer{info: Transfer{Direction: tc.kind, ID: 1}}
-		x.meter.phase.Store(int32(tc.phase))
+		x.meter.Enter(tc.phase)
 		if got := x.look(); got.State != tc.want || got.ID != 1 {
 			t.Errorf("%s in phase %d: %q, want %q", tc.kind, tc.phase, got.State, tc.want)
 		}
@@ -152,11 +153,11 @@ func TestTransfers_TopAreThoseThatWaitLongestForTheirClients(t *testing.T) {
 				direction = Upload
 			}
 			x := begin(r, direction, "file", 1000)
-			x.meter.enter(phaseClient)
+			x.meter.Enter(meter.Client)
 			time.Sleep(time.Second)
-			x.meter.enter(phaseMoving)
+			x.meter.Enter(meter.Moving)
 			if i == 42 {
-				x.meter.enter(phaseClient) // and waits on
+				x.meter.Enter(meter.Client) // and waits on
 			}
 			all = append(all, x)
 		}
