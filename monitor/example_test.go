@@ -13,6 +13,8 @@ import (
 	"github.com/weir-go/weir/weirhttp"
 )
 
+var _ monitor.Transfers = (*weirhttp.Transfers)(nil) // without either package importing the other
+
 func ExampleHandler() {
 	mux := http.NewServeMux()
 	mux.Handle("/weir/", monitor.Handler())

@@ -394,7 +394,7 @@ func TestEvents_OfOneFlowComeFourTimesASecondAndTakeLittle(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		first, events := c.got.Load(), c.events.Load()
 		time.Sleep(10 * time.Second)
-		if n := c.events.Load() - events; n < 38 || n > 40 {
+		if n := c.events.Load() - events; n < 38 || n > 41 { // both ends of the span may count
 			t.Errorf("%d events in 10 s", n)
 		}
 		if rate := (c.got.Load() - first) / 10; rate > 4<<10 {

@@ -80,6 +80,18 @@ func TestHistory_StaysWithinItsLimitAndItsSpan(t *testing.T) {
 	}
 }
 
+// The names in the history, which are short, as clients read them.
+func TestHistory_PointHasTheNamesOfItsDocumentation(t *testing.T) {
+	got := string(encodePoint(Point{
+		Time: 1.5, In: 2, Out: 3, Used: 4, Limit: 5, Heap: 6, RSS: 7, Active: 8, More: 9,
+		Flows: []PointFlow{{ID: 1, In: 2, Out: 3, Used: 4, Bottleneck: -1, Shares: [][5]int{{10, 20, 30, 40, 0}}}},
+	}))
+	want := `{"t":1.5,"i":2,"o":3,"u":4,"l":5,"h":6,"r":7,"a":8,"f":[{"id":1,"i":2,"o":3,"u":4,"b":-1,"s":[[10,20,30,40,0]]}]}`
+	if got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
 func TestHistory_HasAPointASecondOfEachFlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var m Monitor

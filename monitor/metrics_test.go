@@ -182,6 +182,31 @@ func expose(t *testing.T, m *Monitor) *exposition {
 	return e
 }
 
+func TestMetrics_TextIsEscaped(t *testing.T) {
+	got := string(appendMetrics(nil, []Family{
+		{Name: "a_total", Help: "Back\\slash\nand line.", Type: "counter", Labels: []string{"x", "y"}, Samples: []Sample{{Labels: []string{"q\"b\\n\nz", ""}, Value: 1e15}}},
+		{Name: "none", Help: "Nothing.", Type: "gauge"},
+		{Name: "h", Help: "Spells.", Type: "histogram", Samples: []Sample{{Value: 2.5, Bounds: []float64{0.5, 1}, Counts: []uint64{1, 2}, Count: 3}}},
+	}))
+	want := `# HELP a_total Back\\slash\nand line.
+# TYPE a_total counter
+a_total{x="q\"b\\n\nz",y=""} 1e+15
+# HELP h Spells.
+# TYPE h histogram
+h_bucket{le="0.5"} 1
+h_bucket{le="1"} 2
+h_bucket{le="+Inf"} 3
+h_sum 2.5
+h_count 3
+`
+	if got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+	if _, err := parseExposition(got); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestMetrics_CountersGoOnlyUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var m Monitor

@@ -3,7 +3,9 @@ package monitor
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
+	"net"
 	"slices"
 	"strconv"
 	"sync"
@@ -294,24 +296,33 @@ func (m *Monitor) Transfers(name string, t Transfers) {
 }
 
 // TransferEnded records that a transfer of the registry name has ended. A failed
-// one becomes an event. It does not block.
+// one becomes an event: "left" if its client has left or was too slow, and else
+// "failed". It does not block.
 func (m *Monitor) TransferEnded(name string, t report.Transfer, err error) {
 	if err == nil {
 		return
 	}
 	now := time.Now()
-	size := ""
-	if t.Size >= 0 {
-		size = " of " + weir.FormatBytes(t.Size)
+	kind, what := "failed", "transfer failed"
+	var network net.Error
+	switch {
+	case errors.Is(err, weir.ErrStalled):
+		kind, what = "left", "client was too slow and was disconnected"
+	case errors.Is(err, context.Canceled), errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, &network):
+		kind, what = "left", "client left"
 	}
-	text := "client left after " + weir.FormatBytes(t.Moved) + size + ": " + err.Error()
+	text := what + " after " + weir.FormatBytes(t.Moved)
+	if t.Size >= 0 {
+		text += " of " + weir.FormatBytes(t.Size)
+	}
+	text += ": " + err.Error()
 	m.mu.Lock()
 	if m.closed {
 		m.mu.Unlock()
 		return
 	}
 	m.stale = true
-	e, logged := m.events.add(now, "left", name+" "+strconv.FormatUint(t.ID, 10), text)
+	e, logged := m.events.add(now, kind, name+" "+strconv.FormatUint(t.ID, 10), text)
 	m.mu.Unlock()
 	if logged {
 		m.log(e, "client", t.Client, "path", t.Name, "moved", t.Moved, "size", t.Size, "error", err)

@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
+	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -21,7 +24,11 @@ func TestMonitor_SaysWhichStageIsSlow(t *testing.T) {
 		defer m.Close()
 		defer m.WatchAll()()
 		stop := start(t, paced("copy", 1<<30, 0, time.Millisecond))
-		time.Sleep(3 * time.Second)
+		time.Sleep(time.Second)
+		if f := only(t, m.Snapshot().Flows); f.State != Measuring || f.Verdict.Bottleneck != "measuring" || f.Since != 0 {
+			t.Errorf("after 1 s: %q, %+v", f.State, f.Verdict)
+		}
+		time.Sleep(2 * time.Second)
 		s := m.Snapshot()
 		f := only(t, s.Flows)
 		if f.State != PushingBack || s.State != PushingBack || f.Verdict.Bottleneck != "each batch" || f.Verdict.Stage != 1 || f.Verdict.Waiting != "produce" {
@@ -176,7 +183,7 @@ func TestMonitor_TwoAtOnceSeeTheSame(t *testing.T) {
 		stop := start(t, f)
 		time.Sleep(4 * time.Second)
 		x, y := only(t, a.Snapshot().Flows), only(t, b.Snapshot().Flows)
-		if x.Sentence != y.Sentence || x.Stages["0"].Out != y.Stages["0"].Out {
+		if x.Sentence != y.Sentence || x.Name != "shared" || y.Name != "shared" || x.Sentence == "measuring" {
 			t.Errorf("%+v\n%+v", x, y)
 		}
 		_ = stop()
@@ -272,7 +279,7 @@ func TestMonitor_KeepsAndLogsFewEvents(t *testing.T) {
 		defer m.Close()
 		for range 20 {
 			for i := range 100 {
-				m.TransferEnded("files", report.Transfer{ID: uint64(i), Client: "198.51.100.7:1", Size: 1 << 20, Moved: 1 << 10}, errBroken)
+				m.TransferEnded("files", report.Transfer{ID: uint64(i), Client: "198.51.100.7:1", Size: 1 << 20, Moved: 1 << 10}, context.Canceled)
 				m.TransferEnded("files", report.Transfer{ID: uint64(i)}, nil)
 			}
 			time.Sleep(time.Second)
@@ -283,8 +290,29 @@ func TestMonitor_KeepsAndLogsFewEvents(t *testing.T) {
 		if n := strings.Count(log.String(), "\n"); n != 20*maxEventsRate {
 			t.Errorf("%d events were logged", n)
 		}
-		if !strings.Contains(log.String(), "client left after 1 KiB of 1 MiB: broken (and 80 events before it, too fast to show)") {
+		if !strings.Contains(log.String(), "client left after 1 KiB of 1 MiB: context canceled (and 80 events before it, too fast to show)") {
 			t.Error(log.String()[:1000])
+		}
+	})
+}
+
+func TestMonitor_TellsClientsThatLeaveFromTransfersThatFail(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var m Monitor
+		defer m.Close()
+		for i, err := range []error{
+			context.Canceled, io.ErrUnexpectedEOF, &net.OpError{Op: "write", Err: errBroken}, fmt.Errorf("upload: %w", weir.ErrStalled), errBroken,
+		} {
+			m.TransferEnded("files", report.Transfer{ID: uint64(i + 1), Size: -1, Moved: 2048}, err)
+		}
+		events := m.Snapshot().Events
+		for id, want := range map[string]string{
+			"1": "left: client left after 2 KiB: ", "2": "left: client left after 2 KiB: ", "3": "left: client left after 2 KiB: ",
+			"4": "left: client was too slow and was disconnected after 2 KiB: ", "5": "failed: transfer failed after 2 KiB: broken",
+		} {
+			if e := events[id]; !strings.HasPrefix(e.Kind+": "+e.Text, want) || e.Subject != "files "+id {
+				t.Errorf("%+v, want %q", e, want)
+			}
 		}
 	})
 }

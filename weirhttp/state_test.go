@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/report"
 	"github.com/weir-go/weir/weirhttp/internal/meter"
 	"github.com/weir-go/weir/weirtest"
 )
@@ -167,6 +168,11 @@ func TestTransfers_TopAreThoseThatWaitLongestForTheirClients(t *testing.T) {
 		}
 		if top[0].Upload || !top[2].Upload || top[0].State != string(StateClient) || top[0].Size != 1000 || top[0].Client == "" {
 			t.Errorf("%+v", top)
+		}
+		if list := reg.List(); list[42].Summary() != (report.Transfer{
+			ID: 43, Method: "GET", Name: "file", Client: top[0].Client, Start: top[0].Start, Size: 1000, State: string(StateClient),
+		}) {
+			t.Errorf("%+v", list[42].Summary())
 		}
 		if n := len(reg.Top(1000)); n != 100 {
 			t.Errorf("%d of 100", n)
