@@ -1,7 +1,6 @@
 package monitor
 
 import (
-	"strings"
 	"time"
 
 	"github.com/weir-go/weir/report"
@@ -160,9 +159,6 @@ func stateOf(r report.Report, f Flow) State {
 func moved(now, was report.Report, i int) bool {
 	return i >= len(was.Stages) || now.Stages[i].In != was.Stages[i].In || now.Stages[i].Out != was.Stages[i].Out
 }
-
-// text is the report of an ended or running flow for people, without the name.
-func text(r report.Report) string { return strings.TrimRight(r.String(), "\n") }
 
 // transferFlow describes a transfer as if it were a flow: it has the stages of one.
 func transferFlow(id uint64, rep report.Report, now time.Time) Flow {
