@@ -212,6 +212,7 @@ func TestADownloadWithoutMemoryIsToldToComeAgain(t *testing.T) {
 }
 
 func TestARefusedFormIsAnsweredWithAWholePage(t *testing.T) {
+	t.Parallel()
 	in := t.TempDir()
 	s := startServe(t, t.TempDir(), "--uploads", in, "--max-size", "1MiB")
 	body := "--B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\n" + string(noise(2<<20)) + "\r\n--B--\r\n"
