@@ -29,6 +29,7 @@ import (
 	"github.com/weir-go/weir/internal/deny"
 	"github.com/weir-go/weir/internal/errno"
 	"github.com/weir-go/weir/internal/units"
+	"github.com/weir-go/weir/monitor"
 	"github.com/weir-go/weir/weirhttp"
 	"github.com/weir-go/weir/weirhttp/auth"
 )
@@ -54,6 +55,7 @@ type serving struct {
 	careful            []string // paths at which uploaded files are served
 
 	guard          *weirhttp.Guard
+	monitor        *monitor.Monitor
 	reloads        []reloading  // at SIGHUP
 	lines          lines        // of the request log, unless that is a terminal
 	sent, received atomic.Int64 // files
@@ -208,6 +210,7 @@ func (s *serving) serve() error {
 	if err != nil {
 		return err
 	}
+	defer s.monitor.Close()
 	return s.answer(h)
 }
 
@@ -262,6 +265,7 @@ func (s *serving) answer(h http.Handler) error {
 			}
 		}
 	}
+	s.monitor.Close() // an open page must not keep the server
 	failed := s.guard.Transfers.Totals().Failed
 	cut := s.shutdown(&stopped, signals) != nil && s.guard.Transfers.Totals().Failed > failed
 	<-served
@@ -490,6 +494,7 @@ func (s *serving) count(t weirhttp.Transfer, err error) {
 	if err == nil && t.Direction == weirhttp.Download {
 		s.sent.Add(1)
 	}
+	s.tellMonitor(t, err)
 }
 
 // handler combines the handlers: the files below root, the page, and up if it is not nil,
@@ -502,6 +507,7 @@ func (s *serving) handler(root *os.Root, up *weirhttp.Uploads) (http.Handler, er
 	}
 	mux.Handle("/", s.files(root, log))
 	mux.HandleFunc("GET /_weir/", serveAsset)
+	s.mountMonitor(mux)
 	if up != nil {
 		uploads := formAnswer(up)
 		mux.Handle("/_upload", uploads)
