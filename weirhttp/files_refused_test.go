@@ -130,7 +130,6 @@ func TestFiles_FailureIsNotDescribedAsTheAnswer(t *testing.T) {
 }
 
 func TestFiles_StreamsThatTakeNoSmallAnswerAreDisconnected(t *testing.T) {
-	atOnce(t)
 	const stall = 100 * time.Millisecond
 	names := map[string]string{"small": pattern(8 << 10)}
 	for i := range 100 {

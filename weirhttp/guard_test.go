@@ -232,7 +232,6 @@ func TestGuard_DownloadWaitsForTheBudgetAndIsRefusedThen(t *testing.T) {
 }
 
 func TestGuard_RatesHoldAndAreShared(t *testing.T) {
-	atOnce(t)
 	const rate = 1 << 20
 	s := guarded(t, &Guard{Rate: rate}, bigAndStream(t, 4<<20))
 	var sums [4]atomic.Int64

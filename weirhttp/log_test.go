@@ -40,7 +40,6 @@ func (l *logged) says(t *testing.T, words ...string) {
 func (l *logged) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
 
 func TestLog_ClientThatIsDisconnectedIsLoggedWithItsAddress(t *testing.T) {
-	atOnce(t)
 	for _, kind := range []string{"HTTP/1", "HTTP/2"} {
 		t.Run(kind, func(t *testing.T) {
 			var log logged

@@ -150,6 +150,9 @@ func ask(t *testing.T, c net.Conn, br *bufio.Reader, path string, header ...stri
 var (
 	checked  sync.Map // tests that nothingLeft looks after
 	together sync.Map // names of the tests that run at the same time as others
+
+	openBefore sync.Once
+	openThen   int // descriptors when the first of those began
 )
 
 // atOnce lets a test that mostly waits run at the same time as others like it, after all
@@ -159,6 +162,7 @@ func atOnce(t *testing.T) {
 	t.Helper()
 	together.Store(t.Name(), true)
 	t.Parallel()
+	openBefore.Do(func() { openThen = openFiles() })
 }
 
 // nothingLeft fails the test if it leaves a goroutine or a descriptor.
