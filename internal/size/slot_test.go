@@ -24,13 +24,13 @@ func TestIsByte_IsTrueForByteAlone(t *testing.T) {
 
 func TestHasPointers_LooksIntoStructsAndArrays(t *testing.T) {
 	type numbers struct {
-		a int
-		b [3]float64
-		c struct{ d bool }
+		A int
+		B [3]float64
+		C struct{ D bool }
 	}
 	type deep struct {
-		numbers
-		list [2]struct{ s string }
+		Numbers numbers
+		List [2]struct{ S string }
 	}
 	if HasPointers[numbers]() || HasPointers[[0]string]() {
 		t.Error("numbers have no pointers")
