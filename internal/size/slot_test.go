@@ -30,7 +30,7 @@ func TestHasPointers_LooksIntoStructsAndArrays(t *testing.T) {
 	}
 	type deep struct {
 		Numbers numbers
-		List [2]struct{ S string }
+		List    [2]struct{ S string }
 	}
 	if HasPointers[numbers]() || HasPointers[[0]string]() {
 		t.Error("numbers have no pointers")
