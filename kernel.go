@@ -9,8 +9,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/weir-go/weir/internal/kernelcopy"
 	"github.com/weir-go/weir/report"
+
+	"github.com/weir-go/weir/internal/kernelcopy"
 )
 
 // Copy copies from src to dst until the end of src, and returns how many bytes
@@ -215,16 +216,4 @@ func (c *copyClock) share(s *report.StageStats, t int64) {
 	}
 	s.Wall = s.Busy + reads + writes + s.Unknown
 	s.Copied = true
-}
-
-// kernel is the system call that has moved bytes in the flow, or empty.
-func (b *plan) kernel() string {
-	for _, st := range b.stages {
-		if st.copy != nil {
-			if name := st.copy.used(); name != "" {
-				return name
-			}
-		}
-	}
-	return ""
 }

@@ -498,3 +498,18 @@ func (l *lane) watch(sp *spot, x any) (end func() error) {
 		return found
 	})
 }
+
+// waits reports whether the lane waits for another one: at its own pipes, or
+// inside the Read or Write of a pipe whose two halves belong to the run.
+func (l *lane) waits(owned []*ownedPipe) bool {
+	at := l.cur.Load()
+	if at == l.starved() || at == l.blocked() {
+		return true
+	}
+	for _, p := range owned {
+		if p.reader == l && at == l.spots[0].outside() || p.writer == l && at == l.spots[len(l.spots)-1].outside() {
+			return true
+		}
+	}
+	return false
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"time"
 )
 
 // laneReader is the input of a stage that reads: the pipe in front of its lane.
@@ -256,3 +257,34 @@ func read[T any](r Reader[T], buf []T) (int, error) {
 }
 
 var errBadRead = errors.New("its Read returned an impossible count")
+
+// readUntil is Read that gives up, with no values and no error, when due
+// fires.
+func (r *laneReader[T]) readUntil(dst []T, due <-chan time.Time) (int, error) {
+	if due == nil {
+		return r.Read(dst)
+	}
+	ln := r.sp.ln
+	for {
+		n, err := r.p.tryRead(dst, r.most())
+		if err != ErrEmpty {
+			r.sp.st.in.Add(int64(n))
+			return n, r.note(err)
+		}
+		back := ln.switchAt(ln.starved(), now())
+		r.p.ask(len(dst))
+		over := false
+		select {
+		case <-r.p.readReady():
+		case <-due:
+			over = true
+		case <-ln.ctx.Done():
+			over = true
+		}
+		r.p.ask(-len(dst))
+		ln.enter(back)
+		if over {
+			return 0, r.note(context.Cause(ln.ctx))
+		}
+	}
+}

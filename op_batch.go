@@ -157,34 +157,3 @@ func (b *batcher[T]) flush() error {
 	_, err := b.out.Write(one[:])
 	return err
 }
-
-// readUntil is Read that gives up, with no values and no error, when due
-// fires.
-func (r *laneReader[T]) readUntil(dst []T, due <-chan time.Time) (int, error) {
-	if due == nil {
-		return r.Read(dst)
-	}
-	ln := r.sp.ln
-	for {
-		n, err := r.p.tryRead(dst, r.most())
-		if err != ErrEmpty {
-			r.sp.st.in.Add(int64(n))
-			return n, r.note(err)
-		}
-		back := ln.switchAt(ln.starved(), now())
-		r.p.ask(len(dst))
-		over := false
-		select {
-		case <-r.p.readReady():
-		case <-due:
-			over = true
-		case <-ln.ctx.Done():
-			over = true
-		}
-		r.p.ask(-len(dst))
-		ln.enter(back)
-		if over {
-			return 0, r.note(context.Cause(ln.ctx))
-		}
-	}
-}

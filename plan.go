@@ -2,7 +2,6 @@ package weir
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"slices"
 	"sync/atomic"
@@ -251,24 +250,14 @@ func (p *pipe[T]) join(b *Budget) int64 {
 
 const minReserve = 16 << 10
 
-// assemble builds the plan of f.
-func (f *Flow) assemble() (*plan, error) {
-	b := &plan{flow: f, used: map[*int]bool{}, state: map[any]any{}, names: map[string]int{}}
-	if f == nil || f.build == nil {
-		return nil, wrapf("flow", errors.New("no sink; end the stream with To"))
+// kernel is the system call that has moved bytes in the flow, or empty.
+func (b *plan) kernel() string {
+	for _, st := range b.stages {
+		if st.copy != nil {
+			if name := st.copy.used(); name != "" {
+				return name
+			}
+		}
 	}
-	b.within(f, func() { f.build(b) })
-	for i := 0; i < len(b.finals); i++ { // a final may add others
-		b.finals[i]()
-	}
-	if err := errors.Join(b.errs...); err != nil {
-		return nil, err
-	}
-	// Source first, from here on.
-	slices.Reverse(b.stages)
-	slices.Reverse(b.lanes)
-	slices.Reverse(b.edges)
-	slices.Reverse(b.budgets)
-	slices.Reverse(b.sinks)
-	return b, nil
+	return ""
 }

@@ -56,15 +56,6 @@ type Sink[T any] struct {
 	given  *given
 }
 
-// To ends the stream in a sink.
-func (s Stream[T]) To(k Sink[T]) *Flow {
-	f := &Flow{build: func(b *plan) { buildSink(b, s, k) }, given: s.roots().given}
-	if k.given != nil {
-		f.given = append(f.given[:len(f.given):len(f.given)], k.given)
-	}
-	return f
-}
-
 func buildSink[T any](b *plan, s Stream[T], k Sink[T]) {
 	ln := b.newLane()
 	sg := addStage[T, T](b, k.Name, report.KindSink, nil)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/weir-go/weir/report"
@@ -241,39 +242,54 @@ func (g *ioGuard) end(cause error) error {
 	return g.err
 }
 
-// Generate begins a stream at a function that emits batches until it returns.
-// emit waits while the flow is full and does not keep the batch; the error it
-// returns must be returned. The function runs in a lane of its own and should
-// return when ctx ends.
-func Generate[T any](name string, f func(ctx context.Context, emit func(batch []T) error) error) Stream[T] {
-	n := node[T]{name: name}
-	if f == nil {
-		n.err = errNilFunc
+// given is something that a flow was handed ready to use, as by [FromReader] or
+// [ToPipe]. The flow has to close it, even if the flow never opens it.
+type given struct {
+	x     any
+	used  atomic.Bool // a run has opened it, or closed it unopened
+	again bool        // each run uses it anew
+}
+
+// take marks g as used. A source that has been used before is used up.
+func (g *given) take() error {
+	if g.used.Swap(true) {
+		return ErrUsedUp
 	}
-	n.build = func(n *node[T], b *plan, ln *lane, out link[T]) {
-		sg := addStage[T, T](b, n.name, report.KindSource, out.to)
-		sp := ln.place(sg)
-		out = out.from(sp, makes(b, sg, n.size, 1))
-		ln.main = func() error {
-			w := &laneWriter[T]{sp, out}
-			emit := func(batch []T) error {
-				_, err := w.Write(batch)
-				if err == nil && ln.source.Err() != nil {
-					return context.Cause(ln.source)
-				}
-				return err
-			}
-			ln.enter(sp.busy)
-			if sp.stopped(ln.source.Err()) {
-				return sp.finish(out.end) // before it began
-			}
-			if err := f(ln.source, emit); !sp.stopped(err) {
-				if err := sp.fail(err); err != nil {
-					return err
-				}
-			}
-			return sp.finish(out.end)
+	return nil
+}
+
+// closeGiven closes what no run has opened, with err, which it returns together
+// with the errors of closing.
+func closeGiven(all []*given, err error) error {
+	cause := err
+	for _, g := range all {
+		err = also(err, g.closeUnopened(cause))
+		if g.again {
+			g.used.Store(false)
 		}
 	}
-	return newStream(n)
+	return err
+}
+
+// closeUnopened closes what no run has opened.
+func (g *given) closeUnopened(cause error) error {
+	if g.used.Swap(true) {
+		return nil
+	}
+	return protect("close", func() error { return closeWith(g.x, cause) })
+}
+
+// closeWith closes x, if it can be closed. A cause, unless it is ErrStop, goes to
+// CloseWithError, if x has that method, so that the other end of a pipe learns
+// it.
+func closeWith(x any, cause error) error {
+	if cause != nil && !isStop(cause) {
+		if c, ok := x.(interface{ CloseWithError(error) error }); ok {
+			return c.CloseWithError(cause)
+		}
+	}
+	if c, ok := x.(io.Closer); ok {
+		return c.Close()
+	}
+	return nil
 }

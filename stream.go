@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"iter"
 )
 
 // Reader is where values come from. A Reader[byte] is an [io.Reader], and the
@@ -227,4 +228,84 @@ func ending(ln *lane, err error, end func() error) error {
 		return cause
 	}
 	return err
+}
+
+// All runs the stream and returns its values one after the other. The error,
+// if any, comes in a last pair, behind the values that came before it. A break
+// ends the source, and what follows the loop runs only after everything is
+// closed. The rest of the flow runs concurrently with the loop, behind a pipe.
+func (s Stream[T]) All(ctx context.Context) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		o := open(ctx, s)
+		defer o.stop()
+		for {
+			batch, err := o.r.Acquire(o.ctx)
+			if err != nil {
+				if err := o.end(err); err != nil {
+					var none T
+					yield(none, err)
+				}
+				return
+			}
+			for _, v := range batch {
+				if !yield(v, nil) {
+					return
+				}
+			}
+			o.r.Release(len(batch))
+		}
+	}
+}
+
+// Chan runs the stream in the background and returns a channel of its values,
+// which is closed at the end, and a function that waits for the end and returns
+// the flow's error. A consumer that stops receiving early must cancel ctx.
+func (s Stream[T]) Chan(ctx context.Context) (<-chan T, func() error) {
+	ch := make(chan T)
+	done := make(chan struct{})
+	var err error
+	go func() {
+		defer close(done)
+		defer close(ch)
+		f := s.To(ToChan(ch))
+		err = f.Run(ctx)
+	}()
+	return ch, func() error {
+		<-done
+		return err
+	}
+}
+
+// To ends the stream in a sink.
+func (s Stream[T]) To(k Sink[T]) *Flow {
+	f := &Flow{build: func(b *plan) { buildSink(b, s, k) }, given: s.roots().given}
+	if k.given != nil {
+		f.given = append(f.given[:len(f.given):len(f.given)], k.given)
+	}
+	return f
+}
+
+// roots is what lies at the beginning of a stream.
+type roots struct {
+	tees  []any // Tees upstream: their branches have to run together
+	given []*given
+}
+
+func (r roots) and(o roots) roots {
+	return roots{append(r.tees[:len(r.tees):len(r.tees)], o.tees...), append(r.given[:len(r.given):len(r.given)], o.given...)}
+}
+
+func (s Stream[T]) roots() roots {
+	if s.n == nil {
+		return roots{}
+	}
+	return s.n.roots
+}
+
+// allRoots returns the roots of all of the streams.
+func allRoots[T any](streams []Stream[T]) (r roots) {
+	for _, s := range streams {
+		r = r.and(s.roots())
+	}
+	return r
 }

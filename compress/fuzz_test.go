@@ -17,6 +17,7 @@ func FuzzDecodersStayWithinTheirLimit(f *testing.F) {
 		}
 	}
 	f.Add([]byte{0x1f, 0x8b, 8, 0})
+	f.Add([]byte("\x28\xb5\x2f\xfd\x00\x00\x45\x00\x00\x08\x00\x02\x00\x2f\x43\x0b\xae")) // a match with offset 0
 	f.Fuzz(func(t *testing.T, data []byte) {
 		const most = 1 << 16
 		for _, c := range codecs {

@@ -107,7 +107,7 @@ func Unzstd(opts ...Option) weir.Stage[byte, byte] {
 }
 
 // unzstdHolds is what a decoder holds beside its window: a few blocks of
-// 128 KiB, and tables.
+// 128 KiB, one of them once more to be checked, and tables.
 const unzstdHolds = 1 << 20
 
 type zstdCodec struct {

@@ -22,6 +22,10 @@ type frameReader struct {
 	window uint64   // that the current frame asks for
 	check  bool     // a checksum follows the last block
 	last   bool     // this block is the last one
+	packed bool     // this block is compressed
+
+	offsets zstdOffsets
+	err     error // what was found by them
 }
 
 type zstdElement int
@@ -38,13 +42,15 @@ const (
 	zstdSkipped
 )
 
-func (z *frameReader) reset(in *input) { *z = frameReader{in: in} }
+func (z *frameReader) reset(in *input) {
+	z.in, z.element, z.left, z.have, z.frames, z.err = in, zstdBoundary, 0, 0, 0, nil
+}
 
 // Read returns io.EOF where no other frame follows, and no more than one
 // element at a time.
 func (z *frameReader) Read(p []byte) (int, error) {
-	if len(p) == 0 {
-		return 0, nil
+	if len(p) == 0 || z.err != nil {
+		return 0, z.err
 	}
 	if z.element == zstdBoundary {
 		if ok, err := z.begins(); !ok {
@@ -55,7 +61,16 @@ func (z *frameReader) Read(p []byte) (int, error) {
 	if z.element != zstdBlockBody && z.element != zstdSkipped {
 		z.have += copy(z.head[z.have:], p[:n])
 	}
+	checks := z.element == zstdBlockBody && z.packed && !z.check // a checksum finds more
+	if checks {
+		z.offsets.add(p[:n])
+	}
 	if z.left -= int64(n); z.left == 0 && n > 0 {
+		if checks {
+			if z.err = z.offsets.end(); z.err != nil {
+				return 0, z.err // before the decoder sees a whole block
+			}
+		}
 		z.next()
 	}
 	return n, err
@@ -121,11 +136,13 @@ func (z *frameReader) next() {
 	case zstdHeader:
 		z.window = zstdWindow(head[4], head[5:])
 		z.check = head[4]&4 != 0
+		z.offsets.begin()
 		z.enter(zstdBlockHead, 3)
 	case zstdBlockHead:
 		h := uint32(head[0]) | uint32(head[1])<<8 | uint32(head[2])<<16
 		z.last = h&1 != 0
 		n := int64(h >> 3)
+		z.packed = h>>1&3 == 2
 		if h>>1&3 == 1 { // one byte, repeated
 			n = 1
 		}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -22,12 +23,17 @@ type shownCommand struct {
 }
 
 // shownCommands finds the commands of a page: those at the prompt of a console
-// block, also inside a pipeline, and those in the text.
+// block or of an indented one, also inside a pipeline, and those in the text.
 func shownCommands(page string) (found []shownCommand) {
 	word := regexp.MustCompile(`'[^']*'|\||[^\s|']+`)
-	for _, b := range regexp.MustCompile("(?s)```console\n(.*?)```").FindAllStringSubmatch(page, -1) {
+	redirection := regexp.MustCompile(`^[0-9]*[<>]`)
+	for _, b := range regexp.MustCompile("(?s)```console\n(.*?)```|\n((?:    [^\n]*\n)+)").FindAllStringSubmatch(page, -1) {
 		var output *[]string
-		for line := range strings.Lines(b[1]) {
+		block := b[1]
+		if block == "" {
+			block = strings.TrimPrefix(strings.ReplaceAll(b[2], "\n    ", "\n"), "    ")
+		}
+		for line := range strings.Lines(block) {
 			line = strings.TrimSuffix(line, "\n")
 			prompt, ok := strings.CutPrefix(line, "$ ")
 			if !ok {
@@ -39,7 +45,10 @@ func shownCommands(page string) (found []shownCommand) {
 			output = nil
 			var part []string
 			for _, w := range append(word.FindAllString(prompt, -1), "|") {
-				if w != "|" {
+				if redirection.MatchString(w) {
+					continue
+				}
+				if w != "|" && w != ";" {
 					part = append(part, strings.Trim(w, "'"))
 					continue
 				}
@@ -83,55 +92,138 @@ func find(args []string) (*cobra.Command, error) {
 	return found, nil
 }
 
-func TestTheReadmesCommandsWork(t *testing.T) {
-	page, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	commands := shownCommands(string(page))
-	if len(commands) < 9 {
-		t.Errorf("found %d commands only", len(commands))
-	}
-	// How much stages need depends on the machine's cores.
-	number := regexp.MustCompile(`[0-9]+(\.[0-9]+)?`)
-	for _, c := range commands {
-		found, err := find(c.args)
+// pages returns the names of the pages that show commands.
+func pages(t *testing.T) []string {
+	t.Helper()
+	names := []string{"../../README.md", "../../CONTRIBUTING.md"}
+	for _, pattern := range []string{"../../docs/*.md", "help/*.md"} {
+		found, err := filepath.Glob(pattern)
 		if err != nil {
-			t.Errorf("%s: %v", c.line, err)
-			continue
+			t.Fatal(err)
 		}
-		if len(c.args) < 3 || found.Name() != "pipe" && found.Name() != "copy" {
-			continue
+		names = append(names, found...)
+	}
+	for i, name := range names {
+		abs, err := filepath.Abs(name)
+		if err != nil {
+			t.Fatal(err)
 		}
-		t.Chdir(t.TempDir())
-		args := append([]string{c.args[0], "--dry-run"}, c.args[1:]...)
-		for i, a := range args {
-			if filepath.IsAbs(a) {
-				args[i] = t.TempDir()
-			}
+		names[i] = abs
+	}
+	return names
+}
+
+func TestPages_ShowCommandsThatWork(t *testing.T) {
+	commands := 0
+	for _, name := range pages(t) {
+		page, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
 		}
-		if src := args[2]; src != "-" && !strings.Contains(src, "://") {
-			if err := os.WriteFile(src, []byte("text\n"), 0o600); err != nil {
-				t.Fatal(err)
-			}
+		for _, c := range shownCommands(string(page)) {
+			commands++
+			t.Run(filepath.Base(name), func(t *testing.T) { c.try(t) })
 		}
-		var stderr bytes.Buffer
-		code := run(args, io.Discard, &stderr)
-		if len(c.output) == 0 || !strings.HasPrefix(c.output[0], "weir: ") {
-			if code != exitOK {
-				t.Errorf("%s: exit code %d, %s", c.line, code, &stderr)
-			}
-			continue
-		}
-		// The page shows how it fails, and the way out.
-		got, want := strings.TrimSpace(stderr.String()), strings.Join(c.output, "\n")
-		if code == exitOK || number.ReplaceAllString(got, "N") != number.ReplaceAllString(want, "N") {
-			t.Errorf("%s: exit code %d, said\n%s", c.line, code, &stderr)
-		}
+	}
+	if commands < 45 {
+		t.Errorf("found %d commands only", commands)
 	}
 }
 
-func TestACommandThatIsNotThereIsNoticed(t *testing.T) {
+// try checks that the command exists with its flags, and where it is one of pipe
+// or copy that it would run, or fails as the page says.
+func (c shownCommand) try(t *testing.T) {
+	found, err := find(c.args)
+	if err != nil {
+		t.Errorf("%s: %v", c.line, err)
+		return
+	}
+	if len(c.args) < 3 || found.Name() != "pipe" && found.Name() != "copy" {
+		return
+	}
+	t.Chdir(t.TempDir())
+	args := append([]string{c.args[0], "--dry-run"}, c.args[1:]...)
+	for i, a := range args {
+		if filepath.IsAbs(a) {
+			args[i] = t.TempDir()
+		}
+	}
+	if src := args[2]; src != "-" && !strings.Contains(src, "://") {
+		if err := os.WriteFile(src, []byte("text\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var stderr bytes.Buffer
+	code := run(args, io.Discard, &stderr)
+	if len(c.output) == 0 || !strings.HasPrefix(c.output[0], "weir: ") {
+		if code != exitOK {
+			t.Errorf("%s: exit code %d, %s", c.line, code, &stderr)
+		}
+		return
+	}
+	// The page shows how it fails, and the way out. How much stages need depends
+	// on the machine's cores.
+	number := regexp.MustCompile(`[0-9]+(\.[0-9]+)?`)
+	wantCode := -1
+	if last := len(c.output) - 1; strings.HasSuffix(c.line, "; echo $?") {
+		wantCode, err = strconv.Atoi(c.output[last])
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.output = c.output[:last]
+	}
+	got, want := strings.TrimSpace(stderr.String()), strings.Join(c.output, "\n")
+	if code == exitOK && strings.HasPrefix(want, "weir: cannot") {
+		return // what happens later, such as a full disk
+	}
+	if wantCode >= 0 && code != wantCode {
+		t.Errorf("%s: exit code %d, not %d", c.line, code, wantCode)
+	}
+	if code == exitOK || number.ReplaceAllString(got, "N") != number.ReplaceAllString(want, "N") {
+		t.Errorf("%s: exit code %d, said\n%s", c.line, code, &stderr)
+	}
+}
+
+// shownFlag is a span that begins with a flag: those of other programs follow a name.
+var shownFlag = regexp.MustCompile("`(--[a-z][a-z-]+)")
+
+func TestPages_NameOnlyFlagsThatExist(t *testing.T) {
+	known := make(map[string]bool)
+	var collect func(*cobra.Command)
+	collect = func(c *cobra.Command) {
+		c.InitDefaultHelpFlag()
+		for _, set := range []*pflag.FlagSet{c.Flags(), c.PersistentFlags()} {
+			set.VisitAll(func(f *pflag.Flag) { known["--"+f.Name] = true })
+		}
+		for _, sub := range c.Commands() {
+			collect(sub)
+		}
+	}
+	collect(newRoot(io.Discard, io.Discard, io.Discard))
+	known["--version"], known["--long"] = true, true // the second is zstd's
+	checked := 0
+	for _, name := range pages(t) {
+		page, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		flags := shownFlag
+		if filepath.Base(filepath.Dir(name)) == "help" {
+			flags = regexp.MustCompile(`(?m)(?:^|[ (])(--[a-z][a-z-]+)`) // plain text
+		}
+		for _, m := range flags.FindAllStringSubmatch(string(page), -1) {
+			checked++
+			if !known[m[1]] {
+				t.Errorf("%s: there is no flag %s", filepath.Base(name), m[1])
+			}
+		}
+	}
+	if checked < 60 {
+		t.Errorf("checked %d flags only", checked)
+	}
+}
+
+func TestFind_NoticesACommandThatIsNotThere(t *testing.T) {
 	for _, args := range [][]string{{"cpy", "a", "b"}, {"help", "nothing"}, {"pipe", "a", "b", "--memroy", "1MiB"}, {"stages", "--explain"}} {
 		if _, err := find(args); err == nil {
 			t.Errorf("%q is taken for a command", args)
