@@ -26,6 +26,7 @@ var rooms = []struct {
 	{"internal", false},
 	{"report", false},
 	{"", false}, // the root package
+	{"pace", false},
 	{"text", false},
 	{"record", false},
 	{"weirtest", true},

@@ -29,7 +29,7 @@ func (h *Hub[T]) Attach(br Branch) (*PipeReader[T], error) {
 	if err := br.check(); err != nil {
 		return nil, wrapf("attach", err)
 	}
-	p, err := newPipe(PipeConfig[T]{Limit: br.Limit})
+	p, err := newPipe(PipeOptions[T]{Limit: br.Limit})
 	if err != nil {
 		return nil, wrapf("attach", err)
 	}

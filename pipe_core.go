@@ -73,11 +73,11 @@ type pipe[T any] struct {
 // take the turn and are made outside.
 const smallCopy = 1 << 10
 
-func newPipe[T any](c PipeConfig[T]) (*pipe[T], error) { return makePipe(c, false) }
+func newPipe[T any](c PipeOptions[T]) (*pipe[T], error) { return makePipe(c, false) }
 
 // makePipe is newPipe that, if weighs is set, also measures the values of a pipe
 // whose limit does not need it, for the sake of a budget.
-func makePipe[T any](c PipeConfig[T], weighs bool) (*pipe[T], error) {
+func makePipe[T any](c PipeOptions[T], weighs bool) (*pipe[T], error) {
 	if err := c.Limit.check(); err != nil {
 		return nil, err
 	}

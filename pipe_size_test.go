@@ -33,7 +33,7 @@ func TestPipe_AfterAPanicInSizeAllOfItWorks(t *testing.T) {
 	} {
 		t.Run(u.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r, w, err := PipeConfig[int]{Limit: Bytes(1 << 20), Size: func(v int) int {
+				r, w, err := PipeOptions[int]{Limit: Bytes(1 << 20), Size: func(v int) int {
 					if v == 13 {
 						panic("unlucky")
 					}
@@ -80,7 +80,7 @@ func TestPipe_AfterAPanicInSizeAllOfItWorks(t *testing.T) {
 
 func TestPipe_SizeIsAskedOnceForEachValue(t *testing.T) {
 	asked := 0
-	r, w, err := PipeConfig[int]{Limit: Bytes(500), Size: func(v int) int { asked++; return v }}.New()
+	r, w, err := PipeOptions[int]{Limit: Bytes(500), Size: func(v int) int { asked++; return v }}.New()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +118,7 @@ func TestPipe_SizeIsAskedOnceForEachValue(t *testing.T) {
 func TestPipe_ChargesComeOutAsTheyWentIn(t *testing.T) {
 	for seed := range uint64(50) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
-		p, err := newPipe(PipeConfig[string]{Limit: Bytes(4000).And(Items(100))})
+		p, err := newPipe(PipeOptions[string]{Limit: Bytes(4000).And(Items(100))})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -205,7 +205,7 @@ func TestPipe_ChargesComeOutAsTheyWentIn(t *testing.T) {
 }
 
 func TestPipe_ReadUpToTakesNoMoreThanItIsTold(t *testing.T) {
-	p, err := newPipe(PipeConfig[int64]{Limit: Items(10)})
+	p, err := newPipe(PipeOptions[int64]{Limit: Items(10)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -225,7 +225,7 @@ func TestPipe_ReadUpToTakesNoMoreThanItIsTold(t *testing.T) {
 }
 
 func TestPipe_WithoutBudgetErrTooLargeIsForTryWriteAlone(t *testing.T) {
-	p, err := newPipe(PipeConfig[string]{Limit: Bytes(100)})
+	p, err := newPipe(PipeOptions[string]{Limit: Bytes(100)})
 	if err != nil {
 		t.Fatal(err)
 	}

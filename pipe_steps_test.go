@@ -575,7 +575,7 @@ func newWorld[T any](set setting, value func(int64) T, id func(T) int64, scripts
 		w.budget = NewBudget(0)
 	}
 	for range w.last {
-		c := PipeConfig[T]{Limit: set.limit, LowWater: set.low}
+		c := PipeOptions[T]{Limit: set.limit, LowWater: set.low}
 		if set.size != nil {
 			c.Size = func(v T) int { return set.size(id(v)) }
 		}

@@ -209,10 +209,10 @@ func newEdge[T any](b *plan, limit Limit, size func(T) int, from, to string) *pi
 	if limit.isZero() {
 		limit = b.limit
 	}
-	p, err := makePipe(PipeConfig[T]{Limit: limit, Size: size}, true)
+	p, err := makePipe(PipeOptions[T]{Limit: limit, Size: size}, true)
 	if err != nil {
 		b.fail(from, err)
-		p, _ = newPipe(PipeConfig[T]{})
+		p, _ = newPipe(PipeOptions[T]{})
 	}
 	p.name, p.maxValue = from+" → "+to, b.maxValue
 	b.edges = append(b.edges, p)
