@@ -29,6 +29,7 @@ var rooms = []struct {
 	{"internal/pipe", false},
 	{"report", false},
 	{"", false}, // the root package
+	{"pace", false},
 	{"text", false},
 	{"record", false},
 	{"weirtest", true},

@@ -9,9 +9,9 @@ import (
 	"github.com/weir-go/weir/report"
 )
 
-// PipeConfig describes a pipe. The zero PipeConfig is a pipe of the default
+// PipeOptions describes a pipe. The zero PipeOptions is a pipe of the default
 // limit.
-type PipeConfig[T any] struct {
+type PipeOptions[T any] struct {
 	// Limit is how much the pipe may hold. See [Bytes] and [Items].
 	Limit Limit
 
@@ -29,7 +29,7 @@ type PipeConfig[T any] struct {
 }
 
 // New makes a pipe. The error says which setting is wrong.
-func (c PipeConfig[T]) New() (*PipeReader[T], *PipeWriter[T], error) {
+func (c PipeOptions[T]) New() (*PipeReader[T], *PipeWriter[T], error) {
 	err := c.Limit.check()
 	if err == nil && c.LowWater < 0 {
 		err = errors.New("the low-water mark is negative")
@@ -51,9 +51,9 @@ func (c PipeConfig[T]) New() (*PipeReader[T], *PipeWriter[T], error) {
 // are not kept alive.
 //
 // NewPipe panics if the limit is negative, as make does for a channel; use
-// [PipeConfig.New] for limits that come from outside.
+// [PipeOptions.New] for limits that come from outside.
 func NewPipe[T any](limit Limit) (*PipeReader[T], *PipeWriter[T]) {
-	r, w, err := PipeConfig[T]{Limit: limit}.New()
+	r, w, err := PipeOptions[T]{Limit: limit}.New()
 	if err != nil {
 		panic(err)
 	}

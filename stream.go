@@ -158,7 +158,7 @@ func open[T any](ctx context.Context, s Stream[T]) *outlet[T] {
 	if s.n != nil {
 		size, limit = s.n.size, s.n.limit
 	}
-	r, w, err := PipeConfig[T]{Limit: limit, Size: size}.New()
+	r, w, err := PipeOptions[T]{Limit: limit, Size: size}.New()
 	if err != nil {
 		r, w = NewPipe[T](Limit{})
 		s = failed[T]("pipe", err, s.roots())
