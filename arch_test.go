@@ -18,12 +18,15 @@ const module = "github.com/weir-go/weir"
 
 // rooms lists the packages of the project from the bottom up, and whether they
 // may import what is not in the standard library. A package imports only rooms
-// above its own line.
+// above its own line, or on it. It is in the room whose name is the longest that
+// fits.
 var rooms = []struct {
 	prefix string
 	others bool
 }{
+	{"internal/clock", false},
 	{"internal", false},
+	{"internal/pipe", false},
 	{"report", false},
 	{"", false}, // the root package
 	{"text", false},
@@ -40,12 +43,13 @@ var rooms = []struct {
 }
 
 func roomOf(dir string) int {
+	found, most := -1, -1
 	for i, r := range rooms {
-		if r.prefix == "" && dir == "." || r.prefix != "" && (dir == r.prefix || strings.HasPrefix(dir, r.prefix+"/")) {
-			return i
+		if (r.prefix == "" && dir == "." || r.prefix != "" && (dir == r.prefix || strings.HasPrefix(dir, r.prefix+"/"))) && len(r.prefix) > most {
+			found, most = i, len(r.prefix)
 		}
 	}
-	return -1
+	return found
 }
 
 func TestImportsPointOneWayAndTheRootNeedsOnlyTheStandardLibrary(t *testing.T) {

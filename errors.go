@@ -3,6 +3,9 @@ package weir
 import (
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
+	"net"
 	"reflect"
 	"slices"
 
@@ -199,3 +202,7 @@ func (e *LimitError) Error() string {
 
 // Unwrap returns the kind of the error.
 func (e *LimitError) Unwrap() error { return e.Err }
+
+func isClosed(err error) bool {
+	return errors.Is(err, fs.ErrClosed) || errors.Is(err, net.ErrClosed) || errors.Is(err, io.ErrClosedPipe)
+}

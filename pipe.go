@@ -60,6 +60,21 @@ func NewPipe[T any](limit Limit) (*PipeReader[T], *PipeWriter[T]) {
 	return r, w
 }
 
+// anyPipe is a [pipe.Pipe] without its type.
+type anyPipe interface {
+	Name() string
+	CloseRead(cause error)
+	CloseWrite(cause error)
+	Stats() pipe.Stats
+	Ceiling() int64
+	Holders() (values int, most int64)
+	Join(b *pipe.Budget) (reserve int64)
+	Credit() (extra int64, waits bool)
+	WatchedBy(w pipe.Watcher)
+	Resting() (read, write int)
+	Stirring() bool
+}
+
 // PipeReader is the read half of a pipe. All methods may be called
 // concurrently; each value goes to one reader. A PipeReader[byte] is an
 // [io.ReadCloser] and an [io.WriterTo].
@@ -196,32 +211,11 @@ func (w *PipeWriter[T]) Commit(n int) error { return w.p.Commit(n) }
 // ReadFrom makes a PipeWriter[byte] an [io.ReaderFrom]: r fills the pipe's
 // memory directly, until it ends. It does not close the pipe. For other types
 // it returns [errors.ErrUnsupported].
-func (w *PipeWriter[T]) ReadFrom(r io.Reader) (sum int64, err error) {
-	br, ok := any(bytesReader{r}).(Reader[T])
-	if !ok {
+func (w *PipeWriter[T]) ReadFrom(r io.Reader) (int64, error) {
+	if !isByte[T]() {
 		return 0, errors.ErrUnsupported
 	}
-	for empty := 0; empty < 100; empty++ {
-		view, err := w.Reserve(context.Background(), chunkLen[T]())
-		if err != nil {
-			return sum, err
-		}
-		n, err := read(br, view)
-		if cerr := w.Commit(n); cerr != nil {
-			return sum, cerr
-		}
-		sum += int64(n)
-		if err == io.EOF {
-			return sum, nil
-		}
-		if err != nil {
-			return sum, err
-		}
-		if n > 0 {
-			empty = 0
-		}
-	}
-	return sum, io.ErrNoProgress
+	return w.p.FillFrom(context.Background(), r)
 }
 
 // Close ends the pipe: readers get [io.EOF] after what it holds. It always

@@ -280,29 +280,6 @@ func (s pipeSource[T]) readUpTo(dst []T, most int64, size func(*T) int64) (n int
 
 func (pipeSource[T]) endsWithContext() {}
 
-// ToPipe makes a sink of the write half of a pipe, which the flow closes when the
-// stream ends, also if it fails before it starts: the readers get its error, or
-// [io.EOF], behind the values.
-func ToPipe[T any](w *PipeWriter[T]) Sink[T] {
-	k := Sink[T]{Name: "pipe"}
-	if w == nil {
-		k.Err = errors.New("nil pipe")
-	} else {
-		k.given = &given{x: w}
-	}
-	k.Open = func(ctx context.Context) (Writer[T], error) { return pipeSink[T]{ctx, w}, nil }
-	return k
-}
-
-type pipeSink[T any] struct {
-	ctx context.Context
-	*PipeWriter[T]
-}
-
-func (s pipeSink[T]) Write(batch []T) (int, error) { return s.SendBatch(s.ctx, batch) }
-
-func (pipeSink[T]) endsWithContext() {}
-
 // RetryConfig says how often [Retry] tries again.
 type RetryConfig struct {
 	Attempts int                             // in a row without progress; 0 stands for 5

@@ -294,7 +294,7 @@ func buildOpen[In, Out any](n *node[Out], b *plan, ln *lane, out link[Out], s St
 		}
 		return nil, nil
 	})
-	s.attach(b, ln, pushLink(sp, &tr, out), st.Heavy)
+	s.n.attach(b, ln, pushLink(sp, &tr, out), st.Heavy)
 }
 
 // pushLink is the running form of a transform inside a lane.
@@ -375,10 +375,10 @@ func buildRun[In, Out any](n *node[Out], b *plan, ln *lane, out link[Out], s Str
 	sp := ln.place(sg)
 	out = out.from(sp, makes(b, sg, n.size, st.extra()))
 	declare(b, sg, s, st)
-	if s.check(b, sg) == nil {
+	if !s.n.check(b, sg) {
 		return
 	}
-	p := s.pipe(b, ln, sg)
+	p := s.n.pipe(b, ln, sg)
 	if p.Measures() { // what Read takes out of the pipe
 		sg.holds += maxSegment
 		sg.beyond = beyond{sg.beyond.values + 1, b.maxValue}

@@ -93,7 +93,9 @@ func (f *failure) print(w io.Writer) {
 func closest(word string, names []string) string {
 	best, least := "", 3
 	for _, n := range names {
-		if d := distance(word, n); d < least || d == least && strings.HasPrefix(n, word) {
+		d := distance(word, n)
+		half := max(len(word), len(n)) / 2 // of a short name more leaves too little
+		if d <= half && (d < least || d == least && strings.HasPrefix(n, word)) {
 			best, least = n, d
 		}
 	}

@@ -163,7 +163,7 @@ func newRoot(stdout, out, stderr io.Writer) *cobra.Command {
 		"Additional help topics:", "Help topics:",
 	).Replace(root.UsageTemplate()))
 	root.Flags().Bool("version", false, "say which version this is")
-	root.AddGroup(&cobra.Group{ID: "move", Title: "Move data:"}, &cobra.Group{ID: "serve", Title: "Serve:"},
+	root.AddGroup(&cobra.Group{ID: "move", Title: "Move data:"}, &cobra.Group{ID: "serve", Title: "Serve:"}, &cobra.Group{ID: "watch", Title: "Find what is slow:"},
 		&cobra.Group{ID: "about", Title: "Learn more:"})
 	for _, c := range []*cobra.Command{
 		newCopy(stdout, stderr), newPipe(stdout, stderr),
@@ -175,6 +175,10 @@ func newRoot(stdout, out, stderr io.Writer) *cobra.Command {
 	}
 	for _, c := range []*cobra.Command{newServe(stdout, stderr), newPassword(out, stderr)} {
 		c.GroupID = "serve"
+		root.AddCommand(c)
+	}
+	for _, c := range []*cobra.Command{newWho(stdout, stderr)} {
+		c.GroupID = "watch"
 		root.AddCommand(c)
 	}
 	for _, c := range append(helpTopics(), newStages(out), newVersion(out)) {
