@@ -29,6 +29,8 @@ var rooms = []struct {
 	{"internal/pipe", false},
 	{"report", false},
 	{"", false}, // the root package
+	{"text", false},
+	{"record", false},
 	{"weirtest", true},
 	{"compress", true},
 	{"endpoint", true},

@@ -182,7 +182,7 @@ func trimPrefix(err error) string {
 // is the same with any limit.
 //
 // LimitError matches the error of its kind with [errors.Is]: [ErrLimit],
-// [ErrLineTooLong], [ErrFrameTooLarge], or one of package compress.
+// text.ErrLineTooLong, record.ErrFrameTooLarge, or one of package compress.
 type LimitError struct {
 	Err    error  // the kind
 	Detail string // what is too large, where, and the limit: "line 3 (at byte 100) is longer than 1 MiB"

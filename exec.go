@@ -15,29 +15,31 @@ import (
 	"github.com/weir-go/weir/report"
 )
 
-// ExecError is the failure of an external command.
-type ExecError struct {
-	Name   string
-	Stderr string // the last 4 KiB of what it wrote there
-	Err    error  // usually an *exec.ExitError
+// execError is the failure of an external command.
+type execError struct {
+	name   string
+	stderr string // the end of what it wrote there
+	err    error  // usually an *exec.ExitError
 }
 
-func (e *ExecError) Error() string {
-	s := fmt.Sprintf("%s: %v", e.Name, e.Err)
-	if tail := strings.TrimSpace(e.Stderr); tail != "" {
+func (e *execError) Error() string {
+	s := fmt.Sprintf("%s: %v", e.name, e.err)
+	if tail := strings.TrimSpace(e.stderr); tail != "" {
 		s += ": " + tail
 	}
 	return s
 }
 
-func (e *ExecError) Unwrap() error { return e.Err }
+func (e *execError) Unwrap() error { return e.err }
 
 // Exec passes bytes through an external command: the stream is its standard
 // input, and its standard output is what goes on. Both are held back as any
-// pipe is. A command that does not exist is an error when the flow opens, one
-// that ends with another status than 0 is an [*ExecError]; one that ends well
-// without reading all its input wants no more. When the flow ends, the command
-// and, on Unix, the processes it started are killed.
+// pipe is. A command that does not exist is an error when the flow opens. A
+// command that exits with another status than 0 fails the flow with an error that
+// matches [*exec.ExitError]; its field Stderr has the last 4 KiB that the command
+// wrote to standard error. A command that exits with status 0 before it has read
+// all its input ends the upstream without an error. When the flow ends, the
+// command and, on Unix, the processes it started are killed.
 //
 // A command cannot be told that its input has failed: it sees the end of its
 // input. Its output for what came before arrives, and then the flow fails.
@@ -169,7 +171,7 @@ func (p *process) start(cmd *exec.Cmd) error {
 		inW.Close()
 		outR.Close()
 		p.waiting.Do(func() {})
-		return &ExecError{Name: cmd.Path, Err: err}
+		return &execError{name: cmd.Path, err: err}
 	}
 	return nil
 }
@@ -182,7 +184,12 @@ func (p *process) wait() error {
 		p.closeInput()
 		p.stdout.Close()
 		if err != nil && !errors.Is(err, exec.ErrWaitDelay) {
-			p.err = &ExecError{Name: p.cmd.Path, Stderr: p.stderr.String(), Err: err}
+			end := p.stderr.String()
+			var exit *exec.ExitError
+			if errors.As(err, &exit) {
+				exit.Stderr = []byte(end)
+			}
+			p.err = &execError{name: p.cmd.Path, stderr: end, err: err}
 		}
 	})
 	return p.err

@@ -24,20 +24,15 @@ func Copy(ctx context.Context, dst io.Writer, src io.Reader) (int64, error) {
 	return n, err
 }
 
-// target is a sink the kernel may copy to by itself.
-type target struct{ like io.Writer }
-
-func readerOrigin(r io.Reader) *origin { return &origin{like: r} }
-func writerTarget(w io.Writer) *target { return &target{like: w} }
-
 // kernelFlow builds a flow without stages whose ends the kernel can connect,
 // and reports whether it did.
 func kernelFlow[T any](b *plan, s Stream[T], k Sink[T], ln *lane, to *spot, w *Writer[T]) bool {
 	n := s.n
-	if n == nil || n.err != nil || n.async || n.origin == nil || k.target == nil {
+	like, ok := k.Like.(io.Writer)
+	if n == nil || n.err != nil || n.async || n.origin == nil || !ok {
 		return false
 	}
-	path := kernelcopy.Path(k.target.like, n.origin.like)
+	path := kernelcopy.Path(like, n.origin.like)
 	if path == "" || !s.n.check(b, to.st) {
 		return false
 	}
@@ -45,7 +40,7 @@ func kernelFlow[T any](b *plan, s Stream[T], k Sink[T], ln *lane, to *spot, w *W
 	to.st.kernel = path
 	clock := &copyClock{}
 	from.st.copy, to.st.copy = clock, clock
-	to.st.holds = kernelcopy.Memory(k.target.like, n.origin.like)
+	to.st.holds = kernelcopy.Memory(like, n.origin.like)
 	var r any
 	b.open(from, func() (func(error) error, error) {
 		var err error

@@ -52,6 +52,7 @@ type lane struct {
 type spot struct {
 	ln   *lane
 	st   *stage
+	ctx  *stageContext // the lane's, as the stage sees it
 	busy int32
 
 	emitsLast bool // the stage does nothing between its last emit and its return
@@ -77,12 +78,13 @@ func (l *lane) place(st *stage) *spot {
 
 // prepare gets the lane ready for run r, whose context is ctx.
 func (l *lane) prepare(ctx context.Context, r *run) {
-	for i, s := range l.spots {
-		s.busy = clock.Busy(i)
-	}
 	l.Reset(len(l.spots))
 	l.r = r
 	l.ctx, l.cancel = context.WithCancelCause(ctx)
+	for i, s := range l.spots {
+		s.busy = clock.Busy(i)
+		s.ctx = &stageContext{l.ctx, s.st}
+	}
 	l.source, l.stopSource = context.WithCancelCause(l.ctx)
 	l.over = make(chan struct{})
 	l.open.Store(int32(len(l.outs)))

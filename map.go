@@ -135,7 +135,7 @@ func (m *mapper[T, U]) Flush(context.Context, func([]U) error) error { return ni
 
 // Filter passes on the values for which keep returns true.
 func Filter[T any](s Stream[T], keep func(T) bool) Stream[T] {
-	st := Stage[T, T]{Name: "filter", Holds: int64(chunkLen[T]()) * slotSize[T](), beyond: -1}
+	st := Stage[T, T]{Name: "filter", Holds: int64(chunkLen[T]()) * slotSize[T](), Holders: -1}
 	if keep == nil {
 		st.Err = errNilFunc
 	}

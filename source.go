@@ -30,8 +30,14 @@ type Source[T any] struct {
 	// flow is run, before anything opens.
 	Err error
 
-	inside bool    // Read is our own code and does not wait
-	origin *origin // what the kernel can read from
+	// Like, if it is not nil, is a reader of the type that Open returns, such as
+	// a nil *os.File or *net.TCPConn, or a type around a file with the method
+	// OSFile() *os.File. Where no stage has to see the bytes of a Source[byte], the
+	// kernel can then move them from that file or connection straight to the sink,
+	// and Read is not called. See [Copy] for the system calls.
+	Like Reader[T]
+
+	inside bool // Read is our own code and does not wait
 	given  *given
 }
 
@@ -48,8 +54,8 @@ func From[T any](src Source[T]) Stream[T] {
 			return open(ctx)
 		}
 	}
-	if src.origin != nil {
-		n.origin = &origin{src.origin.like, func(ctx context.Context) (any, error) { return src.Open(ctx) }}
+	if like, ok := src.Like.(io.Reader); ok {
+		n.origin = &origin{like, func(ctx context.Context) (any, error) { return src.Open(ctx) }}
 	}
 	if n.err == nil && src.Open == nil {
 		n.err = errors.New("no Open function")

@@ -32,7 +32,7 @@ func FromReader(r io.Reader) Stream[byte] {
 	case *bytes.Reader, *bytes.Buffer, *strings.Reader:
 		src.inside = true
 	}
-	src.origin = readerOrigin(r)
+	src.Like = r
 	src.given = &given{x: r}
 	return From(src)
 }
