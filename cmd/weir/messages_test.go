@@ -56,10 +56,10 @@ var outcomes = []outcome{
 	{args: "pipe a zstd b", env: "WEIR_MEMORY=1MiB", code: 5, text: "WEIR_MEMORY=1MiB is too little: this needs at least N MiB", try: "WEIR_MEMORY=NKiB"},
 	{args: "gzip a", env: "WEIR_LEVEL=77", code: 2, text: "WEIR_LEVEL=77: use 1 to 9", try: "WEIR_LEVEL=6"},
 	{args: "gzip a", env: "WEIR_LEVEL=high", code: 2, text: "WEIR_LEVEL=high is no number", try: "unset WEIR_LEVEL"},
-	{args: "serve", env: "WEIR_STALL=0s", code: 2, text: "WEIR_STALL=0s cuts every client off", try: "WEIR_STALL=24h, for almost any"},
+	{args: "serve", env: "WEIR_STALL=0s", code: 2, text: "WEIR_STALL=0s would disconnect every client", try: "WEIR_STALL=24h, for almost any"},
 	{args: "serve", env: "WEIR_LISTEN=8080", code: 2, text: "cannot listen on 8080: address 8080: missing port in address (from WEIR_LISTEN)", try: "--listen 127.0.0.1:8080"},
 	{args: "serve", env: "WEIR_AUTH=none", code: 2, text: "cannot read the users in none: no such file or directory (from WEIR_AUTH)", try: "weir password NAME >> none"},
-	{args: "serve", env: "WEIR_UPLOADS=none", code: 4, text: "cannot take uploads into none: it is no folder (from WEIR_UPLOADS)", try: "mkdir -p none"},
+	{args: "serve", env: "WEIR_UPLOADS=none", code: 4, text: "cannot store uploads in none: not a folder (from WEIR_UPLOADS)", try: "mkdir -p none"},
 
 	// The source.
 	{args: "copy none b", code: 3, text: "cannot read none: no such file or directory", try: "ls ."},

@@ -16,7 +16,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-func TestPageFollowsFoldersAndDownloads(t *testing.T) {
+func TestServe_PageFollowsFoldersAndDownloads(t *testing.T) {
 	t.Parallel()
 	dir, content := t.TempDir(), noise(3<<20)
 	put(t, content, dir, "holiday", "day & night.bin")
@@ -60,7 +60,7 @@ func TestPageFollowsFoldersAndDownloads(t *testing.T) {
 	do(t, ctx, chromedp.Click(chromedp.CSS(`h1 a`)), seen(`location.pathname === "/"`))
 }
 
-func TestPageUploadsAndShowsTheNewRow(t *testing.T) {
+func TestServe_PageUploadsAndShowsTheNewRow(t *testing.T) {
 	t.Parallel()
 	dir, content := t.TempDir(), noise(5<<20)
 	put(t, []byte("old"), dir, "old.txt")
@@ -103,7 +103,7 @@ func receivedOnce(t *testing.T, s *served, size int64) {
 
 const held = 24 << 20 // beyond what sockets hold by themselves
 
-func TestPagePausesAndResumes(t *testing.T) {
+func TestServe_PagePausesAndResumes(t *testing.T) {
 	t.Parallel()
 	in, content := t.TempDir(), noise(2*held)
 	file := put(t, content, t.TempDir(), "long.bin")
@@ -129,7 +129,7 @@ func TestPagePausesAndResumes(t *testing.T) {
 	receivedOnce(t, s, int64(len(content)))
 }
 
-func TestPageGoesOnAfterAReload(t *testing.T) {
+func TestServe_PageGoesOnAfterAReload(t *testing.T) {
 	t.Parallel()
 	in, content := t.TempDir(), noise(2*held)
 	file := put(t, content, t.TempDir(), "long.bin")
@@ -157,7 +157,7 @@ func TestPageGoesOnAfterAReload(t *testing.T) {
 	receivedOnce(t, s, int64(len(content)))
 }
 
-func TestPageTellsWhyAnUploadWasRefused(t *testing.T) {
+func TestServe_PageTellsWhyAnUploadWasRefused(t *testing.T) {
 	t.Parallel()
 	in := t.TempDir()
 	file := put(t, noise(2<<20), t.TempDir(), "too large.bin")
@@ -178,7 +178,7 @@ func TestPageTellsWhyAnUploadWasRefused(t *testing.T) {
 	}
 }
 
-func TestPageCancelsAnUpload(t *testing.T) {
+func TestServe_PageCancelsAnUpload(t *testing.T) {
 	t.Parallel()
 	in := t.TempDir()
 	file := put(t, noise(2*held), t.TempDir(), "long.bin")
@@ -203,7 +203,7 @@ func TestPageCancelsAnUpload(t *testing.T) {
 	})
 }
 
-func TestPageWorksWithoutJavaScript(t *testing.T) {
+func TestServe_PageWorksWithoutJavaScript(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	file := put(t, []byte("by form\n"), t.TempDir(), "form.txt")
@@ -241,8 +241,8 @@ func TestPageWorksWithoutJavaScript(t *testing.T) {
 	same(t, filepath.Join(dir, "form.txt"), []byte("by form\n"))
 }
 
-// TestPageFitsSmallScreens also is where pictures of the page come from.
-func TestPageFitsSmallScreens(t *testing.T) {
+// TestServe_PageFitsSmallScreens also is where pictures of the page come from.
+func TestServe_PageFitsSmallScreens(t *testing.T) {
 	t.Parallel()
 	dir, from := t.TempDir(), t.TempDir()
 	long := strings.Repeat("a very long name without an end ", 6)
@@ -282,7 +282,7 @@ func TestPageFitsSmallScreens(t *testing.T) {
 	}
 }
 
-func TestPageIsUsedByKeyboardAndByName(t *testing.T) {
+func TestServe_PageIsUsedByKeyboardAndByName(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	put(t, nil, dir, "a.txt")

@@ -44,7 +44,7 @@ func gzipped(t *testing.T, text string) []byte {
 	return b.Bytes()
 }
 
-func TestUploadedFilesDoNotActAsPagesOfTheServer(t *testing.T) {
+func TestServe_UploadedFilesDoNotActAsPagesOfTheServer(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	for _, in := range []string{"", "in box", "in box/sub"} {
@@ -90,7 +90,7 @@ func TestUploadedFilesDoNotActAsPagesOfTheServer(t *testing.T) {
 	}
 }
 
-func TestAStoredFileIsWhereItsLocationSays(t *testing.T) {
+func TestServe_StoredFileIsWhereItsLocationSays(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	put(t, nil, dir, "in box", "x")
@@ -104,7 +104,7 @@ func TestAStoredFileIsWhereItsLocationSays(t *testing.T) {
 	}
 }
 
-func TestErrorsOfTheServerAreLoggedButForHandshakes(t *testing.T) {
+func TestServe_ErrorsOfTheServerAreLoggedButForHandshakes(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	l := serverLog(slog.New(slog.NewTextHandler(&out, nil)))

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-func TestOnlyRequestsThatNameThisServerPass(t *testing.T) {
+func TestServe_OnlyRequestsThatNameThisServerPass(t *testing.T) {
 	t.Parallel()
 	self, err := os.Hostname()
 	if err != nil {
@@ -35,7 +35,7 @@ func TestOnlyRequestsThatNameThisServerPass(t *testing.T) {
 	}
 }
 
-func TestAnyHostPassesIfToldSo(t *testing.T) {
+func TestServe_AnyHostPassesIfToldSo(t *testing.T) {
 	t.Parallel()
 	s := startServe(t, t.TempDir(), "--host", "*")
 	r, err := http.NewRequest("GET", s.url, nil)

@@ -50,7 +50,7 @@ func (l *requestLines) byPath(t *testing.T) map[string]map[string]any {
 	}
 }
 
-func TestEveryRequestHasOneLineAlsoIfItIsAborted(t *testing.T) {
+func TestServe_EveryRequestHasOneLineAlsoIfItIsAborted(t *testing.T) {
 	t.Parallel()
 	var out requestLines
 	h := logRequests(slog.New(slog.NewJSONHandler(&out, nil)), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -81,7 +81,7 @@ func TestEveryRequestHasOneLineAlsoIfItIsAborted(t *testing.T) {
 	}
 }
 
-func TestALineHasTheStatusThatWasSentWithoutAWord(t *testing.T) {
+func TestServe_LineHasTheStatusThatWasSentWithoutAWord(t *testing.T) {
 	t.Parallel()
 	var out requestLines
 	srv := httptest.NewServer(logRequests(slog.New(slog.NewJSONHandler(&out, nil)), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -109,7 +109,7 @@ func TestALineHasTheStatusThatWasSentWithoutAWord(t *testing.T) {
 	}
 }
 
-func TestTheLineOfAFolderThatIsOnlyLookedAtHasItsStatus(t *testing.T) {
+func TestServe_LineOfAFolderThatIsOnlyLookedAtHasItsStatus(t *testing.T) {
 	t.Parallel()
 	s := startServe(t, t.TempDir())
 	r, err := http.NewRequest("HEAD", s.url, nil)
@@ -128,9 +128,9 @@ func TestTheLineOfAFolderThatIsOnlyLookedAtHasItsStatus(t *testing.T) {
 	}
 }
 
-// TestLinesTellOfTheirOwnRequestOverHTTP2 has many downloads of one connection
+// TestServe_LinesTellOfTheirOwnRequestOverHTTP2 has many downloads of one connection
 // that end at the same time.
-func TestLinesTellOfTheirOwnRequestOverHTTP2(t *testing.T) {
+func TestServe_LinesTellOfTheirOwnRequestOverHTTP2(t *testing.T) {
 	t.Parallel()
 	const files = 60
 	dir := t.TempDir()

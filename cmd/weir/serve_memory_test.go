@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestGarbageHasRoomOnlyWhileItIsMade(t *testing.T) {
+func TestServe_GarbageHasRoomOnlyWhileItIsMade(t *testing.T) {
 	t.Parallel()
 	var set []int
 	w := newWaste(func(percent int) int { set = append(set, percent); return 0 })
@@ -50,7 +50,7 @@ func TestGarbageHasRoomOnlyWhileItIsMade(t *testing.T) {
 	}
 }
 
-func TestGarbageIsAsTheUserSays(t *testing.T) {
+func TestServe_GarbageIsAsTheUserSays(t *testing.T) {
 	t.Parallel()
 	var w *waste // GOGC is set
 	if w.look(1000, 1) {
@@ -58,7 +58,7 @@ func TestGarbageIsAsTheUserSays(t *testing.T) {
 	}
 }
 
-func TestMemoryIsGivenBackAtRest(t *testing.T) {
+func TestServe_MemoryIsGivenBackAtRest(t *testing.T) {
 	t.Parallel()
 	var s spare
 	var gave []int
@@ -83,7 +83,7 @@ func TestMemoryIsGivenBackAtRest(t *testing.T) {
 	}
 }
 
-func TestTheRuntimeTellsOfItsMemory(t *testing.T) {
+func TestServe_RuntimeTellsOfItsMemory(t *testing.T) {
 	t.Parallel()
 	m := readMemory()
 	if m.used == 0 || m.used > 1<<40 || m.live > 1<<40 || m.free > 1<<40 {

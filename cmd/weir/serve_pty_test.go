@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-func TestServeTellsATerminalOfRequestsInLinesForPeople(t *testing.T) {
+func TestServe_TellsATerminalOfRequestsInLinesForPeople(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	put(t, []byte("alpha"), dir, "a.txt")

@@ -21,6 +21,7 @@ import (
 
 	"github.com/weir-go/weir/internal/errno"
 	"github.com/weir-go/weir/internal/procpipe"
+	"github.com/weir-go/weir/internal/units"
 )
 
 const (
@@ -268,7 +269,7 @@ func (w *who) report(ctx context.Context) error {
 	case w.more > 0 && w.json:
 		emitLine(out, "omitted", map[string]any{"pipelines": w.more})
 	case w.more > 0:
-		fmt.Fprintf(out, "\n%s not shown; weir who -p PID selects one\n", plural(int64(w.more), "more pipeline"))
+		fmt.Fprintf(out, "\n%s not shown; weir who -p PID selects one\n", units.Count(int64(w.more), "more pipeline"))
 	}
 	if errno.Is(out.err, syscall.EPIPE) {
 		return nil // the reader has seen enough, as head has
@@ -318,7 +319,7 @@ func (w *who) live(ctx context.Context) error {
 		case len(w.lines) == 0:
 			rows = append(rows, "no pipeline of yours is running")
 		case w.more > 0:
-			rows = append(rows, "", plural(int64(w.more), "more pipeline")+" not shown; weir who -p PID selects one")
+			rows = append(rows, "", units.Count(int64(w.more), "more pipeline")+" not shown; weir who -p PID selects one")
 		}
 		screen.draw(clip(append(rows, "", "q quits"), height(tty)-1))
 		looks = append(looks, now)
