@@ -90,7 +90,7 @@ func buildExec(n *node[byte], b *plan, ln *lane, out link[byte], s Stream[byte],
 			if cause == nil {
 				cause = ErrStop
 			}
-			p.hangup(cause)
+			p.CloseRead(cause)
 			p.wait()
 			return nil
 		}, nil
@@ -98,14 +98,14 @@ func buildExec(n *node[byte], b *plan, ln *lane, out link[byte], s Stream[byte],
 	ln.main = func() error {
 		err := pump(reads, p.stdout, out, reads.outside(), func(int) {})
 		if in := p.inputError(); in != nil && ln.broken == nil && ln.ctx.Err() == nil {
-			ln.enter(reads.outside())
+			ln.Enter(reads.outside())
 			ln.r.note(protect(sg.name, p.wait))
 			return in
 		}
 		if err != io.EOF {
 			return reads.fail(err)
 		}
-		ln.enter(reads.outside())
+		ln.Enter(reads.outside())
 		if err := reads.fail(p.wait()); err != nil {
 			return err
 		}
@@ -115,10 +115,10 @@ func buildExec(n *node[byte], b *plan, ln *lane, out link[byte], s Stream[byte],
 		to:    sg,
 		fused: true,
 		push: func(batch []byte) error {
-			feed.enter(writes.outside())
+			feed.Enter(writes.outside())
 			sg.in.Add(int64(len(batch)))
 			_, err := p.stdin.Write(batch)
-			feed.enter(writes.busy)
+			feed.Enter(writes.busy)
 			if isEPIPE(err) || errors.Is(err, os.ErrClosed) {
 				err = ErrStop // the command wants no more
 			}
@@ -210,19 +210,19 @@ func (p *process) kill() {
 	p.stdin.SetWriteDeadline(time.Unix(1, 0))
 }
 
-// hangup is called when nobody reads the command's output any more.
-func (p *process) hangup(cause error) {
+// CloseRead is called when nobody reads the command's output any more.
+func (p *process) CloseRead(cause error) {
 	// First, or else the write that is interrupted has failed.
 	p.leaving.Do(func() { p.feed.leave(cause) })
 	p.kill()
 }
 
-// finish is called when the input has ended. After an error the command gets the
+// CloseWrite is called when the input has ended. After an error the command gets the
 // end of its input all the same, so that what it makes of the input before the
 // error arrives; then the flow fails.
-func (p *process) finish(err error) {
-	if err != nil {
-		p.failed.CompareAndSwap(nil, &err)
+func (p *process) CloseWrite(cause error) {
+	if cause != ErrStop {
+		p.failed.CompareAndSwap(nil, &cause)
 	}
 	p.closeInput()
 }

@@ -9,9 +9,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/weir-go/weir/report"
-
+	"github.com/weir-go/weir/internal/clock"
 	"github.com/weir-go/weir/internal/kernelcopy"
+	"github.com/weir-go/weir/report"
 )
 
 // Copy copies from src to dst until the end of src, and returns how many bytes
@@ -66,7 +66,7 @@ func kernelFlow[T any](b *plan, s Stream[T], k Sink[T], ln *lane, to *spot, w *W
 		if r == nil {
 			return from.finish(end)
 		}
-		ln.enter(to.outside())
+		ln.Enter(to.outside())
 		clock.begin()
 		defer clock.end()
 		_, err := kernelcopy.Copy(ln.ctx, (*w).(io.Writer), bounded(r), kernelcopy.Options{
@@ -127,13 +127,13 @@ type copyClock struct {
 
 func (c *copyClock) begin() {
 	c.mu.Lock()
-	c.runs, c.at, c.since = true, kernelcopy.Reading, now()
+	c.runs, c.at, c.since = true, kernelcopy.Reading, clock.Now()
 	c.mu.Unlock()
 }
 
 func (c *copyClock) end() {
 	c.mu.Lock()
-	c.turn(now())
+	c.turn(clock.Now())
 	c.runs = false
 	c.mu.Unlock()
 }
@@ -147,7 +147,7 @@ func (c *copyClock) turn(t int64) {
 // Enter implements [kernelcopy.Observer].
 func (c *copyClock) Enter(a kernelcopy.Activity) {
 	c.mu.Lock()
-	c.turn(now())
+	c.turn(clock.Now())
 	c.at = a
 	c.mu.Unlock()
 }

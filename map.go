@@ -241,7 +241,7 @@ func (p *pace) next(n int) (k int, since int64) { return p.most(n), p.sp.took() 
 // was handed on, the clock of the lane has not moved yet.
 func (p *pace) took(n int, since int64, emitted bool) {
 	if !emitted {
-		p.sp.ln.enter(p.sp.busy)
+		p.sp.ln.Enter(p.sp.busy)
 	}
 	p.adjust(n, p.sp.took()-since)
 }

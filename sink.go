@@ -92,14 +92,14 @@ func buildSink[T any](b *plan, s Stream[T], k Sink[T]) {
 		return
 	}
 	end := func() error {
-		ln.enter(place())
+		ln.Enter(place())
 		return sp.finish(func() error { return nil })
 	}
 	out := link[T]{
 		to:    sg,
 		fused: true,
 		push: func(batch []T) error {
-			ln.enter(place())
+			ln.Enter(place())
 			if err := ln.ended(); err != nil {
 				return err
 			}

@@ -69,7 +69,7 @@ func From[T any](src Source[T]) Stream[T] {
 		if src.given != nil {
 			b.halves = append(b.halves, half{src.given.x, ln})
 		}
-		if out.pipe == nil || out.pipe.size != nil {
+		if out.pipe == nil || out.pipe.Measures() {
 			sg.holds = int64(chunkLen[T]()) * slotSize[T]()
 		}
 		out = out.from(sp, makes(b, sg, n.size, 1))
@@ -97,7 +97,7 @@ func From[T any](src Source[T]) Stream[T] {
 			}
 			watched := ln.watch(sp, r)
 			defer watched()
-			ln.enter(sp.busy)
+			ln.Enter(sp.busy)
 			var in Reader[T] = stopReader[T]{ln, r}
 			if br, ok := r.(boundedReader[T]); ok {
 				in = boundedStopReader[T]{stopReader[T]{ln, r}, br}
@@ -195,7 +195,7 @@ func guardIO(sp *spot, x any, deadline func(any) func(time.Time) error) *ioGuard
 		ctx = sp.ln.ctx
 	}
 	g.stop = interruptOn(ctx, func() {
-		if sp.ln.cur.Load() != sp.outside() || sp.ln.stop.Load() != 0 {
+		if sp.ln.At() != sp.outside() || sp.ln.Stopped() {
 			return
 		}
 		if _, ok := x.(endsWithContext); ok {

@@ -309,11 +309,11 @@ func pushLink[In, Out any](sp *spot, tr *Transform[In, Out], out link[Out]) link
 		}
 		sg.out.Add(int64(len(batch)))
 		if sp.emitsLast && !out.fused {
-			ln.enter(sp.busy) // a pipe reads the clock only when it is full
+			ln.Enter(sp.busy) // a pipe reads the clock only when it is full
 		}
 		err := out.push(batch)
 		if out.fused {
-			ln.back(sp.busy)
+			ln.Back(sp.busy)
 		}
 		if err != nil && ln.broken == nil {
 			ln.broken = err
@@ -326,7 +326,7 @@ func pushLink[In, Out any](sp *spot, tr *Transform[In, Out], out link[Out]) link
 			return nil
 		}
 		ended = true
-		ln.enter(sp.busy)
+		ln.Enter(sp.busy)
 		if err := (*tr).Flush(sp.ctx, emit); !isStop(err) || ln.broken != nil {
 			if err := sp.fail(err); err != nil {
 				return err
@@ -339,10 +339,12 @@ func pushLink[In, Out any](sp *spot, tr *Transform[In, Out], out link[Out]) link
 		fused: true,
 		end:   end,
 		push: func(batch []In) error {
-			ln.enter(sp.busy)
+			ln.Enter(sp.busy)
 			sg.in.Add(int64(len(batch)))
 			err := (*tr).Do(sp.ctx, batch, emit)
-			ln.fresh = ln.fresh && sp.emitsLast
+			if !sp.emitsLast {
+				ln.Stale()
+			}
 			if err == nil && ln.broken == nil {
 				return nil
 			}
@@ -377,14 +379,14 @@ func buildRun[In, Out any](n *node[Out], b *plan, ln *lane, out link[Out], s Str
 		return
 	}
 	p := s.pipe(b, ln, sg)
-	if p.size != nil { // what Read takes out of the pipe
+	if p.Measures() { // what Read takes out of the pipe
 		sg.holds += maxSegment
 		sg.beyond = beyond{sg.beyond.values + 1, b.maxValue}
 	}
 	ln.main = func() error {
 		in := &laneReader[In]{sp: sp, p: p}
 		w := &laneWriter[Out]{sp: sp, out: out}
-		ln.enter(sp.busy)
+		ln.Enter(sp.busy)
 		err := st.Run(sp.ctx, in, w)
 		if err != nil && !isStop(err) || ln.broken != nil {
 			if in.failed != nil && ln.broken == nil {

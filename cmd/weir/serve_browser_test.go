@@ -17,6 +17,7 @@ import (
 )
 
 func TestPageFollowsFoldersAndDownloads(t *testing.T) {
+	t.Parallel()
 	dir, content := t.TempDir(), noise(3<<20)
 	put(t, content, dir, "holiday", "day & night.bin")
 	put(t, []byte("hello\n"), dir, "read me.txt")
@@ -60,6 +61,7 @@ func TestPageFollowsFoldersAndDownloads(t *testing.T) {
 }
 
 func TestPageUploadsAndShowsTheNewRow(t *testing.T) {
+	t.Parallel()
 	dir, content := t.TempDir(), noise(5<<20)
 	put(t, []byte("old"), dir, "old.txt")
 	file := put(t, content, t.TempDir(), "grüße & 日本.bin")
@@ -102,6 +104,7 @@ func receivedOnce(t *testing.T, s *served, size int64) {
 const held = 24 << 20 // beyond what sockets hold by themselves
 
 func TestPagePausesAndResumes(t *testing.T) {
+	t.Parallel()
 	in, content := t.TempDir(), noise(2*held)
 	file := put(t, content, t.TempDir(), "long.bin")
 	s := startServe(t, t.TempDir(), "--uploads", in)
@@ -127,6 +130,7 @@ func TestPagePausesAndResumes(t *testing.T) {
 }
 
 func TestPageGoesOnAfterAReload(t *testing.T) {
+	t.Parallel()
 	in, content := t.TempDir(), noise(2*held)
 	file := put(t, content, t.TempDir(), "long.bin")
 	s := startServe(t, t.TempDir(), "--uploads", in)
@@ -154,6 +158,7 @@ func TestPageGoesOnAfterAReload(t *testing.T) {
 }
 
 func TestPageTellsWhyAnUploadWasRefused(t *testing.T) {
+	t.Parallel()
 	in := t.TempDir()
 	file := put(t, noise(2<<20), t.TempDir(), "too large.bin")
 	s := startServe(t, t.TempDir(), "--uploads", in, "--max-size", "1MiB")
@@ -174,6 +179,7 @@ func TestPageTellsWhyAnUploadWasRefused(t *testing.T) {
 }
 
 func TestPageCancelsAnUpload(t *testing.T) {
+	t.Parallel()
 	in := t.TempDir()
 	file := put(t, noise(2*held), t.TempDir(), "long.bin")
 	s := startServe(t, t.TempDir(), "--uploads", in)
@@ -198,6 +204,7 @@ func TestPageCancelsAnUpload(t *testing.T) {
 }
 
 func TestPageWorksWithoutJavaScript(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	file := put(t, []byte("by form\n"), t.TempDir(), "form.txt")
 	large := put(t, noise(2<<20), t.TempDir(), "large.bin")
@@ -236,6 +243,7 @@ func TestPageWorksWithoutJavaScript(t *testing.T) {
 
 // TestPageFitsSmallScreens also is where pictures of the page come from.
 func TestPageFitsSmallScreens(t *testing.T) {
+	t.Parallel()
 	dir, from := t.TempDir(), t.TempDir()
 	long := strings.Repeat("a very long name without an end ", 6)
 	put(t, noise(1000), dir, long+".txt")
@@ -275,6 +283,7 @@ func TestPageFitsSmallScreens(t *testing.T) {
 }
 
 func TestPageIsUsedByKeyboardAndByName(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	put(t, nil, dir, "a.txt")
 	s := startServe(t, dir, "--uploads", dir)

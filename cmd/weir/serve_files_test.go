@@ -45,6 +45,7 @@ func gzipped(t *testing.T, text string) []byte {
 }
 
 func TestUploadedFilesDoNotActAsPagesOfTheServer(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	for _, in := range []string{"", "in box", "in box/sub"} {
 		put(t, []byte("page"), dir, in, "x.html")
@@ -90,6 +91,7 @@ func TestUploadedFilesDoNotActAsPagesOfTheServer(t *testing.T) {
 }
 
 func TestAStoredFileIsWhereItsLocationSays(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	put(t, nil, dir, "in box", "x")
 	s := startServe(t, dir, "--uploads", dir+"/in box")
@@ -103,6 +105,7 @@ func TestAStoredFileIsWhereItsLocationSays(t *testing.T) {
 }
 
 func TestErrorsOfTheServerAreLoggedButForHandshakes(t *testing.T) {
+	t.Parallel()
 	var out bytes.Buffer
 	l := serverLog(slog.New(slog.NewTextHandler(&out, nil)))
 	l.Print("http: TLS handshake error from 192.0.2.1:1: EOF")

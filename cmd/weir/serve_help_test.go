@@ -9,6 +9,7 @@ import (
 )
 
 func TestTheTextsOfHelpFitATerminal(t *testing.T) {
+	t.Parallel()
 	for _, c := range newRoot(io.Discard, io.Discard, io.Discard).Commands() {
 		for line := range strings.Lines(c.Long) {
 			if line = strings.TrimSuffix(line, "\n"); runewidth.StringWidth(line) > 82 {

@@ -10,6 +10,7 @@ import (
 )
 
 func TestOnlyRequestsThatNameThisServerPass(t *testing.T) {
+	t.Parallel()
 	self, err := os.Hostname()
 	if err != nil {
 		t.Fatal(err)
@@ -35,6 +36,7 @@ func TestOnlyRequestsThatNameThisServerPass(t *testing.T) {
 }
 
 func TestAnyHostPassesIfToldSo(t *testing.T) {
+	t.Parallel()
 	s := startServe(t, t.TempDir(), "--host", "*")
 	r, err := http.NewRequest("GET", s.url, nil)
 	if err != nil {

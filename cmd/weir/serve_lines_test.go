@@ -18,6 +18,7 @@ import (
 )
 
 func TestLinesInATerminalAreForPeople(t *testing.T) {
+	t.Parallel()
 	at := time.Date(2026, 11, 24, 22, 38, 5, 0, time.Local)
 	request := []slog.Attr{slog.String("method", "GET"), slog.String("path", "/a%20b.txt"), slog.String("client", "192.0.2.1:5"),
 		slog.String("proto", "HTTP/1.1"), slog.Int("status", 206), slog.Int64("bytes", 3<<20/2), slog.Float64("seconds", 1.2345678)}
@@ -52,6 +53,7 @@ func TestLinesInATerminalAreForPeople(t *testing.T) {
 }
 
 func TestLinesInATerminalKeepWhatTheirLoggerKnows(t *testing.T) {
+	t.Parallel()
 	var out bytes.Buffer
 	l := slog.New(&lineHandler{out: &out, level: slog.LevelWarn, mu: new(sync.Mutex)})
 	l.Info("nothing of this")

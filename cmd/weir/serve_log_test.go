@@ -51,6 +51,7 @@ func (l *requestLines) byPath(t *testing.T) map[string]map[string]any {
 }
 
 func TestEveryRequestHasOneLineAlsoIfItIsAborted(t *testing.T) {
+	t.Parallel()
 	var out requestLines
 	h := logRequests(slog.New(slog.NewJSONHandler(&out, nil)), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
@@ -81,6 +82,7 @@ func TestEveryRequestHasOneLineAlsoIfItIsAborted(t *testing.T) {
 }
 
 func TestALineHasTheStatusThatWasSentWithoutAWord(t *testing.T) {
+	t.Parallel()
 	var out requestLines
 	srv := httptest.NewServer(logRequests(slog.New(slog.NewJSONHandler(&out, nil)), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/flushes" {
@@ -108,6 +110,7 @@ func TestALineHasTheStatusThatWasSentWithoutAWord(t *testing.T) {
 }
 
 func TestTheLineOfAFolderThatIsOnlyLookedAtHasItsStatus(t *testing.T) {
+	t.Parallel()
 	s := startServe(t, t.TempDir())
 	r, err := http.NewRequest("HEAD", s.url, nil)
 	if err != nil {
@@ -128,6 +131,7 @@ func TestTheLineOfAFolderThatIsOnlyLookedAtHasItsStatus(t *testing.T) {
 // TestLinesTellOfTheirOwnRequestOverHTTP2 has many downloads of one connection
 // that end at the same time.
 func TestLinesTellOfTheirOwnRequestOverHTTP2(t *testing.T) {
+	t.Parallel()
 	const files = 60
 	dir := t.TempDir()
 	for i := range files {

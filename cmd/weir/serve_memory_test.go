@@ -6,6 +6,7 @@ import (
 )
 
 func TestGarbageHasRoomOnlyWhileItIsMade(t *testing.T) {
+	t.Parallel()
 	var set []int
 	w := newWaste(func(percent int) int { set = append(set, percent); return 0 })
 	cycles := uint64(0)
@@ -50,6 +51,7 @@ func TestGarbageHasRoomOnlyWhileItIsMade(t *testing.T) {
 }
 
 func TestGarbageIsAsTheUserSays(t *testing.T) {
+	t.Parallel()
 	var w *waste // GOGC is set
 	if w.look(1000, 1) {
 		t.Error("it wants to give back")
@@ -57,6 +59,7 @@ func TestGarbageIsAsTheUserSays(t *testing.T) {
 }
 
 func TestMemoryIsGivenBackAtRest(t *testing.T) {
+	t.Parallel()
 	var s spare
 	var gave []int
 	const mib = 1 << 20
@@ -81,6 +84,7 @@ func TestMemoryIsGivenBackAtRest(t *testing.T) {
 }
 
 func TestTheRuntimeTellsOfItsMemory(t *testing.T) {
+	t.Parallel()
 	m := readMemory()
 	if m.used == 0 || m.used > 1<<40 || m.live > 1<<40 || m.free > 1<<40 {
 		t.Errorf("%+v", m)

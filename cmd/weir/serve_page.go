@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/internal/units"
 	"github.com/weir-go/weir/weirhttp"
 )
 
@@ -68,10 +69,10 @@ func (s *serving) page(w http.ResponseWriter, r *http.Request, l weirhttp.Listin
 func counts(folders, files, size int64) string {
 	var parts []string
 	if folders > 0 {
-		parts = append(parts, plural(folders, "folder"))
+		parts = append(parts, units.Count(folders, "folder"))
 	}
 	if files > 0 {
-		parts = append(parts, plural(files, "file")+", "+weir.FormatBytes(size))
+		parts = append(parts, units.Count(files, "file")+", "+weir.FormatBytes(size))
 	}
 	return strings.Join(parts, " and ")
 }

@@ -54,6 +54,7 @@ func openPage(t *testing.T, in string) (*served, context.Context) {
 }
 
 func TestPageCancelsAnUploadThatIsBeingMade(t *testing.T) {
+	t.Parallel()
 	in := t.TempDir()
 	file := put(t, noise(1<<20), t.TempDir(), "a.bin")
 	s, ctx := openPage(t, in)
@@ -74,6 +75,7 @@ func TestPageCancelsAnUploadThatIsBeingMade(t *testing.T) {
 }
 
 func TestPageMakesAnUploadOnceThoughItIsPausedMeanwhile(t *testing.T) {
+	t.Parallel()
 	in, content := t.TempDir(), noise(1<<20)
 	file := put(t, content, t.TempDir(), "a.bin")
 	_, ctx := openPage(t, in)
@@ -91,6 +93,7 @@ func TestPageMakesAnUploadOnceThoughItIsPausedMeanwhile(t *testing.T) {
 }
 
 func TestPageDiscardsWhatTheServerRefuses(t *testing.T) {
+	t.Parallel()
 	in := t.TempDir()
 	file := put(t, noise(1<<20), t.TempDir(), "a.bin")
 	s, ctx := openPage(t, in)
@@ -108,6 +111,7 @@ func TestPageDiscardsWhatTheServerRefuses(t *testing.T) {
 }
 
 func TestPageLeavesUploadsOfAnotherTabAlone(t *testing.T) {
+	t.Parallel()
 	file := put(t, noise(1000), t.TempDir(), "a.bin")
 	s := startServe(t, t.TempDir(), "--uploads", t.TempDir())
 	ctx := openBrowser(t)
@@ -135,6 +139,7 @@ func TestPageLeavesUploadsOfAnotherTabAlone(t *testing.T) {
 }
 
 func TestPageSaysThatItTakesNoFolders(t *testing.T) {
+	t.Parallel()
 	s := startServe(t, t.TempDir(), "--uploads", t.TempDir())
 	ctx := openBrowser(t)
 	do(t, ctx,

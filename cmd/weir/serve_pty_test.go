@@ -11,6 +11,7 @@ import (
 )
 
 func TestServeTellsATerminalOfRequestsInLinesForPeople(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	put(t, []byte("alpha"), dir, "a.txt")
 	tty, s, cmd, wait := inTerminal(t, 110, nil, "serve", dir, "--listen", "127.0.0.1:0", "--max-conns", "1")

@@ -18,6 +18,7 @@ import (
 
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/internal/errno"
+	"github.com/weir-go/weir/internal/units"
 	"github.com/weir-go/weir/weirhttp"
 )
 
@@ -147,7 +148,7 @@ func (s *serving) watch() (stop func()) {
 func (s *serving) shutdown(stopped *stopper, signals <-chan os.Signal) error {
 	if n := len(s.guard.Transfers.List()); n > 0 {
 		s.say("stopping", map[string]any{"cause": stopped.first.text, "transfers": n, "grace": s.grace.Seconds()},
-			"stopping: %s may take %v to finish (Ctrl-C again: now)\n", plural(int64(n), "transfer"), s.grace)
+			"stopping: %s may take %v to finish (Ctrl-C again: now)\n", units.Count(int64(n), "transfer"), s.grace)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), s.grace)
 	done := make(chan struct{})
@@ -247,8 +248,8 @@ func (s *serving) describe(t weirhttp.Transfer) []any {
 func (s *serving) farewell(cut bool) {
 	t := s.guard.Transfers.Totals()
 	peak, process := s.guard.Budget.Peak(), peakMemory()
-	text := fmt.Sprintf("served %s in %s, received %s in %s", weir.FormatBytes(t.BytesOut), plural(s.sent.Load(), "download"),
-		weir.FormatBytes(t.BytesIn), plural(s.received.Load(), "file"))
+	text := fmt.Sprintf("served %s in %s, received %s in %s", weir.FormatBytes(t.BytesOut), units.Count(s.sent.Load(), "download"),
+		weir.FormatBytes(t.BytesIn), units.Count(s.received.Load(), "file"))
 	if t.Failed > 0 {
 		text += fmt.Sprintf("; %d ended early", t.Failed)
 	}

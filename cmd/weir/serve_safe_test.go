@@ -17,6 +17,7 @@ import (
 )
 
 func TestACertificateThatIsGivenIsShown(t *testing.T) {
+	t.Parallel()
 	made, err := selfSigned("127.0.0.1:0", []string{"files.example"})
 	if err != nil {
 		t.Fatal(err)
