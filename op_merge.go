@@ -13,7 +13,7 @@ import (
 // Merge passes on the values of several streams as they come. The streams run
 // concurrently and share one pipe, in which they get their turns in the order
 // they asked for them. The first failure ends all. Streams of bytes cannot be
-// merged; cut them into text.Lines first.
+// merged; cut them into lines first, with package text.
 func Merge[T any](streams ...Stream[T]) Stream[T] {
 	n := node[T]{name: "merge", roots: allRoots(streams), size: sizedAsOneOf(streams)}
 	switch {
