@@ -30,18 +30,23 @@ var rooms = []struct {
 	{"endpoint", true},
 	{"tree", true},
 	{"weirhttp", true},
+	{"internal/lab", true},
 	{"cmd", true},
 	{"examples", true},
 	{"conformance", true},
 }
 
+// roomOf returns the room of a folder: of those that hold it, the innermost.
 func roomOf(dir string) int {
+	found := -1
 	for i, r := range rooms {
 		if r.prefix == "" && dir == "." || r.prefix != "" && (dir == r.prefix || strings.HasPrefix(dir, r.prefix+"/")) {
-			return i
+			if found < 0 || len(r.prefix) > len(rooms[found].prefix) {
+				found = i
+			}
 		}
 	}
-	return -1
+	return found
 }
 
 func TestImportsPointOneWayAndTheRootNeedsOnlyTheStandardLibrary(t *testing.T) {
