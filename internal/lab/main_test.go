@@ -12,7 +12,7 @@ const sideArgument = "lab-side"
 
 func TestMain(m *testing.M) {
 	if len(os.Args) == 2 && os.Args[1] == sideArgument {
-		if err := RunSide(withBroken(), os.Stdin, os.Stdout); err != nil {
+		if err := RunSide(append(Experiments(), broken()...), os.Stdin, os.Stdout); err != nil {
 			os.Stderr.WriteString(err.Error())
 			os.Exit(1)
 		}

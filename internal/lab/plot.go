@@ -1,8 +1,10 @@
 package lab
 
 import (
+	"cmp"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -16,6 +18,7 @@ type quantity struct {
 
 var (
 	residentMemory = quantity{"resident memory", func(s Sample) int64 { return s.Resident }, bytes, true}
+	kernelSockets  = quantity{"kernel memory of the server's sockets", func(s Sample) int64 { return s.Kernel }, bytes, true}
 	descriptors    = quantity{"open descriptors", func(s Sample) int64 { return s.Files }, grouped, false}
 )
 
@@ -30,8 +33,8 @@ func (r *Result) span(q quantity) (seconds float64, most int64) {
 }
 
 // Plot draws the memory of the sides over time in plain characters, each side with
-// its letter: an axis of height rows, and two lines more. Where two sides are at
-// the same place, the later one is drawn.
+// its letter: an axis of height rows, and three lines more. Where B is at the same
+// place as another side, B is drawn.
 func (r *Result) Plot(width, height int) []string {
 	q := residentMemory
 	seconds, most := r.span(q)
@@ -42,7 +45,11 @@ func (r *Result) Plot(width, height int) []string {
 	for i := range cells {
 		cells[i] = []byte(strings.Repeat(" ", width))
 	}
-	for _, s := range r.Sides {
+	order := slices.Clone(r.Sides)
+	slices.SortStableFunc(order, func(a, b *Side) int { // B last
+		return cmp.Compare(strings.Index("CDAB", a.Letter), strings.Index("CDAB", b.Letter))
+	})
+	for _, s := range order {
 		var column []int64 // the largest value in each column
 		for _, x := range s.Samples {
 			at := min(int(x.Seconds/seconds*float64(width)), width-1)
@@ -56,7 +63,7 @@ func (r *Result) Plot(width, height int) []string {
 		}
 		for at, v := range column {
 			if v >= 0 {
-				level := int(float64(v) / float64(most) * float64(height-1) * 0.9999)
+				level := int(float64(v) / float64(most) * float64(height-1))
 				cells[height-1-level][at] = s.Letter[0]
 			}
 		}
@@ -89,10 +96,12 @@ const (
 
 // svgStyle names its colours once for both themes. The sides differ by dashes too.
 const svgStyle = `<style>
-.ink{fill:#0f172a}.dim{fill:#64748b;font-size:12px}.grid{stroke:#e2e8f0}.axis{stroke:#64748b}.bound{stroke:#dc2626;stroke-dasharray:2 4;fill:none}.boundink{fill:#dc2626;font-size:12px}
-.line{fill:none;stroke-width:2.5;stroke-linejoin:round}.A{stroke:#c2410c}.B{stroke:#1d4ed8}.C{stroke:#a16207;stroke-dasharray:7 4}.D{stroke:#0f766e;stroke-dasharray:2 4}
-.At{fill:#c2410c}.Bt{fill:#1d4ed8}.Ct{fill:#a16207}.Dt{fill:#0f766e}
-@media (prefers-color-scheme: dark){.ink{fill:#f1f5f9}.dim{fill:#94a3b8}.grid{stroke:#334155}.axis{stroke:#94a3b8}.bound{stroke:#f87171}.boundink{fill:#f87171}.A{stroke:#fb923c}.B{stroke:#60a5fa}.C{stroke:#facc15}.D{stroke:#2dd4bf}.At{fill:#fb923c}.Bt{fill:#60a5fa}.Ct{fill:#facc15}.Dt{fill:#2dd4bf}}
+svg .ink{fill:#0f172a}svg .dim{fill:#64748b;font-size:12px}svg .grid{stroke:#e2e8f0}svg .axis{stroke:#64748b}
+svg .bound{stroke:#dc2626;stroke-dasharray:2 4}svg .boundink{fill:#dc2626;font-size:12px}svg .line{fill:none;stroke-width:2.5;stroke-linejoin:round}
+svg .A{stroke:#c2410c}svg .B{stroke:#1d4ed8}svg .C{stroke:#a16207;stroke-dasharray:7 4}svg .D{stroke:#0f766e;stroke-dasharray:2 4}
+svg .At{fill:#c2410c}svg .Bt{fill:#1d4ed8}svg .Ct{fill:#a16207}svg .Dt{fill:#0f766e}
+@media (prefers-color-scheme: dark){svg .ink{fill:#f1f5f9}svg .dim{fill:#94a3b8}svg .grid{stroke:#334155}svg .axis{stroke:#94a3b8}svg .bound{stroke:#f87171}svg .boundink{fill:#f87171}
+svg .A{stroke:#fb923c}svg .B{stroke:#60a5fa}svg .C{stroke:#facc15}svg .D{stroke:#2dd4bf}svg .At{fill:#fb923c}svg .Bt{fill:#60a5fa}svg .Ct{fill:#facc15}svg .Dt{fill:#2dd4bf}}
 </style>`
 
 // Picture is the plot of the sides' memory as an SVG file of its own.
@@ -144,8 +153,8 @@ func (r *Result) svg(q quantity) string {
 		fmt.Fprintf(&b, `<text class="%st" x="%.1f" y="%.1f">%s %s</text>`+"\n", s.Letter, min(endX+6, svgLeft+svgPlotWide+6), at, s.Letter, escape(s.Label))
 	}
 	if bound > 0 {
-		fmt.Fprintf(&b, `<text class="boundink" x="%d" y="%.1f">B stays below %s: %s before, its ceiling of %s, %s for the runtime</text>`+"\n",
-			svgLeft+6, y(bound)-6, bytes(bound), bytes(r.Sides[1].Idle), bytes(r.Sides[1].Ceiling), bytes(Headroom))
+		fmt.Fprintf(&b, `<text class="boundink" x="%d" y="%d">dotted: what B states, %s (%s before, its ceiling of %s, %s for the runtime)</text>`+"\n",
+			svgLeft, svgHeight-10, bytes(bound), bytes(r.Sides[1].Idle), bytes(r.Sides[1].Ceiling), bytes(Headroom))
 	}
 	b.WriteString("</svg>\n")
 	return b.String()

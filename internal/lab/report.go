@@ -38,8 +38,11 @@ func (p Report) WriteHTML(w io.Writer) error {
 	for _, r := range p.Results {
 		s := section{Result: r, Sentence: r.sentence(), Rows: r.rows()}
 		q := []quantity{residentMemory}
-		if r.load == loadAbort {
+		switch r.load {
+		case loadAbort:
 			q = append(q, descriptors)
+		case loadDownload, loadUpload:
+			q = append(q, kernelSockets)
 		}
 		for _, q := range q {
 			// svg escapes its texts. Within HTML it needs no name space, and no

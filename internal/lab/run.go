@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"os"
 	"os/exec"
@@ -22,7 +23,8 @@ import (
 const (
 	sampleEvery = 50 * time.Millisecond
 	readyIn     = 20 * time.Second // how long a side may take to begin
-	settleIn    = 3 * time.Second  // how long after the last client descriptors may stay open
+	settleIn    = 3 * time.Second  // how long after the last client descriptors are waited for
+	settleLooks = 20               // looks that find none closed, after which no more will be
 	endIn       = 10 * time.Second // how long a side may take to end when it is told to
 
 	fileName = "huge-file.mp4"
@@ -111,13 +113,13 @@ type Check struct {
 	Limit int64  `json:"limit"`
 	Value int64  `json:"value"`
 	OK    bool   `json:"ok"`
-	unit  string // "" is bytes
+	count bool   // it is a number of things, and not of bytes
 }
 
 func (c Check) String() string {
 	f := bytes
-	if c.unit != "" {
-		f = func(n int64) string { return count(n, c.unit) }
+	if c.count {
+		f = grouped
 	}
 	verb := "held"
 	if !c.OK {
@@ -202,7 +204,7 @@ func (r *Result) check() {
 	}
 	if r.load == loadAbort && b.FilesLeft != unmeasured {
 		left := max(0, b.FilesLeft-b.FilesIdle)
-		r.Checks = append(r.Checks, Check{What: "descriptors that weir left open", Limit: spareFiles, Value: left, OK: left <= spareFiles, unit: "descriptor"})
+		r.Checks = append(r.Checks, Check{What: "descriptors that weir left open", Limit: spareFiles, Value: left, OK: left <= spareFiles, count: true})
 	}
 }
 
@@ -247,6 +249,8 @@ func (u *run) run(ctx context.Context, p program) (err error) {
 	var ready message
 	select {
 	case ready = <-u.ready:
+	case <-u.end: // before it was ready
+		return errors.New("the side ended before it was ready" + u.complaint())
 	case <-u.gone:
 		return errors.New("the process ended before it was ready" + u.complaint())
 	case <-ctx.Done():
@@ -255,13 +259,7 @@ func (u *run) run(ctx context.Context, p program) (err error) {
 		return fmt.Errorf("the process was not ready within %v", readyIn)
 	}
 	u.side.Ceiling = ready.Ceiling
-	if ready.Addr != "" {
-		_, port, err := net.SplitHostPort(ready.Addr)
-		if err != nil {
-			return err
-		}
-		u.port, _ = strconv.Atoi(port)
-	}
+	u.port = portOf(ready.Addr)
 	u.r.Sides = append(u.r.Sides, u.side)
 	u.measure(ctx, ready.Addr)
 	if ctx.Err() != nil {
@@ -342,6 +340,16 @@ func (u *run) listen(stdout io.Reader) {
 			}
 		}
 	}
+}
+
+// portOf returns the port of an address, or 0.
+func portOf(addr string) int {
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return 0
+	}
+	n, _ := strconv.Atoi(port) // 0 if it is none
+	return n
 }
 
 // told returns the latest counts of the side.
@@ -479,8 +487,8 @@ func (u *run) sample() Sample {
 	return s
 }
 
-// settle waits until the server has noticed that its clients have left, where that
-// is what is measured.
+// settle waits until the server has closed what its clients have left behind, or
+// closes no more, where that is what is measured.
 func (u *run) settle(ctx context.Context) {
 	if u.e.load != loadAbort || u.before.files == unmeasured {
 		return
@@ -489,12 +497,21 @@ func (u *run) settle(ctx context.Context) {
 	defer cancel()
 	ticker := time.NewTicker(sampleEvery)
 	defer ticker.Stop()
-	for ctx.Err() == nil && look(u.cmd.Process.Pid).files > u.before.files {
+	least, same := int64(math.MaxInt64), 0
+	for same < settleLooks {
 		select {
 		case <-ticker.C:
 		case <-u.gone:
 			return
 		case <-ctx.Done():
+			return
+		}
+		files := look(u.cmd.Process.Pid).files
+		if files <= u.before.files {
+			return
+		}
+		if same++; files < least {
+			least, same = files, 0
 		}
 	}
 }

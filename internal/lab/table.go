@@ -62,7 +62,15 @@ func (r *Result) rows() (list []row) {
 		return size(s.Held)
 	})
 	if r.load != loadNone {
-		add("kernel, sockets", "", func(s *Side) string { return size(s.Kernel) })
+		add("kernel, sockets", "not part of the process", func(s *Side) string { return size(s.Kernel) })
+	}
+	if r.load == loadDownload {
+		add("both, per client", "", func(s *Side) string {
+			if s.Peak < 0 || s.Kernel < 0 {
+				return ""
+			}
+			return size((s.Peak - s.Idle + s.Kernel) / int64(max(1, r.Settings.Clients)))
+		})
 	}
 	add(r.ReadLabel, "", func(s *Side) string { return size(s.Read) })
 	add(r.SentLabel, "", func(s *Side) string { return size(s.Sent) })
