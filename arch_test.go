@@ -24,7 +24,10 @@ var rooms = []struct {
 	others bool
 }{
 	{"internal", false},
+	{"report", false},
 	{"", false}, // the root package
+	{"text", false},
+	{"record", false},
 	{"weirtest", true},
 	{"compress", true},
 	{"endpoint", true},

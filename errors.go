@@ -5,23 +5,25 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+
+	"github.com/weir-go/weir/internal/pipe"
 )
 
 var (
 	// ErrClosed is returned by writes after the pipe was closed.
-	ErrClosed = errors.New("weir: pipe is closed")
+	ErrClosed = pipe.ErrClosed
 
 	// ErrFull is returned by TryWrite and TrySend when there is no room.
-	ErrFull = errors.New("weir: pipe is full")
+	ErrFull = pipe.ErrFull
 
 	// ErrEmpty is returned by TryRead and TryRecv when there is no value.
-	ErrEmpty = errors.New("weir: pipe is empty")
+	ErrEmpty = pipe.ErrEmpty
 
 	// ErrTooLarge is returned by TryWrite for a batch that can never fit.
-	ErrTooLarge = errors.New("weir: batch is larger than the pipe's limit")
+	ErrTooLarge = pipe.ErrTooLarge
 
 	// ErrUnread is returned by Unread for more values than the last read took.
-	ErrUnread = errors.New("weir: unread of more than was read")
+	ErrUnread = pipe.ErrUnread
 
 	// ErrStop is what a stage or a sink returns to say that it has enough. It
 	// ends everything upstream of it and is not a failure. Sources see it as
@@ -171,3 +173,29 @@ func trimPrefix(err error) string {
 	}
 	return s
 }
+
+// LimitError is the error of input that exceeds a limit. The input may well be
+// valid: it can be read with a higher limit. What decoders deliver before it
+// is the same with any limit.
+//
+// LimitError matches the error of its kind with [errors.Is]: [ErrLimit],
+// [ErrLineTooLong], [ErrFrameTooLarge], or one of package compress.
+type LimitError struct {
+	Err    error  // the kind
+	Detail string // what is too large, where, and the limit: "line 3 (at byte 100) is longer than 1 MiB"
+	Option string // the Go option that sets the limit: "MaxLine"; empty if the limit is fixed
+	Max    int64  // the limit
+	Need   int64  // the least limit with which this part of the input can be read; 0 if it is not known
+}
+
+// Error names what is too large, the limit, and the option that raises it.
+func (e *LimitError) Error() string {
+	text := e.Err.Error() + ": " + e.Detail
+	if e.Option != "" {
+		text += "; raise " + e.Option
+	}
+	return text
+}
+
+// Unwrap returns the kind of the error.
+func (e *LimitError) Unwrap() error { return e.Err }

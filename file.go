@@ -1,6 +1,7 @@
 package weir
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,7 +14,9 @@ import (
 
 	"github.com/weir-go/weir/internal/atomicfile"
 	"github.com/weir-go/weir/internal/carry"
+	"github.com/weir-go/weir/internal/errno"
 	"github.com/weir-go/weir/internal/fifo"
+	"github.com/weir-go/weir/internal/stdio"
 )
 
 // File begins a stream at the file called path. A named pipe works too: opening
@@ -25,7 +28,7 @@ func File(path string) Stream[byte] { return FileRange(path, 0, -1) }
 // FileRange begins a stream at the bytes from offset on, at most length of
 // them, or all if length is negative. An offset behind the end yields nothing.
 func FileRange(path string, offset, length int64) Stream[byte] {
-	src := Source[byte]{Name: "read", origin: &origin{like: (*os.File)(nil)}}
+	src := Source[byte]{Name: "read", Like: (*os.File)(nil)}
 	switch {
 	case path == "":
 		src.Err = errors.New("its path is empty")
@@ -178,7 +181,7 @@ func fileSink(path string, base atomicfile.Options, opts []FileOption) Sink[byte
 		k.Err = errors.New("its path is empty")
 	}
 	if o.Mode != atomicfile.Append && o.readBack == nil {
-		k.target = &target{like: (*os.File)(nil)}
+		k.Like = (*os.File)(nil)
 	}
 	k.Open = func(ctx context.Context) (Writer[byte], error) {
 		opts := o.Options
@@ -200,3 +203,149 @@ func fileSink(path string, base atomicfile.Options, opts []FileOption) Sink[byte
 type fileWriter struct{ *atomicfile.File }
 
 func (w *fileWriter) Close() error { return w.Abort() }
+
+// Stdin begins a stream at standard input, which stays open. A Read that waits
+// is ended with the flow where the system allows it: for pipes and terminals on
+// Linux.
+func Stdin() Stream[byte] {
+	return From(Source[byte]{
+		Name: "stdin",
+		Open: openStdin,
+		Like: os.Stdin,
+	})
+}
+
+// openStdin opens standard input. A file has a length, which its end is compared
+// with.
+func openStdin(ctx context.Context) (Reader[byte], error) {
+	f, err := stdio.Stdin()
+	if err != nil {
+		return nil, err
+	}
+	if st, err := f.Stat(); err == nil && st.Mode().IsRegular() {
+		return &fileReader{ctx: ctx, f: f, path: "standard input", left: -1, info: st}, nil
+	}
+	return f, nil
+}
+
+// Stdout ends a stream at standard output, which stays open. When whoever reads
+// it has left, as head(1) does, the flow ends well: nobody wants more.
+func Stdout() Sink[byte] {
+	return Sink[byte]{
+		Name: "stdout",
+		Open: func(context.Context) (Writer[byte], error) {
+			f, err := stdio.Stdout()
+			if err != nil {
+				return nil, err
+			}
+			return &stdout{f}, nil
+		},
+		Like: os.Stdout,
+	}
+}
+
+// stdout ends quietly when nobody reads it any more.
+type stdout struct{ *os.File }
+
+func (w *stdout) Write(p []byte) (int, error) {
+	n, err := w.File.Write(p)
+	return n, w.Moved(int64(n), err)
+}
+
+// OSFile is the file underneath, for the kernel to write to.
+func (w *stdout) OSFile() *os.File { return w.File }
+
+// Moved is told how each write of the kernel ended.
+func (w *stdout) Moved(_ int64, err error) error {
+	if errno.Is(err, syscall.EPIPE) {
+		return ErrStop
+	}
+	return err
+}
+
+// ErrReadBack is the error of a file that [ReadBack] found to hold something
+// else than what was written to it.
+var ErrReadBack = errors.New("what was read back is not what was written")
+
+// ReadBack reads the file back when everything has been written, before it
+// takes its name, and compares its digest with that of the bytes that were
+// written: [ErrReadBack] if they differ. Before that the file is brought to
+// stable storage and, where the system can be asked to, its pages leave the
+// cache, so that they are read from the storage itself. The kernel does not
+// copy such a file on its own, since the bytes must pass through the digest.
+func ReadBack(newHash func() hash.Hash) FileOption {
+	return func(o *fileOptions) { o.readBack = newHash }
+}
+
+// readBack is a fileWriter that checks what it has written.
+type readBack struct {
+	*fileWriter
+	ctx  context.Context
+	hash hash.Hash
+	from int64 // where in the file the first byte was written
+	n    int64
+}
+
+func newReadBack(ctx context.Context, w *fileWriter, appends bool, h hash.Hash) *readBack {
+	r := &readBack{fileWriter: w, ctx: ctx, hash: h}
+	whence := io.SeekCurrent
+	if appends {
+		whence = io.SeekEnd
+	}
+	if at, err := w.OSFile().Seek(0, whence); err == nil {
+		r.from = at
+	}
+	return r
+}
+
+func (r *readBack) Write(p []byte) (int, error) {
+	n, err := r.fileWriter.Write(p)
+	r.hash.Write(p[:n])
+	r.n += int64(n)
+	return n, err
+}
+
+func (r *readBack) Prepare() error {
+	if err := r.check(); err != nil {
+		return err
+	}
+	return r.fileWriter.Prepare()
+}
+
+func (r *readBack) check() error {
+	f := r.OSFile()
+	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
+		return err
+	}
+	if err := errors.Join(r.Extend(), f.Sync()); err != nil {
+		return err
+	}
+	in, err := os.Open(f.Name())
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	dropCache(in)
+	want := r.hash.Sum(nil)
+	r.hash.Reset()
+	buf, free := scratch[byte]()
+	defer free()
+	for at, end := r.from, r.from+r.n; at < end; {
+		if r.ctx.Err() != nil {
+			return context.Cause(r.ctx)
+		}
+		n, err := in.ReadAt(buf[:min(int64(len(buf)), end-at)], at)
+		r.hash.Write(buf[:n])
+		at += int64(n)
+		if err == io.EOF && at < end {
+			return fmt.Errorf("%w: it ends at byte %d", ErrReadBack, at)
+		}
+		if err != nil && at < end {
+			return fmt.Errorf("%w (at byte %d)", err, at)
+		}
+	}
+	if !bytes.Equal(want, r.hash.Sum(nil)) {
+		return ErrReadBack
+	}
+	return nil
+}

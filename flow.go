@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/weir-go/weir/internal/clock"
 )
 
 // Flow is a stream that has met its sink: the only thing that can run. It is a
@@ -141,7 +143,7 @@ func (f *Flow) runUntil(ctx, stop context.Context) (err error) {
 	r := &run{flow: f, plan: b, outer: ctx, live: map[*lane]bool{}, idle: make(chan struct{}), failed: make(chan struct{})}
 	ctx, r.cancel = context.WithCancelCause(ctx)
 	r.ctx = ctx
-	r.start = now()
+	r.start = clock.Now()
 	r.phases = newPhases(b, r.start)
 	for _, l := range b.lanes {
 		l.prepare(ctx, r)
@@ -149,10 +151,10 @@ func (f *Flow) runUntil(ctx, stop context.Context) (err error) {
 	r.still = &standstill{found: make(chan struct{}, 1)}
 	r.owned = b.owned()
 	for _, e := range b.edges {
-		e.watchedBy(r.still)
+		e.WatchedBy(r.still)
 	}
 	for _, p := range r.owned {
-		p.watchedBy(r.still)
+		p.WatchedBy(r.still)
 	}
 	f.last = r
 	f.mu.Unlock()
@@ -165,7 +167,7 @@ func (f *Flow) runUntil(ctx, stop context.Context) (err error) {
 		}
 		r.cancel(err)
 		f.mu.Lock()
-		r.stop, r.err = now(), err
+		r.stop, r.err = clock.Now(), err
 		f.mu.Unlock()
 	}()
 	return closeGiven(f.given, r.run(ctx))
@@ -208,7 +210,7 @@ func (r *run) run(ctx context.Context) error {
 			}
 		}
 		for _, e := range r.plan.edges {
-			e.hangup(err)
+			e.CloseRead(err)
 		}
 		return err
 	}
@@ -225,7 +227,7 @@ func (r *run) run(ctx context.Context) error {
 		err = also(err, r.flow.ended(r.outer)) // Prepare or Commit may have failed because of it
 	}
 	for _, e := range r.plan.edges {
-		e.hangup(nil)
+		e.CloseRead(nil)
 	}
 	return err
 }
@@ -476,4 +478,103 @@ func (r *run) nameStuck() {
 func (f *Flow) Check() error {
 	_, err := f.assemble()
 	return err
+}
+
+// StageNames returns the names that the flow's reports and errors will use for
+// its stages, its source and sink included, the source first. It opens nothing.
+// A stage of several steps has a name for each.
+func (f *Flow) StageNames() ([]string, error) {
+	b, err := f.assemble()
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, len(b.stages))
+	for i, st := range b.stages {
+		names[i] = st.name
+	}
+	return names, nil
+}
+
+// deadlock returns an ErrDeadlock if the lanes of the run wait for each other and
+// nothing else can wake one of them.
+func (r *run) deadlock() error {
+	if !r.still.all() {
+		return nil
+	}
+	r.mu.Lock()
+	live := make([]*lane, 0, len(r.live))
+	for _, l := range r.plan.lanes {
+		if r.live[l] {
+			live = append(live, l)
+		}
+	}
+	r.mu.Unlock()
+	for _, l := range live {
+		if l.ctx.Err() != nil || l.timed.Load() || !l.waits(r.owned) {
+			return nil
+		}
+	}
+	// A budget that gives memory back at this moment sends a token to those who
+	// wait for it, so tokens are looked for after budgets.
+	if r.held() {
+		return nil
+	}
+	for _, e := range r.plan.edges {
+		if e.Stirring() {
+			return nil
+		}
+	}
+	for _, p := range r.owned {
+		if read, write := p.Resting(); read > 1 || write > 1 || p.Stirring() {
+			return nil // somebody else uses it too
+		}
+	}
+	if !r.still.all() {
+		return nil
+	}
+	return wrapf(r.flow.doing(), fmt.Errorf("%w: %s", ErrDeadlock, cycle(live, r.owned)))
+}
+
+// held reports whether a pipe waits for a budget of which others hold a part,
+// which they can give back.
+func (r *run) held() bool {
+	used := map[*Budget]int64{}
+	for _, n := range r.needed {
+		used[n.b] += n.bytes
+	}
+	wait := map[*Budget]bool{}
+	for _, e := range r.plan.edges {
+		if e.budget != nil {
+			extra, waits := e.Credit()
+			used[e.budget] += extra
+			wait[e.budget] = wait[e.budget] || waits
+		}
+	}
+	for b := range wait {
+		if wait[b] && b.Used() > used[b] {
+			return true
+		}
+	}
+	return false
+}
+
+// assemble builds the plan of f.
+func (f *Flow) assemble() (*plan, error) {
+	b := &plan{flow: f, used: map[*int]bool{}, state: map[any]any{}, names: map[string]int{}}
+	if f == nil || f.build == nil {
+		return nil, wrapf("flow", errors.New("no sink; end the stream with To"))
+	}
+	b.within(f, func() { f.build(b) })
+	for i := 0; i < len(b.finals); i++ { // a final may add others
+		b.finals[i]()
+	}
+	if err := errors.Join(b.errs...); err != nil {
+		return nil, err
+	}
+	// Source first, from here on.
+	slices.Reverse(b.stages)
+	slices.Reverse(b.lanes)
+	slices.Reverse(b.edges)
+	slices.Reverse(b.sinks)
+	return b, nil
 }

@@ -9,7 +9,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/weir-go/weir/internal/clock"
 	"github.com/weir-go/weir/internal/kernelcopy"
+	"github.com/weir-go/weir/report"
 )
 
 // Copy copies from src to dst until the end of src, and returns how many bytes
@@ -31,28 +33,23 @@ type origin struct {
 	open func(ctx context.Context) (any, error)
 }
 
-// target is a sink the kernel may copy to by itself.
-type target struct{ like io.Writer }
-
-func readerOrigin(r io.Reader) *origin { return &origin{like: r} }
-func writerTarget(w io.Writer) *target { return &target{like: w} }
-
 // kernelFlow builds a flow without stages whose ends the kernel can connect,
 // and reports whether it did.
 func kernelFlow[T any](b *plan, s Stream[T], k Sink[T], ln *lane, to *spot, w *Writer[T]) bool {
 	n := s.n
-	if n == nil || n.err != nil || n.async || n.origin == nil || k.target == nil {
+	like, ok := k.Like.(io.Writer)
+	if n == nil || n.err != nil || n.async || n.origin == nil || !ok {
 		return false
 	}
-	path := kernelcopy.Path(k.target.like, n.origin.like)
+	path := kernelcopy.Path(like, n.origin.like)
 	if path == "" || s.check(b, to.st) == nil {
 		return false
 	}
-	from := ln.place(addStage[T, T](b, n.name, KindSource, to.st))
+	from := ln.place(addStage[T, T](b, n.name, report.KindSource, to.st))
 	to.st.kernel = path
 	clock := &copyClock{}
 	from.st.copy, to.st.copy = clock, clock
-	to.st.holds = kernelcopy.Memory(k.target.like, n.origin.like)
+	to.st.holds = kernelcopy.Memory(like, n.origin.like)
 	var r any
 	b.open(from, func() (func(error) error, error) {
 		var err error
@@ -69,7 +66,7 @@ func kernelFlow[T any](b *plan, s Stream[T], k Sink[T], ln *lane, to *spot, w *W
 		if r == nil {
 			return from.finish(end)
 		}
-		ln.enter(to.outside())
+		ln.Enter(to.outside())
 		clock.begin()
 		defer clock.end()
 		_, err := kernelcopy.Copy(ln.ctx, (*w).(io.Writer), bounded(r), kernelcopy.Options{
@@ -130,13 +127,13 @@ type copyClock struct {
 
 func (c *copyClock) begin() {
 	c.mu.Lock()
-	c.runs, c.at, c.since = true, kernelcopy.Reading, now()
+	c.runs, c.at, c.since = true, kernelcopy.Reading, clock.Now()
 	c.mu.Unlock()
 }
 
 func (c *copyClock) end() {
 	c.mu.Lock()
-	c.turn(now())
+	c.turn(clock.Now())
 	c.runs = false
 	c.mu.Unlock()
 }
@@ -150,7 +147,7 @@ func (c *copyClock) turn(t int64) {
 // Enter implements [kernelcopy.Observer].
 func (c *copyClock) Enter(a kernelcopy.Activity) {
 	c.mu.Lock()
-	c.turn(now())
+	c.turn(clock.Now())
 	c.at = a
 	c.mu.Unlock()
 }
@@ -191,7 +188,7 @@ func (c *copyClock) reading() bool {
 }
 
 // share gives the source or sink s its view of the copy until t.
-func (c *copyClock) share(s *StageStats, t int64) {
+func (c *copyClock) share(s *report.StageStats, t int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	spent := c.spent
@@ -212,33 +209,11 @@ func (c *copyClock) share(s *StageStats, t int64) {
 	s.Unknown = moving
 	maybeRead := min(moving, c.known.MaybeRead)
 	maybeWrite := min(moving-maybeRead, c.known.MaybeWrite)
-	if s.Kind == KindSource {
-		s.Outside, s.Blocked, s.hidden = reads, writes, maybeRead
+	if s.Kind == report.KindSource {
+		s.Outside, s.Blocked, s.Hidden = reads, writes, maybeRead
 	} else {
-		s.Outside, s.Starved, s.hidden = writes, reads, maybeWrite
+		s.Outside, s.Starved, s.Hidden = writes, reads, maybeWrite
 	}
 	s.Wall = s.Busy + reads + writes + s.Unknown
-	s.copied = true
-}
-
-// kernel is the system call that has moved bytes in the flow, or empty.
-func (b *plan) kernel() string {
-	for _, st := range b.stages {
-		if st.copy != nil {
-			if name := st.copy.used(); name != "" {
-				return name
-			}
-		}
-	}
-	return ""
-}
-
-// copyVerdict judges a flow that is nothing but a copy by the kernel. It reports
-// false for all others, also for a copy that went through memory: its source
-// and sink have taken turns like any two stages of a lane.
-func copyVerdict(stages []StageStats, wall time.Duration, kernel string) (Verdict, bool) {
-	if kernel == "" || len(stages) != 2 || !stages[0].copied || !stages[1].copied {
-		return Verdict{}, false
-	}
-	return judgeCopy(stages[0], stages[1], wall, kernel), true
+	s.Copied = true
 }

@@ -3,6 +3,7 @@ package weir
 import (
 	"context"
 	"errors"
+	"time"
 )
 
 // Map passes each value through f. An error of f ends the flow, as an
@@ -140,7 +141,7 @@ func (m *mapper[T, U]) Flush(context.Context, func([]U) error) error { return ni
 
 // Filter passes on the values for which keep returns true.
 func Filter[T any](s Stream[T], keep func(T) bool) Stream[T] {
-	st := Stage[T, T]{Name: "filter", Holds: int64(chunkLen[T]()) * slotSize[T](), beyond: -1}
+	st := Stage[T, T]{Name: "filter", Holds: int64(chunkLen[T]()) * slotSize[T](), Holders: -1}
 	if keep == nil {
 		st.Err = errNilFunc
 	}
@@ -196,3 +197,88 @@ func sift[T any](keep func(T) bool, in, out []T) (n int) {
 }
 
 func (f *filter[T]) Flush(context.Context, func([]T) error) error { return nil }
+
+// pace finds how many values to work on before handing on what is done: many
+// where they are cheap, one where each takes long, so that results do not wait
+// for one another.
+type pace struct {
+	n    int
+	sp   *spot
+	seen int // values so far, up to paceExact
+	step int // see between
+}
+
+// paceExact is how many values a stage looks at its context before each of.
+const paceExact = 4096
+
+// paceBlind is how many nanoseconds of cheap values a stage works on between two
+// looks at its context.
+const paceBlind = 500
+
+// between says after how many values to look at the context again: after each,
+// but where a value takes so little that looking, some 2 ns, would make it
+// noticeably slower, after paceBlind nanoseconds of them.
+func (p *pace) between() int { return max(1, p.step) }
+
+const (
+	paceLow  = int64(15 * time.Microsecond)
+	paceHigh = int64(40 * time.Microsecond)
+)
+
+// follow lets p take its times from the clock of a lane, which is read anyway.
+func (p *pace) follow(sp *spot) {
+	p.sp = sp
+	sp.emitsLast = true
+}
+
+// most returns how many of n values to work on now.
+func (p *pace) most(n int) int { return max(1, min(p.n, n)) }
+
+// next is most with the time that the stage has worked so far, for took.
+func (p *pace) next(n int) (k int, since int64) { return p.most(n), p.sp.took() }
+
+// took is called when n values have been worked on and handed on. If nothing
+// was handed on, the clock of the lane has not moved yet.
+func (p *pace) took(n int, since int64, emitted bool) {
+	if !emitted {
+		p.sp.ln.Enter(p.sp.busy)
+	}
+	p.adjust(n, p.sp.took()-since)
+}
+
+// adjust makes use of the time, in nanoseconds, that n values took.
+func (p *pace) adjust(n int, d int64) {
+	if p.seen < paceExact {
+		p.seen += n
+	} else {
+		p.step = int(paceBlind * int64(n) / max(d, 1))
+	}
+	switch {
+	case d > paceHigh:
+		p.n = max(1, int(int64(n)*paceLow/max(d, 1)))
+	case d < paceLow && n >= p.n:
+		p.n = max(1, p.n) * 2
+	}
+}
+
+// FlatMap turns each value into any number of values. What f gives to emit is
+// visible downstream at once, and emit waits while downstream is full, so that
+// a value that becomes a thousand stays bounded. The error of emit must be
+// returned.
+func FlatMap[T, U any](s Stream[T], f func(ctx context.Context, v T, emit func(...U) error) error) Stream[U] {
+	if f == nil {
+		return failed[U]("flat map", errNilFunc, s.roots())
+	}
+	return Via(s, Do("flat map", func(ctx context.Context, in []T, emit func([]U) error) error {
+		each := func(us ...U) error { return emit(us) }
+		for _, v := range in {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			if err := f(ctx, v, each); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, nil))
+}

@@ -6,6 +6,10 @@ import (
 	"fmt"
 	"runtime"
 	"time"
+
+	"github.com/weir-go/weir/internal/clock"
+	"github.com/weir-go/weir/internal/pipe"
+	"github.com/weir-go/weir/report"
 )
 
 // MapOption changes how [Map] and [MapContext] work.
@@ -177,7 +181,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 func mapWith[T, U any](s Stream[T], f func(context.Context, T) (U, error), c mapOptions) Stream[U] {
 	n := node[U]{name: "map", work: true, err: c.err, roots: s.roots(), size: sizedAs[U](s)}
 	n.build = func(n *node[U], b *plan, ln *lane, out link[U]) {
-		sg := addStage[T, U](b, n.name, KindStage, out.to)
+		sg := addStage[T, U](b, n.name, report.KindStage, out.to)
 		cl := &caller[T, U]{mapOptions: c, f: f, sg: sg, sized: n.size, most: b.maxValue}
 		cl.size = makes(b, sg, n.size, max(1, c.workers))
 		switch {
@@ -259,7 +263,7 @@ const (
 )
 
 // workerLanes builds the lanes that share the input pipe of a parallel stage.
-func workerLanes[T, U any](b *plan, s Stream[T], c *caller[T, U], main func(w *lane, sp *spot, p *pipe[T]) error) []*lane {
+func workerLanes[T, U any](b *plan, s Stream[T], c *caller[T, U], main func(w *lane, sp *spot, p *pipe.Pipe[T]) error) []*lane {
 	if s.check(b, c.sg) == nil {
 		return nil
 	}
@@ -272,12 +276,12 @@ func workerLanes[T, U any](b *plan, s Stream[T], c *caller[T, U], main func(w *l
 	p := s.pipe(b, lanes[0], c.sg)
 	n := int64(c.workers)
 	c.sg.holds += n * chunkMost * (slotSize[T]() + slotSize[U]() + 1)
-	if p.size != nil {
+	if p.Measures() {
 		c.sg.holds += n * workerBytes
 		c.sg.beyond = beyond{c.sg.beyond.values + c.workers, b.maxValue}
 	}
 	if c.size != nil {
-		c.sg.holds += n * (workerBytes + chunkMost*sumSize)
+		c.sg.holds += n * (workerBytes + chunkMost*pipe.SumSize)
 	}
 	for i, w := range lanes {
 		if i > 0 {
@@ -294,7 +298,7 @@ func buildMapUnordered[T, U any](b *plan, ln *lane, out link[U], s Stream[T], c 
 	ln.owner = c.sg
 	ln.main = func() error { return drain(ln, p, out) }
 	outs := map[*lane]link[U]{}
-	lanes := workerLanes(b, s, c, func(w *lane, sp *spot, in *pipe[T]) error {
+	lanes := workerLanes(b, s, c, func(w *lane, sp *spot, in *pipe.Pipe[T]) error {
 		var done []U
 		return work(w, sp, in, c, deliverer[U]{
 			deliver: func(_ int64, us results[U], _ bool) error {
@@ -314,7 +318,7 @@ func buildMapUnordered[T, U any](b *plan, ln *lane, out link[U], s Stream[T], c 
 			fail: func(_ int64, err error) error {
 				if isStop(err) && w.ended() == nil {
 					// The other workers finish what they have begun.
-					in.closeRead(ErrStop)
+					in.CloseRead(ErrStop)
 					return sp.enoughFrom(outs[w].end)
 				}
 				return sp.fail(err)
@@ -372,7 +376,7 @@ func (r results[U]) first(n int) results[U] {
 
 // work is the main of a worker: it takes values, with their place in the
 // stream, and hands the results to d.
-func work[T, U any](w *lane, sp *spot, in *pipe[T], c *caller[T, U], d deliverer[U]) error {
+func work[T, U any](w *lane, sp *spot, in *pipe.Pipe[T], c *caller[T, U], d deliverer[U]) error {
 	most := chunkMost
 	if c.hasWindow {
 		most = max(1, min(most, c.window/(2*c.workers)))
@@ -381,14 +385,14 @@ func work[T, U any](w *lane, sp *spot, in *pipe[T], c *caller[T, U], d deliverer
 	}
 	vs := make([]T, most)
 	us := newResults[U](most, c.size != nil)
-	bytes := int64(noMost)
-	if in.size != nil {
+	bytes := int64(pipe.NoMost)
+	if in.Measures() {
 		bytes = workerBytes
 	}
 	p := pace{n: 1}
-	w.enter(sp.busy)
+	w.Enter(sp.busy)
 	for {
-		n, first, _, err := in.readUpTo(w.ctx, w, vs[:p.most(most)], bytes)
+		n, first, _, err := in.ReadUpTo(w.ctx, &w.Clock, vs[:p.most(most)], bytes)
 		if err != nil {
 			return ending(w, err, d.end)
 		}
@@ -402,9 +406,9 @@ func work[T, U any](w *lane, sp *spot, in *pipe[T], c *caller[T, U], d deliverer
 		}
 		var took int64
 		for at := 0; at < n; {
-			t := now()
+			t := clock.Now()
 			done, cerr := c.callAll(w.ctx, vs[at:n], &us, first+int64(at))
-			took += now() - t
+			took += clock.Now() - t
 			c.sg.out.Add(int64(done))
 			next := at + done
 			if done > 0 {

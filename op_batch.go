@@ -6,6 +6,8 @@ import (
 	"math"
 	"reflect"
 	"time"
+
+	"github.com/weir-go/weir/internal/grow"
 )
 
 // BatchConfig says when [Batch] closes a batch: at the first of its limits that
@@ -54,15 +56,15 @@ func Batch[T any](s Stream[T], c BatchConfig) Stream[[]T] {
 	sized := sizedAs[T](s)
 	if c.Bytes > 0 {
 		most = int(min(int64(most), max(c.Bytes, maxSegment)/slotSize[T]()))
-		st.beyond = -1 // the value in its hands is the one that was read
+		st.Holders = -1 // the value in its hands is the one that was read
 	} else if measured(sized) != nil {
-		st.beyond = most
+		st.Holders = most
 	} else {
-		st.beyond = -1
+		st.Holders = -1
 	}
 	// The buffer it reads into, and the batch: while its slots grow, there is half
 	// as much again of them.
-	st.Holds = int64(chunkLen[T]())*slotSize[T]() + countable(int64(most))*slotSize[T]()*3/2 + c.Bytes
+	st.Holds = int64(chunkLen[T]())*slotSize[T]() + grow.Countable(int64(most))*slotSize[T]()*3/2 + c.Bytes
 	st.Run = func(ctx context.Context, in Reader[T], out Writer[[]T]) error {
 		b := &batcher[T]{c: c, most: most, size: size, slot: slot, in: in.(*laneReader[T]), out: out, buf: make([]T, chunkLen[T]())}
 		b.timer = time.NewTimer(time.Hour)
@@ -137,7 +139,7 @@ func (b *batcher[T]) add(v T) error {
 	if len(b.cur) == 0 && b.c.Delay > 0 {
 		b.timer.Reset(b.c.Delay)
 	}
-	b.cur = append(grow(b.cur, len(b.cur)+1, b.most), v)
+	b.cur = append(grow.For(b.cur, len(b.cur)+1, b.most), v)
 	b.bytes += cost
 	if len(b.cur) == b.most || b.c.Bytes > 0 && b.bytes >= b.c.Bytes {
 		return b.flush()
@@ -154,35 +156,4 @@ func (b *batcher[T]) flush() error {
 	b.cur, b.bytes = nil, 0
 	_, err := b.out.Write(one[:])
 	return err
-}
-
-// readUntil is Read that gives up, with no values and no error, when due
-// fires.
-func (r *laneReader[T]) readUntil(dst []T, due <-chan time.Time) (int, error) {
-	if due == nil {
-		return r.Read(dst)
-	}
-	ln := r.sp.ln
-	for {
-		n, err := r.p.tryRead(dst, r.most())
-		if err != ErrEmpty {
-			r.sp.st.in.Add(int64(n))
-			return n, r.note(err)
-		}
-		back := ln.switchAt(ln.starved(), now())
-		r.p.ask(len(dst))
-		over := false
-		select {
-		case <-r.p.readReady():
-		case <-due:
-			over = true
-		case <-ln.ctx.Done():
-			over = true
-		}
-		r.p.ask(-len(dst))
-		ln.enter(back)
-		if over {
-			return 0, r.note(context.Cause(ln.ctx))
-		}
-	}
 }

@@ -1,7 +1,13 @@
 package weir
 
 import (
+	"context"
 	"errors"
+	"slices"
+	"sync/atomic"
+
+	"github.com/weir-go/weir/internal/pipe"
+	"github.com/weir-go/weir/report"
 )
 
 // Merge passes on the values of several streams as they come. The streams run
@@ -16,7 +22,7 @@ func Merge[T any](streams ...Stream[T]) Stream[T] {
 	case isByte[T]():
 		n.err = errors.New("bytes of several streams would be mixed up: cut them into Lines first")
 	}
-	n.ready = func(n *node[T], b *plan, ln *lane, to *stage) *pipe[T] {
+	n.ready = func(n *node[T], b *plan, ln *lane, to *stage) *pipe.Pipe[T] {
 		p := newEdge(b, n.limit, n.size, n.name, to.name)
 		ln.owner = to
 		g := newGather(p, ln)
@@ -34,4 +40,243 @@ func Merge[T any](streams ...Stream[T]) Stream[T] {
 func (*node[T]) buildReady(n *node[T], b *plan, ln *lane, out link[T]) {
 	p := n.ready(n, b, ln, out.to)
 	ln.main = func() error { return drain(ln, p, out) }
+}
+
+// Concat passes on the values of the first stream, then those of the second,
+// and so on. Each stream is opened only when its turn comes, and is closed
+// before the next one opens, so that a thousand files need one descriptor.
+// Branches of a [Tee] are the exception: they run from the beginning.
+//
+// Each stream runs as a flow of its own. The report of the whole shows Concat
+// as one source, whose time outside is the time it waited for that flow, so a
+// slow stage in front of it is not named; put what is common to all streams
+// behind Concat to see it.
+func Concat[T any](streams ...Stream[T]) Stream[T] {
+	n := node[T]{name: "concat", roots: allRoots(streams), size: sizedAsOneOf(streams)}
+	n.build = func(n *node[T], b *plan, ln *lane, out link[T]) { buildConcat(n, b, ln, out, streams) }
+	return newStream(n)
+}
+
+func buildConcat[T any](n *node[T], b *plan, ln *lane, out link[T], streams []Stream[T]) {
+	sg := addStage[T, T](b, n.name, report.KindSource, out.to)
+	sp := ln.place(sg)
+	w := &laneWriter[T]{sp, out}
+	parts := make([]func() error, len(streams))
+	b.open(sp, func() (func(error) error, error) {
+		// A part whose turn does not come is closed with the lane, so that an
+		// error still reaches the sink.
+		return func(cause error) error {
+			var err error
+			for _, g := range allRoots(streams).given {
+				err = also(err, g.closeUnopened(cause))
+			}
+			return err
+		}, nil
+	})
+	for i, s := range streams {
+		if len(s.roots().tees) > 0 {
+			if s.check(b, sg) == nil {
+				return
+			}
+			p := s.pipe(b, ln, sg)
+			parts[i] = func() error {
+				return drain(ln, p, link[T]{
+					push: func(batch []T) error {
+						ln.Enter(sp.busy)
+						_, err := w.Write(batch)
+						return err
+					},
+					end:   func() error { return nil },
+					fused: true,
+				})
+			}
+			continue
+		}
+		// A flow of its own, while the lane waits: the two never run at the
+		// same time.
+		f := s.To(EachBatch(func(_ context.Context, batch []T) error {
+			ln.Enter(sp.busy)
+			_, err := w.Write(batch)
+			ln.Enter(sp.outside())
+			return err
+		}))
+		f.Limit, f.MaxValue = b.limit, b.maxValue
+		inner, err := f.assemble()
+		if err != nil {
+			b.errs = append(b.errs, err)
+			return
+		}
+		held := inner.ceiling()
+		sg.holds = max(sg.holds, held.Bytes)
+		sg.beyond.values = max(sg.beyond.values, held.Holders) // with a MaxValue they are among the bytes
+		for _, why := range held.Uncovered {
+			if !slices.Contains(sg.uncovered, why) {
+				sg.uncovered = append(sg.uncovered, why)
+			}
+		}
+		parts[i] = func() error {
+			ln.Enter(sp.outside())
+			return f.runUntil(ln.ctx, ln.source)
+		}
+	}
+	ln.main = func() error {
+		for _, part := range parts {
+			if ln.source.Err() != nil {
+				break // told to take no more input
+			}
+			err := part()
+			ln.Enter(sp.busy)
+			if err := sp.fail(err); err != nil {
+				return err
+			}
+		}
+		return sp.finish(out.end)
+	}
+}
+
+// Pair is one value of each of two streams.
+type Pair[A, B any] struct {
+	First  A
+	Second B
+}
+
+// Zip passes on pairs: the first values of both streams, then the second ones,
+// and so on. It ends with the shorter stream, and ends the other.
+func Zip[A, B any](first Stream[A], second Stream[B]) Stream[Pair[A, B]] {
+	n := node[Pair[A, B]]{name: "zip", work: true, size: pairSize(first, second)}
+	n.roots = first.roots().and(second.roots())
+	n.build = func(n *node[Pair[A, B]], b *plan, ln *lane, out link[Pair[A, B]]) {
+		sg := addStage[A, Pair[A, B]](b, n.name, report.KindStage, out.to)
+		sg.holds = int64(chunkLen[Pair[A, B]]()) * slotSize[Pair[A, B]]()
+		sp := ln.place(sg)
+		out = out.from(sp, makes(b, sg, n.size, 0))
+		if first.check(b, sg) == nil || second.check(b, sg) == nil {
+			return
+		}
+		// The stream that is not at its end yet is ended first.
+		end := func() error { return sp.enoughFrom(out.end) }
+		as, bs := first.pipe(b, ln, sg), second.pipe(b, ln, sg)
+		ln.main = func() error {
+			ln.Enter(sp.busy)
+			w := &laneWriter[Pair[A, B]]{sp, out}
+			pairs := make([]Pair[A, B], chunkLen[Pair[A, B]]())
+			for {
+				va, err := as.Acquire(ln.ctx, &ln.Clock)
+				if err != nil {
+					return ending(ln, err, end)
+				}
+				vb, err := bs.Acquire(ln.ctx, &ln.Clock)
+				if err != nil {
+					return ending(ln, err, end)
+				}
+				n := min(len(va), len(vb), len(pairs))
+				for i := range n {
+					pairs[i] = Pair[A, B]{va[i], vb[i]}
+				}
+				sg.in.Add(int64(n))
+				_, err = w.Write(pairs[:n])
+				clear(pairs[:n])
+				// Until now the values were charged where they came from.
+				as.Release(n)
+				bs.Release(n)
+				if err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return newStream(n)
+}
+
+// pairSize returns the size of a pair, if the user has said how large a value of
+// one of the streams is.
+func pairSize[A, B any](first Stream[A], second Stream[B]) func(Pair[A, B]) int {
+	a, b := sizedAs[A](first), sizedAs[B](second)
+	if a == nil && b == nil {
+		return nil
+	}
+	if a == nil {
+		a = naturalSize[A]()
+	}
+	if b == nil {
+		b = naturalSize[B]()
+	}
+	return func(p Pair[A, B]) (n int) {
+		if a != nil {
+			n += a(p.First)
+		}
+		if b != nil {
+			n += b(p.Second)
+		}
+		return n
+	}
+}
+
+// gather lets several lanes write to one pipe, which ends when the last of them
+// has. Lanes that wait for room get it in the order they asked for it, and only
+// so many batches go ahead of them, so no lane can keep the others out.
+type gather[T any] struct {
+	p     *pipe.Pipe[T]
+	left  atomic.Int32
+	first atomic.Pointer[error] // what the first lane to fail ended with
+	lanes []*lane
+}
+
+// newGather makes the pipe p the input of lane ln.
+func newGather[T any](p *pipe.Pipe[T], ln *lane) *gather[T] {
+	g := &gather[T]{p: p}
+	ln.ins = append(ln.ins, p)
+	p.OnHangup(func(cause error) {
+		for _, l := range g.lanes {
+			l.leave(cause)
+		}
+	})
+	return g
+}
+
+// lane makes the pipe the output of another lane and returns what to write to.
+func (g *gather[T]) lane(ln *lane, to *stage) link[T] {
+	g.left.Add(1)
+	g.lanes = append(g.lanes, ln)
+	e := &gatherEnd[T]{g: g}
+	ln.outs = append(ln.outs, e)
+	out := pipeLink(g.p, ln, to)
+	out.end = func() error {
+		e.done()
+		return nil
+	}
+	return out
+}
+
+// gatherEnd is one lane's end of the pipe.
+type gatherEnd[T any] struct {
+	g     *gather[T]
+	ended bool
+}
+
+func (e *gatherEnd[T]) done() {
+	if !e.ended {
+		e.ended = true
+		if e.g.left.Add(-1) == 0 {
+			var cause error
+			if first := e.g.first.Load(); first != nil {
+				cause = *first
+			}
+			e.g.p.CloseWrite(cause)
+		}
+	}
+}
+
+func (e *gatherEnd[T]) shared() lanesEnd { return e.g.p }
+
+// CloseRead implements lanesEnd.
+func (e *gatherEnd[T]) CloseRead(cause error) { e.g.p.CloseRead(cause) }
+
+// CloseWrite ends the pipe with the first error only when the last lane has ended:
+// the others may still have values that came before it.
+func (e *gatherEnd[T]) CloseWrite(cause error) {
+	if cause != ErrStop {
+		e.g.first.CompareAndSwap(nil, &cause)
+	}
+	e.done()
 }

@@ -3,6 +3,10 @@ package weir
 import (
 	"context"
 	"fmt"
+	"hash"
+	"sync/atomic"
+
+	"github.com/weir-go/weir/internal/grow"
 )
 
 // stateful makes a stage whose function is made anew for each run, since it
@@ -13,9 +17,9 @@ func stateful[T, U any](s Stream[T], name string, start func() func(v T) (U, boo
 
 func statefulStage[T, U any](name string, start func() func(v T) (U, bool)) Stage[T, U] {
 	return Stage[T, U]{
-		Name:   name,
-		Holds:  scratchHolds[U](),
-		beyond: 2, // one in its hands, and one that it keeps
+		Name:    name,
+		Holds:   scratchHolds[U](),
+		Holders: 2, // one in its hands, and one that it keeps
 		Open: func(context.Context) (Transform[T, U], error) {
 			return &keeper[T, U]{f: start(), out: make([]U, 0, chunkLen[U]())}, nil
 		},
@@ -77,23 +81,17 @@ func Scan[T, A any](s Stream[T], init A, f func(acc A, v T) A) Stream[A] {
 	})
 }
 
-// Indexed is a value and its place in the stream, from 0.
-type Indexed[T any] struct {
-	Index int64
-	Value T
-}
-
-// Enumerate passes on each value with its place in the stream.
-func Enumerate[T any](s Stream[T]) Stream[Indexed[T]] {
-	out := stateful(s, "enumerate", func() func(T) (Indexed[T], bool) {
+// Enumerate passes on each value with its place in the stream, from 0.
+func Enumerate[T any](s Stream[T]) Stream[Pair[int64, T]] {
+	out := stateful(s, "enumerate", func() func(T) (Pair[int64, T], bool) {
 		n := int64(-1)
-		return func(v T) (Indexed[T], bool) {
+		return func(v T) (Pair[int64, T], bool) {
 			n++
-			return Indexed[T]{n, v}, true
+			return Pair[int64, T]{n, v}, true
 		}
 	})
 	if f := sizedAs[T](s); f != nil {
-		out = out.Sized(func(v Indexed[T]) int { return f(v.Value) })
+		out = out.Sized(func(v Pair[int64, T]) int { return f(v.Second) })
 	}
 	return out
 }
@@ -112,7 +110,7 @@ func Tap[T any](s Stream[T], f func(T)) Stream[T] {
 		}
 		return emit(in)
 	}, nil)
-	st.beyond = -1
+	st.Holders = -1
 	return Via(s, st)
 }
 
@@ -158,10 +156,51 @@ func DedupeBy[T any, K comparable](s Stream[T], key func(T) K, window int) Strea
 			return v, true
 		}
 	})
-	st.beyond = 1
-	st.Holds += countable(int64(window)) * 4 * (slotSize[K]() + 1) // a ring and a map of them
+	st.Holders = 1
+	st.Holds += grow.Countable(int64(window)) * 4 * (slotSize[K]() + 1) // a ring and a map of them
 	if naturalSize[K]() != nil || uncovered[K](nil) != "" {
-		st.notCovered = "what its keys refer to"
+		st.Uncovered = "what its keys refer to"
 	}
 	return Via(s, st)
+}
+
+// Hash passes bytes on and adds them up in a hash. When the stream has come to
+// its end, done is called once with the sum; a flow that fails does not call
+// it, unless it fails later.
+//
+//	weir.Hash(sha256.New, func(sum []byte) { fmt.Printf("%x\n", sum) })
+func Hash(newHash func() hash.Hash, done func(sum []byte)) Stage[byte, byte] {
+	st := Stage[byte, byte]{Name: "hash"}
+	if newHash == nil || done == nil {
+		st.Err = errNilFunc
+		return st
+	}
+	st.Open = func(context.Context) (Transform[byte, byte], error) {
+		return &hasher{newHash(), done}, nil
+	}
+	return st
+}
+
+type hasher struct {
+	h    hash.Hash
+	done func([]byte)
+}
+
+func (h *hasher) Do(_ context.Context, in []byte, emit func([]byte) error) error {
+	h.h.Write(in) // a hash never fails
+	return emit(in)
+}
+
+func (h *hasher) Flush(context.Context, func([]byte) error) error {
+	h.done(h.h.Sum(nil))
+	return nil
+}
+
+// Tally passes values on and adds their number, for bytes their length, to n,
+// which may be read at any time.
+func Tally[T any](s Stream[T], n *atomic.Int64) Stream[T] {
+	return Via(s, Do("tally", func(_ context.Context, in []T, emit func([]T) error) error {
+		n.Add(int64(len(in)))
+		return emit(in)
+	}, nil))
 }

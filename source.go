@@ -6,7 +6,10 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	"sync/atomic"
 	"time"
+
+	"github.com/weir-go/weir/report"
 )
 
 // Source is where a stream begins. A Source is a description; each run of a
@@ -30,8 +33,14 @@ type Source[T any] struct {
 	// flow is run, before anything opens.
 	Err error
 
-	inside bool    // Read is our own code and does not wait
-	origin *origin // what the kernel can read from
+	// Like, if it is not nil, is a reader of the type that Open returns, such as
+	// a nil *os.File or *net.TCPConn, or a type around a file with the method
+	// OSFile() *os.File. Where no stage has to see the bytes of a Source[byte], the
+	// kernel can then move them from that file or connection straight to the sink,
+	// and Read is not called. See [Copy] for the system calls.
+	Like Reader[T]
+
+	inside bool // Read is our own code and does not wait
 	given  *given
 }
 
@@ -48,19 +57,19 @@ func From[T any](src Source[T]) Stream[T] {
 			return open(ctx)
 		}
 	}
-	if src.origin != nil {
-		n.origin = &origin{src.origin.like, func(ctx context.Context) (any, error) { return src.Open(ctx) }}
+	if like, ok := src.Like.(io.Reader); ok {
+		n.origin = &origin{like, func(ctx context.Context) (any, error) { return src.Open(ctx) }}
 	}
 	if n.err == nil && src.Open == nil {
 		n.err = errors.New("no Open function")
 	}
 	n.build = func(n *node[T], b *plan, ln *lane, out link[T]) {
-		sg := addStage[T, T](b, n.name, KindSource, out.to)
+		sg := addStage[T, T](b, n.name, report.KindSource, out.to)
 		sp := ln.place(sg)
 		if src.given != nil {
 			b.halves = append(b.halves, half{src.given.x, ln})
 		}
-		if out.pipe == nil || out.pipe.size != nil {
+		if out.pipe == nil || out.pipe.Measures() {
 			sg.holds = int64(chunkLen[T]()) * slotSize[T]()
 		}
 		out = out.from(sp, makes(b, sg, n.size, 1))
@@ -88,7 +97,7 @@ func From[T any](src Source[T]) Stream[T] {
 			}
 			watched := ln.watch(sp, r)
 			defer watched()
-			ln.enter(sp.busy)
+			ln.Enter(sp.busy)
 			var in Reader[T] = stopReader[T]{ln, r}
 			if br, ok := r.(boundedReader[T]); ok {
 				in = boundedStopReader[T]{stopReader[T]{ln, r}, br}
@@ -182,11 +191,11 @@ type ioGuard struct {
 func guardIO(sp *spot, x any, deadline func(any) func(time.Time) error) *ioGuard {
 	g := &ioGuard{x: x}
 	ctx := sp.ln.source
-	if sp.st.kind == KindSink {
+	if sp.st.kind == report.KindSink {
 		ctx = sp.ln.ctx
 	}
 	g.stop = interruptOn(ctx, func() {
-		if sp.ln.cur.Load() != sp.outside() || sp.ln.stop.Load() != 0 {
+		if sp.ln.At() != sp.outside() || sp.ln.Stopped() {
 			return
 		}
 		if _, ok := x.(endsWithContext); ok {
@@ -233,39 +242,54 @@ func (g *ioGuard) end(cause error) error {
 	return g.err
 }
 
-// Generate begins a stream at a function that emits batches until it returns.
-// emit waits while the flow is full and does not keep the batch; the error it
-// returns must be returned. The function runs in a lane of its own and should
-// return when ctx ends.
-func Generate[T any](name string, f func(ctx context.Context, emit func(batch []T) error) error) Stream[T] {
-	n := node[T]{name: name}
-	if f == nil {
-		n.err = errNilFunc
+// given is something that a flow was handed ready to use, as by [FromReader] or
+// [ToPipe]. The flow has to close it, even if the flow never opens it.
+type given struct {
+	x     any
+	used  atomic.Bool // a run has opened it, or closed it unopened
+	again bool        // each run uses it anew
+}
+
+// take marks g as used. A source that has been used before is used up.
+func (g *given) take() error {
+	if g.used.Swap(true) {
+		return ErrUsedUp
 	}
-	n.build = func(n *node[T], b *plan, ln *lane, out link[T]) {
-		sg := addStage[T, T](b, n.name, KindSource, out.to)
-		sp := ln.place(sg)
-		out = out.from(sp, makes(b, sg, n.size, 1))
-		ln.main = func() error {
-			w := &laneWriter[T]{sp, out}
-			emit := func(batch []T) error {
-				_, err := w.Write(batch)
-				if err == nil && ln.source.Err() != nil {
-					return context.Cause(ln.source)
-				}
-				return err
-			}
-			ln.enter(sp.busy)
-			if sp.stopped(ln.source.Err()) {
-				return sp.finish(out.end) // before it began
-			}
-			if err := f(ln.source, emit); !sp.stopped(err) {
-				if err := sp.fail(err); err != nil {
-					return err
-				}
-			}
-			return sp.finish(out.end)
+	return nil
+}
+
+// closeGiven closes what no run has opened, with err, which it returns together
+// with the errors of closing.
+func closeGiven(all []*given, err error) error {
+	cause := err
+	for _, g := range all {
+		err = also(err, g.closeUnopened(cause))
+		if g.again {
+			g.used.Store(false)
 		}
 	}
-	return newStream(n)
+	return err
+}
+
+// closeUnopened closes what no run has opened.
+func (g *given) closeUnopened(cause error) error {
+	if g.used.Swap(true) {
+		return nil
+	}
+	return protect("close", func() error { return closeWith(g.x, cause) })
+}
+
+// closeWith closes x, if it can be closed. A cause, unless it is ErrStop, goes to
+// CloseWithError, if x has that method, so that the other end of a pipe learns
+// it.
+func closeWith(x any, cause error) error {
+	if cause != nil && !isStop(cause) {
+		if c, ok := x.(interface{ CloseWithError(error) error }); ok {
+			return c.CloseWithError(cause)
+		}
+	}
+	if c, ok := x.(io.Closer); ok {
+		return c.Close()
+	}
+	return nil
 }

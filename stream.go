@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"io"
+	"iter"
+
+	"github.com/weir-go/weir/internal/pipe"
 )
 
 // Reader is where values come from. A Reader[byte] is an [io.Reader], and the
@@ -48,7 +51,7 @@ type node[T any] struct {
 
 	// ready, if not nil, is used instead of build by a consumer that starts a
 	// lane: the values wait in a pipe already.
-	ready func(n *node[T], b *plan, ln *lane, to *stage) *pipe[T]
+	ready func(n *node[T], b *plan, ln *lane, to *stage) *pipe.Pipe[T]
 
 	roots roots
 
@@ -110,8 +113,8 @@ type link[T any] struct {
 	push  func(batch []T) error
 	end   func() error // the clean end; not called after a failure
 	to    *stage
-	fused bool     // push runs another stage: set the clock back afterwards
-	pipe  *pipe[T] // if the link is a pipe, to be filled in place
+	fused bool          // push runs another stage: set the clock back afterwards
+	pipe  *pipe.Pipe[T] // if the link is a pipe, to be filled in place
 
 	size func(*T) int64 // how the values are measured; nil: they need not be, or cannot
 	most int            // how many values to hand on at once, because the pipe at the lane's end holds no more; 0: any number
@@ -134,7 +137,7 @@ func (s Stream[T]) attach(b *plan, ln *lane, out link[T], alone bool) {
 
 // pipe builds the stream in a lane of its own and returns the pipe in which
 // its values arrive; ln is the lane that will read it.
-func (s Stream[T]) pipe(b *plan, ln *lane, to *stage) *pipe[T] {
+func (s Stream[T]) pipe(b *plan, ln *lane, to *stage) *pipe.Pipe[T] {
 	n := s.n
 	if n.ready != nil && !n.async {
 		return n.ready(n, b, ln, to)
@@ -143,8 +146,8 @@ func (s Stream[T]) pipe(b *plan, ln *lane, to *stage) *pipe[T] {
 	up := b.newLane()
 	up.outs = append(up.outs, p)
 	ln.ins = append(ln.ins, p)
-	p.onHangup = up.leave
-	n.build(n, b, up, p.link(up, to))
+	p.OnHangup(up.leave)
+	n.build(n, b, up, pipeLink(p, up, to))
 	return p
 }
 
@@ -167,45 +170,45 @@ func (s Stream[T]) check(b *plan, to *stage) *node[T] {
 	return s.n
 }
 
-// link makes the pipe the end of lane ln.
-func (p *pipe[T]) link(ln *lane, to *stage) link[T] {
+// pipeLink makes the pipe p the end of lane ln.
+func pipeLink[T any](p *pipe.Pipe[T], ln *lane, to *stage) link[T] {
 	return link[T]{
 		push: func(batch []T) error {
-			_, err := p.write(ln.ctx, ln, batch)
+			_, err := p.Write(ln.ctx, &ln.Clock, batch)
 			return err
 		},
 		end: func() error {
-			p.closeWrite(nil)
+			p.CloseWrite(nil)
 			return nil
 		},
 		to:   to,
 		pipe: p,
-		most: p.few(),
+		most: few(p),
 	}
 }
 
-// few is how many values the pipe holds if that is less than stages hand on at
+// few is how many values the pipe p holds if that is less than stages hand on at
 // once, so that they do not work on many values ahead of a pipe that is to hold
 // few. 0: it holds enough.
-func (p *pipe[T]) few() int {
-	if isByte[T]() || p.capItems >= chunkLen[T]() {
+func few[T any](p *pipe.Pipe[T]) int {
+	if isByte[T]() || p.Cap() >= chunkLen[T]() {
 		return 0
 	}
-	return max(1, p.capItems)
+	return max(1, p.Cap())
 }
 
 // drain is the main of a lane that begins at a pipe.
-func drain[T any](ln *lane, p *pipe[T], out link[T]) error {
+func drain[T any](ln *lane, p *pipe.Pipe[T], out link[T]) error {
 	for {
-		batch, err := p.acquire(ln.ctx, ln)
+		batch, err := p.Acquire(ln.ctx, &ln.Clock)
 		if err != nil {
 			return ending(ln, err, out.end)
 		}
 		err = out.push(batch)
 		if out.fused {
-			ln.back(ln.starved())
+			ln.Back(ln.Starved())
 		}
-		if rerr := p.release(len(batch)); err == nil {
+		if rerr := p.Release(len(batch)); err == nil {
 			err = rerr
 		}
 		if err != nil {
@@ -227,4 +230,84 @@ func ending(ln *lane, err error, end func() error) error {
 		return cause
 	}
 	return err
+}
+
+// All runs the stream and returns its values one after the other. The error,
+// if any, comes in a last pair, behind the values that came before it. A break
+// ends the source, and what follows the loop runs only after everything is
+// closed. The rest of the flow runs concurrently with the loop, behind a pipe.
+func (s Stream[T]) All(ctx context.Context) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		o := open(ctx, s)
+		defer o.stop()
+		for {
+			batch, err := o.r.Acquire(o.ctx)
+			if err != nil {
+				if err := o.end(err); err != nil {
+					var none T
+					yield(none, err)
+				}
+				return
+			}
+			for _, v := range batch {
+				if !yield(v, nil) {
+					return
+				}
+			}
+			o.r.Release(len(batch))
+		}
+	}
+}
+
+// Chan runs the stream in the background and returns a channel of its values,
+// which is closed at the end, and a function that waits for the end and returns
+// the flow's error. A consumer that stops receiving early must cancel ctx.
+func (s Stream[T]) Chan(ctx context.Context) (<-chan T, func() error) {
+	ch := make(chan T)
+	done := make(chan struct{})
+	var err error
+	go func() {
+		defer close(done)
+		defer close(ch)
+		f := s.To(ToChan(ch))
+		err = f.Run(ctx)
+	}()
+	return ch, func() error {
+		<-done
+		return err
+	}
+}
+
+// To ends the stream in a sink.
+func (s Stream[T]) To(k Sink[T]) *Flow {
+	f := &Flow{build: func(b *plan) { buildSink(b, s, k) }, given: s.roots().given}
+	if k.given != nil {
+		f.given = append(f.given[:len(f.given):len(f.given)], k.given)
+	}
+	return f
+}
+
+// roots is what lies at the beginning of a stream.
+type roots struct {
+	tees  []any // Tees upstream: their branches have to run together
+	given []*given
+}
+
+func (r roots) and(o roots) roots {
+	return roots{append(r.tees[:len(r.tees):len(r.tees)], o.tees...), append(r.given[:len(r.given):len(r.given)], o.given...)}
+}
+
+func (s Stream[T]) roots() roots {
+	if s.n == nil {
+		return roots{}
+	}
+	return s.n.roots
+}
+
+// allRoots returns the roots of all of the streams.
+func allRoots[T any](streams []Stream[T]) (r roots) {
+	for _, s := range streams {
+		r = r.and(s.roots())
+	}
+	return r
 }

@@ -2,7 +2,12 @@ package weir
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"sync"
+
+	"github.com/weir-go/weir/internal/units"
 )
 
 // Collect runs the stream and returns its values, at most most of them: if
@@ -15,7 +20,7 @@ func Collect[T any](ctx context.Context, s Stream[T], most int) ([]T, error) {
 		n := min(len(batch), most-len(all))
 		all = append(all, batch[:n]...)
 		if n < len(batch) {
-			return fmt.Errorf("%w: more than %s", ErrLimit, numberOf(int64(most), "value"))
+			return fmt.Errorf("%w: more than %s", ErrLimit, units.Count(int64(most), "value"))
 		}
 		return nil
 	})
@@ -100,4 +105,104 @@ func Count[T any](ctx context.Context, s Stream[T]) (int64, error) {
 	k.Name = "count"
 	err := s.To(k).Run(ctx)
 	return n, err
+}
+
+// outlet is a flow that runs in the background and ends in a pipe.
+type outlet[T any] struct {
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	r      *PipeReader[T]
+	flow   *Flow
+	done   chan struct{} // closed when Run has returned
+	err    error         // of Run
+	once   sync.Once
+}
+
+func open[T any](ctx context.Context, s Stream[T]) *outlet[T] {
+	o := &outlet[T]{done: make(chan struct{})}
+	var size func(T) int
+	var limit Limit
+	if s.n != nil {
+		size, limit = s.n.size, s.n.limit
+	}
+	r, w, err := PipeConfig[T]{Limit: limit, Size: size}.New()
+	if err != nil {
+		r, w = NewPipe[T](Limit{})
+		s = failed[T]("pipe", err, s.roots())
+	}
+	o.r = r
+	o.ctx, o.cancel = context.WithCancelCause(ctx)
+	k := ToPipe(w)
+	k.inside = true // the pipe is the boundary already
+	o.flow = s.To(k)
+	go func() {
+		defer close(o.done)
+		o.err = o.flow.Run(o.ctx)
+		w.CloseWithError(o.err) // if it was never opened
+	}()
+	return o
+}
+
+// end waits for the flow after the pipe has ended with err.
+func (o *outlet[T]) end(err error) error {
+	<-o.done
+	if o.err != nil {
+		return o.err
+	}
+	if err == io.EOF {
+		return nil
+	}
+	return err
+}
+
+// stop ends the flow, if it runs, and waits until nothing is left of it.
+func (o *outlet[T]) stop() {
+	o.once.Do(func() {
+		o.r.CloseWithError(ErrStop)
+		o.cancel(ErrStop)
+		<-o.done
+	})
+}
+
+// Open runs the stream in the background and returns its bytes as a reader.
+// Read returns the flow's error in place of [io.EOF] if it failed. Close, which
+// is required, ends the flow and returns when nothing of it is left; it may be
+// called while Read waits, which it ends.
+func Open(ctx context.Context, s Stream[byte]) io.ReadCloser {
+	return &reader{open(ctx, s)}
+}
+
+type reader struct{ o *outlet[byte] }
+
+func (r *reader) Read(p []byte) (int, error) {
+	n, err := r.o.r.RecvBatch(r.o.ctx, p)
+	return n, r.ended(err)
+}
+
+func (r *reader) WriteTo(w io.Writer) (int64, error) {
+	n, ours, err := r.o.r.p.CopyTo(r.o.ctx, nil, w, func(int) {})
+	if ours {
+		if err == nil {
+			err = io.EOF
+		}
+		if err = r.ended(err); err == io.EOF {
+			err = nil
+		}
+	}
+	return n, err
+}
+
+func (r *reader) ended(err error) error {
+	if err == nil || errors.Is(err, ErrClosed) {
+		return err
+	}
+	if ferr := r.o.end(err); ferr != nil {
+		return ferr
+	}
+	return io.EOF
+}
+
+func (r *reader) Close() error {
+	r.o.stop()
+	return nil
 }

@@ -3,6 +3,7 @@ package weirhttp
 import (
 	"context"
 	"encoding/json"
+	"github.com/weir-go/weir/weirhttp/internal/meter"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -18,19 +19,19 @@ import (
 
 func TestState_FollowsThePhaseOfATransfer(t *testing.T) {
 	for _, tc := range []struct {
-		kind  Kind
-		phase phase
-		want  State
+		kind  Direction
+		phase meter.Phase
+		want  TransferState
 	}{
-		{Download, phaseMoving, StateSending},
-		{Upload, phaseMoving, StateReceiving},
-		{Download, phaseClient, StateClient},
-		{Upload, phaseClient, StateClient},
-		{Download, phaseRate, StateRate},
-		{Upload, phaseRate, StateRate},
+		{Download, meter.Moving, StateSending},
+		{Upload, meter.Moving, StateReceiving},
+		{Download, meter.Client, StateClient},
+		{Upload, meter.Client, StateClient},
+		{Download, meter.Rate, StateRate},
+		{Upload, meter.Rate, StateRate},
 	} {
-		x := transfer{info: Transfer{Kind: tc.kind, ID: 1}}
-		x.meter.phase.Store(int32(tc.phase))
+		x := transfer{info: Transfer{Direction: tc.kind, ID: 1}}
+		x.meter.Enter(tc.phase)
 		if got := x.look(); got.State != tc.want || got.ID != 1 {
 			t.Errorf("%s in phase %d: %q, want %q", tc.kind, tc.phase, got.State, tc.want)
 		}
@@ -41,9 +42,9 @@ func TestState_FollowsThePhaseOfATransfer(t *testing.T) {
 // upload if its sink is.
 func TestState_NamesTheEndThatAFlowWaitsFor(t *testing.T) {
 	for _, tc := range []struct {
-		kind         Kind
+		kind         Direction
 		read, write  time.Duration
-		want         State
+		want         TransferState
 		whatIsSlower string
 	}{
 		{Download, time.Second, 0, StateDisk, "reading"},
@@ -57,7 +58,7 @@ func TestState_NamesTheEndThatAFlowWaitsFor(t *testing.T) {
 			flow := source.Stream().Async(weir.Bytes(4 << 10)).To(sink.Sink())
 			ctx, cancel := context.WithCancel(t.Context())
 			ended := make(chan error, 1)
-			x := transfer{info: Transfer{Kind: tc.kind}}
+			x := transfer{info: Transfer{Direction: tc.kind}}
 			go func() { ended <- flow.Run(ctx) }()
 			synctest.Wait()
 			x.watch(flow)
@@ -91,7 +92,7 @@ func TestState_IsEndedWhenDoneIsCalled(t *testing.T) {
 	before := DefaultTransfers.Totals()
 	w := httptest.NewRecorder()
 	Files(root).ServeHTTP(w, httptest.NewRequestWithContext(ctx, "GET", "/notes.txt", nil))
-	if len(ended) != 1 || ended[0].State != StateEnded || ended[0].Moved != 5 || ended[0].Kind != Download {
+	if len(ended) != 1 || ended[0].State != StateEnded || ended[0].Moved != 5 || ended[0].Direction != Download {
 		t.Fatalf("%+v", ended)
 	}
 	var after Totals = DefaultTransfers.Totals()

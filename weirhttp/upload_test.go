@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"github.com/weir-go/weir/weirhttp/internal/names"
 	"io"
 	"log/slog"
 	"mime/multipart"
@@ -95,9 +96,9 @@ func TestEqualNamesAtTheSameTimeAllSurvive(t *testing.T) {
 			all.Wait()
 			seen := map[string]bool{}
 			for n := range 20 {
-				data, err := os.ReadFile(filepath.Join(in.u.Dir, numbered("a.txt", n+1)))
+				data, err := os.ReadFile(filepath.Join(in.u.Dir, names.Numbered("a.txt", n+1)))
 				if err != nil || len(data) != 1000 || seen[string(data)] {
-					t.Errorf("%s: %d bytes, %v", numbered("a.txt", n+1), len(data), err)
+					t.Errorf("%s: %d bytes, %v", names.Numbered("a.txt", n+1), len(data), err)
 				}
 				seen[string(data)] = true
 			}
@@ -302,7 +303,7 @@ func TestUploadIsInTheRegistry(t *testing.T) {
 	in := newInbox(t, &Uploads{})
 	before := DefaultTransfers.Totals()
 	conn := in.dial("PUT /upload/seen HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n0123456789")
-	if x := in.waitMoved("seen", 10); x.Kind != Upload || x.Size != 20 || x.Method != "PUT" || x.Moved != 10 {
+	if x := in.waitMoved("seen", 10); x.Direction != Upload || x.Size != 20 || x.Method != "PUT" || x.Moved != 10 {
 		t.Errorf("%+v", x)
 	}
 	io.WriteString(conn, "0123456789")
@@ -350,6 +351,6 @@ func TestUploadsOverHTTP2(t *testing.T) {
 	if err := u.Close(); err != nil {
 		t.Error(err)
 	}
-	os.RemoveAll(filepath.Join(u.Dir, hiddenDir))
+	os.RemoveAll(filepath.Join(u.Dir, names.UploadsDir))
 	in.wantFiles(map[string]string{"a": content(4 << 20), "tus": "12345"})
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/endpoint"
 	"github.com/weir-go/weir/internal/carry"
+	"github.com/weir-go/weir/report"
 	"github.com/weir-go/weir/tree"
 )
 
@@ -432,7 +433,7 @@ func (c *copying) folder(src, dst string) (*step, error) {
 			KeepPartial: c.keep || c.resume, Resume: c.resume, Checksum: c.checksum, Exclude: c.exclude, Delete: c.delete,
 			Skip:    func(path string, mode fs.FileMode) { c.warn("%s is %s and is not copied", path, kindOf(mode)) },
 			Changed: func(path, how string) { changes = append(changes, path+" "+how) },
-			Failed:  func(err error) { st.failed(explain(st, weir.Report{}, err)) },
+			Failed:  func(err error) { st.failed(explain(st, report.Report{}, err)) },
 		}
 		if c.verbose {
 			cp.Deleted = func(path string) { c.warn("deleted %s", path) }

@@ -19,6 +19,9 @@ import (
 	"github.com/weir-go/weir/compress"
 	"github.com/weir-go/weir/endpoint"
 	"github.com/weir-go/weir/internal/errno"
+	"github.com/weir-go/weir/record"
+	"github.com/weir-go/weir/report"
+	"github.com/weir-go/weir/text"
 	"github.com/weir-go/weir/tree"
 )
 
@@ -123,12 +126,12 @@ func distance(a, b string) int {
 }
 
 // explain turns the error of a step into what to tell the user.
-func explain(s *step, r weir.Report, err error) *failure {
+func explain(s *step, r report.Report, err error) *failure {
 	if f := (*failure)(nil); errors.As(err, &f) {
 		return f
 	}
 	f := &failure{code: exitFailed, text: strings.TrimPrefix(err.Error(), "weir: ")}
-	cause, kind, name := err, weir.KindSource, s.dst
+	cause, kind, name := err, report.KindSource, s.dst
 	var se *weir.StageError
 	var we *tree.WriteError
 	var ie *tree.IncompleteError
@@ -146,7 +149,7 @@ func explain(s *step, r weir.Report, err error) *failure {
 		}
 		return f
 	case errors.As(err, &we):
-		kind, cause = weir.KindSink, we.Err
+		kind, cause = report.KindSink, we.Err
 		f.code = exitDestination
 		name = we.Path
 		f.text = fmt.Sprintf("cannot write %s: %v", name, cause)
@@ -168,10 +171,10 @@ func explain(s *step, r weir.Report, err error) *failure {
 			name = other
 		}
 		switch kind {
-		case weir.KindSource:
+		case report.KindSource:
 			f.code = exitSource
 			f.text = fmt.Sprintf("cannot read %s: %s%s", stream(s.src, "input"), text, progressed(moved, s.total()))
-		case weir.KindSink:
+		case report.KindSink:
 			f.code = exitDestination
 			if errors.Is(cause, fs.ErrNotExist) {
 				text = syscall.ENOENT.Error() // without the whole path of the folder, which name begins with
@@ -196,13 +199,13 @@ func stream(name, which string) string {
 }
 
 // where finds the kind of a stage, and how many bytes passed it.
-func where(r weir.Report, name string) (weir.Kind, int64) {
+func where(r report.Report, name string) (report.Kind, int64) {
 	for _, s := range r.Stages {
 		if s.Name == name {
 			return s.Kind, max(s.In, s.Out)
 		}
 	}
-	return weir.KindStage, 0
+	return report.KindStage, 0
 }
 
 // innermost is the error without the path and operation that the sentence
@@ -237,9 +240,9 @@ func advice(s *step, code int, dst string, err error) string {
 	switch {
 	case errors.As(err, &corrupt):
 		return "another copy of " + stream(s.src, "input") + damage(s)
-	case errors.Is(err, weir.ErrInvalidUTF8):
+	case errors.Is(err, text.ErrInvalidUTF8):
 		return "put 'exec:iconv -f WINDOWS-1252 -t UTF-8' in front, with the encoding that the text has"
-	case errors.Is(err, weir.ErrCarriageReturn):
+	case errors.Is(err, record.ErrCarriageReturn):
 		return `put 'exec:tr "\r" "\n"' in front, if the lines end in carriage returns alone`
 	case errors.As(err, &limit):
 		return raised(s, s.word(err), limit)

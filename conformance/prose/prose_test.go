@@ -297,7 +297,8 @@ func anchor(heading string) string {
 func TestPages_LinksInsideTheRepositoryResolve(t *testing.T) {
 	all := pages(t, func(string) bool { return true })
 	heading := regexp.MustCompile(`(?m)^#+ (.*)$`)
-	link := regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	link := regexp.MustCompile(`\[([^\]]*)\]\(([^)\s]+)\)`)
+	test := regexp.MustCompile(`^(Test|Fuzz|Benchmark|Example)\w*$`)
 	anchors := make(map[string]map[string]bool)
 	for name, text := range all {
 		anchors[name] = make(map[string]bool)
@@ -309,21 +310,28 @@ func TestPages_LinksInsideTheRepositoryResolve(t *testing.T) {
 	for name, text := range all {
 		prose := span.ReplaceAllString(fence.ReplaceAllString(text, ""), "")
 		for _, m := range link.FindAllStringSubmatch(prose, -1) {
-			if strings.Contains(m[1], "://") || strings.HasPrefix(m[1], "mailto:") {
+			text, address := m[1], m[2]
+			if strings.Contains(address, "://") || strings.HasPrefix(address, "mailto:") {
 				continue
 			}
 			checked++
-			file, fragment, _ := strings.Cut(m[1], "#")
+			file, fragment, _ := strings.Cut(address, "#")
 			target := name
 			if file != "" {
 				target = path.Join(path.Dir(name), file)
 				if _, err := os.Stat(filepath.Join(root, target)); err != nil {
-					t.Errorf("%s links to %s: %v", name, m[1], err)
+					t.Errorf("%s links to %s: %v", name, address, err)
 					continue
 				}
 			}
 			if fragment != "" && !anchors[target][fragment] {
-				t.Errorf("%s links to %s: no such heading", name, m[1])
+				t.Errorf("%s links to %s: no such heading", name, address)
+			}
+			if test.MatchString(text) {
+				code, err := os.ReadFile(filepath.Join(root, target))
+				if err != nil || !strings.Contains(string(code), "\nfunc "+text+"(") {
+					t.Errorf("%s: %s has no %s", name, target, text)
+				}
 			}
 		}
 	}
