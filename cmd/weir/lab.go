@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -195,7 +197,16 @@ func (l *laboratory) run(listed bool) error {
 	if err != nil {
 		return &failure{code: exitFailed, text: fmt.Sprintf("cannot find this program: %v", err), try: "weir by its whole path"}
 	}
-	l.options.Command = []string{exe, labSide}
+	l.options.Command = func(ctx context.Context) *exec.Cmd {
+		cmd := exec.CommandContext(ctx, exe, labSide)
+		cmd.Args[0] = os.Args[0] // the name under which this program was started
+		return cmd
+	}
+	for _, name := range []string{l.reportName(), l.picture} { // before minutes have passed
+		if _, err := os.Stat(filepath.Dir(name)); name != "" && err != nil {
+			return cannotWrite(name, err)
+		}
+	}
 	l.findNode()
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
@@ -322,13 +333,7 @@ func (l *laboratory) watch(p *lab.Progress) {
 // conclude writes the report and the picture, and says whether weir has kept what
 // it states.
 func (l *laboratory) conclude(ctx context.Context, results []*lab.Result) error {
-	name := l.report
-	if name == "" {
-		name = "weir-lab.html"
-		if !l.all {
-			name = "weir-lab-" + l.chosen[0].Name + ".html"
-		}
-	}
+	name := l.reportName()
 	var broken []string
 	for _, r := range results {
 		for _, c := range r.Checks {
@@ -337,14 +342,12 @@ func (l *laboratory) conclude(ctx context.Context, results []*lab.Result) error 
 			}
 		}
 	}
-	if name != "none" {
+	if name != "" {
 		page := lab.Report{Results: results, Command: strings.Join(l.words, " "), Version: thisVersion().String(), Date: time.Now(), Guard: l.options.Guard}
 		if err := writeWhole(ctx, name, page.WriteHTML); err != nil {
 			return err
 		}
 		l.say("report    " + name + "  (plots, raw samples, how to repeat)\n")
-	} else {
-		name = ""
 	}
 	if l.picture != "" {
 		last := results[len(results)-1]
@@ -365,6 +368,19 @@ func (l *laboratory) conclude(ctx context.Context, results []*lab.Result) error 
 	return nil
 }
 
+// reportName is the file of the report, or "".
+func (l *laboratory) reportName() string {
+	switch {
+	case l.report == "none":
+		return ""
+	case l.report != "":
+		return l.report
+	case l.all:
+		return "weir-lab.html"
+	}
+	return "weir-lab-" + l.chosen[0].Name + ".html"
+}
+
 // writeWhole writes a file, whole or not at all.
 func writeWhole(ctx context.Context, name string, write func(io.Writer) error) error {
 	f, err := atomicfile.Open(ctx, name, atomicfile.Options{})
@@ -376,7 +392,12 @@ func writeWhole(ctx context.Context, name string, write func(io.Writer) error) e
 		}
 	}
 	if err != nil {
-		return &failure{code: exitDestination, text: fmt.Sprintf("cannot write %s: %v", name, innermost(err)), try: "--report with another name, or none"}
+		return cannotWrite(name, err)
 	}
 	return nil
+}
+
+// cannotWrite is the error of a report or picture that cannot be written.
+func cannotWrite(name string, err error) *failure {
+	return &failure{code: exitDestination, text: fmt.Sprintf("cannot write %s: %v", name, innermost(err)), try: usual(name, err)}
 }

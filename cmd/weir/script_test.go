@@ -13,7 +13,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"weir": main})
+	testscript.Main(m, map[string]func(){"weir": main, "weir-with-a-broken-lab": brokenLab})
 }
 
 func TestScripts(t *testing.T) {

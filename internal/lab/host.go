@@ -14,6 +14,7 @@ import (
 	"runtime/metrics"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -101,7 +102,9 @@ func (h *Host) tell(m message) {
 // the side has ended or was told to stop. If the parent dies it removes the run's
 // temporary folder and ends the process.
 func RunSide(list []Experiment, in io.Reader, out io.Writer) error {
-	signal.Ignore(os.Interrupt) // Ctrl-C goes to the parent too, which ends its sides
+	// A terminal sends its signals to the parent too, which ends its sides. If the
+	// parent just dies, the end of in does.
+	signal.Ignore(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
 	lines := bufio.NewReader(in)
 	var s spec
 	line, err := lines.ReadBytes('\n')

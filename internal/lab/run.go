@@ -32,8 +32,9 @@ const (
 
 // Options say how experiments run.
 type Options struct {
-	// Command is the program, with its arguments, that calls [RunSide].
-	Command []string
+	// Command makes the command of a process that calls [RunSide]. The process is
+	// killed when ctx ends.
+	Command func(ctx context.Context) *exec.Cmd
 
 	Guard    int64           // resident memory, in bytes, at which a side is ended
 	Node     string          // path of node; "" leaves its sides out
@@ -277,7 +278,7 @@ func (u *run) start(ctx context.Context, p program) (err error) {
 			return err
 		}
 	} else {
-		u.cmd = exec.CommandContext(ctx, u.o.Command[0], u.o.Command[1:]...)
+		u.cmd = u.o.Command(ctx)
 	}
 	u.cmd.Stderr = &u.stderr
 	u.ready, u.end, u.gone = make(chan message, 1), make(chan struct{}), make(chan struct{})
@@ -398,6 +399,7 @@ func (f *firstLines) problem() string {
 func (u *run) measure(ctx context.Context, addr string) {
 	u.before = look(u.cmd.Process.Pid)
 	u.side.Idle = u.resident(u.before)
+	u.side.Peak, u.side.Kernel, u.side.FilesPeak, u.side.FilesLeft = unmeasured, unmeasured, unmeasured, unmeasured
 	u.side.FilesIdle = u.before.files
 	u.began = time.Now()
 	load, stop := context.WithTimeout(ctx, u.spec.Settings.For)

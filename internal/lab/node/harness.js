@@ -3,7 +3,8 @@
 // lines are run as they are.
 const fs = require('fs'), http = require('http'), stream = require('stream');
 globalThis.http = http;
-process.on('SIGINT', () => {}); // Ctrl-C goes to weir too, which ends this process
+// A terminal sends its signals to weir too, which ends this process.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => {});
 const LAB = JSON.parse(process.env.WEIR_LAB_SPEC);
 let made = 0, taken = 0;
 const tell = (kind, more) => process.stdout.write(JSON.stringify({
