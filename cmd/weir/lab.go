@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,12 +18,15 @@ import (
 
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/internal/atomicfile"
+	"github.com/weir-go/weir/internal/errno"
 	"github.com/weir-go/weir/internal/lab"
 )
 
 // labSide is the hidden command that runs one side of an experiment, in a process
 // of its own.
 const labSide = "lab-side"
+
+const defaultGuard = "2GiB"
 
 // laboratory is weir lab.
 type laboratory struct {
@@ -33,11 +37,13 @@ type laboratory struct {
 	report, picture      string
 	quiet, json, noColor bool
 	stdout, stderr       io.Writer
-	list                 []lab.Experiment
-	words                []string // of the command line, behind weir, without where results go
-	chosen               []lab.Experiment
-	options              lab.Options
-	live                 *region
+
+	list      []lab.Experiment
+	chosen    []lab.Experiment
+	options   lab.Options
+	words     []string // of the command that repeats the run
+	live      *region  // nil: nothing is drawn
+	unprinted error    // why standard output does not have everything
 }
 
 func newLab(stdout, stderr io.Writer, list []lab.Experiment) *cobra.Command {
@@ -95,7 +101,7 @@ grows by more than the ceiling and ` + weir.FormatBytes(lab.Headroom) + `.`,
 	f.StringVar(&l.size, "size", "", "size of the file, or of the data, as in 64MiB")
 	f.StringVar(&l.rate, "rate", "", "rate of each slow client, or of the slow consumer, as in 1MiB/s")
 	f.DurationVar(&l.long, "for", 0, "longest time for each side, as in 10s")
-	f.StringVar(&l.guard, "guard", "2GiB", "memory at which a side's process is ended")
+	f.StringVar(&l.guard, "guard", defaultGuard, "memory at which a side's process is ended")
 	f.BoolVar(&l.withNode, "with-node", false, "run the tutorial's JavaScript too, if node is installed")
 	f.StringVar(&l.report, "report", "", "file for the report, or none (default: weir-lab-EXPERIMENT.html)")
 	f.StringVar(&l.picture, "picture", "", "file for the plot of the last experiment, as SVG")
@@ -154,7 +160,7 @@ func (l *laboratory) choose(name string, names []string, given func(string) bool
 	}{
 		{"size", l.size, parseSize, &l.options.Override.Size, "64MiB"},
 		{"rate", l.rate, parseRate, &l.options.Override.Rate, "1MiB/s"},
-		{"guard", l.guard, parseSize, &l.options.Guard, "2GiB"},
+		{"guard", l.guard, parseSize, &l.options.Guard, defaultGuard},
 	} {
 		if f.text == "" {
 			continue
@@ -164,21 +170,21 @@ func (l *laboratory) choose(name string, names []string, given func(string) bool
 			return refuse(fmt.Sprintf("invalid value %q for --%s", f.text, f.flag), "--"+f.flag+" "+f.try)
 		}
 		*f.to = n
-		if given(f.flag) {
+		if f.flag != "guard" || f.text != defaultGuard {
 			l.words = append(l.words, "--"+f.flag, quoted(f.text))
 		}
 	}
-	if given("clients") {
+	if given("clients") || l.clients != 0 {
 		if l.clients < 1 || l.clients > 20_000 {
 			return refuse(fmt.Sprintf("--clients %d: use 1 to 20000", l.clients), "--clients 10")
 		}
-		if !l.all && !l.chosen[0].HasClients() {
+		if given("clients") && !l.all && !l.chosen[0].HasClients() {
 			return refuse(fmt.Sprintf("--clients: %s has no clients", l.chosen[0].Name), "weir lab "+l.chosen[0].Name)
 		}
 		l.options.Override.Clients = l.clients
 		l.words = append(l.words, "--clients", fmt.Sprint(l.clients))
 	}
-	if given("for") {
+	if given("for") || l.long != 0 {
 		if l.long <= 0 || l.long > 10*time.Minute {
 			return refuse(fmt.Sprintf("--for %v: use 1s to 10m", l.long), "--for 10s")
 		}
@@ -273,8 +279,23 @@ func (l *laboratory) warn(format string, args ...any) {
 
 // say prints text for people.
 func (l *laboratory) say(text string) {
-	if !l.quiet && !l.json {
-		fmt.Fprint(l.stdout, text)
+	if l.quiet || l.json {
+		return
+	}
+	_, err := io.WriteString(l.stdout, text)
+	l.printed(err)
+}
+
+// emit prints a line of JSON.
+func (l *laboratory) emit(kind string, fields map[string]any) {
+	l.printed(emitLine(l.stdout, kind, fields))
+}
+
+// printed keeps the first error of standard output. That its reader has left, as
+// head does, is none: the report is still to be written.
+func (l *laboratory) printed(err error) {
+	if err != nil && l.unprinted == nil && !errno.Is(err, syscall.EPIPE) {
+		l.unprinted = err
 	}
 }
 
@@ -293,7 +314,7 @@ Each runs in its own process, which is ended at %s, for at most %v.
 // show prints a result.
 func (l *laboratory) show(r *lab.Result) {
 	if l.json {
-		emitLine(l.stdout, "experiment", map[string]any{"result": r, "ok": r.OK()})
+		l.emit("experiment", map[string]any{"result": r, "ok": r.OK()})
 		return
 	}
 	l.say(r.Setup + "\n" + r.Text(l.width()) + "\n")
@@ -360,10 +381,13 @@ func (l *laboratory) conclude(ctx context.Context, results []*lab.Result) error 
 		l.say("picture   " + l.picture + "\n")
 	}
 	if l.json {
-		emitLine(l.stdout, "summary", map[string]any{"ok": len(broken) == 0, "results": len(results), "broken": append([]string{}, broken...), "report": name})
+		l.emit("summary", map[string]any{"ok": len(broken) == 0, "results": len(results), "broken": append([]string{}, broken...), "report": name, "methods": lab.Methods()})
 	}
 	if len(broken) > 0 {
 		return &failure{code: exitCheck, text: "weir broke what it states: " + strings.Join(broken, "; "), try: cmp.Or(name, "weir lab "+l.chosen[0].Name+", again")}
+	}
+	if l.unprinted != nil {
+		return &failure{code: exitDestination, text: fmt.Sprintf("cannot write standard output: %v", innermost(l.unprinted))}
 	}
 	return nil
 }

@@ -60,6 +60,7 @@ type labSummary struct {
 	Results int
 	Broken  []string
 	Report  string
+	Methods []string
 }
 
 func TestLab_JSONIsALineForEachResultAndASummary(t *testing.T) {
@@ -98,7 +99,7 @@ func TestLab_JSONIsALineForEachResultAndASummary(t *testing.T) {
 	if err := strictly(lines[1], &summary); err != nil {
 		t.Fatal(err)
 	}
-	if summary.Type != "summary" || !summary.OK || summary.Results != 1 || len(summary.Broken) != 0 || summary.Report != "page.html" {
+	if summary.Type != "summary" || !summary.OK || summary.Results != 1 || len(summary.Broken) != 0 || summary.Report != "page.html" || len(summary.Methods) < 5 {
 		t.Errorf("%+v", summary)
 	}
 	if page, err := os.ReadFile(filepath.Join(dir, "page.html")); err != nil || !bytes.Contains(page, []byte("weir lab transform --size 8MiB --rate 16MiB")) {

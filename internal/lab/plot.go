@@ -88,9 +88,9 @@ func (r *Result) Plot(width, height int) []string {
 
 // The picture, in pixels.
 const (
-	svgWidth, svgHeight      = 760, 330
+	svgWidth, svgHeight      = 760, 346
 	svgLeft, svgRight        = 84, 110
-	svgTop, svgBottom        = 40, 36
+	svgTop, svgBottom        = 40, 52
 	svgPlotWide, svgPlotTall = svgWidth - svgLeft - svgRight, svgHeight - svgTop - svgBottom
 )
 

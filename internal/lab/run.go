@@ -221,7 +221,7 @@ type run struct {
 	stdin   io.WriteCloser
 	ready   chan message  // gets one
 	end     chan struct{} // closed when the side says that its data has ended
-	gone    chan struct{} // closed when its output has ended: the process ends, or has
+	gone    chan struct{} // closed when the process has ended
 	traffic traffic
 	port    int
 	began   time.Time
@@ -245,7 +245,6 @@ func (u *run) run(ctx context.Context, p program) (err error) {
 	defer func() {
 		cancel() // kills it if it still runs
 		<-u.gone
-		_ = u.cmd.Wait() // it was killed, or told to end
 	}()
 	var ready message
 	select {
@@ -296,6 +295,8 @@ func (u *run) start(ctx context.Context, p program) (err error) {
 	go func() { // run waits for it
 		defer close(u.gone)
 		u.listen(stdout)
+		_, _ = io.Copy(io.Discard, stdout) // if a line was too long
+		_ = u.cmd.Wait()                   // how it ended shows in what it told
 	}()
 	if p.script == nil {
 		text, err := json.Marshal(u.spec)
@@ -303,16 +304,11 @@ func (u *run) start(ctx context.Context, p program) (err error) {
 			_, err = u.stdin.Write(append(text, '\n'))
 		}
 		if err != nil {
-			return errors.Join(fmt.Errorf("tell the process its side: %w", err), u.cmd.Cancel(), waited(u))
+			_ = u.cmd.Cancel() // unless it has ended by itself
+			<-u.gone
+			return fmt.Errorf("tell the process its side: %w%s", err, u.complaint())
 		}
 	}
-	return nil
-}
-
-// waited waits for a process that was killed.
-func waited(u *run) error {
-	<-u.gone
-	_ = u.cmd.Wait() // it was killed
 	return nil
 }
 

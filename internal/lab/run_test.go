@@ -85,7 +85,7 @@ func small(t *testing.T, name string) (Experiment, Options) {
 	return e, Options{
 		Command:  func(ctx context.Context) *exec.Cmd { return exec.CommandContext(ctx, os.Args[0], sideArgument) },
 		Guard:    1 << 30,
-		Override: Settings{For: 800 * time.Millisecond},
+		Override: Settings{For: 600 * time.Millisecond},
 	}
 }
 
@@ -305,7 +305,7 @@ func TestNode_RunsTheTutorialsCode(t *testing.T) {
 	}
 	measured(t)
 	e, o := small(t, "upload")
-	o.Node, o.Override = node, Settings{Clients: 2, Size: 32 << 20, Rate: 2 << 20, For: 800 * time.Millisecond}
+	o.Node, o.Override = node, Settings{Clients: 2, Size: 32 << 20, Rate: 2 << 20, For: 500 * time.Millisecond}
 	r := runs(t, e, o)[0]
 	if len(r.Sides) != 4 {
 		t.Fatalf("%d sides", len(r.Sides))
