@@ -23,6 +23,3 @@ type state struct {
 }
 
 var nothing = state{unmeasured, unmeasured, unmeasured, unmeasured}
-
-// orZero returns n, or 0 if it was not measured.
-func orZero(n int64) int64 { return max(n, 0) }
