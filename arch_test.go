@@ -34,6 +34,7 @@ var rooms = []struct {
 	{"tree", true},
 	{"weirhttp", true},
 	{"internal/lab", true},
+	{"monitor", false},
 	{"cmd", true},
 	{"examples", true},
 	{"conformance", true},
@@ -58,7 +59,7 @@ func TestImportsPointOneWayAndTheRootNeedsOnlyTheStandardLibrary(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if d.IsDir() && (strings.HasPrefix(d.Name(), ".") && name != "." || d.Name() == "testdata" || name == "bench" || name == "tools") {
+		if d.IsDir() && (strings.HasPrefix(d.Name(), ".") && name != "." || d.Name() == "testdata" || name == "bench" || name == "tools" || name == "contrib") {
 			return fs.SkipDir
 		}
 		if !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
@@ -109,7 +110,7 @@ func TestPortableCode_AsksPackageErrnoForErrorsThatWindowsNamesDifferently(t *te
 	elsewhere := regexp.MustCompile(`_(linux|unix|bsd|darwin|test)\.go$`)
 	unix := regexp.MustCompile(`(?m)^//go:build (unix|linux|!windows)`)
 	err := filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() && (name == "bench" || name == "tools" || strings.HasPrefix(name, "examples")) {
+		if err != nil || d.IsDir() && (name == "bench" || name == "tools" || name == "contrib" || strings.HasPrefix(name, "examples")) {
 			return cmp.Or(err, fs.SkipDir)
 		}
 		if !strings.HasSuffix(name, ".go") || elsewhere.MatchString(name) {

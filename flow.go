@@ -89,6 +89,7 @@ type run struct {
 	cancel context.CancelCauseFunc
 	start  int64
 	stop   int64 // 0 while it runs; guarded by Flow.mu
+	over   bool  // the flow may run again; guarded by Flow.mu
 	phases *phases
 	err    error
 	stuck  []string // guarded by Flow.mu
@@ -136,7 +137,7 @@ func (f *Flow) runUntil(ctx, stop context.Context) (err error) {
 		return err
 	}
 	f.mu.Lock()
-	if f.last != nil && f.last.stop == 0 {
+	if f.last != nil && !f.last.over {
 		f.mu.Unlock()
 		return ErrRunning
 	}
@@ -158,6 +159,7 @@ func (f *Flow) runUntil(ctx, stop context.Context) (err error) {
 	}
 	f.last = r
 	f.mu.Unlock()
+	ended := begun(f)
 	if stop != nil { // not before f.last is set: Stop would find nothing that runs
 		defer context.AfterFunc(stop, f.Stop)()
 	}
@@ -167,8 +169,14 @@ func (f *Flow) runUntil(ctx, stop context.Context) (err error) {
 		}
 		r.cancel(err)
 		f.mu.Lock()
-		r.stop, r.err = clock.Now(), err
+		r.stop, r.err, r.over = clock.Now(), err, ended == nil
 		f.mu.Unlock()
+		if ended != nil { // another run would replace the report that it reads
+			ended(err)
+			f.mu.Lock()
+			r.over = true
+			f.mu.Unlock()
+		}
 	}()
 	return closeGiven(f.given, r.run(ctx))
 }

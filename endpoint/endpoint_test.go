@@ -139,7 +139,7 @@ func descriptors(t *testing.T) int {
 func TestSchemesAreFoundByName(t *testing.T) {
 	for name, want := range map[string]string{
 		"gopher://x/y":             "unknown scheme gopher://: known are file, http, https",
-		"":                         "is empty",
+		"":                         "empty source name",
 		"http://":                  "names no host",
 		"http:///path":             "names no host",
 		"file://elsewhere/x":       "another machine",

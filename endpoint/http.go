@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+
+	"github.com/weir-go/weir/internal/units"
 )
 
 // HTTP says how to talk to servers. The zero value has sane limits.
@@ -47,7 +49,7 @@ const maxRedirects = 10
 
 func (o HTTP) check() error {
 	if o.Attempts < 0 {
-		return fmt.Errorf("endpoint: %s: use 1 or more, or 0 for 5", counted(o.Attempts, "attempt"))
+		return fmt.Errorf("endpoint: %s: use 1 or more, or 0 for 5", units.Count(int64(o.Attempts), "attempt"))
 	}
 	return nil
 }
@@ -166,7 +168,7 @@ func followed(req *http.Request, via []*http.Request) error {
 func mayFollow(from, to *url.URL, hops int) error {
 	switch {
 	case hops > maxRedirects:
-		return final{fmt.Errorf("gave up after %s", counted(maxRedirects, "redirect"))}
+		return final{fmt.Errorf("gave up after %s", units.Count(maxRedirects, "redirect"))}
 	case to.Scheme != "http" && to.Scheme != "https":
 		return final{fmt.Errorf("redirect to %s refused: not http or https", shown(to))}
 	case from.Scheme == "https" && to.Scheme == "http":
@@ -211,7 +213,7 @@ func (t *tries) next(ctx context.Context, err error, met bool) error {
 	}
 	if t.failed >= t.o.Attempts {
 		if t.failed > 1 {
-			err = fmt.Errorf("%w (%s)", err, counted(t.failed, "attempt"))
+			err = fmt.Errorf("%w (%s)", err, units.Count(int64(t.failed), "attempt"))
 		}
 		return err
 	}

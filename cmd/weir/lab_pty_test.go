@@ -10,6 +10,7 @@ import (
 )
 
 func TestLab_PlotsWhileItRunsOnATerminal(t *testing.T) {
+	t.Parallel()
 	page := filepath.Join(t.TempDir(), "page.html")
 	_, s, cmd, wait := inTerminal(t, 80, nil, "lab", "transform", "--size", "6MiB", "--rate", "4MiB", "--report", page)
 	wait()

@@ -64,6 +64,7 @@ type labSummary struct {
 }
 
 func TestLab_JSONIsALineForEachResultAndASummary(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	cmd := weirCommand(t, "lab", "transform", "--json", "--size", "8MiB", "--rate", "16MiB", "--report", "page.html")
 	cmd.Dir = dir
@@ -147,6 +148,7 @@ func fieldsOf(t *testing.T, line string) (names []string) {
 }
 
 func TestLab_ExitsWithSixWhenWeirBreaksItsCeiling(t *testing.T) {
+	t.Parallel()
 	for _, asJSON := range []bool{false, true} {
 		args := []string{"lab", "transform", "--size", "1MiB", "--report", "page.html"}
 		if asJSON {
@@ -175,6 +177,7 @@ func TestLab_ExitsWithSixWhenWeirBreaksItsCeiling(t *testing.T) {
 }
 
 func TestLab_SaysThatNodeIsMissingAndGoesOn(t *testing.T) {
+	t.Parallel()
 	cmd := weirCommand(t, "lab", "transform", "--size", "1MiB", "--with-node", "--report", "none")
 	cmd.Env = append(os.Environ(), "PATH="+t.TempDir())
 	var stderr bytes.Buffer
@@ -205,6 +208,7 @@ func entries(t *testing.T, dir string) (list []string) {
 }
 
 func TestLab_ASignalEndsEveryProcess(t *testing.T) {
+	t.Parallel()
 	if runtime.GOOS == "windows" {
 		t.Skip("no signals to send")
 	}

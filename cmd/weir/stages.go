@@ -21,6 +21,7 @@ import (
 
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/compress"
+	"github.com/weir-go/weir/internal/units"
 	"github.com/weir-go/weir/record"
 	"github.com/weir-go/weir/text"
 )
@@ -298,7 +299,7 @@ func count(b *builder, w word) (byteStage, error) {
 		bytes.Add(int64(len(in)))
 		return emit(in)
 	}, func(context.Context, func([]byte) error) error {
-		b.step.sums = append(b.step.sums, plural(lines.Load(), "line")+", "+plural(bytes.Load(), "byte"))
+		b.step.sums = append(b.step.sums, units.Count(lines.Load(), "line")+", "+units.Count(bytes.Load(), "byte"))
 		return nil
 	})
 	return st, w.none()
