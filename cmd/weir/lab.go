@@ -52,7 +52,7 @@ func newLab(stdout, stderr io.Writer, list []lab.Experiment) *cobra.Command {
 	text := ""
 	for i, e := range list {
 		names[i] = e.Name
-		text += fmt.Sprintf("\n  %-20s %s", e.Name, e.Short)
+		text += fmt.Sprintf("\n  %-19s  %s", e.Name, e.Short)
 	}
 	c := &cobra.Command{
 		Use:   "lab [EXPERIMENT]",
@@ -64,7 +64,7 @@ first.
 
 Side A makes the mistake in Go, on purpose: an unbounded queue stands between
 reading and writing. io.Copy would wait for the client, as pipe() does in Node.
-With --with-node, the tutorial's own JavaScript runs beside the two (sides C and D).
+With --with-node, the tutorial's own JavaScript runs too (sides C and D).
 
 Each side runs in a process of its own. weir measures its memory from outside and
 ends it when it reaches --guard. All traffic stays on the loopback interface. A
@@ -225,7 +225,7 @@ func (l *laboratory) run(listed bool) error {
 	if listed {
 		text := "experiments, of which the first runs now:\n\n"
 		for _, e := range l.list {
-			text += fmt.Sprintf("  %-20s %s\n", e.Name, e.Short)
+			text += fmt.Sprintf("  %-19s  %s\n", e.Name, e.Short)
 		}
 		l.say(text + "\n")
 	}

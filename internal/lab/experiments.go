@@ -8,7 +8,7 @@ func Experiments() []Experiment {
 	return []Experiment{
 		{
 			Name:     "buffer-all",
-			Short:    "a server reads the whole file before it sends any of it (data += chunk)",
+			Short:    "a server reads a whole file, then sends it (data += chunk)",
 			Setup:    "Two servers send %s.",
 			A:        naiveBufferAll,
 			B:        weirFiles,
@@ -21,7 +21,7 @@ func Experiments() []Experiment {
 		},
 		{
 			Name:     "ignore-write-result",
-			Short:    "a server reads on while its slow clients do not take what it writes",
+			Short:    "a server reads on while slow clients do not take its data",
 			Setup:    "Two servers send %s.",
 			A:        naiveIgnoreWriteResult,
 			B:        weirFiles,
@@ -73,7 +73,7 @@ func Experiments() []Experiment {
 		},
 		{
 			Name:     "abort",
-			Short:    "clients leave in the middle of a download; what stays open is counted",
+			Short:    "clients leave in mid-download; open descriptors are counted",
 			Setup:    "Two servers send %s, which all leave after 256 KiB.",
 			A:        naiveAbort,
 			B:        weirFiles,
@@ -86,7 +86,7 @@ func Experiments() []Experiment {
 		},
 		{
 			Name:     "clients",
-			Short:    "10 and 1,000 slow readers; the tutorial says 64 KB a connection",
+			Short:    "10 and 1,000 slow readers: is it 64 KB a connection?",
 			Setup:    "Two servers send %s.",
 			A:        naiveIgnoreWriteResult,
 			B:        weirFiles,
