@@ -18,14 +18,18 @@ const module = "github.com/weir-go/weir"
 
 // rooms lists the packages of the project from the bottom up, and whether they
 // may import what is not in the standard library. A package imports only rooms
-// above its own line.
+// above its own line, or on it. It is in the room whose name is the longest that
+// fits.
 var rooms = []struct {
 	prefix string
 	others bool
 }{
+	{"internal/clock", false},
 	{"internal", false},
+	{"internal/pipe", false},
 	{"report", false},
 	{"", false}, // the root package
+	{"pace", false},
 	{"text", false},
 	{"record", false},
 	{"weirtest", true},
@@ -42,12 +46,10 @@ var rooms = []struct {
 
 // roomOf returns the room of a folder: of those that hold it, the innermost.
 func roomOf(dir string) int {
-	found := -1
+	found, most := -1, -1
 	for i, r := range rooms {
-		if r.prefix == "" && dir == "." || r.prefix != "" && (dir == r.prefix || strings.HasPrefix(dir, r.prefix+"/")) {
-			if found < 0 || len(r.prefix) > len(rooms[found].prefix) {
-				found = i
-			}
+		if (r.prefix == "" && dir == "." || r.prefix != "" && (dir == r.prefix || strings.HasPrefix(dir, r.prefix+"/"))) && len(r.prefix) > most {
+			found, most = i, len(r.prefix)
 		}
 	}
 	return found

@@ -18,7 +18,9 @@ func spells(t *testing.T, work time.Duration, take func(i int)) report.PipeStats
 	r, w := weir.NewPipe[int](weir.Items(1))
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
+	ended := make(chan struct{})
 	go func() {
+		defer close(ended)
 		defer w.Close()
 		for w.Send(ctx, 1) == nil {
 			time.Sleep(work)
@@ -30,8 +32,8 @@ func spells(t *testing.T, work time.Duration, take func(i int)) report.PipeStats
 			break
 		}
 	}
-	synctest.Wait()
 	r.Close()
+	<-ended
 	return w.Stats()
 }
 

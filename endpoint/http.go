@@ -12,8 +12,8 @@ import (
 	"github.com/weir-go/weir/internal/units"
 )
 
-// HTTP says how to talk to servers. The zero value has sane limits.
-type HTTP struct {
+// HTTPOptions says how to talk to servers. The zero value has sane limits.
+type HTTPOptions struct {
 	// Client sends the requests. Nil stands for one of its own for each flow,
 	// whose connections are closed with it; it speaks HTTP/1.1 and uses the
 	// proxy that the environment names.
@@ -47,14 +47,14 @@ type HTTP struct {
 
 const maxRedirects = 10
 
-func (o HTTP) check() error {
+func (o HTTPOptions) check() error {
 	if o.Attempts < 0 {
 		return fmt.Errorf("endpoint: %s: use 1 or more, or 0 for 5", units.Count(int64(o.Attempts), "attempt"))
 	}
 	return nil
 }
 
-func (o HTTP) withDefaults() HTTP {
+func (o HTTPOptions) withDefaults() HTTPOptions {
 	if o.Attempts == 0 {
 		o.Attempts = 5
 	}
@@ -74,11 +74,11 @@ func (o HTTP) withDefaults() HTTP {
 	return o
 }
 
-func (o HTTP) silence() error { return &stallError{"the server sent nothing", o.Stall} }
+func (o HTTPOptions) silence() error { return &stallError{"the server sent nothing", o.Stall} }
 
 // client returns what sends the requests, and what closes its connections if
 // they are ours.
-func (o HTTP) client(redirect func(*http.Request, []*http.Request) error) (c *http.Client, release func()) {
+func (o HTTPOptions) client(redirect func(*http.Request, []*http.Request) error) (c *http.Client, release func()) {
 	if o.Client != nil {
 		own := *o.Client
 		if own.CheckRedirect == nil {
@@ -122,7 +122,7 @@ func newTarget(u *url.URL) (target, error) {
 
 // request makes a request. The password goes into a header, where a redirect
 // to the same host keeps it and one to another host does not.
-func (t target) request(ctx context.Context, method string, o HTTP) (*http.Request, error) {
+func (t target) request(ctx context.Context, method string, o HTTPOptions) (*http.Request, error) {
 	req, err := http.NewRequestWithContext(ctx, method, t.url.String(), nil)
 	if err != nil {
 		return nil, fmt.Errorf("%s %s: %w", method, t.name, bare(err))
@@ -201,7 +201,7 @@ func worth(err error, met bool) bool {
 
 // tries counts attempts in a row without progress.
 type tries struct {
-	o      HTTP
+	o      HTTPOptions
 	failed int
 }
 

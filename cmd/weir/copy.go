@@ -23,6 +23,7 @@ import (
 	"github.com/weir-go/weir/endpoint"
 	"github.com/weir-go/weir/internal/carry"
 	"github.com/weir-go/weir/internal/units"
+	"github.com/weir-go/weir/pace"
 	"github.com/weir-go/weir/report"
 	"github.com/weir-go/weir/tree"
 )
@@ -309,7 +310,7 @@ func (c *copying) file(src, dst string) (*step, error) {
 		st.size, st.perm = sizeOf(src, in), permOf(src)
 		s := in.Stream()
 		if c.perSecond > 0 {
-			s = s.Through(weir.RateLimit[byte](c.perSecond, time.Second))
+			s = s.Through(pace.RateLimit[byte](c.perSecond, time.Second))
 		}
 		sink, err := c.sink(dst, st.perm, part, func(sum []byte) { verified = fmt.Sprintf("%x", sum) }, st.size())
 		if err != nil {

@@ -22,6 +22,7 @@ import (
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/compress"
 	"github.com/weir-go/weir/internal/units"
+	"github.com/weir-go/weir/pace"
 	"github.com/weir-go/weir/record"
 	"github.com/weir-go/weir/text"
 )
@@ -310,7 +311,7 @@ func limitRate(_ *builder, w word) (byteStage, error) {
 	if err != nil {
 		return byteStage{}, w.wrong("needs a size for each second")
 	}
-	return weir.RateLimit[byte](n, time.Second), nil
+	return pace.RateLimit[byte](n, time.Second), nil
 }
 
 func buffer(_ *builder, w word) (byteStage, error) {
