@@ -124,10 +124,14 @@ func (st Stage[In, Out]) check() error {
 	case st.Open != nil && st.Run != nil:
 		return errors.New("it has both Open and Run: a Stage does one of them")
 	case st.Holds < 0:
-		return errors.New("its Holds is negative")
+		return errNegativeHolds
 	}
 	return nil
 }
+
+// errNegativeHolds is the error of a source, stage or sink that claims to hold
+// less than nothing.
+var errNegativeHolds = errors.New("negative Holds")
 
 // Do makes a stage from a function that is called with each batch. name, f
 // and flush are as in [Transform]; flush may be nil.
