@@ -19,6 +19,7 @@ import (
 	"github.com/weir-go/weir/compress"
 	"github.com/weir-go/weir/endpoint"
 	"github.com/weir-go/weir/internal/errno"
+	"github.com/weir-go/weir/s3"
 	"github.com/weir-go/weir/tree"
 )
 
@@ -215,6 +216,10 @@ func innermost(err error) error {
 	if errors.As(err, &st) {
 		return errors.New(strings.TrimPrefix(st.Error(), st.Method+" "+st.URL+": "))
 	}
+	var so *s3.Error
+	if errors.As(err, &so) {
+		return errors.New(strings.TrimPrefix(err.Error(), so.Op+" "+so.URL+": "))
+	}
 	return err
 }
 
@@ -233,7 +238,12 @@ func advice(s *step, code int, dst string, err error) string {
 	var corrupt *compress.CorruptError
 	var status *endpoint.StatusError
 	var limit *weir.LimitError
+	var refused *s3.Error
 	switch {
+	case errors.As(err, &refused) && refused.Advice() != "":
+		return refused.Advice()
+	case errors.As(err, &refused) && !errors.Is(err, syscall.ECONNREFUSED) && !errors.Is(err, endpoint.ErrChanged):
+		return "" // what the store says is all there is
 	case errors.As(err, &corrupt):
 		return "another copy of " + stream(s.src, "input") + damage(s)
 	case errors.Is(err, weir.ErrInvalidUTF8):
