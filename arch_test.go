@@ -24,6 +24,7 @@ var rooms = []struct {
 	others bool
 }{
 	{"internal", false},
+	{"report", false},
 	{"", false}, // the root package
 	{"weirtest", true},
 	{"compress", true},

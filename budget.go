@@ -21,7 +21,7 @@ import (
 // budget is used up. So a flow that has started never waits for another flow's
 // memory in order to go on, and the budget is exceeded by at most one value for
 // each pipe. Used and Peak count these values. They do not count a value that a
-// stage or worker has just made: see Holders in [Ceiling].
+// stage or worker has just made: see Holders in [report.Ceiling].
 //
 // A budget cannot know that two flows which run apart depend on each other, as
 // when one writes to a pipe that the other reads. If there is room for only one

@@ -6,63 +6,28 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/weir-go/weir/internal/grow"
 	"github.com/weir-go/weir/internal/size"
+	"github.com/weir-go/weir/internal/units"
+	"github.com/weir-go/weir/report"
 )
-
-// Ceiling is the most memory that a flow holds: Bytes, and one value more in
-// each of as many places as Holders says, since a value exists before anybody
-// can measure it. How large a value is, its slot and what it refers to, is
-// measured as for [Bytes]; [Report] says how large the largest one was. In a flow
-// of bytes no value is larger than a limit, and Holders is 0. With
-// [Flow.MaxValue] the values of the holders are part of Bytes.
-type Ceiling struct {
-	// Bytes is what the pipes hold when they are filled to their limits, and
-	// what the stages declare to hold: windows, blocks, scratch memory.
-	Bytes int64
-
-	// Holders is how many values may be held in addition: a value in the hands
-	// of a stage or of a worker, one that is larger than the limit of its pipe,
-	// and those in a pipe that is limited by [Items] only.
-	Holders int
-
-	// Uncovered lists the stages that hand on values which cannot be measured,
-	// or not all of them, with the reason: "map (map[string]int)". Such a value
-	// counts as its slot and as far as it can be measured. See [Stream.Sized].
-	Uncovered []string
-}
-
-// String returns the ceiling as people read it: "404 KiB plus one value for each
-// of 12 holders; not covered: map (map[string]int)".
-func (c Ceiling) String() string {
-	s := FormatBytes(c.Bytes)
-	switch {
-	case c.Holders == 1:
-		s += " plus one value"
-	case c.Holders > 1:
-		s += fmt.Sprintf(" plus one value for each of %d holders", c.Holders)
-	}
-	if len(c.Uncovered) > 0 {
-		s += "; not covered: " + strings.Join(c.Uncovered, ", ")
-	}
-	return s
-}
 
 // Ceiling returns the most memory that the flow will hold. It does not cover what
 // a function of yours keeps, nor the larger memory that a substring or subslice
 // keeps alive. It opens nothing.
-func (f *Flow) Ceiling() (Ceiling, error) {
+func (f *Flow) Ceiling() (report.Ceiling, error) {
 	b, err := f.assemble()
 	if err != nil {
-		return Ceiling{}, err
+		return report.Ceiling{}, err
 	}
 	return b.ceiling(), nil
 }
 
-func (b *plan) ceiling() Ceiling {
-	var c Ceiling
+func (b *plan) ceiling() report.Ceiling {
+	var c report.Ceiling
 	for _, st := range b.stages {
 		c.Bytes += st.holds
-		c.add(st.beyond)
+		addBeyond(&c, st.beyond)
 		for _, why := range st.uncovered {
 			if !slices.Contains(c.Uncovered, why) {
 				c.Uncovered = append(c.Uncovered, why)
@@ -71,14 +36,14 @@ func (b *plan) ceiling() Ceiling {
 	}
 	for _, e := range b.edges {
 		c.Bytes += e.ceiling()
-		c.add(e.holders())
+		addBeyond(&c, e.holders())
 	}
 	return c
 }
 
-func (c *Ceiling) add(x beyond) {
+func addBeyond(c *report.Ceiling, x beyond) {
 	if x.most > 0 {
-		c.Bytes += int64(x.values) * min(x.most, countable(math.MaxInt64)/int64(max(1, x.values)))
+		c.Bytes += int64(x.values) * min(x.most, grow.Countable(math.MaxInt64)/int64(max(1, x.values)))
 	} else {
 		c.Holders += x.values
 	}
@@ -162,7 +127,7 @@ func (out link[T]) from(sp *spot, size func(*T) int64) link[T] {
 // tooLarge is the error of a value that is larger than most, or nil.
 func tooLarge[T any](size func(*T) int64, v *T, most int64) error {
 	if n := size(v); n > most {
-		return fmt.Errorf("%w: a value of %s; the flow's MaxValue is %s", ErrLimit, exactBytes(n), exactBytes(most))
+		return fmt.Errorf("%w: a value of %s; the flow's MaxValue is %s", ErrLimit, units.Exact(n), units.Exact(most))
 	}
 	return nil
 }

@@ -10,6 +10,9 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/weir-go/weir/internal/grow"
+	"github.com/weir-go/weir/internal/units"
 )
 
 // CSV describes comma-separated values. The zero CSV is RFC 4180.
@@ -71,7 +74,7 @@ func DecodeCSV(s Stream[byte], c CSV) Stream[[]string] {
 	st := Stage[byte, []string]{Name: "decode csv", Err: c.check(), Heavy: true, beyond: -1}
 	// The buffer, the strings made of it, where the fields end and their
 	// headers; a batch of small records.
-	st.Holds = 2*countable(most) + 24*int64(fields) + 4*maxSegment
+	st.Holds = 2*grow.Countable(most) + 24*int64(fields) + 4*maxSegment
 	st.Open = func(context.Context) (Transform[byte, []string], error) {
 		return &csvDecoder{
 			c: c, comma: utf8.AppendRune(nil, c.comma()), comment: c.comment(),
@@ -181,7 +184,7 @@ func (d *csvDecoder) keep(p []byte) error {
 	}
 	if have := len(d.buf) - d.text; len(d.comment) > have && !d.quoted {
 		k := min(len(d.comment)-have, len(p))
-		d.buf = hold(d.buf, p[:k], d.most+2)
+		d.buf = grow.Append(d.buf, p[:k], d.most+2)
 		p = p[k:]
 		if bytes.Equal(d.buf[d.text:], d.comment) {
 			d.skipping = true
@@ -201,7 +204,7 @@ func (d *csvDecoder) keep(p []byte) error {
 		kept := d.buf[d.text:]
 		return d.tooLarge(append(kept[:len(kept):len(kept)], p[:min(len(p), d.most+1)]...))
 	}
-	d.buf = hold(d.buf, p, d.most+2)
+	d.buf = grow.Append(d.buf, p, d.most+2)
 	return nil
 }
 
@@ -228,7 +231,7 @@ func (d *csvDecoder) tooLarge(line []byte) error {
 	if i := bytes.IndexAny(line, "\"\r"); d.text == 0 && !d.quoted && i >= 0 && i < d.most && line[i] == '\r' {
 		return d.parseError(d.from, i+1, ErrCarriageReturn)
 	}
-	return d.limitError("%s is larger than %s", d.where(), exactBytes(int64(d.most)))
+	return d.limitError("%s is larger than %s", d.where(), units.Exact(int64(d.most)))
 }
 
 func (d *csvDecoder) where() string {
@@ -313,7 +316,7 @@ func (d *csvDecoder) plain(line []byte) error {
 // behind them. What it writes never overtakes what it reads, since no field is
 // longer than what stands for it.
 func (d *csvDecoder) parse(line []byte, end string) error {
-	d.buf = grow(d.buf, d.text+len(line)+len(end), d.most+2)
+	d.buf = grow.For(d.buf, d.text+len(line)+len(end), d.most+2)
 	text, rest := d.buf[:d.text], line
 	inside := d.quoted
 	d.quoted = false
@@ -390,13 +393,13 @@ func (d *csvDecoder) endField(at int) error {
 	if len(d.ends) == d.maxFields {
 		return d.tooMany()
 	}
-	d.ends = append(grow(d.ends, len(d.ends)+1, d.maxFields), at)
+	d.ends = append(grow.For(d.ends, len(d.ends)+1, d.maxFields), at)
 	return nil
 }
 
 func (d *csvDecoder) tooMany() error {
 	return d.limitError("%s has more than %d fields, the most for a maximum record of %s",
-		d.where(), d.maxFields, exactBytes(int64(d.most)))
+		d.where(), d.maxFields, units.Exact(int64(d.most)))
 }
 
 func (d *csvDecoder) limitError(format string, args ...any) error {
@@ -423,7 +426,7 @@ func (d *csvDecoder) add(record []string, size int) error {
 	case d.fields > 0 && len(record) != d.fields:
 		return d.parseError(d.from, 1, csv.ErrFieldCount)
 	}
-	d.out = append(grow(d.out, len(d.out)+1, chunkLen[[]string]()), record)
+	d.out = append(grow.For(d.out, len(d.out)+1, chunkLen[[]string]()), record)
 	d.held += size + len(record)*int(slotSize[string]()) + int(slotSize[[]string]())
 	return nil
 }

@@ -62,8 +62,8 @@
 // code), blocked (downstream does not take its output), starved (nothing comes
 // from upstream), outside (inside Read or Write of a file, socket or process)
 // and, where the kernel moves the bytes and does not tell, unknown. From them
-// [Report] names the bottleneck in a sentence; [Flow.Stats] tells the same while
-// the flow runs.
+// [Flow.Report] names the bottleneck in a sentence, while the flow runs and
+// afterwards. Package report has the words of reports, and the rule.
 //
 // # Pipes by hand
 //

@@ -671,7 +671,7 @@ func TestStop_EndsEverySourceAndFinishesWhatItHas(t *testing.T) {
 			f := weir.Tap(s, func(int) { seen.Add(1) }).Async(weir.Items(3)).To(weir.Each(func(context.Context, int) error { taken.Add(1); return nil }))
 			done := make(chan error, 1)
 			go func() { done <- f.Run(context.Background()) }()
-			for f.Stats().Stages == nil {
+			for f.Report().Stages == nil {
 				time.Sleep(time.Microsecond)
 			}
 			f.Stop()

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/weir-go/weir/report"
 )
 
 // ExecError is the failure of an external command.
@@ -67,7 +69,7 @@ func Command(make func(ctx context.Context) *exec.Cmd) Stage[byte, byte] {
 
 // buildExec builds two lanes: one writes to the command, one reads from it.
 func buildExec(n *node[byte], b *plan, ln *lane, out link[byte], s Stream[byte], make func(context.Context) *exec.Cmd) {
-	sg := addStage[byte, byte](b, n.name, KindStage, out.to)
+	sg := addStage[byte, byte](b, n.name, report.KindStage, out.to)
 	sg.workers = 2
 	sg.holds = stderrTail
 	reads := ln.place(sg)

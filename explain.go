@@ -3,6 +3,9 @@ package weir
 import (
 	"fmt"
 	"strings"
+
+	"github.com/weir-go/weir/internal/units"
+	"github.com/weir-go/weir/report"
 )
 
 // Explain describes how the flow would run: its lanes, the pipes between them
@@ -50,9 +53,9 @@ func (f *Flow) Explain() (string, error) {
 // holding says what a stage or pipe holds: "64 KiB and 2 values", or "" if that
 // is nothing.
 func holding(bytes int64, x beyond) string {
-	var c Ceiling
+	var c report.Ceiling
 	if c.Bytes = bytes; x.most > 0 {
-		c.add(x)
+		addBeyond(&c, x)
 		x.values = 0
 	}
 	switch {
@@ -61,7 +64,7 @@ func holding(bytes int64, x beyond) string {
 	case x.values == 0:
 		return FormatBytes(c.Bytes)
 	}
-	values := numberOf(int64(x.values), "value")
+	values := units.Count(int64(x.values), "value")
 	if c.Bytes == 0 {
 		return values
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/report"
 )
 
 // journal notes what is opened and closed, in order.
@@ -284,13 +285,13 @@ func TestTheFourStatesAddUp(t *testing.T) {
 		go func() { done <- f.Run(ctx) }()
 		time.Sleep(100*time.Second + 500*time.Millisecond)
 		synctest.Wait()
-		live := f.Stats()
+		live := f.Report()
 		for _, st := range live.Stages {
 			if sum := st.Busy + st.Blocked + st.Starved + st.Outside; sum != st.Wall || st.Wall != live.Wall {
 				t.Errorf("%s: %v + %v + %v + %v is not %v (flow: %v)", st.Name, st.Busy, st.Blocked, st.Starved, st.Outside, st.Wall, live.Wall)
 			}
 		}
-		if v := live.Verdict; v.Stage != "each" || v.Why != weir.Busy || v.Waiting != "map" {
+		if v := live.Verdict; v.Stage != "each" || v.Why != report.Busy || v.Waiting != "map" {
 			t.Errorf("verdict: %+v", v)
 		}
 		// A wait that goes on counts now, not when it ends.

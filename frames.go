@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"io"
 	"math"
+
+	"github.com/weir-go/weir/internal/grow"
+	"github.com/weir-go/weir/internal/units"
 )
 
 // ErrFrameTooLarge is the cause when a frame is larger than allowed.
@@ -35,7 +38,7 @@ func DecodeFrames(s Stream[byte], framing Framing, most int) Stream[[]byte] {
 		st.Err = fmt.Errorf("a maximum frame of %d bytes: use 1 or more", most)
 	}
 	// A frame that grows, and a batch of small ones.
-	st.Holds = countable(int64(max(most, 0)))*3/2 + 4*maxSegment
+	st.Holds = grow.Countable(int64(max(most, 0)))*3/2 + 4*maxSegment
 	st.Open = func(context.Context) (Transform[byte, []byte], error) {
 		return &deframer{framing: framing, most: uint64(most)}, nil
 	}
@@ -97,7 +100,7 @@ func (d *deframer) cut(in []byte) ([]byte, error) {
 		case n > d.most:
 			return nil, &LimitError{
 				Err: ErrFrameTooLarge, Option: "the argument most of DecodeFrames", Max: int64(d.most), Need: int64(min(n, math.MaxInt64)),
-				Detail: fmt.Sprintf("frame at byte %d has %s; the maximum is %s", d.begin, numberOf(int64(n), "byte"), exactBytes(int64(d.most))),
+				Detail: fmt.Sprintf("frame at byte %d has %s; the maximum is %s", d.begin, units.Count(int64(n), "byte"), units.Exact(int64(d.most))),
 			}
 		}
 		d.head = d.head[:0]
@@ -106,11 +109,11 @@ func (d *deframer) cut(in []byte) ([]byte, error) {
 		d.frame = make([]byte, 0, min(d.size, max(min(len(in), maxSegment), 4096)))
 	}
 	k := min(d.need, len(in))
-	d.frame = hold(d.frame, in[:k], d.size)
+	d.frame = grow.Append(d.frame, in[:k], d.size)
 	d.need -= k
 	d.offset += int64(k)
 	if d.need == 0 {
-		d.out = append(grow(d.out, len(d.out)+1, chunkLen[[]byte]()), d.frame)
+		d.out = append(grow.For(d.out, len(d.out)+1, chunkLen[[]byte]()), d.frame)
 		d.held += len(d.frame)
 		d.frame = nil
 	}

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"regexp"
 	"sync/atomic"
+
+	"github.com/weir-go/weir/internal/grow"
 )
 
 // Grep passes on the lines that match, with their ends, as they are. It takes
@@ -39,7 +41,7 @@ func grep(name string, re *regexp.Regexp, keep bool, opts []LineOption) Stage[by
 	}
 	return Stage[byte, byte]{
 		Name:  name,
-		Holds: 2*countable(int64(limit.most)) + 64,
+		Holds: 2*grow.Countable(int64(limit.most)) + 64,
 		Open: func(context.Context) (Transform[byte, byte], error) {
 			return &lineFilter{lineBuffer: lineBuffer{lineLimit: limit}, matches: matches, wanted: keep}, nil
 		},

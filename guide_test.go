@@ -177,7 +177,7 @@ func TestAThousandStalledClientsFitTheTutorialsSum(t *testing.T) {
 		}
 		synctest.Wait() // all are blocked
 		for i, f := range flows {
-			if held := f.Stats().Held; held != 48<<10 {
+			if held := f.Report().Held; held != 48<<10 {
 				t.Errorf("flow %d holds %d bytes", i, held)
 			}
 		}

@@ -10,6 +10,9 @@ import (
 	"reflect"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/weir-go/weir/internal/grow"
+	"github.com/weir-go/weir/internal/units"
 )
 
 // DecodeJSON reads values of type T from JSON lines, or from JSON values that
@@ -39,7 +42,7 @@ func DecodeJSON[T any](s Stream[byte], most int64) Stream[T] {
 	most = min(most, math.MaxInt64-1) // one byte more is asked for
 	// The buffer of json.Decoder doubles when it is full, and while it is copied
 	// there are two; then there is one, and the value.
-	st.Holds = 4*countable(most) + 4<<10
+	st.Holds = 4*grow.Countable(most) + 4<<10
 	st.Run = func(_ context.Context, in Reader[byte], out Writer[T]) error {
 		text := &utf8Reader{r: in.(io.Reader)}
 		src := &quota{r: text, most: most}
@@ -123,7 +126,7 @@ func (q *quota) Read(p []byte) (int, error) {
 func (q *quota) tooMuch(begin int64) error {
 	return &LimitError{
 		Err: ErrLimit, Option: "the argument most of DecodeJSON", Max: q.most,
-		Detail: fmt.Sprintf("value at byte %d is larger than %s", begin, exactBytes(q.most)),
+		Detail: fmt.Sprintf("value at byte %d is larger than %s", begin, units.Exact(q.most)),
 	}
 }
 

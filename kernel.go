@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/weir-go/weir/report"
+
 	"github.com/weir-go/weir/internal/kernelcopy"
 )
 
@@ -48,7 +50,7 @@ func kernelFlow[T any](b *plan, s Stream[T], k Sink[T], ln *lane, to *spot, w *W
 	if path == "" || s.check(b, to.st) == nil {
 		return false
 	}
-	from := ln.place(addStage[T, T](b, n.name, KindSource, to.st))
+	from := ln.place(addStage[T, T](b, n.name, report.KindSource, to.st))
 	to.st.kernel = path
 	clock := &copyClock{}
 	from.st.copy, to.st.copy = clock, clock
@@ -191,7 +193,7 @@ func (c *copyClock) reading() bool {
 }
 
 // share gives the source or sink s its view of the copy until t.
-func (c *copyClock) share(s *StageStats, t int64) {
+func (c *copyClock) share(s *report.StageStats, t int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	spent := c.spent
@@ -212,21 +214,11 @@ func (c *copyClock) share(s *StageStats, t int64) {
 	s.Unknown = moving
 	maybeRead := min(moving, c.known.MaybeRead)
 	maybeWrite := min(moving-maybeRead, c.known.MaybeWrite)
-	if s.Kind == KindSource {
-		s.Outside, s.Blocked, s.hidden = reads, writes, maybeRead
+	if s.Kind == report.KindSource {
+		s.Outside, s.Blocked, s.Hidden = reads, writes, maybeRead
 	} else {
-		s.Outside, s.Starved, s.hidden = writes, reads, maybeWrite
+		s.Outside, s.Starved, s.Hidden = writes, reads, maybeWrite
 	}
 	s.Wall = s.Busy + reads + writes + s.Unknown
-	s.copied = true
-}
-
-// copyVerdict judges a flow that is nothing but a copy by the kernel. It reports
-// false for all others, also for a copy that went through memory: its source
-// and sink have taken turns like any two stages of a lane.
-func copyVerdict(stages []StageStats, wall time.Duration, kernel string) (Verdict, bool) {
-	if kernel == "" || len(stages) != 2 || !stages[0].copied || !stages[1].copied {
-		return Verdict{}, false
-	}
-	return judgeCopy(stages[0], stages[1], wall, kernel), true
+	s.Copied = true
 }

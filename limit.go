@@ -7,6 +7,7 @@ import (
 	"unsafe"
 
 	"github.com/weir-go/weir/internal/size"
+	"github.com/weir-go/weir/internal/units"
 )
 
 // Limit says how much a pipe may hold, with its unit. It is a hard limit: a
@@ -145,20 +146,5 @@ func typeHasPointers(t reflect.Type) bool {
 // FormatBytes writes a number of bytes as people read it: "512 B", "64 KiB",
 // "1.2 GiB".
 func FormatBytes(n int64) string {
-	if n < 0 {
-		return "-" + FormatBytes(-n)
-	}
-	if n < 1<<10 {
-		return fmt.Sprintf("%d B", n)
-	}
-	f, unit := float64(n), -1
-	for f >= 1023.95 && unit < 4 {
-		f /= 1024
-		unit++
-	}
-	s := fmt.Sprintf("%.1f", f)
-	if s[len(s)-2:] == ".0" {
-		s = s[:len(s)-2]
-	}
-	return s + " " + string("KMGTP"[unit]) + "iB"
+	return units.Bytes(n)
 }

@@ -7,6 +7,9 @@ import (
 	"math"
 	"slices"
 	"sync/atomic"
+
+	"github.com/weir-go/weir/internal/grow"
+	"github.com/weir-go/weir/internal/units"
 )
 
 // ErrLineTooLong is the cause when a line is longer than allowed.
@@ -78,7 +81,7 @@ func (b *lineBuffer) keep(p []byte) error {
 		}
 		p = p[:room]
 	}
-	b.part = hold(b.part, p, b.most+2)
+	b.part = grow.Append(b.part, p, b.most+2)
 	return nil
 }
 
@@ -156,7 +159,7 @@ func (b *lineBuffer) last(f func(line, end []byte, from, to int) error) error {
 func (b *lineBuffer) tooLong() error {
 	return &LimitError{
 		Err: ErrLineTooLong, Option: "MaxLine", Max: int64(b.most),
-		Detail: fmt.Sprintf("line %d (at byte %d) is longer than %s", b.line+1, b.at, exactBytes(int64(b.most))),
+		Detail: fmt.Sprintf("line %d (at byte %d) is longer than %s", b.line+1, b.at, units.Exact(int64(b.most))),
 	}
 }
 
@@ -174,7 +177,7 @@ func Lines(s Stream[byte], opts ...LineOption) Stream[string] {
 	limit, err := lineLimitOf(opts)
 	st := Stage[byte, string]{Name: "lines", Err: err, beyond: -1}
 	// The beginning of a line and the string made of it; a batch of short lines.
-	st.Holds = 2*countable(int64(limit.most)) + int64(chunkLen[string]())*slotSize[string]() + maxSegment
+	st.Holds = 2*grow.Countable(int64(limit.most)) + int64(chunkLen[string]())*slotSize[string]() + maxSegment
 	st.Open = func(context.Context) (Transform[byte, string], error) {
 		return &lineSplitter{lineBuffer: lineBuffer{lineLimit: limit}}, nil
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"runtime"
 	"time"
+
+	"github.com/weir-go/weir/report"
 )
 
 // MapOption changes how [Map] and [MapContext] work.
@@ -177,7 +179,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 func mapWith[T, U any](s Stream[T], f func(context.Context, T) (U, error), c mapOptions) Stream[U] {
 	n := node[U]{name: "map", work: true, err: c.err, roots: s.roots(), size: sizedAs[U](s)}
 	n.build = func(n *node[U], b *plan, ln *lane, out link[U]) {
-		sg := addStage[T, U](b, n.name, KindStage, out.to)
+		sg := addStage[T, U](b, n.name, report.KindStage, out.to)
 		cl := &caller[T, U]{mapOptions: c, f: f, sg: sg, sized: n.size, most: b.maxValue}
 		cl.size = makes(b, sg, n.size, max(1, c.workers))
 		switch {

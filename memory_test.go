@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/report"
 )
 
 // large is the size of the values in these tests: six pages, so that the memory
@@ -219,7 +220,7 @@ func checkHeld(t *testing.T, flow func() *weir.Flow, limited bool) {
 	go func() { done <- f.Run(ctx) }()
 	synctest.Wait()
 	now := heapNow() - before
-	largest := max(large+32, f.Stats().Largest)
+	largest := max(large+32, f.Report().Largest)
 	ceiling := c.Bytes + int64(c.Holders)*largest
 	t.Logf("holds %s of %v; the largest value is %s", weir.FormatBytes(now), c, weir.FormatBytes(largest))
 	if now > ceiling+own {
@@ -463,13 +464,13 @@ func TestCeiling_NamesWhatIsNotCovered(t *testing.T) {
 
 func TestCeiling_ReadsLikeASentence(t *testing.T) {
 	for _, c := range []struct {
-		ceiling weir.Ceiling
+		ceiling report.Ceiling
 		want    string
 	}{
-		{weir.Ceiling{Bytes: 64 << 10}, "64 KiB"},
-		{weir.Ceiling{Bytes: 64 << 10, Holders: 1}, "64 KiB plus one value"},
-		{weir.Ceiling{Bytes: 404 << 10, Holders: 12, Uncovered: []string{"map (map[string]int)"}}, "404 KiB plus one value for each of 12 holders; not covered: map (map[string]int)"},
-		{weir.Ceiling{Uncovered: []string{"a (any)", "b (any)"}}, "0 B; not covered: a (any), b (any)"},
+		{report.Ceiling{Bytes: 64 << 10}, "64 KiB"},
+		{report.Ceiling{Bytes: 64 << 10, Holders: 1}, "64 KiB plus one value"},
+		{report.Ceiling{Bytes: 404 << 10, Holders: 12, Uncovered: []string{"map (map[string]int)"}}, "404 KiB plus one value for each of 12 holders; not covered: map (map[string]int)"},
+		{report.Ceiling{Uncovered: []string{"a (any)", "b (any)"}}, "0 B; not covered: a (any), b (any)"},
 	} {
 		if got := c.ceiling.String(); got != c.want {
 			t.Errorf("got %q, want %q", got, c.want)

@@ -6,6 +6,8 @@ import (
 	"math"
 	"reflect"
 	"time"
+
+	"github.com/weir-go/weir/internal/grow"
 )
 
 // BatchConfig says when [Batch] closes a batch: at the first of its limits that
@@ -62,7 +64,7 @@ func Batch[T any](s Stream[T], c BatchConfig) Stream[[]T] {
 	}
 	// The buffer it reads into, and the batch: while its slots grow, there is half
 	// as much again of them.
-	st.Holds = int64(chunkLen[T]())*slotSize[T]() + countable(int64(most))*slotSize[T]()*3/2 + c.Bytes
+	st.Holds = int64(chunkLen[T]())*slotSize[T]() + grow.Countable(int64(most))*slotSize[T]()*3/2 + c.Bytes
 	st.Run = func(ctx context.Context, in Reader[T], out Writer[[]T]) error {
 		b := &batcher[T]{c: c, most: most, size: size, slot: slot, in: in.(*laneReader[T]), out: out, buf: make([]T, chunkLen[T]())}
 		b.timer = time.NewTimer(time.Hour)
@@ -137,7 +139,7 @@ func (b *batcher[T]) add(v T) error {
 	if len(b.cur) == 0 && b.c.Delay > 0 {
 		b.timer.Reset(b.c.Delay)
 	}
-	b.cur = append(grow(b.cur, len(b.cur)+1, b.most), v)
+	b.cur = append(grow.For(b.cur, len(b.cur)+1, b.most), v)
 	b.bytes += cost
 	if len(b.cur) == b.most || b.c.Bytes > 0 && b.bytes >= b.c.Bytes {
 		return b.flush()

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"slices"
 	"sync/atomic"
+
+	"github.com/weir-go/weir/report"
 )
 
 // Merge passes on the values of several streams as they come. The streams run
@@ -55,7 +57,7 @@ func Concat[T any](streams ...Stream[T]) Stream[T] {
 }
 
 func buildConcat[T any](n *node[T], b *plan, ln *lane, out link[T], streams []Stream[T]) {
-	sg := addStage[T, T](b, n.name, KindSource, out.to)
+	sg := addStage[T, T](b, n.name, report.KindSource, out.to)
 	sp := ln.place(sg)
 	w := &laneWriter[T]{sp, out}
 	parts := make([]func() error, len(streams))
@@ -143,7 +145,7 @@ func Zip[A, B any](first Stream[A], second Stream[B]) Stream[Pair[A, B]] {
 	n := node[Pair[A, B]]{name: "zip", work: true, size: pairSize(first, second)}
 	n.roots = first.roots().and(second.roots())
 	n.build = func(n *node[Pair[A, B]], b *plan, ln *lane, out link[Pair[A, B]]) {
-		sg := addStage[A, Pair[A, B]](b, n.name, KindStage, out.to)
+		sg := addStage[A, Pair[A, B]](b, n.name, report.KindStage, out.to)
 		sg.holds = int64(chunkLen[Pair[A, B]]()) * slotSize[Pair[A, B]]()
 		sp := ln.place(sg)
 		out = out.from(sp, makes(b, sg, n.size, 0))

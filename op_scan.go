@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"hash"
 	"sync/atomic"
+
+	"github.com/weir-go/weir/internal/grow"
 )
 
 // stateful makes a stage whose function is made anew for each run, since it
@@ -161,7 +163,7 @@ func DedupeBy[T any, K comparable](s Stream[T], key func(T) K, window int) Strea
 		}
 	})
 	st.beyond = 1
-	st.Holds += countable(int64(window)) * 4 * (slotSize[K]() + 1) // a ring and a map of them
+	st.Holds += grow.Countable(int64(window)) * 4 * (slotSize[K]() + 1) // a ring and a map of them
 	if naturalSize[K]() != nil || uncovered[K](nil) != "" {
 		st.notCovered = "what its keys refer to"
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/weir-go/weir/report"
 )
 
 // PipeConfig describes a pipe. The zero PipeConfig is a pipe of the default
@@ -150,7 +152,7 @@ func (r *PipeReader[T]) CloseWithError(cause error) error {
 }
 
 // Stats returns the pipe's counts at this moment.
-func (r *PipeReader[T]) Stats() PipeStats { return r.p.stats() }
+func (r *PipeReader[T]) Stats() report.PipeStats { return r.p.stats() }
 
 // Send waits for room and adds v.
 func (w *PipeWriter[T]) Send(ctx context.Context, v T) error { return w.p.send(ctx, nil, v) }
@@ -202,35 +204,15 @@ func (w *PipeWriter[T]) CloseWithError(cause error) error {
 }
 
 // Stats returns the pipe's counts at this moment.
-func (w *PipeWriter[T]) Stats() PipeStats { return w.p.stats() }
+func (w *PipeWriter[T]) Stats() report.PipeStats { return w.p.stats() }
 
-// PipeStats says what went through a pipe and who waited for whom. Durations
-// include the time of waits that go on.
-type PipeStats struct {
-	Name        string        // "read → gzip"; empty for a pipe of one's own
-	Limit       Limit         // what it may hold
-	Items       int64         // values held now
-	Bytes       int64         // charge held now, in bytes
-	Peak        int64         // most bytes ever held
-	Largest     int64         // charge of the largest single value that was written, in bytes
-	In, Out     int64         // values written and read
-	Blocked     time.Duration // time writers waited for room, added up over writers
-	BlockedN    int64         // how often a writer had to wait
-	Starved     time.Duration // time readers waited for values, added up over readers
-	Dropped     int64         // values a policy dropped
-	MostMemory  int64         // bytes it can take at most while no value is larger than its limit; a larger value passes alone, and the pipe then takes Largest
-	LimitBytes  int64         // its limit in bytes; 0: it counts values that are not all of one size
-	WaitingSend int           // writers that wait now
-	Closed      bool          // no more values can be written
-}
-
-func (p *pipe[T]) stats() PipeStats {
+func (p *pipe[T]) stats() report.PipeStats {
 	t := now()
 	p.mu.Lock()
 	defer p.unlock()
-	s := PipeStats{
+	s := report.PipeStats{
 		Name:  p.name,
-		Limit: p.limit, Items: int64(p.buffered()), Bytes: p.used(), Peak: max(p.peak, p.fill()),
+		Limit: p.limit.String(), Items: int64(p.buffered()), Bytes: p.used(), Peak: max(p.peak, p.fill()),
 		In: p.totalOut + int64(p.items) + p.lost, Out: p.totalOut, Dropped: p.dropped,
 		Blocked: time.Duration(p.w.time.at(t)), BlockedN: p.w.time.events,
 		Starved: time.Duration(p.r.time.at(t)), WaitingSend: int(p.w.time.n),

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"sync/atomic"
+
+	"github.com/weir-go/weir/report"
 )
 
 // plan is a flow taken apart into lanes and pipes. It is made anew for each
@@ -41,7 +43,7 @@ type opener struct {
 // or a sink.
 type stage struct {
 	name            string
-	kind            Kind
+	kind            report.Kind
 	bytes, bytesOut bool // counts bytes, not items, in and out
 	workers         int  // spots that run at the same time
 	spots           []*spot
@@ -64,7 +66,7 @@ type edge interface {
 	conduitState
 	budget() (b *Budget, extra int64, waits bool)
 	watchedBy(s *standstill)
-	stats() PipeStats
+	stats() report.PipeStats
 	ceiling() int64
 	holders() beyond
 	join(b *Budget) int64
@@ -185,7 +187,7 @@ func (b *plan) newLane() *lane {
 
 // addStage adds a stage in front of to (nil for a sink). Names are made unique,
 // so that a report can be read.
-func addStage[In, Out any](b *plan, name string, kind Kind, to *stage) *stage {
+func addStage[In, Out any](b *plan, name string, kind report.Kind, to *stage) *stage {
 	b.names[name]++
 	if n := b.names[name]; n > 1 {
 		name = fmt.Sprintf("%s#%d", name, n)

@@ -1,96 +1,26 @@
 package weir
 
 import (
-	"fmt"
-	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/weir-go/weir/report"
 )
 
-// Kind says what a stage is.
-type Kind int
-
-const (
-	KindSource Kind = iota
-	KindStage
-	KindSink
-)
-
-func (k Kind) String() string { return [...]string{"source", "stage", "sink"}[k] }
-
-// MarshalText writes the kind as its name.
-func (k Kind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
-
-// StageStats says where a stage's time went and what it moved. The five times
-// add up to Wall, the lifetimes of its workers so far and the time it took to
-// open and to close the stage:
-//
-//   - Busy: its own code ran. Of a copy by the kernel: the kernel was busy with
-//     both reading and writing.
-//   - Blocked: what is downstream did not take its output. This is backpressure.
-//   - Starved: nothing came from upstream.
-//   - Outside: it waited inside Read or Write of a file, socket or process, or
-//     opened or closed it.
-//   - Unknown: the kernel moved the bytes from source to sink in one call and
-//     waited for one of them; the call does not tell for which.
-type StageStats struct {
-	Name    string
-	Kind    Kind
-	Workers int
-	Unit    string // "bytes" or "items", of In
-	OutUnit string // of Out
-	In, Out int64
-	Dropped int64
-
-	Wall, Busy, Blocked, Starved, Outside, Unknown time.Duration
-
-	// BlockedN is how often the stage's goroutine had to wait for room.
-	BlockedN int64
-
-	// Budget is the part of Blocked in which a pipe had room and the shared
-	// [Budget] had no memory for it.
-	Budget time.Duration
-
-	Limits bool // it limits the rate on purpose
-
-	ups    []int
-	ended  bool
-	copied bool          // by the kernel, or it was meant to be
-	hidden time.Duration // the part of Unknown that samples give to this end
-}
-
-// Report says what a flow has done, until now or in all. It is a snapshot:
-// nothing in it changes any more.
-type Report struct {
-	Flow    string
-	Running bool
-	Wall    time.Duration
-	Stages  []StageStats // source first
-	Pipes   []PipeStats  // source first
-	Ceiling int64        // bytes it can hold at most, and
-	Holders int          // so many values more: see [Ceiling]
-	Largest int64        // the largest value that went into one of its pipes, in bytes
-	Held    int64        // bytes in its pipes now
-	Peak    int64        // sum of the pipes' peaks, in bytes
-	Stuck   []string     // stages that ignored their context for the grace period
-	Err     error
-	Kernel  string // the system call that has moved the bytes; empty if they went through memory
-	Verdict Verdict
-}
-
-// Stats returns a report on the flow at this moment: of the run that goes on,
-// or of the last one. It may be called at any time, concurrently with Run. If
-// the flow has never run, the report has its name only, and a verdict that
-// says so: measuring.
-func (f *Flow) Stats() Report {
+// Report returns a snapshot of the current run of the flow, or of the last one.
+// It can be called at any time, also while the flow runs. If the flow has never
+// run, the report has only its name, and the verdict is "measuring".
+func (f *Flow) Report() report.Report {
 	f.mu.Lock()
 	r := f.last
 	if r == nil {
 		f.mu.Unlock()
-		return Report{Flow: f.Name, Verdict: Verdict{Measuring: true}}
+		return report.Report{Flow: f.Name, Verdict: report.Verdict{Measuring: true}}
 	}
 	t, stop, err, stuck := now(), r.stop, r.err, r.stuck
 	f.mu.Unlock()
-	rep := Report{Flow: f.Name, Running: stop == 0, Err: err, Stuck: stuck, Kernel: r.plan.kernel()}
+	rep := report.Report{Flow: f.Name, Running: stop == 0, Err: err, Stuck: stuck, Kernel: r.plan.kernel()}
 	c := r.plan.ceiling()
 	rep.Ceiling, rep.Holders = c.Bytes, c.Holders
 	if stop != 0 {
@@ -105,20 +35,11 @@ func (f *Flow) Stats() Report {
 		rep.Held += p.Bytes
 		rep.Peak += p.Peak
 	}
-	if rep.Running && rep.Verdict.nothing() && rep.Wall < verdictHold {
-		rep.Verdict = Verdict{Measuring: true}
+	if rep.Running && rep.Verdict.None() && rep.Wall < report.Hold {
+		rep.Verdict = report.Verdict{Measuring: true}
 	}
 	return rep
 }
-
-// nothing reports whether the verdict names no bottleneck, which is no news
-// when a run has just begun.
-func (v Verdict) nothing() bool {
-	return v.Stage == "" && !v.Budget && !v.Copy
-}
-
-// Report is Stats; it reads better after Run.
-func (f *Flow) Report() Report { return f.Stats() }
 
 type laneTime struct {
 	acc   []int64
@@ -134,11 +55,11 @@ func (l *lane) until(t int64) laneTime {
 }
 
 // stats returns what the stage has done until t.
-func (st *stage) stats(lanes map[*lane]laneTime, t int64) StageStats {
-	s := StageStats{
+func (st *stage) stats(lanes map[*lane]laneTime, t int64) report.StageStats {
+	s := report.StageStats{
 		Name: st.name, Kind: st.kind, Workers: st.workers, Limits: st.limits,
 		In: st.in.Load(), Out: st.out.Load(), Dropped: st.dropped.Load(),
-		Unit: "items", OutUnit: "items", ended: true,
+		Unit: "items", OutUnit: "items",
 	}
 	if st.bytes {
 		s.Unit = "bytes"
@@ -147,11 +68,8 @@ func (st *stage) stats(lanes map[*lane]laneTime, t int64) StageStats {
 		s.OutUnit = "bytes"
 	}
 	for _, sp := range st.spots {
-		if sp.ln.stop.Load() == 0 {
-			s.ended = false
-		}
 		if st.copy == nil {
-			s.addLane(sp, lanes[sp.ln])
+			addLane(&s, sp, lanes[sp.ln])
 		}
 	}
 	if st.copy != nil {
@@ -164,7 +82,7 @@ func (st *stage) stats(lanes map[*lane]laneTime, t int64) StageStats {
 }
 
 // addLane adds the time of one lane, as seen from the stage's place in it.
-func (s *StageStats) addLane(sp *spot, lt laneTime) {
+func addLane(s *report.StageStats, sp *spot, lt laneTime) {
 	l := sp.ln
 	s.Wall += time.Duration(lt.wall)
 	s.Busy += time.Duration(lt.acc[sp.busy])
@@ -182,36 +100,140 @@ func (s *StageStats) addLane(sp *spot, lt laneTime) {
 	s.BlockedN += l.blockedN.Load()
 }
 
-// Share returns the part of the stage's time, from 0 to 1, that d is.
-func (s StageStats) Share(d time.Duration) float64 {
-	if s.Wall <= 0 {
+// phases divides a run where a stage ends: what a stage waits for afterwards is
+// no longer the matter of those that have ended. It keeps the sum only.
+type phases struct {
+	mu    sync.Mutex
+	plan  *plan
+	ups   [][]int
+	start int64
+	since int64               // when the current phase began
+	last  []report.StageStats // until then
+	blame report.Blame
+	wait  waitSpan // for the budget, before anything opens
+}
+
+func newPhases(b *plan, start int64) *phases {
+	return &phases{plan: b, start: start, since: start}
+}
+
+// waitSpan is a time that ends once.
+type waitSpan struct{ from, to atomic.Int64 }
+
+func (w *waitSpan) begin() { w.from.Store(now()) }
+func (w *waitSpan) end()   { w.to.Store(now()) }
+
+// until returns how long it has taken until t.
+func (w *waitSpan) until(t int64) time.Duration {
+	from, to := w.from.Load(), w.to.Load()
+	switch {
+	case from == 0:
 		return 0
+	case to != 0:
+		t = to
 	}
-	return min(1, float64(d)/float64(s.Wall))
+	return time.Duration(max(0, t-from))
 }
 
-// String returns the report as a table for people, and the verdict.
-func (r Report) String() string {
-	var b strings.Builder
-	for _, s := range r.Stages {
-		fmt.Fprintf(&b, "%-16s busy %3.0f%%  blocked %3.0f%%  starved %3.0f%%  outside %3.0f%%",
-			s.Name, 100*s.Share(s.Busy), 100*s.Share(s.Blocked), 100*s.Share(s.Starved), 100*s.Share(s.Outside))
-		if s.Unknown > 0 {
-			fmt.Fprintf(&b, "  unknown %3.0f%%", 100*s.Share(s.Unknown))
+// ended is called when lane l has ended. It begins a new phase if a stage has
+// ended with it. A phase that would be short goes into the next one: a flow of
+// many stages that end together would spend its time with counting.
+func (p *phases) ended(l *lane) {
+	over := false
+	for _, sp := range l.spots {
+		over = over || sp.st.over()
+	}
+	t := now()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !over || t-p.since <= (t-p.start)>>8 {
+		return
+	}
+	stages := p.stages(t)
+	p.blame.Add(report.Since(stages, p.last), time.Duration(t-p.began()))
+	p.last, p.since = stages, t
+}
+
+// over reports whether all lanes of the stage have ended.
+func (st *stage) over() bool {
+	for _, sp := range st.spots {
+		if sp.ln.stop.Load() == 0 {
+			return false
 		}
-		fmt.Fprintf(&b, "  in %s  out %s\n", amount(s.In, s.Unit), amount(s.Out, s.OutUnit))
 	}
-	for _, p := range r.Pipes {
-		fmt.Fprintf(&b, "%-16s peak %s of %s, writers waited %s, %v\n",
-			p.Name, FormatBytes(p.Peak), p.Limit, numberOf(p.BlockedN, "time"), p.Blocked.Round(time.Millisecond))
-	}
-	b.WriteString(r.Verdict.String())
-	return b.String()
+	return true
 }
 
-func amount(n int64, unit string) string {
-	if unit == "bytes" {
-		return FormatBytes(n)
+// stages returns the stages as they are at t.
+func (p *phases) stages(t int64) []report.StageStats {
+	b := p.plan
+	if p.ups == nil {
+		index := make(map[*stage]int, len(b.stages))
+		for i, st := range b.stages {
+			index[st] = i
+		}
+		p.ups = make([][]int, len(b.stages))
+		for i, st := range b.stages {
+			for _, up := range st.ups {
+				p.ups[i] = append(p.ups[i], index[up])
+			}
+		}
 	}
-	return fmt.Sprint(n)
+	times := make(map[*lane]laneTime, len(b.lanes))
+	for _, l := range b.lanes {
+		times[l] = l.until(t)
+	}
+	list := make([]report.StageStats, len(b.stages))
+	for i, st := range b.stages {
+		list[i] = st.stats(times, t)
+		list[i].Upstream = p.ups[i]
+	}
+	return list
+}
+
+// at returns the stages at t and the verdict on all of the run until then.
+func (p *phases) at(t int64) ([]report.StageStats, report.Verdict) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	stages := p.stages(t)
+	wall := time.Duration(t - p.start)
+	if v, ok := report.JudgeCopy(stages, wall, p.plan.kernel()); ok {
+		return stages, v
+	}
+	b := p.blame.Clone()
+	b.Add(report.Since(stages, p.last), time.Duration(t-p.began()))
+	b.AddBudget(p.wait.until(t))
+	return stages, b.Verdict(stages, wall)
+}
+
+// began is when the current phase began: the first one when the flow had its
+// memory from the budget.
+func (p *phases) began() int64 {
+	if to := p.wait.to.Load(); to != 0 {
+		return max(p.since, to)
+	}
+	return p.since
+}
+
+// timed returns f with the time it takes counted as time that the stage spends
+// outside: it opens or closes a file, a socket or a process.
+func (st *stage) timed(f func() error) func() error {
+	return func() error {
+		st.ends.since.Store(now())
+		defer st.ends.end()
+		return f()
+	}
+}
+
+// span adds up times of which one at most goes on.
+type span struct{ since, sum atomic.Int64 }
+
+func (s *span) end() { s.sum.Add(now() - s.since.Swap(0)) }
+
+func (s *span) until(t int64) int64 {
+	sum := s.sum.Load()
+	if from := s.since.Load(); from != 0 {
+		sum += max(0, t-from)
+	}
+	return sum
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"time"
+
+	"github.com/weir-go/weir/report"
 )
 
 // Sink is where a stream ends. A Sink is a description; each run of a flow
@@ -54,7 +56,7 @@ type Sink[T any] struct {
 
 func buildSink[T any](b *plan, s Stream[T], k Sink[T]) {
 	ln := b.newLane()
-	sg := addStage[T, T](b, k.Name, KindSink, nil)
+	sg := addStage[T, T](b, k.Name, report.KindSink, nil)
 	sp := ln.place(sg)
 	if k.Err == nil && k.Open == nil {
 		k.Err = errors.New("no Open function")

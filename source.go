@@ -8,6 +8,8 @@ import (
 	"net"
 	"sync/atomic"
 	"time"
+
+	"github.com/weir-go/weir/report"
 )
 
 // Source is where a stream begins. A Source is a description; each run of a
@@ -64,7 +66,7 @@ func From[T any](src Source[T]) Stream[T] {
 		n.err = errNegativeHolds
 	}
 	n.build = func(n *node[T], b *plan, ln *lane, out link[T]) {
-		sg := addStage[T, T](b, n.name, KindSource, out.to)
+		sg := addStage[T, T](b, n.name, report.KindSource, out.to)
 		sp := ln.place(sg)
 		if src.given != nil {
 			b.halves = append(b.halves, half{src.given.x, ln})
@@ -192,7 +194,7 @@ type ioGuard struct {
 func guardIO(sp *spot, x any, deadline func(any) func(time.Time) error) *ioGuard {
 	g := &ioGuard{x: x}
 	ctx := sp.ln.source
-	if sp.st.kind == KindSink {
+	if sp.st.kind == report.KindSink {
 		ctx = sp.ln.ctx
 	}
 	g.stop = interruptOn(ctx, func() {

@@ -12,6 +12,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/weir-go/weir/internal/units"
+	"github.com/weir-go/weir/report"
 )
 
 // FromReader begins a stream at r. If r is an [io.Closer], it is closed when the
@@ -38,7 +41,7 @@ func FromReader(r io.Reader) Stream[byte] {
 func FromSlice[T any](s []T) Stream[T] {
 	n := node[T]{name: "slice"}
 	n.build = func(n *node[T], b *plan, ln *lane, out link[T]) {
-		sg := addStage[T, T](b, n.name, KindSource, out.to)
+		sg := addStage[T, T](b, n.name, report.KindSource, out.to)
 		sp := ln.place(sg)
 		out = out.from(sp, makes(b, sg, n.size, 0)) // the values are held by the slice
 		ln.main = func() error {
@@ -128,7 +131,7 @@ func oneByOne[T any](name string, isNil bool, run func(ctx context.Context, send
 		n.err = errNilFunc
 	}
 	n.build = func(n *node[T], b *plan, ln *lane, out link[T]) {
-		sg := addStage[T, T](b, n.name, KindSource, out.to)
+		sg := addStage[T, T](b, n.name, report.KindSource, out.to)
 		sp := ln.place(sg)
 		size, most := makes(b, sg, n.size, 1), b.maxValue
 		ln.main = func() error {
@@ -382,7 +385,7 @@ func (r *retrier[T]) failure(err error) error {
 	if isByte[T]() {
 		unit = "byte"
 	}
-	return fmt.Errorf("at %s %d, after %s: %w", unit, r.offset, numberOf(int64(r.failures), "attempt"), err)
+	return fmt.Errorf("at %s %d, after %s: %w", unit, r.offset, units.Count(int64(r.failures), "attempt"), err)
 }
 
 func (r *retrier[T]) Read(dst []T) (int, error) {
@@ -443,7 +446,7 @@ func Generate[T any](name string, f func(ctx context.Context, emit func(batch []
 		n.err = errNilFunc
 	}
 	n.build = func(n *node[T], b *plan, ln *lane, out link[T]) {
-		sg := addStage[T, T](b, n.name, KindSource, out.to)
+		sg := addStage[T, T](b, n.name, report.KindSource, out.to)
 		sp := ln.place(sg)
 		out = out.from(sp, makes(b, sg, n.size, 1))
 		ln.main = func() error {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"sync/atomic"
+
+	"github.com/weir-go/weir/report"
 )
 
 // Stage turns a stream of In into a stream of Out. Fill in Open or Run; a
@@ -231,7 +233,7 @@ func (st Stage[In, Out]) extra() int {
 }
 
 func buildOpen[In, Out any](n *node[Out], b *plan, ln *lane, out link[Out], s Stream[In], st Stage[In, Out]) {
-	sg := addStage[In, Out](b, n.name, KindStage, out.to)
+	sg := addStage[In, Out](b, n.name, report.KindStage, out.to)
 	sg.holds, sg.limits = st.Holds, st.limits
 	sp := ln.place(sg)
 	out = out.from(sp, makes(b, sg, n.size, st.extra()))
@@ -335,7 +337,7 @@ func pushLink[In, Out any](sp *spot, tr *Transform[In, Out], out link[Out]) link
 }
 
 func buildRun[In, Out any](n *node[Out], b *plan, ln *lane, out link[Out], s Stream[In], st Stage[In, Out]) {
-	sg := addStage[In, Out](b, n.name, KindStage, out.to)
+	sg := addStage[In, Out](b, n.name, report.KindStage, out.to)
 	sg.holds = st.Holds
 	sp := ln.place(sg)
 	out = out.from(sp, makes(b, sg, n.size, st.extra()))

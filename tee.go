@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/weir-go/weir/report"
 )
 
 // Policy says what happens when a branch is full.
@@ -28,7 +30,7 @@ func (p Policy) String() string {
 
 // Branch describes one output of a [Tee] or a [Hub]. The zero Branch blocks
 // and has the default limit. What a branch drops is counted in its pipe's
-// [PipeStats].
+// [report.PipeStats].
 type Branch struct {
 	Policy Policy
 	Limit  Limit
@@ -124,7 +126,7 @@ func (t *tee[T]) build(b *plan, st *teeState[T]) {
 		}
 	}
 	up := b.newLane()
-	sg := addStage[T, T](b, t.name, KindStage, nil)
+	sg := addStage[T, T](b, t.name, report.KindStage, nil)
 	sp := up.place(sg)
 	outs := make([]*branch[T], len(st.pipes))
 	for i, p := range st.pipes {

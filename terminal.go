@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"sync"
+
+	"github.com/weir-go/weir/internal/units"
 )
 
 // Collect runs the stream and returns its values, at most most of them: if
@@ -18,7 +20,7 @@ func Collect[T any](ctx context.Context, s Stream[T], most int) ([]T, error) {
 		n := min(len(batch), most-len(all))
 		all = append(all, batch[:n]...)
 		if n < len(batch) {
-			return fmt.Errorf("%w: more than %s", ErrLimit, numberOf(int64(most), "value"))
+			return fmt.Errorf("%w: more than %s", ErrLimit, units.Count(int64(most), "value"))
 		}
 		return nil
 	})

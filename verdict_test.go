@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/report"
 )
 
 // The slow parts of the flows whose verdict is known.
@@ -451,7 +452,7 @@ type failing struct{}
 func (*failing) Read([]byte) (int, error) { return 0, errors.New("broken off") }
 
 // answer is a verdict in the words of the truth table.
-func answer(v weir.Verdict) string {
+func answer(v report.Verdict) string {
 	switch {
 	case v.Measuring:
 		return "measuring"
@@ -459,7 +460,7 @@ func answer(v weir.Verdict) string {
 		return "budget"
 	case v.Copy:
 		return "copy"
-	case v.Why == weir.Unknown:
+	case v.Why == report.Unknown:
 		return "unknown"
 	case v.Stage == "" && v.Between[0].Name != "":
 		return v.Between[0].Name + "+" + v.Between[1].Name
@@ -532,8 +533,8 @@ func TestVerdict_DoesNotCallAStageSlowForTheBudget(t *testing.T) {
 		close(held)
 		time.Sleep(20*time.Second + 500*ms)
 		synctest.Wait()
-		seq := f.Stats().Stages[0]
-		if v := f.Stats().Verdict; v.Stage != "each" {
+		seq := f.Report().Stages[0]
+		if v := f.Report().Verdict; v.Stage != "each" {
 			t.Error(v)
 		}
 		if seq.Budget < 10*time.Second || seq.Budget > seq.Blocked {
@@ -549,16 +550,16 @@ func TestVerdict_DoesNotCallAStageSlowForTheBudget(t *testing.T) {
 func TestVerdict_IsMeasuringUntilSomethingIsKnown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := slowSeq(100, 700*ms).To(slowEach[int](500 * ms))
-		if v := f.Stats().Verdict; !v.Measuring || v.String() != "measuring" {
+		if v := f.Report().Verdict; !v.Measuring || v.String() != "measuring" {
 			t.Error("before the run:", v)
 		}
 		done := make(chan error)
 		go func() { done <- f.Run(t.Context()) }()
 		synctest.Wait()
-		if v := f.Stats().Verdict; !v.Measuring {
+		if v := f.Report().Verdict; !v.Measuring {
 			t.Error("at the beginning:", v)
 		}
-		w := f.Watch()
+		w := report.Watch(f.Report)
 		for range 7 {
 			time.Sleep(250 * ms)
 			if now, _ := w.Look(); !now.Verdict.Measuring {
@@ -566,7 +567,7 @@ func TestVerdict_IsMeasuringUntilSomethingIsKnown(t *testing.T) {
 			}
 		}
 		var at time.Time
-		var now weir.Report
+		var now report.Report
 		for range 20 {
 			time.Sleep(250 * ms)
 			now, at = w.Look()
@@ -589,7 +590,7 @@ func TestWatcher_BelievesALongSpan(t *testing.T) {
 		f := slowSeq(100, 100*ms).To(slowEach[int](ms))
 		done := make(chan error)
 		go func() { done <- f.Run(t.Context()) }()
-		w := f.Watch()
+		w := report.Watch(f.Report)
 		begin := time.Now()
 		time.Sleep(5 * time.Second)
 		now, since := w.Look()
@@ -614,7 +615,7 @@ func TestWatcher_NamesTheBudget(t *testing.T) {
 		done := make(chan error)
 		go func() { done <- f.Run(t.Context()) }()
 		synctest.Wait()
-		w := f.Watch()
+		w := report.Watch(f.Report)
 		time.Sleep(3 * time.Second)
 		now, _ := w.Look()
 		if got := now.Verdict.String(); got != "the shared memory budget is the bottleneck: the flow waited for memory 100% of the time" {

@@ -138,7 +138,7 @@ func TestS07_EachPipeHasItsOwnLimit(t *testing.T) {
 		done := make(chan error)
 		go func() { done <- f.Run(ctx) }()
 		synctest.Wait()
-		pipes := f.Stats().Pipes
+		pipes := f.Report().Pipes
 		if len(pipes) != 2 || pipes[0].Items != 777 || pipes[1].Items != 666 {
 			t.Errorf("pipes hold %+v", pipes)
 		}

@@ -39,7 +39,7 @@ func TestS54_ExpansionStaysBounded(t *testing.T) {
 		done := make(chan error)
 		go func() { done <- f.Run(ctx) }()
 		synctest.Wait()
-		if n := made.Load(); n > 17 || f.Stats().Pipes[0].Items > 16 {
+		if n := made.Load(); n > 17 || f.Report().Pipes[0].Items > 16 {
 			t.Errorf("%d values were made", n)
 		}
 		cancel()

@@ -81,6 +81,9 @@ func (d *download) Read(p []byte) (int, error) {
 	}
 	defer d.wg.Done()
 	n, err := d.read(p)
+	if d.sum == nil && d.one != nil && d.at == 0 {
+		d.sum = d.one.sum
+	}
 	d.at += int64(n)
 	if d.sum != nil {
 		d.sum.Write(p[:n])
@@ -188,6 +191,7 @@ type part struct {
 	to    int64
 	body  io.ReadCloser // nil: nothing is open
 	tries tries
+	sum   *checksum // of the whole object, if it was asked for from its beginning
 }
 
 // Read returns io.EOF at the end of the range, and never before.
@@ -252,6 +256,8 @@ func (r *part) open() error {
 	whole := r.at == 0 && r.to == r.f.size
 	if !whole {
 		o.Set("Range", fmt.Sprintf("bytes=%d-%d", r.at, r.to-1))
+	} else {
+		o.Set(headerMode, "ENABLED")
 	}
 	body, info, header, err := r.c.core.GetObject(r.ctx, r.c.bucket, r.key, o)
 	if err != nil {
@@ -262,6 +268,9 @@ func (r *part) open() error {
 		return err
 	}
 	r.body = body
+	if whole {
+		r.sum = checksumOf(header, r.c.bucket)
+	}
 	return nil
 }
 

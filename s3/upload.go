@@ -166,8 +166,8 @@ func (u *upload) send() error {
 	u.wg.Add(1) // our caller is counted, so it is not waited for in vain
 	go func() {
 		defer u.wg.Done()
-		p := sentPart{number: number, sum: sumOf(buf)}
-		err := u.sendPart(&p, bytes.NewReader(buf), int64(len(buf)), func() string { return md5Base64(buf) })
+		p := sentPart{number: number, sum: sumOf(buf), size: int64(len(buf))}
+		err := u.sendPart(u.ctx, &p, bytes.NewReader(buf), int64(len(buf)), func() string { return md5Base64(buf) })
 		if err != nil {
 			u.fail(err)
 			return

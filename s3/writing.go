@@ -37,6 +37,7 @@ type sentPart struct {
 	number int
 	etag   string
 	sum    uint64
+	size   int64
 	there  bool
 }
 
@@ -178,8 +179,8 @@ func (w *writing) begin() error {
 
 // sendPart sends a part, whose number and sum are set, and notes its ETag in p.
 // It may be called concurrently.
-func (w *writing) sendPart(p *sentPart, body io.ReadSeeker, size int64, md5 func() string) error {
-	return w.c.request(w.ctx, "write", w.key, false, func(ctx context.Context) error {
+func (w *writing) sendPart(ctx context.Context, p *sentPart, body io.ReadSeeker, size int64, md5 func() string) error {
+	return w.c.request(ctx, "write", w.key, false, func(ctx context.Context) error {
 		var o minio.PutObjectPartOptions
 		if w.plain {
 			o.Md5Base64 = md5()

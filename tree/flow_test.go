@@ -4,7 +4,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/report"
 	"github.com/weir-go/weir/tree"
 )
 
@@ -12,7 +12,7 @@ func TestFlow_ReportsTheCopyThatRunDoes(t *testing.T) {
 	src := source(t)
 	c := tree.Copy{From: src, To: filepath.Join(t.TempDir(), "dst"), Workers: 2}
 	flow := c.Flow()
-	if c.Flow() != flow || flow.Stats().Running {
+	if c.Flow() != flow || flow.Report().Running {
 		t.Error("Flow makes another flow each time, or starts it")
 	}
 	if before := c.Progress(); before != (tree.Progress{}) {
@@ -27,9 +27,9 @@ func TestFlow_ReportsTheCopyThatRunDoes(t *testing.T) {
 	var found, copied int64
 	for _, s := range r.Stages {
 		switch s.Kind {
-		case weir.KindSource:
+		case report.KindSource:
 			found = s.Out
-		case weir.KindSink:
+		case report.KindSink:
 			copied = s.In
 		}
 	}

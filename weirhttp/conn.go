@@ -15,11 +15,18 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/weir-go/weir"
 )
 
-// ErrStalled is why a transfer ended whose client took too little for too long; see
-// [Guard].
-var ErrStalled = errors.New("the client took too little for too long")
+// errSlow is why a transfer ended whose client made too little progress for too
+// long; see [Guard]. It matches [weir.ErrStalled].
+var errSlow error = slowError{}
+
+type slowError struct{}
+
+func (slowError) Error() string { return "client too slow" }
+func (slowError) Unwrap() error { return weir.ErrStalled }
 
 // ErrTruncated is why a download ended whose file became shorter than was promised.
 var ErrTruncated = errors.New("the file became shorter while it was sent")
@@ -224,7 +231,7 @@ func (c *conn) letGo() error {
 // cause says why a write failed where the guard knows better.
 func (c *conn) cause(err error) error {
 	if err != nil && c.evicted.Load() {
-		return ErrStalled
+		return errSlow
 	}
 	return err
 }

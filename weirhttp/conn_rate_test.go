@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/weir-go/weir"
 )
 
 func TestRatesHoldForUploadsToo(t *testing.T) {
@@ -97,7 +99,7 @@ func TestAnUploadBelowTheLeastRateIsCutOff(t *testing.T) {
 			s := guarded(t, &Guard{MinRate: 64 << 10, Transfers: &Transfers{Done: func(_ Transfer, err error) { ended <- err }}}, u)
 			c := s.dial(t, 0)
 			io.WriteString(c, tt.header)
-			if err := drip(t, c, ended); !errors.Is(err, ErrStalled) {
+			if err := drip(t, c, ended); !errors.Is(err, weir.ErrStalled) {
 				t.Errorf("it ended with %v", err)
 			}
 		})

@@ -2,6 +2,7 @@ package weirhttp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -64,7 +65,7 @@ func cutOff(t *testing.T, g *Guard, after time.Duration) {
 		took += step
 	}
 	stalled := time.Now()
-	if err := <-ended; err != ErrStalled {
+	if err := <-ended; !errors.Is(err, weir.ErrStalled) {
 		t.Errorf("the write ended with %v", err)
 	}
 	if took, stall := time.Since(stalled), g.stall(); took < stall || took > stall+time.Second {

@@ -38,7 +38,7 @@ func (p *port) watch() {
 					if x := c.carries.Load(); x != nil {
 						path = x.info.Name
 					}
-					p.g.log().Warn("client cut off", "client", c.RemoteAddr().String(), "path", path, "reason", ErrStalled.Error(),
+					p.g.log().Warn("client cut off", "client", c.RemoteAddr().String(), "path", path, "reason", errSlow.Error(),
 						"stall", stall, "min_rate", p.g.minRate())
 					c.evict()
 				}

@@ -46,7 +46,7 @@ func TestAClientThatIsCutOffIsLoggedWithItsAddress(t *testing.T) {
 				s := guarded(t, g, bigAndStream(t, 16<<20))
 				c := s.dial(t, 8<<10)
 				ask(t, c, bufio.NewReader(c), "/big")
-				log.says(t, "level=WARN", "client cut off", c.LocalAddr().String(), ErrStalled.Error(), "stall=200ms")
+				log.says(t, "level=WARN", "client cut off", c.LocalAddr().String(), errSlow.Error(), "stall=200ms")
 				return
 			}
 			s := guarded(t, g, bigAndStream(t, 16<<20), withTLS)
@@ -55,7 +55,7 @@ func TestAClientThatIsCutOffIsLoggedWithItsAddress(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer resp.Body.Close()
-			log.says(t, "level=WARN", "client cut off", "client=127.0.0.1:", "path=/big", ErrStalled.Error(), "stall=200ms")
+			log.says(t, "level=WARN", "client cut off", "client=127.0.0.1:", "path=/big", errSlow.Error(), "stall=200ms")
 		})
 	}
 }

@@ -4,7 +4,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/report"
 )
 
 // phase is what a transfer that is no [weir.Flow] does with its time.
@@ -80,19 +80,19 @@ func (m *meter) times() (spent [phases]time.Duration, wall time.Duration) {
 // the bytes of a download it reads and writes in one call, and that time is
 // unknown. Through memory it counts as time of the file's side, since a socket
 // that has room takes them without waiting; an upload waits for each side apart.
-func (m *meter) report(kind Kind, kernel bool, moved int64) weir.Report {
+func (m *meter) report(kind Direction, kernel bool, moved int64) report.Report {
 	spent, wall := m.times()
-	rep := weir.Report{Wall: wall, Running: m.stop.Load() == 0}
-	stage := func(name string, k weir.Kind) weir.StageStats {
-		return weir.StageStats{Name: name, Kind: k, Workers: 1, Unit: "bytes", OutUnit: "bytes", In: moved, Out: moved, Wall: wall}
+	rep := report.Report{Wall: wall, Running: m.stop.Load() == 0}
+	stage := func(name string, k report.Kind) report.StageStats {
+		return report.StageStats{Name: name, Kind: k, Workers: 1, Unit: "bytes", OutUnit: "bytes", In: moved, Out: moved, Wall: wall}
 	}
 	if kind == Upload {
-		from, to := stage("client", weir.KindSource), stage("write", weir.KindSink)
+		from, to := stage("client", report.KindSource), stage("write", report.KindSink)
 		from.Outside, from.Blocked = spent[phaseClient]+spent[phaseRate], spent[phaseMoving]
 		to.Outside, to.Starved = spent[phaseMoving], spent[phaseClient]+spent[phaseRate]
-		rep.Stages = []weir.StageStats{from, to}
+		rep.Stages = []report.StageStats{from, to}
 	} else {
-		from, rate, to := stage("read", weir.KindSource), stage("rate", weir.KindStage), stage("client", weir.KindSink)
+		from, rate, to := stage("read", report.KindSource), stage("rate", report.KindStage), stage("client", report.KindSink)
 		rate.Limits = true
 		from.Blocked, from.BlockedN = spent[phaseClient]+spent[phaseRate], m.waits.Load()
 		rate.Busy, rate.Starved, rate.Blocked = spent[phaseRate], spent[phaseMoving], spent[phaseClient]
@@ -103,18 +103,18 @@ func (m *meter) report(kind Kind, kernel bool, moved int64) weir.Report {
 			from.Outside = spent[phaseMoving]
 			to.Starved += spent[phaseMoving]
 		}
-		rep.Stages = []weir.StageStats{from, to}
+		rep.Stages = []report.StageStats{from, to}
 		if spent[phaseRate] > 0 {
-			rep.Stages = []weir.StageStats{from, rate, to}
+			rep.Stages = []report.StageStats{from, rate, to}
 		}
 	}
-	rep.Verdict = weir.Judge(wall, rep.Stages...)
+	rep.Verdict = report.Judge(wall, rep.Stages...)
 	if kernel && kind == Download {
 		rep.Kernel = "sendfile"
 		// Of a file in memory most of the time goes into the socket, of one
 		// on the disk into the disk: the call does not tell.
 		if unknown := rep.Stages[0].Share(spent[phaseMoving]); rep.Verdict.Stage == "" && unknown > leastUnknown {
-			rep.Verdict = weir.Verdict{Kernel: rep.Kernel, Why: weir.Unknown, Share: unknown}
+			rep.Verdict = report.Verdict{Kernel: rep.Kernel, Why: report.Unknown, Share: unknown}
 		}
 	} else if kernel {
 		rep.Kernel = "splice"

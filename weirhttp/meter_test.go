@@ -13,7 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/report"
 )
 
 func TestTheTimeOfATransferAddsUp(t *testing.T) {
@@ -26,7 +26,7 @@ func TestTheTimeOfATransferAddsUp(t *testing.T) {
 		}
 		m.end()
 		time.Sleep(time.Hour)
-		for _, kind := range []Kind{Download, Upload} {
+		for _, kind := range []Direction{Download, Upload} {
 			rep := m.report(kind, true, 5)
 			if rep.Running || rep.Wall != 5*time.Second {
 				t.Errorf("%s: running %v, %v", kind, rep.Running, rep.Wall)
@@ -42,7 +42,7 @@ func TestTheTimeOfATransferAddsUp(t *testing.T) {
 
 func TestTheVerdictNamesWhoIsWaitedFor(t *testing.T) {
 	for name, c := range map[string]struct {
-		kind   Kind
+		kind   Direction
 		kernel bool
 		spend  [phases]time.Duration
 		want   string
@@ -94,7 +94,7 @@ func TestASlowDownloadIsAFlowWhoseBottleneckIsTheClient(t *testing.T) {
 				}
 				rep := l[0].Report()
 				v := rep.Verdict
-				return rep.Running && v.Stage == "client" && v.Kind == weir.KindSink && v.WaitingShare > 0.5
+				return rep.Running && v.Stage == "client" && v.Kind == report.KindSink && v.WaitingShare > 0.5
 			}, "the client is not named")
 		})
 	}

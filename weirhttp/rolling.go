@@ -60,8 +60,8 @@ func (x *rolling) Write(b []byte) (n int, err error) {
 		}
 		if late || err == nil && x.lag >= x.stall {
 			x.g.log().Warn("client cut off", "client", x.r.RemoteAddr, "path", x.r.URL.Path,
-				"reason", ErrStalled.Error(), "stall", x.stall, "min_rate", x.g.minRate())
-			err = ErrStalled
+				"reason", errSlow.Error(), "stall", x.stall, "min_rate", x.g.minRate())
+			err = errSlow
 		}
 		if err != nil {
 			return n, err

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/weir-go/weir"
 )
 
 // taker is an HTTP/2 client that takes what it is written at a rate, in bytes a
@@ -72,7 +74,7 @@ func TestAStreamIsJudgedByTheLeastRate(t *testing.T) {
 					if err != nil {
 						t.Errorf("it was cut after %v: %v", after, err)
 					}
-				case !errors.Is(err, ErrStalled) || after < tt.from || after > tt.till:
+				case !errors.Is(err, weir.ErrStalled) || after < tt.from || after > tt.till:
 					t.Errorf("after %v: %v, want it to be cut in %v to %v", after, err, tt.from, tt.till)
 				}
 				if !c.deadline.IsZero() {

@@ -18,9 +18,9 @@ import (
 
 func TestState_FollowsThePhaseOfATransfer(t *testing.T) {
 	for _, tc := range []struct {
-		kind  Kind
+		kind  Direction
 		phase phase
-		want  State
+		want  TransferState
 	}{
 		{Download, phaseMoving, StateSending},
 		{Upload, phaseMoving, StateReceiving},
@@ -29,7 +29,7 @@ func TestState_FollowsThePhaseOfATransfer(t *testing.T) {
 		{Download, phaseRate, StateRate},
 		{Upload, phaseRate, StateRate},
 	} {
-		x := transfer{info: Transfer{Kind: tc.kind, ID: 1}}
+		x := transfer{info: Transfer{Direction: tc.kind, ID: 1}}
 		x.meter.phase.Store(int32(tc.phase))
 		if got := x.look(); got.State != tc.want || got.ID != 1 {
 			t.Errorf("%s in phase %d: %q, want %q", tc.kind, tc.phase, got.State, tc.want)
@@ -41,9 +41,9 @@ func TestState_FollowsThePhaseOfATransfer(t *testing.T) {
 // upload if its sink is.
 func TestState_NamesTheEndThatAFlowWaitsFor(t *testing.T) {
 	for _, tc := range []struct {
-		kind         Kind
+		kind         Direction
 		read, write  time.Duration
-		want         State
+		want         TransferState
 		whatIsSlower string
 	}{
 		{Download, time.Second, 0, StateDisk, "reading"},
@@ -57,7 +57,7 @@ func TestState_NamesTheEndThatAFlowWaitsFor(t *testing.T) {
 			flow := source.Stream().Async(weir.Bytes(4 << 10)).To(sink.Sink())
 			ctx, cancel := context.WithCancel(t.Context())
 			ended := make(chan error, 1)
-			x := transfer{info: Transfer{Kind: tc.kind}}
+			x := transfer{info: Transfer{Direction: tc.kind}}
 			go func() { ended <- flow.Run(ctx) }()
 			synctest.Wait()
 			x.watch(flow)
@@ -91,7 +91,7 @@ func TestState_IsEndedWhenDoneIsCalled(t *testing.T) {
 	before := DefaultTransfers.Totals()
 	w := httptest.NewRecorder()
 	Files(root).ServeHTTP(w, httptest.NewRequestWithContext(ctx, "GET", "/notes.txt", nil))
-	if len(ended) != 1 || ended[0].State != StateEnded || ended[0].Moved != 5 || ended[0].Kind != Download {
+	if len(ended) != 1 || ended[0].State != StateEnded || ended[0].Moved != 5 || ended[0].Direction != Download {
 		t.Fatalf("%+v", ended)
 	}
 	var after Totals = DefaultTransfers.Totals()

@@ -11,40 +11,41 @@ import (
 	"time"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/report"
 )
 
-// Kind is the direction of a transfer, as seen by its client.
-type Kind string
+// Direction is the direction of a transfer, as seen by its client.
+type Direction string
 
 const (
-	Download Kind = "download" // the server sends
-	Upload   Kind = "upload"   // the server receives
+	Download Direction = "download" // the server sends
+	Upload   Direction = "upload"   // the server receives
 )
 
-// State is what a transfer is doing.
-type State string
+// TransferState is what a transfer is doing.
+type TransferState string
 
 const (
-	StateSending   State = "sending"
-	StateReceiving State = "receiving"
-	StateClient    State = "waiting for the client"
-	StateDisk      State = "waiting for the disk"
-	StateRate      State = "waiting for the rate limit"
-	StateEnded     State = "ended"
+	StateSending   TransferState = "sending"
+	StateReceiving TransferState = "receiving"
+	StateClient    TransferState = "waiting for the client"
+	StateDisk      TransferState = "waiting for the disk"
+	StateRate      TransferState = "waiting for the rate limit"
+	StateEnded     TransferState = "ended"
 )
 
 // Transfer is what is known of one transfer at one moment.
 type Transfer struct {
-	ID     uint64    `json:"id"` // counts from 1
-	Kind   Kind      `json:"kind"`
-	Method string    `json:"method"`
-	Name   string    `json:"name"`   // what is moved: a path below the root of its handler
-	Client string    `json:"client"` // host:port
-	Start  time.Time `json:"start"`
-	Size   int64     `json:"size"`   // bytes; -1: not known
-	Moved  int64     `json:"moved"`  // bytes the client has sent, or has taken from the server
-	Unsent int64     `json:"unsent"` // bytes in the kernel that wait for the client; 0 where the system does not tell
-	State  State     `json:"state"`
+	ID        uint64        `json:"id"` // counts from 1
+	Direction Direction     `json:"kind"`
+	Method    string        `json:"method"`
+	Name      string        `json:"name"`   // what is moved: a path below the root of its handler
+	Client    string        `json:"client"` // host:port
+	Start     time.Time     `json:"start"`
+	Size      int64         `json:"size"`   // bytes; -1: not known
+	Moved     int64         `json:"moved"`  // bytes the client has sent, or has taken from the server
+	Unsent    int64         `json:"unsent"` // bytes in the kernel that wait for the client; 0 where the system does not tell
+	State     TransferState `json:"state"`
 
 	x *transfer
 }
@@ -54,9 +55,9 @@ type Transfer struct {
 // kernel moves the bytes its time is accounted for as that of a flow is, and
 // Report.Kernel names the system call. A small file that was sent from memory has
 // no stages.
-func (t Transfer) Report() weir.Report {
+func (t Transfer) Report() report.Report {
 	if t.x == nil {
-		return weir.Report{Flow: t.Name}
+		return report.Report{Flow: t.Name}
 	}
 	return t.x.report()
 }
@@ -76,7 +77,7 @@ type Transfers struct {
 	// Done, if not nil, is called when a transfer has ended, with what was
 	// known of it at its end, by the goroutine that moved it: of several
 	// transfers at the same time. The error is nil if all of it was moved; of a
-	// client that was cut off it is [ErrStalled]. Done must not panic. Set it
+	// client that was cut off it matches [weir.ErrStalled]. Done must not panic. Set it
 	// before the first transfer. [WithDone] does the same for one request.
 	Done func(Transfer, error)
 
@@ -116,7 +117,7 @@ func (t *Transfers) Totals() Totals {
 }
 
 func (s *Totals) count(x *transfer) {
-	if x.info.Kind == Upload {
+	if x.info.Direction == Upload {
 		s.BytesIn += x.moved.Load()
 	} else {
 		s.BytesOut += x.moved.Load()
@@ -141,11 +142,11 @@ type transfer struct {
 type watched struct {
 	flow *weir.Flow
 	mu   sync.Mutex // guards w
-	w    *weir.Watcher
+	w    *report.Watcher
 }
 
 // watch takes the state of x from the flow that moves its bytes.
-func (x *transfer) watch(f *weir.Flow) { x.flow.Store(&watched{flow: f, w: f.Watch()}) }
+func (x *transfer) watch(f *weir.Flow) { x.flow.Store(&watched{flow: f, w: report.Watch(f.Report)}) }
 
 // watchConn lets x tell what the kernel holds back for its client, and lets c tell
 // when a rate holds x back: not over HTTP/2, where c carries other transfers too.
@@ -197,7 +198,7 @@ func (t *Transfers) note(r *http.Request, name string, n int64, start time.Time)
 	if t.Done == nil && done == nil {
 		return
 	}
-	info := Transfer{ID: id, Kind: Download, Method: r.Method, Name: name, Client: r.RemoteAddr,
+	info := Transfer{ID: id, Direction: Download, Method: r.Method, Name: name, Client: r.RemoteAddr,
 		Start: start, Size: n, Moved: n, State: StateEnded}
 	t.tell(done, info, nil)
 }
@@ -212,10 +213,10 @@ func (t *Transfers) tell(done func(Transfer, error), info Transfer, err error) {
 }
 
 // begin enters a transfer into the registry of r's server. It must be ended.
-func begin(r *http.Request, kind Kind, name string, size int64) *transfer {
+func begin(r *http.Request, kind Direction, name string, size int64) *transfer {
 	reg := registryOf(r.Context())
 	x := &transfer{reg: reg, info: Transfer{
-		Kind: kind, Method: r.Method, Name: name, Client: r.RemoteAddr, Start: time.Now(), Size: size,
+		Direction: kind, Method: r.Method, Name: name, Client: r.RemoteAddr, Start: time.Now(), Size: size,
 	}, done: doneOf(r.Context())}
 	x.meter.begin()
 	reg.mu.Lock()
@@ -237,7 +238,7 @@ func (x *transfer) look() Transfer {
 	info := x.info
 	info.x, info.Moved = x, x.moved.Load()
 	info.State = StateSending
-	if info.Kind == Upload {
+	if info.Direction == Upload {
 		info.State = StateReceiving
 	}
 	var p progress
@@ -284,20 +285,20 @@ func (f *watched) state(t *Transfer) {
 	}
 	first, last := r.Stages[0], r.Stages[len(r.Stages)-1]
 	switch {
-	case t.Kind == Download && last.Outside > last.Starved:
+	case t.Direction == Download && last.Outside > last.Starved:
 		t.State = StateClient
-	case t.Kind == Upload && first.Outside > first.Blocked:
+	case t.Direction == Upload && first.Outside > first.Blocked:
 		t.State = StateClient
-	case t.Kind == Download && first.Outside > first.Blocked, t.Kind == Upload && last.Outside > last.Starved:
+	case t.Direction == Download && first.Outside > first.Blocked, t.Direction == Upload && last.Outside > last.Starved:
 		t.State = StateDisk
 	}
 }
 
-func (x *transfer) report() weir.Report {
+func (x *transfer) report() report.Report {
 	if f := x.flow.Load(); f != nil {
-		return f.flow.Stats()
+		return f.flow.Report()
 	}
-	rep := x.meter.report(x.info.Kind, x.kernel.Load(), x.moved.Load())
+	rep := x.meter.report(x.info.Direction, x.kernel.Load(), x.moved.Load())
 	rep.Flow = x.info.Name
 	return rep
 }

@@ -62,7 +62,7 @@ func (b *requestBody) judge(n int64, wait time.Duration, err error) error {
 }
 
 // errLate is the cause when a body came more slowly than at the least rate.
-var errLate = fmt.Errorf("%w: %w", ErrStalled, os.ErrDeadlineExceeded)
+var errLate = fmt.Errorf("%w: %w", errSlow, os.ErrDeadlineExceeded)
 
 // Read returns an *http.MaxBytesError when more comes than may.
 func (b *requestBody) Read(p []byte) (int, error) {

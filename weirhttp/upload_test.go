@@ -302,7 +302,7 @@ func TestUploadIsInTheRegistry(t *testing.T) {
 	in := newInbox(t, &Uploads{})
 	before := DefaultTransfers.Totals()
 	conn := in.dial("PUT /upload/seen HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n0123456789")
-	if x := in.waitMoved("seen", 10); x.Kind != Upload || x.Size != 20 || x.Method != "PUT" || x.Moved != 10 {
+	if x := in.waitMoved("seen", 10); x.Direction != Upload || x.Size != 20 || x.Method != "PUT" || x.Moved != 10 {
 		t.Errorf("%+v", x)
 	}
 	io.WriteString(conn, "0123456789")

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/report"
 )
 
 // colours reports whether standard error may be coloured. Colour never stands
@@ -36,19 +37,19 @@ func (p painter) bold(s string) string { return p.sgr("1", s) }
 // looks says how each state is shown.
 var looks = []struct {
 	word, glyph, colour string
-	of                  func(weir.StageStats) time.Duration
+	of                  func(report.StageStats) time.Duration
 }{
-	{"busy", "█", "33", func(s weir.StageStats) time.Duration { return s.Busy }},
-	{"outside", "░", "90", func(s weir.StageStats) time.Duration { return s.Outside }},
-	{"unknown", "?", "35", func(s weir.StageStats) time.Duration { return s.Unknown }},
-	{"blocked", "▒", "34", func(s weir.StageStats) time.Duration { return s.Blocked }},
-	{"starved", "·", "36", func(s weir.StageStats) time.Duration { return s.Starved }},
+	{"busy", "█", "33", func(s report.StageStats) time.Duration { return s.Busy }},
+	{"outside", "░", "90", func(s report.StageStats) time.Duration { return s.Outside }},
+	{"unknown", "?", "35", func(s report.StageStats) time.Duration { return s.Unknown }},
+	{"blocked", "▒", "34", func(s report.StageStats) time.Duration { return s.Blocked }},
+	{"starved", "·", "36", func(s report.StageStats) time.Duration { return s.Starved }},
 }
 
 const barWidth = 20
 
 // stageRows draws each stage, and each pipe between two of them as a tank.
-func (v *view) stageRows(r weir.Report, p painter) []string {
+func (v *view) stageRows(r report.Report, p painter) []string {
 	name := 5
 	for _, s := range r.Stages {
 		name = max(name, min(14, runewidth.StringWidth(s.Name)))
@@ -69,7 +70,7 @@ func (v *view) stageRows(r weir.Report, p painter) []string {
 }
 
 // bar shows the states of a stage.
-func bar(s weir.StageStats, p painter) string {
+func bar(s report.StageStats, p painter) string {
 	var b strings.Builder
 	left := barWidth
 	for i, l := range looks {
@@ -84,7 +85,7 @@ func bar(s weir.StageStats, p painter) string {
 }
 
 // states says in words what the bar shows.
-func states(s weir.StageStats) string {
+func states(s report.StageStats) string {
 	text := ""
 	for _, l := range looks {
 		if n := int(100*s.Share(l.of(s)) + 0.5); n > 0 {
@@ -95,9 +96,9 @@ func states(s weir.StageStats) string {
 }
 
 // moved is what went through the stage, in its own unit.
-func moved(s weir.StageStats) string {
+func moved(s report.StageStats) string {
 	n, unit := s.Out, s.OutUnit
-	if s.Kind == weir.KindSink {
+	if s.Kind == report.KindSink {
 		n, unit = s.In, s.Unit
 	}
 	if unit == "bytes" {
@@ -107,7 +108,7 @@ func moved(s weir.StageStats) string {
 }
 
 // tank shows how full a pipe is.
-func tank(p weir.PipeStats) string {
+func tank(p report.PipeStats) string {
 	const width = 10
 	fill := 0.0
 	if p.LimitBytes > 0 {

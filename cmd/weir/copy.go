@@ -13,6 +13,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,13 +22,15 @@ import (
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/endpoint"
 	"github.com/weir-go/weir/internal/carry"
+	"github.com/weir-go/weir/s3"
+	"github.com/weir-go/weir/report"
 	"github.com/weir-go/weir/tree"
 )
 
 // copying is weir copy.
 type copying struct {
 	settings
-	preserve, verify, sync, keep, resume, checksum, delete bool
+	preserve, verify, sync, keep, resume, checksum, delete, noClobber bool
 	exclude                                                []string
 	rate                                                   string
 	perSecond                                              int64
@@ -79,6 +82,7 @@ alone what is excluded.
 	f.StringVar(&c.rate, "rate", "", "no faster than this, as in 10MiB/s")
 	f.BoolVar(&c.keep, "keep-partial", false, "keep an unfinished copy, as DST"+partSuffix)
 	f.BoolVar(&c.resume, "resume", false, "go on with an unfinished copy; implies --keep-partial")
+	f.BoolVarP(&c.noClobber, "no-clobber", "n", false, "replace nothing: a file or object that exists is an error")
 	f.BoolVar(&c.checksum, "checksum", false, "with --resume, compare contents instead of sizes and times")
 	f.BoolVar(&c.delete, "delete", false, "remove from DST what a folder SRC does not have")
 	f.StringArrayVar(&c.exclude, "exclude", nil, "leave out what matches this pattern in folders; may be repeated")
@@ -101,7 +105,10 @@ func (c *copying) copy(names []string) error {
 	if c.verify && c.resume {
 		return &failure{code: exitUsage, text: "--verify checks a whole copy, and --resume makes the rest of one", try: "leave out one of them"}
 	}
-	if c.checksum && !c.resume {
+	if c.noClobber && (c.keep || c.resume) {
+		return &failure{code: exitUsage, text: "--no-clobber creates files, and --resume and --keep-partial change what is there", try: "leave out one of them"}
+	}
+	if c.checksum && !c.resume && !slices.ContainsFunc(names, s3.IsFolder) {
 		return &failure{code: exitUsage, text: "--checksum requires --resume", try: "add --resume"}
 	}
 	for _, pattern := range c.exclude {
@@ -186,8 +193,14 @@ func (c *copying) step(src, dst string) (*step, error) {
 	if isLocal && local != "-" {
 		src = local
 		if st, err := os.Stat(src); err == nil && st.IsDir() {
+			if s3.IsFolder(dst) {
+				return c.storeFolder(src, dst)
+			}
 			return c.folder(src, dst)
 		}
+	}
+	if s3.IsFolder(src) {
+		return c.storeFolder(src, dst)
 	}
 	in, err := endpoint.Source(src, endpoint.SourceOptions{})
 	if err != nil {
@@ -204,7 +217,7 @@ func (c *copying) step(src, dst string) (*step, error) {
 
 // into is what dst stands for: something of that name in it, if it is a folder.
 func into(dst, name, src string) (string, error) {
-	isFolder := strings.HasSuffix(dst, "/")
+	isFolder := strings.HasSuffix(dst, "/") || s3.IsFolder(dst)
 	file, local := endpoint.Local(dst)
 	if local && file != "-" {
 		dst = file
@@ -362,7 +375,7 @@ func sizeOf(src string, in endpoint.Input) func() int64 {
 }
 
 func (c *copying) sink(dst string, perm fs.FileMode, part *partial, verified func([]byte), size int64) (weir.Sink[byte], error) {
-	o := endpoint.SinkOptions{Size: max(size, 0)}
+	o := endpoint.SinkOptions{Size: max(size, 0), Exclusive: c.noClobber}
 	if name, local := endpoint.Local(dst); local && name != "-" {
 		o.Size = 0
 		if c.sync {
@@ -430,9 +443,10 @@ func (c *copying) folder(src, dst string) (*step, error) {
 		cp = &tree.Copy{
 			From: src, To: st.dst, Metadata: c.preserve, Durable: c.sync, Rate: c.perSecond, Verify: c.verify,
 			KeepPartial: c.keep || c.resume, Resume: c.resume, Checksum: c.checksum, Exclude: c.exclude, Delete: c.delete,
+			NoClobber: c.noClobber,
 			Skip:    func(path string, mode fs.FileMode) { c.warn("%s is %s and is not copied", path, kindOf(mode)) },
 			Changed: func(path, how string) { changes = append(changes, path+" "+how) },
-			Failed:  func(err error) { st.failed(explain(st, weir.Report{}, err)) },
+			Failed:  func(err error) { st.failed(explain(st, report.Report{}, err)) },
 		}
 		if c.verbose {
 			cp.Deleted = func(path string) { c.warn("deleted %s", path) }

@@ -19,6 +19,7 @@ import (
 	"github.com/weir-go/weir/compress"
 	"github.com/weir-go/weir/endpoint"
 	"github.com/weir-go/weir/internal/errno"
+	"github.com/weir-go/weir/report"
 	"github.com/weir-go/weir/s3"
 	"github.com/weir-go/weir/tree"
 )
@@ -123,12 +124,12 @@ func distance(a, b string) int {
 }
 
 // explain turns the error of a step into what to tell the user.
-func explain(s *step, r weir.Report, err error) *failure {
+func explain(s *step, r report.Report, err error) *failure {
 	if f := (*failure)(nil); errors.As(err, &f) {
 		return f
 	}
 	f := &failure{code: exitFailed, text: strings.TrimPrefix(err.Error(), "weir: ")}
-	cause, kind, name := err, weir.KindSource, s.dst
+	cause, kind, name := err, report.KindSource, s.dst
 	var se *weir.StageError
 	var we *tree.WriteError
 	var ie *tree.IncompleteError
@@ -146,7 +147,7 @@ func explain(s *step, r weir.Report, err error) *failure {
 		}
 		return f
 	case errors.As(err, &we):
-		kind, cause = weir.KindSink, we.Err
+		kind, cause = report.KindSink, we.Err
 		f.code = exitDestination
 		name = we.Path
 		f.text = fmt.Sprintf("cannot write %s: %v", name, cause)
@@ -168,10 +169,10 @@ func explain(s *step, r weir.Report, err error) *failure {
 			name = other
 		}
 		switch kind {
-		case weir.KindSource:
+		case report.KindSource:
 			f.code = exitSource
 			f.text = fmt.Sprintf("cannot read %s: %s%s", stream(s.src, "input"), text, progressed(moved, s.total()))
-		case weir.KindSink:
+		case report.KindSink:
 			f.code = exitDestination
 			if errors.Is(cause, fs.ErrNotExist) {
 				text = syscall.ENOENT.Error() // without the whole path of the folder, which name begins with
@@ -196,13 +197,13 @@ func stream(name, which string) string {
 }
 
 // where finds the kind of a stage, and how many bytes passed it.
-func where(r weir.Report, name string) (weir.Kind, int64) {
+func where(r report.Report, name string) (report.Kind, int64) {
 	for _, s := range r.Stages {
 		if s.Name == name {
 			return s.Kind, max(s.In, s.Out)
 		}
 	}
-	return weir.KindStage, 0
+	return report.KindStage, 0
 }
 
 // innermost is the error without the path and operation that the sentence
@@ -262,6 +263,8 @@ func advice(s *step, code int, dst string, err error) string {
 		return "a destination beside " + s.src
 	case errors.Is(err, fs.ErrExist) && code == exitDestination && s.command != "":
 		return "--force, to replace what is there"
+	case errors.Is(err, fs.ErrExist) && code == exitDestination:
+		return "leave out --no-clobber to replace what is there"
 	case errors.Is(err, syscall.EISDIR) && code == exitSource:
 		return fmt.Sprintf("tar -c %s | weir pipe - gzip %s", quoted(s.src), quoted(filepath.Base(s.src)+".tar.gz"))
 	case errors.Is(err, syscall.EISDIR) && code == exitDestination:

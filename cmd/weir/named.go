@@ -4,12 +4,12 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/report"
 )
 
 // named is a report with the names that the user typed: gunzip, exec:cat. The
 // steps of a stage that consists of several have its name in front of theirs.
-func (s *step) named(r weir.Report) weir.Report {
+func (s *step) named(r report.Report) report.Report {
 	if len(s.words) == 0 {
 		return r
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/report"
 )
 
 // execute runs the steps one after the other and returns a *failure or nil.
@@ -44,7 +45,7 @@ func (s *settings) execute(verb string, steps ...*step) error {
 		case f == nil:
 			ready = append(ready, st)
 		case s.goOn:
-			v.ended(st, weir.Report{}, 0, f)
+			v.ended(st, report.Report{}, 0, f)
 			v.failed(f)
 		default:
 			v.summary(f)
@@ -173,7 +174,7 @@ func (s *settings) showPlan(steps []*step) error {
 func (s *settings) showPreview(st *step) error {
 	p, err := st.preview()
 	if err != nil {
-		return explain(st, weir.Report{}, err)
+		return explain(st, report.Report{}, err)
 	}
 	if s.json {
 		names := append([]string{}, p.Delete...)

@@ -63,7 +63,7 @@ func (s *serving) newGuard() *weirhttp.Guard {
 
 // count is told of each transfer that ended.
 func (s *serving) count(t weirhttp.Transfer, err error) {
-	if err == nil && t.Kind == weirhttp.Download {
+	if err == nil && t.Direction == weirhttp.Download {
 		s.sent.Add(1)
 	}
 }

@@ -166,7 +166,7 @@ func (l *line) ended(t weirhttp.Transfer, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.err = err
-	if t.Kind == weirhttp.Upload {
+	if t.Direction == weirhttp.Upload {
 		l.upload = &t.Moved
 	}
 	if l.away {

@@ -15,6 +15,7 @@ import (
 	"github.com/weir-go/weir/endpoint"
 	"github.com/weir-go/weir/internal/atomicfile"
 	"github.com/weir-go/weir/internal/carry"
+	"github.com/weir-go/weir/report"
 	"github.com/weir-go/weir/tree"
 )
 
@@ -168,15 +169,15 @@ func (s *step) total() int64 {
 }
 
 // bytes returns how many bytes were read and written until now.
-func (s *step) bytes(r weir.Report) (in, out int64) {
+func (s *step) bytes(r report.Report) (in, out int64) {
 	if s.moved != nil {
 		return s.moved()
 	}
 	for _, st := range r.Stages {
 		switch st.Kind {
-		case weir.KindSource:
+		case report.KindSource:
 			in += st.Out
-		case weir.KindSink:
+		case report.KindSink:
 			if _, branch := s.branches[st.Name]; !branch {
 				out += st.In
 			}

@@ -9,10 +9,11 @@ import (
 	"time"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/report"
 )
 
 // ended keeps what a step has done for the summary.
-func (v *view) ended(st *step, r weir.Report, took time.Duration, f *failure) {
+func (v *view) ended(st *step, r report.Report, took time.Duration, f *failure) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	in, out := st.bytes(r)
@@ -177,7 +178,7 @@ func emitLine(w io.Writer, kind string, fields map[string]any) {
 	fmt.Fprintf(w, "%s\n", text)
 }
 
-func (v *view) emitProgress(now, all weir.Report) {
+func (v *view) emitProgress(now, all report.Report) {
 	in, out := v.current.bytes(all)
 	took := time.Since(v.since)
 	inRate, outRate := v.speed.look(time.Now(), in, out)
@@ -233,12 +234,12 @@ func (v *view) emitSummary(f *failure, done []ended, longest ended, in, out int6
 }
 
 // bottleneck is a verdict as JSON. Its "is" says what kind of answer it is.
-func bottleneck(v weir.Verdict) map[string]any {
+func bottleneck(v report.Verdict) map[string]any {
 	m := map[string]any{"sentence": v.String()}
 	switch {
 	case v.Measuring:
 		m["is"] = "measuring"
-	case v.Why == weir.Unknown:
+	case v.Why == report.Unknown:
 		m["is"] = "unknown"
 	case v.Budget:
 		m["is"], m["share"] = "budget", v.Share
@@ -255,7 +256,7 @@ func bottleneck(v weir.Verdict) map[string]any {
 	return m
 }
 
-func stagesJSON(r weir.Report) (list []map[string]any) {
+func stagesJSON(r report.Report) (list []map[string]any) {
 	for _, s := range r.Stages {
 		list = append(list, map[string]any{
 			"name": s.Name, "kind": s.Kind, "workers": s.Workers, "in": s.In, "out": s.Out,

@@ -11,6 +11,7 @@ import (
 	"github.com/mattn/go-runewidth"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/report"
 )
 
 // view tells the user what goes on, on standard error: a region of the terminal
@@ -26,7 +27,7 @@ type view struct {
 	mu      sync.Mutex // guards what follows: a snapshot may be asked for at any time
 	current *step
 	since   time.Time // when current began
-	watch   *weir.Watcher
+	watch   *report.Watcher
 	speed   speed // of current
 	done    []ended
 	try     string // the last way out that was told
@@ -35,7 +36,7 @@ type view struct {
 // ended is a step that is over.
 type ended struct {
 	step    *step
-	report  weir.Report
+	report  report.Report
 	took    time.Duration
 	in, out int64
 	failed  *failure
@@ -78,7 +79,7 @@ func (v *view) ceiling() {
 // start shows the progress of a step until the function it returns is called.
 func (v *view) start(st *step) (finish func()) {
 	v.mu.Lock()
-	v.current, v.since, v.watch = st, time.Now(), st.flow.Watch()
+	v.current, v.since, v.watch = st, time.Now(), report.Watch(st.flow.Report)
 	v.speed = speed{}
 	v.speed.look(v.since, 0, 0)
 	v.mu.Unlock()
@@ -115,7 +116,7 @@ func (v *view) tick() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	now, since := v.watch.Look()
-	now, all := v.current.named(now), v.current.named(v.current.flow.Stats())
+	now, all := v.current.named(now), v.current.named(v.current.flow.Report())
 	switch {
 	case v.json:
 		v.emitProgress(now, all)
@@ -134,7 +135,7 @@ func (v *view) snapshot() {
 	if v.current == nil {
 		return
 	}
-	all := v.current.named(v.current.flow.Stats())
+	all := v.current.named(v.current.flow.Report())
 	if v.json {
 		v.emitProgress(all, all)
 		return
@@ -151,7 +152,7 @@ func (v *view) snapshot() {
 }
 
 // line is the progress in one line.
-func (v *view) line(all weir.Report) string {
+func (v *view) line(all report.Report) string {
 	took := time.Since(v.since)
 	n, out := v.current.bytes(all)
 	inRate, outRate := v.speed.look(time.Now(), n, out)
@@ -189,7 +190,7 @@ func (v *view) line(all weir.Report) string {
 
 // rows are the live region: stages with the pipes between them, the line, and
 // who is slow.
-func (v *view) rows(now, all weir.Report, since time.Time) []string {
+func (v *view) rows(now, all report.Report, since time.Time) []string {
 	if v.live.width() < 60 {
 		return []string{v.line(all)}
 	}
@@ -202,7 +203,7 @@ func (v *view) rows(now, all weir.Report, since time.Time) []string {
 	}
 	if time.Since(v.since) > 2*time.Second {
 		s := now.Verdict.String()
-		if now.Verdict != (weir.Verdict{}) && !now.Verdict.Measuring {
+		if now.Verdict != (report.Verdict{}) && !now.Verdict.Measuring {
 			s = fmt.Sprintf("since %d s: %s", int(time.Since(since).Seconds()), s)
 		}
 		for _, row := range wrap(s, max(20, v.live.width()-4)) {

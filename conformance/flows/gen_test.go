@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/report"
 )
 
 // gen makes one random flow, and the model of it. Two of the same seed are the
@@ -322,7 +323,7 @@ const rendezvousBytes = 64 << 10
 
 // checkReport checks what a report says of any flow. most is the size of the
 // largest value, of which a pair has two.
-func checkReport(r weir.Report, most int64) (all []error) {
+func checkReport(r report.Report, most int64) (all []error) {
 	bad := func(format string, args ...any) { all = append(all, fmt.Errorf(format, args...)) }
 	share := func(what string, x float64) {
 		if !(x >= 0 && x <= 1) {
@@ -347,7 +348,7 @@ func checkReport(r weir.Report, most int64) (all []error) {
 	share("the bottleneck's share", r.Verdict.Share)
 	share("the share of who waits for it", r.Verdict.WaitingShare)
 	for _, p := range r.Pipes {
-		if strings.Contains(p.Limit.String(), "B") && !strings.HasPrefix(p.Name, "batch") && p.Peak > p.LimitBytes+max(2*most, rendezvousBytes) {
+		if strings.Contains(p.Limit, "B") && !strings.HasPrefix(p.Name, "batch") && p.Peak > p.LimitBytes+max(2*most, rendezvousBytes) {
 			bad("pipe %s held %d bytes, its limit is %v", p.Name, p.Peak, p.Limit)
 		}
 		if p.In < p.Out {

@@ -376,7 +376,7 @@ func poll(g *gen) {
 			return
 		case <-time.After(10 * time.Microsecond):
 		}
-		for _, err := range checkReport(g.flow.Stats(), g.most()) {
+		for _, err := range checkReport(g.flow.Report(), g.most()) {
 			g.problem(err)
 		}
 	}

@@ -29,6 +29,7 @@ import (
 	"time"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/report"
 )
 
 func main() {
@@ -44,7 +45,7 @@ func main() {
 	if err == nil {
 		s := &sender{
 			path: flag.Arg(0), budget: weir.NewBudget(64 << 20), stall: 30 * time.Second,
-			done: func(r weir.Report) { log.Printf("%v; %v", r.Err, r.Verdict) },
+			done: func(r report.Report) { log.Printf("%v; %v", r.Err, r.Verdict) },
 		}
 		log.Printf("http://%s serves %s", listener.Addr(), s.path)
 		err = serve(ctx, listener, s)
@@ -83,8 +84,8 @@ func serve(ctx context.Context, listener net.Listener, h http.Handler) error {
 type sender struct {
 	path   string
 	budget *weir.Budget
-	stall  time.Duration     // how long a client may take nothing
-	done   func(weir.Report) // is told about every transfer
+	stall  time.Duration       // how long a client may take nothing
+	done   func(report.Report) // is told about every transfer
 }
 
 func (s *sender) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -16,14 +16,15 @@ import (
 	"time"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/report"
 )
 
 // start serves the file called path on loopback. What is told about its
 // transfers arrives in the channel.
-func start(t *testing.T, path string, stall time.Duration) (*httptest.Server, <-chan weir.Report) {
+func start(t *testing.T, path string, stall time.Duration) (*httptest.Server, <-chan report.Report) {
 	t.Helper()
-	done := make(chan weir.Report, 10)
-	s := &sender{path: path, budget: weir.NewBudget(1 << 20), stall: stall, done: func(r weir.Report) { done <- r }}
+	done := make(chan report.Report, 10)
+	s := &sender{path: path, budget: weir.NewBudget(1 << 20), stall: stall, done: func(r report.Report) { done <- r }}
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
 	return server, done
@@ -95,7 +96,7 @@ func TestHeadAndOtherMethods(t *testing.T) {
 var errDisk = errors.New("disk on fire")
 
 func TestWhatFailsAfterTheFirstByteBreaksTheBody(t *testing.T) {
-	s := &sender{budget: weir.NewBudget(1 << 20), stall: time.Minute, done: func(weir.Report) {}}
+	s := &sender{budget: weir.NewBudget(1 << 20), stall: time.Minute, done: func(report.Report) {}}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.respond(w, r, weir.Generate("disk", func(_ context.Context, emit func([]byte) error) error {
 			if err := emit(make([]byte, 1<<20)); err != nil {
@@ -137,7 +138,7 @@ func connect(t *testing.T, server *httptest.Server) net.Conn {
 
 const large = 256 << 20 // far more than the kernel holds for a connection
 
-func read(r weir.Report) int64 { return r.Stages[0].Out }
+func read(r report.Report) int64 { return r.Stages[0].Out }
 
 func TestReadingStopsWhenTheClientLeaves(t *testing.T) {
 	server, done := start(t, file(t, large), time.Minute)
@@ -169,7 +170,7 @@ func TestServeEndsWithItsContext(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &sender{path: file(t, 10), budget: weir.NewBudget(1 << 20), stall: time.Minute, done: func(weir.Report) {}}
+	s := &sender{path: file(t, 10), budget: weir.NewBudget(1 << 20), stall: time.Minute, done: func(report.Report) {}}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- serve(ctx, listener, s) }()

@@ -31,6 +31,7 @@ import (
 	"time"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/report"
 )
 
 func main() {
@@ -47,7 +48,7 @@ func main() {
 	if err == nil {
 		in := &inbox{
 			dir: flag.Arg(0), limit: *limit, stall: 30 * time.Second,
-			done: func(r weir.Report) { log.Printf("%v; %v", r.Err, r.Verdict) },
+			done: func(r report.Report) { log.Printf("%v; %v", r.Err, r.Verdict) },
 		}
 		log.Printf("http://%s/upload writes to %s", listener.Addr(), in.dir)
 		err = serve(ctx, listener, in.handler())
@@ -85,9 +86,9 @@ func serve(ctx context.Context, listener net.Listener, h http.Handler) error {
 // inbox is a folder that takes uploads.
 type inbox struct {
 	dir   string
-	limit int64             // largest upload, in bytes
-	stall time.Duration     // how long a client may send nothing
-	done  func(weir.Report) // is told about every upload
+	limit int64               // largest upload, in bytes
+	stall time.Duration       // how long a client may send nothing
+	done  func(report.Report) // is told about every upload
 }
 
 func (in *inbox) handler() http.Handler {

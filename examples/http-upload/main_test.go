@@ -16,17 +16,17 @@ import (
 	"testing"
 	"time"
 
-	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/report"
 )
 
 const limit = 4 << 20
 
 // start takes uploads on loopback into a folder of its own. What is told about
 // them arrives in the channel.
-func start(t *testing.T, stall time.Duration) (server *httptest.Server, dir string, done <-chan weir.Report) {
+func start(t *testing.T, stall time.Duration) (server *httptest.Server, dir string, done <-chan report.Report) {
 	t.Helper()
-	reports := make(chan weir.Report, 20)
-	in := &inbox{dir: t.TempDir(), limit: limit, stall: stall, done: func(r weir.Report) { reports <- r }}
+	reports := make(chan report.Report, 20)
+	in := &inbox{dir: t.TempDir(), limit: limit, stall: stall, done: func(r report.Report) { reports <- r }}
 	server = httptest.NewServer(in.handler())
 	t.Cleanup(server.Close)
 	return server, in.dir, reports
@@ -163,7 +163,7 @@ func TestServeEndsWithItsContext(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	in := &inbox{dir: t.TempDir(), limit: limit, stall: time.Minute, done: func(weir.Report) {}}
+	in := &inbox{dir: t.TempDir(), limit: limit, stall: time.Minute, done: func(report.Report) {}}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- serve(ctx, listener, in.handler()) }()

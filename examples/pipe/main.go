@@ -21,6 +21,7 @@ import (
 	"sync"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/report"
 )
 
 func main() {
@@ -58,7 +59,7 @@ func run(ctx context.Context, path string, out, info io.Writer) error {
 }
 
 // send is the tutorial's stream.pipe(res).
-func send(ctx context.Context, path string, res io.Writer) (weir.Report, error) {
+func send(ctx context.Context, path string, res io.Writer) (report.Report, error) {
 	// region send
 	flow := weir.File(path).To(weir.ToWriter(weir.KeepOpen(res)))
 	err := flow.Run(ctx)
@@ -69,7 +70,7 @@ func send(ctx context.Context, path string, res io.Writer) (weir.Report, error) 
 // region inside
 
 // byHand does what a flow does between a source and a sink.
-func byHand(dst io.Writer, src io.Reader) (int64, weir.PipeStats, error) {
+func byHand(dst io.Writer, src io.Reader) (int64, report.PipeStats, error) {
 	r, w := weir.NewPipe[byte](weir.Bytes(64 << 10))
 	var reading sync.WaitGroup
 	reading.Go(func() {

@@ -1,4 +1,4 @@
-package weir
+package report
 
 import (
 	"fmt"
@@ -36,7 +36,7 @@ type Verdict struct {
 	// Measuring means that the flow runs and that it is too early to tell.
 	Measuring bool
 
-	// Budget means that the flow waited for memory from its shared [Budget].
+	// Budget means that the flow waited for memory from its shared budget.
 	Budget bool
 
 	// Copy means that the kernel was busy moving the bytes: neither the source
@@ -85,18 +85,21 @@ const (
 	copyName   = "the copy itself"
 )
 
-// blame adds up for how long each stage was the bottleneck.
-type blame struct {
+// Blame adds up for how long each stage of a flow was the bottleneck, over
+// several phases of its run. The zero Blame is ready to use. It is for one
+// goroutine.
+type Blame struct {
 	stages []time.Duration
 	budget time.Duration
 }
 
-func (b blame) clone() blame {
+// Clone returns a copy of b that later calls of Add do not change.
+func (b Blame) Clone() Blame {
 	b.stages = append([]time.Duration(nil), b.stages...)
 	return b
 }
 
-// add judges one phase of a flow, in which no stage came or went: stages hold
+// Add judges one phase of a flow, in which no stage came or went: stages hold
 // the times of the phase, which took d. It walks from the sink to the source
 // and stops at the first stage that is active for most of the phase and holds
 // back the stage before it: all stages run at the same rate, so only the edge
@@ -104,7 +107,7 @@ func (b blame) clone() blame {
 // the way and that were active all the time too are behind a pipe that still
 // fills: only a later phase can tell which of them is slower, so all get the
 // blame. If no stage stands out, each gets the time for which it was active.
-func (b *blame) add(stages []StageStats, d time.Duration) {
+func (b *Blame) Add(stages []StageStats, d time.Duration) {
 	if d <= 0 {
 		return
 	}
@@ -140,6 +143,9 @@ func (b *blame) add(stages []StageStats, d time.Duration) {
 	b.budget += part(d, short)
 }
 
+// AddBudget adds a time for which the flow as a whole waited for memory.
+func (b *Blame) AddBudget(d time.Duration) { b.budget += d }
+
 func part(d time.Duration, share float64) time.Duration {
 	return time.Duration(float64(d) * min(1, share))
 }
@@ -159,7 +165,7 @@ func (s StageStats) gone(d time.Duration) float64 { return 1 - s.of(s.Wall, d) }
 // holdsBack reports whether stage i is the one that those before it wait for. A
 // stage that has ended holds nothing back: if all before i have, i is the first.
 func holdsBack(stages []StageStats, i int, d time.Duration) bool {
-	for _, u := range stages[i].ups {
+	for _, u := range stages[i].Upstream {
 		if s := stages[u]; s.of(s.Blocked-s.Budget, d) > heldBackShare {
 			return true
 		}
@@ -181,7 +187,7 @@ func straggles(stages []StageStats, i int, d time.Duration) bool {
 		return false
 	}
 	for _, down := range stages[i+1:] {
-		for _, u := range down.ups {
+		for _, u := range down.Upstream {
 			if u == i && down.of(down.Starved, d) < bottleneckShare {
 				return false
 			}
@@ -190,8 +196,9 @@ func straggles(stages []StageStats, i int, d time.Duration) bool {
 	return s.Blocked > s.Starved
 }
 
-// verdict names the bottleneck of a flow that has taken wall in all.
-func (b blame) verdict(stages []StageStats, wall time.Duration) Verdict {
+// Verdict names the bottleneck of a flow that has taken wall in all. stages are
+// the stages of the whole run.
+func (b Blame) Verdict(stages []StageStats, wall time.Duration) Verdict {
 	parts := make([]Part, 0, len(stages)+1)
 	for i, s := range stages {
 		var d time.Duration
@@ -277,15 +284,15 @@ func clearlySecond(parts []Part, most, next int) bool {
 	return true
 }
 
-// Judge returns the verdict on stages that no [Flow] has run, such as a transfer
+// Judge returns the verdict on stages that no flow has run, such as a transfer
 // whose bytes the kernel moved. The stages are in order, the source first, and
 // have taken wall in all.
 func Judge(wall time.Duration, stages ...StageStats) Verdict {
 	chain := make([]StageStats, len(stages))
 	for i, s := range stages {
-		s.ups = nil
+		s.Upstream = nil
 		if i > 0 {
-			s.ups = []int{i - 1}
+			s.Upstream = []int{i - 1}
 		}
 		chain[i] = s
 	}
@@ -294,9 +301,20 @@ func Judge(wall time.Duration, stages ...StageStats) Verdict {
 
 // judge returns the verdict on a flow of one phase.
 func judge(stages []StageStats, wall time.Duration) Verdict {
-	var b blame
-	b.add(stages, wall)
-	return b.verdict(stages, wall)
+	var b Blame
+	b.Add(stages, wall)
+	return b.Verdict(stages, wall)
+}
+
+// JudgeCopy returns the verdict on a flow whose bytes the kernel moved, with the
+// system call of that name, from its source to its sink. It returns false for
+// all other flows, also for a copy that went through memory: its source and sink
+// took turns like any two stages of a lane.
+func JudgeCopy(stages []StageStats, wall time.Duration, kernel string) (Verdict, bool) {
+	if kernel == "" || len(stages) != 2 || !stages[0].Copied || !stages[1].Copied {
+		return Verdict{}, false
+	}
+	return judgeCopy(stages[0], stages[1], wall, kernel), true
 }
 
 // judgeCopy returns the verdict on a source and a sink between which the kernel
@@ -304,11 +322,11 @@ func judge(stages []StageStats, wall time.Duration) Verdict {
 func judgeCopy(from, to StageStats, wall time.Duration, kernel string) Verdict {
 	v := Verdict{Kernel: kernel}
 	parts := []Part{
-		{from.Name, partOf(from.Outside+from.hidden, wall)},
+		{from.Name, partOf(from.Outside+from.Hidden, wall)},
 		{copyName, partOf(from.Busy, wall)},
-		{to.Name, partOf(to.Outside+to.hidden, wall)},
+		{to.Name, partOf(to.Outside+to.Hidden, wall)},
 	}
-	unknown := partOf(from.Unknown-from.hidden-to.hidden, wall)
+	unknown := partOf(from.Unknown-from.Hidden-to.Hidden, wall)
 	most, between := greatest(parts)
 	best := max(parts[0].Share, parts[1].Share, parts[2].Share)
 	switch {
@@ -331,7 +349,7 @@ func upstream(stages []StageStats, i int) []int {
 	seen := map[int]bool{i: true}
 	list := []int{i}
 	for n := 0; n < len(list); n++ {
-		for _, u := range stages[list[n]].ups {
+		for _, u := range stages[list[n]].Upstream {
 			if !seen[u] {
 				seen[u] = true
 				list = append(list, u)
@@ -340,6 +358,10 @@ func upstream(stages []StageStats, i int) []int {
 	}
 	return list[1:]
 }
+
+// None reports whether the verdict names no bottleneck, which means nothing yet
+// when a run has just begun.
+func (v Verdict) None() bool { return v.Stage == "" && !v.Budget && !v.Copy }
 
 // agrees reports whether v and w say the same, but for the numbers.
 func (v Verdict) agrees(w Verdict) bool {
@@ -393,4 +415,23 @@ func (v Verdict) String() string {
 		s += fmt.Sprintf(", and %s waited for it %.0f%% of the time", v.Waiting, 100*v.WaitingShare)
 	}
 	return s
+}
+
+// Since returns what each stage did between two reports of one run, the earlier
+// of which has the stages last.
+func Since(stages, last []StageStats) []StageStats {
+	if len(last) != len(stages) {
+		return stages
+	}
+	list := make([]StageStats, len(stages))
+	for i, s := range stages {
+		was := last[i]
+		s.In, s.Out, s.Dropped = s.In-was.In, s.Out-was.Out, s.Dropped-was.Dropped
+		s.Wall, s.Busy, s.Blocked = s.Wall-was.Wall, s.Busy-was.Busy, s.Blocked-was.Blocked
+		s.Starved, s.Outside, s.Unknown = s.Starved-was.Starved, s.Outside-was.Outside, s.Unknown-was.Unknown
+		s.Budget, s.Hidden = s.Budget-was.Budget, s.Hidden-was.Hidden
+		s.BlockedN -= was.BlockedN
+		list[i] = s
+	}
+	return list
 }

@@ -1,4 +1,4 @@
-package weir
+package report
 
 import (
 	"strings"
@@ -60,9 +60,9 @@ func TestJudge_OfACopyByTheKernel(t *testing.T) {
 		{"the two ends in turn", spent{read: 50 * s, write: 48 * s, copy: 2 * s}, "no single bottleneck: read (50% of the time) and write (48%) take turns"},
 		{"the copy and an end in turn", spent{copy: 50 * s, write: 50 * s}, "no single bottleneck: the copy itself (50% of the time) and write (50%) take turns"},
 	} {
-		from := StageStats{Name: "read", Kind: KindSource, Busy: c.copy, Outside: c.read, Unknown: c.unknown, hidden: c.maybeRead, copied: true}
-		to := StageStats{Name: "write", Kind: KindSink, Busy: c.copy, Outside: c.write, Unknown: c.unknown, hidden: c.maybeWrite, copied: true}
-		v, ok := copyVerdict([]StageStats{from, to}, 100*s, "splice")
+		from := StageStats{Name: "read", Kind: KindSource, Busy: c.copy, Outside: c.read, Unknown: c.unknown, Hidden: c.maybeRead, Copied: true}
+		to := StageStats{Name: "write", Kind: KindSink, Busy: c.copy, Outside: c.write, Unknown: c.unknown, Hidden: c.maybeWrite, Copied: true}
+		v, ok := JudgeCopy([]StageStats{from, to}, 100*s, "splice")
 		if !ok || v.String() != c.want || v.Kernel != "splice" {
 			t.Errorf("%s: %v", c.name, v)
 		}

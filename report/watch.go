@@ -1,12 +1,12 @@
-package weir
+package report
 
 import "time"
 
 // Watcher looks at a running flow from time to time and says what governs it
-// now, rather than since the beginning. It is for one goroutine; the zero
-// Watcher is not useful, see [Flow.Watch].
+// now, rather than since the beginning. It is for one goroutine. Make one with
+// [Watch].
 type Watcher struct {
-	f     *Flow
+	get   func() Report
 	last  look
 	looks []look // of the last verdictSpan and the one before
 	shown Verdict
@@ -25,19 +25,21 @@ type look struct {
 // single value in work here, and the next one there.
 const verdictSpan = 2 * time.Second
 
-// verdictHold is how long another verdict must have held before it replaces
-// the one that is shown: at a change, averages name the wrong stage for a
-// moment.
-const verdictHold = 2 * time.Second
+// Hold is how long a verdict must hold before it counts: at a change, averages
+// name the wrong stage for a moment.
+const Hold = 2 * time.Second
 
-// Watch returns a Watcher of the flow.
-func (f *Flow) Watch() *Watcher {
+// Watch returns a Watcher of a flow that get reports on, such as the method
+// Report of a flow of package weir.
+//
+//	watcher := report.Watch(flow.Report)
+func Watch(get func() Report) *Watcher {
 	t := time.Now()
-	return watchFrom(f, look{t, f.Stats()})
+	return watchFrom(get, look{t, get()})
 }
 
-func watchFrom(f *Flow, l look) *Watcher {
-	return &Watcher{f: f, last: l, looks: []look{l}, since: l.at, shown: Verdict{Measuring: true}}
+func watchFrom(get func() Report, l look) *Watcher {
+	return &Watcher{get: get, last: l, looks: []look{l}, since: l.at, shown: Verdict{Measuring: true}}
 }
 
 // Look returns the flow's report with the times and counts of the span since
@@ -47,9 +49,9 @@ func watchFrom(f *Flow, l look) *Watcher {
 // a few times a second. Pipes are reported as they are.
 func (w *Watcher) Look() (Report, time.Time) {
 	t := time.Now()
-	r := w.f.Stats()
+	r := w.get()
 	if r.Wall < w.last.r.Wall { // another run
-		*w = *watchFrom(w.f, look{t, Report{}})
+		*w = *watchFrom(w.get, look{t, Report{}})
 	}
 	last := w.last
 	for len(w.looks) > 1 && t.Sub(w.looks[1].at) >= verdictSpan {
@@ -62,15 +64,15 @@ func (w *Watcher) Look() (Report, time.Time) {
 		w.looks = append(w.looks, w.last)
 	}
 
-	r.Stages, r.Wall = since(r.Stages, last.r.Stages), r.Wall-last.r.Wall
+	r.Stages, r.Wall = Since(r.Stages, last.r.Stages), r.Wall-last.r.Wall
 	r.Verdict = w.shown
 	return r, w.since
 }
 
 // judge returns the verdict on the time between two reports.
 func (w *Watcher) judge(r, was Report) Verdict {
-	stages, wall := since(r.Stages, was.Stages), r.Wall-was.Wall
-	if v, ok := copyVerdict(stages, wall, r.Kernel); ok {
+	stages, wall := Since(r.Stages, was.Stages), r.Wall-was.Wall
+	if v, ok := JudgeCopy(stages, wall, r.Kernel); ok {
 		return v
 	}
 	if len(stages) == 0 || waitsToStart(stages) {
@@ -113,7 +115,7 @@ func (w *Watcher) hold(v Verdict, first, last, t time.Time) {
 		}
 	}
 	w.next = v
-	if t.Sub(w.nextT) >= verdictHold {
+	if t.Sub(w.nextT) >= Hold {
 		w.shown, w.since, w.nextT = v, w.nextT, time.Time{}
 	}
 }

@@ -1,0 +1,183 @@
+// Package report has what a flow says about itself, and the rule that finds its
+// bottleneck: data, and functions of data. A [Report] says where the time of each
+// stage went, what its pipes held, and, in its [Verdict], which stage the others
+// wait for.
+//
+// A flow of package weir returns its Report at any time. For work that no flow
+// does, [Judge] applies the same rule to stages whose times you have measured.
+// A [Watcher] looks at a report again and again, and says what is slow now.
+package report
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/weir-go/weir/internal/units"
+)
+
+// Kind says what a stage is.
+type Kind int
+
+const (
+	KindSource Kind = iota
+	KindStage
+	KindSink
+)
+
+func (k Kind) String() string { return [...]string{"source", "stage", "sink"}[k] }
+
+// MarshalText writes the kind as its name.
+func (k Kind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
+// StageStats says where a stage's time went and what it moved. The five times
+// add up to Wall, the lifetimes of its workers so far and the time it took to
+// open and to close the stage:
+//
+//   - Busy: its own code ran. Of a copy by the kernel: the kernel was busy with
+//     both reading and writing.
+//   - Blocked: what is downstream did not take its output. This is backpressure.
+//   - Starved: nothing came from upstream.
+//   - Outside: it waited inside Read or Write of a file, socket or process, or
+//     opened or closed it.
+//   - Unknown: the kernel moved the bytes from source to sink in one call and
+//     waited for one of them; the call does not tell for which.
+type StageStats struct {
+	Name    string
+	Kind    Kind
+	Workers int
+	Unit    string // "bytes" or "items", of In
+	OutUnit string // of Out
+	In, Out int64
+	Dropped int64
+
+	Wall, Busy, Blocked, Starved, Outside, Unknown time.Duration
+
+	// BlockedN is how often the stage's goroutine had to wait for room.
+	BlockedN int64
+
+	// Budget is the part of Blocked in which a pipe had room and the shared
+	// budget had no memory for it.
+	Budget time.Duration
+
+	Limits bool // it limits the rate on purpose
+
+	// Upstream has the places in [Report.Stages] of the stages whose output this
+	// one takes.
+	Upstream []int `json:"-"`
+
+	Copied bool          `json:"-"` // the kernel moved its bytes, or was meant to
+	Hidden time.Duration `json:"-"` // the part of Unknown that, by samples of the calls, this end of the copy took
+}
+
+// Report says what a flow has done, until now or in all. It is a snapshot:
+// nothing in it changes any more.
+type Report struct {
+	Flow    string
+	Running bool
+	Wall    time.Duration
+	Stages  []StageStats // source first
+	Pipes   []PipeStats  // source first
+	Ceiling int64        // bytes it can hold at most, and
+	Holders int          // so many values more: see [Ceiling]
+	Largest int64        // the largest value that went into one of its pipes, in bytes
+	Held    int64        // bytes in its pipes now
+	Peak    int64        // sum of the pipes' peaks, in bytes
+	Stuck   []string     // stages that ignored their context for the grace period
+	Err     error
+	Kernel  string // the system call that has moved the bytes; empty if they went through memory
+	Verdict Verdict
+}
+
+// Share returns the part of the stage's time, from 0 to 1, that d is.
+func (s StageStats) Share(d time.Duration) float64 {
+	if s.Wall <= 0 {
+		return 0
+	}
+	return min(1, float64(d)/float64(s.Wall))
+}
+
+// String returns the report as a table for people, and the verdict.
+func (r Report) String() string {
+	var b strings.Builder
+	for _, s := range r.Stages {
+		fmt.Fprintf(&b, "%-16s busy %3.0f%%  blocked %3.0f%%  starved %3.0f%%  outside %3.0f%%",
+			s.Name, 100*s.Share(s.Busy), 100*s.Share(s.Blocked), 100*s.Share(s.Starved), 100*s.Share(s.Outside))
+		if s.Unknown > 0 {
+			fmt.Fprintf(&b, "  unknown %3.0f%%", 100*s.Share(s.Unknown))
+		}
+		fmt.Fprintf(&b, "  in %s  out %s\n", amount(s.In, s.Unit), amount(s.Out, s.OutUnit))
+	}
+	for _, p := range r.Pipes {
+		fmt.Fprintf(&b, "%-16s peak %s of %s, writers waited %s, %v\n",
+			p.Name, units.Bytes(p.Peak), p.Limit, units.Count(p.BlockedN, "time"), p.Blocked.Round(time.Millisecond))
+	}
+	b.WriteString(r.Verdict.String())
+	return b.String()
+}
+
+func amount(n int64, unit string) string {
+	if unit == "bytes" {
+		return units.Bytes(n)
+	}
+	return fmt.Sprint(n)
+}
+
+// PipeStats says what went through a pipe and who waited for whom. Durations
+// include the time of waits that go on.
+type PipeStats struct {
+	Name        string        // "read → gzip"; empty for a pipe of one's own
+	Limit       string        // what it may hold: "64 KiB and 100 items"
+	Items       int64         // values held now
+	Bytes       int64         // charge held now, in bytes
+	Peak        int64         // most bytes ever held
+	Largest     int64         // charge of the largest single value that was written, in bytes
+	In, Out     int64         // values written and read
+	Blocked     time.Duration // time writers waited for room, added up over writers
+	BlockedN    int64         // how often a writer had to wait
+	Starved     time.Duration // time readers waited for values, added up over readers
+	Dropped     int64         // values a policy dropped
+	MostMemory  int64         // bytes it can take at most while no value is larger than its limit; a larger value passes alone, and the pipe then takes Largest
+	LimitBytes  int64         // its limit in bytes; 0: it counts values that are not all of one size
+	WaitingSend int           // writers that wait now
+	Closed      bool          // no more values can be written
+}
+
+// Ceiling is the most memory that a flow holds: Bytes, and one value more in
+// each of as many places as Holders says, since a value exists before anybody
+// can measure it. How large a value is, its slot and what it refers to, is
+// measured as for weir.Bytes; [Report] says how large the largest one was. In a flow
+// of bytes no value is larger than a limit, and Holders is 0. With
+// the MaxValue of the flow the values of the holders are part of Bytes.
+type Ceiling struct {
+	// Bytes is what the pipes hold when they are filled to their limits, and
+	// what the stages declare to hold: windows, blocks, scratch memory.
+	Bytes int64
+
+	// Holders is how many values may be held in addition: a value in the hands
+	// of a stage or of a worker, one that is larger than the limit of its pipe,
+	// and those in a pipe that is limited by weir.Items only.
+	Holders int
+
+	// Uncovered lists the stages that hand on values which cannot be measured,
+	// or not all of them, with the reason: "map (map[string]int)". Such a value
+	// counts as its slot and as far as it can be measured. See Stream.Sized of
+	// package weir.
+	Uncovered []string
+}
+
+// String returns the ceiling as people read it: "404 KiB plus one value for each
+// of 12 holders; not covered: map (map[string]int)".
+func (c Ceiling) String() string {
+	s := units.Bytes(c.Bytes)
+	switch {
+	case c.Holders == 1:
+		s += " plus one value"
+	case c.Holders > 1:
+		s += fmt.Sprintf(" plus one value for each of %d holders", c.Holders)
+	}
+	if len(c.Uncovered) > 0 {
+		s += "; not covered: " + strings.Join(c.Uncovered, ", ")
+	}
+	return s
+}
