@@ -66,7 +66,7 @@ func newClient(a address, o endpoint.HTTP) (*client, error) {
 	var err error
 	c.core, err = a.store.connect(&watched{c.patience, to})
 	if e := (*Error)(nil); errors.As(err, &e) {
-		e.Op, e.URL = "ask", a.String()
+		e.Op, e.URL = "connect to", a.String()
 	}
 	if err != nil {
 		c.close()

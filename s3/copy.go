@@ -157,6 +157,9 @@ func (c *Copy) Run(ctx context.Context) error {
 	if err == nil && failed == 0 && c.Delete {
 		err = c.job.remove(ctx)
 	}
+	if err != nil && c.job.made {
+		os.Remove(c.job.dir) // if nothing is in it
+	}
 	if err == nil && failed > 0 {
 		err = &tree.IncompleteError{Failed: failed, First: first}
 	}
@@ -180,7 +183,7 @@ func (c *Copy) Plan(ctx context.Context) (tree.Plan, error) {
 		case e.bad != nil:
 			return j.report(ctx, e.bad)
 		default:
-			equal, err := j.isEqual(&e)
+			equal, err := j.isEqual(&e.item)
 			switch {
 			case err != nil:
 				return j.report(ctx, err)
@@ -234,6 +237,7 @@ type job struct {
 	at      address
 	c       *client
 	dir     string
+	made    bool     // the folder did not exist
 	root    *os.Root // nil: the folder does not exist, in a plan
 	exclude tree.Patterns
 	buffers sync.Pool
@@ -267,6 +271,9 @@ func (j *job) begin(ctx context.Context, make bool) error {
 		return err
 	}
 	if j.down && make {
+		if _, err := os.Lstat(local); errors.Is(err, fs.ErrNotExist) {
+			j.made = true
+		}
 		if err := os.MkdirAll(local, 0o777); err != nil {
 			return &tree.WriteError{Path: local, Err: innermost(err)}
 		}

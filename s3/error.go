@@ -61,6 +61,8 @@ func (e *Error) known() known {
 		return known{"no such bucket " + bucket, "check the bucket, the region and ?endpoint="}
 	case "NoSuchKey", "NotFound":
 		return known{"no such object", "check the key; upper and lower case differ"}
+	case codeEmpty:
+		return known{"no object has a key that begins with this prefix", "check the prefix; upper and lower case differ"}
 	case "InvalidBucketName":
 		return known{"invalid bucket name " + bucket, "s3://bucket/key"}
 	case "AccessDenied", "AllAccessDisabled", "AccountProblem":
@@ -109,6 +111,9 @@ func (e *Error) known() known {
 // codeNoCredentials is the code of a request that was not sent because nobody
 // said who asks.
 const codeNoCredentials = "NoCredentials"
+
+// codeEmpty is the code of a prefix without objects.
+const codeEmpty = "EmptyPrefix"
 
 func (e *Error) verb() string {
 	if e.Op == "read" || e.Op == "list" {

@@ -18,15 +18,27 @@ import (
 
 	"github.com/weir-go/weir/internal/atomicfile"
 	"github.com/weir-go/weir/internal/errno"
+	"github.com/weir-go/weir/internal/stamp"
 	"github.com/weir-go/weir/tree"
 )
 
-// entry is a file, an object, or both under the same name.
-type entry struct {
+// item is a file, an object, or both under the same name.
+type item struct {
 	rel    string // the path below the folder, and the key behind the prefix
-	file   fs.FileInfo
+	file   *file
 	object *object
-	bad    error // why it cannot be copied
+}
+
+// entry is an item that was found.
+type entry struct {
+	item
+	bad error // why it cannot be copied
+}
+
+// file is what a folder says about a file.
+type file struct {
+	size              int64
+	modified, changed time.Time // changed: contents, owner, mode or names, if the system tells
 }
 
 // object is what a listing says about a key.
@@ -37,14 +49,16 @@ type object struct {
 }
 
 // isExtra reports whether only the destination has e.
-func (e entry) isExtra(down bool) bool { return e.bad == nil && (down && e.object == nil || !down && e.file == nil) }
+func (e entry) isExtra(down bool) bool {
+	return e.bad == nil && (down && e.object == nil || !down && e.file == nil)
+}
 
 // size is the length of the source.
-func (e entry) size(down bool) int64 {
+func (e item) size(down bool) int64 {
 	if down {
 		return e.object.size
 	}
-	return e.file.Size()
+	return e.file.size
 }
 
 // page is how many keys are listed by one request.
@@ -56,6 +70,10 @@ func (j *job) objects(ctx context.Context) iter.Seq2[entry, error] {
 		last, more := "", true
 		for more {
 			list, err := j.page(ctx, last)
+			if err == nil && len(list) == 0 && last == "" && j.down {
+				// With Delete, a wrong prefix would empty the folder.
+				err = &Error{Op: "read", URL: j.at.String(), Code: codeEmpty, StatusCode: http.StatusNotFound}
+			}
 			if err != nil {
 				yield(entry{}, j.remoteError(j.at.String(), err))
 				return
@@ -71,7 +89,7 @@ func (j *job) objects(ctx context.Context) iter.Seq2[entry, error] {
 				if rel == "" || strings.HasSuffix(rel, "/") && info.Size == 0 || j.isExcluded(rel) {
 					continue // a mark that there is a folder
 				}
-				e := entry{rel: rel, object: &object{info.Size, strings.Trim(info.ETag, `"`), info.LastModified}}
+				e := entry{item: item{rel: rel, object: &object{info.Size, strings.Trim(info.ETag, `"`), info.LastModified}}}
 				if err := checkName(rel); err != nil {
 					e.bad = fmt.Errorf("%s: %w", j.c.url(info.Key), err)
 				}
@@ -152,11 +170,14 @@ func (j *job) walk(ctx context.Context, dir string, yield func(entry, error) boo
 				return false
 			}
 		case d.Type().IsRegular():
-			e := entry{rel: rel}
-			if e.file, err = d.Info(); errors.Is(err, fs.ErrNotExist) {
+			e := entry{item: item{rel: rel}}
+			switch info, err := d.Info(); {
+			case errors.Is(err, fs.ErrNotExist):
 				continue
-			} else if err != nil {
-				e.bad = j.localError(rel, err)
+			case err != nil:
+				e.file, e.bad = &file{}, j.localError(rel, err)
+			default:
+				e.file = &file{info.Size(), info.ModTime(), stamp.Of(info).Changed}
 			}
 			if !yield(e, nil) {
 				return false
@@ -206,7 +227,7 @@ func (j *job) join(ctx context.Context, visit func(entry) error) error {
 }
 
 // list is the source of the flow: it hands on what has to be looked at.
-func (j *job) list(ctx context.Context, emit func([]entry) error) error {
+func (j *job) list(ctx context.Context, emit func([]item) error) error {
 	err := j.join(ctx, func(e entry) error {
 		if e.isExtra(j.down) {
 			return nil
@@ -216,7 +237,7 @@ func (j *job) list(ctx context.Context, emit func([]entry) error) error {
 			return j.report(ctx, e.bad)
 		}
 		j.found.Add(e.size(j.down))
-		return emit([]entry{e})
+		return emit([]item{e.item})
 	})
 	j.walked.Store(err == nil)
 	return err

@@ -2,6 +2,7 @@ package s3
 
 import (
 	"context"
+	"net/http"
 
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/endpoint"
@@ -23,6 +24,25 @@ func newSink(a address, o endpoint.SinkOptions) weir.Sink[byte] {
 		if err != nil {
 			return nil, err
 		}
+		if o.Exclusive {
+			// The store decides at the end. This saves reading what it will refuse.
+			if err := c.refuseExisting(ctx, a.key); err != nil {
+				c.close()
+				return nil, err
+			}
+		}
 		return newUpload(ctx, c, a.key, part, buffers, o), nil
 	}}
+}
+
+// refuseExisting fails if there is an object with this key.
+func (c *client) refuseExisting(ctx context.Context, key string) error {
+	_, err := c.stat(ctx, key)
+	switch {
+	case err == nil:
+		return &Error{Op: "write", URL: c.url(key), Code: "PreconditionFailed", StatusCode: http.StatusPreconditionFailed, create: true}
+	case context.Cause(ctx) != nil:
+		return context.Cause(ctx)
+	}
+	return nil // what else is wrong, the upload finds out
 }

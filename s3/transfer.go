@@ -22,13 +22,12 @@ import (
 	"github.com/weir-go/weir/internal/atomicfile"
 	"github.com/weir-go/weir/internal/carry"
 	"github.com/weir-go/weir/internal/lock"
-	"github.com/weir-go/weir/internal/stamp"
 )
 
 func (j *job) localName(rel string) string { return filepath.Join(j.dir, filepath.FromSlash(rel)) }
 
 // copy copies one file and returns its bytes.
-func (j *job) copy(ctx context.Context, e entry) (int64, error) {
+func (j *job) copy(ctx context.Context, e item) (int64, error) {
 	j.current.Store(&e.rel)
 	equal, err := j.isEqual(&e)
 	if err != nil {
@@ -53,7 +52,7 @@ func (j *job) copy(ctx context.Context, e entry) (int64, error) {
 	return n, nil
 }
 
-func (j *job) exists(e entry) error {
+func (j *job) exists(e item) error {
 	if j.down {
 		return j.localError(e.rel, fs.ErrExist)
 	}
@@ -61,16 +60,16 @@ func (j *job) exists(e entry) error {
 }
 
 // isEqual reports whether both sides have the same contents.
-func (j *job) isEqual(e *entry) (bool, error) {
-	if e.file == nil || e.object == nil || e.file.Size() != e.object.size {
+func (j *job) isEqual(e *item) (bool, error) {
+	if e.file == nil || e.object == nil || e.file.size != e.object.size {
 		return false, nil
 	}
-	at, file := e.object.modified.Truncate(time.Second), e.file.ModTime()
+	at, file := e.object.modified.Truncate(time.Second), e.file.modified
 	if !j.Checksum {
 		switch {
 		case j.down && file.Equal(at):
 			return true, nil
-		case !j.down && at.After(file) && at.After(stamp.Of(e.file).Changed):
+		case !j.down && at.After(file) && at.After(e.file.changed):
 			return true, nil
 		}
 	}
@@ -91,7 +90,7 @@ func (j *job) isEqual(e *entry) (bool, error) {
 }
 
 // fetch downloads an object.
-func (j *job) fetch(ctx context.Context, e entry) (n int64, err error) {
+func (j *job) fetch(ctx context.Context, e item) (n int64, err error) {
 	dir := parent(e.rel)
 	if err := j.root.MkdirAll(dir, 0o777); err != nil {
 		return 0, j.localError(e.rel, err)
@@ -111,8 +110,10 @@ func (j *job) fetch(ctx context.Context, e entry) (n int64, err error) {
 	}()
 	n, err = j.fill(ctx, e, f)
 	if err == nil && e.file != nil {
-		if ierr := atomicfile.Inherit(f, e.file); ierr != nil {
-			err = j.localError(e.rel, ierr)
+		if old, lerr := j.root.Lstat(e.rel); lerr == nil && old.Mode().IsRegular() {
+			if ierr := atomicfile.Inherit(f, old); ierr != nil {
+				err = j.localError(e.rel, ierr)
+			}
 		}
 	}
 	if err == nil { // no sweep may take it before it has its name
@@ -135,7 +136,7 @@ func (j *job) fetch(ctx context.Context, e entry) (n int64, err error) {
 	return n, nil
 }
 
-func (j *job) fill(ctx context.Context, e entry, f *os.File) (int64, error) {
+func (j *job) fill(ctx context.Context, e item, f *os.File) (int64, error) {
 	d := j.c.download(ctx, j.key(e.rel), facts{size: e.object.size, etag: e.object.etag, modified: e.object.modified}, 0, 1, false)
 	defer d.Close()
 	buf := j.buffers.Get().(*[128 << 10]byte)
@@ -162,7 +163,7 @@ func (j *job) fill(ctx context.Context, e entry, f *os.File) (int64, error) {
 // name gives the file its name. Where the folder had no file of exactly that
 // name, none may be replaced: it would be one whose name the file system takes
 // for the same.
-func (j *job) name(temp string, e entry) error {
+func (j *job) name(temp string, e item) error {
 	if e.file != nil && !j.NoClobber {
 		return j.root.Rename(temp, e.rel)
 	}
@@ -185,7 +186,7 @@ func (j *job) name(temp string, e entry) error {
 
 // store uploads a file. Its parts are read from the file again where that is
 // needed, so they take no memory.
-func (j *job) store(ctx context.Context, e entry) (int64, error) {
+func (j *job) store(ctx context.Context, e item) (int64, error) {
 	f, err := j.root.Open(e.rel)
 	if err != nil {
 		return 0, j.localError(e.rel, err)
@@ -248,7 +249,7 @@ func (j *job) storeParts(w *writing, f *os.File, size, part int64) (err error) {
 	for at := int64(0); at < size && ctx.Err() == nil; at += part {
 		slots <- struct{}{} // soon: requests end with ctx
 		number++
-		n := min(part, size-at)
+		number, n := number, min(part, size-at)
 		wg.Add(1)
 		go func() {
 			defer func() { <-slots; wg.Done() }()

@@ -22,8 +22,8 @@ import (
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/endpoint"
 	"github.com/weir-go/weir/internal/carry"
-	"github.com/weir-go/weir/s3"
 	"github.com/weir-go/weir/report"
+	"github.com/weir-go/weir/s3"
 	"github.com/weir-go/weir/tree"
 )
 
@@ -31,9 +31,9 @@ import (
 type copying struct {
 	settings
 	preserve, verify, sync, keep, resume, checksum, delete, noClobber bool
-	exclude                                                []string
-	rate                                                   string
-	perSecond                                              int64
+	exclude                                                           []string
+	rate                                                              string
+	perSecond                                                         int64
 }
 
 func newCopy(stdout, stderr io.Writer) *cobra.Command {
@@ -444,9 +444,9 @@ func (c *copying) folder(src, dst string) (*step, error) {
 			From: src, To: st.dst, Metadata: c.preserve, Durable: c.sync, Rate: c.perSecond, Verify: c.verify,
 			KeepPartial: c.keep || c.resume, Resume: c.resume, Checksum: c.checksum, Exclude: c.exclude, Delete: c.delete,
 			NoClobber: c.noClobber,
-			Skip:    func(path string, mode fs.FileMode) { c.warn("%s is %s and is not copied", path, kindOf(mode)) },
-			Changed: func(path, how string) { changes = append(changes, path+" "+how) },
-			Failed:  func(err error) { st.failed(explain(st, report.Report{}, err)) },
+			Skip:      func(path string, mode fs.FileMode) { c.warn("%s is %s and is not copied", path, kindOf(mode)) },
+			Changed:   func(path, how string) { changes = append(changes, path+" "+how) },
+			Failed:    func(err error) { st.failed(explain(st, report.Report{}, err)) },
 		}
 		if c.verbose {
 			cp.Deleted = func(path string) { c.warn("deleted %s", path) }

@@ -406,6 +406,9 @@ func usual(name string, err error) string {
 	if _, local := endpoint.Local(name); local {
 		return "ls -l " + quoted(name)
 	}
+	if strings.HasPrefix(name, "s3://") && !errno.Is(err, syscall.ECONNREFUSED) {
+		return "" // curl cannot sign requests
+	}
 	var host *net.DNSError
 	var addr *net.AddrError
 	switch {
