@@ -237,6 +237,7 @@ type job struct {
 	at      address
 	c       *client
 	dir     string
+	again   bool     // the folder was walked before: what is skipped was told
 	made    bool     // the folder did not exist
 	root    *os.Root // nil: the folder does not exist, in a plan
 	exclude tree.Patterns

@@ -67,7 +67,7 @@ func (e *Error) known() known {
 		return known{"invalid bucket name " + bucket, "s3://bucket/key"}
 	case "AccessDenied", "AllAccessDisabled", "AccountProblem":
 		return known{"access denied", "check which bucket and key these credentials may " + e.verb()}
-	case "InvalidAccessKeyId":
+	case "InvalidAccessKeyId", "XAdminUserNotFound": // the latter is versitygw's
 		return known{"the store does not know this access key", "check AWS_ACCESS_KEY_ID, the profile, and ?endpoint="}
 	case "SignatureDoesNotMatch":
 		return known{"the store refused the signature", "check AWS_SECRET_ACCESS_KEY and the region"}

@@ -182,7 +182,7 @@ func (j *job) walk(ctx context.Context, dir string, yield func(entry, error) boo
 			if !yield(e, nil) {
 				return false
 			}
-		case !j.down && j.Skip != nil:
+		case !j.down && j.Skip != nil && !j.again:
 			j.tell(func() { j.Skip(j.localName(rel), d.Type()) })
 		}
 	}
@@ -245,6 +245,7 @@ func (j *job) list(ctx context.Context, emit func([]item) error) error {
 
 // remove removes what only the destination has.
 func (j *job) remove(ctx context.Context) error {
+	j.again = true
 	return j.join(ctx, func(e entry) error {
 		if !e.isExtra(j.down) {
 			return nil
@@ -281,7 +282,7 @@ func hopeless(err error) bool {
 	var e *Error
 	if errors.As(err, &e) {
 		switch e.Code {
-		case "NoSuchBucket", "InvalidAccessKeyId", "SignatureDoesNotMatch", "RequestTimeTooSkewed", "ExpiredToken", codeNoCredentials:
+		case "NoSuchBucket", "InvalidAccessKeyId", "XAdminUserNotFound", "SignatureDoesNotMatch", "RequestTimeTooSkewed", "ExpiredToken", codeNoCredentials:
 			return true
 		}
 		return e.StatusCode == 0 || e.StatusCode == http.StatusServiceUnavailable

@@ -3,7 +3,6 @@ package s3
 import (
 	"context"
 	"crypto/md5"
-	"crypto/rand"
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
@@ -200,9 +199,8 @@ func (j *job) store(ctx context.Context, e item) (int64, error) {
 		return 0, j.localError(e.rel, err)
 	}
 	key, size := j.key(e.rel), info.Size()
-	w := &writing{c: j.c, key: key, exclusive: j.NoClobber, nonce: rand.Text()}
-	w.ctx, w.stop = context.WithCancelCause(ctx)
-	defer w.stop(errClosed)
+	w := newWriting(ctx, j.c, key, j.NoClobber)
+	defer func() { w.stop(errClosed); w.partStop() }()
 	if part := j.at.store.partSize(size); size <= part {
 		var sum uint64
 		if sum, err = j.sum(f, 0, size); err != nil {
@@ -241,13 +239,16 @@ func (j *job) storeParts(w *writing, f *os.File, size, part int64) (err error) {
 			}
 		}
 	}()
-	slots := make(chan struct{}, j.at.store.partsAtOnce(size))
 	var wg sync.WaitGroup
-	ctx, stop := context.WithCancelCause(w.ctx)
-	defer stop(nil)
+	defer wg.Wait() // before the upload is aborted
+	slots := make(chan struct{}, j.at.store.partsAtOnce(size))
 	number := 0
-	for at := int64(0); at < size && ctx.Err() == nil; at += part {
-		slots <- struct{}{} // soon: requests end with ctx
+	for at := int64(0); at < size; at += part {
+		select {
+		case slots <- struct{}{}:
+		case <-w.ctx.Done():
+			return context.Cause(w.ctx)
+		}
 		number++
 		number, n := number, min(part, size-at)
 		wg.Add(1)
@@ -256,17 +257,17 @@ func (j *job) storeParts(w *writing, f *os.File, size, part int64) (err error) {
 			p := sentPart{number: number, size: n}
 			var err error
 			if p.sum, err = j.sum(f, at, n); err == nil {
-				err = w.sendPart(ctx, &p, j.counted(f, at, n), n, func() string { return md5Of64(f, at, n) })
+				err = w.sendPart(w.ctx, &p, j.counted(f, at, n), n, func() string { return md5Of64(f, at, n) })
 			}
 			if err != nil {
-				stop(err)
+				w.stop(err)
 				return
 			}
 			w.sent(p)
 		}()
 	}
 	wg.Wait()
-	if err := context.Cause(ctx); err != nil {
+	if err := context.Cause(w.ctx); err != nil {
 		return err
 	}
 	return w.complete(w.merged(), size)

@@ -3,7 +3,6 @@ package s3
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"hash"
@@ -18,7 +17,7 @@ import (
 // upload is one run of a sink. Write, Prepare and Commit are for one goroutine;
 // Close may be called beside them.
 type upload struct {
-	writing
+	*writing
 	o    endpoint.SinkOptions
 	part int64
 
@@ -40,11 +39,10 @@ type upload struct {
 
 func newUpload(ctx context.Context, c *client, key string, part int64, buffers int, o endpoint.SinkOptions) *upload {
 	u := &upload{
-		writing: writing{c: c, key: key, exclusive: o.Exclusive, nonce: rand.Text()},
+		writing: newWriting(ctx, c, key, o.Exclusive),
 		o:       o, part: part, buffers: buffers,
 		free: make(chan []byte, buffers), failed: make(chan struct{}), whole: crc64nvme.New(),
 	}
-	u.ctx, u.stop = context.WithCancelCause(ctx)
 	return u
 }
 
@@ -248,6 +246,7 @@ func (u *upload) Close() error {
 	}
 	u.stop(errClosed)
 	u.wg.Wait()
+	u.partStop()
 	defer u.c.close()
 	u.buf = nil
 	if done {

@@ -2,6 +2,7 @@ package s3
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"io"
 	"io/fs"
@@ -20,6 +21,8 @@ type writing struct {
 	c         *client
 	ctx       context.Context
 	stop      context.CancelCauseFunc
+	partCtx   context.Context // of the requests that send parts: one that is cut off could arrive after the abort
+	partStop  func()
 	key       string
 	exclusive bool
 	nonce     string // the mark that tells our object from others
@@ -30,6 +33,37 @@ type writing struct {
 	partsMu sync.Mutex // guards parts
 	parts   []sentPart // by number, from 1 on
 	count   int
+}
+
+// newWriting describes an object that nothing has been sent of.
+func newWriting(ctx context.Context, c *client, key string, exclusive bool) *writing {
+	w := &writing{c: c, key: key, exclusive: exclusive, nonce: rand.Text()}
+	w.ctx, w.stop = context.WithCancelCause(ctx)
+	w.partCtx, w.partStop = outlive(w.ctx)
+	return w
+}
+
+// outlive returns a context for requests that had better not be cut off when ctx
+// ends: it ends a moment later. release must be called.
+func outlive(ctx context.Context) (_ context.Context, release func()) {
+	longer, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	ended := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(ended)
+		timer := time.NewTimer(patienceAtEnd)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			cancel(context.Cause(ctx))
+		case <-longer.Done():
+		}
+	})
+	return longer, func() {
+		cancel(nil)
+		if !stop() {
+			<-ended
+		}
+	}
 }
 
 // sentPart is a part that the store has.
@@ -140,24 +174,8 @@ const cleanup = 30 * time.Second
 // begin starts the multipart upload. The request is not interrupted: nobody
 // would know which upload to abort.
 func (w *writing) begin() error {
-	ctx, cancel := context.WithCancelCause(context.WithoutCancel(w.ctx))
-	late := make(chan struct{})
-	stop := context.AfterFunc(w.ctx, func() {
-		defer close(late)
-		timer := time.NewTimer(patienceAtEnd)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-			cancel(context.Cause(w.ctx))
-		case <-ctx.Done():
-		}
-	})
-	defer func() {
-		cancel(nil)
-		if !stop() {
-			<-late
-		}
-	}()
+	ctx, release := outlive(w.ctx)
+	defer release()
 	attempt := func(ctx context.Context) (err error) {
 		o := minio.PutObjectOptions{UserMetadata: w.headers()}
 		if !w.plain {
@@ -181,6 +199,7 @@ func (w *writing) begin() error {
 // It may be called concurrently.
 func (w *writing) sendPart(ctx context.Context, p *sentPart, body io.ReadSeeker, size int64, md5 func() string) error {
 	return w.c.request(ctx, "write", w.key, false, func(ctx context.Context) error {
+		ctx = context.WithValue(w.partCtx, attemptKey{}, attemptOf(ctx))
 		var o minio.PutObjectPartOptions
 		if w.plain {
 			o.Md5Base64 = md5()

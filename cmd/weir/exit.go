@@ -160,6 +160,12 @@ func explain(s *step, r report.Report, err error) *failure {
 		if errors.As(err, &pe) {
 			f.text = fmt.Sprintf("cannot copy %s: %v", pe.Path, pe.Err)
 		}
+		if so := (*s3.Error)(nil); errors.As(err, &so) {
+			if errors.As(err, &se) {
+				err = se.Err
+			}
+			f.text = fmt.Sprintf("cannot read %s: %v", so.URL, innermost(err))
+		}
 	case errors.As(err, &se):
 		cause = innermost(se.Err)
 		text := strings.TrimPrefix(reason(cause), "weir: ") // it is said before
