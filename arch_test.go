@@ -26,10 +26,13 @@ var rooms = []struct {
 	{"internal", false},
 	{"report", false},
 	{"", false}, // the root package
+	{"text", false},
+	{"record", false},
 	{"weirtest", true},
 	{"compress", true},
 	{"endpoint", true},
 	{"tree", true},
+	{"s3", true},
 	{"weirhttp", true},
 	{"cmd", true},
 	{"examples", true},
@@ -51,7 +54,7 @@ func TestImportsPointOneWayAndTheRootNeedsOnlyTheStandardLibrary(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if d.IsDir() && (strings.HasPrefix(d.Name(), ".") && name != "." || d.Name() == "testdata" || name == "bench" || name == "tools") {
+		if d.IsDir() && (strings.HasPrefix(d.Name(), ".") && name != "." || d.Name() == "testdata" || name == "bench" || name == "tools" || name == "e2e") {
 			return fs.SkipDir
 		}
 		if !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
@@ -102,7 +105,7 @@ func TestPortableCode_AsksPackageErrnoForErrorsThatWindowsNamesDifferently(t *te
 	elsewhere := regexp.MustCompile(`_(linux|unix|bsd|darwin|test)\.go$`)
 	unix := regexp.MustCompile(`(?m)^//go:build (unix|linux|!windows)`)
 	err := filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() && (name == "bench" || name == "tools" || strings.HasPrefix(name, "examples")) {
+		if err != nil || d.IsDir() && (name == "bench" || name == "tools" || name == "e2e" || strings.HasPrefix(name, "examples")) {
 			return cmp.Or(err, fs.SkipDir)
 		}
 		if !strings.HasSuffix(name, ".go") || elsewhere.MatchString(name) {

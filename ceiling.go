@@ -35,7 +35,7 @@ func (b *plan) ceiling() report.Ceiling {
 		}
 	}
 	for _, e := range b.edges {
-		c.Bytes += e.ceiling()
+		c.Bytes += e.Ceiling()
 		addBeyond(&c, e.holders())
 	}
 	return c

@@ -5,23 +5,25 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+
+	"github.com/weir-go/weir/internal/pipe"
 )
 
 var (
 	// ErrClosed is returned by writes after the pipe was closed.
-	ErrClosed = errors.New("weir: pipe is closed")
+	ErrClosed = pipe.ErrClosed
 
 	// ErrFull is returned by TryWrite and TrySend when there is no room.
-	ErrFull = errors.New("weir: pipe is full")
+	ErrFull = pipe.ErrFull
 
 	// ErrEmpty is returned by TryRead and TryRecv when there is no value.
-	ErrEmpty = errors.New("weir: pipe is empty")
+	ErrEmpty = pipe.ErrEmpty
 
 	// ErrTooLarge is returned by TryWrite for a batch that can never fit.
-	ErrTooLarge = errors.New("weir: batch is larger than the pipe's limit")
+	ErrTooLarge = pipe.ErrTooLarge
 
 	// ErrUnread is returned by Unread for more values than the last read took.
-	ErrUnread = errors.New("weir: unread of more than was read")
+	ErrUnread = pipe.ErrUnread
 
 	// ErrStop is what a stage or a sink returns to say that it has enough. It
 	// ends everything upstream of it and is not a failure. Sources see it as

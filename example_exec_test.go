@@ -21,13 +21,13 @@ func ExampleExec() {
 	fmt.Println(flow.Run(ctx))
 
 	err := weir.Values[byte]().Through(weir.Exec("sh", "-c", "echo no such thing >&2; exit 3")).To(weir.Discard[byte]()).Run(ctx)
-	var failed *weir.ExecError
-	fmt.Println(errors.As(err, &failed), failed.Err, failed.Stderr)
+	var failed *exec.ExitError
+	fmt.Println(errors.As(err, &failed), failed.ExitCode(), string(failed.Stderr))
 	// Output:
 	// apples
 	// pears
 	// <nil>
-	// true exit status 3 no such thing
+	// true 3 no such thing
 }
 
 // A command with more to it than its name: its environment, here.

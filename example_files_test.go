@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/text"
 )
 
 // Part of a file is replaced, as in a download that goes on.
@@ -158,7 +159,7 @@ func TestCommand_IsMadeForEachRun(t *testing.T) {
 		return exec.CommandContext(ctx, "sh", "-c", "cat >/dev/null; exit 3")
 	})).To(weir.Discard[byte]())
 	for range 2 {
-		var exit *weir.ExecError
+		var exit *exec.ExitError
 		if err := flow.Run(t.Context()); !errors.As(err, &exit) {
 			t.Error(err)
 		}
@@ -174,7 +175,7 @@ func TestCommand_IsMadeForEachRun(t *testing.T) {
 // The test runs itself as the process whose standard input and output are used.
 func TestStdinAndStdout_AreThoseOfTheProcess(t *testing.T) {
 	if os.Getenv("WEIR_TEST_STDIO") != "" {
-		err := weir.Stdin().Through(weir.Upper()).To(weir.Stdout()).Run(context.Background())
+		err := weir.Stdin().Through(text.Upper()).To(weir.Stdout()).Run(context.Background())
 		fmt.Fprintln(os.Stderr, "ended:", err)
 		// Both stay open.
 		_, werr := os.Stdout.WriteString("!")

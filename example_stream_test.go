@@ -1,7 +1,6 @@
 package weir_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,9 +9,9 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
-	"unicode/utf8"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/text"
 	"github.com/weir-go/weir/weirtest"
 )
 
@@ -26,36 +25,10 @@ func ExampleTap() {
 	// 2 <nil>
 }
 
-// A library can offer one stage that is made of several.
-func ExampleChain() {
-	words := weir.Do("words", func(_ context.Context, lines []string, emit func([]string) error) error {
-		for _, line := range lines {
-			if err := emit(strings.Fields(line)); err != nil {
-				return err
-			}
-		}
-		return nil
-	}, nil)
-	lengths := weir.Do("lengths", func(_ context.Context, words []string, emit func([]int) error) error {
-		for _, w := range words {
-			if err := emit([]int{len(w)}); err != nil {
-				return err
-			}
-		}
-		return nil
-	}, nil)
-	stage := weir.Chain(words, lengths)
-	fmt.Println(stage.Name)
-	fmt.Println(weir.Collect(context.Background(), weir.Via(weir.Values("so it goes", "on"), stage), 10))
-	// Output:
-	// words+lengths
-	// [2 2 4 2] <nil>
-}
-
 // A stage of one's own may use everything that streams have.
 func ExampleCompose() {
 	topErrors := weir.Compose("top errors", func(s weir.Stream[byte]) weir.Stream[string] {
-		return weir.Take(weir.Dedupe(weir.Lines(s)), 2)
+		return weir.Take(weir.Dedupe(text.Lines(s)), 2)
 	})
 	log := weir.FromReader(strings.NewReader("disk full\ndisk full\nno route\nbye\n"))
 	got, err := weir.Collect(context.Background(), weir.Via(log, topErrors), 10)
@@ -114,36 +87,6 @@ func ExampleToChan() {
 	// 2
 	// 3
 	// <nil>
-}
-
-func ExampleMapText() {
-	stars := weir.MapText("stars", func(text []byte) []byte { return bytes.ReplaceAll(text, []byte("é"), []byte("*")) })
-	got, err := weir.Collect(context.Background(), weir.FromReader(strings.NewReader("élève")).Through(stars), 10)
-	fmt.Println(string(got), err)
-	// Output: *lève <nil>
-}
-
-func TestMapText_NeverSplitsACharacter(t *testing.T) {
-	const whole, broken = "ñandú – 日本語 🙂, straße", "ñ\xff\xfe\xf0\x9f\x99 \xe2\x82"
-	for seed := range 20 {
-		check := weir.MapText("check", func(piece []byte) []byte {
-			if !utf8.Valid(piece) {
-				t.Errorf("seed %d: the piece %q splits a character", seed, piece)
-			}
-			return bytes.ToUpper(piece)
-		})
-		got, err := collect(inPieces(whole, seed).Through(check))
-		if err != nil || string(got) != strings.ToUpper(whole) {
-			t.Errorf("seed %d: %q, %v", seed, got, err)
-		}
-		same := weir.MapText("same", func(piece []byte) []byte { return piece })
-		if got, err = collect(inPieces(broken, seed).Through(same)); err != nil || string(got) != broken {
-			t.Errorf("seed %d: %q, %v", seed, got, err)
-		}
-	}
-	if weir.MapText("nil", nil).Err == nil {
-		t.Error("a nil function is accepted")
-	}
 }
 
 func TestTap_SeesEachValueOnceAndChangesNothing(t *testing.T) {
@@ -291,14 +234,5 @@ func TestVia_ReportsAStageThatIsWrongBeforeAnythingOpens(t *testing.T) {
 		if !errors.As(err, &se) || se.Stage != name || source.Counts().Opened != 0 {
 			t.Errorf("%s: %v, opened %d times", name, err, source.Counts().Opened)
 		}
-	}
-}
-
-// lineOptions can be kept and passed on like any other values.
-func TestLineOption_TheLastOneCounts(t *testing.T) {
-	opts := []weir.LineOption{weir.MaxLine(3, weir.FailLong), weir.MaxLine(2, weir.CutLong)}
-	got, err := collect(weir.Lines(weir.FromSlice([]byte("abcd\nef\n")), opts...))
-	if err != nil || !slices.Equal(got, []string{"ab", "ef"}) {
-		t.Errorf("%q, %v", got, err)
 	}
 }

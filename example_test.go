@@ -11,6 +11,7 @@ import (
 
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/compress"
+	"github.com/weir-go/weir/text"
 )
 
 func Example() {
@@ -42,9 +43,9 @@ func parseOrder(line string) (o Order, err error) {
 
 func ExampleMap() {
 	ctx := context.Background()
-	text := "1 500\n2 1500\n3 2500\n"
+	input := "1 500\n2 1500\n3 2500\n"
 
-	orders := weir.Map(weir.Lines(weir.FromReader(strings.NewReader(text))), parseOrder, weir.Workers(4))
+	orders := weir.Map(text.Lines(weir.FromReader(strings.NewReader(input))), parseOrder, weir.Workers(4))
 	big := weir.Filter(orders, func(o Order) bool { return o.Total > 1000 })
 	for order, err := range big.All(ctx) {
 		if err != nil {
@@ -80,7 +81,7 @@ func ExampleNewPipe() {
 }
 
 func ExampleFlow_Ceiling() {
-	flow := weir.File("huge.json").Through(weir.Upper()).To(weir.Create("upper.json"))
+	flow := weir.File("huge.json").Through(text.Upper()).To(weir.Create("upper.json"))
 	flow.Limit = weir.Bytes(64 << 10)
 	ceiling, err := flow.Ceiling()
 	fmt.Println(ceiling, err)

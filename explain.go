@@ -44,7 +44,7 @@ func (f *Flow) Explain() (string, error) {
 		}
 	}
 	for _, e := range b.edges {
-		fmt.Fprintf(&s, "pipe       %s: limit %s, at most %s\n", e.label(), e.stats().Limit, holding(e.ceiling(), e.holders()))
+		fmt.Fprintf(&s, "pipe       %s: limit %s, at most %s\n", e.Name(), limitOf(e.Stats().Limit), holding(e.Ceiling(), e.holders()))
 	}
 	fmt.Fprintf(&s, "ceiling    %v\n", b.ceiling())
 	return s.String(), nil

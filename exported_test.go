@@ -25,7 +25,8 @@ type exported struct {
 // users.
 func publicDir(dir string) bool {
 	first, _, _ := strings.Cut(dir, "/")
-	return !slices.Contains([]string{"cmd", "examples", "conformance", "bench", "tools", "internal", "docs"}, first)
+	return !slices.Contains([]string{"cmd", "examples", "conformance", "bench", "tools", "docs"}, first) &&
+		!strings.Contains("/"+dir+"/", "/internal/")
 }
 
 // importPath returns the path of a folder's package.

@@ -28,7 +28,7 @@ func File(path string) Stream[byte] { return FileRange(path, 0, -1) }
 // FileRange begins a stream at the bytes from offset on, at most length of
 // them, or all if length is negative. An offset behind the end yields nothing.
 func FileRange(path string, offset, length int64) Stream[byte] {
-	src := Source[byte]{Name: "read", origin: &origin{like: (*os.File)(nil)}}
+	src := Source[byte]{Name: "read", Like: (*os.File)(nil)}
 	switch {
 	case path == "":
 		src.Err = errors.New("its path is empty")
@@ -181,7 +181,7 @@ func fileSink(path string, base atomicfile.Options, opts []FileOption) Sink[byte
 		k.Err = errors.New("its path is empty")
 	}
 	if o.Mode != atomicfile.Append && o.readBack == nil {
-		k.target = &target{like: (*os.File)(nil)}
+		k.Like = (*os.File)(nil)
 	}
 	k.Open = func(ctx context.Context) (Writer[byte], error) {
 		opts := o.Options
@@ -209,9 +209,9 @@ func (w *fileWriter) Close() error { return w.Abort() }
 // Linux.
 func Stdin() Stream[byte] {
 	return From(Source[byte]{
-		Name:   "stdin",
-		Open:   openStdin,
-		origin: &origin{like: os.Stdin},
+		Name: "stdin",
+		Open: openStdin,
+		Like: os.Stdin,
 	})
 }
 
@@ -240,7 +240,7 @@ func Stdout() Sink[byte] {
 			}
 			return &stdout{f}, nil
 		},
-		target: &target{like: os.Stdout},
+		Like: os.Stdout,
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/text"
 )
 
 // A file that becomes shorter while it is read fails the flow, whether the
@@ -22,7 +23,7 @@ func TestFile_ThatShrinksWhileItIsReadFailsTheFlow(t *testing.T) {
 		via  func(weir.Stream[byte]) weir.Stream[byte]
 	}{
 		{"by the kernel", func(s weir.Stream[byte]) weir.Stream[byte] { return s }},
-		{"through a stage", func(s weir.Stream[byte]) weir.Stream[byte] { return s.Through(weir.Lower()) }},
+		{"through a stage", func(s weir.Stream[byte]) weir.Stream[byte] { return s.Through(text.Lower()) }},
 	} {
 		dir := t.TempDir()
 		src, fifo := filepath.Join(dir, "src"), filepath.Join(dir, "fifo")

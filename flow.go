@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/weir-go/weir/internal/clock"
 )
 
 // Flow is a stream that has met its sink: the only thing that can run. It is a
@@ -141,7 +143,7 @@ func (f *Flow) runUntil(ctx, stop context.Context) (err error) {
 	r := &run{flow: f, plan: b, outer: ctx, live: map[*lane]bool{}, idle: make(chan struct{}), failed: make(chan struct{})}
 	ctx, r.cancel = context.WithCancelCause(ctx)
 	r.ctx = ctx
-	r.start = now()
+	r.start = clock.Now()
 	r.phases = newPhases(b, r.start)
 	for _, l := range b.lanes {
 		l.prepare(ctx, r)
@@ -149,10 +151,10 @@ func (f *Flow) runUntil(ctx, stop context.Context) (err error) {
 	r.still = &standstill{found: make(chan struct{}, 1)}
 	r.owned = b.owned()
 	for _, e := range b.edges {
-		e.watchedBy(r.still)
+		e.WatchedBy(r.still)
 	}
 	for _, p := range r.owned {
-		p.watchedBy(r.still)
+		p.WatchedBy(r.still)
 	}
 	f.last = r
 	f.mu.Unlock()
@@ -165,7 +167,7 @@ func (f *Flow) runUntil(ctx, stop context.Context) (err error) {
 		}
 		r.cancel(err)
 		f.mu.Lock()
-		r.stop, r.err = now(), err
+		r.stop, r.err = clock.Now(), err
 		f.mu.Unlock()
 	}()
 	return closeGiven(f.given, r.run(ctx))
@@ -208,7 +210,7 @@ func (r *run) run(ctx context.Context) error {
 			}
 		}
 		for _, e := range r.plan.edges {
-			e.hangup(err)
+			e.CloseRead(err)
 		}
 		return err
 	}
@@ -225,7 +227,7 @@ func (r *run) run(ctx context.Context) error {
 		err = also(err, r.flow.ended(r.outer)) // Prepare or Commit may have failed because of it
 	}
 	for _, e := range r.plan.edges {
-		e.hangup(nil)
+		e.CloseRead(nil)
 	}
 	return err
 }
@@ -518,12 +520,12 @@ func (r *run) deadlock() error {
 		return nil
 	}
 	for _, e := range r.plan.edges {
-		if e.stirring() {
+		if e.Stirring() {
 			return nil
 		}
 	}
 	for _, p := range r.owned {
-		if read, write := p.resting(); read > 1 || write > 1 || p.stirring() {
+		if read, write := p.Resting(); read > 1 || write > 1 || p.Stirring() {
 			return nil // somebody else uses it too
 		}
 	}
@@ -542,10 +544,10 @@ func (r *run) held() bool {
 	}
 	wait := map[*Budget]bool{}
 	for _, e := range r.plan.edges {
-		b, extra, waits := e.budget()
-		if b != nil {
-			used[b] += extra
-			wait[b] = wait[b] || waits
+		if e.budget != nil {
+			extra, waits := e.Credit()
+			used[e.budget] += extra
+			wait[e.budget] = wait[e.budget] || waits
 		}
 	}
 	for b := range wait {
@@ -573,7 +575,6 @@ func (f *Flow) assemble() (*plan, error) {
 	slices.Reverse(b.stages)
 	slices.Reverse(b.lanes)
 	slices.Reverse(b.edges)
-	slices.Reverse(b.budgets)
 	slices.Reverse(b.sinks)
 	return b, nil
 }

@@ -331,11 +331,11 @@ func TestABudgetIsNeverExceededAndNeverStopsTheFlows(t *testing.T) {
 
 func newReader(b []byte) io.Reader { return struct{ io.Reader }{strings.NewReader(string(b))} }
 
-type slowReader struct{ weir.KeptOpen[io.Reader] }
+type slowReader struct{ io.Reader }
 
 func (r slowReader) Read(p []byte) (int, error) {
 	runtime.Gosched()
-	return r.KeptOpen.Read(p[:min(len(p), 1000)])
+	return r.Reader.Read(p[:min(len(p), 1000)])
 }
 
 type countWriter int

@@ -5,6 +5,8 @@ import (
 	"io"
 	"slices"
 	"sync"
+
+	"github.com/weir-go/weir/internal/pipe"
 )
 
 // Hub sends a stream to readers that come and go while it runs. The zero Hub
@@ -29,15 +31,14 @@ func (h *Hub[T]) Attach(br Branch) (*PipeReader[T], error) {
 	if err := br.check(); err != nil {
 		return nil, wrapf("attach", err)
 	}
-	p, err := newPipe(PipeConfig[T]{Limit: br.Limit})
-	if err != nil {
-		return nil, wrapf("attach", err)
+	p := pipe.New(pipe.Config[T]{Limit: br.Limit.numbers()})
+	if br.Policy == DropOldest {
+		p.DropsOldest()
 	}
-	p.lossy = br.Policy == DropOldest
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.ended != nil {
-		p.closeWrite(h.ended)
+		p.CloseWrite(h.ended)
 	} else {
 		h.branches = append(h.branches, &branch[T]{Branch: br, p: p})
 	}
@@ -55,15 +56,8 @@ func (h *Hub[T]) Readers() int {
 // sweep forgets the readers that have left or were told to. mu is held.
 func (h *Hub[T]) sweep() {
 	h.branches = slices.DeleteFunc(h.branches, func(b *branch[T]) bool {
-		return b.p.closed()
+		return b.p.Closed()
 	})
-}
-
-// closed reports whether either side has closed the pipe.
-func (p *pipe[T]) closed() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.rerr != nil || p.werr != nil
 }
 
 // Sink returns the sink that feeds the hub. One flow at a time can use it;
@@ -110,7 +104,7 @@ func (w *hubWriter[T]) CloseWithError(cause error) error {
 	}
 	h.mu.Unlock()
 	for _, br := range all {
-		br.p.closeWrite(cause)
+		br.p.CloseWrite(cause)
 	}
 	return nil
 }

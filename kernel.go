@@ -9,9 +9,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/weir-go/weir/report"
-
+	"github.com/weir-go/weir/internal/clock"
 	"github.com/weir-go/weir/internal/kernelcopy"
+	"github.com/weir-go/weir/report"
 )
 
 // Copy copies from src to dst until the end of src, and returns how many bytes
@@ -33,20 +33,15 @@ type origin struct {
 	open func(ctx context.Context) (any, error)
 }
 
-// target is a sink the kernel may copy to by itself.
-type target struct{ like io.Writer }
-
-func readerOrigin(r io.Reader) *origin { return &origin{like: r} }
-func writerTarget(w io.Writer) *target { return &target{like: w} }
-
 // kernelFlow builds a flow without stages whose ends the kernel can connect,
 // and reports whether it did.
 func kernelFlow[T any](b *plan, s Stream[T], k Sink[T], ln *lane, to *spot, w *Writer[T]) bool {
 	n := s.n
-	if n == nil || n.err != nil || n.async || n.origin == nil || k.target == nil {
+	like, ok := k.Like.(io.Writer)
+	if n == nil || n.err != nil || n.async || n.origin == nil || !ok {
 		return false
 	}
-	path := kernelcopy.Path(k.target.like, n.origin.like)
+	path := kernelcopy.Path(like, n.origin.like)
 	if path == "" || s.check(b, to.st) == nil {
 		return false
 	}
@@ -54,7 +49,7 @@ func kernelFlow[T any](b *plan, s Stream[T], k Sink[T], ln *lane, to *spot, w *W
 	to.st.kernel = path
 	clock := &copyClock{}
 	from.st.copy, to.st.copy = clock, clock
-	to.st.holds = kernelcopy.Memory(k.target.like, n.origin.like)
+	to.st.holds = kernelcopy.Memory(like, n.origin.like)
 	var r any
 	b.open(from, func() (func(error) error, error) {
 		var err error
@@ -71,7 +66,7 @@ func kernelFlow[T any](b *plan, s Stream[T], k Sink[T], ln *lane, to *spot, w *W
 		if r == nil {
 			return from.finish(end)
 		}
-		ln.enter(to.outside())
+		ln.Enter(to.outside())
 		clock.begin()
 		defer clock.end()
 		_, err := kernelcopy.Copy(ln.ctx, (*w).(io.Writer), bounded(r), kernelcopy.Options{
@@ -132,13 +127,13 @@ type copyClock struct {
 
 func (c *copyClock) begin() {
 	c.mu.Lock()
-	c.runs, c.at, c.since = true, kernelcopy.Reading, now()
+	c.runs, c.at, c.since = true, kernelcopy.Reading, clock.Now()
 	c.mu.Unlock()
 }
 
 func (c *copyClock) end() {
 	c.mu.Lock()
-	c.turn(now())
+	c.turn(clock.Now())
 	c.runs = false
 	c.mu.Unlock()
 }
@@ -152,7 +147,7 @@ func (c *copyClock) turn(t int64) {
 // Enter implements [kernelcopy.Observer].
 func (c *copyClock) Enter(a kernelcopy.Activity) {
 	c.mu.Lock()
-	c.turn(now())
+	c.turn(clock.Now())
 	c.at = a
 	c.mu.Unlock()
 }

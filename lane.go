@@ -9,15 +9,15 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+
+	"github.com/weir-go/weir/internal/clock"
 )
 
 // lane is one goroutine of a running flow and the stages that share it: they
-// call each other, batch by batch. At any moment it is in one place: in the
-// code of one of its stages, inside that stage's Read or Write of the outside
-// world, or parked at its input or output pipe. From the times of the places
-// follow the four states of every stage: while the lane is in a stage further
-// down, the stages before it are blocked by it and those after it are starved.
+// call each other, batch by batch. Its clock says where its time goes.
 type lane struct {
+	clock.Clock
+
 	spots []*spot // source side first
 	main  func() error
 	ins   []lanesEnd
@@ -35,16 +35,6 @@ type lane struct {
 	source     context.Context
 	stopSource context.CancelCauseFunc
 
-	// The clock. Only the lane's goroutine writes; snapshots read.
-	cur      atomic.Int32
-	acc      []atomic.Int64 // nanoseconds spent at each place
-	last     int64
-	fresh    bool         // nothing has run since last but the way back from a push
-	start    atomic.Int64 // 0: not yet
-	stop     atomic.Int64 // 0: still running
-	blockedN atomic.Int64
-	short    span // the part of the blocked time in which the budget had no memory
-
 	broken error // the error that stops the lane; only the lane's goroutine uses it
 	err    error // what it ended with; nil if it ended well or nobody wanted more
 
@@ -57,11 +47,12 @@ type lane struct {
 	over     chan struct{} // closed when the lane has ended and err is set
 }
 
-// spot is a stage's place in a lane: acc[busy] is time in its own code and
-// acc[busy+1] time outside.
+// spot is a stage's place in a lane. busy is the place of the lane's clock while
+// it is in the stage's own code.
 type spot struct {
 	ln   *lane
 	st   *stage
+	ctx  *stageContext // the lane's, as the stage sees it
 	busy int32
 
 	emitsLast bool // the stage does nothing between its last emit and its return
@@ -72,12 +63,9 @@ type spot struct {
 
 // took returns the nanoseconds that the stage has worked so far, up to when
 // the clock was last read.
-func (s *spot) took() int64 { return s.ln.acc[s.busy].Load() }
+func (s *spot) took() int64 { return s.ln.Spent(s.busy) }
 
-func (s *spot) outside() int32 { return s.busy + 1 }
-
-func (l *lane) starved() int32 { return int32(2 * len(l.spots)) }
-func (l *lane) blocked() int32 { return int32(2*len(l.spots)) + 1 }
+func (s *spot) outside() int32 { return clock.Outside(s.busy) }
 
 // place puts st in front of the stages that the lane has already: flows are
 // built from the sink back.
@@ -90,65 +78,16 @@ func (l *lane) place(st *stage) *spot {
 
 // prepare gets the lane ready for run r, whose context is ctx.
 func (l *lane) prepare(ctx context.Context, r *run) {
-	for i, s := range l.spots {
-		s.busy = int32(2 * i)
-	}
-	l.acc = make([]atomic.Int64, 2*len(l.spots)+2)
+	l.Reset(len(l.spots))
 	l.r = r
 	l.ctx, l.cancel = context.WithCancelCause(ctx)
+	for i, s := range l.spots {
+		s.busy = clock.Busy(i)
+		s.ctx = &stageContext{l.ctx, s.st}
+	}
 	l.source, l.stopSource = context.WithCancelCause(l.ctx)
 	l.over = make(chan struct{})
 	l.open.Store(int32(len(l.outs)))
-}
-
-// enter moves the lane's clock to another place. The time since the last move
-// belongs to the place it was at.
-func (l *lane) enter(place int32) { l.switchAt(place, now()) }
-
-func (l *lane) switchAt(place int32, t int64) (was int32) {
-	was = l.cur.Load()
-	a := &l.acc[was]
-	a.Store(a.Load() + t - l.last)
-	l.last, l.fresh = t, false
-	l.cur.Store(place)
-	if place == l.blocked() {
-		l.blockedN.Add(1)
-	}
-	return was
-}
-
-// back moves the clock to a place whose push has returned. Where the stages
-// further down have done nothing since the clock was read, it is not read again.
-func (l *lane) back(place int32) {
-	if l.fresh {
-		l.cur.Store(place)
-		return
-	}
-	l.enter(place)
-	l.fresh = true
-}
-
-// times returns the nanoseconds spent at each place until t. What the counters
-// do not hold yet belongs to the place where the lane is now, so that the sum
-// is always the lane's lifetime.
-func (l *lane) times(t int64) (acc []int64, wall int64) {
-	acc = make([]int64, len(l.acc))
-	begin := l.start.Load()
-	if begin == 0 {
-		return acc, 0
-	}
-	if end := l.stop.Load(); end != 0 {
-		t = end
-	}
-	var sum int64
-	cur := l.cur.Load()
-	for i := range l.acc {
-		acc[i] = l.acc[i].Load()
-		sum += acc[i]
-	}
-	wall = max(t-begin, sum)
-	acc[cur] += wall - sum
-	return acc, wall
 }
 
 // name lists the lane's stages: "gunzip ▸ upper".
@@ -162,11 +101,12 @@ func (l *lane) name() string {
 
 // at returns the stage in which the lane is now.
 func (l *lane) at() *stage {
-	i := int(l.cur.Load()) / 2
+	place := l.At()
+	i := clock.Stage(place)
 	switch {
 	case i < len(l.spots):
 		return l.spots[i].st
-	case len(l.spots) > 0 && l.cur.Load() == l.blocked():
+	case len(l.spots) > 0 && place == l.Blocked():
 		return l.spots[len(l.spots)-1].st
 	}
 	if len(l.spots) > 0 {
@@ -267,12 +207,11 @@ func stageError(name string, err error) error {
 // by a panic, run closes what its stages have opened and then its pipes. A lane
 // that ends because nobody wants more has ended well.
 func (l *lane) run() {
-	t := now()
-	l.last = t
+	begin := clock.Busy(0)
 	if len(l.ins) > 0 {
-		l.cur.Store(l.starved())
+		begin = l.Starved()
 	}
-	l.start.Store(t)
+	l.Start(begin)
 	var err error
 	returned := false
 	defer func() {
@@ -281,8 +220,7 @@ func (l *lane) run() {
 			l.enough = nil
 		}
 		err = l.wrapUp(err)
-		l.enter(l.cur.Load())
-		l.stop.Store(l.last)
+		l.Stop()
 		l.err = err
 		if err != nil {
 			l.r.failing(l, err) // before a neighbour learns of it and fails too
@@ -308,9 +246,9 @@ func (l *lane) wrapUp(err error) error {
 			break
 		}
 		for _, in := range l.ins {
-			in.hangup(ErrStop)
+			in.CloseRead(ErrStop)
 		}
-		l.enter(l.starved())
+		l.Enter(l.Starved())
 		err = l.awaitUpstream()
 		for _, s := range l.spots[:l.enoughAt] {
 			err = also(err, s.close(err))
@@ -408,10 +346,10 @@ func (l *lane) close(err error) {
 		cause = ErrStop
 	}
 	for _, e := range l.ins {
-		e.hangup(cause)
+		e.CloseRead(cause)
 	}
 	for _, e := range l.outs {
-		e.finish(err)
+		e.CloseWrite(cause)
 	}
 }
 
@@ -500,8 +438,8 @@ func (l *lane) watch(sp *spot, x any) (end func() error) {
 // waits reports whether the lane waits for another one: at its own pipes, or
 // inside the Read or Write of a pipe whose two halves belong to the run.
 func (l *lane) waits(owned []*ownedPipe) bool {
-	at := l.cur.Load()
-	if at == l.starved() || at == l.blocked() {
+	at := l.At()
+	if at == l.Starved() || at == l.Blocked() {
 		return true
 	}
 	for _, p := range owned {

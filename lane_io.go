@@ -6,26 +6,29 @@ import (
 	"io"
 	"sync"
 	"time"
+
+	"github.com/weir-go/weir/internal/clock"
+	"github.com/weir-go/weir/internal/pipe"
 )
 
 // laneReader is the input of a stage that reads: the pipe in front of its lane.
 type laneReader[T any] struct {
 	sp     *spot
-	p      *pipe[T]
+	p      *pipe.Pipe[T]
 	failed error // what ended the pipe, if not its end
 }
 
 // Read takes no more than maxSegment bytes of values, or one: what is read is the
 // stage's, and no longer charged by the pipe.
 func (r *laneReader[T]) Read(dst []T) (int, error) {
-	n, _, _, err := r.p.readUpTo(r.sp.ln.ctx, r.sp.ln, dst, r.most())
+	n, _, _, err := r.p.ReadUpTo(r.sp.ln.ctx, &r.sp.ln.Clock, dst, r.most())
 	r.sp.st.in.Add(int64(n))
 	return n, r.note(err)
 }
 
 func (r *laneReader[T]) most() int64 {
-	if r.p.size == nil {
-		return noMost
+	if !r.p.Measures() {
+		return pipe.NoMost
 	}
 	return maxSegment
 }
@@ -46,7 +49,7 @@ func (r *laneReader[T]) WriteTo(w io.Writer) (int64, error) {
 	if !isByte[T]() {
 		return 0, errNotBytes
 	}
-	n, ours, err := r.p.writeTo(r.sp.ln.ctx, r.sp.ln, w, func(n int) { r.sp.st.in.Add(int64(n)) })
+	n, ours, err := r.p.CopyTo(r.sp.ln.ctx, &r.sp.ln.Clock, w, func(n int) { r.sp.st.in.Add(int64(n)) })
 	if ours {
 		err = r.note(err)
 	}
@@ -69,7 +72,7 @@ func (w *laneWriter[T]) Write(batch []T) (int, error) {
 	w.sp.st.out.Add(int64(len(batch)))
 	err := w.out.push(batch)
 	if w.out.fused {
-		ln.back(w.sp.busy)
+		ln.Back(w.sp.busy)
 	}
 	if err != nil {
 		if ln.broken == nil {
@@ -133,7 +136,7 @@ func scratch[T any]() (buf []T, free func()) {
 func pump[T any](sp *spot, r Reader[T], out link[T], place int32, moved func(int)) error {
 	ln := sp.ln
 	var buf []T
-	if out.pipe == nil || out.pipe.size != nil {
+	if out.pipe == nil || out.pipe.Measures() {
 		var free func()
 		buf, free = scratch[T]()
 		defer free()
@@ -144,13 +147,13 @@ func pump[T any](sp *spot, r Reader[T], out link[T], place int32, moved func(int
 	for empty := 0; ; {
 		if !in {
 			var err error
-			if buf, err = out.pipe.reserve(ln.ctx, ln, chunkLen[T]()); err != nil {
+			if buf, err = out.pipe.Reserve(ln.ctx, &ln.Clock, chunkLen[T]()); err != nil {
 				ln.broken = err
 				return err
 			}
 		}
 		if place != sp.busy {
-			ln.enter(place)
+			ln.Enter(place)
 		}
 		n, err := 0, ln.ended()
 		switch {
@@ -163,7 +166,7 @@ func pump[T any](sp *spot, r Reader[T], out link[T], place int32, moved func(int
 			n, err = dst.read(r)
 		}
 		if place != sp.busy {
-			ln.enter(sp.busy)
+			ln.Enter(sp.busy)
 		}
 		var perr error
 		if n > 0 {
@@ -172,11 +175,11 @@ func pump[T any](sp *spot, r Reader[T], out link[T], place int32, moved func(int
 		}
 		switch {
 		case !in:
-			perr = out.pipe.commit(n)
+			perr = out.pipe.Commit(n)
 		case n > 0:
 			perr = out.push(buf[:n])
 			if out.fused {
-				ln.back(sp.busy)
+				ln.Back(sp.busy)
 			}
 			dst.clear(n)
 		}
@@ -266,23 +269,23 @@ func (r *laneReader[T]) readUntil(dst []T, due <-chan time.Time) (int, error) {
 	}
 	ln := r.sp.ln
 	for {
-		n, err := r.p.tryRead(dst, r.most())
+		n, err := r.p.TryRead(dst, r.most())
 		if err != ErrEmpty {
 			r.sp.st.in.Add(int64(n))
 			return n, r.note(err)
 		}
-		back := ln.switchAt(ln.starved(), now())
-		r.p.ask(len(dst))
+		back := ln.Switch(ln.Starved(), clock.Now())
+		r.p.Ask(len(dst))
 		over := false
 		select {
-		case <-r.p.readReady():
+		case <-r.p.ReadReady():
 		case <-due:
 			over = true
 		case <-ln.ctx.Done():
 			over = true
 		}
-		r.p.ask(-len(dst))
-		ln.enter(back)
+		r.p.Ask(-len(dst))
+		ln.Enter(back)
 		if over {
 			return 0, r.note(context.Cause(ln.ctx))
 		}

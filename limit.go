@@ -2,10 +2,8 @@ package weir
 
 import (
 	"fmt"
-	"math"
-	"reflect"
-	"unsafe"
 
+	"github.com/weir-go/weir/internal/pipe"
 	"github.com/weir-go/weir/internal/size"
 	"github.com/weir-go/weir/internal/units"
 )
@@ -77,71 +75,34 @@ func (l Limit) check() error {
 	return nil
 }
 
+// numbers is l as a pipe knows it.
+func (l Limit) numbers() pipe.Limit {
+	return pipe.Limit{Bytes: l.bytes, Items: l.items, HasBytes: l.hasBytes, HasItems: l.hasItems}
+}
+
+func limitOf(n pipe.Limit) Limit {
+	return Limit{bytes: n.Bytes, items: n.Items, hasBytes: n.HasBytes, hasItems: n.HasItems}
+}
+
 const (
-	defaultBytes = 256 << 10
-	defaultItems = 4096
-	// maxSegment is the largest piece of memory a pipe takes at once, and so
-	// the largest view it hands out: 64 KiB stays within a core's cache.
-	maxSegment = 64 << 10
+	defaultBytes = pipe.DefaultBytes
+	maxSegment   = pipe.MaxSegment
 )
 
 // slotSize is what one value of T costs inside a pipe, whatever it refers to.
-func slotSize[T any]() int64 {
-	var v T
-	return max(1, int64(unsafe.Sizeof(v)))
-}
+func slotSize[T any]() int64 { return size.Slot[T]() }
 
-// withDefaults fills in what l leaves open for values of type T.
-func withDefaults[T any](l Limit) Limit {
-	if !l.isZero() {
-		return l
-	}
-	if isByte[T]() {
-		return Bytes(defaultBytes)
-	}
-	return Bytes(defaultBytes).And(Items(defaultItems))
-}
-
-func isByte[T any]() bool {
-	var v T
-	_, ok := any(v).(byte)
-	return ok
-}
+func isByte[T any]() bool { return size.IsByte[T]() }
 
 // naturalSize returns the function that says how many bytes a value of T refers
 // to beyond its slot, and nil for types of which nothing can be measured:
 // numbers and structs of them, but also maps and interfaces. See package size
 // for what it counts.
-func naturalSize[T any]() func(T) int {
-	f := size.Value[T]()
-	if f == nil {
-		return nil
-	}
-	return func(v T) int { return int(min(f(v), math.MaxInt/2)) }
-}
+func naturalSize[T any]() func(T) int { return size.Refers[T]() }
 
 // hasPointers reports whether values of T can keep other memory alive, so that
 // slots that were read must be cleared.
-func hasPointers[T any]() bool { return typeHasPointers(reflect.TypeFor[T]()) }
-
-func typeHasPointers(t reflect.Type) bool {
-	switch t.Kind() {
-	case reflect.Bool, reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
-		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr,
-		reflect.Float32, reflect.Float64, reflect.Complex64, reflect.Complex128:
-		return false
-	case reflect.Array:
-		return t.Len() > 0 && typeHasPointers(t.Elem())
-	case reflect.Struct:
-		for i := range t.NumField() {
-			if typeHasPointers(t.Field(i).Type) {
-				return true
-			}
-		}
-		return false
-	}
-	return true
-}
+func hasPointers[T any]() bool { return size.HasPointers[T]() }
 
 // FormatBytes writes a number of bytes as people read it: "512 B", "64 KiB",
 // "1.2 GiB".

@@ -141,7 +141,7 @@ func (m *mapper[T, U]) Flush(context.Context, func([]U) error) error { return ni
 
 // Filter passes on the values for which keep returns true.
 func Filter[T any](s Stream[T], keep func(T) bool) Stream[T] {
-	st := Stage[T, T]{Name: "filter", Holds: int64(chunkLen[T]()) * slotSize[T](), beyond: -1}
+	st := Stage[T, T]{Name: "filter", Holds: int64(chunkLen[T]()) * slotSize[T](), Holders: -1}
 	if keep == nil {
 		st.Err = errNilFunc
 	}
@@ -241,7 +241,7 @@ func (p *pace) next(n int) (k int, since int64) { return p.most(n), p.sp.took() 
 // was handed on, the clock of the lane has not moved yet.
 func (p *pace) took(n int, since int64, emitted bool) {
 	if !emitted {
-		p.sp.ln.enter(p.sp.busy)
+		p.sp.ln.Enter(p.sp.busy)
 	}
 	p.adjust(n, p.sp.took()-since)
 }

@@ -6,6 +6,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"unsafe"
+
+	"github.com/weir-go/weir/internal/clock"
+	"github.com/weir-go/weir/internal/pipe"
 )
 
 // window puts the results of several workers back in order. Results wait in a
@@ -64,7 +67,7 @@ func buildMapOrdered[T, U any](b *plan, ln *lane, out link[U], s Stream[T], c *c
 		win.mu.Unlock()
 		return win.collect(ln, out)
 	}
-	win.lanes = workerLanes(b, s, c, func(w *lane, sp *spot, in *pipe[T]) error {
+	win.lanes = workerLanes(b, s, c, func(w *lane, sp *spot, in *pipe.Pipe[T]) error {
 		me := &roomWait{wake: make(chan struct{}, 1)}
 		i := slices.Index(win.lanes, w)
 		return work(w, sp, in, c, deliverer[U]{
@@ -87,7 +90,7 @@ func buildMapOrdered[T, U any](b *plan, ln *lane, out link[U], s Stream[T], c *c
 	c.sg.holds += int64(c.window)*int64(unsafe.Sizeof(result[U]{})) + min(chunkMost, int64(c.window))*slotSize[U]()
 	if c.size != nil {
 		// The window, what comes on top of it at its head, and what is handed on.
-		c.sg.holds += int64(c.window)*sumSize + win.most + workerBytes + maxSegment
+		c.sg.holds += int64(c.window)*pipe.SumSize + win.most + workerBytes + maxSegment
 		c.sg.beyond.values += 2
 	}
 }
@@ -122,10 +125,10 @@ func (win *window[U]) admit(w *lane, i int, me *roomWait, first int64, n int, sp
 
 // wait waits until there is room for me. mu is held before, and not after.
 func (win *window[U]) wait(w *lane, me *roomWait) error {
-	back := w.switchAt(w.blocked(), now())
-	defer func() { w.enter(back) }()
+	back := w.Switch(w.Blocked(), clock.Now())
+	defer func() { w.Enter(back) }()
 	win.room = append(win.room, me)
-	w.r.still.waits()
+	w.r.still.Waits()
 	win.mu.Unlock()
 	select {
 	case <-me.wake:
@@ -135,7 +138,7 @@ func (win *window[U]) wait(w *lane, me *roomWait) error {
 	win.mu.Lock()
 	if i := slices.Index(win.room, me); i >= 0 {
 		win.room = slices.Delete(win.room, i, i+1)
-		w.r.still.woken()
+		w.r.still.Woken()
 	}
 	win.mu.Unlock()
 	return context.Cause(w.ctx)
@@ -206,7 +209,7 @@ func (win *window[U]) fail(i int, index int64, err error) {
 func (win *window[U]) notify() {
 	if win.wanted && (win.slots[win.head%int64(len(win.slots))].done || win.workers == 0 || win.failed == win.head) {
 		win.wanted = false
-		win.still.woken()
+		win.still.Woken()
 		win.wake <- struct{}{}
 	}
 }
@@ -226,7 +229,7 @@ func (win *window[U]) take(ln *lane, dst []U) (n int, more bool, err error) {
 			return 0, false, win.err
 		}
 		win.wanted = true
-		win.still.waits()
+		win.still.Waits()
 		win.mu.Unlock()
 		select {
 		case <-win.wake:
@@ -237,7 +240,7 @@ func (win *window[U]) take(ln *lane, dst []U) (n int, more bool, err error) {
 		if err != nil {
 			if win.wanted {
 				win.wanted = false
-				win.still.woken()
+				win.still.Woken()
 			}
 			return 0, false, err
 		}
@@ -265,7 +268,7 @@ func (win *window[U]) take(ln *lane, dst []U) (n int, more bool, err error) {
 	kept := win.room[:0]
 	for _, r := range win.room {
 		if win.fits(r) {
-			win.still.woken()
+			win.still.Woken()
 			r.wake <- struct{}{} // capacity 1; removed, so sent once
 		} else {
 			kept = append(kept, r)
@@ -280,7 +283,7 @@ func (win *window[U]) take(ln *lane, dst []U) (n int, more bool, err error) {
 func (win *window[U]) collect(ln *lane, out link[U]) error {
 	buf := make([]U, min(chunkMost, len(win.slots)))
 	for {
-		ln.enter(ln.starved())
+		ln.Enter(ln.Starved())
 		n, more, err := win.take(ln, buf)
 		if isStop(err) && ln.ctx.Err() == nil {
 			ln.enough, ln.enoughAt, ln.broken = out.end, 0, ErrStop
@@ -304,10 +307,11 @@ func (win *window[U]) collect(ln *lane, out link[U]) error {
 	}
 }
 
-func (win *window[U]) label() string { return win.name }
+// Name implements conduitState, as Resting and Stirring do.
+func (win *window[U]) Name() string { return win.name }
 
-// resting returns whether the collector waits, and how many workers wait for it.
-func (win *window[U]) resting() (read, write int) {
+// Resting returns whether the collector waits, and how many workers wait for it.
+func (win *window[U]) Resting() (read, write int) {
 	win.mu.Lock()
 	defer win.mu.Unlock()
 	if win.wanted {
@@ -316,10 +320,11 @@ func (win *window[U]) resting() (read, write int) {
 	return read, len(win.room)
 }
 
-func (win *window[U]) stirring() bool { return false }
+// Stirring is false: workers are woken by lanes only.
+func (win *window[U]) Stirring() bool { return false }
 
-// hangup is called when nobody wants the results any more.
-func (win *window[U]) hangup(cause error) {
+// CloseRead is called when nobody wants the results any more.
+func (win *window[U]) CloseRead(cause error) {
 	if win.hung.CompareAndSwap(false, true) {
 		for _, w := range win.lanes {
 			w.leave(cause)
@@ -327,12 +332,12 @@ func (win *window[U]) hangup(cause error) {
 	}
 }
 
-// finish is called by each worker's lane when it ends.
-func (win *window[U]) finish(err error) {
+// CloseWrite is called by each worker's lane when it ends.
+func (win *window[U]) CloseWrite(cause error) {
 	win.mu.Lock()
 	defer win.mu.Unlock()
-	if err != nil && win.err == nil {
-		win.err = err
+	if cause != ErrStop && win.err == nil {
+		win.err = cause
 	}
 	win.workers--
 	win.notify()

@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/weir-go/weir/internal/clock"
+	"github.com/weir-go/weir/internal/pipe"
 	"github.com/weir-go/weir/report"
 )
 
@@ -261,7 +263,7 @@ const (
 )
 
 // workerLanes builds the lanes that share the input pipe of a parallel stage.
-func workerLanes[T, U any](b *plan, s Stream[T], c *caller[T, U], main func(w *lane, sp *spot, p *pipe[T]) error) []*lane {
+func workerLanes[T, U any](b *plan, s Stream[T], c *caller[T, U], main func(w *lane, sp *spot, p *pipe.Pipe[T]) error) []*lane {
 	if s.check(b, c.sg) == nil {
 		return nil
 	}
@@ -274,12 +276,12 @@ func workerLanes[T, U any](b *plan, s Stream[T], c *caller[T, U], main func(w *l
 	p := s.pipe(b, lanes[0], c.sg)
 	n := int64(c.workers)
 	c.sg.holds += n * chunkMost * (slotSize[T]() + slotSize[U]() + 1)
-	if p.size != nil {
+	if p.Measures() {
 		c.sg.holds += n * workerBytes
 		c.sg.beyond = beyond{c.sg.beyond.values + c.workers, b.maxValue}
 	}
 	if c.size != nil {
-		c.sg.holds += n * (workerBytes + chunkMost*sumSize)
+		c.sg.holds += n * (workerBytes + chunkMost*pipe.SumSize)
 	}
 	for i, w := range lanes {
 		if i > 0 {
@@ -296,7 +298,7 @@ func buildMapUnordered[T, U any](b *plan, ln *lane, out link[U], s Stream[T], c 
 	ln.owner = c.sg
 	ln.main = func() error { return drain(ln, p, out) }
 	outs := map[*lane]link[U]{}
-	lanes := workerLanes(b, s, c, func(w *lane, sp *spot, in *pipe[T]) error {
+	lanes := workerLanes(b, s, c, func(w *lane, sp *spot, in *pipe.Pipe[T]) error {
 		var done []U
 		return work(w, sp, in, c, deliverer[U]{
 			deliver: func(_ int64, us results[U], _ bool) error {
@@ -316,7 +318,7 @@ func buildMapUnordered[T, U any](b *plan, ln *lane, out link[U], s Stream[T], c 
 			fail: func(_ int64, err error) error {
 				if isStop(err) && w.ended() == nil {
 					// The other workers finish what they have begun.
-					in.closeRead(ErrStop)
+					in.CloseRead(ErrStop)
 					return sp.enoughFrom(outs[w].end)
 				}
 				return sp.fail(err)
@@ -374,7 +376,7 @@ func (r results[U]) first(n int) results[U] {
 
 // work is the main of a worker: it takes values, with their place in the
 // stream, and hands the results to d.
-func work[T, U any](w *lane, sp *spot, in *pipe[T], c *caller[T, U], d deliverer[U]) error {
+func work[T, U any](w *lane, sp *spot, in *pipe.Pipe[T], c *caller[T, U], d deliverer[U]) error {
 	most := chunkMost
 	if c.hasWindow {
 		most = max(1, min(most, c.window/(2*c.workers)))
@@ -383,14 +385,14 @@ func work[T, U any](w *lane, sp *spot, in *pipe[T], c *caller[T, U], d deliverer
 	}
 	vs := make([]T, most)
 	us := newResults[U](most, c.size != nil)
-	bytes := int64(noMost)
-	if in.size != nil {
+	bytes := int64(pipe.NoMost)
+	if in.Measures() {
 		bytes = workerBytes
 	}
 	p := pace{n: 1}
-	w.enter(sp.busy)
+	w.Enter(sp.busy)
 	for {
-		n, first, _, err := in.readUpTo(w.ctx, w, vs[:p.most(most)], bytes)
+		n, first, _, err := in.ReadUpTo(w.ctx, &w.Clock, vs[:p.most(most)], bytes)
 		if err != nil {
 			return ending(w, err, d.end)
 		}
@@ -404,9 +406,9 @@ func work[T, U any](w *lane, sp *spot, in *pipe[T], c *caller[T, U], d deliverer
 		}
 		var took int64
 		for at := 0; at < n; {
-			t := now()
+			t := clock.Now()
 			done, cerr := c.callAll(w.ctx, vs[at:n], &us, first+int64(at))
-			took += now() - t
+			took += clock.Now() - t
 			c.sg.out.Add(int64(done))
 			next := at + done
 			if done > 0 {

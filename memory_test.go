@@ -12,7 +12,9 @@ import (
 	"time"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/record"
 	"github.com/weir-go/weir/report"
+	"github.com/weir-go/weir/text"
 )
 
 // large is the size of the values in these tests: six pages, so that the memory
@@ -170,19 +172,19 @@ var heldFlows = []struct {
 	{"Async of 3 items", func() *weir.Flow { return held(weir.Map(numbers(), toLarge).Async(weir.Items(3))) }},
 	{"Async of 1 byte", func() *weir.Flow { return held(weir.Map(numbers(), toLarge).Async(weir.Bytes(1))) }},
 	{"DecodeJSON", func() *weir.Flow {
-		return held(weir.DecodeJSON[string](repeated(`"`+strings.Repeat("x", large)+"\"\n"), 0))
+		return held(record.DecodeJSON[string](repeated(`"`+strings.Repeat("x", large)+"\"\n"), 0))
 	}},
 	{"DecodeCSV", func() *weir.Flow {
-		return held(weir.DecodeCSV(repeated(strings.Repeat("x", large-2)+",y\n"), weir.CSV{}))
+		return held(record.DecodeCSV(repeated(strings.Repeat("x", large-2)+",y\n"), record.CSVOptions{}))
 	}},
-	{"Lines", func() *weir.Flow { return held(weir.Lines(repeated(strings.Repeat("x", large) + "\n"))) }},
-	{"Lines, of no bytes", func() *weir.Flow { return held(weir.Lines(repeated("\n"))) }},
+	{"Lines", func() *weir.Flow { return held(text.Lines(repeated(strings.Repeat("x", large) + "\n"))) }},
+	{"Lines, of no bytes", func() *weir.Flow { return held(text.Lines(repeated("\n"))) }},
 	{"DecodeFrames", func() *weir.Flow {
 		frame := binary.BigEndian.AppendUint32(nil, large)
-		return held(weir.DecodeFrames(repeated(string(frame)+strings.Repeat("x", large)), weir.Frame32, 1<<20))
+		return held(record.DecodeFrames(repeated(string(frame)+strings.Repeat("x", large)), record.Frame32, 1<<20))
 	}},
 	{"EncodeJSON", func() *weir.Flow {
-		return weir.EncodeJSON(larges()).To(weir.EachBatch(func(ctx context.Context, _ []byte) error {
+		return record.EncodeJSON(larges()).To(weir.EachBatch(func(ctx context.Context, _ []byte) error {
 			<-ctx.Done()
 			return context.Cause(ctx)
 		}))
@@ -351,7 +353,7 @@ func TestMaxValue_EndsTheFlowBehindTheValuesBefore(t *testing.T) {
 			v, _ := pick(n)
 			return emit(v)
 		})},
-		{"lines", weir.Lines(weir.FromReader(strings.NewReader("0\n1\n2\n" + strings.Repeat("x", limit) + "\n4\n")))},
+		{"lines", text.Lines(weir.FromReader(strings.NewReader("0\n1\n2\n" + strings.Repeat("x", limit) + "\n4\n")))},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var got []string
@@ -423,7 +425,7 @@ func TestCeiling_NamesWhatIsNotCovered(t *testing.T) {
 		{weir.Map(numbers(), counts, weir.Workers(2)).To(weir.Discard[map[string]int]()), "[map (map[string]int)]"},
 		{weir.Map(numbers(), func(int) (any, error) { return 1, nil }).Async(weir.Limit{}).To(weir.Discard[any]()), "[map (any)]"},
 		{weir.FromFunc(func(context.Context) (tagged, error) { return tagged{}, nil }).To(weir.Discard[tagged]()), "[func (field Tags: map[string]int)]"},
-		{weir.DecodeJSON[map[string]any](repeated("{}"), 0).To(weir.Discard[map[string]any]()), "[decode json (map[string]any)]"},
+		{record.DecodeJSON[map[string]any](repeated("{}"), 0).To(weir.Discard[map[string]any]()), "[decode json (map[string]any)]"},
 		{weir.Concat(weir.Map(numbers(), counts)).To(weir.Discard[map[string]int]()), "[map (map[string]int)]"},
 		{weir.DedupeBy(numbers(), func(int) string { return "" }, 10).To(weir.Discard[int]()), "[dedupe (what its keys refer to)]"},
 		{weir.DedupeBy(numbers(), func(n int) int { return n }, 10).To(weir.Discard[int]()), "[]"},
@@ -432,7 +434,7 @@ func TestCeiling_NamesWhatIsNotCovered(t *testing.T) {
 		// Where the user says how large a value is, it is covered, also behind
 		// stages that pass it on.
 		{weir.Take(weir.Map(numbers(), counts).Sized(func(m map[string]int) int { return 100 * len(m) }), 10).To(weir.Discard[map[string]int]()), "[]"},
-		{weir.Enumerate(weir.Map(numbers(), counts).Sized(func(m map[string]int) int { return 100 * len(m) })).To(weir.Discard[weir.Indexed[map[string]int]]()), "[]"},
+		{weir.Enumerate(weir.Map(numbers(), counts).Sized(func(m map[string]int) int { return 100 * len(m) })).To(weir.Discard[weir.Pair[int64, map[string]int]]()), "[]"},
 		{weir.Batch(weir.Map(numbers(), counts).Sized(func(m map[string]int) int { return 100 * len(m) }), weir.BatchConfig{Items: 2}).To(weir.Discard[[]map[string]int]()), "[]"},
 		{weir.Merge(sized(), sized()).Async(weir.Limit{}).To(weir.Discard[map[string]int]()), "[]"},
 		{weir.Concat(sized(), sized()).Async(weir.Limit{}).To(weir.Discard[map[string]int]()), "[]"},
@@ -485,8 +487,8 @@ func TestCeiling_OfValuesOfOneSizeHasNoHolders(t *testing.T) {
 		held(weir.Map(numbers(), func(n int) (int, error) { return n, nil }, weir.Workers(4))),
 		held(weir.Enumerate(weir.Scan(numbers(), 0, func(a, b int) int { return a + b }).Async(weir.Items(100)))),
 		held(weir.Zip(numbers(), numbers())),
-		weir.EncodeJSON(numbers()).To(weir.Discard[byte]()),
-		weir.FromReader(strings.NewReader("")).Through(weir.Upper()).To(weir.Discard[byte]()),
+		record.EncodeJSON(numbers()).To(weir.Discard[byte]()),
+		weir.FromReader(strings.NewReader("")).Through(text.Upper()).To(weir.Discard[byte]()),
 	} {
 		if c, err := f.Ceiling(); err != nil || c.Holders != 0 || c.Uncovered != nil || c.Bytes == 0 {
 			t.Errorf("the ceiling is %v, %v", c, err)

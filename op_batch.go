@@ -56,11 +56,11 @@ func Batch[T any](s Stream[T], c BatchConfig) Stream[[]T] {
 	sized := sizedAs[T](s)
 	if c.Bytes > 0 {
 		most = int(min(int64(most), max(c.Bytes, maxSegment)/slotSize[T]()))
-		st.beyond = -1 // the value in its hands is the one that was read
+		st.Holders = -1 // the value in its hands is the one that was read
 	} else if measured(sized) != nil {
-		st.beyond = most
+		st.Holders = most
 	} else {
-		st.beyond = -1
+		st.Holders = -1
 	}
 	// The buffer it reads into, and the batch: while its slots grow, there is half
 	// as much again of them.

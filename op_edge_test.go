@@ -1,11 +1,9 @@
 package weir_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io/fs"
-	"regexp"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -64,43 +62,5 @@ func TestRetryCountsAnAttemptThatIsNotWorthAnother(t *testing.T) {
 	_, err := weir.Collect(t.Context(), weir.Retry(absent, weir.RetryConfig{}), 1)
 	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "after 1 attempt:") {
 		t.Error(err)
-	}
-}
-
-func TestGrepRefusesALongLineHoweverItComes(t *testing.T) {
-	line := append(bytes.Repeat([]byte("a"), 1<<20+1), '\n')
-	whole := weir.Do("whole", func(_ context.Context, _ []byte, emit func([]byte) error) error {
-		return errors.Join(emit(append([]byte("b\n"), line...)), weir.ErrStop)
-	}, nil)
-	grep := weir.Grep(regexp.MustCompile("."))
-	for name, s := range map[string]weir.Stream[byte]{
-		"in chunks": weir.FromSlice(line).Through(grep),
-		"as one":    weir.Values[byte]('x').Through(whole, grep),
-	} {
-		_, err := weir.Collect(t.Context(), s, 4<<20)
-		if !errors.Is(err, weir.ErrLineTooLong) || strings.Count(err.Error(), "too long") != 1 {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-}
-
-func TestHeadOfNoLinesReadsNothing(t *testing.T) {
-	r, w := weir.NewPipe[byte](weir.Items(1))
-	if got, err := weir.Collect(t.Context(), weir.FromPipe(r).Through(weir.HeadLines(0)), 10); err != nil || len(got) != 0 {
-		t.Errorf("%q, %v", got, err)
-	}
-	if err := w.TrySend(1); !errors.Is(err, weir.ErrClosed) {
-		t.Errorf("TrySend = %v after the flow", err)
-	}
-}
-
-func TestWhatWasEncodedBeforeAFailureIsHandedOn(t *testing.T) {
-	var out bytes.Buffer
-	flow := weir.EncodeJSON(weir.Values[any](1, 2, func() {})).To(weir.EachBatch(func(_ context.Context, text []byte) error {
-		out.Write(text)
-		return nil
-	}))
-	if err := flow.Run(t.Context()); err == nil || out.String() != "1\n2\n" {
-		t.Errorf("%q, %v", out.String(), err)
 	}
 }

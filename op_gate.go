@@ -61,7 +61,7 @@ func (g *Gate) pass(ctx context.Context) error {
 // chunks, so that a Pause from downstream holds back the very next. The time it
 // waits is time its stage is busy.
 func Gated[T any](s Stream[T], g *Gate) Stream[T] {
-	st := Stage[T, T]{Name: "gate", beyond: -1}
+	st := Stage[T, T]{Name: "gate", Holders: -1}
 	if g == nil {
 		st.Err = errors.New("its gate is nil")
 	}

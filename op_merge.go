@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"github.com/weir-go/weir/internal/pipe"
 	"github.com/weir-go/weir/report"
 )
 
@@ -21,7 +22,7 @@ func Merge[T any](streams ...Stream[T]) Stream[T] {
 	case isByte[T]():
 		n.err = errors.New("bytes of several streams would be mixed up: cut them into Lines first")
 	}
-	n.ready = func(n *node[T], b *plan, ln *lane, to *stage) *pipe[T] {
+	n.ready = func(n *node[T], b *plan, ln *lane, to *stage) *pipe.Pipe[T] {
 		p := newEdge(b, n.limit, n.size, n.name, to.name)
 		ln.owner = to
 		g := newGather(p, ln)
@@ -81,7 +82,7 @@ func buildConcat[T any](n *node[T], b *plan, ln *lane, out link[T], streams []St
 			parts[i] = func() error {
 				return drain(ln, p, link[T]{
 					push: func(batch []T) error {
-						ln.enter(sp.busy)
+						ln.Enter(sp.busy)
 						_, err := w.Write(batch)
 						return err
 					},
@@ -94,9 +95,9 @@ func buildConcat[T any](n *node[T], b *plan, ln *lane, out link[T], streams []St
 		// A flow of its own, while the lane waits: the two never run at the
 		// same time.
 		f := s.To(EachBatch(func(_ context.Context, batch []T) error {
-			ln.enter(sp.busy)
+			ln.Enter(sp.busy)
 			_, err := w.Write(batch)
-			ln.enter(sp.outside())
+			ln.Enter(sp.outside())
 			return err
 		}))
 		f.Limit, f.MaxValue = b.limit, b.maxValue
@@ -114,7 +115,7 @@ func buildConcat[T any](n *node[T], b *plan, ln *lane, out link[T], streams []St
 			}
 		}
 		parts[i] = func() error {
-			ln.enter(sp.outside())
+			ln.Enter(sp.outside())
 			return f.runUntil(ln.ctx, ln.source)
 		}
 	}
@@ -124,7 +125,7 @@ func buildConcat[T any](n *node[T], b *plan, ln *lane, out link[T], streams []St
 				break // told to take no more input
 			}
 			err := part()
-			ln.enter(sp.busy)
+			ln.Enter(sp.busy)
 			if err := sp.fail(err); err != nil {
 				return err
 			}
@@ -156,15 +157,15 @@ func Zip[A, B any](first Stream[A], second Stream[B]) Stream[Pair[A, B]] {
 		end := func() error { return sp.enoughFrom(out.end) }
 		as, bs := first.pipe(b, ln, sg), second.pipe(b, ln, sg)
 		ln.main = func() error {
-			ln.enter(sp.busy)
+			ln.Enter(sp.busy)
 			w := &laneWriter[Pair[A, B]]{sp, out}
 			pairs := make([]Pair[A, B], chunkLen[Pair[A, B]]())
 			for {
-				va, err := as.acquire(ln.ctx, ln)
+				va, err := as.Acquire(ln.ctx, &ln.Clock)
 				if err != nil {
 					return ending(ln, err, end)
 				}
-				vb, err := bs.acquire(ln.ctx, ln)
+				vb, err := bs.Acquire(ln.ctx, &ln.Clock)
 				if err != nil {
 					return ending(ln, err, end)
 				}
@@ -176,8 +177,8 @@ func Zip[A, B any](first Stream[A], second Stream[B]) Stream[Pair[A, B]] {
 				_, err = w.Write(pairs[:n])
 				clear(pairs[:n])
 				// Until now the values were charged where they came from.
-				as.release(n)
-				bs.release(n)
+				as.Release(n)
+				bs.Release(n)
 				if err != nil {
 					return err
 				}
@@ -215,21 +216,21 @@ func pairSize[A, B any](first Stream[A], second Stream[B]) func(Pair[A, B]) int 
 // has. Lanes that wait for room get it in the order they asked for it, and only
 // so many batches go ahead of them, so no lane can keep the others out.
 type gather[T any] struct {
-	p     *pipe[T]
+	p     *pipe.Pipe[T]
 	left  atomic.Int32
 	first atomic.Pointer[error] // what the first lane to fail ended with
 	lanes []*lane
 }
 
 // newGather makes the pipe p the input of lane ln.
-func newGather[T any](p *pipe[T], ln *lane) *gather[T] {
+func newGather[T any](p *pipe.Pipe[T], ln *lane) *gather[T] {
 	g := &gather[T]{p: p}
 	ln.ins = append(ln.ins, p)
-	p.onHangup = func(cause error) {
+	p.OnHangup(func(cause error) {
 		for _, l := range g.lanes {
 			l.leave(cause)
 		}
-	}
+	})
 	return g
 }
 
@@ -239,7 +240,7 @@ func (g *gather[T]) lane(ln *lane, to *stage) link[T] {
 	g.lanes = append(g.lanes, ln)
 	e := &gatherEnd[T]{g: g}
 	ln.outs = append(ln.outs, e)
-	out := g.p.link(ln, to)
+	out := pipeLink(g.p, ln, to)
 	out.end = func() error {
 		e.done()
 		return nil
@@ -261,20 +262,21 @@ func (e *gatherEnd[T]) done() {
 			if first := e.g.first.Load(); first != nil {
 				cause = *first
 			}
-			e.g.p.closeWrite(cause)
+			e.g.p.CloseWrite(cause)
 		}
 	}
 }
 
 func (e *gatherEnd[T]) shared() lanesEnd { return e.g.p }
 
-func (e *gatherEnd[T]) hangup(cause error) { e.g.p.closeRead(cause) }
+// CloseRead implements lanesEnd.
+func (e *gatherEnd[T]) CloseRead(cause error) { e.g.p.CloseRead(cause) }
 
-// finish ends the pipe with the first error only when the last lane has ended:
+// CloseWrite ends the pipe with the first error only when the last lane has ended:
 // the others may still have values that came before it.
-func (e *gatherEnd[T]) finish(err error) {
-	if err != nil {
-		e.g.first.CompareAndSwap(nil, &err)
+func (e *gatherEnd[T]) CloseWrite(cause error) {
+	if cause != ErrStop {
+		e.g.first.CompareAndSwap(nil, &cause)
 	}
 	e.done()
 }

@@ -17,9 +17,9 @@ func stateful[T, U any](s Stream[T], name string, start func() func(v T) (U, boo
 
 func statefulStage[T, U any](name string, start func() func(v T) (U, bool)) Stage[T, U] {
 	return Stage[T, U]{
-		Name:   name,
-		Holds:  scratchHolds[U](),
-		beyond: 2, // one in its hands, and one that it keeps
+		Name:    name,
+		Holds:   scratchHolds[U](),
+		Holders: 2, // one in its hands, and one that it keeps
 		Open: func(context.Context) (Transform[T, U], error) {
 			return &keeper[T, U]{f: start(), out: make([]U, 0, chunkLen[U]())}, nil
 		},
@@ -81,23 +81,17 @@ func Scan[T, A any](s Stream[T], init A, f func(acc A, v T) A) Stream[A] {
 	})
 }
 
-// Indexed is a value and its place in the stream, from 0.
-type Indexed[T any] struct {
-	Index int64
-	Value T
-}
-
-// Enumerate passes on each value with its place in the stream.
-func Enumerate[T any](s Stream[T]) Stream[Indexed[T]] {
-	out := stateful(s, "enumerate", func() func(T) (Indexed[T], bool) {
+// Enumerate passes on each value with its place in the stream, from 0.
+func Enumerate[T any](s Stream[T]) Stream[Pair[int64, T]] {
+	out := stateful(s, "enumerate", func() func(T) (Pair[int64, T], bool) {
 		n := int64(-1)
-		return func(v T) (Indexed[T], bool) {
+		return func(v T) (Pair[int64, T], bool) {
 			n++
-			return Indexed[T]{n, v}, true
+			return Pair[int64, T]{n, v}, true
 		}
 	})
 	if f := sizedAs[T](s); f != nil {
-		out = out.Sized(func(v Indexed[T]) int { return f(v.Value) })
+		out = out.Sized(func(v Pair[int64, T]) int { return f(v.Second) })
 	}
 	return out
 }
@@ -116,7 +110,7 @@ func Tap[T any](s Stream[T], f func(T)) Stream[T] {
 		}
 		return emit(in)
 	}, nil)
-	st.beyond = -1
+	st.Holders = -1
 	return Via(s, st)
 }
 
@@ -162,10 +156,10 @@ func DedupeBy[T any, K comparable](s Stream[T], key func(T) K, window int) Strea
 			return v, true
 		}
 	})
-	st.beyond = 1
+	st.Holders = 1
 	st.Holds += grow.Countable(int64(window)) * 4 * (slotSize[K]() + 1) // a ring and a map of them
 	if naturalSize[K]() != nil || uncovered[K](nil) != "" {
-		st.notCovered = "what its keys refer to"
+		st.Uncovered = "what its keys refer to"
 	}
 	return Via(s, st)
 }

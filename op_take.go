@@ -31,7 +31,7 @@ func counted[T any](s Stream[T], name string, n int64, f func(in []T, left *int6
 	if n == 0 && name == "take" {
 		return Via(s, nothing[T](name))
 	}
-	return Via(s, Stage[T, T]{Name: name, beyond: -1, Open: func(context.Context) (Transform[T, T], error) {
+	return Via(s, Stage[T, T]{Name: name, Holders: -1, Open: func(context.Context) (Transform[T, T], error) {
 		left := n
 		return funcTransform[T, T]{do: func(_ context.Context, in []T, emit func([]T) error) error {
 			out, enough := f(in, &left)
@@ -48,7 +48,7 @@ func counted[T any](s Stream[T], name string, n int64, f func(in []T, left *int6
 
 // nothing ends without reading.
 func nothing[T any](name string) Stage[T, T] {
-	return Stage[T, T]{Name: name, beyond: -1, Run: func(context.Context, Reader[T], Writer[T]) error { return nil }}
+	return Stage[T, T]{Name: name, Holders: -1, Run: func(context.Context, Reader[T], Writer[T]) error { return nil }}
 }
 
 // TakeWhile passes on values as long as f returns true, and then ends the
@@ -71,13 +71,13 @@ func TakeWhile[T any](s Stream[T], f func(T) bool) Stream[T] {
 		}
 		return emit(in)
 	}, nil)
-	st.beyond = -1
+	st.Holders = -1
 	return Via(s, st)
 }
 
 // DropWhile leaves out values as long as f returns true.
 func DropWhile[T any](s Stream[T], f func(T) bool) Stream[T] {
-	st := Stage[T, T]{Name: "drop while", beyond: -1}
+	st := Stage[T, T]{Name: "drop while", Holders: -1}
 	if f == nil {
 		st.Err = errNilFunc
 	}

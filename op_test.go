@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/text"
 )
 
 var (
@@ -313,9 +314,9 @@ func TestTerminals(t *testing.T) {
 	if ok, err := weir.Every(ctx, weir.Concat(each(ints(5)), endless()), func(v int) bool { return v < 3 }); ok || err != nil {
 		t.Error("every:", ok, err)
 	}
-	var n []weir.Indexed[string]
+	var n []weir.Pair[int64, string]
 	n, err := weir.Collect(ctx, weir.Enumerate(weir.Values("a", "b")), 2)
-	if err != nil || !slices.Equal(n, []weir.Indexed[string]{{0, "a"}, {1, "b"}}) {
+	if err != nil || !slices.Equal(n, []weir.Pair[int64, string]{{0, "a"}, {1, "b"}}) {
 		t.Error("enumerate:", n, err)
 	}
 }
@@ -334,15 +335,14 @@ func TestExternalCommands(t *testing.T) {
 		t.Error("a command that has enough:", len(got), err)
 	}
 	_, err := collect(weir.FromSlice(data).Through(weir.Exec("sh", "-c", "echo it went wrong >&2; exit 7")))
-	var ee *weir.ExecError
 	var exit *exec.ExitError
-	if !errors.As(err, &ee) || !errors.As(err, &exit) || exit.ExitCode() != 7 || !strings.Contains(err.Error(), "it went wrong") {
+	if !errors.As(err, &exit) || exit.ExitCode() != 7 || string(exit.Stderr) != "it went wrong\n" || !strings.Contains(err.Error(), "it went wrong") {
 		t.Error(err)
 	}
 	if _, err := collect(weir.FromSlice(data).Through(weir.Exec(filepath.Join(t.TempDir(), "none")))); !errors.Is(err, fs.ErrNotExist) {
 		t.Error(err)
 	}
-	got, err := collect(weir.FromReader(zerosAs('y')).Through(weir.Exec("cat"), weir.Head(100_000)))
+	got, err := collect(weir.FromReader(zerosAs('y')).Through(weir.Exec("cat"), text.Head(100_000)))
 	if err != nil || len(got) != 100_000 {
 		t.Error("downstream has enough:", len(got), err)
 	}

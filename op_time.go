@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
 	"time"
 )
 
@@ -17,7 +16,7 @@ import (
 //
 //	weir.File("in").Through(weir.RateLimit[byte](10<<20, time.Second)).To(…)
 func RateLimit[T any](n int64, per time.Duration) Stage[T, T] {
-	st := Stage[T, T]{Name: "rate", limits: true, beyond: -1}
+	st := Stage[T, T]{Name: "rate", Limits: true, Holders: -1}
 	if n < 1 || per <= 0 {
 		st.Err = fmt.Errorf("a rate of %d in %v: use 1 or more in a positive time", n, per)
 		return st
@@ -84,7 +83,7 @@ func (l *limiter[T]) Flush(context.Context, func([]T) error) error { return nil 
 // Throttle passes on at most one value in each interval, the first that comes,
 // and leaves out the others, which are counted as dropped.
 func Throttle[T any](s Stream[T], every time.Duration) Stream[T] {
-	st := Stage[T, T]{Name: "throttle", beyond: -1}
+	st := Stage[T, T]{Name: "throttle", Holders: -1}
 	if every <= 0 {
 		st.Err = fmt.Errorf("an interval of %v is not positive", every)
 	}
@@ -93,14 +92,11 @@ func Throttle[T any](s Stream[T], every time.Duration) Stream[T] {
 }
 
 type throttle[T any] struct {
-	every   time.Duration
-	next    time.Time
-	dropped *atomic.Int64
+	every time.Duration
+	next  time.Time
 }
 
-func (t *throttle[T]) countDrops(n *atomic.Int64) { t.dropped = n }
-
-func (t *throttle[T]) Do(_ context.Context, in []T, emit func([]T) error) error {
+func (t *throttle[T]) Do(ctx context.Context, in []T, emit func([]T) error) error {
 	if now := time.Now(); !now.Before(t.next) {
 		t.next = now.Add(t.every)
 		if err := emit(in[:1]); err != nil {
@@ -108,7 +104,7 @@ func (t *throttle[T]) Do(_ context.Context, in []T, emit func([]T) error) error 
 		}
 		in = in[1:]
 	}
-	t.dropped.Add(int64(len(in)))
+	CountDropped(ctx, int64(len(in)))
 	return nil
 }
 
@@ -117,7 +113,7 @@ func (t *throttle[T]) Flush(context.Context, func([]T) error) error { return nil
 // Timeout ends the flow with [ErrStalled] when no value has come for d. Time in
 // which downstream did not take what had come does not count.
 func Timeout[T any](s Stream[T], d time.Duration) Stream[T] {
-	st := Stage[T, T]{Name: "timeout", Holds: int64(chunkLen[T]()) * slotSize[T](), beyond: -1}
+	st := Stage[T, T]{Name: "timeout", Holds: int64(chunkLen[T]()) * slotSize[T](), Holders: -1}
 	if d <= 0 {
 		st.Err = errors.New("its duration is not positive")
 	}

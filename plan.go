@@ -6,25 +6,26 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"github.com/weir-go/weir/internal/clock"
+	"github.com/weir-go/weir/internal/pipe"
 	"github.com/weir-go/weir/report"
 )
 
 // plan is a flow taken apart into lanes and pipes. It is made anew for each
 // run, and for each question about the flow; making it opens nothing.
 type plan struct {
-	flow    *Flow
-	stages  []*stage // sink first: flows are built from the sink back
-	lanes   []*lane
-	edges   []edge
-	budgets []*Budget // of each edge
-	opens   []opener  // sink first
-	errs    []error
-	used    map[*int]bool
-	state   map[any]any // what a step with several outputs keeps until all are built
-	finals  []func()    // run when everything is built
-	names   map[string]int
-	sinks   []*sinkEnd
-	halves  []half
+	flow   *Flow
+	stages []*stage // sink first: flows are built from the sink back
+	lanes  []*lane
+	edges  []edge
+	opens  []opener // sink first
+	errs   []error
+	used   map[*int]bool
+	state  map[any]any // what a step with several outputs keeps until all are built
+	finals []func()    // run when everything is built
+	names  map[string]int
+	sinks  []*sinkEnd
+	halves []half
 
 	// limit, budget and maxValue are those of the flow that is being built.
 	limit    Limit
@@ -55,27 +56,40 @@ type stage struct {
 	limits          bool       // waits on purpose, to keep to a rate
 	kernel          string     // the system call that is meant to move the bytes
 	copy            *copyClock // of the two ends of a copy by the kernel
-	ends            span       // time to open and to close
+	ends            clock.Span // time to open and to close
 
 	in, out, dropped atomic.Int64
 }
 
-// edge is a pipe without its type.
-type edge interface {
-	lanesEnd
-	conduitState
-	budget() (b *Budget, extra int64, waits bool)
-	watchedBy(s *standstill)
-	stats() report.PipeStats
-	ceiling() int64
-	holders() beyond
-	join(b *Budget) int64
+// edge is a pipe of the plan, and the budget that it draws on; nil: none.
+type edge struct {
+	anyPipe
+	budget *Budget
 }
 
-// lanesEnd is how a lane tells its neighbours that it has ended.
+// holders returns how many values the pipe may hold beyond its ceiling.
+func (e edge) holders() beyond {
+	n, most := e.Holders()
+	return beyond{n, most}
+}
+
+// anyPipe is a [pipe.Pipe] without its type.
+type anyPipe interface {
+	lanesEnd
+	conduitState
+	Join(b *pipe.Budget) (reserve int64)
+	Credit() (extra int64, waits bool)
+	WatchedBy(w pipe.Watcher)
+	Stats() pipe.Stats
+	Ceiling() int64
+	Holders() (values int, most int64)
+}
+
+// lanesEnd is how a lane tells its neighbours that it has ended. The cause is
+// ErrStop if it has ended well, or nobody wanted more.
 type lanesEnd interface {
-	hangup(cause error) // nothing more will be read
-	finish(err error)   // nothing more will be written
+	CloseRead(cause error)  // nothing more will be read
+	CloseWrite(cause error) // nothing more will be written; a lane that ended well may have said so before
 }
 
 func (b *plan) fail(stage string, err error) {
@@ -140,9 +154,9 @@ func (b *plan) needs() []need {
 	for _, st := range b.stages {
 		add(st.budget, st.holds)
 	}
-	for i, e := range b.edges {
-		if bud := b.budgets[i]; bud != nil {
-			add(bud, e.join(bud))
+	for _, e := range b.edges {
+		if e.budget != nil {
+			add(e.budget, e.Join(&e.budget.b))
 		}
 	}
 	slices.SortFunc(list, func(x, y need) int { return cmp.Compare(x.b.serial, y.b.serial) })
@@ -159,15 +173,17 @@ type half struct {
 func (b *plan) owned() (all []*ownedPipe) {
 	byPipe := map[any]*ownedPipe{}
 	for _, h := range b.halves {
-		e, ok := h.given.(interface{ half() (e edge, writes bool) })
+		e, ok := h.given.(interface {
+			half() (p anyPipe, writes bool)
+		})
 		if !ok {
 			continue
 		}
-		e0, writes := e.half()
-		o := byPipe[e0]
+		p, writes := e.half()
+		o := byPipe[p]
 		if o == nil {
-			o = &ownedPipe{edge: e0}
-			byPipe[e0] = o
+			o = &ownedPipe{anyPipe: p}
+			byPipe[p] = o
 			all = append(all, o)
 		}
 		if writes {
@@ -205,50 +221,18 @@ func (b *plan) open(sp *spot, f func() (func(error) error, error)) {
 }
 
 // newEdge makes a pipe of the flow. An invalid limit was reported before.
-func newEdge[T any](b *plan, limit Limit, size func(T) int, from, to string) *pipe[T] {
+func newEdge[T any](b *plan, limit Limit, size func(T) int, from, to string) *pipe.Pipe[T] {
 	if limit.isZero() {
 		limit = b.limit
 	}
-	p, err := makePipe(PipeConfig[T]{Limit: limit, Size: size}, true)
-	if err != nil {
+	if err := limit.check(); err != nil {
 		b.fail(from, err)
-		p, _ = newPipe(PipeConfig[T]{})
+		limit = Limit{}
 	}
-	p.name, p.maxValue = from+" → "+to, b.maxValue
-	b.edges = append(b.edges, p)
-	b.budgets = append(b.budgets, b.budget)
+	p := pipe.New(pipe.Config[T]{Name: from + " → " + to, Limit: limit.numbers(), Size: size, Weighs: true, MaxValue: b.maxValue})
+	b.edges = append(b.edges, edge{p, b.budget})
 	return p
 }
-
-func (p *pipe[T]) label() string { return p.name }
-
-func (p *pipe[T]) hangup(cause error) { p.closeRead(cause) }
-
-// finish ends the write side after its lane has ended. A lane that ended well
-// has done so already, unless nobody wanted more.
-func (p *pipe[T]) finish(err error) {
-	if err == nil {
-		err = ErrStop
-	}
-	p.closeWrite(err)
-}
-
-// join makes the pipe take its memory from b and returns its reserve, which
-// the flow has to acquire.
-func (p *pipe[T]) join(b *Budget) int64 {
-	seg := int64(p.segLen) * p.slot
-	if p.w.park == nil {
-		p.w.park = make(chan struct{}, 1)
-	}
-	reserve := min(seg, max(p.slot, int64(p.capItems)*p.slot))
-	if p.size != nil && p.limit.hasBytes {
-		reserve = min(p.capBytes, seg+minReserve)
-	}
-	p.share = &share{b: b, reserve: reserve, granted: reserve, quantum: max(p.slot, seg), park: p.w.park}
-	return reserve
-}
-
-const minReserve = 16 << 10
 
 // kernel is the system call that has moved bytes in the flow, or empty.
 func (b *plan) kernel() string {

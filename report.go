@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/weir-go/weir/internal/clock"
 	"github.com/weir-go/weir/report"
 )
 
@@ -18,7 +19,7 @@ func (f *Flow) Report() report.Report {
 		f.mu.Unlock()
 		return report.Report{Flow: f.Name, Verdict: report.Verdict{Measuring: true}}
 	}
-	t, stop, err, stuck := now(), r.stop, r.err, r.stuck
+	t, stop, err, stuck := clock.Now(), r.stop, r.err, r.stuck
 	f.mu.Unlock()
 	rep := report.Report{Flow: f.Name, Running: stop == 0, Err: err, Stuck: stuck, Kernel: r.plan.kernel()}
 	c := r.plan.ceiling()
@@ -29,7 +30,7 @@ func (f *Flow) Report() report.Report {
 	rep.Wall = time.Duration(t - r.start)
 	rep.Stages, rep.Verdict = r.phases.at(t)
 	for _, e := range r.plan.edges {
-		p := e.stats()
+		p := pipeStats(e.anyPipe)
 		rep.Pipes = append(rep.Pipes, p)
 		rep.Largest = max(rep.Largest, p.Largest)
 		rep.Held += p.Bytes
@@ -41,21 +42,8 @@ func (f *Flow) Report() report.Report {
 	return rep
 }
 
-type laneTime struct {
-	acc   []int64
-	wall  int64
-	short int64
-}
-
-// until returns the lane's times until t.
-func (l *lane) until(t int64) laneTime {
-	acc, wall := l.times(t)
-	short := l.short.until(t)
-	return laneTime{acc, wall, min(short, acc[l.blocked()])}
-}
-
 // stats returns what the stage has done until t.
-func (st *stage) stats(lanes map[*lane]laneTime, t int64) report.StageStats {
+func (st *stage) stats(lanes map[*lane]clock.Reading, t int64) report.StageStats {
 	s := report.StageStats{
 		Name: st.name, Kind: st.kind, Workers: st.workers, Limits: st.limits,
 		In: st.in.Load(), Out: st.out.Load(), Dropped: st.dropped.Load(),
@@ -69,35 +57,27 @@ func (st *stage) stats(lanes map[*lane]laneTime, t int64) report.StageStats {
 	}
 	for _, sp := range st.spots {
 		if st.copy == nil {
-			addLane(&s, sp, lanes[sp.ln])
+			addTimes(&s, lanes[sp.ln].Of(sp.busy))
 		}
 	}
 	if st.copy != nil {
 		st.copy.share(&s, t)
 	}
-	ends := time.Duration(st.ends.until(t))
+	ends := time.Duration(st.ends.Until(t))
 	s.Outside += ends
 	s.Wall += ends
 	return s
 }
 
-// addLane adds the time of one lane, as seen from the stage's place in it.
-func addLane(s *report.StageStats, sp *spot, lt laneTime) {
-	l := sp.ln
-	s.Wall += time.Duration(lt.wall)
-	s.Busy += time.Duration(lt.acc[sp.busy])
-	s.Outside += time.Duration(lt.acc[sp.busy+1])
-	s.Starved += time.Duration(lt.acc[l.starved()])
-	s.Blocked += time.Duration(lt.acc[l.blocked()])
-	s.Budget += time.Duration(lt.short)
-	for i := range l.starved() {
-		if i < sp.busy {
-			s.Starved += time.Duration(lt.acc[i])
-		} else if i > sp.busy+1 {
-			s.Blocked += time.Duration(lt.acc[i])
-		}
-	}
-	s.BlockedN += l.blockedN.Load()
+// addTimes adds the times of one lane, as seen from the stage's place in it.
+func addTimes(s *report.StageStats, t clock.Times) {
+	s.Wall += time.Duration(t.Wall)
+	s.Busy += time.Duration(t.Busy)
+	s.Outside += time.Duration(t.Outside)
+	s.Starved += time.Duration(t.Starved)
+	s.Blocked += time.Duration(t.Blocked)
+	s.Budget += time.Duration(t.Short)
+	s.BlockedN += t.BlockedN
 }
 
 // phases divides a run where a stage ends: what a stage waits for afterwards is
@@ -120,8 +100,8 @@ func newPhases(b *plan, start int64) *phases {
 // waitSpan is a time that ends once.
 type waitSpan struct{ from, to atomic.Int64 }
 
-func (w *waitSpan) begin() { w.from.Store(now()) }
-func (w *waitSpan) end()   { w.to.Store(now()) }
+func (w *waitSpan) begin() { w.from.Store(clock.Now()) }
+func (w *waitSpan) end()   { w.to.Store(clock.Now()) }
 
 // until returns how long it has taken until t.
 func (w *waitSpan) until(t int64) time.Duration {
@@ -143,7 +123,7 @@ func (p *phases) ended(l *lane) {
 	for _, sp := range l.spots {
 		over = over || sp.st.over()
 	}
-	t := now()
+	t := clock.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !over || t-p.since <= (t-p.start)>>8 {
@@ -157,7 +137,7 @@ func (p *phases) ended(l *lane) {
 // over reports whether all lanes of the stage have ended.
 func (st *stage) over() bool {
 	for _, sp := range st.spots {
-		if sp.ln.stop.Load() == 0 {
+		if !sp.ln.Stopped() {
 			return false
 		}
 	}
@@ -179,9 +159,9 @@ func (p *phases) stages(t int64) []report.StageStats {
 			}
 		}
 	}
-	times := make(map[*lane]laneTime, len(b.lanes))
+	times := make(map[*lane]clock.Reading, len(b.lanes))
 	for _, l := range b.lanes {
-		times[l] = l.until(t)
+		times[l] = l.Until(t)
 	}
 	list := make([]report.StageStats, len(b.stages))
 	for i, st := range b.stages {
@@ -219,21 +199,8 @@ func (p *phases) began() int64 {
 // outside: it opens or closes a file, a socket or a process.
 func (st *stage) timed(f func() error) func() error {
 	return func() error {
-		st.ends.since.Store(now())
-		defer st.ends.end()
+		st.ends.Begin()
+		defer st.ends.End()
 		return f()
 	}
-}
-
-// span adds up times of which one at most goes on.
-type span struct{ since, sum atomic.Int64 }
-
-func (s *span) end() { s.sum.Add(now() - s.since.Swap(0)) }
-
-func (s *span) until(t int64) int64 {
-	sum := s.sum.Load()
-	if from := s.since.Load(); from != 0 {
-		sum += max(0, t-from)
-	}
-	return sum
 }

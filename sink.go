@@ -3,6 +3,7 @@ package weir
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 
@@ -49,8 +50,16 @@ type Sink[T any] struct {
 	// flow is run, before anything opens.
 	Err error
 
+	// Like, if it is not nil, is a writer of the type that Open returns, such as
+	// a nil *os.File or *net.TCPConn, or a type around a file with the methods
+	// OSFile() *os.File and Moved(n int64, err error) error. Where no stage has to
+	// see the bytes of a Sink[byte], the kernel can then move them from the source
+	// straight to that file or connection. Write is not called for them; Moved is,
+	// with how many bytes the file took and how the call ended, and returns the
+	// error to end with. See [Copy] for the system calls.
+	Like Writer[T]
+
 	inside bool // Write is the user's own code, not the outside world
-	target *target
 	given  *given
 }
 
@@ -62,7 +71,7 @@ func buildSink[T any](b *plan, s Stream[T], k Sink[T]) {
 		k.Err = errors.New("no Open function")
 	}
 	if k.Err == nil && k.Holds < 0 {
-		k.Err = errNegativeHolds
+		k.Err = fmt.Errorf("negative Holds %d", k.Holds)
 	}
 	sg.holds = k.Holds
 	if k.Err != nil {
@@ -94,14 +103,14 @@ func buildSink[T any](b *plan, s Stream[T], k Sink[T]) {
 		return
 	}
 	end := func() error {
-		ln.enter(place())
+		ln.Enter(place())
 		return sp.finish(func() error { return nil })
 	}
 	out := link[T]{
 		to:    sg,
 		fused: true,
 		push: func(batch []T) error {
-			ln.enter(place())
+			ln.Enter(place())
 			if err := ln.ended(); err != nil {
 				return err
 			}
@@ -187,7 +196,7 @@ func ToWriter(w io.Writer) Sink[byte] {
 	}
 	k.Open = func(context.Context) (Writer[byte], error) { return w, nil }
 	k.given = &given{x: w}
-	k.target = writerTarget(w)
+	k.Like = w
 	return k
 }
 
@@ -259,42 +268,42 @@ func Discard[T any]() Sink[T] {
 	return k
 }
 
-// KeepOpen returns rw, an [io.Reader] or [io.Writer], without its Close, for
+// KeepOpen returns x, an [io.Reader] or [io.Writer], without its Close, for
 // sources and sinks that must not close what they were given. Deadlines still
-// reach it, so that a blocked call can be interrupted; when the flow has ended
-// such a deadline is cleared.
-func KeepOpen[RW any](rw RW) KeptOpen[RW] { return KeptOpen[RW]{rw} }
+// reach x, so that a blocked call can be interrupted; when the flow has ended, the
+// flow clears such a deadline. Read or Write returns [errors.ErrUnsupported] if x
+// has no such method.
+func KeepOpen(x any) io.ReadWriter { return keptOpen{x} }
 
-// KeptOpen is what [KeepOpen] returns.
-type KeptOpen[RW any] struct{ rw RW }
+type keptOpen struct{ x any }
 
-func (KeptOpen[RW]) keptOpen() {}
+func (keptOpen) keptOpen() {}
 
-func (k KeptOpen[RW]) Read(p []byte) (int, error) {
-	if r, ok := any(k.rw).(io.Reader); ok {
+func (k keptOpen) Read(p []byte) (int, error) {
+	if r, ok := k.x.(io.Reader); ok {
 		return r.Read(p)
 	}
 	return 0, errors.ErrUnsupported
 }
 
-func (k KeptOpen[RW]) Write(p []byte) (int, error) {
-	if w, ok := any(k.rw).(io.Writer); ok {
+func (k keptOpen) Write(p []byte) (int, error) {
+	if w, ok := k.x.(io.Writer); ok {
 		return w.Write(p)
 	}
 	return 0, errors.ErrUnsupported
 }
 
 // SetReadDeadline passes the deadline on, if the reader has one.
-func (k KeptOpen[RW]) SetReadDeadline(t time.Time) error {
-	if set := readDeadline(k.rw); set != nil {
+func (k keptOpen) SetReadDeadline(t time.Time) error {
+	if set := readDeadline(k.x); set != nil {
 		return set(t)
 	}
 	return errors.ErrUnsupported
 }
 
 // SetWriteDeadline passes the deadline on, if the writer has one.
-func (k KeptOpen[RW]) SetWriteDeadline(t time.Time) error {
-	if set := writeDeadline(k.rw); set != nil {
+func (k keptOpen) SetWriteDeadline(t time.Time) error {
+	if set := writeDeadline(k.x); set != nil {
 		return set(t)
 	}
 	return errors.ErrUnsupported

@@ -3,6 +3,7 @@ package weir
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"net"
@@ -38,8 +39,14 @@ type Source[T any] struct {
 	// flow is run, before anything opens.
 	Err error
 
-	inside bool    // Read is our own code and does not wait
-	origin *origin // what the kernel can read from
+	// Like, if it is not nil, is a reader of the type that Open returns, such as
+	// a nil *os.File or *net.TCPConn, or a type around a file with the method
+	// OSFile() *os.File. Where no stage has to see the bytes of a Source[byte], the
+	// kernel can then move them from that file or connection straight to the sink,
+	// and Read is not called. See [Copy] for the system calls.
+	Like Reader[T]
+
+	inside bool // Read is our own code and does not wait
 	given  *given
 }
 
@@ -56,14 +63,14 @@ func From[T any](src Source[T]) Stream[T] {
 			return open(ctx)
 		}
 	}
-	if src.origin != nil {
-		n.origin = &origin{src.origin.like, func(ctx context.Context) (any, error) { return src.Open(ctx) }}
+	if like, ok := src.Like.(io.Reader); ok {
+		n.origin = &origin{like, func(ctx context.Context) (any, error) { return src.Open(ctx) }}
 	}
 	if n.err == nil && src.Open == nil {
 		n.err = errors.New("no Open function")
 	}
 	if n.err == nil && src.Holds < 0 {
-		n.err = errNegativeHolds
+		n.err = fmt.Errorf("negative Holds %d", src.Holds)
 	}
 	n.build = func(n *node[T], b *plan, ln *lane, out link[T]) {
 		sg := addStage[T, T](b, n.name, report.KindSource, out.to)
@@ -71,7 +78,7 @@ func From[T any](src Source[T]) Stream[T] {
 		if src.given != nil {
 			b.halves = append(b.halves, half{src.given.x, ln})
 		}
-		if out.pipe == nil || out.pipe.size != nil {
+		if out.pipe == nil || out.pipe.Measures() {
 			sg.holds = int64(chunkLen[T]()) * slotSize[T]()
 		}
 		out = out.from(sp, makes(b, sg, n.size, 1))
@@ -100,7 +107,7 @@ func From[T any](src Source[T]) Stream[T] {
 			}
 			watched := ln.watch(sp, r)
 			defer watched()
-			ln.enter(sp.busy)
+			ln.Enter(sp.busy)
 			var in Reader[T] = stopReader[T]{ln, r}
 			if br, ok := r.(boundedReader[T]); ok {
 				in = boundedStopReader[T]{stopReader[T]{ln, r}, br}
@@ -198,7 +205,7 @@ func guardIO(sp *spot, x any, deadline func(any) func(time.Time) error) *ioGuard
 		ctx = sp.ln.ctx
 	}
 	g.stop = interruptOn(ctx, func() {
-		if sp.ln.cur.Load() != sp.outside() || sp.ln.stop.Load() != 0 {
+		if sp.ln.At() != sp.outside() || sp.ln.Stopped() {
 			return
 		}
 		if _, ok := x.(endsWithContext); ok {

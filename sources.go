@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/weir-go/weir/internal/pipe"
 	"github.com/weir-go/weir/internal/units"
 	"github.com/weir-go/weir/report"
 )
@@ -31,7 +32,7 @@ func FromReader(r io.Reader) Stream[byte] {
 	case *bytes.Reader, *bytes.Buffer, *strings.Reader:
 		src.inside = true
 	}
-	src.origin = readerOrigin(r)
+	src.Like = r
 	src.given = &given{x: r}
 	return From(src)
 }
@@ -47,7 +48,7 @@ func FromSlice[T any](s []T) Stream[T] {
 		ln.main = func() error {
 			w := &laneWriter[T]{sp, out}
 			size := chunkLen[T]()
-			ln.enter(sp.busy)
+			ln.Enter(sp.busy)
 			for rest := s; len(rest) > 0 && ln.source.Err() == nil; {
 				k := min(size, len(rest))
 				if _, err := w.Write(rest[:k:k]); err != nil {
@@ -135,7 +136,7 @@ func oneByOne[T any](name string, isNil bool, run func(ctx context.Context, send
 		sp := ln.place(sg)
 		size, most := makes(b, sg, n.size, 1), b.maxValue
 		ln.main = func() error {
-			ln.enter(sp.busy)
+			ln.Enter(sp.busy)
 			if sp.stopped(ln.source.Err()) {
 				return sp.finish(out.end) // before it began
 			}
@@ -152,7 +153,7 @@ func oneByOne[T any](name string, isNil bool, run func(ctx context.Context, send
 					all += n
 					n = 0
 				}
-				err := out.pipe.send(ln.ctx, ln, v)
+				err := out.pipe.Send(ln.ctx, &ln.Clock, v)
 				if err != nil {
 					ln.broken = err
 					return err
@@ -205,7 +206,7 @@ type chanReader[T any] struct {
 	closed *atomic.Bool
 }
 
-func (r chanReader[T]) Read(dst []T) (n int, err error) { return r.readUpTo(dst, noMost, nil) }
+func (r chanReader[T]) Read(dst []T) (n int, err error) { return r.readUpTo(dst, pipe.NoMost, nil) }
 
 func (r chanReader[T]) readUpTo(dst []T, most int64, size func(*T) int64) (n int, err error) {
 	select {
@@ -260,8 +261,8 @@ type pipeSource[T any] struct {
 func (s pipeSource[T]) Read(dst []T) (int, error) { return s.RecvBatch(s.ctx, dst) }
 
 func (s pipeSource[T]) readUpTo(dst []T, most int64, size func(*T) int64) (n int, err error) {
-	if s.p.size != nil {
-		n, _, _, err = s.p.readUpTo(s.ctx, nil, dst, most)
+	if s.p.Measures() {
+		n, _, _, err = s.p.ReadUpTo(s.ctx, nil, dst, most)
 		return n, err
 	}
 	// A pipe that counts values only.
@@ -458,7 +459,7 @@ func Generate[T any](name string, f func(ctx context.Context, emit func(batch []
 				}
 				return err
 			}
-			ln.enter(sp.busy)
+			ln.Enter(sp.busy)
 			if sp.stopped(ln.source.Err()) {
 				return sp.finish(out.end) // before it began
 			}

@@ -3,8 +3,8 @@ package weir
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
-	"sync/atomic"
 
 	"github.com/weir-go/weir/report"
 )
@@ -33,30 +33,35 @@ type Stage[In, Out any] struct {
 	// Workers says how many goroutines the stage runs itself, for Explain.
 	Workers int
 
-	// Holds is how many bytes an instance holds at most. It is part of the
-	// flow's ceiling. Where values are not all of one size, the ceiling also
-	// has one value of Out that an instance has made and not yet handed on, and,
-	// for a stage made by Run, 64 KiB and one value for what its last Read took.
+	// Holds is how many bytes an instance holds at most, apart from values: its
+	// buffers, windows and tables. It is part of the flow's ceiling.
 	Holds int64
+
+	// Holders is how many values an instance holds at most in addition, where
+	// values are not all of one size: 0 means one value of Out, which the instance
+	// has made and not yet handed on. A negative number means none, because the
+	// instance passes on values that it was given, or because Holds covers those
+	// that it makes. For a stage made by Run the ceiling has 64 KiB and one value
+	// of In besides, for what its last Read took.
+	Holders int
+
+	// Copies is how many copies of the contents of one value of In an instance
+	// holds at most in addition to Holds, as an encoder does whose buffer grows
+	// with the value.
+	Copies int
+
+	// Uncovered says which part of an instance's memory Holds cannot cover, such
+	// as "what its keys refer to". It is listed in the flow's ceiling. Empty means
+	// that there is none.
+	Uncovered string
 
 	// Err is a wrong argument of the stage's constructor. It is reported when
 	// the flow is run, before anything opens.
 	Err error
 
-	// limits says that the stage waits on purpose, to keep to a rate.
-	limits bool
-
-	// beyond is how many values an instance may hold beyond Holds. 0 stands for
-	// one, in its hands; -1: none, since it passes on what it is given, or has a
-	// limit for what it makes.
-	beyond int
-
-	// texts is how many values of In, in the form of their text, an instance may
-	// hold beyond Holds.
-	texts int
-
-	// notCovered says what of the instance's memory is not covered by Holds.
-	notCovered string
+	// Limits says that the stage makes values wait on purpose, as to keep to a
+	// rate. Where it is the bottleneck, the verdict says that it is a limit.
+	Limits bool
 
 	// compose makes the stage of streams, in place of Open and Run.
 	compose func(Stream[In]) Stream[Out]
@@ -122,18 +127,16 @@ func (st Stage[In, Out]) check() error {
 	case st.Err != nil:
 		return st.Err
 	case st.Open == nil && st.Run == nil:
-		return errors.New("it has neither Open nor Run: a Stage must say what it does")
+		return errors.New("neither Open nor Run; set one of them")
 	case st.Open != nil && st.Run != nil:
-		return errors.New("it has both Open and Run: a Stage does one of them")
+		return errors.New("both Open and Run; set one of them")
 	case st.Holds < 0:
-		return errNegativeHolds
+		return fmt.Errorf("negative Holds %d", st.Holds)
+	case st.Copies < 0:
+		return fmt.Errorf("negative Copies %d", st.Copies)
 	}
 	return nil
 }
-
-// errNegativeHolds is the error of a source, stage or sink that claims to hold
-// less than nothing.
-var errNegativeHolds = errors.New("negative Holds")
 
 // Do makes a stage from a function that is called with each batch. name, f
 // and flush are as in [Transform]; flush may be nil.
@@ -224,33 +227,61 @@ func (t funcTransform[In, Out]) Flush(ctx context.Context, emit func([]Out) erro
 	return t.flush(ctx, emit)
 }
 
-// extra is how many values an instance may hold beyond Holds.
+// extra is how many values of Out an instance may hold beyond Holds.
 func (st Stage[In, Out]) extra() int {
-	if st.beyond == 0 {
+	if st.Holders == 0 {
 		return 1
 	}
-	return max(0, st.beyond)
+	return max(0, st.Holders)
+}
+
+// declare adds to sg what st says of its memory beside Holds and Holders.
+func declare[In, Out any](b *plan, sg *stage, s Stream[In], st Stage[In, Out]) {
+	if st.Copies > 0 && measured(sizedAs[In](s)) != nil {
+		sg.beyond = beyond{sg.beyond.values + st.Copies, b.maxValue}
+	}
+	if st.Uncovered != "" {
+		sg.uncovered = append(sg.uncovered, sg.name+" ("+st.Uncovered+")")
+	}
+}
+
+// CountDropped adds n to the values that a stage has left out on purpose, which
+// its report calls dropped. ctx is the context that the stage got for its Open,
+// Do, Flush or Run, or one derived from it. With any other context CountDropped
+// does nothing, so that a stage can be tested without a flow. It may be called
+// by several goroutines at the same time.
+func CountDropped(ctx context.Context, n int64) {
+	if st, ok := ctx.Value(stageKey{}).(*stage); ok {
+		st.dropped.Add(n)
+	}
+}
+
+type stageKey struct{}
+
+// stageContext is the context of a lane, as one of its stages sees it.
+type stageContext struct {
+	context.Context
+	st *stage
+}
+
+func (c *stageContext) Value(key any) any {
+	if key == (stageKey{}) {
+		return c.st
+	}
+	return c.Context.Value(key)
 }
 
 func buildOpen[In, Out any](n *node[Out], b *plan, ln *lane, out link[Out], s Stream[In], st Stage[In, Out]) {
 	sg := addStage[In, Out](b, n.name, report.KindStage, out.to)
-	sg.holds, sg.limits = st.Holds, st.limits
+	sg.holds, sg.limits = st.Holds, st.Limits
 	sp := ln.place(sg)
 	out = out.from(sp, makes(b, sg, n.size, st.extra()))
-	if st.texts > 0 && measured(sizedAs[In](s)) != nil {
-		sg.beyond = beyond{sg.beyond.values + st.texts, b.maxValue}
-	}
-	if st.notCovered != "" {
-		sg.uncovered = append(sg.uncovered, sg.name+" ("+st.notCovered+")")
-	}
+	declare(b, sg, s, st)
 	var tr Transform[In, Out]
 	b.open(sp, func() (func(error) error, error) {
 		var err error
-		if tr, err = st.Open(ln.ctx); err != nil {
+		if tr, err = st.Open(sp.ctx); err != nil {
 			return nil, err
-		}
-		if c, ok := tr.(interface{ countDrops(*atomic.Int64) }); ok {
-			c.countDrops(&sg.dropped)
 		}
 		if g, ok := tr.(interface{ gatherFor(link[Out]) }); ok {
 			g.gatherFor(out)
@@ -278,11 +309,11 @@ func pushLink[In, Out any](sp *spot, tr *Transform[In, Out], out link[Out]) link
 		}
 		sg.out.Add(int64(len(batch)))
 		if sp.emitsLast && !out.fused {
-			ln.enter(sp.busy) // a pipe reads the clock only when it is full
+			ln.Enter(sp.busy) // a pipe reads the clock only when it is full
 		}
 		err := out.push(batch)
 		if out.fused {
-			ln.back(sp.busy)
+			ln.Back(sp.busy)
 		}
 		if err != nil && ln.broken == nil {
 			ln.broken = err
@@ -295,8 +326,8 @@ func pushLink[In, Out any](sp *spot, tr *Transform[In, Out], out link[Out]) link
 			return nil
 		}
 		ended = true
-		ln.enter(sp.busy)
-		if err := (*tr).Flush(ln.ctx, emit); !isStop(err) || ln.broken != nil {
+		ln.Enter(sp.busy)
+		if err := (*tr).Flush(sp.ctx, emit); !isStop(err) || ln.broken != nil {
 			if err := sp.fail(err); err != nil {
 				return err
 			}
@@ -308,10 +339,12 @@ func pushLink[In, Out any](sp *spot, tr *Transform[In, Out], out link[Out]) link
 		fused: true,
 		end:   end,
 		push: func(batch []In) error {
-			ln.enter(sp.busy)
+			ln.Enter(sp.busy)
 			sg.in.Add(int64(len(batch)))
-			err := (*tr).Do(ln.ctx, batch, emit)
-			ln.fresh = ln.fresh && sp.emitsLast
+			err := (*tr).Do(sp.ctx, batch, emit)
+			if !sp.emitsLast {
+				ln.Stale()
+			}
 			if err == nil && ln.broken == nil {
 				return nil
 			}
@@ -338,22 +371,23 @@ func pushLink[In, Out any](sp *spot, tr *Transform[In, Out], out link[Out]) link
 
 func buildRun[In, Out any](n *node[Out], b *plan, ln *lane, out link[Out], s Stream[In], st Stage[In, Out]) {
 	sg := addStage[In, Out](b, n.name, report.KindStage, out.to)
-	sg.holds = st.Holds
+	sg.holds, sg.limits = st.Holds, st.Limits
 	sp := ln.place(sg)
 	out = out.from(sp, makes(b, sg, n.size, st.extra()))
+	declare(b, sg, s, st)
 	if s.check(b, sg) == nil {
 		return
 	}
 	p := s.pipe(b, ln, sg)
-	if p.size != nil { // what Read takes out of the pipe
+	if p.Measures() { // what Read takes out of the pipe
 		sg.holds += maxSegment
 		sg.beyond = beyond{sg.beyond.values + 1, b.maxValue}
 	}
 	ln.main = func() error {
 		in := &laneReader[In]{sp: sp, p: p}
 		w := &laneWriter[Out]{sp: sp, out: out}
-		ln.enter(sp.busy)
-		err := st.Run(ln.ctx, in, w)
+		ln.Enter(sp.busy)
+		err := st.Run(sp.ctx, in, w)
 		if err != nil && !isStop(err) || ln.broken != nil {
 			if in.failed != nil && ln.broken == nil {
 				return in.failed
@@ -375,11 +409,4 @@ func Compose[In, Out any](name string, f func(Stream[In]) Stream[Out]) Stage[In,
 		st.Err = errNilFunc
 	}
 	return st
-}
-
-// Chain makes one stage of two, for a library that offers stages of its own.
-func Chain[A, B, C any](first Stage[A, B], second Stage[B, C]) Stage[A, C] {
-	return Compose(first.Name+"+"+second.Name, func(s Stream[A]) Stream[C] {
-		return Via(Via(s, first), second)
-	})
 }

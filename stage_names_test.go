@@ -6,11 +6,12 @@ import (
 	"testing"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/text"
 )
 
 func TestFlow_StageNamesAreThoseOfItsReport(t *testing.T) {
-	lines := weir.Lines(weir.FromReader(strings.NewReader("a\nb\n")).Through(weir.Upper()).Async(weir.Items(10)).Through(weir.Upper()))
-	f := weir.JoinLines(lines).To(weir.Discard[byte]())
+	lines := text.Lines(weir.FromReader(strings.NewReader("a\nb\n")).Through(text.Upper()).Async(weir.Items(10)).Through(text.Upper()))
+	f := text.Join(lines).To(weir.Discard[byte]())
 	names, err := f.StageNames()
 	if err != nil {
 		t.Fatal(err)

@@ -16,17 +16,17 @@ type standstill struct {
 	found         chan struct{} // capacity 1: all lanes wait
 }
 
-// waits is called when a lane begins to wait. A nil standstill does nothing.
-func (s *standstill) waits() {
+// Waits is called when a lane begins to wait. A nil standstill does nothing.
+func (s *standstill) Waits() {
 	if s != nil {
 		s.waiting.Add(1)
 		s.look()
 	}
 }
 
-// woken is called by the lane that wakes another, or by a lane that has woken for
+// Woken is called by the lane that wakes another, or by a lane that has woken for
 // another reason.
-func (s *standstill) woken() {
+func (s *standstill) Woken() {
 	if s != nil {
 		// All lanes may count even so, if it was a goroutine outside the run that
 		// waited in a pipe of theirs, and it has left.
@@ -58,20 +58,20 @@ func (s *standstill) all() bool {
 
 // conduitState is what lanes wait in: pipes, and the windows of ordered Maps.
 type conduitState interface {
-	label() string
+	Name() string
 
-	// resting returns how many goroutines wait to read and to write.
-	resting() (read, write int)
+	// Resting returns how many goroutines wait to read and to write.
+	Resting() (read, write int)
 
-	// stirring reports whether one of those that wait can go on although no lane
+	// Stirring reports whether one of those that wait can go on although no lane
 	// has woken it: a budget has memory again.
-	stirring() bool
+	Stirring() bool
 }
 
 // ownedPipe is a pipe made by the user, both halves of which were given to the
 // same run.
 type ownedPipe struct {
-	edge
+	anyPipe
 	reader, writer *lane
 }
 
@@ -97,8 +97,8 @@ func waitOf(l *lane, live []*lane, owned []*ownedPipe) *wait {
 		if !ok {
 			continue
 		}
-		if read, _ := c.resting(); read > 0 && l.cur.Load() == l.starved() {
-			return &wait{l, fmt.Sprintf("%s waits for values in %s", name, c.label()), find(func(o *lane) bool {
+		if read, _ := c.Resting(); read > 0 && l.At() == l.Starved() {
+			return &wait{l, fmt.Sprintf("%s waits for values in %s", name, c.Name()), find(func(o *lane) bool {
 				return slices.ContainsFunc(o.outs, func(out lanesEnd) bool { return conduit(out) == in })
 			})}
 		}
@@ -108,8 +108,8 @@ func waitOf(l *lane, live []*lane, owned []*ownedPipe) *wait {
 		if !ok {
 			continue
 		}
-		if _, write := c.resting(); write > 0 && l.cur.Load() == l.blocked() {
-			return &wait{l, fmt.Sprintf("%s waits for room in %s", name, c.label()), find(func(o *lane) bool {
+		if _, write := c.Resting(); write > 0 && l.At() == l.Blocked() {
+			return &wait{l, fmt.Sprintf("%s waits for room in %s", name, c.Name()), find(func(o *lane) bool {
 				return slices.Contains(o.ins, conduit(out))
 			})}
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/text"
 )
 
 // The kernel copies from a file that is opened with the context of the source,
@@ -17,7 +18,7 @@ import (
 func TestStop_InterruptsTheOpeningOfANamedPipe(t *testing.T) {
 	for name, through := range map[string]func(weir.Stream[byte]) weir.Stream[byte]{
 		"copied by the kernel": func(s weir.Stream[byte]) weir.Stream[byte] { return s },
-		"with a stage":         func(s weir.Stream[byte]) weir.Stream[byte] { return s.Through(weir.Upper()) },
+		"with a stage":         func(s weir.Stream[byte]) weir.Stream[byte] { return s.Through(text.Upper()) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()

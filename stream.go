@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"iter"
+
+	"github.com/weir-go/weir/internal/pipe"
 )
 
 // Reader is where values come from. A Reader[byte] is an [io.Reader], and the
@@ -49,7 +51,7 @@ type node[T any] struct {
 
 	// ready, if not nil, is used instead of build by a consumer that starts a
 	// lane: the values wait in a pipe already.
-	ready func(n *node[T], b *plan, ln *lane, to *stage) *pipe[T]
+	ready func(n *node[T], b *plan, ln *lane, to *stage) *pipe.Pipe[T]
 
 	roots roots
 
@@ -111,8 +113,8 @@ type link[T any] struct {
 	push  func(batch []T) error
 	end   func() error // the clean end; not called after a failure
 	to    *stage
-	fused bool     // push runs another stage: set the clock back afterwards
-	pipe  *pipe[T] // if the link is a pipe, to be filled in place
+	fused bool          // push runs another stage: set the clock back afterwards
+	pipe  *pipe.Pipe[T] // if the link is a pipe, to be filled in place
 
 	size func(*T) int64 // how the values are measured; nil: they need not be, or cannot
 	most int            // how many values to hand on at once, because the pipe at the lane's end holds no more; 0: any number
@@ -135,7 +137,7 @@ func (s Stream[T]) attach(b *plan, ln *lane, out link[T], alone bool) {
 
 // pipe builds the stream in a lane of its own and returns the pipe in which
 // its values arrive; ln is the lane that will read it.
-func (s Stream[T]) pipe(b *plan, ln *lane, to *stage) *pipe[T] {
+func (s Stream[T]) pipe(b *plan, ln *lane, to *stage) *pipe.Pipe[T] {
 	n := s.n
 	if n.ready != nil && !n.async {
 		return n.ready(n, b, ln, to)
@@ -144,8 +146,8 @@ func (s Stream[T]) pipe(b *plan, ln *lane, to *stage) *pipe[T] {
 	up := b.newLane()
 	up.outs = append(up.outs, p)
 	ln.ins = append(ln.ins, p)
-	p.onHangup = up.leave
-	n.build(n, b, up, p.link(up, to))
+	p.OnHangup(up.leave)
+	n.build(n, b, up, pipeLink(p, up, to))
 	return p
 }
 
@@ -168,45 +170,45 @@ func (s Stream[T]) check(b *plan, to *stage) *node[T] {
 	return s.n
 }
 
-// link makes the pipe the end of lane ln.
-func (p *pipe[T]) link(ln *lane, to *stage) link[T] {
+// pipeLink makes the pipe p the end of lane ln.
+func pipeLink[T any](p *pipe.Pipe[T], ln *lane, to *stage) link[T] {
 	return link[T]{
 		push: func(batch []T) error {
-			_, err := p.write(ln.ctx, ln, batch)
+			_, err := p.Write(ln.ctx, &ln.Clock, batch)
 			return err
 		},
 		end: func() error {
-			p.closeWrite(nil)
+			p.CloseWrite(nil)
 			return nil
 		},
 		to:   to,
 		pipe: p,
-		most: p.few(),
+		most: few(p),
 	}
 }
 
-// few is how many values the pipe holds if that is less than stages hand on at
+// few is how many values the pipe p holds if that is less than stages hand on at
 // once, so that they do not work on many values ahead of a pipe that is to hold
 // few. 0: it holds enough.
-func (p *pipe[T]) few() int {
-	if isByte[T]() || p.capItems >= chunkLen[T]() {
+func few[T any](p *pipe.Pipe[T]) int {
+	if isByte[T]() || p.Cap() >= chunkLen[T]() {
 		return 0
 	}
-	return max(1, p.capItems)
+	return max(1, p.Cap())
 }
 
 // drain is the main of a lane that begins at a pipe.
-func drain[T any](ln *lane, p *pipe[T], out link[T]) error {
+func drain[T any](ln *lane, p *pipe.Pipe[T], out link[T]) error {
 	for {
-		batch, err := p.acquire(ln.ctx, ln)
+		batch, err := p.Acquire(ln.ctx, &ln.Clock)
 		if err != nil {
 			return ending(ln, err, out.end)
 		}
 		err = out.push(batch)
 		if out.fused {
-			ln.back(ln.starved())
+			ln.Back(ln.Starved())
 		}
-		if rerr := p.release(len(batch)); err == nil {
+		if rerr := p.Release(len(batch)); err == nil {
 			err = rerr
 		}
 		if err != nil {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/weir-go/weir/internal/clock"
+	"github.com/weir-go/weir/internal/pipe"
 	"github.com/weir-go/weir/report"
 )
 
@@ -74,7 +76,7 @@ func newTee[T any](t *tee[T]) []Stream[T] {
 	for i := range branches {
 		n := node[T]{name: fmt.Sprintf("%s[%d]", t.name, i), err: t.err, size: sizedAs[T](s)}
 		n.roots = s.roots().and(roots{tees: []any{t}})
-		n.ready = func(n *node[T], b *plan, ln *lane, to *stage) *pipe[T] { return t.attach(n, b, ln, to, i) }
+		n.ready = func(n *node[T], b *plan, ln *lane, to *stage) *pipe.Pipe[T] { return t.attach(n, b, ln, to, i) }
 		n.build = func(n *node[T], b *plan, ln *lane, out link[T]) {
 			p := t.attach(n, b, ln, out.to, i)
 			ln.main = func() error { return drain(ln, p, out) }
@@ -94,15 +96,15 @@ type tee[T any] struct {
 
 // teeState is a tee in a plan.
 type teeState[T any] struct {
-	pipes []*pipe[T]
+	pipes []*pipe.Pipe[T]
 	to    []*stage
 }
 
 // attach builds branch i and, once they are all there, what is in front.
-func (t *tee[T]) attach(n *node[T], b *plan, ln *lane, to *stage, i int) *pipe[T] {
+func (t *tee[T]) attach(n *node[T], b *plan, ln *lane, to *stage, i int) *pipe.Pipe[T] {
 	st, _ := b.state[t].(*teeState[T])
 	if st == nil {
-		st = &teeState[T]{pipes: make([]*pipe[T], len(t.branches)), to: make([]*stage, len(t.branches))}
+		st = &teeState[T]{pipes: make([]*pipe.Pipe[T], len(t.branches)), to: make([]*stage, len(t.branches))}
 		b.state[t] = st
 		b.later(func() { t.build(b, st) })
 	}
@@ -111,7 +113,9 @@ func (t *tee[T]) attach(n *node[T], b *plan, ln *lane, to *stage, i int) *pipe[T
 		limit = t.branches[i].Limit
 	}
 	p := newEdge(b, limit, n.size, n.name, to.name)
-	p.lossy = t.branches[i].Policy == DropOldest
+	if t.branches[i].Policy == DropOldest {
+		p.DropsOldest()
+	}
 	ln.ins = append(ln.ins, p)
 	ln.owner = to
 	st.pipes[i], st.to[i] = p, to
@@ -132,7 +136,7 @@ func (t *tee[T]) build(b *plan, st *teeState[T]) {
 	for i, p := range st.pipes {
 		st.to[i].ups = append(st.to[i].ups, sg)
 		up.outs = append(up.outs, p)
-		p.onHangup = up.leave
+		p.OnHangup(up.leave)
 		outs[i] = &branch[T]{Branch: t.branches[i], p: p}
 	}
 	var routes *router[T]
@@ -143,7 +147,7 @@ func (t *tee[T]) build(b *plan, st *teeState[T]) {
 	}
 	makes(b, sg, sizedAs[T](t.in), 0)
 	deliver := func(batch []T) error {
-		up.enter(sp.busy)
+		up.Enter(sp.busy)
 		sg.in.Add(int64(len(batch)))
 		sg.out.Add(int64(len(batch)))
 		left := 0
@@ -180,7 +184,7 @@ func (t *tee[T]) build(b *plan, st *teeState[T]) {
 	t.in.attach(b, up, link[T]{
 		to:    sg,
 		fused: true,
-		most:  few(st.pipes),
+		most:  fewest(st.pipes),
 		push: func(batch []T) error {
 			for ; most > 0 && len(batch) > most; batch = batch[most:] {
 				if err := deliver(batch[:most]); err != nil {
@@ -192,7 +196,7 @@ func (t *tee[T]) build(b *plan, st *teeState[T]) {
 		end: func() error {
 			return sp.finish(func() error {
 				for _, p := range st.pipes {
-					p.closeWrite(nil)
+					p.CloseWrite(nil)
 				}
 				return nil
 			})
@@ -200,10 +204,10 @@ func (t *tee[T]) build(b *plan, st *teeState[T]) {
 	}, false)
 }
 
-// few is [pipe.few] for several pipes.
-func few[T any](pipes []*pipe[T]) (n int) {
+// fewest is few for several pipes.
+func fewest[T any](pipes []*pipe.Pipe[T]) (n int) {
 	for _, p := range pipes {
-		if k := p.few(); k > 0 && (n == 0 || k < n) {
+		if k := few(p); k > 0 && (n == 0 || k < n) {
 			n = k
 		}
 	}
@@ -213,7 +217,7 @@ func few[T any](pipes []*pipe[T]) (n int) {
 // branch is the running form of a Branch.
 type branch[T any] struct {
 	Branch
-	p    *pipe[T]
+	p    *pipe.Pipe[T]
 	gone bool // its reader has left, or was told to
 	rest []T  // of the batch in delivery, what did not fit at once
 }
@@ -250,19 +254,24 @@ func deliverAll[T any](ctx context.Context, ln *lane, all []*branch[T], part fun
 func (br *branch[T]) offer(batch []T) (dropped int, err error) {
 	switch br.Policy {
 	case DropOldest:
-		return br.p.writeOver(batch)
+		return br.p.WriteOver(batch)
 	case DropNewest:
-		return br.p.writeSome(batch)
+		return br.p.WriteSome(batch)
 	}
-	rest, err := br.p.writeFit(batch)
+	rest, err := br.p.WriteFit(batch)
 	br.rest = batch[len(batch)-rest:]
 	return 0, err
 }
 
-// await waits until the branch has taken br.rest, or too long.
+// await waits until the branch has taken br.rest, or too long. ln is the lane that
+// waits; nil: none.
 func (br *branch[T]) await(ctx context.Context, ln *lane) error {
+	var clk *clock.Clock
+	if ln != nil {
+		clk = &ln.Clock
+	}
 	if br.Policy != Disconnect {
-		_, err := br.p.write(ctx, ln, br.rest)
+		_, err := br.p.Write(ctx, clk, br.rest)
 		return err
 	}
 	late, cancel := context.WithTimeoutCause(ctx, br.Lag, ErrLagging)
@@ -271,109 +280,11 @@ func (br *branch[T]) await(ctx context.Context, ln *lane) error {
 		ln.timed.Store(true)
 		defer ln.timed.Store(false)
 	}
-	_, err := br.p.write(late, ln, br.rest)
+	_, err := br.p.Write(late, clk, br.rest)
 	if err == ErrLagging {
-		br.p.closeWrite(ErrLagging)
+		br.p.CloseWrite(ErrLagging)
 	}
 	return err
-}
-
-// writeFit adds what fits now and returns how many values did not.
-func (p *pipe[T]) writeFit(vs []T) (rest int, err error) {
-	var buf [weighed]int64
-	for {
-		o := writeOp[T]{vs: vs, buf: buf[:]}
-		if p.size != nil {
-			o.weighed(p.weigh(vs, buf[:]))
-		}
-		k, more, err := p.fitNow(&o)
-		if vs = vs[k:]; !more || err != nil {
-			return len(vs), err
-		}
-	}
-}
-
-// fitNow adds those of the values of o that are weighed and fit now, and
-// returns how many. more says that others may fit too.
-func (p *pipe[T]) fitNow(o *writeOp[T]) (n int, more bool, err error) {
-	p.mu.Lock()
-	defer p.unlock()
-	if err := p.writeError(); err != nil {
-		return 0, false, err
-	}
-	c := o.charges()
-	for p.known(o) > 0 {
-		k := p.put(o.rest()[:p.known(o)], &c)
-		if k == 0 {
-			break
-		}
-		o.wrote(k)
-	}
-	p.wakeReader()
-	return o.n, p.known(o) == 0 && o.n < len(o.vs), nil
-}
-
-// writeSome is writeFit that counts the rest as dropped.
-func (p *pipe[T]) writeSome(vs []T) (dropped int, err error) {
-	if dropped, err = p.writeFit(vs); err != nil {
-		return 0, err
-	}
-	if dropped > 0 {
-		p.mu.Lock()
-		p.dropped += int64(dropped)
-		p.unlock()
-	}
-	return dropped, nil
-}
-
-// writeOver adds all of vs and makes room by dropping the oldest values, of the
-// pipe or, if vs alone is too large, of vs. The pipe is lossy: nobody has a
-// view of what is dropped.
-func (p *pipe[T]) writeOver(vs []T) (dropped int, err error) {
-	var buf [weighed]int64
-	for {
-		o := writeOp[T]{vs: vs, buf: buf[:]}
-		if p.size != nil {
-			o.weighed(p.weigh(vs, buf[:]))
-			o.vs = vs[:o.to]
-		}
-		vs = vs[len(o.vs):]
-		n, err := p.overNow(&o)
-		if dropped += n; err != nil || len(vs) == 0 {
-			return dropped, err
-		}
-	}
-}
-
-// overNow is writeOver for values that are weighed.
-func (p *pipe[T]) overNow(o *writeOp[T]) (dropped int, err error) {
-	p.mu.Lock()
-	defer p.unlock()
-	if err := p.writeError(); err != nil {
-		return 0, err
-	}
-	c := o.charges()
-	for o.n < len(o.vs) {
-		if k := p.put(o.rest(), &c); k > 0 {
-			o.wrote(k)
-			continue
-		}
-		if p.items == 0 { // a rendezvous without a reader
-			dropped += len(o.rest())
-			break
-		}
-		n := 1
-		if p.size == nil {
-			n = min(len(o.rest()), p.items, p.head.w-p.head.r)
-		}
-		p.drop(n)
-		p.totalOut -= int64(n)
-		p.lost += int64(n)
-		dropped += n
-	}
-	p.dropped += int64(dropped)
-	p.wakeReader()
-	return dropped, nil
 }
 
 // Partition splits a stream into n: a value goes to stream key(v) modulo n, and

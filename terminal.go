@@ -180,7 +180,7 @@ func (r *reader) Read(p []byte) (int, error) {
 }
 
 func (r *reader) WriteTo(w io.Writer) (int64, error) {
-	n, ours, err := r.o.r.p.writeTo(r.o.ctx, nil, w, func(int) {})
+	n, ours, err := r.o.r.p.CopyTo(r.o.ctx, nil, w, func(int) {})
 	if ours {
 		if err == nil {
 			err = io.EOF

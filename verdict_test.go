@@ -294,7 +294,7 @@ func truths() (list []truth) {
 		"take": func(s weir.Stream[int]) weir.Stream[int] { return weir.Take(s, n-10) },
 		"drop": func(s weir.Stream[int]) weir.Stream[int] { return weir.Drop(s, 2) },
 		"enumerate": func(s weir.Stream[int]) weir.Stream[int] {
-			return weir.Map(weir.Enumerate(s), func(v weir.Indexed[int]) (int, error) { return v.Value, nil })
+			return weir.Map(weir.Enumerate(s), func(v weir.Pair[int64, int]) (int, error) { return v.Second, nil })
 		},
 		"timeout": func(s weir.Stream[int]) weir.Stream[int] { return weir.Timeout(s, time.Hour) },
 		"batch": func(s weir.Stream[int]) weir.Stream[int] {

@@ -23,7 +23,7 @@ import (
 // plainer question, but its code lies elsewhere in memory, and that alone moves
 // such short loops by more than the clock costs.
 
-const countingClock = `package weir
+const countingClock = `package clock
 
 import (
 	"expvar"
@@ -37,7 +37,7 @@ var reads atomic.Int64
 
 func init() { expvar.Publish("weir.clock", expvar.Func(func() any { return reads.Load() })) }
 
-func now() int64 { reads.Add(1); return int64(time.Since(epoch)) }
+func Now() int64 { reads.Add(1); return int64(time.Since(epoch)) }
 `
 
 // workloads are flows that do little beside moving batches, where accounting
@@ -149,7 +149,7 @@ func build(ctx context.Context, e *env, name, clock string) error {
 	if err != nil {
 		return fmt.Errorf("finding the source of weir: run this command in its bench folder: %w", err)
 	}
-	original := filepath.Join(strings.TrimSpace(string(dir)), "clock.go")
+	original := filepath.Join(strings.TrimSpace(string(dir)), "internal", "clock", "now.go")
 	if _, err := os.Stat(original); err != nil {
 		return err
 	}

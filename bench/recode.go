@@ -10,8 +10,10 @@ import (
 	"sync"
 
 	"github.com/klauspost/compress/gzip"
+
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/compress"
+	"github.com/weir-go/weir/text"
 )
 
 // recodeRow measures whole processes in which several stages have work to do:
@@ -50,7 +52,7 @@ func recodeWeir(opts ...compress.Option) func(args []string) error {
 	return func(args []string) error {
 		opts := append([]compress.Option{compress.Level(1)}, opts...)
 		return runFlow(weir.File(args[0]).
-			Through(compress.Gunzip(), weir.Upper(), compress.Gzip(opts...)).
+			Through(compress.Gunzip(), text.Upper(), compress.Gzip(opts...)).
 			To(weir.Create(args[1])))
 	}
 }

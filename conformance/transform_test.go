@@ -15,6 +15,7 @@ import (
 
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/compress"
+	"github.com/weir-go/weir/text"
 )
 
 // Given a stage that makes 1000 values of one, and a limit of 16, then no more
@@ -144,12 +145,12 @@ func TestS60_AFailureEndsTheSiblings(t *testing.T) {
 // character that is split stays whole.
 func TestS62_LinesAndCharactersSurviveTheirChunks(t *testing.T) {
 	noLeaks(t)
-	var text strings.Builder
+	var content strings.Builder
 	for i := range 2051 {
-		fmt.Fprintf(&text, "línea %d ñandú\r\n", i)
+		fmt.Fprintf(&content, "línea %d ñandú\r\n", i)
 	}
-	text.WriteString("\nlast, without an end")
-	data := []byte(text.String())
+	content.WriteString("\nlast, without an end")
+	data := []byte(content.String())
 	for _, size := range []int{1, 2, 3, 7, 64, 1000} {
 		chunks := weir.Generate("chunks", func(_ context.Context, emit func([]byte) error) error {
 			for rest := data; len(rest) > 0; {
@@ -162,7 +163,7 @@ func TestS62_LinesAndCharactersSurviveTheirChunks(t *testing.T) {
 			return nil
 		})
 		n := 0
-		err := weir.Lines(chunks.Through(weir.ValidText(), weir.Upper())).Async(weir.Items(3)).To(weir.Each(func(_ context.Context, line string) error {
+		err := text.Lines(chunks.Through(text.Valid(), text.Upper())).Async(weir.Items(3)).To(weir.Each(func(_ context.Context, line string) error {
 			want := fmt.Sprintf("LÍNEA %d ÑANDÚ", n)
 			switch n {
 			case 2051:

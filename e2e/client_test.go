@@ -7,12 +7,14 @@ import (
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
 
+	"github.com/weir-go/weir/endpoint"
 	"github.com/weir-go/weir/s3"
 )
 
 var (
 	putOptions  minio.PutObjectOptions
 	partOptions minio.PutObjectPartOptions
+	sinkOptions endpoint.SinkOptions
 )
 
 // client speaks to the gateway without weir.

@@ -150,7 +150,9 @@ func TestCopy_DeletesAndExcludesOnBothSides(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	up := func() *s3.Copy { return &s3.Copy{From: dir, To: url, Store: s, Delete: true, Exclude: []string{"*.tmp"}} }
+	up := func() *s3.Copy {
+		return &s3.Copy{From: dir, To: url, Store: s, Delete: true, Exclude: []string{"*.tmp"}}
+	}
 	plan, err := up().Plan(t.Context())
 	if err != nil || plan.Files != 2 || plan.Bytes != 30 || !slices.Equal(plan.Delete, []string{"extra", "sub/extra"}) {
 		t.Errorf("plan %+v, %v", plan, err)

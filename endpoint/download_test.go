@@ -19,6 +19,7 @@ import (
 
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/endpoint"
+	"github.com/weir-go/weir/text"
 )
 
 func TestDownloadIsWholeAndKnown(t *testing.T) {
@@ -478,7 +479,7 @@ func TestADownloadOfWhichEnoughWasReadEndsWell(t *testing.T) {
 		}
 	})
 	var got bytes.Buffer
-	s := input(t, url, endpoint.SourceOptions{}).Stream().Through(weir.Head(10))
+	s := input(t, url, endpoint.SourceOptions{}).Stream().Through(text.Head(10))
 	if err := s.To(weir.ToWriter(&got)).Run(t.Context()); err != nil || got.Len() != 10 {
 		t.Errorf("%d bytes, %v", got.Len(), err)
 	}

@@ -2,13 +2,9 @@
 
 package weirhttp
 
-import (
-	"errors"
-	"io"
-	"syscall"
-)
+import "io"
 
-// canPark says that downloads stay with net/http here.
+// canPark says that downloads stay with net/http on this platform.
 const canPark = false
 
 const openFlags = 0
@@ -25,7 +21,8 @@ func (c *conn) sendFile(h []byte, s *span, n int64) (int64, error) {
 	return io.CopyBuffer(counted{c}, io.LimitReader(s, n), make([]byte, min(n, 32<<10)+1))
 }
 
-// counted counts each write, which is all that is known of a client here.
+// counted counts each write. On this platform that is all we know about the client's
+// progress.
 type counted struct{ c *conn }
 
 func (w counted) Write(b []byte) (int, error) {
@@ -33,12 +30,3 @@ func (w counted) Write(b []byte) (int, error) {
 	w.c.gave(int64(n))
 	return n, err
 }
-
-func (c *conn) readable() bool { return false }
-
-func tcpProgress(syscall.RawConn) (progress, bool) { return progress{}, false }
-
-func limitUnsent(syscall.RawConn, int) error { return errors.ErrUnsupported }
-
-// unpace is about Linux, which lets the server choose.
-func unpace(syscall.RawConn) error { return errors.ErrUnsupported }

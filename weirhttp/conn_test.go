@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"github.com/weir-go/weir/weirhttp/internal/openfile"
 	"io"
 	"net"
 	"net/http"
@@ -92,23 +93,23 @@ func TestAClientThatRestsIsNotQuick(t *testing.T) {
 	l := listen(t)
 	nc := dial(t, l)
 	p := newPort(new(Guard), new(http.Server), l)
-	c := newConn(p, nc)
+	c := newConn(&p.rules, p, nc)
 	c.quick.Store(true)
-	p.quick.Store(1)
+	p.rules.quick.Store(1)
 	c.watch = watchState{idle: true, at: time.Unix(1000, 0)}
-	if lag := c.lag(time.Unix(1001, 0)); lag != 0 || c.quick.Load() || p.quick.Load() != 0 {
-		t.Errorf("lag %v, quick %v, %d places taken", lag, c.quick.Load(), p.quick.Load())
+	if lag := c.lag(time.Unix(1001, 0)); lag != 0 || c.quick.Load() || p.rules.quick.Load() != 0 {
+		t.Errorf("lag %v, quick %v, %d places taken", lag, c.quick.Load(), p.rules.quick.Load())
 	}
 }
 
 func TestAClientThatLeftIsNotQuick(t *testing.T) {
 	l := listen(t)
 	p := newPort(new(Guard), new(http.Server), l)
-	c := newConn(p, dial(t, l))
+	c := newConn(&p.rules, p, dial(t, l))
 	c.Close()
 	c.burstAt = time.Now()
 	c.gave(quickPiece) // by a write that returned late
-	if p.quick.Load() != 0 {
+	if p.rules.quick.Load() != 0 {
 		t.Error("it keeps a place of the quick ones")
 	}
 }
@@ -125,7 +126,8 @@ func (h handedOver) Hijack() (net.Conn, *bufio.ReadWriter, error) { return h.c, 
 func TestWhatWasReadEarlyStaysInOrder(t *testing.T) {
 	ours, theirs := net.Pipe()
 	defer theirs.Close()
-	c := newConn(newPort(new(Guard), new(http.Server), nil), ours)
+	p := newPort(new(Guard), new(http.Server), nil)
+	c := newConn(&p.rules, p, ours)
 	c.early = []byte("first last")
 	br := bufio.NewReader(io.LimitReader(c, 5))
 	br.Peek(5) // what net/http has in its buffer
@@ -145,12 +147,12 @@ func TestWhatWasReadEarlyStaysInOrder(t *testing.T) {
 func TestFilesThatTheKernelCannotSendAreCopied(t *testing.T) {
 	body := pattern(3 << 20)
 	h := quiet(tree(t, map[string]string{"big": body}))
-	f, err := h.openFile("big", true) // shared with those who ask for it
+	f, err := h.view().openFile("big", true) // shared with the downloads
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.release()
-	f.copied.Store(true)
+	defer f.Release()
+	f.Copied.Store(true)
 	s := guarded(t, new(Guard), h)
 	if resp, got := s.fetch(t, browser(t), "GET", "/big"); resp.StatusCode != 200 || got != body {
 		t.Errorf("%s, %d bytes", resp.Status, len(got))
@@ -166,25 +168,13 @@ func TestFilesThatTheKernelCannotSendAreCopied(t *testing.T) {
 	defer dir.Close()
 	l := listen(t)
 	nc := dial(t, l)
-	c := newConn(newPort(new(Guard), new(http.Server), l), nc)
-	folder := &file{f: dir, fd: int(dir.Fd())}
+	p := newPort(new(Guard), new(http.Server), l)
+	c := newConn(&p.rules, p, nc)
+	folder := &openfile.File{F: dir, FD: int(dir.Fd())}
 	if n, err := c.sendFile(nil, &span{f: folder, left: 1}, 1); n != 0 || err == nil || errors.Is(err, ErrTruncated) {
 		t.Errorf("a folder: %d bytes, %v", n, err)
 	}
-	if canPark && !folder.copied.Load() {
+	if canPark && !folder.Copied.Load() {
 		t.Error("it was not tried by copying")
-	}
-}
-
-func TestAFileThatWasJustWrittenIsNotKept(t *testing.T) {
-	now := time.Unix(1000, 0)
-	for ago, want := range map[time.Duration]bool{0: false, -time.Hour: false, 2 * time.Second: false, 3 * time.Second: true} {
-		then := now.Add(-ago).UnixNano()
-		long := now.Add(-time.Hour).UnixNano()
-		for _, id := range []identity{{modified: then, change: long}, {modified: long, change: then}} {
-			if id.settled(now) != want {
-				t.Errorf("%v ago: %v", ago, !want)
-			}
-		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/text"
 	"github.com/weir-go/weir/weirhttp"
 )
 
@@ -87,7 +88,7 @@ func Example() {
 // own; what fails later breaks the connection, so that the client sees it.
 func ExampleRespond() {
 	handler := func(w http.ResponseWriter, r *http.Request) {
-		weirhttp.Respond(w, r, weir.File(r.PathValue("name")).Through(weir.Upper()))
+		weirhttp.Respond(w, r, weir.File(r.PathValue("name")).Through(text.Upper()))
 	}
 
 	mux := http.NewServeMux()

@@ -1,8 +1,10 @@
 package weirhttp
 
 import (
+	"bufio"
+	"encoding/json"
 	"errors"
-	"io/fs"
+	"io"
 	"log/slog"
 	"net/http"
 	"os"
@@ -10,33 +12,34 @@ import (
 	"strings"
 	"time"
 
-	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/weirhttp/internal/archive"
+	"github.com/weir-go/weir/weirhttp/internal/budget"
+	"github.com/weir-go/weir/weirhttp/internal/names"
+	"github.com/weir-go/weir/weirhttp/internal/negotiate"
+	"github.com/weir-go/weir/weirhttp/internal/openfile"
 )
 
-// FileServer is a handler for the files below a folder, with GET and HEAD. Only
-// Root must be set. The fields must not change after the first request;
-// requests are served concurrently.
+// FileServer is a handler for the files below a folder, with GET and HEAD. Only Root must
+// be set. The fields must not change after the first request. Requests are served
+// concurrently.
 //
-// It answers ranges (one, several, suffixes), If-Range and conditional requests,
-// with strong entity tags made of modification time, size and inode. Names are
-// those below Root, which is never left. Names that begin with a dot do not
-// exist for clients, and what is neither a file nor a folder (named pipes,
-// devices, sockets) is refused; files that are still being written have no name
-// here either. A folder is its index.html, if it has one. A
-// file that becomes shorter while it is sent breaks the connection; of one that
-// grows the length that was promised is sent.
+// It answers ranges (one, several, suffixes), If-Range and conditional requests. Entity
+// tags are strong, made of modification time, size and inode. Paths never lead out of
+// Root. Names that begin with a dot do not exist for clients, and neither do files that
+// are still being written. Named pipes, devices and sockets are refused. If a folder has
+// an index.html, that is its page. A file that becomes shorter while it is sent breaks
+// the connection; of a file that grows, the announced length is sent.
 //
-// With Precompressed, NAME.gz is sent only if all of NAME is in its first member:
-// browsers and curl read no further in a Content-Encoding, while files of several
-// members are ordinary (those of bgzip, of cat, and of gzip:members=yes). The last four bytes,
-// which give the size of the last member, must give the size of NAME modulo 2³²,
-// and a first member that records its own length must be the whole file.
+// With Precompressed, NAME.gz is sent only if its first member holds all of NAME. Browsers
+// and curl read no further, while files of several members are common (bgzip, cat, and
+// gzip:members=yes make them). The last four bytes, which give the size of the last
+// member, must give the size of NAME modulo 2³². A first member that records its own
+// length must be the whole file.
 //
-// Under a [Guard] a long download over plain HTTP/1 leaves net/http, on Linux: it
-// costs a socket and no goroutine, and files are open once for all clients. A
-// handler around this one sees it return then while the download goes on;
-// [Transfers] sees its end. Long listings take their memory from the guard's
-// Budget too.
+// On Linux, under a [Guard], a long download over plain HTTP/1 leaves net/http: it costs
+// a socket and no goroutine, and all clients share one open file. A handler around this
+// one sees it return while the download continues; [Transfers] sees the end. Long
+// listings take their memory from the guard's Budget too.
 type FileServer struct {
 	Root *os.Root
 
@@ -44,51 +47,51 @@ type FileServer struct {
 	Symlinks      bool // follow symbolic links that lead out of Root
 	List          bool // list folders: HTML, or JSON for Accept: application/json and ?format=json
 	Archive       bool // send folders as ?archive=tar, tar.gz, tar.zst or zip
-	NoIndex       bool // a folder is its listing, also if it has an index.html
-	Precompressed bool // send NAME.zst or NAME.gz in place of NAME where the client accepts it and NAME is not newer
+	NoIndex       bool // list a folder even if it has an index.html
+	Precompressed bool // send NAME.zst or NAME.gz instead of NAME if the client accepts it and NAME is not newer
 
-	// Page, if not nil, answers with the HTML page of a folder in place of the
-	// one that comes with the handler. It is called concurrently. For HEAD, which
-	// wants the header only, the listing has no entries.
+	// Page, if not nil, writes the HTML page of a folder instead of the built-in
+	// one. Calls can overlap. For HEAD, which needs the header only, the listing has
+	// no entries.
 	Page func(w http.ResponseWriter, r *http.Request, l Listing)
 
-	Log *slog.Logger // what went wrong; nil: slog.Default()
+	Log *slog.Logger // for failures; nil: slog.Default()
 
-	open  shelf
+	open  openfile.Shelf
 	small smallFiles
 }
 
-// Files returns a handler for the files below root, which stays open and must
-// not be closed while the handler is in use.
+// Files returns a handler for the files below root. root must stay open while the handler
+// is in use.
 //
 //	mux.Handle("GET /files/", http.StripPrefix("/files/", weirhttp.Files(root)))
 func Files(root *os.Root) *FileServer { return &FileServer{Root: root} }
 
-// ServeHTTP answers with the file that r.URL.Path names, and returns when it is
-// sent, parked, or refused. It panics with [http.ErrAbortHandler] when an answer
-// that has begun cannot be completed.
+// ServeHTTP answers with the file that r.URL.Path names. It returns when the file is
+// sent, parked, or refused. It panics with [http.ErrAbortHandler] if an answer that has
+// begun cannot be completed.
 func (s *FileServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.ProtoMajor == 2 {
-		newRolling(w, r, connOf(r).guard()).arm() // what is written in one go has its time too
+		newRolling(w, r, guardOf(r)).arm() // also for answers that are written in one go
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
 		httpError(w, http.StatusMethodNotAllowed)
 		return
 	}
-	name, slash, status := cleanPath(r.URL.Path, s.Hidden)
+	name, slash, status := names.FromURL(r.URL.Path, s.Hidden)
 	if status != 0 {
 		httpError(w, status)
 		return
 	}
 	if s.Root == nil {
-		s.fail(w, r, errors.New("the handler has no Root"))
+		s.fail(w, r, errors.New("FileServer has no Root"))
 		return
 	}
 	if !slash && s.serveSmall(w, r, name) {
 		return
 	}
-	info, err := s.stat(name)
+	info, err := s.view().stat(name)
 	switch {
 	case err != nil:
 		s.fail(w, r, err)
@@ -105,6 +108,109 @@ func (s *FileServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+func (s *FileServer) view() view {
+	return view{root: s.Root, hidden: s.Hidden, symlinks: s.Symlinks, shelf: &s.open, log: s.log()}
+}
+
+// serveSmall answers with a small file from memory, and reports whether it did.
+func (s *FileServer) serveSmall(w http.ResponseWriter, r *http.Request, name string) bool {
+	if !plainRequest(r) {
+		return false
+	}
+	h := w.Header()
+	if s.Precompressed {
+		if _, ok := r.Header["Accept-Encoding"]; ok {
+			return false // the client may prefer a compressed sibling
+		}
+	}
+	if _, ok := h["Content-Type"]; ok {
+		return false
+	}
+	if _, ok := h["Content-Encoding"]; ok {
+		return false
+	}
+	reg := registryOf(r.Context())
+	var start time.Time
+	if reg.Done != nil || doneOf(r.Context()) != nil {
+		start = time.Now()
+	}
+	info, err := s.Root.Lstat(name)
+	if err != nil || !info.Mode().IsRegular() || info.Size() > smallest || info.Size() == 0 {
+		return false
+	}
+	id := openfile.Identify(info)
+	if id.IsZero() {
+		return false
+	}
+	f := s.small.get(name, id)
+	if f == nil {
+		if f = s.small.read(s.view(), name, id); f == nil {
+			return false
+		}
+	}
+	h["Content-Type"], h["Content-Length"], h["Etag"] = f.kind, f.length, f.tag
+	h["Last-Modified"], h["Accept-Ranges"] = f.modified, bytesAccepted
+	if s.Precompressed {
+		h.Add("Vary", "Accept-Encoding")
+	}
+	n, err := f.send(w, r)
+	if err != nil || n < len(f.body) {
+		x := begin(r, Download, name, int64(len(f.body)))
+		x.add(int64(n))
+		if err == nil {
+			err = io.ErrShortWrite
+		}
+		x.end(err)
+		panic(http.ErrAbortHandler)
+	}
+	reg.note(r, name, int64(n), start)
+	return true
+}
+
+// plainRequest reports whether r asks for all of a file, without conditions.
+func plainRequest(r *http.Request) bool {
+	if r.Method != http.MethodGet || r.URL.RawQuery != "" {
+		return false
+	}
+	for _, h := range [...]string{"Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since"} {
+		if _, ok := r.Header[h]; ok {
+			return false
+		}
+	}
+	return true
+}
+
+// serveFile answers with a regular file.
+func (s *FileServer) serveFile(w http.ResponseWriter, r *http.Request, name string) {
+	v, shared := s.view(), plainConn(r) != nil
+	f, err := v.openFile(name, shared)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	defer func() { f.Release() }() // f changes below
+	h := w.Header()
+	if s.Precompressed {
+		h.Add("Vary", "Accept-Encoding")
+		if better, coding := v.precompressed(r, name, f, shared); better != nil {
+			if _, ok := h["Content-Type"]; !ok {
+				h.Set("Content-Type", f.ContentType(name))
+			}
+			f.Release()
+			f = better
+			h.Set("Content-Encoding", coding)
+		}
+	}
+	h.Set("ETag", f.Tag())
+	a := &answer{ResponseWriter: w, r: r, name: name, f: f, log: v.log}
+	http.ServeContent(a, r, name, f.Modified, &extent{f: f, size: f.Size})
+	if a.parked {
+		f = nil
+	}
+	a.finish()
+}
+
+// serveFolder answers with a folder as an archive, its index.html, or its listing.
 func (s *FileServer) serveFolder(w http.ResponseWriter, r *http.Request, name string) {
 	query := r.URL.Query()
 	if kind := query.Get("archive"); kind != "" && s.Archive {
@@ -113,7 +219,7 @@ func (s *FileServer) serveFolder(w http.ResponseWriter, r *http.Request, name st
 	}
 	index := path.Join(name, "index.html")
 	if query.Get("format") == "" && !s.NoIndex {
-		if info, err := s.stat(index); err == nil && info.Mode().IsRegular() {
+		if info, err := s.view().stat(index); err == nil && info.Mode().IsRegular() {
 			s.serveFile(w, r, index)
 			return
 		}
@@ -125,44 +231,86 @@ func (s *FileServer) serveFolder(w http.ResponseWriter, r *http.Request, name st
 	s.serveList(w, r, name)
 }
 
-// serveFile answers with a regular file.
-func (s *FileServer) serveFile(w http.ResponseWriter, r *http.Request, name string) {
-	shared := plainConn(r) != nil
-	f, err := s.openFile(name, shared)
+// serveArchive sends a folder as an archive, which is made while it is sent.
+func (s *FileServer) serveArchive(w http.ResponseWriter, r *http.Request, name, kind string) {
+	format, ok := archive.Formats[kind]
+	if !ok {
+		http.Error(w, "archive must be tar, tar.gz, tar.zst or zip", http.StatusBadRequest)
+		return
+	}
+	p := &packer{view: s.view(), format: format, guard: guardOf(r)}
+	defer p.held.release()
+	if r.Method != http.MethodHead {
+		if err := p.held.reserve(r.Context(), p.guard, archiveCost); err != nil {
+			s.fail(w, r, err)
+			return
+		}
+	}
+	sendArchive(w, r, p, name, kind)
+}
+
+// serveList answers with the listing of a folder.
+func (s *FileServer) serveList(w http.ResponseWriter, r *http.Request, name string) {
+	asJSON := false
+	switch format := r.URL.Query().Get("format"); format {
+	case "json":
+		asJSON = true
+	case "html":
+	case "":
+		accept := r.Header.Values("Accept")
+		asJSON = negotiate.Weight(accept, "application/json") > negotiate.Weight(accept, "text/html")
+	default:
+		http.Error(w, "format must be html or json", http.StatusBadRequest)
+		return
+	}
+	list, held, err := listFolder(s.view(), r, name)
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
-	defer func() { f.release() }() // f may be another file by then, or given away
+	defer held.release()
+	list.Archive = s.Archive
 	h := w.Header()
-	if s.Precompressed {
-		h.Add("Vary", "Accept-Encoding")
-		if better, coding := s.precompressed(r, name, f, shared); better != nil {
-			if _, ok := h["Content-Type"]; !ok {
-				h.Set("Content-Type", contentType(name, f))
-			}
-			f.release()
-			f = better
-			h.Set("Content-Encoding", coding)
-		}
+	h.Set("Cache-Control", "no-cache")
+	h.Add("Vary", "Accept")
+	if !asJSON && s.Page != nil {
+		s.Page(w, r, list)
+		return
 	}
-	h.Set("ETag", f.tag())
-	a := &answer{ResponseWriter: w, s: s, r: r, name: name, f: f}
-	http.ServeContent(a, r, name, f.modified, &extent{f: f, size: f.size})
-	if a.parked {
-		f = nil
+	if asJSON {
+		h.Set("Content-Type", "application/json")
+	} else {
+		h.Set("Content-Type", "text/html; charset=utf-8")
+		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
 	}
-	a.finish()
+	h.Set("X-Content-Type-Options", "nosniff")
+	if r.Method == http.MethodHead {
+		return
+	}
+	wire := newRolling(w, r, guardOf(r))
+	defer wire.arm()
+	out := bufio.NewWriterSize(wire, rollingPiece) // a template writes word by word
+	if asJSON {
+		err = json.NewEncoder(out).Encode(list)
+	} else {
+		err = listPage.Execute(out, list)
+	}
+	if err == nil {
+		err = out.Flush()
+	}
+	if err != nil { // the client must not mistake a part for the whole
+		panic(http.ErrAbortHandler)
+	}
 }
 
 // fail answers with the status of err.
 func (s *FileServer) fail(w http.ResponseWriter, r *http.Request, err error) {
 	status := statusOf(err)
-	g := connOf(r).guard()
+	g := guardOf(r)
 	switch {
 	case status == http.StatusServiceUnavailable && g != nil:
-		tellRetry(w.Header(), retryAfter(g.Queue))
-		s.log().Warn("refused", "path", r.URL.Path, "client", r.RemoteAddr, "reason", err.Error())
+		tellRetry(w.Header(), budget.RetryAfter(g.Queue))
+		s.log().Warn("request refused", "path", r.URL.Path, "client", r.RemoteAddr, "reason", err.Error())
 	case status >= 500:
 		s.log().Error("file not served", "path", r.URL.Path, "client", r.RemoteAddr, "error", err)
 	}
@@ -176,36 +324,12 @@ func (s *FileServer) log() *slog.Logger {
 	return slog.Default()
 }
 
-// statusOf is the status for an error before the first byte.
-func statusOf(err error) int {
-	switch {
-	case errors.Is(err, fs.ErrNotExist), isAbsent(err):
-		return http.StatusNotFound
-	case errors.Is(err, fs.ErrPermission), errors.Is(err, errSpecial):
-		return http.StatusForbidden
-	case errors.Is(err, errBudgetBusy), errors.Is(err, weir.ErrBudget):
-		return http.StatusServiceUnavailable
-	}
-	return http.StatusInternalServerError
-}
-
-// httpError answers with a status and its text, and without what was to
-// describe the answer that there is not.
-func httpError(w http.ResponseWriter, status int) {
-	h := w.Header()
-	for _, k := range [...]string{"Accept-Ranges", "Cache-Control", "Content-Disposition", "Content-Encoding", "Content-Length",
-		"Content-Range", "Etag", "Last-Modified"} {
-		h.Del(k)
-	}
-	http.Error(w, http.StatusText(status), status)
-}
-
-// redirect sends the client to a URL relative to the one it asked for. The
-// handler may be mounted anywhere, so that it does not know a whole one.
+// redirect sends the client to a URL relative to that of its request. The handler can be
+// mounted anywhere, so it does not know an absolute URL.
 func redirect(w http.ResponseWriter, r *http.Request, to string) {
-	u := "./" + escapePath(to)
+	u := "./" + names.Escape(to)
 	if strings.HasPrefix(to, "../") {
-		u = escapePath(to)
+		u = names.Escape(to)
 	}
 	if q := r.URL.RawQuery; q != "" {
 		u += "?" + q
@@ -213,6 +337,3 @@ func redirect(w http.ResponseWriter, r *http.Request, to string) {
 	w.Header().Set("Location", u)
 	w.WriteHeader(http.StatusMovedPermanently)
 }
-
-// httpTime is a time as headers have it.
-func httpTime(t time.Time) string { return t.UTC().Format(http.TimeFormat) }

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/record"
+	"github.com/weir-go/weir/text"
 	"github.com/weir-go/weir/weirhttp"
 )
 
@@ -54,7 +56,7 @@ func ExampleRespond_stream() {
 	handler := func(w http.ResponseWriter, r *http.Request) {
 		// A file that does not exist is a 404, one that cannot be read to its
 		// end breaks the connection.
-		weirhttp.Respond(w, r, weir.File(filepath.Join("testdata", r.URL.Path)).Through(weir.Upper()))
+		weirhttp.Respond(w, r, weir.File(filepath.Join("testdata", r.URL.Path)).Through(text.Upper()))
 	}
 	server := httptest.NewServer(http.HandlerFunc(handler))
 	defer server.Close()
@@ -69,7 +71,7 @@ func ExampleRespond_stream() {
 
 func ExampleResponse() {
 	handler := func(w http.ResponseWriter, r *http.Request) {
-		events := weir.EncodeJSON(weir.Values("one", "two"))
+		events := record.EncodeJSON(weir.Values("one", "two"))
 		weirhttp.Response{Type: "application/x-ndjson", Flush: time.Second}.Send(w, r, events)
 	}
 	server := httptest.NewServer(http.HandlerFunc(handler))
@@ -100,7 +102,7 @@ func ExampleGuard() {
 		log.Fatal(err)
 	}
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		weirhttp.Respond(w, r, weir.JoinLines(weir.Values("hello", "world")))
+		weirhttp.Respond(w, r, text.Join(weir.Values("hello", "world")))
 	})}
 	served := make(chan error, 1)
 	go func() { served <- guard.Serve(server, listener) }()

@@ -3,6 +3,7 @@ package weirhttp
 import (
 	"encoding/json"
 	"fmt"
+	"github.com/weir-go/weir/weirhttp/internal/archive"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -66,7 +67,7 @@ func TestTheArchiveOfACrowdedFolderIsWhole(t *testing.T) {
 }
 
 func TestArchivesTakeTheirMemoryFromTheBudget(t *testing.T) {
-	h := crowded(t, zipBatch+1)
+	h := crowded(t, archive.ZipBatch+1)
 	b := weir.NewBudget(64 << 20)
 	s := guarded(t, &Guard{Budget: b}, h)
 	peak := map[string]int64{}
@@ -84,8 +85,8 @@ func TestArchivesTakeTheirMemoryFromTheBudget(t *testing.T) {
 	if peak["tar.zst"] > 4<<20 {
 		t.Errorf("tar.zst took %d bytes", peak["tar.zst"])
 	}
-	if peak["zip"] < archiveCost+zipCost {
-		t.Errorf("zip of %d files took %d bytes", zipBatch+1, peak["zip"])
+	if peak["zip"] < archiveCost+archive.ZipMemory {
+		t.Errorf("zip of %d files took %d bytes", archive.ZipBatch+1, peak["zip"])
 	}
 	small := weir.NewBudget(archiveCost / 2)
 	s = guarded(t, &Guard{Budget: small, Queue: -1}, h)

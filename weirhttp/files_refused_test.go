@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"github.com/weir-go/weir/weirhttp/internal/archive"
 	"io"
 	"io/fs"
 	"log/slog"
@@ -22,13 +23,14 @@ import (
 func TestAnArchiveGoesWithoutWhatCannotBeRead(t *testing.T) {
 	h := quiet(tree(t, map[string]string{"d/a": "a", "d/locked": "b", "d/sub/c": "c"}))
 	var b bytes.Buffer
-	out := newTar(&b, nil)
+	v := h.view()
+	p := packer{view: v, ctx: t.Context(), out: archive.Formats["tar"].New(&b, nil)}
 	for _, name := range []string{"d/a", "d/sub"} { // they go between the listing and the opening
 		info, err := h.Root.Stat(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := h.packEntry(t.Context(), out, fs.FileInfoToDirEntry(info), "gone", "as"); err != nil || b.Len() != 0 {
+		if err := p.entry(fs.FileInfoToDirEntry(info), "gone", "as"); err != nil || b.Len() != 0 {
 			t.Errorf("%s is gone: %v, %d bytes", name, err, b.Len())
 		}
 	}
@@ -53,10 +55,10 @@ func TestAnArchiveGoesWithoutWhatCannotBeRead(t *testing.T) {
 func TestAFolderThatCannotBeReadIsNotListedInPart(t *testing.T) {
 	h := quiet(tree(t, map[string]string{"file": "x"}))
 	r := httptest.NewRequest("GET", "/", nil)
-	if list, _, err := h.list(r, "file"); err == nil { // which opens, and has no names
+	if list, _, err := listFolder(h.view(), r, "file"); err == nil { // which opens, and has no names
 		t.Errorf("%+v", list)
 	}
-	if list, _, err := h.list(r, "."); err != nil || len(list.Entries) != 1 {
+	if list, _, err := listFolder(h.view(), r, "."); err != nil || len(list.Entries) != 1 {
 		t.Errorf("%+v, %v", list, err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"encoding/binary"
 	"fmt"
+	"github.com/weir-go/weir/weirhttp/internal/gzipfile"
 	"io"
 	"os"
 	"path/filepath"
@@ -219,13 +220,13 @@ func TestOneMember_IsNotMistakenBeyond4GiB(t *testing.T) {
 		{"one of bgzip", bgzf(t, rest), 100, true},
 		{"an extra field that is cut", member(t, "")[:3] + "\x04" + member(t, "")[4:10] + "\xff\xff" + "WR\x08" + "\x00\x00\x00\x00", 0, true},
 	} {
-		if got := oneMember(strings.NewReader(c.gz), int64(len(c.gz)), c.plain); got != c.want {
+		if got := gzipfile.OneMember(strings.NewReader(c.gz), int64(len(c.gz)), c.plain); got != c.want {
 			t.Errorf("%s: %v", c.name, got)
 		}
 	}
 	// A file that became shorter since its size was taken.
 	gz := member(t, rest)
-	if oneMember(strings.NewReader(gz[:len(gz)-1]), int64(len(gz)), 100) {
+	if gzipfile.OneMember(strings.NewReader(gz[:len(gz)-1]), int64(len(gz)), 100) {
 		t.Error("a file that was truncated meanwhile is taken")
 	}
 }

@@ -4,89 +4,95 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/weirhttp/internal/budget"
+	"github.com/weir-go/weir/weirhttp/internal/tcp"
 )
 
-// Guard protects a server from slow and greedy clients, and slow clients from
-// the server: a client is cut off for what it does not take, never for how long
-// an answer takes. The zero Guard is ready to use, with everything on that has a
-// default. The fields must not change after Serve.
+// Guard disconnects clients that stop making progress and limits how much any client
+// can use. It judges progress, not duration: a client that stays above MinRate is never
+// disconnected. The zero Guard is ready to use, with all defaults on. The fields must
+// not change after Serve.
 //
-// What a client takes is what it has acknowledged, which the kernel tells on
-// Linux (TCP_INFO). Elsewhere it is what the kernel has taken from the server:
-// there a slow client with a large send buffer needs a longer Stall.
+// On Linux, a client's progress is what it has acknowledged (TCP_INFO). Elsewhere it is
+// what the kernel has accepted from the server. A slow client with a large send buffer
+// needs a longer Stall there.
 type Guard struct {
-	// Stall is how long a client may take nothing of what waits for it: 60 s
-	// if 0, no limit if negative. A client that is cut is cut within Stall and
-	// a second. Systems announce room for more in steps of some kilobytes up
-	// to a sixteenth of their receive buffer; Stall must be longer than a slow
-	// client needs for one.
+	// Stall is the longest time a client can make no progress. Zero means 60 s;
+	// negative disables the check. The guard disconnects the client within Stall and
+	// a second. Clients announce free space in steps of some kilobytes up to a
+	// sixteenth of their receive buffer; Stall must be longer than a slow client
+	// needs for one step.
 	//
-	// It is also how long the client may send nothing of the body of an HTTP/1
-	// request, unless the server has a ReadTimeout or the handler sets a read
-	// deadline of its own: net/http reads what the handler has not.
+	// Stall is also the longest time a client can send nothing of the body of an
+	// HTTP/1 request, including what the handler leaves unread, which net/http reads.
+	// It does not apply to bodies if the server has a ReadTimeout or the handler sets
+	// a read deadline.
 	Stall time.Duration
 
-	// MinRate is how much a client must take on average, and send of a body
-	// while it is waited for, in bytes a second: 512 if 0, anything if
-	// negative. A client that is faster is never cut, however long it takes.
+	// MinRate is the minimum average transfer rate in bytes a second, for answers and
+	// for request bodies. Zero means 512; negative disables the check. A faster client
+	// is never disconnected, however long its transfer takes.
 	MinRate int64
 
-	HeaderTimeout time.Duration // for a request's header; 0: 10 s, negative: none
+	HeaderTimeout time.Duration // for the header of a request; 0: 10 s, negative: none
 	IdleTimeout   time.Duration // between two requests; 0: 60 s, negative: none
 
-	MaxConns        int // 0: 10,000, negative: any
-	MaxConnsPerAddr int // 0: 512, but any over the loopback; negative: any. For IPv6 an address is a network (/64).
+	MaxConns        int // 0: 10,000, negative: no limit
+	MaxConnsPerAddr int // 0: 512, but no limit over the loopback; negative: no limit. An IPv6 /64 network counts as one address.
 
-	Rate     int64 // bytes a second in all, sent and received, shared evenly; 0: any
-	ConnRate int64 // bytes a second for each connection, sent and received; 0: any
+	Rate     int64 // bytes a second in all, sent and received, shared evenly; 0: no limit
+	ConnRate int64 // bytes a second for each connection, sent and received; 0: no limit
 
-	// Budget, if not nil, is where downloads take their memory from. One that
-	// gets none within Queue is answered 503 with Retry-After.
+	// Budget, if not nil, provides the memory of downloads. A download that gets none
+	// within Queue is answered with 503 and Retry-After.
 	Budget *weir.Budget
-	Queue  time.Duration // 0: 5 s; negative: does not wait
+	Queue  time.Duration // 0: 5 s; negative: do not wait
 
-	// Unsent is how many bytes the kernel takes for a connection beyond what
-	// is on the wire: 16 KiB if 0, the kernel's own limit (4 MiB on most
-	// systems) if negative. It does not hold while a client takes more than
-	// some 30 MiB a second: such a client takes what the kernel holds in no
-	// time, and costs less if that is more. Linux only.
+	// Unsent is how many bytes the kernel accepts for a connection beyond those on
+	// the wire. Zero means 16 KiB; negative leaves the limit of the kernel, 4 MiB on
+	// most systems. A client that receives more than about 30 MiB a second gets more,
+	// since it empties the queue at once and is served with fewer wake-ups. Linux
+	// only.
 	Unsent int
 
 	Transfers *Transfers   // nil: DefaultTransfers
-	Log       *slog.Logger // refusals and evictions; nil: slog.Default()
+	Log       *slog.Logger // for refused and disconnected clients; nil: slog.Default()
 
 	setup sync.Once
 	total *rate.Limiter
-	blind bool // a test plays a system that does not tell what clients take
+	blind bool // a test simulates a platform without TCP_INFO
 
-	mu    sync.Mutex // guards what follows
+	mu    sync.Mutex // guards the fields below
 	conns int
 	addrs map[netip.Addr]int
 	ports map[*port]struct{}
 	ended bool
 }
 
-// Serve serves the connections that l accepts, with srv and under the guard. It
-// blocks, and returns the error of srv.Serve when the listener is closed and
-// the last connection has gone. If srv.TLSConfig has certificates the
-// connections are TLS, with HTTP/2 as srv allows it.
+// Serve serves the connections that l accepts, with srv and under the guard. It blocks
+// until the listener is closed and the last connection has ended, and returns the error
+// of srv.Serve. If srv.TLSConfig has certificates, Serve uses TLS, with HTTP/2 as srv
+// allows it.
 //
-// Serve sets what is zero of srv's ReadHeaderTimeout, IdleTimeout,
-// MaxHeaderBytes and HTTP2, puts a function around its ConnContext and a handler
-// around its Handler, and answers OPTIONS * itself. A WriteTimeout would end every
-// long download, and is best left zero. End it with [Guard.Shutdown] or
-// [Guard.Close]: Serve returns [http.ErrServerClosed] then. Several servers may
-// share a guard, each with a Serve of its own; a server serves one listener.
+// Serve sets ReadHeaderTimeout, IdleTimeout, MaxHeaderBytes and HTTP2 of srv where they
+// are zero. It wraps ConnContext and Handler, and answers OPTIONS * itself. Leave
+// WriteTimeout zero: it would end every long download. Stop serving with
+// [Guard.Shutdown] or [Guard.Close]; Serve then returns [http.ErrServerClosed]. Several
+// servers can share a guard, each with its own call of Serve. A server serves one
+// listener.
 func (g *Guard) Serve(srv *http.Server, l net.Listener) error {
 	g.setup.Do(func() {
 		if g.Rate > 0 {
@@ -103,7 +109,7 @@ func (g *Guard) Serve(srv *http.Server, l net.Listener) error {
 	return p.serve()
 }
 
-// prepare fills in what srv leaves open.
+// prepare sets the fields of srv that are zero.
 func (g *Guard) prepare(srv *http.Server) {
 	if srv.ReadHeaderTimeout == 0 {
 		srv.ReadHeaderTimeout = g.headerTimeout()
@@ -115,7 +121,7 @@ func (g *Guard) prepare(srv *http.Server) {
 		srv.MaxHeaderBytes = 64 << 10
 	}
 	if srv.HTTP2 == nil {
-		// What clients may send before a handler reads is memory.
+		// Bytes that clients send before a handler reads them take memory.
 		srv.HTTP2 = &http.HTTP2Config{
 			MaxConcurrentStreams:          100,
 			MaxReceiveBufferPerConnection: 256 << 10,
@@ -138,18 +144,17 @@ func (g *Guard) prepare(srv *http.Server) {
 		}
 		if c, ok := nc.(*conn); ok {
 			ctx = context.WithValue(withTransfers(ctx, g.transfers()), connKey{}, c)
-			if c.tcp != nil && !c.port.tls && !c.paced() {
-				ctx = ConnContext(ctx, c.tcp) // large uploads go past net/http
+			if c.tcp != nil && !portOf(c).tls && !c.paced() {
+				ctx = ConnContext(ctx, c.tcp) // for large uploads
 			}
 		}
 		return ctx
 	}
 }
 
-// inTime gives the bodies of requests to h their time. net/http takes the
-// deadline away behind a header, and waits for what a handler has left unread:
-// before it answers and, if not then, behind the answer. Its own answer to
-// OPTIONS * waits like that, so it is given here.
+// inTime limits how long the bodies of requests to h can stall. net/http removes the
+// deadline after a header, and reads what a handler leaves unread, before or after the
+// answer. It does that for its own answer to OPTIONS * too, so inTime answers that.
 func inTime(h http.Handler, stall time.Duration, options bool) http.Handler {
 	if h == nil {
 		h = http.DefaultServeMux
@@ -170,9 +175,9 @@ func inTime(h http.Handler, stall time.Duration, options bool) http.Handler {
 	})
 }
 
-// Shutdown stops accepting connections, closes idle ones, and waits until what
-// is on its way has ended. When ctx ends before that, everything is closed and
-// the cause of ctx returned. Serve returns too; the guard cannot be used again.
+// Shutdown stops accepting connections, closes idle ones, and waits for running requests
+// and transfers. If ctx ends first, Shutdown closes all connections and returns the cause
+// of ctx. Serve returns in either case. The guard cannot be used again.
 func (g *Guard) Shutdown(ctx context.Context) error {
 	ports := g.end()
 	errs := make([]error, len(ports))
@@ -184,8 +189,8 @@ func (g *Guard) Shutdown(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// Close closes all listeners and connections, and returns when Serve has
-// nothing left to wait for but handlers that still run.
+// Close closes all listeners and connections. It returns when Serve waits for nothing but
+// handlers that still run.
 func (g *Guard) Close() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -225,12 +230,12 @@ func (g *Guard) leave(p *port) {
 	delete(g.ports, p)
 }
 
-// admit counts a connection in, or says why it may not come in.
+// admit counts a new connection, or returns why it is refused.
 func (g *Guard) admit(c *conn) (refusal string) {
-	most := orDefault(g.MaxConns, 10_000)
-	each := orDefault(g.MaxConnsPerAddr, 512)
+	most := cmp.Or(g.MaxConns, 10_000)
+	each := cmp.Or(g.MaxConnsPerAddr, 512)
 	if g.MaxConnsPerAddr == 0 && c.addr.IsLoopback() {
-		each = -1 // a proxy in front of us, most likely
+		each = -1 // most likely a proxy in front of us
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -250,15 +255,6 @@ func (g *Guard) admit(c *conn) (refusal string) {
 	return ""
 }
 
-// network is what counts as one address: of those of IPv6 a client has as many
-// as it likes, within a network.
-func network(a netip.Addr) netip.Addr {
-	if !a.Is6() || a.IsLoopback() || a.IsLinkLocalUnicast() {
-		return a
-	}
-	return netip.PrefixFrom(a, 64).Masked().Addr()
-}
-
 func (g *Guard) dismiss(c *conn) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -270,18 +266,18 @@ func (g *Guard) dismiss(c *conn) {
 	}
 }
 
-// reserve takes n bytes from the budget, and returns what gives them back.
+// reserve takes n bytes from the budget. release returns them.
 func (g *Guard) reserve(ctx context.Context, n int64) (release func(), err error) {
 	if g == nil || g.Budget == nil || n == 0 {
 		return func() {}, nil
 	}
-	if err := acquire(ctx, g.Budget, g.Queue, n); err != nil {
+	if err := budget.Acquire(ctx, g.Budget, g.Queue, n); err != nil {
 		return nil, err
 	}
-	return func() { giveBack(g.Budget, n) }, nil
+	return func() { budget.Release(g.Budget, n) }, nil
 }
 
-// reserved is memory that one answer has taken from a budget, bit by bit.
+// reserved is the memory that one answer has taken from a budget, in several steps.
 type reserved []func()
 
 func (m *reserved) reserve(ctx context.Context, g *Guard, n int64) error {
@@ -292,7 +288,7 @@ func (m *reserved) reserve(ctx context.Context, g *Guard, n int64) error {
 	return err
 }
 
-// release gives all of it back.
+// release returns all of it.
 func (m *reserved) release() {
 	for _, f := range *m {
 		f()
@@ -314,29 +310,304 @@ func (g *Guard) log() *slog.Logger {
 	return slog.Default()
 }
 
-func (g *Guard) unsent() int          { return orDefault(g.Unsent, 16<<10) }
-func (g *Guard) stall() time.Duration { return orDefault(g.Stall, time.Minute) }
-func (g *Guard) minRate() int64       { return orDefault(g.MinRate, 512) }
+func (g *Guard) unsent() int { return cmp.Or(g.Unsent, 16<<10) }
 
-// share is the least rate of one of the requests that c carries now, which all
-// together are to reach that of a client.
-func (g *Guard) share(c *conn) int64 {
-	least := g.minRate()
-	if c != nil && least > 0 {
-		least = max(1, least/max(1, int64(c.requests.Load())))
+func (g *Guard) stall() time.Duration { return cmp.Or(g.Stall, time.Minute) }
+
+func (g *Guard) minRate() int64 { return cmp.Or(g.MinRate, 512) }
+
+func (g *Guard) headerTimeout() time.Duration { return cmp.Or(g.HeaderTimeout, 10*time.Second) }
+
+// idleTimeout also fits net/http, where a negative timeout means none.
+func (g *Guard) idleTimeout() time.Duration { return cmp.Or(g.IdleTimeout, time.Minute) }
+
+// guardOf returns the guard of the server of r, nil if it has none.
+func guardOf(r *http.Request) *Guard {
+	if c := connOf(r); c != nil {
+		return portOf(c).g
 	}
-	return least
+	return nil
 }
 
-func (g *Guard) headerTimeout() time.Duration { return orDefault(g.HeaderTimeout, 10*time.Second) }
+// portOf returns the port that accepted c.
+func portOf(c *conn) *port { return c.owner.(*port) }
 
-// idleTimeout is for net/http too, where a negative timeout is none.
-func (g *Guard) idleTimeout() time.Duration { return orDefault(g.IdleTimeout, time.Minute) }
+// port is a listener under a guard and the connections it has accepted. It is the
+// net.Listener of its server, and returns new connections as well as those that were
+// parked for a download.
+type port struct {
+	rules    connRules
+	g        *Guard
+	srv      *http.Server
+	l        net.Listener
+	tls      bool
+	fresh    chan accepted
+	back     chan *conn
+	done     chan struct{} // closed when the port accepts no more connections
+	gone     chan struct{} // closed when done is, and the last connection has ended
+	over     chan struct{} // closed when serve returns
+	draining atomic.Bool
+	once     sync.Once
+	work     sync.WaitGroup // goroutines of the port
+	lot      lot
+	refusals chan struct{} // limits the refusals under way
 
-func orDefault[T cmp.Ordered](v, def T) T {
-	var zero T
-	if v == zero {
-		return def
+	mu    sync.Mutex // guards the fields below
+	conns map[*conn]struct{}
+	shut  bool // done is closed
+}
+
+type accepted struct {
+	c   *conn
+	err error
+}
+
+func newPort(g *Guard, srv *http.Server, l net.Listener) *port {
+	p := &port{
+		g: g, srv: srv, l: l,
+		tls: srv.TLSConfig != nil && (len(srv.TLSConfig.Certificates) > 0 ||
+			srv.TLSConfig.GetCertificate != nil || srv.TLSConfig.GetConfigForClient != nil),
+		fresh: make(chan accepted), back: make(chan *conn), done: make(chan struct{}),
+		gone: make(chan struct{}), over: make(chan struct{}),
+		refusals: make(chan struct{}, 64), conns: make(map[*conn]struct{}),
 	}
-	return v
+	p.rules.minRate, p.rules.connRate, p.rules.total = g.minRate(), g.ConnRate, g.total
+	p.rules.unsent, p.rules.blind = g.unsent(), g.blind
+	return p
+}
+
+// serve runs the server until the last connection has ended.
+func (p *port) serve() error {
+	defer close(p.over)
+	p.lot.open(&p.work)
+	p.work.Go(p.accept)
+	p.work.Go(p.watch)
+	var err error
+	if p.tls {
+		err = p.srv.ServeTLS(p, "", "")
+	} else {
+		err = p.srv.Serve(p)
+	}
+	p.Close()
+	<-p.gone
+	p.lot.close()
+	p.work.Wait()
+	return err
+}
+
+// accept takes connections from the listener until it is closed.
+func (p *port) accept() {
+	for {
+		nc, err := p.l.Accept()
+		var a accepted
+		if a.err = err; err == nil {
+			if a.c = p.receive(nc); a.c == nil {
+				continue
+			}
+		}
+		select {
+		case p.fresh <- a:
+		case <-p.done:
+			if a.c != nil {
+				a.c.Close()
+			}
+			return
+		}
+	}
+}
+
+// receive adds a connection to the port. It returns nil if it has refused the connection
+// or if the port has been closed.
+func (p *port) receive(nc net.Conn) *conn {
+	c := newConn(&p.rules, p, nc)
+	if why := p.g.admit(c); why != "" {
+		p.refuse(c, why)
+		return nil
+	}
+	p.mu.Lock()
+	shut := p.shut
+	if !shut {
+		p.conns[c] = struct{}{}
+	}
+	p.mu.Unlock()
+	if shut { // serve does not wait for connections that come now
+		p.g.dismiss(c)
+		c.Close()
+		return nil
+	}
+	if c.tcp != nil {
+		// Without these options the kernel holds more or is slower; nothing else changes.
+		if n := p.g.unsent(); n > 0 {
+			_ = tcp.LimitUnsent(c.raw, n)
+		}
+		if tcp.SameMachine(c.LocalAddr(), c.RemoteAddr()) {
+			_ = tcp.Unpace(c.raw)
+		}
+	}
+	return c
+}
+
+// refuse closes a connection that the limits do not allow. Without TLS it answers 503
+// first.
+func (p *port) refuse(c *conn, why string) {
+	p.g.log().Warn("connection refused", "client", c.RemoteAddr().String(), "reason", why)
+	if c.cancel != nil {
+		c.cancel()
+	}
+	select {
+	case p.refusals <- struct{}{}:
+	default: // too many at a time: close without an answer
+		c.Conn.Close()
+		return
+	}
+	p.work.Go(func() {
+		defer func() { <-p.refusals }()
+		defer c.Conn.Close()
+		if p.tls {
+			return
+		}
+		c.Conn.SetDeadline(time.Now().Add(time.Second))
+		_, err := io.WriteString(c.Conn, "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\n"+
+			"Connection: close\r\nContent-Type: text/plain; charset=utf-8\r\n"+
+			"Content-Length: 21\r\n\r\ntoo many connections\n")
+		if err == nil && c.CloseWrite() == nil {
+			io.CopyN(io.Discard, c.Conn, 64<<10) // a reset could overtake the answer
+		}
+	})
+}
+
+// Accept returns the next connection for the server.
+func (p *port) Accept() (net.Conn, error) {
+	select {
+	case a := <-p.fresh:
+		if a.err != nil {
+			return nil, a.err
+		}
+		return a.c, nil
+	case c := <-p.back:
+		return c, nil
+	case <-p.done:
+		return nil, net.ErrClosed
+	}
+}
+
+// Addr returns the listener's address.
+func (p *port) Addr() net.Addr { return p.l.Addr() }
+
+// Close stops accepting connections. Open connections stay.
+func (p *port) Close() (err error) {
+	p.once.Do(func() {
+		p.draining.Store(true)
+		err = p.l.Close()
+		p.mu.Lock()
+		p.shut = true
+		close(p.done)
+		if len(p.conns) == 0 {
+			close(p.gone)
+		}
+		p.mu.Unlock()
+		for _, c := range p.list(nil) {
+			if c.waits.Load() {
+				c.SetReadDeadline(time.Unix(1, 0)) // between two requests
+			}
+		}
+	})
+	return err
+}
+
+// closed removes a closed connection; see connOwner.
+func (p *port) closed(c *conn) {
+	p.lot.leave(c)
+	p.mu.Lock()
+	_, ok := p.conns[c]
+	delete(p.conns, c)
+	if ok && p.shut && len(p.conns) == 0 {
+		close(p.gone)
+	}
+	p.mu.Unlock()
+	if ok {
+		p.g.dismiss(c)
+	}
+}
+
+// start runs f in a goroutine that serve waits for. It reports false if c has been
+// closed.
+func (p *port) start(c *conn, f func()) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, ok := p.conns[c]; !ok {
+		return false
+	}
+	p.work.Go(f)
+	return true
+}
+
+// list returns the connections of the port. It reuses the memory of list.
+func (p *port) list(list []*conn) []*conn {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	list = slices.Grow(list[:0], len(p.conns))
+	for c := range p.conns {
+		list = append(list, c)
+	}
+	return list
+}
+
+// shutdown waits for the connections to end, and closes them when ctx ends.
+func (p *port) shutdown(ctx context.Context) error {
+	err := p.srv.Shutdown(ctx) // closes the listener, and first notes that it is shutting down
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	p.Close()
+	if err == nil {
+		select {
+		case <-p.gone:
+		case <-ctx.Done():
+			err = context.Cause(ctx)
+		}
+	}
+	if err != nil {
+		err = errors.Join(err, p.srv.Close())
+		for _, c := range p.list(nil) {
+			c.Close()
+		}
+	}
+	<-p.over
+	return err
+}
+
+// watch looks at all connections until the last one has ended, and disconnects clients
+// that are too slow.
+func (p *port) watch() {
+	stall := p.g.stall()
+	if stall < 0 {
+		<-p.gone
+		return
+	}
+	// The guard promises to disconnect within a second after Stall. One look can be
+	// late in noticing that a stall begins, another one that it has lasted long enough.
+	tick := time.NewTicker(min(max(stall/8, 10*time.Millisecond), 400*time.Millisecond))
+	defer tick.Stop()
+	var conns []*conn
+	for {
+		select {
+		case <-p.gone:
+			return
+		case t := <-tick.C:
+			conns = p.list(conns)
+			for _, c := range conns {
+				if c.lag(t) >= stall {
+					path := ""
+					if x := c.carries.Load(); x != nil {
+						path = x.info.Name
+					}
+					p.g.log().Warn("client disconnected", "client", c.RemoteAddr().String(), "path", path, "reason", errSlow.Error(),
+						"stall", stall, "min_rate", p.g.minRate())
+					c.evict()
+				}
+			}
+			clear(conns) // do not keep closed connections alive
+		}
+	}
 }

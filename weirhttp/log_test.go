@@ -3,6 +3,8 @@ package weirhttp
 import (
 	"bufio"
 	"fmt"
+	"github.com/weir-go/weir/weirhttp/internal/budget"
+	"github.com/weir-go/weir/weirhttp/internal/quota"
 	"io"
 	"log/slog"
 	"net/http"
@@ -46,7 +48,7 @@ func TestAClientThatIsCutOffIsLoggedWithItsAddress(t *testing.T) {
 				s := guarded(t, g, bigAndStream(t, 16<<20))
 				c := s.dial(t, 8<<10)
 				ask(t, c, bufio.NewReader(c), "/big")
-				log.says(t, "level=WARN", "client cut off", c.LocalAddr().String(), errSlow.Error(), "stall=200ms")
+				log.says(t, "level=WARN", "client disconnected", c.LocalAddr().String(), errSlow.Error(), "stall=200ms")
 				return
 			}
 			s := guarded(t, g, bigAndStream(t, 16<<20), withTLS)
@@ -55,7 +57,7 @@ func TestAClientThatIsCutOffIsLoggedWithItsAddress(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer resp.Body.Close()
-			log.says(t, "level=WARN", "client cut off", "client=127.0.0.1:", "path=/big", errSlow.Error(), "stall=200ms")
+			log.says(t, "level=WARN", "client disconnected", "client=127.0.0.1:", "path=/big", errSlow.Error(), "stall=200ms")
 		})
 	}
 }
@@ -88,7 +90,7 @@ func TestAnAnswerThatGetsNoMemoryIsLogged(t *testing.T) {
 		if resp, _ := s.fetch(t, browser(t), "GET", path); resp.StatusCode != http.StatusServiceUnavailable {
 			t.Errorf("%s: %s", path, resp.Status)
 		}
-		log.says(t, "path="+path, "client=127.0.0.1:", errBudgetBusy.Error())
+		log.says(t, "path="+path, "client=127.0.0.1:", budget.ErrBusy.Error())
 	}
 	filesLog.says(t, "level=WARN", "download refused")
 	guardLog.says(t, "level=ERROR", "no answer")
@@ -121,7 +123,7 @@ func TestADownloadWhoseFileGetsShorterIsLogged(t *testing.T) {
 			if n, err := io.Copy(io.Discard, resp.Body); err == nil {
 				t.Errorf("the client takes %d bytes for the whole", n)
 			}
-			log.says(t, "level=WARN", "answer aborted", "shrinks", "client=127.0.0.1:", ErrTruncated.Error())
+			log.says(t, "level=WARN", "download aborted", "shrinks", "client=127.0.0.1:", ErrTruncated.Error())
 		})
 	}
 }
@@ -130,7 +132,7 @@ func TestAnUploadThatFailsIsLogged(t *testing.T) {
 	in := newInbox(t, &Uploads{MaxSize: 3, Quota: 2})
 	for body, words := range map[string][]string{
 		"long": {"level=INFO", "upload failed", "status=413", "method=PUT", "path=/upload/long", "client=127.0.0.1:"},
-		"big":  {"level=WARN", "upload failed", "status=507", "method=PUT", "path=/upload/big", errNoSpace.Error()},
+		"big":  {"level=WARN", "upload failed", "status=507", "method=PUT", "path=/upload/big", quota.ErrNoSpace.Error()},
 	} {
 		in.do("PUT", "/upload/"+body, strings.NewReader(body))
 		var log logged

@@ -9,20 +9,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lot is where parked downloads wait for their clients. One goroutine waits for
-// all of them, and starts one for a client that can take more; so a client that
-// takes nothing costs no goroutine and no stack.
+// lot is where parked downloads wait for their clients. One goroutine waits for all of
+// them, and starts another one for each client that can receive more. A client that
+// receives nothing costs no goroutine and no stack.
 type lot struct {
-	epoll *os.File // pollable itself, so that no thread waits; nil: not usable
+	epoll *os.File // registered with the runtime poller, so that no thread waits; nil: not usable
 	raw   syscall.RawConn
 	work  *sync.WaitGroup
 
-	mu      sync.Mutex // guards what follows; held while a descriptor is armed
+	mu      sync.Mutex // guards the fields below; held while a descriptor is armed
 	last    uint64
-	waiting map[uint64]*parked // by conn.place: descriptors are used again too soon
+	waiting map[uint64]sleeper // by conn.place, since descriptors are reused too soon
 }
 
-// open makes the lot usable. The goroutines it starts are counted in work.
+// open makes the lot usable. It counts the goroutines that it starts in work.
 func (l *lot) open(work *sync.WaitGroup) {
 	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
@@ -38,11 +38,11 @@ func (l *lot) open(work *sync.WaitGroup) {
 		f.Close()
 		return
 	}
-	l.epoll, l.raw, l.work, l.waiting = f, raw, work, make(map[uint64]*parked)
+	l.epoll, l.raw, l.work, l.waiting = f, raw, work, make(map[uint64]sleeper)
 	work.Go(l.run)
 }
 
-// close ends the goroutine of the lot, in which nothing may be left.
+// close ends the goroutine of the lot. Nothing must be waiting any more.
 func (l *lot) close() {
 	if l.epoll != nil {
 		l.epoll.Close()
@@ -51,10 +51,10 @@ func (l *lot) close() {
 
 func (l *lot) usable() bool { return l.epoll != nil }
 
-// wait lets p wait for its client. If it returns nil p belongs to whoever wakes
-// it, which may have happened already.
-func (l *lot) wait(p *parked) error {
-	c := p.c
+// wait makes p wait for its client. If it returns nil, the lot owns p and has perhaps
+// woken it already.
+func (l *lot) wait(p sleeper) error {
+	c := p.conn()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	op := unix.EPOLL_CTL_MOD
@@ -77,17 +77,17 @@ func (l *lot) wait(p *parked) error {
 	return errors.Join(err, cerr, aerr)
 }
 
-// takeLocked returns what waits at a place, which is free then.
-func (l *lot) takeLocked(place uint64) *parked {
+// takeLocked removes the sleeper at a place and returns it, nil if there is none.
+func (l *lot) takeLocked(place uint64) sleeper {
 	p := l.waiting[place]
 	if p != nil {
 		delete(l.waiting, place)
-		p.c.writing.Add(-1)
+		p.conn().writing.Add(-1)
 	}
 	return p
 }
 
-// leave wakes what waits on a connection that has been closed.
+// leave wakes the sleeper of a connection that has been closed.
 func (l *lot) leave(c *conn) {
 	if l.epoll == nil {
 		return
@@ -102,7 +102,7 @@ func (l *lot) leave(c *conn) {
 	}
 }
 
-// run wakes those whose clients can take more, until the lot is closed.
+// run wakes sleepers whose clients can receive more, until the lot is closed.
 func (l *lot) run() {
 	events := make([]unix.EpollEvent, 256)
 	for {

@@ -10,72 +10,10 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/weir-go/weir/report"
 )
-
-func TestTheTimeOfATransferAddsUp(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var m meter
-		m.begin()
-		for _, p := range []phase{phaseMoving, phaseClient, phaseRate, phaseClient, phaseMoving} {
-			m.enter(p)
-			time.Sleep(time.Second)
-		}
-		m.end()
-		time.Sleep(time.Hour)
-		for _, kind := range []Direction{Download, Upload} {
-			rep := m.report(kind, true, 5)
-			if rep.Running || rep.Wall != 5*time.Second {
-				t.Errorf("%s: running %v, %v", kind, rep.Running, rep.Wall)
-			}
-			for _, s := range rep.Stages {
-				if sum := s.Busy + s.Blocked + s.Starved + s.Outside + s.Unknown; sum != s.Wall || s.Wall != rep.Wall {
-					t.Errorf("%s, %s: %v of %v", kind, s.Name, sum, s.Wall)
-				}
-			}
-		}
-	})
-}
-
-func TestTheVerdictNamesWhoIsWaitedFor(t *testing.T) {
-	for name, c := range map[string]struct {
-		kind   Direction
-		kernel bool
-		spend  [phases]time.Duration
-		want   string
-	}{
-		"a slow client":            {Download, true, [phases]time.Duration{phaseMoving: 1, phaseClient: 99}, "the destination is the bottleneck: writing (client) took 99% of the time, and read waited for it 99% of the time"},
-		"a rate":                   {Download, true, [phases]time.Duration{phaseMoving: 5, phaseRate: 95}, "the rate limit (rate) is the bottleneck: it held the flow back 95% of the time, and read waited for it 95% of the time"},
-		"nobody, by the kernel":    {Download, true, [phases]time.Duration{phaseMoving: 99, phaseClient: 1}, "unknown bottleneck: the kernel moved the bytes (sendfile) and does not tell reading from writing"},
-		"half of it hidden":        {Download, true, [phases]time.Duration{phaseMoving: 50, phaseClient: 50}, "unknown bottleneck: the kernel moved the bytes (sendfile) and does not tell reading from writing"},
-		"the disk, through memory": {Download, false, [phases]time.Duration{phaseMoving: 80, phaseClient: 20}, "the source is the bottleneck: reading (read) took 80% of the time"},
-		"nobody":                   {Download, false, [phases]time.Duration{phaseMoving: 50, phaseClient: 50}, "no single bottleneck: read (50% of the time) and client (50%) take turns"},
-		"a slow uploader":          {Upload, true, [phases]time.Duration{phaseMoving: 10, phaseClient: 90}, "the source is the bottleneck: reading (client) took 90% of the time"},
-		"the disk under an upload": {Upload, true, [phases]time.Duration{phaseMoving: 90, phaseClient: 10}, "the destination is the bottleneck: writing (write) took 90% of the time, and client waited for it 90% of the time"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				var m meter
-				m.begin()
-				for p, d := range c.spend {
-					m.enter(phase(p))
-					time.Sleep(d * time.Second)
-				}
-				m.end()
-				rep := m.report(c.kind, c.kernel, 0)
-				if got := rep.Verdict.String(); got != c.want {
-					t.Errorf("%s", got)
-				}
-				if hidden := rep.Stages[0].Unknown; c.kind == Download && c.kernel != (hidden > 0) {
-					t.Errorf("%v are unknown", hidden)
-				}
-			})
-		})
-	}
-}
 
 func TestASlowDownloadIsAFlowWhoseBottleneckIsTheClient(t *testing.T) {
 	for kind, k := range kinds {

@@ -79,7 +79,7 @@ func TestAStalledStreamOfPlainHTTP2IsCutOff(t *testing.T) {
 }
 
 func TestAnAnswerThatIsWrittenIsNotCollected(t *testing.T) {
-	c := &conn{Conn: discards{}, port: &port{g: new(Guard)}}
+	c := &conn{Conn: discards{}, rules: new(connRules)}
 	c.holdHeader()
 	for _, b := range []string{"HTTP/1.1 200 OK\r\n", "Connection: close\r\n", "\r\n"} {
 		if _, err := c.Write([]byte(b)); err != nil {

@@ -4,24 +4,28 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"time"
+
+	"github.com/weir-go/weir/weirhttp/internal/tcp"
 )
 
-// parkAbove is how much must be left to send for a download to be parked:
-// below it the goroutine and the buffers of net/http are free again soon.
+// parkAbove is how many bytes must be left for a download to be parked. Smaller ones
+// free the goroutine and the buffers of net/http soon anyway.
 const parkAbove = 256 << 10
 
-// parked is a download that has left net/http: its goroutine and buffers are
-// gone, and it waits in the lot of its port whenever its client takes no more.
-// One that has a rate keeps a small goroutine instead.
+// parked is a download that has left net/http and its goroutine and buffers. It waits in
+// the lot of its port while its client receives. A download with a rate limit keeps a
+// small goroutine instead.
 type parked struct {
 	c       *conn
+	port    *port
 	s       span
-	keep    bool // the connection goes on after the answer
+	keep    bool // the connection stays open after the answer
 	release func()
 }
 
-// park takes the connection of r away from net/http after a part of the answer
-// was sent. It reports false if it cannot be had.
+// park takes the connection of r away from net/http after a part of the answer was
+// sent. It reports false if net/http does not give the connection away.
 func park(w http.ResponseWriter, r *http.Request, c *conn, s *span, release func()) bool {
 	hj, ok := w.(http.Hijacker)
 	if !ok {
@@ -35,22 +39,26 @@ func park(w http.ResponseWriter, r *http.Request, c *conn, s *span, release func
 		b, _ := rw.Reader.Peek(n)
 		c.early = append(append([]byte(nil), b...), c.early...)
 	}
-	s.try = c.port.lot.usable() && !c.paced()
-	p := &parked{c: c, s: *s, release: release, keep: r.ProtoAtLeast(1, 1) && !c.closes}
-	if !c.port.start(c, p.run) {
-		p.end(net.ErrClosed) // it was closed from outside
+	port := portOf(c)
+	s.try = port.lot.usable() && !c.paced()
+	p := &parked{c: c, port: port, s: *s, release: release, keep: r.ProtoAtLeast(1, 1) && !c.closes}
+	if !port.start(c, p.run) {
+		p.end(net.ErrClosed) // the guard has closed it
 	}
 	return true
 }
 
-// run sends what the client takes. After the last of it, it gives the
-// connection back.
+// conn returns the connection; see sleeper.
+func (p *parked) conn() *conn { return p.c }
+
+// run sends what the client can receive now. After the last byte it gives the connection
+// back to the server.
 func (p *parked) run() {
-	c := p.c
+	c, port := p.c, p.port
 	_, err := c.sendSpan(&p.s)
 	if err == nil && p.s.left > 0 {
-		if err = c.port.lot.wait(p); err == nil {
-			return // p is not ours any more
+		if err = port.lot.wait(p); err == nil {
+			return // the lot owns p now
 		}
 		err = c.cause(err)
 	}
@@ -59,22 +67,46 @@ func (p *parked) run() {
 	switch {
 	case err != nil:
 	case keep:
-		c.await()
+		await(c, port)
 	default:
 		c.finish()
 	}
 }
 
-// end gives back what the download held.
+// end releases what the download holds.
 func (p *parked) end(err error) {
 	if err != nil {
-		p.c.Close() // short of the length that was promised: the client notices
+		p.c.Close() // the client notices: the answer is shorter than announced
 	}
 	if errors.Is(err, ErrTruncated) {
-		p.c.port.g.log().Warn("answer aborted", "path", p.s.x.info.Name, "client", p.c.RemoteAddr().String(), "error", err)
+		p.port.g.log().Warn("download aborted", "path", p.s.x.info.Name, "client", p.c.RemoteAddr().String(), "error", err)
 	}
-	p.s.f.release()
+	p.s.f.Release()
 	p.release()
 	p.s.x.end(err)
-	*p = parked{} // the goroutine goes on while the connection waits
+	*p = parked{} // the goroutine stays while the connection waits for a request
+}
+
+// await waits for the next request on a connection that was parked, and hands it back to
+// the server.
+func await(c *conn, p *port) {
+	if len(c.early) == 0 {
+		var until time.Time // none
+		if idle := p.srv.IdleTimeout; idle > 0 {
+			until = time.Now().Add(idle)
+		}
+		c.SetReadDeadline(until)
+		c.waits.Store(true)
+		come := !p.draining.Load() && tcp.WaitReadable(c.raw)
+		c.waits.Store(false)
+		if !come || c.SetReadDeadline(time.Time{}) != nil {
+			c.Close()
+			return
+		}
+	}
+	select {
+	case p.back <- c:
+	case <-p.done:
+		c.Close()
+	}
 }

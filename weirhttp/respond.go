@@ -1,48 +1,53 @@
 package weirhttp
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
+	"strconv"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/compress"
+	"github.com/weir-go/weir/weirhttp/internal/budget"
+	"github.com/weir-go/weir/weirhttp/internal/encoder"
+	"github.com/weir-go/weir/weirhttp/internal/negotiate"
 )
 
-// Response says how a stream becomes an answer. The zero Response is what
-// [Respond] uses.
+// Response says how to send a stream as an answer. [Respond] uses the zero Response.
 type Response struct {
-	Type string // Content-Type; "": that of w's header, or by how the stream begins
-	Size int64  // bytes of the whole stream; 0: not known. A stream of another length breaks the connection.
-	Name string // what Transfers call it; "": the request's path
+	Type string // Content-Type; "": that of w's header, or guessed from the first bytes
+	Size int64  // bytes of the whole stream; 0: unknown. A stream of another length breaks the connection.
+	Name string // the name of the transfer; "": the request's path
 
-	// Plain sends the stream as it is. Otherwise it is compressed with zstd or
-	// gzip if the client asks for it, the type is one that gets smaller, and
+	// Plain sends the stream as it is. Otherwise the stream is compressed with zstd or
+	// gzip if the client accepts that, content of its type usually gets smaller, and
 	// w's header has no Content-Encoding.
 	Plain bool
 
-	// Flush is how long bytes may wait for more before they are sent: 50 ms if
-	// 0. If it is negative they wait until there are enough of them, which
-	// compresses a little better and is best for a stream that does not pause.
+	// Flush is how long bytes can wait for more bytes before they are sent. Zero means
+	// 50 ms. If it is negative they wait until a buffer is full, which compresses a
+	// little better and is best for a stream that does not pause.
 	Flush time.Duration
 
-	// Limit is that of the flow's pipes: 64 KiB if zero.
+	// Limit is the limit of the flow's pipes. The default is 64 KiB.
 	Limit weir.Limit
 }
 
 // Respond answers r with the bytes of s. It blocks until they are sent.
 //
-// The header of the answer is sent with the first byte. What goes wrong before
-// that has a status of its own: 404 for fs.ErrNotExist, 403 for
-// fs.ErrPermission, else 500. What goes wrong later breaks the connection, with
-// a panic of [http.ErrAbortHandler], so that no client takes a part for the
-// whole. When the client leaves, the flow ends at once.
+// The header of the answer is sent with the first byte. An error before that is answered
+// with a status: 404 for fs.ErrNotExist, 403 for fs.ErrPermission, 500 otherwise. A later
+// error breaks the connection with a panic of [http.ErrAbortHandler], so that no client
+// mistakes a part for the whole. If the client disconnects, the flow ends at once.
 //
-// Fields of w's header that were set before are kept. Under a [Guard] the
-// memory of the flow is taken from its Budget, and the answer is 503 if there is
-// none in time.
+// Fields that are set in w's header stay. Under a [Guard] the memory of the flow comes
+// from its Budget. If there is none in time, the answer is 503.
 func Respond(w http.ResponseWriter, r *http.Request, s weir.Stream[byte]) {
 	Response{}.Send(w, r, s)
 }
@@ -54,7 +59,7 @@ func (p Response) Send(w http.ResponseWriter, r *http.Request, s weir.Stream[byt
 	}
 	c := newClient(w, r, p)
 	if c.coding = c.choose(); c.coding != "" && p.Flush < 0 {
-		// A stage that never flushes does it, as part of the flow.
+		// Nothing needs to be flushed, so a stage of the flow can compress.
 		if c.coding == "zstd" {
 			s = s.Through(compress.Zstd(compress.Workers(1)))
 		} else {
@@ -76,6 +81,217 @@ func (p Response) Send(w http.ResponseWriter, r *http.Request, s weir.Stream[byt
 	}
 }
 
+func logOf(g *Guard) *slog.Logger {
+	if g != nil {
+		return g.log()
+	}
+	return slog.Default()
+}
+
+// errLength is the cause when a stream is shorter or longer than announced.
+var errLength = errors.New("stream does not have the announced length")
+
+// client is the answer to a request as the sink of a flow.
+type client struct {
+	w     http.ResponseWriter
+	r     *http.Request
+	p     Response
+	guard *Guard
+	ctl   *http.ResponseController
+	wire  *rolling
+	x     *transfer
+	ctx   context.Context // of the flow
+
+	// mu guards the fields below. The flow and a flush hold it while they wait for the
+	// client, so that they take turns.
+	mu     sync.Mutex
+	coding string // of the answer; "": none
+	enc    encoder.Encoder
+	begun  bool  // the header has been sent
+	sent   int64 // bytes of the answer's body
+	armed  bool  // a flush is scheduled
+	whole  bool  // the answer is complete
+	closed bool
+	err    error // of a flush
+
+	timer   *time.Timer
+	flushes sync.WaitGroup
+}
+
+func newClient(w http.ResponseWriter, r *http.Request, p Response) *client {
+	c := &client{w: w, r: r, p: p, ctl: http.NewResponseController(w), guard: guardOf(r)}
+	c.wire = newRolling(w, r, c.guard)
+	c.wire.rest() // the stream can take long to begin
+	return c
+}
+
+// begin sends the header of an answer that begins with chunk.
+func (c *client) begin(chunk []byte) {
+	c.begun = true
+	h := c.w.Header()
+	t := c.p.Type
+	if t == "" {
+		t = h.Get("Content-Type")
+	}
+	if t == "" {
+		t = http.DetectContentType(chunk)
+		if !negotiate.Compressible(t) {
+			c.coding = ""
+		}
+		if !c.p.Plain && c.p.Flush >= 0 {
+			h.Add("Vary", "Accept-Encoding")
+		}
+	}
+	h.Set("Content-Type", t)
+	if c.coding != "" {
+		h.Set("Content-Encoding", c.coding)
+		h.Del("Content-Length")
+		h.Del("Accept-Ranges")
+		if tag := h.Get("Etag"); strings.HasPrefix(tag, `"`) {
+			h.Set("Etag", "W/"+tag) // the strong tag is that of the uncompressed bytes
+		}
+	} else if c.p.Size > 0 {
+		h.Set("Content-Length", strconv.FormatInt(c.p.Size, 10))
+	}
+	c.w.WriteHeader(http.StatusOK)
+	if c.coding != "" && c.p.Flush >= 0 && c.r.Method != http.MethodHead {
+		c.enc = encoder.New(c.coding, toWire{c})
+	}
+}
+
+// Write sends a chunk, and before the first one the header. It waits for the client.
+func (c *client) Write(chunk []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		return 0, c.err
+	}
+	if !c.begun {
+		c.begin(chunk)
+	}
+	if c.r.Method == http.MethodHead {
+		return 0, weir.ErrStop
+	}
+	var out io.Writer = toWire{c}
+	if c.enc != nil {
+		out = c.enc
+	}
+	n, err := out.Write(chunk)
+	if err == nil && !c.armed && c.p.Flush >= 0 {
+		c.arm()
+	}
+	return n, err
+}
+
+// toWire writes bytes to the client, after compression.
+type toWire struct{ c *client }
+
+func (t toWire) Write(b []byte) (n int, err error) {
+	c := t.c
+	if c.p.Size > 0 && c.coding == "" && c.sent+int64(len(b)) > c.p.Size {
+		return 0, errLength
+	}
+	for len(b) > 0 && err == nil {
+		var m int
+		m, err = c.wire.Write(b[:min(len(b), rollingPiece*4)])
+		n += m
+		b = b[m:]
+		c.sent += int64(m)
+		c.x.add(int64(m))
+		// rolling can have overwritten the deadline by which the flow interrupts us.
+		if err == nil && c.ctx.Err() != nil {
+			err = context.Cause(c.ctx)
+		}
+	}
+	return n, err
+}
+
+// arm schedules a flush, so that written bytes leave soon even if no more follow.
+func (c *client) arm() {
+	c.armed = true
+	c.flushes.Add(1)
+	d := cmp.Or(c.p.Flush, 50*time.Millisecond)
+	c.timer = time.AfterFunc(d, func() {
+		defer c.flushes.Done()
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.armed = false
+		if !c.closed && c.err == nil {
+			c.err = c.flush()
+		}
+	})
+}
+
+func (c *client) flush() error {
+	if c.enc != nil {
+		if err := c.enc.Flush(); err != nil {
+			return err
+		}
+	}
+	c.wire.arm()
+	defer c.wire.rest()
+	if err := c.ctl.Flush(); !errors.Is(err, http.ErrNotSupported) {
+		return err
+	}
+	return nil // a handler in between has wrapped w and does not flush
+}
+
+// Commit ends a complete answer.
+func (c *client) Commit() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		return c.err
+	}
+	if !c.begun {
+		c.coding = ""
+		c.begin(nil)
+	}
+	if c.enc != nil {
+		if err := c.enc.Close(); err != nil {
+			return err
+		}
+	}
+	if c.p.Size > 0 && c.coding == "" && c.sent != c.p.Size && c.r.Method != http.MethodHead {
+		return errLength
+	}
+	c.whole = true
+	return nil
+}
+
+// Close returns when no flush uses the request any more.
+func (c *client) Close() error {
+	if c.timer == nil {
+		c.release()
+		return nil
+	}
+	if !c.whole { // only this goroutine writes whole
+		c.ctl.SetWriteDeadline(time.Unix(1, 0)) // interrupts a flush that waits for the client
+	}
+	c.release()
+	if c.timer.Stop() {
+		c.flushes.Done()
+	}
+	c.flushes.Wait()
+	return nil
+}
+
+func (c *client) release() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	if c.enc != nil {
+		encoder.Free(c.coding, c.enc)
+		c.enc = nil
+	}
+	if c.whole {
+		c.wire.arm()
+	}
+}
+
+// SetWriteDeadline interrupts a Write.
+func (c *client) SetWriteDeadline(t time.Time) error { return c.ctl.SetWriteDeadline(t) }
+
 // run runs the flow as a transfer.
 func (c *client) run(f *weir.Flow) (err error) {
 	x := begin(c.r, Download, c.p.Name, c.size())
@@ -87,7 +303,7 @@ func (c *client) run(f *weir.Flow) (err error) {
 	}
 	need := ceiling.Bytes
 	if c.coding != "" && c.p.Flush >= 0 {
-		need += encoderHolds
+		need += encoder.Memory
 	}
 	release, err := c.guard.reserve(c.r.Context(), need)
 	if err != nil {
@@ -96,7 +312,7 @@ func (c *client) run(f *weir.Flow) (err error) {
 	defer release()
 	x.watch(f)
 	if conn := connOf(c.r); conn != nil {
-		x.watchConn(conn, c.r)
+		conn.carry(x, c.r)
 	}
 	return f.Run(c.r.Context())
 }
@@ -108,12 +324,12 @@ func (c *client) size() int64 {
 	return -1
 }
 
-// fail answers with the status of err, in place of what was to come.
+// fail answers with the status of err.
 func (c *client) fail(err error) {
 	h := c.w.Header()
 	status := statusOf(err)
 	if status == http.StatusServiceUnavailable && c.guard != nil {
-		tellRetry(h, retryAfter(c.guard.Queue))
+		tellRetry(h, budget.RetryAfter(c.guard.Queue))
 	}
 	if status >= 500 {
 		logOf(c.guard).Error("no answer", "path", c.r.URL.Path, "client", c.r.RemoteAddr, "error", err)
@@ -122,14 +338,7 @@ func (c *client) fail(err error) {
 	httpError(c.w, status)
 }
 
-func logOf(g *Guard) *slog.Logger {
-	if g != nil {
-		return g.log()
-	}
-	return slog.Default()
-}
-
-// choose decides on the coding as far as it can before the first byte.
+// choose chooses the coding, as far as it can before the first byte.
 func (c *client) choose() string {
 	h := c.w.Header()
 	if c.p.Plain || h.Get("Content-Encoding") != "" || h.Get("Content-Range") != "" {
@@ -139,9 +348,9 @@ func (c *client) choose() string {
 	if t == "" {
 		t = h.Get("Content-Type")
 	}
-	// An unknown type is decided by how the stream begins, which is too late
-	// for a stage of the flow.
-	if t == "" && c.p.Flush < 0 || t != "" && !compressible(t) {
+	// An unknown type is guessed from the first bytes. That is too late for a stage of
+	// the flow.
+	if t == "" && c.p.Flush < 0 || t != "" && !negotiate.Compressible(t) {
 		return ""
 	}
 	if t != "" {
@@ -150,11 +359,8 @@ func (c *client) choose() string {
 	if c.p.Size > 0 && c.p.Size < 1<<10 {
 		return ""
 	}
-	return coding(c.r.Header.Values("Accept-Encoding"))
+	return negotiate.Coding(c.r.Header.Values("Accept-Encoding"))
 }
-
-// errLength is the cause when a stream is not as long as was promised.
-var errLength = errors.New("the stream does not have the length that was promised")
 
 func (c *client) open(ctx context.Context) (weir.Writer[byte], error) {
 	c.ctx = ctx

@@ -336,7 +336,7 @@ func TestARefusalReachesAClientThatGoesOnSending(t *testing.T) {
 	s := guarded(t, &Guard{}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r, _ = withBody(w, r, time.Minute)
 		tellRetry(w.Header(), 1500*time.Millisecond)
-		refuseUpload(w, r, http.StatusRequestEntityTooLarge, "too large")
+		refuse(w, r, http.StatusRequestEntityTooLarge, "too large")
 	}))
 	c := s.dial(t, 0)
 	fmt.Fprintf(c, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", 3<<20)

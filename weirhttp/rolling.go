@@ -7,17 +7,17 @@ import (
 	"time"
 )
 
-// rolling writes an answer. Over HTTP/2 it judges the client as the watchdog of a
-// [Guard] does connections, since a connection tells nothing about one stream.
+// rolling writes an answer. Over HTTP/2 it judges the client as the watchdog of a [Guard]
+// judges connections, since a connection says nothing about one stream.
 type rolling struct {
 	w     io.Writer
 	ctl   *http.ResponseController
 	r     *http.Request
 	g     *Guard
-	c     *conn         // nil: it has no guard
+	c     *conn         // nil: not under a guard
 	stall time.Duration // 0: no deadline
-	lag   time.Duration // how far the client is behind the least rate
-	until time.Time     // the deadline that is set; zero: none
+	lag   time.Duration // how far the client is behind the minimum rate
+	until time.Time     // the current deadline; zero: none
 }
 
 func newRolling(w http.ResponseWriter, r *http.Request, g *Guard) *rolling {
@@ -29,14 +29,10 @@ func newRolling(w http.ResponseWriter, r *http.Request, g *Guard) *rolling {
 }
 
 const (
-	rollingPiece = 16 << 10 // is written at once
+	rollingPiece = 16 << 10 // bytes written at once
 
-	// streamPiece is what a client of HTTP/2 must take within Stall. It is
-	// how much of an answer net/http gathers before it sends a frame.
-	streamPiece = 4 << 10
-
-	// rollingLate is how much later than it should a deadline may be, since
-	// setting one for each piece costs as much as the piece.
+	// rollingLate is how much later than exact a deadline can be. Setting one for each
+	// piece would cost as much as the piece.
 	rollingLate = 500 * time.Millisecond
 )
 
@@ -47,7 +43,7 @@ func (x *rolling) Write(b []byte) (n int, err error) {
 	defer x.rest()
 	for len(b) > 0 {
 		begun := time.Now()
-		if err := x.allow(begun); err != nil && !errors.Is(err, http.ErrNotSupported) { // by a handler in between
+		if err := x.allow(begun); err != nil && !errors.Is(err, http.ErrNotSupported) { // a handler in between has wrapped w
 			return n, err
 		}
 		m, err := x.w.Write(b[:min(len(b), streamPiece)])
@@ -55,11 +51,11 @@ func (x *rolling) Write(b []byte) (n int, err error) {
 		b = b[m:]
 		took := time.Since(begun)
 		late := err != nil && took >= x.stall-x.lag
-		if x.c == nil || !x.c.paced() { // or else it may be us who are slow
-			x.lag = behind(x.lag, took, int64(m), x.g.share(x.c))
+		if x.c == nil || !x.c.paced() { // otherwise the rate limit may be the slow part
+			x.lag = behind(x.lag, took, int64(m), x.share())
 		}
 		if late || err == nil && x.lag >= x.stall {
-			x.g.log().Warn("client cut off", "client", x.r.RemoteAddr, "path", x.r.URL.Path,
+			x.g.log().Warn("client disconnected", "client", x.r.RemoteAddr, "path", x.r.URL.Path,
 				"reason", errSlow.Error(), "stall", x.stall, "min_rate", x.g.minRate())
 			err = errSlow
 		}
@@ -70,7 +66,7 @@ func (x *rolling) Write(b []byte) (n int, err error) {
 	return n, nil
 }
 
-// allow gives the client the time it has left, from now on.
+// allow gives the client the time that it has left, from now on.
 func (x *rolling) allow(now time.Time) error {
 	least := now.Add(x.stall - x.lag)
 	if !x.until.Before(least) && x.until.Sub(least) <= rollingLate {
@@ -80,8 +76,8 @@ func (x *rolling) allow(now time.Time) error {
 	return x.ctl.SetWriteDeadline(x.until)
 }
 
-// rest takes the deadline away while nothing is written: that of a stream fires
-// all the same, and resets it.
+// rest removes the deadline while nothing is written. The deadline of a stream would fire
+// even then, and reset the stream.
 func (x *rolling) rest() {
 	if x.stall != 0 {
 		x.until = time.Time{}
@@ -89,10 +85,18 @@ func (x *rolling) rest() {
 	}
 }
 
-// arm gives what is written next by somebody else its time.
+// arm sets a deadline for writes that do not go through x.
 func (x *rolling) arm() {
 	if x.stall != 0 {
 		x.until = time.Now().Add(x.stall)
 		x.ctl.SetWriteDeadline(x.until)
 	}
+}
+
+// share returns the minimum rate for this stream.
+func (x *rolling) share() int64 {
+	if x.c == nil {
+		return x.g.minRate()
+	}
+	return x.c.share()
 }

@@ -1,21 +1,29 @@
 package weirhttp
 
 import (
+	"errors"
 	"io"
+	"sync"
+
+	"github.com/weir-go/weir/weirhttp/internal/meter"
+	"github.com/weir-go/weir/weirhttp/internal/openfile"
 )
 
-// span is a part of a file on its way to one client, or the contents of a
-// small one.
+// ErrTruncated is the error of a download whose file became shorter than the announced
+// length.
+var ErrTruncated = errors.New("file became shorter while it was sent")
+
+// span is a part of a file on its way to one client, or all of a small file.
 type span struct {
-	body []byte // of a small file; nil: the file is read
-	f    *file
+	body []byte // the small file; nil: read f
+	f    *openfile.File
 	off  int64
 	left int64
-	try  bool // stop where a write would wait
+	try  bool // stop instead of waiting for the client
 	x    *transfer
 }
 
-// Read makes a span readable where the kernel cannot send it.
+// Read is for writers that copy a span through memory.
 func (s *span) Read(b []byte) (n int, err error) {
 	if s.left == 0 {
 		return 0, io.EOF
@@ -44,56 +52,49 @@ func (s *span) advance(n int64) {
 	}
 }
 
-// meter returns what keeps account of the time of s, nil if s is no transfer.
-func (s *span) meter() *meter {
+// meter returns the meter of the transfer, nil if s belongs to none.
+func (s *span) meter() *meter.Meter {
 	if s.x == nil {
 		return nil
 	}
 	return &s.x.meter
 }
 
-// sendBody sends a small file behind the header h, which may be nil, in one
-// write.
-func (c *conn) sendBody(h *[]byte, s *span) (int64, error) {
-	body, head := s.body[s.off:s.off+s.left], 0
-	if h != nil {
-		head = len(*h)
-		*h = append(*h, body...)
-		body = *h
-	}
-	n, err := c.Write(body)
-	sent := int64(max(0, n-head))
-	s.advance(sent)
-	return sent, err
+// copyBuffers are for copying a file through memory.
+var copyBuffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
+
+// extent is a file as http.ServeContent reads it. Its size does not change.
+type extent struct {
+	f    *openfile.File
+	off  int64
+	size int64
 }
 
-// sendSpan sends what is left of s, and the header that was held in front of
-// it. It waits for the client unless s.try is set. It returns how much of s was
-// sent.
-func (c *conn) sendSpan(s *span) (n int64, err error) {
-	var head []byte
-	h := c.takeHeld()
-	if h != nil {
-		defer headerBuffers.Put(h)
-		head = *h
+// Seek moves the offset of the extent. The file's own offset stays.
+func (e *extent) Seek(off int64, whence int) (int64, error) {
+	switch whence {
+	case io.SeekStart:
+		e.off = off
+	case io.SeekCurrent:
+		e.off += off
+	case io.SeekEnd:
+		e.off = e.size + off
 	}
-	if s.body != nil {
-		return c.sendBody(h, s)
+	return e.off, nil
+}
+
+// Read returns ErrTruncated where the file ends before size.
+func (e *extent) Read(b []byte) (int, error) {
+	if e.off >= e.size {
+		return 0, io.EOF
 	}
-	c.writing.Add(1)
-	defer c.writing.Add(-1)
-	if !c.paced() {
-		n, err = c.sendFile(head, s, s.left)
-		return n, c.cause(err)
+	n, err := e.f.ReadAt(b[:min(int64(len(b)), e.size-e.off)], e.off)
+	e.off += int64(n)
+	if n > 0 {
+		return n, nil
 	}
-	// What is paced waits, and need not try.
-	n, err = c.sendFile(head, s, 0)
-	for s.left > 0 && !s.try && err == nil {
-		var seg, m int64
-		if seg, err = c.allow(s.left); err == nil {
-			m, err = c.sendFile(nil, s, seg)
-			n += m
-		}
+	if err == io.EOF {
+		err = ErrTruncated
 	}
-	return n, c.cause(err)
+	return 0, err
 }

@@ -3,6 +3,7 @@ package weirhttp
 import (
 	"context"
 	"encoding/json"
+	"github.com/weir-go/weir/weirhttp/internal/meter"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -19,18 +20,18 @@ import (
 func TestState_FollowsThePhaseOfATransfer(t *testing.T) {
 	for _, tc := range []struct {
 		kind  Direction
-		phase phase
+		phase meter.Phase
 		want  TransferState
 	}{
-		{Download, phaseMoving, StateSending},
-		{Upload, phaseMoving, StateReceiving},
-		{Download, phaseClient, StateClient},
-		{Upload, phaseClient, StateClient},
-		{Download, phaseRate, StateRate},
-		{Upload, phaseRate, StateRate},
+		{Download, meter.Moving, StateSending},
+		{Upload, meter.Moving, StateReceiving},
+		{Download, meter.Client, StateClient},
+		{Upload, meter.Client, StateClient},
+		{Download, meter.Rate, StateRate},
+		{Upload, meter.Rate, StateRate},
 	} {
 		x := transfer{info: Transfer{Direction: tc.kind, ID: 1}}
-		x.meter.phase.Store(int32(tc.phase))
+		x.meter.Enter(tc.phase)
 		if got := x.look(); got.State != tc.want || got.ID != 1 {
 			t.Errorf("%s in phase %d: %q, want %q", tc.kind, tc.phase, got.State, tc.want)
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/report"
+	"github.com/weir-go/weir/weirhttp/internal/meter"
 )
 
 // Direction is the direction of a transfer, as seen by its client.
@@ -34,27 +35,27 @@ const (
 	StateEnded     TransferState = "ended"
 )
 
-// Transfer is what is known of one transfer at one moment.
+// Transfer describes one transfer at one moment.
 type Transfer struct {
 	ID        uint64        `json:"id"` // counts from 1
 	Direction Direction     `json:"kind"`
 	Method    string        `json:"method"`
-	Name      string        `json:"name"`   // what is moved: a path below the root of its handler
+	Name      string        `json:"name"`   // a path below the root of the handler
 	Client    string        `json:"client"` // host:port
 	Start     time.Time     `json:"start"`
-	Size      int64         `json:"size"`   // bytes; -1: not known
-	Moved     int64         `json:"moved"`  // bytes the client has sent, or has taken from the server
-	Unsent    int64         `json:"unsent"` // bytes in the kernel that wait for the client; 0 where the system does not tell
+	Size      int64         `json:"size"`   // bytes; -1: unknown
+	Moved     int64         `json:"moved"`  // bytes received from the client, or sent to it
+	Unsent    int64         `json:"unsent"` // bytes in the kernel that wait for the client; 0 if the platform does not tell
 	State     TransferState `json:"state"`
 
 	x *transfer
 }
 
 // Report says where the time of the transfer goes, stage by stage, and what its
-// bottleneck is: until now while it is on its way, and then in all. Where the
-// kernel moves the bytes its time is accounted for as that of a flow is, and
-// Report.Kernel names the system call. A small file that was sent from memory has
-// no stages.
+// bottleneck is. It covers the time until now, or the whole transfer if that has ended.
+// If the kernel moves the bytes, Report accounts for its time like that of a flow, and
+// Report.Kernel names the system call. A small file that was sent from memory has no
+// stages.
 func (t Transfer) Report() report.Report {
 	if t.x == nil {
 		return report.Report{Flow: t.Name}
@@ -62,35 +63,36 @@ func (t Transfer) Report() report.Report {
 	return t.x.report()
 }
 
-// Totals counts the transfers of a registry since it was made.
+// Totals counts the transfers of a registry since the program started.
 type Totals struct {
-	Active    int64 `json:"active"`    // on their way
-	Succeeded int64 `json:"succeeded"` // all of it was moved
+	Active    int64 `json:"active"`    // under way
+	Succeeded int64 `json:"succeeded"` // ended with all bytes moved
 	Failed    int64 `json:"failed"`
-	BytesIn   int64 `json:"bytes_in"`  // that clients have sent
-	BytesOut  int64 `json:"bytes_out"` // that clients were sent
+	BytesIn   int64 `json:"bytes_in"`  // received from clients
+	BytesOut  int64 `json:"bytes_out"` // sent to clients
 }
 
-// Transfers is the registry of what is on its way. Its zero value is ready to
-// use, and its methods may be called at any time by any goroutine.
+// Transfers is the registry of the transfers under way. Its zero value is ready to use,
+// and any goroutine can call its methods at any time.
 type Transfers struct {
-	// Done, if not nil, is called when a transfer has ended, with what was
-	// known of it at its end, by the goroutine that moved it: of several
-	// transfers at the same time. The error is nil if all of it was moved; of a
-	// client that was cut off it matches [weir.ErrStalled]. Done must not panic. Set it
-	// before the first transfer. [WithDone] does the same for one request.
+	// Done, if not nil, is called after each transfer, with its final state. The
+	// error is nil if all bytes were moved, and [weir.ErrStalled] if the guard
+	// disconnected the client. The goroutine that moved the bytes makes the call, so
+	// calls can overlap. Done must not panic. Set it before the first transfer.
+	// [WithDone] does the same for one request.
 	Done func(Transfer, error)
 
-	mu   sync.Mutex // guards what follows, and is held for map operations only
+	mu   sync.Mutex // guards the fields below; held for map operations only
 	last uint64
 	live map[uint64]*transfer
 	sum  Totals
 }
 
-// DefaultTransfers holds the transfers of handlers whose server has no [Guard].
+// DefaultTransfers is the registry of all servers that have no [Guard], and of guards
+// without one of their own.
 var DefaultTransfers Transfers
 
-// List returns the transfers that are on their way, the oldest first.
+// List returns the transfers under way, the oldest first.
 func (t *Transfers) List() []Transfer {
 	t.mu.Lock()
 	live := slices.Collect(maps.Values(t.live))
@@ -103,7 +105,7 @@ func (t *Transfers) List() []Transfer {
 	return list
 }
 
-// Totals returns the counts, those of transfers on their way included.
+// Totals returns the counts, including those of transfers under way.
 func (t *Transfers) Totals() Totals {
 	t.mu.Lock()
 	sum := t.sum
@@ -126,42 +128,53 @@ func (s *Totals) count(x *transfer) {
 
 // transfer is one transfer from begin to end.
 type transfer struct {
-	reg   *Transfers
-	info  Transfer // does not change
-	moved atomic.Int64
-	done  func(Transfer, error) // of the request; may be nil
-	meter meter                 // of its time, if no flow keeps account
-	flow  atomic.Pointer[watched]
-	conn  atomic.Pointer[conn] // that it goes over, if that is under a guard
+	reg     *Transfers
+	info    Transfer // does not change
+	moved   atomic.Int64
+	done    func(Transfer, error) // of the request; can be nil
+	meter   meter.Meter           // accounts for the time unless flow does
+	flow    atomic.Pointer[watched]
+	carrier atomic.Pointer[carrier] // the connection, if a guard watches it
 
 	kernel atomic.Bool // the kernel moves the bytes
 }
 
-// watched is a flow that moves the bytes of a transfer. A Watcher is for one
-// goroutine, and anyone may list transfers.
+// carrier is the connection of a transfer, as far as the transfer knows it.
+type carrier interface {
+	// holdup tells what holds the transfer up. Any goroutine can call it.
+	holdup(*transfer) holdup
+	// ended is called once, at the end of the transfer.
+	ended(*transfer)
+}
+
+// holdup is what holds a transfer up.
+type holdup struct {
+	unsent  int64 // bytes that wait in the kernel
+	waiting bool  // the kernel accepts no more bytes for now
+	alone   bool  // no other transfer uses the connection
+	rated   bool  // a rate limit holds the connection back
+}
+
+// watched is a flow that moves the bytes of a transfer. A Watcher is for one goroutine,
+// but any goroutine can list transfers.
 type watched struct {
 	flow *weir.Flow
 	mu   sync.Mutex // guards w
 	w    *report.Watcher
 }
 
-// watch takes the state of x from the flow that moves its bytes.
+// watch makes x report the state of the flow that moves its bytes.
 func (x *transfer) watch(f *weir.Flow) { x.flow.Store(&watched{flow: f, w: report.Watch(f.Report)}) }
 
-// watchConn lets x tell what the kernel holds back for its client, and lets c tell
-// when a rate holds x back: not over HTTP/2, where c carries other transfers too.
-func (x *transfer) watchConn(c *conn, r *http.Request) {
-	x.conn.Store(c)
-	if r.ProtoMajor == 1 {
-		c.carries.Store(x)
-	}
-}
+// over connects x with the connection that carries it.
+func (x *transfer) over(l carrier) { x.carrier.Store(&l) }
 
 type doneKey struct{}
 
-// WithDone returns a context for one request, whose transfer, if it is one, tells
-// done that it has ended, as [Transfers] does: once, and before its handler
-// returns unless it is a download that goes on without it.
+// WithDone returns a context for one request. If the request is a transfer, done is
+// called once when it has ended, like the field Done of [Transfers]. The call comes
+// before the handler returns, except for a download that continues without its handler
+// (see [FileServer]).
 func WithDone(ctx context.Context, done func(Transfer, error)) context.Context {
 	return context.WithValue(ctx, doneKey{}, done)
 }
@@ -186,7 +199,7 @@ func registryOf(ctx context.Context) *Transfers {
 	return &DefaultTransfers
 }
 
-// note counts a download of n bytes that was over as soon as it had begun.
+// note counts a download of n bytes that is already over.
 func (t *Transfers) note(r *http.Request, name string, n int64, start time.Time) {
 	t.mu.Lock()
 	t.last++
@@ -203,7 +216,7 @@ func (t *Transfers) note(r *http.Request, name string, n int64, start time.Time)
 	t.tell(done, info, nil)
 }
 
-// tell tells who wants to know that a transfer has ended.
+// tell calls the functions that want to know that a transfer has ended.
 func (t *Transfers) tell(done func(Transfer, error), info Transfer, err error) {
 	for _, f := range [...]func(Transfer, error){t.Done, done} {
 		if f != nil {
@@ -212,13 +225,13 @@ func (t *Transfers) tell(done func(Transfer, error), info Transfer, err error) {
 	}
 }
 
-// begin enters a transfer into the registry of r's server. It must be ended.
+// begin registers a new transfer with the server's registry. The caller must call end.
 func begin(r *http.Request, kind Direction, name string, size int64) *transfer {
 	reg := registryOf(r.Context())
 	x := &transfer{reg: reg, info: Transfer{
 		Direction: kind, Method: r.Method, Name: name, Client: r.RemoteAddr, Start: time.Now(), Size: size,
 	}, done: doneOf(r.Context())}
-	x.meter.begin()
+	x.meter.Begin()
 	reg.mu.Lock()
 	defer reg.mu.Unlock()
 	if reg.live == nil {
@@ -230,10 +243,10 @@ func begin(r *http.Request, kind Direction, name string, size int64) *transfer {
 	return x
 }
 
-// add counts n bytes more as moved.
+// add counts n more bytes as moved.
 func (x *transfer) add(n int64) { x.moved.Add(n) }
 
-// look returns the transfer as it is now.
+// look returns the current state of the transfer.
 func (x *transfer) look() Transfer {
 	info := x.info
 	info.x, info.Moved = x, x.moved.Load()
@@ -241,41 +254,39 @@ func (x *transfer) look() Transfer {
 	if info.Direction == Upload {
 		info.State = StateReceiving
 	}
-	var p progress
-	alone := false // on its connection
-	c := x.conn.Load()
-	if c != nil {
-		p = c.progress()
-		info.Unsent = p.unsent
-		alone = c.carries.Load() == x
+	var h holdup
+	l := x.carrier.Load()
+	if l != nil {
+		h = (*l).holdup(x)
+		info.Unsent = h.unsent
 	}
 	f := x.flow.Load()
 	switch {
-	case c != nil && c.rated.Load():
+	case h.rated:
 		info.State = StateRate
 		return info
 	case f != nil:
 		f.state(&info)
 		return info
 	}
-	switch phase(x.meter.phase.Load()) {
-	case phaseRate:
+	switch x.meter.Phase() {
+	case meter.Rate:
 		info.State = StateRate
-	case phaseClient:
-		// A write through memory may be at work: the kernel knows, but not
-		// of the windows of HTTP/2.
-		if x.kernel.Load() || c == nil || !alone || p.waiting {
+	case meter.Client:
+		// The meter also says Client during a write through memory that does not
+		// wait. The kernel knows better, but not about the windows of HTTP/2.
+		if x.kernel.Load() || l == nil || !h.alone || h.waiting {
 			info.State = StateClient
 		}
 	default:
-		if p.waiting {
+		if h.waiting {
 			info.State = StateClient
 		}
 	}
 	return info
 }
 
-// state says what the flow has done since somebody looked last.
+// state sets the state of t by what the flow has done since the last look.
 func (f *watched) state(t *Transfer) {
 	f.mu.Lock()
 	r, _ := f.w.Look()
@@ -298,19 +309,20 @@ func (x *transfer) report() report.Report {
 	if f := x.flow.Load(); f != nil {
 		return f.flow.Report()
 	}
-	rep := x.meter.report(x.info.Direction, x.kernel.Load(), x.moved.Load())
+	rep := x.meter.Report(x.info.Direction == Upload, x.kernel.Load(), x.moved.Load())
 	rep.Flow = x.info.Name
 	return rep
 }
 
-// end takes the transfer out of the registry. Calls after the first do nothing.
+// end removes the transfer from the registry and reports its end. Calls after the first
+// do nothing.
 func (x *transfer) end(err error) {
 	if !x.reg.remove(x, err) {
 		return
 	}
-	x.meter.end()
-	if c := x.conn.Swap(nil); c != nil {
-		c.carries.CompareAndSwap(x, nil)
+	x.meter.End()
+	if l := x.carrier.Swap(nil); l != nil {
+		(*l).ended(x)
 	}
 	if x.reg.Done == nil && x.done == nil {
 		return

@@ -14,17 +14,17 @@ import (
 	"golang.org/x/exp/slog"
 
 	"github.com/weir-go/weir/internal/deny"
+	"github.com/weir-go/weir/weirhttp/internal/budget"
 )
 
-// tusHandler takes resumable uploads. The protocols are tusd's; what is added
-// here are the extensions checksum and expiration, and a store that keeps the
-// promises of Uploads.
+// tusHandler receives resumable uploads. tusd implements the protocols. tusHandler adds the
+// extensions checksum and expiration, and a store that keeps the promises of Uploads.
 type tusHandler struct {
 	d       *folder
 	store   *tusStore
 	handler http.Handler
 
-	mu   sync.Mutex     // guards busy, and is held while expired uploads are removed
+	mu   sync.Mutex     // guards busy; held while expired uploads are removed
 	busy map[string]int // requests under way, by upload
 }
 
@@ -41,12 +41,12 @@ func newTus(d *folder) (*tusHandler, error) {
 	h, err := handler.NewUnroutedHandler(handler.Config{
 		StoreComposer:              parts,
 		BasePath:                   "/",
-		MaxSize:                    d.u.MaxSize,
+		MaxSize:                    d.set.maxSize,
 		EnableExperimentalProtocol: true,
-		Cors:                       &handler.CorsConfig{Disable: true}, // is for whoever mounts the handler
-		Logger:                     slog.New(noLog{}),                  // every request would be four lines
-		NetworkTimeout:             d.u.stall(),
-		// The store does not look at the context that this delays the end of.
+		Cors:                       &handler.CorsConfig{Disable: true}, // left to the code that mounts the handler
+		Logger:                     slog.New(noLog{}),                  // tusd logs four lines for every request
+		NetworkTimeout:             d.set.stall,
+		// This delays the end of a context that the store does not use.
 		GracefulRequestCompletionTimeout: time.Nanosecond,
 	})
 	if err != nil {
@@ -70,69 +70,23 @@ func newTus(d *folder) (*tusHandler, error) {
 	return t, nil
 }
 
-// noLog is a log that nobody reads.
+// noLog discards all records.
 type noLog struct{}
 
-func (noLog) Enabled(context.Context, slog.Level) bool  { return false }
+func (noLog) Enabled(context.Context, slog.Level) bool { return false }
+
 func (noLog) Handle(context.Context, slog.Record) error { return nil }
-func (n noLog) WithAttrs([]slog.Attr) slog.Handler      { return n }
-func (n noLog) WithGroup(string) slog.Handler           { return n }
 
-// isResumable reports whether r is part of a resumable upload. A POST of a
-// version of the draft that is not known is an ordinary one, which the draft
-// provides for.
-func isResumable(r *http.Request) bool {
-	switch r.Method {
-	case http.MethodHead, http.MethodPatch, http.MethodDelete, http.MethodOptions:
-		return true
-	case http.MethodPost:
-		return r.Header.Get("Tus-Resumable") != "" || isDraft(r)
-	}
-	return false
-}
+func (n noLog) WithAttrs([]slog.Attr) slog.Handler { return n }
 
-func isDraft(r *http.Request) bool {
-	switch r.Header.Get("Upload-Draft-Interop-Version") {
-	case "3", "4", "5", "6":
-		return true
-	}
-	return false
-}
-
-// isPart reports whether r says that more of the file follows. It must not be
-// taken for the whole by who does not know how that is sent.
-func isPart(r *http.Request) bool {
-	return (r.Method == http.MethodPost || r.Method == http.MethodPut) &&
-		(strings.HasPrefix(r.Header.Get("Upload-Complete"), "?0") || strings.HasPrefix(r.Header.Get("Upload-Incomplete"), "?1"))
-}
-
-// tusRequest is what the store knows of the request that it works for.
-type tusRequest struct {
-	r         *http.Request
-	method    string // which the client may have overridden
-	x         *transfer
-	checksum  *checksum       // nil: none
-	ctx       context.Context // ends with the request, or with errInterrupted as its cause
-	interrupt context.CancelCauseFunc
-	created   *tusUpload // by the request; nil: none
-	cause     error      // why the store refused it; nil: it did not
-}
-
-type tusRequestKey struct{}
-
-func tusRequestOf(ctx context.Context) (*tusRequest, error) {
-	if req, ok := ctx.Value(tusRequestKey{}).(*tusRequest); ok {
-		return req, nil
-	}
-	return nil, errors.New("weirhttp: a resumable upload without its request")
-}
+func (n noLog) WithGroup(string) slog.Handler { return n }
 
 func (t *tusHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	id := path.Base(r.URL.Path)
 	tw := &tusWriter{ResponseWriter: w, t: t, r: r}
 	defer func() {
 		if tw.status >= 200 {
-			linger(w, r)
+			linger(w, r, tw.status)
 		}
 	}()
 	method := r.Method
@@ -147,7 +101,8 @@ func (t *tusHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		t.begin(id)
 		defer t.end(id)
 	}
-	req := &tusRequest{r: r, method: method}
+	req, end := newTusRequest(r, method)
+	defer end()
 	if err := t.accept(req); err != nil {
 		status, text := uploadStatus(err)
 		if status == http.StatusUnsupportedMediaType {
@@ -156,8 +111,6 @@ func (t *tusHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		deny.Tell(tw, r, status, text, isLast(r))
 		return
 	}
-	req.ctx, req.interrupt = context.WithCancelCause(r.Context())
-	defer req.interrupt(nil)
 	if method == http.MethodPost || method == http.MethodPatch {
 		req.x = begin(r, Upload, id, r.ContentLength)
 		defer func() { req.x.end(tw.failure(req)) }()
@@ -167,22 +120,22 @@ func (t *tusHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	target.Path = id
 	inner.URL = &target
 	t.handler.ServeHTTP(tw, inner)
-	// The client of a creation that fails is not told where it could go on, but
-	// for that of a draft, who has read it in a 104.
+	// A client whose creation fails does not learn the Location, so nobody can continue
+	// the upload. A client of the draft has read it in a 104.
 	if up := req.created; up != nil && tw.status >= 400 && !isDraft(r) {
 		if err := up.Terminate(r.Context()); err != nil {
-			t.d.u.log().Error("a broken upload could not be removed", "upload", up.id, "error", err)
+			t.d.set.log.Error("cannot remove a failed upload", "error", err)
 		}
 	}
 }
 
-// accept refuses what would be stored as something else than it is, and
-// prepares for the digests of the rest.
+// accept refuses requests that the store cannot serve, and prepares the checksum of the
+// others.
 func (t *tusHandler) accept(req *tusRequest) error {
 	if req.method != http.MethodPost && req.method != http.MethodPatch {
 		return nil
 	}
-	if err := t.d.u.acceptable(req.r); err != nil {
+	if err := acceptable(req.r); err != nil {
 		return err
 	}
 	if req.r.Header.Get("Upload-Concat") != "" {
@@ -199,7 +152,7 @@ func (t *tusHandler) accept(req *tusRequest) error {
 	return err
 }
 
-// begin keeps the upload from being removed as expired.
+// begin keeps the upload from expiring until end is called.
 func (t *tusHandler) begin(id string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -214,7 +167,7 @@ func (t *tusHandler) end(id string) {
 	}
 }
 
-// tusWriter adds to the answers of tusd what it does not know of.
+// tusWriter adds header fields to the answers of tusd.
 type tusWriter struct {
 	http.ResponseWriter
 	t      *tusHandler
@@ -226,14 +179,14 @@ type tusWriter struct {
 func (w *tusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // SetWriteDeadline does nothing. The deadline that tusd sets would stay with the
-// connection and cut what is sent over it later.
+// connection and break off later answers.
 func (w *tusWriter) SetWriteDeadline(time.Time) error { return nil }
 
 func (w *tusWriter) WriteHeader(status int) {
 	h := w.Header()
-	expire, expires := w.t.d.u.expire()
+	expire, expires := w.t.d.set.expiry()
 	if id := h.Get("Location"); id != "" {
-		// tusd does not know where it is mounted.
+		// tusd does not know where the handler is mounted.
 		h.Set("Location", strings.TrimSuffix(requestPath(w.r), "/")+"/"+path.Base(id))
 	}
 	if ext := h.Get("Tus-Extension"); ext != "" {
@@ -245,7 +198,12 @@ func (w *tusWriter) WriteHeader(status int) {
 		h.Set("Tus-Checksum-Algorithm", checksumNames)
 	}
 	if status == http.StatusServiceUnavailable {
-		tellRetry(h, retryAfter(w.t.d.u.Queue))
+		tellRetry(h, budget.RetryAfter(w.t.d.set.queue))
+	}
+	if status >= 200 && h.Get("Content-Length") == "" && !bodyless(w.r, status) {
+		// tusd sets the length of its bodies, so this one is empty. Without a length,
+		// linger could not tell that the answer is complete.
+		h.Set("Content-Length", "0")
 	}
 	if status >= 200 && w.status == 0 {
 		w.status = status
@@ -264,8 +222,8 @@ func (w *tusWriter) Write(p []byte) (int, error) {
 	return w.ResponseWriter.Write(p)
 }
 
-// failure is the error of a request that was refused, for the registry. tusd
-// has only a status for what it refuses itself.
+// failure returns the error of a request that was refused, for the registry of transfers.
+// For requests that tusd itself refuses there is only a status.
 func (w *tusWriter) failure(req *tusRequest) error {
 	switch {
 	case w.status < 400:
@@ -274,4 +232,60 @@ func (w *tusWriter) failure(req *tusRequest) error {
 		return req.cause
 	}
 	return &refusal{w.status, http.StatusText(w.status)}
+}
+
+// tusLocker interrupts the request that holds a lock when another request wants it.
+type tusLocker struct{ handler.Locker }
+
+// NewLock is for tusd.
+func (l tusLocker) NewLock(id string) (handler.Lock, error) {
+	lock, err := l.Locker.NewLock(id)
+	return tusLock{lock}, err
+}
+
+type tusLock struct{ lock handler.Lock }
+
+// Lock interrupts the request before tusd ends its reading, so that the request knows why.
+func (l tusLock) Lock(ctx context.Context, release func()) error {
+	req, err := tusRequestOf(ctx)
+	if err != nil {
+		return err
+	}
+	return l.lock.Lock(ctx, func() {
+		req.interrupt()
+		release()
+	})
+}
+
+// Unlock is for tusd.
+func (l tusLock) Unlock() error { return l.lock.Unlock() }
+
+// expireOld removes uploads that no request has continued since before.
+func (t *tusHandler) expireOld(before time.Time) error {
+	ids, err := t.store.list()
+	for _, id := range ids {
+		if uerr := t.expire(id, before); uerr != nil {
+			err = errors.Join(err, uerr)
+		}
+	}
+	return err
+}
+
+func (t *tusHandler) expire(id string, before time.Time) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.busy[id] > 0 {
+		return nil
+	}
+	for _, name := range [...]string{tusData(id), tusRecord(id)} {
+		if st, err := t.d.root.Lstat(name); err == nil && !st.ModTime().Before(before) {
+			return nil
+		}
+	}
+	up := &tusUpload{s: t.store, id: id}
+	if err := up.remove(); err != nil {
+		return err
+	}
+	t.store.dropHold(id)
+	return nil
 }

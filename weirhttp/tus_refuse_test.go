@@ -5,6 +5,9 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
+	"github.com/weir-go/weir/weirhttp/internal/names"
+	"github.com/weir-go/weir/weirhttp/internal/quota"
+	"io"
 	"net/http"
 	"os"
 	"path"
@@ -138,12 +141,12 @@ func TestAnswerIsReadByAClientWhosePieceIsNotWanted(t *testing.T) {
 func TestBytesWithoutTheirRecordAreNoUploadAndExpire(t *testing.T) {
 	in := newInbox(t, &Uploads{})
 	loc := in.create(5, "a")
-	data := filepath.Join(in.u.Dir, hiddenDir, path.Base(loc))
+	data := filepath.Join(in.u.Dir, names.UploadsDir, path.Base(loc))
 	if err := os.Remove(data + ".json"); err != nil {
 		t.Fatal(err)
 	}
 	in.wantStatus(404, "HEAD", loc, nil, "Tus-Resumable", "1.0.0")
-	if err := in.u.folder.removeOld(time.Now().Add(time.Hour)); err != nil {
+	if err := in.u.opened.removeOld(time.Now().Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	in.wantFiles(nil)
@@ -159,7 +162,7 @@ func TestRefusedPieceIsEnteredWithItsCause(t *testing.T) {
 	})
 	in.Start()
 	in.wantStatus(507, "POST", "/upload", nil, "Tus-Resumable", "1.0.0", "Upload-Length", "101")
-	if err := <-causes; !errors.Is(err, errNoSpace) {
+	if err := <-causes; !errors.Is(err, quota.ErrNoSpace) {
 		t.Errorf("%v", err)
 	}
 	in.wantStatus(400, "POST", "/upload", nil, "Tus-Resumable", "1.0.0") // by tusd itself
@@ -177,9 +180,9 @@ func TestPendingUploadsAndTheirMetadataAreBounded(t *testing.T) {
 	}
 	begin(413, metadata(strings.Repeat("a", 4<<10)))
 	loc := begin(201, metadata(strings.Repeat("a", 4000)))
-	s := in.u.folder.tus.store
+	s := in.u.opened.tus.store
 	for len(s.holds) < mostPending {
-		s.holds[newTusID()] = s.d.ledger.adopt(0, 0)
+		s.holds[newTusID()] = s.d.ledger.Adopt(0, 0)
 	}
 	begin(507, metadata("a"))
 	in.wantStatus(204, "DELETE", loc, nil, "Tus-Resumable", "1.0.0")
@@ -187,5 +190,40 @@ func TestPendingUploadsAndTheirMetadataAreBounded(t *testing.T) {
 	begin(507, metadata("a"))
 	if ids, err := s.list(); err != nil || len(ids) != 1 {
 		t.Errorf("%d uploads have files, %v", len(ids), err)
+	}
+}
+
+// A client that is still sending when it gets its answer must be able to read all of it,
+// whatever the form of the answer.
+func TestTus_AnswersBeforeTheBodyAreComplete(t *testing.T) {
+	in := newInbox(t, &Uploads{})
+	full := in.create(5, "full")
+	in.patch(204, full, 0, strings.NewReader("12345"))
+	const length = "Content-Length: 33554432\r\n"
+	for _, c := range []struct {
+		name, head string
+		status     int
+	}{
+		{"nothing left to add", patchHead(full, 5, strings.TrimSpace(length)), 204},
+		{"a creation that takes no bytes", "POST /upload HTTP/1.1\r\nHost: x\r\nTus-Resumable: 1.0.0\r\nUpload-Length: 5\r\n" + length + "\r\n", 201},
+		{"a question", "HEAD " + full + " HTTP/1.1\r\nHost: x\r\nTus-Resumable: 1.0.0\r\n" + length + "\r\n", 200},
+		{"a conflict", patchHead(full, 3, strings.TrimSpace(length)), 409},
+		{"an unknown upload", patchHead("/upload/none", 0, strings.TrimSpace(length)), 404},
+		{"a removal", "DELETE " + in.create(9, "b") + " HTTP/1.1\r\nHost: x\r\nTus-Resumable: 1.0.0\r\n" + length + "\r\n", 204},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			conn := in.dial(c.head)
+			if _, err := conn.Write(make([]byte, 32<<20)); err != nil {
+				t.Errorf("the connection was closed while sending: %v", err)
+			}
+			method, _, _ := strings.Cut(c.head, " ")
+			res, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})
+			if err != nil || res.StatusCode != c.status {
+				t.Fatalf("%v, %v", res, err)
+			}
+			if _, err := io.Copy(io.Discard, res.Body); err != nil {
+				t.Errorf("the answer is incomplete: %v", err)
+			}
+		})
 	}
 }

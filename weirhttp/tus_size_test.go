@@ -32,7 +32,7 @@ func TestPieceWhoseLengthOverflowsIsRefused(t *testing.T) {
 		in.wantOffset(loc, 1)
 	}
 	in.Server.Close()
-	if held := in.u.folder.ledger.held; held != 11 {
+	if _, held, _ := in.u.opened.ledger.Sums(); held != 11 {
 		t.Errorf("%d bytes are held", held)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha1"
 	"encoding/base64"
 	"fmt"
+	"github.com/weir-go/weir/weirhttp/internal/names"
 	"io"
 	"net/http"
 	"os"
@@ -183,11 +184,11 @@ func TestExpiredUploadsAreRemovedAndOthersStay(t *testing.T) {
 		os.Chtimes(name, past, past)
 	}
 	for _, loc := range []string{old, busy} {
-		id := filepath.Join(in.u.Dir, hiddenDir, filepath.Base(loc))
+		id := filepath.Join(in.u.Dir, names.UploadsDir, filepath.Base(loc))
 		os.Chtimes(id, past, past)
 		os.Chtimes(id+".json", past, past)
 	}
-	d := in.u.folder
+	d := in.u.opened
 	d.tus.begin(filepath.Base(busy))
 	if err := d.removeOld(time.Now().Add(-24 * time.Hour)); err != nil {
 		t.Fatal(err)
@@ -202,14 +203,14 @@ func TestExpiredUploadsAreRemovedAndOthersStay(t *testing.T) {
 	if _, err := os.Stat(mine); err != nil {
 		t.Error("a file of somebody else was removed")
 	}
-	if held := d.ledger.held; held != 200 {
+	if _, held, _ := d.ledger.Sums(); held != 200 {
 		t.Errorf("%d bytes are held", held)
 	}
 	in.stop()
 	in = newInbox(t, &Uploads{Dir: in.u.Dir, Quota: 1000}) // sweeps when it has opened
 	in.wantOffset(young, 0)
 	eventually(t, func() bool {
-		_, err := os.Stat(filepath.Join(in.u.Dir, hiddenDir, filepath.Base(busy)))
+		_, err := os.Stat(filepath.Join(in.u.Dir, names.UploadsDir, filepath.Base(busy)))
 		return err != nil
 	}, "what has expired is still there")
 	in.wantStatus(404, "HEAD", busy, nil, "Tus-Resumable", "1.0.0")
@@ -226,7 +227,7 @@ func TestUploadsThatDoNotExpireStay(t *testing.T) {
 	if e, told := res.Header["Upload-Expires"]; told {
 		t.Errorf("expires %s", e)
 	}
-	data := filepath.Join(in.u.Dir, hiddenDir, filepath.Base(res.Header.Get("Location")))
+	data := filepath.Join(in.u.Dir, names.UploadsDir, filepath.Base(res.Header.Get("Location")))
 	for _, name := range [...]string{data, data + ".json"} {
 		if err := os.Chtimes(name, time.Unix(1, 0), time.Unix(1, 0)); err != nil {
 			t.Fatal(err)
@@ -235,7 +236,7 @@ func TestUploadsThatDoNotExpireStay(t *testing.T) {
 	in.stop()
 	in = newInbox(t, &Uploads{Dir: in.u.Dir, Expire: -1})
 	in.wantOffset(res.Header.Get("Location"), 0)
-	if in.u.folder.sweep.timer != nil {
+	if in.u.opened.sweep.timer != nil {
 		t.Error("expired uploads are looked for")
 	}
 	in.patch(204, res.Header.Get("Location"), 0, strings.NewReader("12345"))
@@ -248,7 +249,7 @@ func TestTusUploadThatIsWholeGetsItsNameAfterACrash(t *testing.T) {
 	for _, name := range []string{"whole", "placing", "linked", "moved"} {
 		loc := in.create(5, name)
 		locs = append(locs, loc)
-		data := filepath.Join(dir, hiddenDir, filepath.Base(loc))
+		data := filepath.Join(dir, names.UploadsDir, filepath.Base(loc))
 		os.WriteFile(data, []byte("12345"), 0o644)
 		if name == "whole" {
 			continue
@@ -304,7 +305,7 @@ func TestExpiredUploadsAreLookedForFromTimeToTime(t *testing.T) {
 	in := newInbox(t, &Uploads{Expire: 20 * time.Millisecond})
 	in.create(100, "a")
 	for {
-		ids, err := in.u.folder.tus.store.list()
+		ids, err := in.u.opened.tus.store.list()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -315,10 +316,8 @@ func TestExpiredUploadsAreLookedForFromTimeToTime(t *testing.T) {
 	}
 	// The files go before the room that was taken for them.
 	eventually(t, func() bool {
-		l := &in.u.folder.ledger
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		return l.held == 0
+		_, held, _ := in.u.opened.ledger.Sums()
+		return held == 0
 	}, "the room of the upload is still held")
 	in.wantNoRoom()
 }

@@ -8,21 +8,22 @@ import (
 	"time"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/weirhttp/internal/budget"
 )
 
-// piece is what travels from the client to the file: larger than what flows of
-// bytes hand on, since half of the time of an upload goes into system calls.
+// piece is a buffer on its way from the client to the file. Pieces are larger than the
+// buffers of ordinary flows, since half of the time of an upload goes into system calls.
 type piece struct {
 	buf []byte
 	n   int
 }
 
-// pieceSizes are the sizes of pieces. An upload begins with the smallest and
-// goes on with the next one when the client has filled two in a row.
+// pieceSizes are the sizes of pieces. An upload begins with the smallest, and uses the
+// next one after the client has filled two in a row.
 var pieceSizes = [...]int{8 << 10, 64 << 10, 256 << 10, 1 << 20}
 
-// piecesAtATime is how many pieces an upload holds: one is read into while the
-// other one is written.
+// piecesAtATime is how many pieces an upload holds: it reads into one while it writes the
+// other one.
 const piecesAtATime = 2
 
 var piecePools = [len(pieceSizes)]sync.Pool{}
@@ -42,50 +43,71 @@ func (p *piece) free() {
 	}
 }
 
-// copy moves the body into the file: a flow of two lanes, of which one reads
-// from the client while the other one writes.
-func (u *Uploads) copy(ctx context.Context, in io.Writer, body *requestBody, sums io.Writer, x *transfer) error {
-	c := &clientReader{body: body, spare: make(chan *piece, piecesAtATime+1), budget: u.Budget}
-	if err := c.reserve(ctx, u.Queue); err != nil {
+// clientReader copies the body of a request into a file. It is the source of the flow.
+type clientReader struct {
+	body   *requestBody
+	budget *weir.Budget // nil: no limit
+	queue  time.Duration
+
+	// keep says that bytes are kept although the client broke off. The flow then ends
+	// well, and copyTo returns the error after everything that came before is written.
+	keep bool
+	// stop, if not nil, ends the upload as if the client had broken off. Whoever ends
+	// it must also set a read deadline, which interrupts a Read.
+	stop context.Context
+
+	ctx    context.Context // of the flow
+	broken error           // with keep: why the client broke off
+	spare  chan *piece     // pieces to use again
+	class  int             // index of pieceSizes
+	full   int             // how many pieces in a row were filled
+	most   int             // the largest class that is useful
+	taken  int64           // bytes from the budget
+}
+
+// copyTo copies the body to to: a flow of two lanes, one of which reads from the client
+// while the other one writes.
+func (c *clientReader) copyTo(ctx context.Context, to io.Writer, sums io.Writer, x *transfer) error {
+	c.spare = make(chan *piece, piecesAtATime+1)
+	if err := c.reserve(ctx); err != nil {
 		return err
 	}
 	defer c.release()
 	flow := weir.From(weir.Source[*piece]{Name: "client", Open: c.open}).
 		To(weir.Sink[*piece]{Name: "write", Open: func(context.Context) (weir.Writer[*piece], error) {
-			return &pieceWriter{c: c, to: in, sums: sums, x: x}, nil
+			return &pieceWriter{c: c, to: to, sums: sums, x: x}, nil
 		}})
 	flow.Name = "upload"
 	flow.Limit = weir.Items(piecesAtATime)
 	x.watch(flow)
-	return flow.Run(withoutEnd(ctx))
+	if err := flow.Run(withoutEnd(ctx)); err != nil {
+		return err
+	}
+	if c.broken != nil {
+		return fromClient(c.broken)
+	}
+	return nil
 }
 
-// clientReader is the body of a request as the beginning of a flow.
-type clientReader struct {
-	body   *requestBody
-	ctx    context.Context
-	spare  chan *piece // pieces that were written
-	budget *weir.Budget
-	class  int // index of pieceSizes
-	full   int // how many pieces in a row were filled
-	most   int // the largest class that is of use
-	taken  int64
-}
+// withoutEnd returns ctx without its cancellation. net/http cancels the context of a
+// request when any read of the body fails. The error of that read says more, and a client
+// that disconnects makes the read fail too.
+func withoutEnd(ctx context.Context) context.Context { return context.WithoutCancel(ctx) }
 
 // reserve takes the memory for the smallest pieces.
-func (c *clientReader) reserve(ctx context.Context, queue time.Duration) error {
+func (c *clientReader) reserve(ctx context.Context) error {
 	for c.most < len(pieceSizes)-1 && (c.body.length < 0 || c.body.length > int64(pieceSizes[c.most])) {
 		c.most++
 	}
 	n := int64(piecesAtATime * pieceSizes[0])
-	if err := acquire(ctx, c.budget, queue, n); err != nil {
-		return fmt.Errorf("wait for the memory of an upload: %w", err)
+	if err := budget.Acquire(ctx, c.budget, c.queue, n); err != nil {
+		return fmt.Errorf("reserve memory for the upload: %w", err)
 	}
 	c.taken = n
 	return nil
 }
 
-// release gives back all pieces and what was taken for them.
+// release frees all pieces and returns their memory to the budget.
 func (c *clientReader) release() {
 	for {
 		select {
@@ -96,17 +118,17 @@ func (c *clientReader) release() {
 		}
 		break
 	}
-	giveBack(c.budget, c.taken)
+	budget.Release(c.budget, c.taken)
 }
 
-// grow goes on with larger pieces, if there is memory for them now.
+// grow changes to larger pieces if there is memory for them now.
 func (c *clientReader) grow() {
 	c.full = 0
 	if c.class == c.most {
 		return
 	}
 	more := int64(piecesAtATime * (pieceSizes[c.class+1] - pieceSizes[c.class]))
-	if !acquireNow(c.budget, more) {
+	if !budget.TryAcquire(c.budget, more) {
 		return
 	}
 	c.taken += more
@@ -118,18 +140,13 @@ func (c *clientReader) open(ctx context.Context) (weir.Reader[*piece], error) {
 	return c, nil
 }
 
-// Read fills one piece with what has come.
+// Read fills one piece with bytes from the client.
 func (c *clientReader) Read(dst []*piece) (int, error) {
 	p := c.next()
-	if err := c.body.extend(); err != nil {
-		c.put(p)
-		return 0, err
+	n, err := c.readBody(p.buf)
+	if err != nil && err != io.EOF && c.keep && c.ctx.Err() == nil {
+		c.broken, err = err, io.EOF
 	}
-	if c.ctx.Err() != nil { // the deadline that interrupts may have come before ours
-		c.put(p)
-		return 0, context.Cause(c.ctx)
-	}
-	n, err := c.body.Read(p.buf)
 	if n == 0 {
 		c.put(p)
 		return 0, err
@@ -142,6 +159,20 @@ func (c *clientReader) Read(dst []*piece) (int, error) {
 	p.n = n
 	dst[0] = p
 	return 1, err
+}
+
+func (c *clientReader) readBody(b []byte) (int, error) {
+	if err := c.body.extend(); err != nil {
+		return 0, err
+	}
+	// extend can have overwritten the deadline by which either of these interrupts us.
+	if c.ctx.Err() != nil {
+		return 0, context.Cause(c.ctx)
+	}
+	if c.stop != nil && c.stop.Err() != nil {
+		return 0, context.Cause(c.stop)
+	}
+	return c.body.Read(b)
 }
 
 func (c *clientReader) next() *piece {
@@ -169,7 +200,7 @@ func (c *clientReader) put(p *piece) {
 // SetReadDeadline interrupts a Read when the flow ends.
 func (c *clientReader) SetReadDeadline(t time.Time) error { return c.body.SetReadDeadline(t) }
 
-// pieceWriter is the file as the end of a flow.
+// pieceWriter is the file as the sink of the flow.
 type pieceWriter struct {
 	c    *clientReader
 	to   io.Writer

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/text"
 	"github.com/weir-go/weir/weirhttp"
 )
 
@@ -50,7 +51,7 @@ func ExampleUploadTo() {
 func ExampleBody() {
 	count := func(w http.ResponseWriter, r *http.Request) {
 		body := weirhttp.Body(w, r, weirhttp.BodyOptions{MaxSize: 1 << 20, Decode: true})
-		n, err := weir.Count(context.WithoutCancel(r.Context()), weir.Lines(body))
+		n, err := weir.Count(context.WithoutCancel(r.Context()), text.Lines(body))
 		if err != nil {
 			http.Error(w, "no lines", weirhttp.BodyStatus(err))
 			return

@@ -1,36 +1,80 @@
 package weirhttp
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
+	"net/http"
 	"os"
 	"runtime"
 	"sync"
 	"syscall"
+	"time"
 
+	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/internal/atomicfile"
+	"github.com/weir-go/weir/internal/lock"
+	"github.com/weir-go/weir/weirhttp/internal/names"
+	"github.com/weir-go/weir/weirhttp/internal/openfile"
+	"github.com/weir-go/weir/weirhttp/internal/precondition"
+	"github.com/weir-go/weir/weirhttp/internal/quota"
+	"github.com/weir-go/weir/weirhttp/internal/writeback"
 )
 
-// hiddenDir is where resumable uploads wait, inside the folder they are for.
-const hiddenDir = ".weir-uploads"
+// settings are those of an Uploads, as its folder and the uploads in it need them.
+type settings struct {
+	dir        string
+	maxSize    int64
+	quota      int64
+	minFree    int64
+	overwrite  bool
+	sync       bool
+	showDigest bool
+	stall      time.Duration
+	expire     time.Duration // as in Uploads
+	budget     *weir.Budget
+	queue      time.Duration
+	log        *slog.Logger
+	done       func(Received) // can be nil
+}
+
+// expiry returns after how long a resumable upload expires. It reports false if it never
+// does.
+func (s *settings) expiry() (after time.Duration, ok bool) {
+	return cmp.Or(s.expire, 24*time.Hour), s.expire >= 0
+}
+
+// stored reports a file that was stored.
+func (s *settings) stored(got Received) {
+	s.log.Debug("upload stored", "name", got.Name, "size", got.Size)
+	if s.done != nil {
+		s.done(got)
+	}
+}
+
+// Received is a file that was stored.
+type Received struct {
+	Name   string `json:"name"`             // in the folder
+	Size   int64  `json:"size"`             // bytes
+	SHA256 string `json:"sha256,omitempty"` // hexadecimal; unknown for resumable uploads
+}
 
 // folder is the folder of an Uploads while it is open.
 type folder struct {
-	u      *Uploads
+	set    *settings
 	root   *os.Root
 	dir    *os.File // the folder itself
-	ledger ledger
-	tus    *tusHandler
+	ledger quota.Ledger
 	sweep  sweeper
-	users  sync.WaitGroup // requests that use it
 
 	mu   sync.Mutex          // guards live
 	live map[string]struct{} // temporary files that are being written
 }
 
-func openFolder(u *Uploads) (*folder, error) {
-	root, err := os.OpenRoot(u.Dir)
+func openFolder(set *settings) (*folder, error) {
+	root, err := os.OpenRoot(set.dir)
 	if err != nil {
 		return nil, fmt.Errorf("open the folder for uploads: %w", err)
 	}
@@ -39,30 +83,34 @@ func openFolder(u *Uploads) (*folder, error) {
 		root.Close()
 		return nil, fmt.Errorf("open the folder for uploads: %w", err)
 	}
-	d := &folder{u: u, root: root, dir: dir, live: make(map[string]struct{})}
-	d.ledger = ledger{root: root, live: d.isLive, quota: u.Quota, spare: u.MinFree, free: func() (int64, error) { return freeSpace(dir) }}
-	if d.tus, err = newTus(d); err != nil {
-		dir.Close()
-		root.Close()
-		return nil, err
-	}
-	d.sweep.runs.Go(func() { atomicfile.Sweep(root) }) // what a killed process left
-	d.sweep.begin(d)
+	d := &folder{set: set, root: root, dir: dir, live: make(map[string]struct{})}
+	d.ledger.Root, d.ledger.Live, d.ledger.Quota, d.ledger.Spare = root, d.isLive, set.quota, set.minFree
+	d.ledger.Free = func() (int64, error) { return quota.FreeSpace(dir) }
 	return d, nil
 }
 
+// begin starts to remove what killed processes left, and resumable uploads that have
+// expired, by calling expire. The first request does not wait for that.
+func (d *folder) begin(expire func(before time.Time) error) {
+	d.sweep.runs.Go(func() { atomicfile.Sweep(d.root) })
+	d.sweep.expire = expire
+	if after, ok := d.set.expiry(); ok {
+		d.sweep.after(0, d, after)
+	}
+}
+
+// close waits for the sweeper and closes the folder. No request may use it any more.
 func (d *folder) close() error {
-	d.users.Wait()
 	d.sweep.end()
 	return errors.Join(d.dir.Close(), d.root.Close())
 }
 
-// createTemp creates a file that only this process writes, and locks it, so that
-// no sweep takes it for one that a killed process left.
+// createTemp creates a temporary file and locks it. The lock keeps sweeps from removing it
+// as a file of a killed process.
 func (d *folder) createTemp() (*os.File, string, error) {
 	name := ""
 	f, err := atomicfile.Temp(func() (*os.File, error) {
-		d.forget(name) // of the try before
+		d.forget(name) // the name of the attempt before
 		name = atomicfile.TempName("upload")
 		d.mu.Lock()
 		d.live[name] = struct{}{}
@@ -89,8 +137,8 @@ func (d *folder) isLive(temp string) bool {
 	return ok
 }
 
-// place gives the file at temp its final name, in one step, and returns that
-// name, and the size of what it replaced, -1 if nothing.
+// place gives the file at temp its final name in one step. It returns the name and the
+// size of the file that it replaced, -1 if none.
 func (d *folder) place(temp, want string, r rule) (name string, was int64, err error) {
 	if was, err = d.allows(want, r); err != nil {
 		return "", -1, err
@@ -99,22 +147,22 @@ func (d *folder) place(temp, want string, r rule) (name string, was int64, err e
 		return want, was, d.root.Rename(temp, want)
 	}
 	for n := 1; ; n++ {
-		name = numbered(want, n)
+		name = names.Numbered(want, n)
 		err := d.rename(temp, name)
-		if err == nil || !errors.Is(err, fs.ErrExist) || r.mode == onlyNew || n == mostNumbered+10 {
+		if err == nil || !errors.Is(err, fs.ErrExist) || r.mode == onlyNew || n == names.MostNumbered+10 {
 			return name, -1, err
 		}
 	}
 }
 
-var link = (*os.Root).Link // a test plays a file system without hard links
+var link = (*os.Root).Link // a test simulates a file system without hard links
 
-// rename gives the file at temp a name that nobody has.
+// rename gives the file at temp a name that no file has.
 func (d *folder) rename(temp, name string) error {
 	err := link(d.root, temp, name)
 	if err == nil {
 		if err := d.root.Remove(temp); err != nil {
-			// The client is told that its file is not stored.
+			// The client gets an error, so its file must not stay.
 			return errors.Join(err, d.root.Remove(name))
 		}
 		return nil
@@ -122,8 +170,8 @@ func (d *folder) rename(temp, name string) error {
 	if errors.Is(err, fs.ErrExist) || errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	// No hard links on this file system. An empty file that only we can have
-	// created claims the name; then the whole one takes its place.
+	// This file system has no hard links. Creating an empty file claims the name, since
+	// only one process can; then our file replaces it.
 	claim, cerr := d.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if cerr != nil {
 		return cerr
@@ -135,13 +183,255 @@ func (d *folder) rename(temp, name string) error {
 	return nil
 }
 
-// syncNames brings the names in the folder to stable storage.
+// syncNames writes the names in the folder to stable storage.
 func (d *folder) syncNames() error {
 	if runtime.GOOS == "windows" {
-		return nil // a folder cannot be flushed by itself there
+		return nil // Windows cannot flush a folder
 	}
 	if err := d.dir.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) {
 		return fmt.Errorf("sync the folder for uploads: %w", err)
 	}
 	return nil
+}
+
+// sweepEvery is how often the sweeper looks for expired uploads.
+const sweepEvery = 10 * time.Minute
+
+// sweeper removes abandoned uploads when the folder has been opened, and from time to time
+// after that.
+type sweeper struct {
+	expire func(before time.Time) error // removes resumable uploads
+
+	mu    sync.Mutex // guards timer and over
+	timer *time.Timer
+	over  bool
+	runs  sync.WaitGroup
+}
+
+// sweep only logs what it cannot remove, since that does not keep clients from
+// uploading.
+func (s *sweeper) sweep(d *folder, expire time.Duration) {
+	if err := d.removeOld(time.Now().Add(-expire)); err != nil {
+		d.set.log.Error("cannot remove expired uploads", "error", err)
+	}
+}
+
+// after sets the timer for the next sweep.
+func (s *sweeper) after(wait time.Duration, d *folder, expire time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.over {
+		return
+	}
+	s.runs.Add(1)
+	s.timer = time.AfterFunc(wait, func() {
+		defer s.runs.Done()
+		s.sweep(d, expire)
+		s.after(min(expire, sweepEvery), d, expire)
+	})
+}
+
+// end stops the timer and waits for a sweep that is running.
+func (s *sweeper) end() {
+	s.mu.Lock()
+	s.over = true
+	if s.timer != nil && s.timer.Stop() {
+		s.runs.Done()
+	}
+	s.mu.Unlock()
+	s.runs.Wait()
+}
+
+// removeOld removes resumable uploads that no request has continued since before, and older
+// files that a killed process left.
+func (d *folder) removeOld(before time.Time) error {
+	err := d.sweep.expire(before)
+	entries, rerr := fs.ReadDir(d.root.FS(), ".")
+	err = errors.Join(err, rerr)
+	for _, e := range entries {
+		if !e.Type().IsRegular() || !atomicfile.IsTemp(e.Name()) || d.isLive(e.Name()) {
+			continue
+		}
+		if info, ierr := e.Info(); ierr != nil || !info.ModTime().Before(before) {
+			continue
+		}
+		if rerr := d.root.Remove(e.Name()); rerr != nil && !errors.Is(rerr, fs.ErrNotExist) {
+			err = errors.Join(err, rerr)
+		}
+	}
+	return err
+}
+
+// mode says what to do if the name of an upload is taken.
+type mode int
+
+const (
+	keepBoth mode = iota // give the upload a number
+	replace              // replace the file
+	onlyNew              // refuse the upload
+)
+
+// rule says under which conditions an upload gets its name.
+type rule struct {
+	mode mode
+	precondition.Terms
+}
+
+// rule returns the rule of an upload with these preconditions.
+func (s *settings) rule(t precondition.Terms) rule {
+	switch {
+	case t.OnlyNew:
+		return rule{onlyNew, t}
+	case s.overwrite:
+		return rule{replace, t}
+	}
+	return rule{keepBoth, t}
+}
+
+var errTerms = &refusal{http.StatusPreconditionFailed, "The file with this name is not the expected one"}
+
+// allows refuses an upload that could not get its name if it was complete now. It returns
+// the size of the file that has the name, -1 if there is none.
+func (d *folder) allows(name string, r rule) (was int64, err error) {
+	if r == (rule{}) {
+		return -1, nil // it gets another name if this one is taken
+	}
+	info, err := d.root.Lstat(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && r.Match != "":
+		return -1, errTerms
+	case errors.Is(err, fs.ErrNotExist):
+		return -1, nil
+	case err != nil:
+		return -1, err
+	case r.mode == onlyNew:
+		return -1, fs.ErrExist
+	case r.mode == replace && !info.Mode().IsRegular():
+		return -1, &refusal{http.StatusConflict, "A folder or special file with this name already exists"}
+	case !r.Met(tagOf(info), info.ModTime()):
+		return -1, errTerms
+	}
+	return info.Size(), nil
+}
+
+// incoming is a file on its way into the folder. The caller must call abort, which does
+// nothing after publish.
+type incoming struct {
+	d    *folder
+	file *os.File // nil after finish
+	temp string   // "" after publish and abort
+	held *os.File // keeps temp locked after finish; nil: not locked
+	hold *quota.Hold
+	size int64 // bytes written
+
+	early writeback.Flusher
+}
+
+// receive begins a file of n bytes, or more if the length is unknown.
+func (d *folder) receive(n int64) (*incoming, error) {
+	h, err := d.ledger.Take(n)
+	if err != nil {
+		return nil, err
+	}
+	f, temp, err := d.createTemp()
+	if err != nil {
+		h.Release()
+		return nil, err
+	}
+	return &incoming{d: d, file: f, temp: temp, hold: h, early: writeback.New(d.set.sync, 0)}, nil
+}
+
+// Write appends p to the file.
+func (in *incoming) Write(p []byte) (int, error) {
+	if err := in.hold.Need(in.size + int64(len(p))); err != nil {
+		return 0, err
+	}
+	n, err := in.file.Write(p)
+	in.size += int64(n)
+	in.hold.Wrote(int64(n))
+	in.early.Wrote(in.file, int64(n))
+	return n, err
+}
+
+// finish closes the file. It has no name yet.
+func (in *incoming) finish() error {
+	if in.file == nil {
+		return nil
+	}
+	var err error
+	if in.d.set.sync {
+		err = in.file.Sync()
+	}
+	held, derr := lock.Dup(in.file)
+	if derr == nil {
+		in.held = held
+	} else if !errors.Is(derr, errors.ErrUnsupported) {
+		err = errors.Join(err, derr)
+	}
+	err = errors.Join(err, in.file.Close())
+	in.file = nil
+	if err != nil {
+		return fmt.Errorf("finish the upload: %w", err)
+	}
+	return nil
+}
+
+// publish gives the file its name. The file keeps it even if the name does not reach stable
+// storage, which is an error.
+func (in *incoming) publish(want string, r rule) (got Received, replaced bool, err error) {
+	if err := in.finish(); err != nil {
+		return Received{}, false, err
+	}
+	got.Size = in.size
+	err = in.hold.Publish(func() (int64, error) {
+		name, was, err := in.d.place(in.temp, want, r)
+		if err != nil {
+			return 0, fmt.Errorf("give the upload its name: %w", err)
+		}
+		got.Name, replaced = name, was >= 0
+		return in.size - max(was, 0), nil
+	})
+	if err != nil {
+		return Received{}, false, err
+	}
+	in.unlock()
+	if in.d.set.sync {
+		err = in.d.syncNames()
+	}
+	return got, replaced, err
+}
+
+// abort removes the unfinished file.
+func (in *incoming) abort() {
+	if in.temp == "" {
+		return
+	}
+	if in.file != nil {
+		in.file.Close()
+		in.file = nil
+	}
+	if err := in.d.root.Remove(in.temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		in.d.set.log.Error("cannot remove a failed upload", "file", in.temp, "error", err)
+	}
+	in.unlock()
+	in.hold.Release()
+}
+
+// unlock forgets the temporary file, which does not exist any more.
+func (in *incoming) unlock() {
+	if in.held != nil {
+		in.held.Close()
+		in.held = nil
+	}
+	in.d.forget(in.temp)
+	in.temp = ""
+}
+
+// tagOf returns the entity tag of a file, as a [FileServer] sends it, "" for anything but a
+// regular file.
+func tagOf(info fs.FileInfo) string {
+	if !info.Mode().IsRegular() {
+		return ""
+	}
+	return openfile.Tag(info.ModTime(), info.Size(), openfile.Identify(info))
 }

@@ -9,52 +9,28 @@ import (
 	"mime/multipart"
 	"net/http"
 	"strings"
+
+	"github.com/weir-go/weir/weirhttp/internal/digest"
+	"github.com/weir-go/weir/weirhttp/internal/names"
+	"github.com/weir-go/weir/weirhttp/internal/precondition"
+	"github.com/weir-go/weir/weirhttp/internal/quota"
 )
 
 const (
 	mostFiles  = 1000     // files in one form
 	mostFields = 1 << 20  // bytes of a form that are not in files
-	mostHead   = 64 << 10 // bytes of one part in front of what is in it, which are not from the budget
-	formBuffer = 64 << 10 // package multipart itself would read 4 KiB at a time
+	mostHead   = 64 << 10 // bytes of the header of one part, which are not from the budget
+	formBuffer = 64 << 10 // package multipart would read 4 KiB at a time
 )
 
-func isMultipart(r *http.Request) bool {
-	t, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	return t == "multipart/form-data"
-}
-
-// takeForm stores the files of a form: all of them get their names, or none.
-func (u *Uploads) takeForm(w http.ResponseWriter, r *http.Request, body *requestBody, d *folder) error {
-	if err := u.acceptable(r); err != nil {
-		return err
-	}
-	form, err := u.openForm(r, body, d)
-	if err != nil {
-		return err
-	}
-	defer form.abort()
-	form.x = begin(r, Upload, "form", r.ContentLength)
-	list, err := form.store(r)
-	form.x.end(err)
-	if err != nil {
-		return err
-	}
-	for _, got := range list {
-		u.done(got)
-	}
-	u.answer(w, r, http.StatusCreated, list[0].Name, list)
-	return nil
-}
-
-// form is a multipart body on its way.
+// form is a multipart upload under way.
 type form struct {
-	u     *Uploads
 	d     *folder
 	body  *requestBody
 	parts *multipart.Reader
-	head  int64 // bytes that may come before the next part begins
+	head  int64 // bytes left for the header of the next part
 	rule  rule
-	ahead *hold // room for the whole body, as far as no file has it
+	ahead *quota.Hold // space for the part of the body that no file has reserved yet
 	files []formFile
 	x     *transfer
 }
@@ -65,26 +41,26 @@ type formFile struct {
 	sum  string
 }
 
-func (u *Uploads) openForm(r *http.Request, body *requestBody, d *folder) (*form, error) {
-	digests, err := wanted(r.Header, nil, false)
-	if err != nil || len(digests.header) > 0 {
+func openForm(r *http.Request, body *requestBody, d *folder) (*form, error) {
+	digests, err := digest.New(r.Header, nil, false)
+	if err != nil || digests.HasHeader() {
 		return nil, &refusal{http.StatusBadRequest, "A digest of a whole form is not supported"}
 	}
 	_, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || params["boundary"] == "" {
 		return nil, &refusal{http.StatusBadRequest, "The form has no boundary"}
 	}
-	ahead, err := d.ledger.take(max(r.ContentLength, 0))
+	ahead, err := d.ledger.Take(max(r.ContentLength, 0))
 	if err != nil {
 		return nil, err
 	}
-	f := &form{u: u, d: d, body: body, rule: u.rule(termsOf(r.Header)), ahead: ahead}
+	f := &form{d: d, body: body, rule: d.set.rule(precondition.Of(r.Header)), ahead: ahead}
 	f.parts = multipart.NewReader(bufio.NewReaderSize(timely{f}, formBuffer), params["boundary"])
 	return f, nil
 }
 
-// timely is the body of a form. It gives the client its time anew for every
-// read, and ends where the header of a part is too long.
+// timely is the body of a form. It extends the deadline for every read, and fails if the
+// header of a part is too long.
 type timely struct{ f *form }
 
 func (t timely) Read(p []byte) (int, error) {
@@ -138,11 +114,11 @@ func (f *form) store(r *http.Request) ([]Received, error) {
 	return f.publish()
 }
 
-// end reads what follows the last part, so that the connection can be kept.
+// end reads what follows the last part, so that the connection can stay open.
 func (f *form) end() error {
 	_, err := io.CopyN(io.Discard, timely{f}, formBuffer)
 	if err == nil {
-		return &refusal{http.StatusBadRequest, "The form does not end where it says"}
+		return &refusal{http.StatusBadRequest, "Unexpected data after the end of the form"}
 	}
 	if err != io.EOF {
 		return malformed(err)
@@ -152,14 +128,14 @@ func (f *form) end() error {
 
 // take stores one file under a temporary name.
 func (f *form) take(r *http.Request, part *multipart.Part) error {
-	name := SafeName(part.FileName())
+	name := names.Safe(part.FileName())
 	if name == "" {
-		name = unnamed()
+		name = names.New()
 	}
 	if _, err := f.d.allows(name, f.rule); err != nil {
 		return err
 	}
-	digests, err := wanted(http.Header(part.Header), nil, !f.u.NoDigest)
+	digests, err := digest.New(http.Header(part.Header), nil, f.d.set.showDigest)
 	if err != nil {
 		return err
 	}
@@ -168,33 +144,34 @@ func (f *form) take(r *http.Request, part *multipart.Part) error {
 		return err
 	}
 	f.files = append(f.files, formFile{in, name, ""})
-	body := *f.body // the same connection, with a limit of its own
-	body.body, body.limit, body.n = part, f.u.MaxSize, 0
-	if err := f.u.copy(r.Context(), formRoom{f, in}, &body, digests, f.x); err != nil {
+	body := *f.body // the same connection, with another limit
+	body.body, body.limit, body.n = part, f.d.set.maxSize, 0
+	c := clientReader{body: &body, budget: f.d.set.budget, queue: f.d.set.queue}
+	if err := c.copyTo(r.Context(), formRoom{f, in}, digests, f.x); err != nil {
 		return malformed(err)
 	}
-	if err := digests.check(nil); err != nil {
+	if err := digests.Check(nil); err != nil {
 		return err
 	}
-	f.files[len(f.files)-1].sum = digests.sha256()
+	f.files[len(f.files)-1].sum = digests.SHA256()
 	return in.finish()
 }
 
-// formRoom is a file of a form, which gets its room from that of the form.
+// formRoom is a file of a form. It takes its space from that of the form.
 type formRoom struct {
 	f  *form
 	in *incoming
 }
 
 func (w formRoom) Write(p []byte) (int, error) {
-	w.f.ahead.hand(w.in.hold, int64(len(p)))
+	w.f.ahead.Hand(w.in.hold, int64(len(p)))
 	return w.in.Write(p)
 }
 
-// publish gives the files their names. One does not replace another one of the
-// same form: it gets a number.
+// publish gives the files their names. A file never replaces another one of the same
+// form; it gets a number.
 func (f *form) publish() ([]Received, error) {
-	if f.rule.mode == replace { // nothing brings back what was replaced
+	if f.rule.mode == replace { // check first, since a replaced file cannot be restored
 		for _, file := range f.files {
 			if _, err := f.d.allows(file.name, f.rule); err != nil {
 				return nil, err
@@ -209,7 +186,7 @@ func (f *form) publish() ([]Received, error) {
 			own = rule{mode: keepBoth}
 		}
 		got, _, err := file.publish(file.name, own)
-		if got.Name != "" { // which it may have although there is an error
+		if got.Name != "" { // it can have its name although there is an error
 			given[got.Name] = true
 			got.SHA256 = file.sum
 			list = append(list, got)
@@ -224,12 +201,12 @@ func (f *form) publish() ([]Received, error) {
 	return list, nil
 }
 
-// withdraw removes files that got their names when not all could, or when the
-// names could not be brought to stable storage.
+// withdraw removes the files that got their names, if not all of them could or if the
+// names did not reach stable storage.
 func (f *form) withdraw(list []Received) {
 	for _, got := range list {
-		if err := f.d.ledger.unpublish(got.Size, func() error { return f.d.root.Remove(got.Name) }); err != nil {
-			f.u.log().Error("a part of a broken upload could not be removed", "file", got.Name, "error", err)
+		if err := f.d.ledger.Unpublish(got.Size, func() error { return f.d.root.Remove(got.Name) }); err != nil {
+			f.d.set.log.Error("cannot remove a file of a failed upload", "file", got.Name, "error", err)
 		}
 	}
 }
@@ -238,23 +215,14 @@ func (f *form) abort() {
 	for _, file := range f.files {
 		file.abort()
 	}
-	f.ahead.release()
+	f.ahead.Release()
 }
 
-// malformed makes errors of package multipart the client's.
+// malformed turns errors of package multipart into refusals.
 func malformed(err error) error {
 	if status, _ := uploadStatus(err); status == http.StatusInternalServerError && strings.HasPrefix(err.Error(), "multipart") ||
 		errors.Is(err, multipart.ErrMessageTooLarge) {
 		return &refusal{http.StatusBadRequest, "The form is malformed"}
 	}
 	return err
-}
-
-// dispositionName returns the file name in a Content-Disposition header.
-func dispositionName(h string) string {
-	_, params, err := mime.ParseMediaType(h)
-	if err != nil {
-		return ""
-	}
-	return params["filename"]
 }

@@ -52,7 +52,7 @@ func TestFormWhoseNamesCannotBeSyncedLeavesNothing(t *testing.T) {
 	}
 	in := newInbox(t, &Uploads{Sync: true, Quota: 1000})
 	in.wantStatus(201, "PUT", "/upload/there", strings.NewReader("there"))
-	d := in.u.folder
+	d := in.u.opened
 	was := d.dir
 	closed, err := os.Open(in.u.Dir)
 	if err != nil {
@@ -64,7 +64,7 @@ func TestFormWhoseNamesCannotBeSyncedLeavesNothing(t *testing.T) {
 	in.wantNoRoom()
 	d.dir = was
 	in.wantFiles(map[string]string{"there": "there"})
-	if stored := d.ledger.stored; stored != 5 {
+	if stored, _, _ := d.ledger.Sums(); stored != 5 {
 		t.Errorf("%d bytes are stored", stored)
 	}
 }

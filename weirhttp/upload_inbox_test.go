@@ -138,16 +138,14 @@ func (in *inbox) wantFiles(want map[string]string) {
 func (in *inbox) wantNoRoom() {
 	in.t.Helper()
 	in.u.mu.Lock()
-	d := in.u.folder
+	d := in.u.opened
 	in.u.mu.Unlock()
 	if d == nil {
 		return
 	}
 	d.users.Wait()
-	d.ledger.mu.Lock()
-	defer d.ledger.mu.Unlock()
-	if d.ledger.held != 0 || d.ledger.coming.Load() != 0 {
-		in.t.Errorf("%d bytes are held, %d coming", d.ledger.held, d.ledger.coming.Load())
+	if _, held, coming := d.ledger.Sums(); held != 0 || coming != 0 {
+		in.t.Errorf("%d bytes are held, %d coming", held, coming)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/weirhttp/internal/quota"
 	"io"
 	"net"
 	"net/http"
@@ -232,10 +233,14 @@ func TestWithoutAPipeAnUploadGoesThroughMemory(t *testing.T) {
 		io.WriteString(client, all)
 		client.Close()
 	}()
-	l := &ledger{free: func() (int64, error) { return 1 << 40, nil }}
+	l := &quota.Ledger{Free: func() (int64, error) { return 1 << 40, nil }}
+	hold, err := l.Take(0)
+	if err != nil {
+		t.Fatal(err)
+	}
 	budget := weir.NewBudget(64<<10 - 8<<10) // beyond what run has taken
 	k := kernelCopy{budget: budget, conn: server, body: &requestBody{stall: time.Minute, rc: http.NewResponseController(httptest.NewRecorder())},
-		file: f, left: int64(len(all)), hold: &hold{l: l}, x: new(transfer)}
+		file: f, left: int64(len(all)), hold: hold, x: new(transfer)}
 	if err := k.copy(t.Context()); err != nil || k.n != int64(len(all)) {
 		t.Errorf("%d bytes, %v", k.n, err)
 	}

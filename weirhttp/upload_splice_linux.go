@@ -9,18 +9,19 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/weir-go/weir/weirhttp/internal/meter"
 )
 
 // canSplice says that the kernel can move bytes from a socket into a file.
 const canSplice = true
 
-// spliceMost is how much moves at once: what the pipe in between may hold, where
-// the system allows that much.
+// spliceMost is how much moves at once, in bytes: the size of the pipe in between, if the
+// system allows that much.
 const spliceMost = 1 << 20
 
-// splice moves what is left of the body by way of a pipe. package os would do
-// that too, but not tell for which end it waits, nor come back before all of it
-// has been moved.
+// splice moves the rest of the body through a pipe. Package os could do that too, but it
+// does not tell which end it waits for, and returns only when everything has moved.
 func (k *kernelCopy) splice(ctx context.Context) error {
 	var ends [2]int
 	if unix.Pipe2(ends[:], unix.O_CLOEXEC|unix.O_NONBLOCK) != nil {
@@ -28,8 +29,8 @@ func (k *kernelCopy) splice(ctx context.Context) error {
 	}
 	defer unix.Close(ends[0])
 	defer unix.Close(ends[1])
-	// A user without privileges may have used up the memory for pipes: then it
-	// holds less.
+	// If a user without privileges has used up the memory for pipes, this one stays
+	// small.
 	_, _ = unix.FcntlInt(uintptr(ends[1]), unix.F_SETPIPE_SZ, spliceMost)
 	from, err := k.conn.(syscall.Conn).SyscallConn()
 	if err != nil {
@@ -61,8 +62,8 @@ func (k *kernelCopy) splice(ctx context.Context) error {
 	return nil
 }
 
-// fill moves what has come into the pipe, which is empty, and waits for the
-// client if that is nothing. 0 is the end of the connection.
+// fill moves bytes that have arrived into the pipe, which is empty. It waits for the client
+// if there are none. It returns 0 at the end of the connection.
 func (k *kernelCopy) fill(from syscall.RawConn, pipe int) (n int, err error) {
 	var serr error
 	err = from.Read(func(fd uintptr) bool {
@@ -74,14 +75,14 @@ func (k *kernelCopy) fill(from syscall.RawConn, pipe int) (n int, err error) {
 			case unix.EINTR:
 				continue
 			case unix.EAGAIN:
-				k.x.meter.enter(phaseClient)
+				k.x.meter.Enter(meter.Client)
 				return false
 			}
 			n = int(m)
 			return true
 		}
 	})
-	k.x.meter.enter(phaseMoving)
+	k.x.meter.Enter(meter.Moving)
 	if err == nil && serr != nil {
 		err = os.NewSyscallError("splice", serr)
 	}

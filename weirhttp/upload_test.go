@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"github.com/weir-go/weir/weirhttp/internal/names"
 	"io"
 	"log/slog"
 	"mime/multipart"
@@ -95,9 +96,9 @@ func TestEqualNamesAtTheSameTimeAllSurvive(t *testing.T) {
 			all.Wait()
 			seen := map[string]bool{}
 			for n := range 20 {
-				data, err := os.ReadFile(filepath.Join(in.u.Dir, numbered("a.txt", n+1)))
+				data, err := os.ReadFile(filepath.Join(in.u.Dir, names.Numbered("a.txt", n+1)))
 				if err != nil || len(data) != 1000 || seen[string(data)] {
-					t.Errorf("%s: %d bytes, %v", numbered("a.txt", n+1), len(data), err)
+					t.Errorf("%s: %d bytes, %v", names.Numbered("a.txt", n+1), len(data), err)
 				}
 				seen[string(data)] = true
 			}
@@ -350,6 +351,6 @@ func TestUploadsOverHTTP2(t *testing.T) {
 	if err := u.Close(); err != nil {
 		t.Error(err)
 	}
-	os.RemoveAll(filepath.Join(u.Dir, hiddenDir))
+	os.RemoveAll(filepath.Join(u.Dir, names.UploadsDir))
 	in.wantFiles(map[string]string{"a": content(4 << 20), "tus": "12345"})
 }

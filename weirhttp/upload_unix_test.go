@@ -93,11 +93,11 @@ func TestAbortedResumableUploadsKeepOnlyWhatHasCome(t *testing.T) {
 			conn.Close()
 		}
 		in.Server.Close() // waits for the handlers
-		ids, err := in.u.folder.tus.store.list()
+		ids, err := in.u.opened.tus.store.list()
 		if err != nil {
 			t.Error(err)
 		}
-		if err := in.u.folder.removeOld(time.Now().Add(time.Hour)); err != nil {
+		if err := in.u.opened.removeOld(time.Now().Add(time.Hour)); err != nil {
 			t.Error(err)
 		}
 		in.wantFiles(nil)
@@ -202,7 +202,7 @@ func TestFolderOpensAlthoughNotAllCanBeRemoved(t *testing.T) {
 	}
 	in := newInbox(t, &Uploads{Dir: dir})
 	in.wantStatus(405, "GET", "/upload", nil) // 500 if it does not open
-	eventually(t, func() bool { return strings.Contains(in.log.String(), "could not be removed") }, "it is not in the log")
+	eventually(t, func() bool { return strings.Contains(in.log.String(), "cannot remove") }, "it is not in the log")
 }
 
 func TestFolderThatGoesAwayInTheMiddle(t *testing.T) {

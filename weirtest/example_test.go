@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/text"
 	"github.com/weir-go/weir/weirtest"
 )
 
@@ -45,10 +46,10 @@ func ExampleSink() {
 
 // The lines of a text do not depend on how it is cut.
 func ExampleRechunk() {
-	text := []byte("one\r\ntwo\r\nthree")
+	content := []byte("one\r\ntwo\r\nthree")
 	for seed := range uint64(100) {
-		bytes := weir.FromSlice(text).Through(weirtest.Rechunk[byte](seed))
-		lines, err := weir.Collect(context.Background(), weir.Lines(bytes), 10)
+		bytes := weir.FromSlice(content).Through(weirtest.Rechunk[byte](seed))
+		lines, err := weir.Collect(context.Background(), text.Lines(bytes), 10)
 		if len(lines) != 3 || err != nil {
 			fmt.Println(seed, lines, err)
 		}

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/text"
 	"github.com/weir-go/weir/weirtest"
 )
 
@@ -247,7 +248,7 @@ func TestNoLeaksIsContentWithAFlow(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 3 {
-		err := weir.File(filepath.Join(dir, "in")).Through(weir.Upper()).To(weir.Create(filepath.Join(dir, "out"))).Run(t.Context())
+		err := weir.File(filepath.Join(dir, "in")).Through(text.Upper()).To(weir.Create(filepath.Join(dir, "out"))).Run(t.Context())
 		if err != nil {
 			t.Error(err)
 		}

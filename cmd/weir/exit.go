@@ -19,8 +19,10 @@ import (
 	"github.com/weir-go/weir/compress"
 	"github.com/weir-go/weir/endpoint"
 	"github.com/weir-go/weir/internal/errno"
+	"github.com/weir-go/weir/record"
 	"github.com/weir-go/weir/report"
 	"github.com/weir-go/weir/s3"
+	"github.com/weir-go/weir/text"
 	"github.com/weir-go/weir/tree"
 )
 
@@ -253,9 +255,9 @@ func advice(s *step, code int, dst string, err error) string {
 		return "" // what the store says is all there is
 	case errors.As(err, &corrupt):
 		return "another copy of " + stream(s.src, "input") + damage(s)
-	case errors.Is(err, weir.ErrInvalidUTF8):
+	case errors.Is(err, text.ErrInvalidUTF8):
 		return "put 'exec:iconv -f WINDOWS-1252 -t UTF-8' in front, with the encoding that the text has"
-	case errors.Is(err, weir.ErrCarriageReturn):
+	case errors.Is(err, record.ErrCarriageReturn):
 		return `put 'exec:tr "\r" "\n"' in front, if the lines end in carriage returns alone`
 	case errors.As(err, &limit):
 		return raised(s, s.word(err), limit)

@@ -10,6 +10,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/record"
+	"github.com/weir-go/weir/text"
 )
 
 // jsonPiece is about how much JSON of a record is handed on at a time.
@@ -28,7 +30,7 @@ func csvJSON(b *builder, w word) (byteStage, error) {
 		return byteStage{}, err
 	}
 	return weir.Compose("csvjson", func(s weir.Stream[byte]) weir.Stream[byte] {
-		return weir.Via(weir.DecodeCSV(s, c).Named("csvjson"), weir.Stage[[]string, byte]{
+		return weir.Via(record.DecodeCSV(s, c).Named("csvjson"), weir.Stage[[]string, byte]{
 			Name:  "objects",
 			Holds: 4*jsonPiece + 4*c.MaxRecord, // of the header
 			Open: func(context.Context) (weir.Transform[[]string, byte], error) {
@@ -40,7 +42,7 @@ func csvJSON(b *builder, w word) (byteStage, error) {
 
 // csv reads how CSV is separated, and returns that as it was written, to begin
 // other settings with.
-func (w word) csv(a args) (c weir.CSV, written string, err error) {
+func (w word) csv(a args) (c record.CSVOptions, written string, err error) {
 	given, ok := a["comma"]
 	if !ok {
 		return c, "", nil
@@ -87,7 +89,7 @@ func (o *objectWriter) Flush(context.Context, func([]byte) error) error { return
 func (o *objectWriter) check(record []string) error {
 	for i, field := range record {
 		if !utf8.ValidString(field) {
-			return fmt.Errorf("%w in record %d, column %d", weir.ErrInvalidUTF8, o.count, i+1)
+			return fmt.Errorf("%w in record %d, column %d", text.ErrInvalidUTF8, o.count, i+1)
 		}
 	}
 	return nil
@@ -181,7 +183,7 @@ func jsonCSV(b *builder, w word) (byteStage, error) {
 		return byteStage{}, err
 	}
 	return weir.Compose("jsoncsv", func(s weir.Stream[byte]) weir.Stream[byte] {
-		objects := weir.DecodeJSON[json.RawMessage](s, n).Named("jsoncsv")
+		objects := record.DecodeJSON[json.RawMessage](s, n).Named("jsoncsv")
 		records := weir.Via(objects, weir.Stage[json.RawMessage, []string]{
 			Name:  "records",
 			Holds: 4 * n, // of the names, and of a record
@@ -189,7 +191,7 @@ func jsonCSV(b *builder, w word) (byteStage, error) {
 				return &recordMaker{column: map[string]int{}}, nil
 			},
 		})
-		return weir.EncodeCSV(records, c)
+		return record.EncodeCSV(records, c)
 	}), nil
 }
 

@@ -104,7 +104,7 @@ func TestAClientThatTakesNothingForTheStallIsCut(t *testing.T) {
 	put(t, noise(16<<20), dir, "a.bin")
 	s := startServe(t, dir, "--stall", "300ms")
 	answer := s.call(t).get(t, "/a.bin")
-	s.hears(t, `"client cut off"`)
+	s.hears(t, `"client disconnected"`)
 	if n, err := io.Copy(io.Discard, answer.Body); err == nil {
 		t.Errorf("%d bytes are the whole to the client", n)
 	}
@@ -124,7 +124,7 @@ func TestAClientBelowTheLeastRateIsCut(t *testing.T) {
 	if err == nil {
 		t.Error("it was not cut")
 	}
-	s.hears(t, `"client cut off"`)
+	s.hears(t, `"client disconnected"`)
 	if !strings.Contains(s.said(), fmt.Sprintf(`"min_rate":%d`, 8<<20)) {
 		t.Errorf("it was cut for something else:\n%s", s.said())
 	}

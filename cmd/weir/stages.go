@@ -21,6 +21,8 @@ import (
 
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/compress"
+	"github.com/weir-go/weir/record"
+	"github.com/weir-go/weir/text"
 )
 
 type byteStage = weir.Stage[byte, byte]
@@ -40,7 +42,7 @@ type stageKind struct {
 var stageKinds []stageKind
 
 func init() {
-	const pack, text, measure, control = "Compression", "Text, lines and JSON", "Digests and counts", "Flow"
+	const pack, texts, measure, control = "Compression", "Text, lines and JSON", "Digests and counts", "Flow"
 	stageKinds = []stageKind{
 		{pack, "gzip", "[:level=1…9,workers=N,members=yes]", "compress, on all cores, to one member", "gzip:level=9", true, codec(compress.Gzip, "workers", "members")},
 		{pack, "gunzip", "[:max=SIZE,ratio=N,workers=N]", "decompress gzip; on all cores if it can be", "gunzip", false, decoder(compress.Gunzip, "workers")},
@@ -53,18 +55,18 @@ func init() {
 		{pack, "deflate", "[:level=1…9]", "compress", "deflate:level=9", true, codec(compress.Deflate)},
 		{pack, "inflate", "[:max=SIZE,ratio=N]", "decompress deflate", "inflate", false, decoder(compress.Inflate)},
 
-		{text, "upper", "", "to upper case, as UTF-8", "upper", false, plain(weir.Upper)},
-		{text, "lower", "", "to lower case, as UTF-8", "lower", false, plain(weir.Lower)},
-		{text, "utf8", "", "fail at the first byte that is not UTF-8", "utf8", false, plain(weir.ValidText)},
-		{text, "lines", "[:max-line=SIZE]", "end every line with \\n, the last one too", "lines", false, ofLines(cleanLines)},
-		{text, "grep", ":[max-line=SIZE,]PATTERN", "only lines that match a regular expression", "grep:ERROR", false, grep(weir.Grep)},
-		{text, "grepout", ":[max-line=SIZE,]PATTERN", "only lines that do not match", "grepout:DEBUG", false, grep(weir.GrepOut)},
-		{text, "head", ":N or :SIZE", "the first N lines or bytes, and stop reading", "head:100, head:10MiB", false, head},
-		{text, "skip", ":N or :SIZE", "all but the first N lines or bytes", "skip:1, skip:512B", false, skip},
-		{text, "uniq", "[:max-line=SIZE]", "leave out lines equal to the one before", "uniq", false, ofLines(uniq)},
-		{text, "json", "[:max-value=SIZE]", "check JSON values, one to a line, without spaces", "json", false, compactJSON},
-		{text, "csvjson", "[:comma=C,max-record=SIZE]", "CSV with a header to JSON lines", "csvjson:comma=\\t", false, csvJSON},
-		{text, "jsoncsv", "[:comma=C,max-value=SIZE]", "JSON objects to CSV with a header", "jsoncsv:comma=;", false, jsonCSV},
+		{texts, "upper", "", "to upper case, as UTF-8", "upper", false, plain(text.Upper)},
+		{texts, "lower", "", "to lower case, as UTF-8", "lower", false, plain(text.Lower)},
+		{texts, "utf8", "", "fail at the first byte that is not UTF-8", "utf8", false, plain(text.Valid)},
+		{texts, "lines", "[:max-line=SIZE]", "end every line with \\n, the last one too", "lines", false, ofLines(cleanLines)},
+		{texts, "grep", ":[max-line=SIZE,]PATTERN", "only lines that match a regular expression", "grep:ERROR", false, grep(text.Grep)},
+		{texts, "grepout", ":[max-line=SIZE,]PATTERN", "only lines that do not match", "grepout:DEBUG", false, grep(text.GrepOut)},
+		{texts, "head", ":N or :SIZE", "the first N lines or bytes, and stop reading", "head:100, head:10MiB", false, head},
+		{texts, "skip", ":N or :SIZE", "all but the first N lines or bytes", "skip:1, skip:512B", false, skip},
+		{texts, "uniq", "[:max-line=SIZE]", "leave out lines equal to the one before", "uniq", false, ofLines(uniq)},
+		{texts, "json", "[:max-value=SIZE]", "check JSON values, one to a line, without spaces", "json", false, compactJSON},
+		{texts, "csvjson", "[:comma=C,max-record=SIZE]", "CSV with a header to JSON lines", "csvjson:comma=\\t", false, csvJSON},
+		{texts, "jsoncsv", "[:comma=C,max-value=SIZE]", "JSON objects to CSV with a header", "jsoncsv:comma=;", false, jsonCSV},
 
 		digest(measure, "sha256", sha256.New),
 		digest(measure, "sha512", sha512.New),
@@ -187,7 +189,7 @@ func ofLines(f func(weir.Stream[string]) weir.Stream[string]) func(*builder, wor
 		}
 		n, err := b.recordLimit(w, "", "max-line", a["max-line"], "")
 		return weir.Compose(w.kind.name, func(s weir.Stream[byte]) weir.Stream[byte] {
-			return weir.JoinLines(f(weir.Lines(s, maxLine(n)).Named(w.kind.name)))
+			return text.Join(f(text.Lines(s, maxLine(n)).Named(w.kind.name)))
 		}), err
 	}
 }
@@ -196,8 +198,8 @@ func cleanLines(s weir.Stream[string]) weir.Stream[string] { return s }
 
 func uniq(s weir.Stream[string]) weir.Stream[string] { return weir.Dedupe(s) }
 
-func maxLine(n int64) weir.LineOption {
-	return weir.MaxLine(int(min(n, math.MaxInt)), weir.FailLong)
+func maxLine(n int64) text.LineOption {
+	return text.MaxLine(int(min(n, math.MaxInt)))
 }
 
 // defaultRecord is the largest line, JSON value or CSV record that a stage
@@ -229,13 +231,13 @@ func compactJSON(b *builder, w word) (byteStage, error) {
 	}
 	n, err := b.recordLimit(w, "", "max-value", a["max-value"], "")
 	return weir.Compose("json", func(s weir.Stream[byte]) weir.Stream[byte] {
-		return weir.EncodeJSON(weir.DecodeJSON[json.RawMessage](s, n).Named("json"))
+		return record.EncodeJSON(record.DecodeJSON[json.RawMessage](s, n).Named("json"))
 	}), err
 }
 
 // grep makes a stage of a pattern, which may begin with a colon and a comma of
 // its own: only max-line= is taken for a setting.
-func grep(f func(*regexp.Regexp, ...weir.LineOption) byteStage) func(*builder, word) (byteStage, error) {
+func grep(f func(*regexp.Regexp, ...text.LineOption) byteStage) func(*builder, word) (byteStage, error) {
 	return func(b *builder, w word) (byteStage, error) {
 		limit, pattern := w.leading("max-line")
 		n, err := b.recordLimit(w, "", "max-line", limit, ","+pattern)
@@ -258,16 +260,16 @@ func grep(f func(*regexp.Regexp, ...weir.LineOption) byteStage) func(*builder, w
 func head(_ *builder, w word) (byteStage, error) {
 	n, lines, err := w.linesOrBytes()
 	if lines {
-		return weir.HeadLines(n), err
+		return text.HeadLines(n), err
 	}
-	return weir.Head(n), err
+	return text.Head(n), err
 }
 
 func skip(_ *builder, w word) (byteStage, error) {
 	n, lines, err := w.linesOrBytes()
 	return weir.Compose("skip", func(s weir.Stream[byte]) weir.Stream[byte] {
 		if lines {
-			return s.Through(weir.SkipLines(n))
+			return s.Through(text.SkipLines(n))
 		}
 		return weir.Drop(s, n)
 	}), err

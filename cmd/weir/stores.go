@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net/url"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 
 	"github.com/weir-go/weir"
@@ -94,6 +95,26 @@ func (c *copying) storeFolder(src, dst string) (*step, error) {
 	}
 	return st, nil
 }
+
+// collectOften keeps the garbage of requests to an object store small beside the
+// parts that are held in memory: without it, the heap would grow to twice their
+// size before it is collected.
+func collectOften(steps []*step) {
+	most := int64(0)
+	for _, st := range steps {
+		if strings.HasPrefix(st.src, "s3://") || strings.HasPrefix(st.dst, "s3://") {
+			if n, err := st.ceiling(); err == nil {
+				most = max(most, n)
+			}
+		}
+	}
+	if most > 0 {
+		debug.SetMemoryLimit(most + beside)
+	}
+}
+
+// beside is about what the program takes beside the ceiling of a flow.
+const beside = 8 << 20
 
 // kindIn is kindOf for a place where symbolic links are not copied.
 func kindIn(mode fs.FileMode) string {

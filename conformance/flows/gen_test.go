@@ -28,7 +28,7 @@ type gen struct {
 	bytes   *kind[byte]
 	strings *kind[string]
 	slices  *kind[[]byte]
-	records *kind[record]
+	records *kind[entry]
 
 	text   []string // the flow in words
 	site   int      // places left until the fault happens; negative: none

@@ -22,6 +22,8 @@ import (
 	"time"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/record"
+	"github.com/weir-go/weir/text"
 )
 
 // The matrix: every operator against everything that may happen to it. The
@@ -48,14 +50,14 @@ const (
 	matrixMoment = 20   // the value at which something happens
 )
 
-func text(k int) string { return strconv.Itoa(k) }
+func digits(k int) string { return strconv.Itoa(k) }
 
 // largeText stands for 7 by a value of 600 KB, and for the others as text does.
 func largeText(k int) string {
 	if k == 7 {
 		return "7:" + strings.Repeat(filler, 2)[:600_000]
 	}
-	return text(k)
+	return digits(k)
 }
 
 func number(s string) int {
@@ -83,7 +85,7 @@ func mapHook(hook func(int) error) func(string) (string, error) {
 // through makes an operator of a stage of bytes that leaves lines as they are.
 func through(st func() weir.Stage[byte, byte]) func(weir.Stream[string], func(int) error) weir.Stream[string] {
 	return func(s weir.Stream[string], _ func(int) error) weir.Stream[string] {
-		return weir.Lines(weir.JoinLines(s).Through(st()))
+		return text.Lines(text.Join(s).Through(st()))
 	}
 }
 
@@ -150,7 +152,7 @@ var operators = []operator{
 		}
 		return out
 	}, apply: func(s weir.Stream[string], hook func(int) error) weir.Stream[string] {
-		return weir.Scan(s, "0", func(acc, s string) string { hook(number(s)); return text(number(acc) + number(s)) })
+		return weir.Scan(s, "0", func(acc, s string) string { hook(number(s)); return digits(number(acc) + number(s)) })
 	}},
 	{names: "Enumerate", stage: "enumerate", want: func(keys []int) (out []int) {
 		for i, k := range keys {
@@ -158,7 +160,7 @@ var operators = []operator{
 		}
 		return out
 	}, apply: func(s weir.Stream[string], _ func(int) error) weir.Stream[string] {
-		return weir.Map(weir.Enumerate(s), func(v weir.Indexed[string]) (string, error) { return text(int(v.Index) + number(v.Value)), nil })
+		return weir.Map(weir.Enumerate(s), func(v weir.Pair[int64, string]) (string, error) { return digits(int(v.First) + number(v.Second)), nil })
 	}},
 	{names: "Tap", stage: "tap", hooked: true, apply: func(s weir.Stream[string], hook func(int) error) weir.Stream[string] {
 		return weir.Tap(s, func(s string) { hook(number(s)) })
@@ -199,7 +201,7 @@ var operators = []operator{
 	}, apply: func(s weir.Stream[string], _ func(int) error) weir.Stream[string] {
 		b := weir.Tee(s, weir.Branch{}, weir.Branch{})
 		return weir.Map(weir.Zip(b[0], b[1]), func(p weir.Pair[string, string]) (string, error) {
-			return text(number(p.First) + number(p.Second)), nil
+			return digits(number(p.First) + number(p.Second)), nil
 		})
 	}},
 	{names: "Tee DropNewest", stage: "tee", lossy: true, apply: func(s weir.Stream[string], _ func(int) error) weir.Stream[string] {
@@ -282,10 +284,10 @@ var operators = []operator{
 			}
 		}})
 	}},
-	{names: "Compose Chain", stage: "map", hooked: true, errs: true, apply: func(s weir.Stream[string], hook func(int) error) weir.Stream[string] {
+	{names: "Compose", stage: "map", hooked: true, errs: true, apply: func(s weir.Stream[string], hook func(int) error) weir.Stream[string] {
 		st := weir.Compose("composed", func(s weir.Stream[string]) weir.Stream[string] { return weir.Map(s, mapHook(hook)) })
 		pass := weir.Do("pass", func(_ context.Context, in []string, emit func([]string) error) error { return emit(in) }, nil)
-		return s.Through(weir.Chain(st, pass))
+		return s.Through(weir.Compose("both", func(s weir.Stream[string]) weir.Stream[string] { return s.Through(st, pass) }))
 	}},
 	{names: "Async", stage: "slice", apply: func(s weir.Stream[string], _ func(int) error) weir.Stream[string] { return s.Async(weir.Limit{}) }},
 	{names: "Sized Named", stage: "slice", apply: func(s weir.Stream[string], _ func(int) error) weir.Stream[string] {
@@ -296,29 +298,29 @@ var operators = []operator{
 		return weir.Do("pass", func(_ context.Context, in []byte, emit func([]byte) error) error { return emit(in) }, nil)
 	})},
 	{names: "EncodeJSON DecodeJSON", stage: "decode json", apply: func(s weir.Stream[string], _ func(int) error) weir.Stream[string] {
-		return weir.DecodeJSON[string](weir.EncodeJSON(s), 0)
+		return record.DecodeJSON[string](record.EncodeJSON(s), 0)
 	}},
 	{names: "EncodeCSV DecodeCSV", stage: "decode csv", apply: func(s weir.Stream[string], _ func(int) error) weir.Stream[string] {
 		rows := weir.Map(s, func(s string) ([]string, error) { return []string{s, "x"}, nil })
-		return weir.Map(weir.DecodeCSV(weir.EncodeCSV(rows, weir.CSV{}), weir.CSV{}), func(r []string) (string, error) { return r[0], nil })
+		return weir.Map(record.DecodeCSV(record.EncodeCSV(rows, record.CSVOptions{}), record.CSVOptions{}), func(r []string) (string, error) { return r[0], nil })
 	}},
 	{names: "EncodeFrames DecodeFrames", stage: "decode frames", apply: func(s weir.Stream[string], _ func(int) error) weir.Stream[string] {
 		b := weir.Map(s, func(s string) ([]byte, error) { return []byte(s), nil })
-		return weir.Map(weir.DecodeFrames(weir.EncodeFrames(b, weir.Frame32), weir.Frame32, 1<<20), func(b []byte) (string, error) { return string(b), nil })
+		return weir.Map(record.DecodeFrames(record.EncodeFrames(b, record.Frame32), record.Frame32, 1<<20), func(b []byte) (string, error) { return string(b), nil })
 	}},
 	{names: "Hash", stage: "hash", apply: through(func() weir.Stage[byte, byte] { return weir.Hash(sha256.New, func([]byte) {}) })},
-	{names: "Upper", stage: "upper", apply: through(weir.Upper)},
-	{names: "Lower", stage: "lower", apply: through(weir.Lower)},
-	{names: "ValidText", stage: "valid text", apply: through(weir.ValidText)},
-	{names: "MapText", stage: "text", apply: through(func() weir.Stage[byte, byte] { return weir.MapText("text", bytes.ToUpper) })},
-	{names: "Grep", stage: "grep", apply: through(func() weir.Stage[byte, byte] { return weir.Grep(regexp.MustCompile("[0-9]")) })},
-	{names: "GrepOut", stage: "grep out", apply: through(func() weir.Stage[byte, byte] { return weir.GrepOut(regexp.MustCompile("!")) })},
+	{names: "Upper", stage: "upper", apply: through(text.Upper)},
+	{names: "Lower", stage: "lower", apply: through(text.Lower)},
+	{names: "ValidText", stage: "valid text", apply: through(text.Valid)},
+	{names: "MapText", stage: "text", apply: through(func() weir.Stage[byte, byte] { return text.Map("text", bytes.ToUpper) })},
+	{names: "Grep", stage: "grep", apply: through(func() weir.Stage[byte, byte] { return text.Grep(regexp.MustCompile("[0-9]")) })},
+	{names: "GrepOut", stage: "grep out", apply: through(func() weir.Stage[byte, byte] { return text.GrepOut(regexp.MustCompile("!")) })},
 	{names: "Head", stage: "head", enough: true, want: first(10), apply: func(s weir.Stream[string], _ func(int) error) weir.Stream[string] {
-		short := weir.Map(s, func(s string) (string, error) { return text(number(s)), nil })
-		return weir.Lines(weir.JoinLines(short).Through(weir.Head(20)))
+		short := weir.Map(s, func(s string) (string, error) { return digits(number(s)), nil })
+		return text.Lines(text.Join(short).Through(text.Head(20)))
 	}},
-	{names: "SkipLines", stage: "skip", want: func(keys []int) []int { return keys[min(30, len(keys)):] }, apply: through(func() weir.Stage[byte, byte] { return weir.SkipLines(30) })},
-	{names: "HeadLines", stage: "head", enough: true, want: first(30), apply: through(func() weir.Stage[byte, byte] { return weir.HeadLines(30) })},
+	{names: "SkipLines", stage: "skip", want: func(keys []int) []int { return keys[min(30, len(keys)):] }, apply: through(func() weir.Stage[byte, byte] { return text.SkipLines(30) })},
+	{names: "HeadLines", stage: "head", enough: true, want: first(30), apply: through(func() weir.Stage[byte, byte] { return text.HeadLines(30) })},
 	{names: "Exec", stage: "exec cat", real: true, apply: through(func() weir.Stage[byte, byte] { return weir.Exec("cat") })},
 	{names: "Command", stage: "exec", real: true, apply: through(func() weir.Stage[byte, byte] {
 		return weir.Command(func(context.Context) *exec.Cmd { return exec.Command("cat") })
@@ -460,7 +462,7 @@ var matrixCases = []struct {
 	run  func(t *testing.T, o operator)
 }{
 	{"some values", nil, func(t *testing.T, o operator) {
-		m := o.between(matrixValues, text, nil)
+		m := o.between(matrixValues, digits, nil)
 		if err := m.run(t); err != nil {
 			t.Error(err)
 		}
@@ -468,7 +470,7 @@ var matrixCases = []struct {
 		m.expectClosed(t)
 	}},
 	{"no values", nil, func(t *testing.T, o operator) {
-		m := o.between(0, text, nil)
+		m := o.between(0, digits, nil)
 		if err := m.run(t); err != nil {
 			t.Error(err)
 		}
@@ -476,7 +478,7 @@ var matrixCases = []struct {
 	}},
 	{"limits of 0 and 1", nil, func(t *testing.T, o operator) {
 		for _, limit := range []weir.Limit{weir.Items(0), weir.Items(1), weir.Bytes(0), weir.Bytes(1)} {
-			m := o.between(300, text, nil)
+			m := o.between(300, digits, nil)
 			m.flow.Limit = limit
 			if err := m.run(t); err != nil {
 				t.Errorf("%v: %v", limit, err)
@@ -495,7 +497,7 @@ var matrixCases = []struct {
 		}
 	}},
 	{"run twice", nil, func(t *testing.T, o operator) {
-		m := o.between(100, text, nil)
+		m := o.between(100, digits, nil)
 		for i := range 2 {
 			m.got = nil
 			if err := m.run(t); err != nil {
@@ -506,7 +508,7 @@ var matrixCases = []struct {
 		m.expectClosed(t)
 	}},
 	{"run again after a failure", nil, func(t *testing.T, o operator) {
-		m := o.between(100, text, nil)
+		m := o.between(100, digits, nil)
 		m.sinkHook = func(int) error { return errDown }
 		if err := m.run(t); !errors.Is(err, errDown) {
 			t.Error(err)
@@ -519,7 +521,7 @@ var matrixCases = []struct {
 		m.expectClosed(t)
 	}},
 	{"failure upstream", nil, func(t *testing.T, o operator) {
-		m := o.between(matrixValues, text, errUp)
+		m := o.between(matrixValues, digits, errUp)
 		err := m.run(t)
 		if !errors.Is(err, errUp) && !(o.enough && err == nil) {
 			t.Errorf("error %v", err)
@@ -537,7 +539,7 @@ var matrixCases = []struct {
 		m.expectClosed(t)
 	}},
 	{"failure downstream", nil, func(t *testing.T, o operator) {
-		m := o.between(matrixValues, text, nil)
+		m := o.between(matrixValues, digits, nil)
 		m.sinkHook = func(int) error { return errDown }
 		if err := m.run(t); !errors.Is(err, errDown) {
 			t.Errorf("error %v", err)
@@ -548,7 +550,7 @@ var matrixCases = []struct {
 		m.expectClosed(t)
 	}},
 	{"enough downstream", nil, func(t *testing.T, o operator) {
-		m := o.between(matrixValues, text, nil)
+		m := o.between(matrixValues, digits, nil)
 		m.sinkHook = func(int) error { return weir.ErrStop }
 		if err := m.run(t); err != nil {
 			t.Errorf("error %v", err)
@@ -559,7 +561,7 @@ var matrixCases = []struct {
 		m.expectClosed(t)
 	}},
 	{"cancel downstream", nil, func(t *testing.T, o operator) {
-		m := o.between(matrixValues, text, nil)
+		m := o.between(matrixValues, digits, nil)
 		ctx, cancel := context.WithCancelCause(t.Context())
 		m.sinkHook = func(int) error { cancel(errDown); return nil }
 		err := m.flow.Run(ctx)
@@ -572,7 +574,7 @@ var matrixCases = []struct {
 		m.expectClosed(t)
 	}},
 	{"cancel while it works", hooked, func(t *testing.T, o operator) {
-		m := o.between(matrixValues, text, nil)
+		m := o.between(matrixValues, digits, nil)
 		ctx, cancel := context.WithCancelCause(t.Context())
 		var after atomic.Int64
 		var over atomic.Bool
@@ -597,7 +599,7 @@ var matrixCases = []struct {
 		m.expectClosed(t)
 	}},
 	{"failure elsewhere while it works", hooked, func(t *testing.T, o operator) {
-		m := o.between(matrixValues, text, nil)
+		m := o.between(matrixValues, digits, nil)
 		failing := make(chan struct{})
 		var after atomic.Int64
 		var over atomic.Bool
@@ -643,7 +645,7 @@ var matrixCases = []struct {
 		m.expectClosed(t)
 	}},
 	{"panic in its function", hooked, func(t *testing.T, o operator) {
-		m := o.between(matrixValues, text, nil)
+		m := o.between(matrixValues, digits, nil)
 		m.hook = func(k int) error {
 			if k == matrixMoment {
 				panic(errFunc)
@@ -682,7 +684,7 @@ func errs(o operator) bool   { return o.errs }
 // with, or well if want is nil, behind the values before.
 func (o operator) endsWith(t *testing.T, err, want error) {
 	t.Helper()
-	m := o.between(matrixValues, text, nil)
+	m := o.between(matrixValues, digits, nil)
 	m.hook = func(k int) error {
 		if k == matrixMoment {
 			return err

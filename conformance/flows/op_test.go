@@ -14,6 +14,8 @@ import (
 
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/compress"
+	"github.com/weir-go/weir/record"
+	"github.com/weir-go/weir/text"
 	"github.com/weir-go/weir/weirtest"
 )
 
@@ -122,7 +124,7 @@ func simple[T any](d *draft[T], c int) {
 			i++
 			return []int{f(i, x)}
 		})
-		d.next(each1(numbered, "map", func(v weir.Indexed[T]) (T, error) { return k.mk(f(int(v.Index), keyOf(v.Value))), nil }), "Enumerate | Map")
+		d.next(each1(numbered, "map", func(v weir.Pair[int64, T]) (T, error) { return k.mk(f(int(v.First), keyOf(v.Second))), nil }), "Enumerate | Map")
 	case 17:
 		st := g.strikeKey("Tap", &d.m, panics, cancels, halts)
 		d.next(weir.Tap(d.s, func(v T) { st.now(keyOf(v)) }), "Tap")
@@ -609,41 +611,41 @@ func roundTrip[T any](d *draft[T]) {
 	case 0:
 		t := convert(d, g.strings)
 		b := &draft[byte]{g: g, k: g.bytes, m: t.m}
-		b.next(weir.JoinLines(t.s), "JoinLines")
+		b.next(text.Join(t.s), "JoinLines")
 		for range g.n(3) {
 			textOp(b)
 		}
 		t.m = b.m
-		t.next(weir.Lines(b.s), "Lines")
+		t.next(text.Lines(b.s), "Lines")
 		*d = *convert(t, d.k)
 	case 1:
 		t := convert(d, g.records)
 		b := &draft[byte]{g: g, k: g.bytes, m: t.m}
-		b.next(weir.EncodeJSON(t.s), "EncodeJSON")
+		b.next(record.EncodeJSON(t.s), "EncodeJSON")
 		bytesOp(b)
 		t.m = b.m
-		t.next(weir.DecodeJSON[record](b.s, 4<<20), "DecodeJSON")
+		t.next(record.DecodeJSON[entry](b.s, 4<<20), "DecodeJSON")
 		*d = *convert(t, d.k)
 	case 2:
 		t := convert(d, g.strings)
 		rows := each1(t.s, "rows", func(s string) ([]string, error) { return []string{"a\"b", s}, nil })
 		b := &draft[byte]{g: g, k: g.bytes, m: t.m}
-		b.next(weir.EncodeCSV(rows, weir.CSV{}), "EncodeCSV")
+		b.next(record.EncodeCSV(rows, record.CSVOptions{}), "EncodeCSV")
 		bytesOp(b)
 		t.m = b.m
-		t.next(each1(weir.DecodeCSV(b.s, weir.CSV{}), "fields", func(row []string) (string, error) { return row[1], nil }), "DecodeCSV")
+		t.next(each1(record.DecodeCSV(b.s, record.CSVOptions{}), "fields", func(row []string) (string, error) { return row[1], nil }), "DecodeCSV")
 		*d = *convert(t, d.k)
 	case 3:
 		t := convert(d, g.slices)
 		if g.chance(0.5) {
 			t.next(t.s.Async(g.limit()), "async")
 		}
-		framing := pick(g.rand, weir.Frame32, weir.FrameVarint)
+		framing := pick(g.rand, record.Frame32, record.FrameVarint)
 		b := &draft[byte]{g: g, k: g.bytes, m: t.m}
-		b.next(weir.EncodeFrames(t.s, framing), "EncodeFrames")
+		b.next(record.EncodeFrames(t.s, framing), "EncodeFrames")
 		bytesOp(b)
 		t.m = b.m
-		t.next(weir.DecodeFrames(b.s, framing, 1<<20).Async(g.limit()), "DecodeFrames | async")
+		t.next(record.DecodeFrames(b.s, framing, 1<<20).Async(g.limit()), "DecodeFrames | async")
 		*d = *convert(t, d.k)
 	}
 }
@@ -689,7 +691,10 @@ func bytesOp(b *draft[byte]) {
 	case 6:
 		b.next(weir.Timeout(b.s, 1000*time.Hour), "Timeout")
 	case 7:
-		b.next(b.s.Through(weir.Chain(weirtest.Rechunk[byte](1), weirtest.Rechunk[byte](2))).Async(g.limit()), "Chain")
+		twice := weir.Compose("twice", func(s weir.Stream[byte]) weir.Stream[byte] {
+			return s.Through(weirtest.Rechunk[byte](1), weirtest.Rechunk[byte](2))
+		})
+		b.next(b.s.Through(twice).Async(g.limit()), "Compose")
 	case 8:
 		// A stage that uses the memory of the pipes.
 		b.next(b.s.Through(weir.Stage[byte, byte]{Name: "copy", Run: copyAll}), "Run(io.Copy)")
@@ -701,11 +706,11 @@ func textOp(b *draft[byte]) {
 	g := b.g
 	switch g.n(9) {
 	case 0:
-		b.next(b.s.Through(weir.Upper()), "Upper")
+		b.next(b.s.Through(text.Upper()), "Upper")
 	case 1:
-		b.next(b.s.Through(weir.Grep(regexp.MustCompile(""))), "Grep")
+		b.next(b.s.Through(text.Grep(regexp.MustCompile(""))), "Grep")
 	case 2:
-		b.next(b.s.Through(weir.GrepOut(regexp.MustCompile("[a-z]"))), "GrepOut")
+		b.next(b.s.Through(text.GrepOut(regexp.MustCompile("[a-z]"))), "GrepOut")
 	case 3:
 		n := g.n(len(b.m.keys)*3/2 + 2)
 		if n <= len(b.m.keys) {
@@ -716,11 +721,11 @@ func textOp(b *draft[byte]) {
 				b.m.lossy = true
 			}
 		}
-		b.next(b.s.Through(weir.HeadLines(int64(n))), "HeadLines(%d)", n)
+		b.next(b.s.Through(text.HeadLines(int64(n))), "HeadLines(%d)", n)
 	case 4:
-		b.next(b.s.Through(weir.ValidText()), "ValidText")
+		b.next(b.s.Through(text.Valid()), "ValidText")
 	case 5:
-		b.next(b.s.Through(weir.MapText("same", func(p []byte) []byte { return p })), "MapText")
+		b.next(b.s.Through(text.Map("same", func(p []byte) []byte { return p })), "MapText")
 	default:
 		bytesOp(b)
 	}

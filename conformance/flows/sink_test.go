@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/text"
 	"github.com/weir-go/weir/weirtest"
 )
 
@@ -319,7 +320,7 @@ func sink[T any](d *draft[T], c int) {
 	case 17:
 		t := convert(d, g.strings)
 		b := &draft[byte]{g: g, k: g.bytes, m: t.m}
-		b.next(weir.JoinLines(t.s), "JoinLines")
+		b.next(text.Join(t.s), "JoinLines")
 		lineSink(b, t.k)
 	}
 }

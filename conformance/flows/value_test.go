@@ -19,7 +19,7 @@ type kind[T any] struct {
 }
 
 // record is a value with parts of several types.
-type record struct {
+type entry struct {
 	ID   int
 	Name string
 	Tags []string
@@ -115,21 +115,21 @@ func (p profile) sliceKind() *kind[[]byte] {
 	}
 }
 
-func (p profile) recordKind() *kind[record] {
+func (p profile) recordKind() *kind[entry] {
 	half := func(k int) int { return p.size(k) / 2 }
-	return &kind[record]{
+	return &kind[entry]{
 		"records",
-		func(k int) record {
+		func(k int) entry {
 			if k == 0 {
-				return record{}
+				return entry{}
 			}
-			r := record{ID: k, Name: p.text(k, half(k)), Data: []byte(filler[:half(k)])}
+			r := entry{ID: k, Name: p.text(k, half(k)), Data: []byte(filler[:half(k)])}
 			for range k % 4 {
 				r.Tags = append(r.Tags, "TAG")
 			}
 			return r
 		},
-		func(r record) int {
+		func(r entry) int {
 			if r.ID == 0 && r.Name == "" && len(r.Data) == 0 {
 				return 0
 			}
@@ -138,7 +138,7 @@ func (p profile) recordKind() *kind[record] {
 			}
 			return r.ID
 		},
-		func(r record) int { return len(r.Name) + len(r.Data) + 19*len(r.Tags) },
+		func(r entry) int { return len(r.Name) + len(r.Data) + 19*len(r.Tags) },
 		same,
 		p.most + 256,
 	}

@@ -19,6 +19,7 @@ import (
 	"os/signal"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/text"
 )
 
 func main() {
@@ -39,7 +40,7 @@ func main() {
 // upperFile writes input to output in upper case, with spaces in place of tabs.
 func upperFile(ctx context.Context, input, output string) error {
 	return weir.File(input).
-		Through(weir.Upper(), expandTabs(4)).
+		Through(text.Upper(), expandTabs(4)).
 		To(weir.Create(output)).
 		Run(ctx)
 }

@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/text"
 )
 
 func TestTextComesOutInUpperCaseWithoutTabs(t *testing.T) {
@@ -40,7 +41,7 @@ func TestTextComesOutInUpperCaseWithoutTabs(t *testing.T) {
 func TestCharactersSurviveAnyChunking(t *testing.T) {
 	var got bytes.Buffer
 	err := weir.FromReader(iotest.OneByteReader(strings.NewReader("ñ\t日本🚰"))).
-		Through(weir.Upper(), expandTabs(1)).
+		Through(text.Upper(), expandTabs(1)).
 		To(weir.ToWriter(&got)).
 		Run(t.Context())
 	if err != nil || got.String() != "Ñ 日本🚰" {

@@ -1,0 +1,94 @@
+package pipe
+
+import (
+	"reflect"
+	"sync"
+)
+
+// segment is a piece of a pipe's memory: values buf[r:w] wait to be read.
+type segment[T any] struct {
+	buf  []T
+	sums []int64 // the charge of all values up to each one; only in pipes with a size function
+	r, w int
+	next *segment[T]
+}
+
+// Segments are pooled by type and length across pipes: a server with a
+// thousand flows reuses the memory of those that are idle, a pipe that swings
+// between full and empty allocates nothing, and the garbage collector takes
+// back what nobody uses.
+type poolKey struct {
+	t     reflect.Type
+	n     int
+	sized bool
+}
+
+var segmentPools sync.Map // poolKey → *sync.Pool
+
+func segmentPool[T any](n int, sized bool) *sync.Pool {
+	key := poolKey{reflect.TypeFor[T](), n, sized}
+	if p, ok := segmentPools.Load(key); ok {
+		return p.(*sync.Pool)
+	}
+	p, _ := segmentPools.LoadOrStore(key, &sync.Pool{New: func() any {
+		s := &segment[T]{buf: make([]T, n)}
+		if sized {
+			s.sums = make([]int64, n)
+		}
+		return s
+	}})
+	return p.(*sync.Pool)
+}
+
+// grow appends an empty segment. mu is held.
+func (p *Pipe[T]) grow() *segment[T] {
+	s := p.spare
+	if s != nil {
+		p.spare = nil
+	} else {
+		s = p.pool.Get().(*segment[T])
+	}
+	if p.tail == nil {
+		p.head = s
+	} else {
+		p.tail.next = s
+	}
+	p.tail = s
+	return s
+}
+
+// recycle takes the head segment, read to its end, out of the list. mu is held.
+func (p *Pipe[T]) recycle() {
+	s := p.head
+	p.head = s.next
+	if p.head == nil {
+		p.tail = nil
+	}
+	s.next, s.r, s.w = nil, 0, 0
+	if p.spare == nil {
+		p.spare = s
+	} else {
+		p.pool.Put(s)
+	}
+}
+
+// free drops all memory. Segments that a caller still looks into are left to
+// the garbage collector instead of the pool. mu is held.
+func (p *Pipe[T]) free() {
+	viewed := p.viewing || p.reserved > 0
+	for s := p.head; s != nil; {
+		next := s.next
+		if !viewed {
+			clear(s.buf[s.r:s.w])
+			s.next, s.r, s.w = nil, 0, 0
+			p.pool.Put(s)
+		}
+		s = next
+	}
+	if p.spare != nil {
+		p.pool.Put(p.spare)
+	}
+	p.head, p.tail, p.spare = nil, nil, nil
+	p.lost += int64(p.items)
+	p.items, p.chargeOut = 0, p.chargeIn
+}
