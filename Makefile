@@ -1,10 +1,13 @@
 # Each target is one command a contributor may also type by hand.
-.PHONY: check test race fuzz bench lint fmt cross release
+.PHONY: check test race fuzz bench bench-scale e2e lint fmt cross release
 
 check: lint test race ## everything a change must pass
 
 test:
 	go test ./...
+
+e2e: ## against servers of other people
+	cd e2e && go test ./...
 
 race:
 	go test -race -shuffle=on ./...
@@ -31,6 +34,9 @@ fuzz:
 bench:
 	cd bench && go run . -row items,send,map,bytes,turns,copy,recode,gzip,gunzip,zstd,unzstd,pgzip,allocations,accounting,memory,cli -md -o README.md
 	cd bench && go run . -quick -row http -md -o SERVERS.md
+
+bench-scale: ## object stores, beside rclone and aws where they are installed
+	cd e2e && go test -count=1 -v -run '^$$' -bench Scale -benchtime 1x .
 
 release: ## archives, Debian packages and checksums, into dist/
 	go -C tools run ./release

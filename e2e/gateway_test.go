@@ -32,6 +32,10 @@ var gateway struct {
 	root string // its buckets are folders in it
 }
 
+// checkout is the root of the repository: the gateway changes the working folder
+// of its process.
+var checkout string
+
 // weirPath is the command, built from this tree.
 var weirPath string
 
@@ -50,6 +54,9 @@ func run(m *testing.M) int {
 		panic(err)
 	}
 	defer os.RemoveAll(dir)
+	if checkout, err = filepath.Abs(".."); err != nil {
+		panic(err)
+	}
 	weirPath = filepath.Join(dir, "weir")
 	build := exec.Command("go", "build", "-o", weirPath, "./cmd/weir")
 	build.Dir = ".."

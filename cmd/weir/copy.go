@@ -43,10 +43,10 @@ func newCopy(stdout, stderr io.Writer) *cobra.Command {
 		Short: "Copy files and folders, from and to URLs too",
 		Long: `Copy files and folders, in bounded memory.
 
-SRC and DST are files, folders, http(s):// URLs, or - for standard input and
-output. With several sources DST is a folder, and two sources of the same name
-are refused. Folders are copied with all that is in them, many small files at a
-time; SRC/. stands for the contents of SRC.
+SRC and DST are files, folders, URLs (http://, https://, s3://bucket/key), or -
+for standard input and output. With several sources DST is a folder, and two
+sources of the same name are refused. Folders are copied with all that is in them,
+many small files at a time; SRC/. stands for the contents of SRC.
 
 Every file is whole or absent: it takes its name when it has been copied, and
 after a failure DST has the file that was there before. Where a source or a file
@@ -63,13 +63,15 @@ SRC what SRC does not have, when everything else has succeeded. A pattern of
 --exclude without a slash is matched against every name in a folder, one with a
 slash against the path below SRC, one that ends in a slash against folders only;
 * ? [a-z] stand for characters of a name, ** for any folders. --delete leaves
-alone what is excluded.
+alone what is excluded. --no-clobber fails where a file or object exists.
 
-"weir help keep" says what is kept of permissions, owners and times.`,
+"weir help keep" says what is kept of permissions, owners and times, "weir help
+stores" how object stores are found and folders compared with them.`,
 		Example: `  weir copy holiday.mp4 /mnt/usb/
   weir copy photos music /mnt/usb/ --preserve
   weir copy site/. /srv/www --resume --delete --exclude '*.tmp' --dry-run
   weir copy https://example.org/big.iso . --resume
+  weir copy s3://photos/2026/ ./2026
   weir copy backup.img /mnt/usb/ --verify --sync
   weir copy - backup.img < /dev/sdb`,
 		RunE: func(_ *cobra.Command, args []string) error { return c.copy(args) },

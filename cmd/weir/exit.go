@@ -251,7 +251,7 @@ func advice(s *step, code int, dst string, err error) string {
 	switch {
 	case errors.As(err, &refused) && refused.Advice() != "":
 		return refused.Advice()
-	case errors.As(err, &refused) && !errors.Is(err, syscall.ECONNREFUSED) && !errors.Is(err, endpoint.ErrChanged):
+	case errors.As(err, &refused) && !errno.Is(err, syscall.ECONNREFUSED) && !errors.Is(err, endpoint.ErrChanged):
 		return "" // what the store says is all there is
 	case errors.As(err, &corrupt):
 		return "another copy of " + stream(s.src, "input") + damage(s)
