@@ -55,6 +55,7 @@ type client struct {
 
 func newClient(a address, o endpoint.HTTP) (*client, error) {
 	c := &client{address: a, policy: policyOf(o)}
+	var err error
 	to := a.store.Transport
 	if to == nil && o.Client != nil {
 		to = o.Client.Transport
@@ -62,8 +63,10 @@ func newClient(a address, o endpoint.HTTP) (*client, error) {
 	if to == nil {
 		c.own = newTransport()
 		to = c.own
+		if c.own.TLSClientConfig, err = trust(); err != nil {
+			return nil, err
+		}
 	}
-	var err error
 	c.core, err = a.store.connect(&watched{c.patience, to})
 	if e := (*Error)(nil); errors.As(err, &e) {
 		e.Op, e.URL = "connect to", a.String()

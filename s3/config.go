@@ -2,6 +2,8 @@ package s3
 
 import (
 	"cmp"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -149,4 +151,22 @@ func (s Store) credentials(p profile, isAmazon bool) (*credentials.Credentials, 
 		}
 	}
 	return nil, &Error{Code: codeNoCredentials}
+}
+
+// trust returns the settings of TLS with the certificates that AWS_CA_BUNDLE
+// names, or nil for those of the system.
+func trust() (*tls.Config, error) {
+	name := os.Getenv("AWS_CA_BUNDLE")
+	if name == "" {
+		return nil, nil
+	}
+	bundle, err := os.ReadFile(name)
+	if err != nil {
+		return nil, fmt.Errorf("s3: read AWS_CA_BUNDLE: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(bundle) {
+		return nil, fmt.Errorf("s3: no certificates in %s, which AWS_CA_BUNDLE names", name)
+	}
+	return &tls.Config{RootCAs: pool}, nil
 }

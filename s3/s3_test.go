@@ -2,9 +2,13 @@ package s3_test
 
 import (
 	"bytes"
+	"encoding/pem"
 	"errors"
+	"io"
 	"io/fs"
+	"log"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -323,5 +327,39 @@ func TestCopy_RefusesAListingThatIsNotInOrder(t *testing.T) {
 	}
 	if got, _ := os.ReadFile(filepath.Join(dir, "a")); !bytes.Equal(got, []byte("mine")) {
 		t.Errorf("a is %q now", got)
+	}
+}
+
+func TestStore_TrustsTheCertificatesOfTheBundle(t *testing.T) {
+	plain := newStub(t)
+	server := httptest.NewTLSServer(plain)
+	defer server.Close()
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s := plain.Store
+	s.Endpoint = server.URL
+	ask := func() error {
+		in, err := s.Source("s3://bucket/key", endpoint.SourceOptions{HTTP: quick})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = in.Stat(t.Context())
+		return err
+	}
+	t.Setenv("AWS_CA_BUNDLE", "")
+	if err := ask(); err == nil || len(plain.seen("HEAD")) > 0 {
+		t.Errorf("a certificate that nobody vouches for was accepted: %v", err)
+	}
+	bundle := filepath.Join(t.TempDir(), "bundle.pem")
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	if err := os.WriteFile(bundle, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("AWS_CA_BUNDLE", bundle)
+	if err := ask(); err != nil {
+		t.Error(err)
+	}
+	t.Setenv("AWS_CA_BUNDLE", bundle+".none")
+	if err := ask(); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a bundle that is not there: %v", err)
 	}
 }
