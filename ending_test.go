@@ -298,7 +298,7 @@ func TestErrStop_JoinedWithAnErrorIsAFailure(t *testing.T) {
 		"Generate": func(t *testing.T) error { return count(t, failsAfter(1, joined)) },
 		"Retry": func(t *testing.T) error {
 			return count(t, weir.Retry(func(context.Context, int64) (weir.Reader[int], error) { return nil, joined },
-				weir.RetryConfig{Attempts: 1}))
+				weir.RetryOptions{Attempts: 1}))
 		},
 		"FromReader": func(t *testing.T) error {
 			_, err := weir.Count(t.Context(), weir.FromReader(readFunc[byte](func([]byte) (int, error) { return 0, joined })))
@@ -313,7 +313,7 @@ func TestErrStop_JoinedWithAnErrorIsAFailure(t *testing.T) {
 		"Merge":  func(t *testing.T) error { return count(t, weir.Merge(three(), failsAfter(1, joined))) },
 		"Tee":    func(t *testing.T) error { return count(t, weir.Tee(failsAfter(1, joined), weir.Branch{})[0]) },
 		"Batch": func(t *testing.T) error {
-			_, err := weir.Count(t.Context(), weir.Batch(failsAfter(1, joined), weir.BatchConfig{Items: 9}))
+			_, err := weir.Count(t.Context(), weir.Batch(failsAfter(1, joined), weir.BatchOptions{Items: 9}))
 			return err
 		},
 		"Timeout": func(t *testing.T) error { return count(t, weir.Timeout(failsAfter(1, joined), time.Hour)) },
@@ -513,7 +513,7 @@ func TestSources_ThatAreUsedUpSaySo(t *testing.T) {
 		"Generate":               {s: weir.Generate("g", func(_ context.Context, emit func([]byte) error) error { return emit([]byte("abc")) }), twice: true},
 		"Retry": {s: weir.Retry(func(_ context.Context, at int64) (weir.Reader[byte], error) {
 			return bytes.NewReader([]byte("abc")[at:]), nil
-		}, weir.RetryConfig{}), twice: true},
+		}, weir.RetryOptions{}), twice: true},
 		"From": {s: weir.From(weir.Source[byte]{Name: "s", Open: func(context.Context) (weir.Reader[byte], error) {
 			return bytes.NewReader([]byte("abc")), nil
 		}}), twice: true},
@@ -572,7 +572,7 @@ func TestSized_PanicLeavesNoPipeLocked(t *testing.T) {
 		if err := s.Async(weir.Limit{}).To(weir.Discard[any]()).Run(t.Context()); !errors.As(err, &pe) || !errors.Is(err, errFunc) {
 			t.Errorf("error %v", err)
 		}
-		r, w, err := weir.PipeConfig[int]{Limit: weir.Bytes(1000), Size: func(i int) int {
+		r, w, err := weir.PipeOptions[int]{Limit: weir.Bytes(1000), Size: func(i int) int {
 			if i == 2 {
 				panic(errFunc)
 			}

@@ -78,7 +78,7 @@ func TestStop_WhileASourceOpensIsNoFailure(t *testing.T) {
 	if err := f.Run(t.Context()); err != nil {
 		t.Error(err)
 	}
-	f = weir.Retry(func(ctx context.Context, off int64) (weir.Reader[int], error) { f.Stop(); return nil, errPart }, weir.RetryConfig{}).To(weir.Discard[int]())
+	f = weir.Retry(func(ctx context.Context, off int64) (weir.Reader[int], error) { f.Stop(); return nil, errPart }, weir.RetryOptions{}).To(weir.Discard[int]())
 	if err := f.Run(t.Context()); err != nil {
 		t.Error(err)
 	}

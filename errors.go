@@ -3,6 +3,9 @@ package weir
 import (
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
+	"net"
 	"reflect"
 	"slices"
 
@@ -179,7 +182,7 @@ func trimPrefix(err error) string {
 // is the same with any limit.
 //
 // LimitError matches the error of its kind with [errors.Is]: [ErrLimit],
-// [ErrLineTooLong], [ErrFrameTooLarge], or one of package compress.
+// or one of package text, record or compress.
 type LimitError struct {
 	Err    error  // the kind
 	Detail string // what is too large, where, and the limit: "line 3 (at byte 100) is longer than 1 MiB"
@@ -199,3 +202,7 @@ func (e *LimitError) Error() string {
 
 // Unwrap returns the kind of the error.
 func (e *LimitError) Unwrap() error { return e.Err }
+
+func isClosed(err error) bool {
+	return errors.Is(err, fs.ErrClosed) || errors.Is(err, net.ErrClosed) || errors.Is(err, io.ErrClosedPipe)
+}

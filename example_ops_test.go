@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/pace"
 )
 
 func ExampleDedupe() {
@@ -25,7 +26,7 @@ func ExampleDedupeBy() {
 }
 
 func ExampleBatch() {
-	s := weir.Batch(weir.Values(1, 2, 3, 4, 5), weir.BatchConfig{Items: 2})
+	s := weir.Batch(weir.Values(1, 2, 3, 4, 5), weir.BatchOptions{Items: 2})
 	fmt.Println(weir.Collect(context.Background(), s, 10))
 	// Output: [[1 2] [3 4] [5]] <nil>
 }
@@ -109,7 +110,7 @@ func ExampleFlatMap() {
 }
 
 func ExampleThrottle() {
-	s := weir.Throttle(weir.Values(1, 2, 3), time.Hour) // the first in each hour
+	s := pace.Throttle(weir.Values(1, 2, 3), time.Hour) // the first in each hour
 	fmt.Println(weir.Collect(context.Background(), s, 10))
 	// Output: [1] <nil>
 }
@@ -144,7 +145,7 @@ func ExampleRetry() {
 	s := weir.Retry(func(_ context.Context, offset int64) (weir.Reader[byte], error) {
 		fmt.Println("open at", offset)
 		return &flaky{rest: page[offset:]}, nil
-	}, weir.RetryConfig{Backoff: func(int) time.Duration { return 0 }})
+	}, weir.RetryOptions{Backoff: func(int) time.Duration { return 0 }})
 	got, err := weir.Collect(context.Background(), s, 100)
 	fmt.Printf("%s %v\n", got, err)
 	// Output:
@@ -156,10 +157,10 @@ func ExampleRetry() {
 }
 
 func ExampleGate() {
-	var gate weir.Gate
+	var gate pace.Gate
 	var seen []int
 	gate.Pause() // nothing passes
-	flow := weir.Gated(weir.Values(1, 2, 3), &gate).To(weir.Each(func(_ context.Context, v int) error {
+	flow := pace.Gated(weir.Values(1, 2, 3), &gate).To(weir.Each(func(_ context.Context, v int) error {
 		seen = append(seen, v)
 		return nil
 	}))

@@ -11,6 +11,7 @@ import (
 
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/compress"
+	"github.com/weir-go/weir/pace"
 	"github.com/weir-go/weir/text"
 )
 
@@ -103,7 +104,7 @@ func ExampleTee() {
 
 func ExampleRateLimit() {
 	flow := weir.FromReader(strings.NewReader("a few bytes")).
-		Through(weir.RateLimit[byte](10<<20, time.Second)).
+		Through(pace.RateLimit[byte](10<<20, time.Second)).
 		To(weir.Discard[byte]())
 	fmt.Println(flow.Run(context.Background()))
 	// Output: <nil>

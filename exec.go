@@ -111,7 +111,7 @@ func buildExec(n *node[byte], b *plan, ln *lane, out link[byte], s Stream[byte],
 		}
 		return reads.enoughFrom(out.end)
 	}
-	s.attach(b, feed, link[byte]{
+	s.n.attach(b, feed, link[byte]{
 		to:    sg,
 		fused: true,
 		push: func(batch []byte) error {

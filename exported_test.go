@@ -164,7 +164,7 @@ func TestEveryExportedName_IsUsedByATestOrAnExample(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if d.IsDir() && (strings.HasPrefix(d.Name(), ".") && name != "." || d.Name() == "testdata" || name == "tools" || name == "bench") {
+		if d.IsDir() && (strings.HasPrefix(d.Name(), ".") && name != "." || d.Name() == "testdata" || name == "tools" || name == "bench" || name == "contrib") {
 			return fs.SkipDir
 		}
 		if !strings.HasSuffix(name, ".go") {

@@ -91,6 +91,9 @@ func (r *fileReader) Read(p []byte) (int, error) {
 	return n, r.Moved(int64(n), err)
 }
 
+// remaining is how many bytes are left of the range; negative: up to the end.
+func (r *fileReader) remaining() int64 { return r.left }
+
 // ended is called at the end of the file, and says whether that was the end of
 // what was opened.
 func (r *fileReader) ended() error {

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"runtime/pprof"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/weir-go/weir/internal/clock"
@@ -89,6 +91,7 @@ type run struct {
 	cancel context.CancelCauseFunc
 	start  int64
 	stop   int64 // 0 while it runs; guarded by Flow.mu
+	over   bool  // the flow may run again; guarded by Flow.mu
 	phases *phases
 	err    error
 	stuck  []string // guarded by Flow.mu
@@ -136,7 +139,7 @@ func (f *Flow) runUntil(ctx, stop context.Context) (err error) {
 		return err
 	}
 	f.mu.Lock()
-	if f.last != nil && f.last.stop == 0 {
+	if f.last != nil && !f.last.over {
 		f.mu.Unlock()
 		return ErrRunning
 	}
@@ -158,6 +161,7 @@ func (f *Flow) runUntil(ctx, stop context.Context) (err error) {
 	}
 	f.last = r
 	f.mu.Unlock()
+	ended := begun(f)
 	if stop != nil { // not before f.last is set: Stop would find nothing that runs
 		defer context.AfterFunc(stop, f.Stop)()
 	}
@@ -167,8 +171,14 @@ func (f *Flow) runUntil(ctx, stop context.Context) (err error) {
 		}
 		r.cancel(err)
 		f.mu.Lock()
-		r.stop, r.err = clock.Now(), err
+		r.stop, r.err, r.over = clock.Now(), err, ended == nil
 		f.mu.Unlock()
+		if ended != nil { // another run would replace the report that it reads
+			ended(err)
+			f.mu.Lock()
+			r.over = true
+			f.mu.Unlock()
+		}
 	}()
 	return closeGiven(f.given, r.run(ctx))
 }
@@ -577,4 +587,56 @@ func (f *Flow) assemble() (*plan, error) {
 	slices.Reverse(b.edges)
 	slices.Reverse(b.sinks)
 	return b, nil
+}
+
+// given is something that a flow was handed ready to use, as by [FromReader] or
+// [ToPipe]. The flow has to close it, even if the flow never opens it.
+type given struct {
+	x     any
+	used  atomic.Bool // a run has opened it, or closed it unopened
+	again bool        // each run uses it anew
+}
+
+// take marks g as used. A source that has been used before is used up.
+func (g *given) take() error {
+	if g.used.Swap(true) {
+		return ErrUsedUp
+	}
+	return nil
+}
+
+// closeGiven closes what no run has opened, with err, which it returns together
+// with the errors of closing.
+func closeGiven(all []*given, err error) error {
+	cause := err
+	for _, g := range all {
+		err = also(err, g.closeUnopened(cause))
+		if g.again {
+			g.used.Store(false)
+		}
+	}
+	return err
+}
+
+// closeUnopened closes what no run has opened.
+func (g *given) closeUnopened(cause error) error {
+	if g.used.Swap(true) {
+		return nil
+	}
+	return protect("close", func() error { return closeWith(g.x, cause) })
+}
+
+// closeWith closes x, if it can be closed. A cause, unless it is ErrStop, goes to
+// CloseWithError, if x has that method, so that the other end of a pipe learns
+// it.
+func closeWith(x any, cause error) error {
+	if cause != nil && !isStop(cause) {
+		if c, ok := x.(interface{ CloseWithError(error) error }); ok {
+			return c.CloseWithError(cause)
+		}
+	}
+	if c, ok := x.(io.Closer); ok {
+		return c.Close()
+	}
+	return nil
 }

@@ -6,10 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"net"
-	"sync"
-	"time"
 
-	"github.com/weir-go/weir/internal/clock"
 	"github.com/weir-go/weir/internal/kernelcopy"
 	"github.com/weir-go/weir/report"
 )
@@ -27,12 +24,6 @@ func Copy(ctx context.Context, dst io.Writer, src io.Reader) (int64, error) {
 	return n, err
 }
 
-// origin is a source the kernel may copy from by itself.
-type origin struct {
-	like io.Reader // a reader of the type that Open returns
-	open func(ctx context.Context) (any, error)
-}
-
 // kernelFlow builds a flow without stages whose ends the kernel can connect,
 // and reports whether it did.
 func kernelFlow[T any](b *plan, s Stream[T], k Sink[T], ln *lane, to *spot, w *Writer[T]) bool {
@@ -42,7 +33,7 @@ func kernelFlow[T any](b *plan, s Stream[T], k Sink[T], ln *lane, to *spot, w *W
 		return false
 	}
 	path := kernelcopy.Path(like, n.origin.like)
-	if path == "" || s.check(b, to.st) == nil {
+	if path == "" || !s.n.check(b, to.st) {
 		return false
 	}
 	from := ln.place(addStage[T, T](b, n.name, report.KindSource, to.st))
@@ -77,7 +68,7 @@ func kernelFlow[T any](b *plan, s Stream[T], k Sink[T], ln *lane, to *spot, w *W
 				to.st.in.Add(n)
 			},
 		})
-		if f, ok := r.(*fileReader); ok && err == nil {
+		if f, ok := r.(ranged); ok && err == nil {
 			if err = f.ended(); err != nil {
 				return from.fail(err)
 			}
@@ -95,10 +86,17 @@ func kernelFlow[T any](b *plan, s Stream[T], k Sink[T], ln *lane, to *spot, w *W
 	return true
 }
 
-// bounded makes the end of a file range visible to the copy.
+// ranged is a source that knows where it ends: a file, or a part of one.
+type ranged interface {
+	io.Reader
+	remaining() int64 // negative: up to the end
+	ended() error     // called at the end: whether that was the end of what was opened
+}
+
+// bounded makes the end of a range visible to the copy.
 func bounded(r any) io.Reader {
-	if f, ok := r.(*fileReader); ok && f.left >= 0 {
-		return &io.LimitedReader{R: f, N: f.left}
+	if f, ok := r.(ranged); ok && f.remaining() >= 0 {
+		return &io.LimitedReader{R: f, N: f.remaining()}
 	}
 	return r.(io.Reader)
 }
@@ -111,109 +109,4 @@ func reading(err error) bool {
 	}
 	var ne *net.OpError
 	return errors.As(err, &ne) && ne.Op == "read"
-}
-
-// copyClock keeps account of the time of a copy that the kernel may make. The
-// goroutine of the copy moves it; anyone may read it.
-type copyClock struct {
-	mu    sync.Mutex
-	runs  bool
-	at    kernelcopy.Activity
-	since int64    // when the activity began
-	spent [3]int64 // nanoseconds for each activity
-	known kernelcopy.Spent
-	path  string
-}
-
-func (c *copyClock) begin() {
-	c.mu.Lock()
-	c.runs, c.at, c.since = true, kernelcopy.Reading, clock.Now()
-	c.mu.Unlock()
-}
-
-func (c *copyClock) end() {
-	c.mu.Lock()
-	c.turn(clock.Now())
-	c.runs = false
-	c.mu.Unlock()
-}
-
-// turn books the time until t. mu is held.
-func (c *copyClock) turn(t int64) {
-	c.spent[c.at] += t - c.since
-	c.since = t
-}
-
-// Enter implements [kernelcopy.Observer].
-func (c *copyClock) Enter(a kernelcopy.Activity) {
-	c.mu.Lock()
-	c.turn(clock.Now())
-	c.at = a
-	c.mu.Unlock()
-}
-
-// Settle implements [kernelcopy.Observer].
-func (c *copyClock) Settle(s kernelcopy.Spent) {
-	c.mu.Lock()
-	k := &c.known
-	k.Copy += s.Copy
-	k.Read += s.Read
-	k.Write += s.Write
-	k.MaybeRead += s.MaybeRead
-	k.MaybeWrite += s.MaybeWrite
-	c.mu.Unlock()
-}
-
-// Path implements [kernelcopy.Observer].
-func (c *copyClock) Path(name string) {
-	c.mu.Lock()
-	if name != "" {
-		c.path = name
-	}
-	c.mu.Unlock()
-}
-
-// used is the system call that has moved bytes, or empty.
-func (c *copyClock) used() string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.path
-}
-
-// reading reports whether the copy was waiting for its source at the end.
-func (c *copyClock) reading() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.at == kernelcopy.Reading
-}
-
-// share gives the source or sink s its view of the copy until t.
-func (c *copyClock) share(s *report.StageStats, t int64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	spent := c.spent
-	if c.runs {
-		spent[c.at] += max(0, t-c.since)
-	}
-	// What is known about the calls that do both is taken out of them. The
-	// clocks of the two were read one after the other.
-	moving := time.Duration(spent[kernelcopy.Moving])
-	take := func(d time.Duration) time.Duration {
-		d = min(d, moving)
-		moving -= d
-		return d
-	}
-	s.Busy = take(c.known.Copy)
-	reads := time.Duration(spent[kernelcopy.Reading]) + take(c.known.Read)
-	writes := time.Duration(spent[kernelcopy.Writing]) + take(c.known.Write)
-	s.Unknown = moving
-	maybeRead := min(moving, c.known.MaybeRead)
-	maybeWrite := min(moving-maybeRead, c.known.MaybeWrite)
-	if s.Kind == report.KindSource {
-		s.Outside, s.Blocked, s.Hidden = reads, writes, maybeRead
-	} else {
-		s.Outside, s.Starved, s.Hidden = writes, reads, maybeWrite
-	}
-	s.Wall = s.Busy + reads + writes + s.Unknown
-	s.Copied = true
 }

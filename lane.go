@@ -76,6 +76,32 @@ func (l *lane) place(st *stage) *spot {
 	return s
 }
 
+// CountDropped adds n to the values that a stage has left out on purpose, which
+// its report calls dropped. ctx is the context that the stage got for its Open,
+// Do, Flush or Run, or one derived from it. With any other context CountDropped
+// does nothing, so that a stage can be tested without a flow. It may be called
+// by several goroutines at the same time.
+func CountDropped(ctx context.Context, n int64) {
+	if st, ok := ctx.Value(stageKey{}).(*stage); ok {
+		st.dropped.Add(n)
+	}
+}
+
+type stageKey struct{}
+
+// stageContext is the context of a lane, as one of its stages sees it.
+type stageContext struct {
+	context.Context
+	st *stage
+}
+
+func (c *stageContext) Value(key any) any {
+	if key == (stageKey{}) {
+		return c.st
+	}
+	return c.Context.Value(key)
+}
+
 // prepare gets the lane ready for run r, whose context is ctx.
 func (l *lane) prepare(ctx context.Context, r *run) {
 	l.Reset(len(l.spots))

@@ -291,3 +291,17 @@ func (r *laneReader[T]) readUntil(dst []T, due <-chan time.Time) (int, error) {
 		}
 	}
 }
+
+// Reader is where values come from. A Reader[byte] is an [io.Reader], and the
+// rules are the same: Read waits for at least one value, moves what is there
+// into dst and returns how many; [io.EOF] ends it. It must not keep dst.
+type Reader[T any] interface {
+	Read(dst []T) (n int, err error)
+}
+
+// Writer is where values go. A Writer[byte] is an [io.Writer], and the rules
+// are the same: Write takes all of batch or returns an error, and must neither
+// change nor keep it.
+type Writer[T any] interface {
+	Write(batch []T) (n int, err error)
+}

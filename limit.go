@@ -34,7 +34,7 @@ type Limit struct {
 // Maps, interfaces, functions, channels, recursive types behind their first
 // level, and what is stored together with a lock behind a pointer are not
 // measured, and neither is the larger memory that a substring or subslice keeps
-// alive. Use [Stream.Sized] or [PipeConfig].Size for such values, and for
+// alive. Use [Stream.Sized] or [PipeOptions].Size for such values, and for
 // pointers to memory that other goroutines change: measuring a value reads what
 // it points to.
 func Bytes(n int64) Limit { return Limit{bytes: n, hasBytes: true} }

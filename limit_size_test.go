@@ -69,7 +69,7 @@ func TestBytes_LeaveFlatTypesOnTheFastPath(t *testing.T) {
 
 func batchLens[T any](t *testing.T, s weir.Stream[T], bytes int64) (lens []int) {
 	t.Helper()
-	got, err := weir.Collect(t.Context(), weir.Batch(s, weir.BatchConfig{Bytes: bytes}), 100)
+	got, err := weir.Collect(t.Context(), weir.Batch(s, weir.BatchOptions{Bytes: bytes}), 100)
 	if err != nil {
 		t.Error(err)
 	}

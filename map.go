@@ -37,12 +37,6 @@ func MapContext[T, U any](s Stream[T], f func(ctx context.Context, v T) (U, erro
 	return mapWith(s, f, mapConfig(opts))
 }
 
-// failed is a stream with a composition error. from is what the flow has to close
-// all the same.
-func failed[T any](name string, err error, from roots) Stream[T] {
-	return newStream(node[T]{name: name, err: err, roots: from})
-}
-
 type mapper[T, U any] struct {
 	f      func(T) (U, error)
 	out    []U

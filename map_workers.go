@@ -204,7 +204,7 @@ func buildMapOne[T, U any](b *plan, ln *lane, out link[U], s Stream[T], c *calle
 	each := &mapEach[T, U]{c: c}
 	each.follow(sp)
 	var tr Transform[T, U] = each
-	s.attach(b, ln, pushLink(sp, &tr, out), false)
+	s.n.attach(b, ln, pushLink(sp, &tr, out), false)
 }
 
 type mapEach[T, U any] struct {
@@ -264,7 +264,7 @@ const (
 
 // workerLanes builds the lanes that share the input pipe of a parallel stage.
 func workerLanes[T, U any](b *plan, s Stream[T], c *caller[T, U], main func(w *lane, sp *spot, p *pipe.Pipe[T]) error) []*lane {
-	if s.check(b, c.sg) == nil {
+	if !s.n.check(b, c.sg) {
 		return nil
 	}
 	c.sg.workers = c.workers
@@ -273,7 +273,7 @@ func workerLanes[T, U any](b *plan, s Stream[T], c *caller[T, U], main func(w *l
 		lanes[i] = b.newLane()
 		lanes[i].place(c.sg)
 	}
-	p := s.pipe(b, lanes[0], c.sg)
+	p := s.n.pipe(b, lanes[0], c.sg)
 	n := int64(c.workers)
 	c.sg.holds += n * chunkMost * (slotSize[T]() + slotSize[U]() + 1)
 	if p.Measures() {

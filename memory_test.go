@@ -113,7 +113,7 @@ var heldFlows = []struct {
 		}))
 	}},
 	{"Retry", func() *weir.Flow {
-		return held(weir.Retry(func(context.Context, int64) (weir.Reader[string], error) { return manyReader{}, nil }, weir.RetryConfig{}))
+		return held(weir.Retry(func(context.Context, int64) (weir.Reader[string], error) { return manyReader{}, nil }, weir.RetryOptions{}))
 	}},
 	{"Map, fused", func() *weir.Flow { return held(weir.Map(numbers(), toLarge)) }},
 	{"Map and Filter, fused", func() *weir.Flow {
@@ -162,11 +162,11 @@ var heldFlows = []struct {
 	{"Zip", func() *weir.Flow { return held(weir.Zip(larges(), weir.Map(numbers(), toLarge))) }},
 	{"Merge", func() *weir.Flow { return held(weir.Merge(larges(), weir.Map(numbers(), toLarge), larges())) }},
 	{"Concat", func() *weir.Flow { return held(weir.Concat(weir.Map(numbers(), toLarge), larges())) }},
-	{"Batch with Bytes", func() *weir.Flow { return held(weir.Batch(larges(), weir.BatchConfig{Bytes: 1 << 20})) }},
-	{"Batch with Items", func() *weir.Flow { return held(weir.Batch(larges(), weir.BatchConfig{Items: 10})) }},
-	{"Batch with Delay", func() *weir.Flow { return held(weir.Batch(larges(), weir.BatchConfig{Delay: time.Hour})) }},
+	{"Batch with Bytes", func() *weir.Flow { return held(weir.Batch(larges(), weir.BatchOptions{Bytes: 1 << 20})) }},
+	{"Batch with Items", func() *weir.Flow { return held(weir.Batch(larges(), weir.BatchOptions{Items: 10})) }},
+	{"Batch with Delay", func() *weir.Flow { return held(weir.Batch(larges(), weir.BatchOptions{Delay: time.Hour})) }},
 	{"Batch with Bytes, of small values", func() *weir.Flow {
-		return held(weir.Batch(weir.Map(numbers(), func(int) (string, error) { return "", nil }), weir.BatchConfig{Bytes: 1 << 20}))
+		return held(weir.Batch(weir.Map(numbers(), func(int) (string, error) { return "", nil }), weir.BatchOptions{Bytes: 1 << 20}))
 	}},
 	{"Async of no items", func() *weir.Flow { return held(weir.Map(numbers(), toLarge).Async(weir.Items(0))) }},
 	{"Async of 3 items", func() *weir.Flow { return held(weir.Map(numbers(), toLarge).Async(weir.Items(3))) }},
@@ -435,7 +435,7 @@ func TestCeiling_NamesWhatIsNotCovered(t *testing.T) {
 		// stages that pass it on.
 		{weir.Take(weir.Map(numbers(), counts).Sized(func(m map[string]int) int { return 100 * len(m) }), 10).To(weir.Discard[map[string]int]()), "[]"},
 		{weir.Enumerate(weir.Map(numbers(), counts).Sized(func(m map[string]int) int { return 100 * len(m) })).To(weir.Discard[weir.Pair[int64, map[string]int]]()), "[]"},
-		{weir.Batch(weir.Map(numbers(), counts).Sized(func(m map[string]int) int { return 100 * len(m) }), weir.BatchConfig{Items: 2}).To(weir.Discard[[]map[string]int]()), "[]"},
+		{weir.Batch(weir.Map(numbers(), counts).Sized(func(m map[string]int) int { return 100 * len(m) }), weir.BatchOptions{Items: 2}).To(weir.Discard[[]map[string]int]()), "[]"},
 		{weir.Merge(sized(), sized()).Async(weir.Limit{}).To(weir.Discard[map[string]int]()), "[]"},
 		{weir.Concat(sized(), sized()).Async(weir.Limit{}).To(weir.Discard[map[string]int]()), "[]"},
 		{weir.Map(sized(), same, weir.Workers(2)).Async(weir.Limit{}).To(weir.Discard[map[string]int]()), "[]"},

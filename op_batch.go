@@ -10,19 +10,19 @@ import (
 	"github.com/weir-go/weir/internal/grow"
 )
 
-// BatchConfig says when [Batch] closes a batch: at the first of its limits that
+// BatchOptions says when [Batch] closes a batch: at the first of its limits that
 // is not zero. At least one must be set.
-type BatchConfig struct {
+type BatchOptions struct {
 	Items int           // this many values
 	Bytes int64         // this many bytes: see [Batch]
 	Delay time.Duration // this long after the first value of the batch
 }
 
-func (c BatchConfig) check() error {
+func (c BatchOptions) check() error {
 	switch {
 	case c.Items < 0 || c.Bytes < 0 || c.Delay < 0:
 		return errors.New("one of its limits is negative")
-	case c == BatchConfig{}:
+	case c == BatchOptions{}:
 		return errors.New("it has no limit: set Items, Bytes or Delay")
 	}
 	return nil
@@ -36,7 +36,7 @@ func (c BatchConfig) check() error {
 // elements refer to, and a value with a size given by [Stream.Sized] that size.
 // Any other value counts the size of T and what it refers to, as far as weir
 // can measure it (see [Bytes]).
-func Batch[T any](s Stream[T], c BatchConfig) Stream[[]T] {
+func Batch[T any](s Stream[T], c BatchOptions) Stream[[]T] {
 	size := naturalSize[T]()
 	slot := slotSize[T]()
 	if k := reflect.TypeFor[T]().Kind(); size != nil && (k == reflect.String || k == reflect.Slice) {
@@ -85,7 +85,7 @@ func Batch[T any](s Stream[T], c BatchConfig) Stream[[]T] {
 }
 
 type batcher[T any] struct {
-	c     BatchConfig
+	c     BatchOptions
 	most  int // values in a batch
 	size  func(T) int
 	slot  int64

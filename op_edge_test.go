@@ -19,7 +19,7 @@ func TestStagesWithATimerReadARendezvous(t *testing.T) {
 		if err != nil || len(got) != 3 {
 			t.Errorf("timeout: %v, %v", got, err)
 		}
-		batches, err := weir.Collect(t.Context(), weir.Batch(met(), weir.BatchConfig{Items: 2, Delay: time.Hour}), 10)
+		batches, err := weir.Collect(t.Context(), weir.Batch(met(), weir.BatchOptions{Items: 2, Delay: time.Hour}), 10)
 		if err != nil || len(batches) != 2 {
 			t.Errorf("batch: %v, %v", batches, err)
 		}
@@ -27,7 +27,7 @@ func TestStagesWithATimerReadARendezvous(t *testing.T) {
 }
 
 func TestEmptyValuesFillABatch(t *testing.T) {
-	s := weir.Batch(weir.FromSlice(make([]string, 1000)), weir.BatchConfig{Bytes: 100})
+	s := weir.Batch(weir.FromSlice(make([]string, 1000)), weir.BatchOptions{Bytes: 100})
 	if got, err := weir.Collect(t.Context(), s, 1000); err != nil || len(got) != 10 {
 		t.Errorf("%d batches, %v", len(got), err)
 	}
@@ -59,7 +59,7 @@ func TestHubReadersMayBeCountedWhileAFlowRuns(t *testing.T) {
 
 func TestRetryCountsAnAttemptThatIsNotWorthAnother(t *testing.T) {
 	absent := func(context.Context, int64) (weir.Reader[byte], error) { return nil, fs.ErrNotExist }
-	_, err := weir.Collect(t.Context(), weir.Retry(absent, weir.RetryConfig{}), 1)
+	_, err := weir.Collect(t.Context(), weir.Retry(absent, weir.RetryOptions{}), 1)
 	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "after 1 attempt:") {
 		t.Error(err)
 	}

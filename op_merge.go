@@ -13,7 +13,7 @@ import (
 // Merge passes on the values of several streams as they come. The streams run
 // concurrently and share one pipe, in which they get their turns in the order
 // they asked for them. The first failure ends all. Streams of bytes cannot be
-// merged; cut them into [Lines] first.
+// merged; cut them into lines first, with package text.
 func Merge[T any](streams ...Stream[T]) Stream[T] {
 	n := node[T]{name: "merge", roots: allRoots(streams), size: sizedAsOneOf(streams)}
 	switch {
@@ -28,18 +28,12 @@ func Merge[T any](streams ...Stream[T]) Stream[T] {
 		g := newGather(p, ln)
 		for _, s := range streams {
 			up := b.newLane()
-			s.attach(b, up, g.lane(up, to), false)
+			s.n.attach(b, up, g.lane(up, to), false)
 		}
 		return p
 	}
 	n.build = n.buildReady
 	return newStream(n)
-}
-
-// buildReady is the build of a node whose values wait in a pipe.
-func (*node[T]) buildReady(n *node[T], b *plan, ln *lane, out link[T]) {
-	p := n.ready(n, b, ln, out.to)
-	ln.main = func() error { return drain(ln, p, out) }
 }
 
 // Concat passes on the values of the first stream, then those of the second,
@@ -75,10 +69,10 @@ func buildConcat[T any](n *node[T], b *plan, ln *lane, out link[T], streams []St
 	})
 	for i, s := range streams {
 		if len(s.roots().tees) > 0 {
-			if s.check(b, sg) == nil {
+			if !s.n.check(b, sg) {
 				return
 			}
-			p := s.pipe(b, ln, sg)
+			p := s.n.pipe(b, ln, sg)
 			parts[i] = func() error {
 				return drain(ln, p, link[T]{
 					push: func(batch []T) error {
@@ -150,12 +144,12 @@ func Zip[A, B any](first Stream[A], second Stream[B]) Stream[Pair[A, B]] {
 		sg.holds = int64(chunkLen[Pair[A, B]]()) * slotSize[Pair[A, B]]()
 		sp := ln.place(sg)
 		out = out.from(sp, makes(b, sg, n.size, 0))
-		if first.check(b, sg) == nil || second.check(b, sg) == nil {
+		if !first.n.check(b, sg) || !second.n.check(b, sg) {
 			return
 		}
 		// The stream that is not at its end yet is ended first.
 		end := func() error { return sp.enoughFrom(out.end) }
-		as, bs := first.pipe(b, ln, sg), second.pipe(b, ln, sg)
+		as, bs := first.n.pipe(b, ln, sg), second.n.pipe(b, ln, sg)
 		ln.main = func() error {
 			ln.Enter(sp.busy)
 			w := &laneWriter[Pair[A, B]]{sp, out}

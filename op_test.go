@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/pace"
 	"github.com/weir-go/weir/text"
 )
 
@@ -77,7 +78,7 @@ func TestOperators(t *testing.T) {
 			}
 			return nil
 		}), []int{1, 2, 2, 3, 3, 3}},
-		"gate": {weir.Gated(ten, &weir.Gate{}), ints(10)},
+		"gate": {pace.Gated(ten, &pace.Gate{}), ints(10)},
 	} {
 		got, err := weir.Collect(t.Context(), c.s, 100)
 		if err != nil || !slices.Equal(got, c.want) {
@@ -100,9 +101,9 @@ func TestWrongArgumentsOfOperators(t *testing.T) {
 	s := weir.Values(1)
 	for name, err := range map[string]error{
 		"take":        weir.Take(s, -1).To(weir.Discard[int]()).Check(),
-		"batch":       weir.Batch(s, weir.BatchConfig{}).To(weir.Discard[[]int]()).Check(),
+		"batch":       weir.Batch(s, weir.BatchOptions{}).To(weir.Discard[[]int]()).Check(),
 		"dedupe":      weir.DedupeBy(s, func(i int) int { return i }, 0).To(weir.Discard[int]()).Check(),
-		"rate":        s.Through(weir.RateLimit[int](0, time.Second)).To(weir.Discard[int]()).Check(),
+		"rate":        s.Through(pace.RateLimit[int](0, time.Second)).To(weir.Discard[int]()).Check(),
 		"merge bytes": weir.Merge(weir.FromSlice([]byte("a")), weir.FromSlice([]byte("b"))).To(weir.Discard[byte]()).Check(),
 		"timeout":     weir.Timeout(s, 0).To(weir.Discard[int]()).Check(),
 		"partition":   weir.Partition(s, 0, func(int) int { return 0 })[0].To(weir.Discard[int]()).Check(),
@@ -156,7 +157,7 @@ func TestMergeZipAndPartition(t *testing.T) {
 
 func TestBatchClosesOnCountSizeAndDelay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		lens := func(s weir.Stream[string], c weir.BatchConfig) (lens []int) {
+		lens := func(s weir.Stream[string], c weir.BatchOptions) (lens []int) {
 			got, err := weir.Collect(t.Context(), weir.Batch(s, c), 100)
 			if err != nil {
 				t.Error(err)
@@ -167,10 +168,10 @@ func TestBatchClosesOnCountSizeAndDelay(t *testing.T) {
 			return lens
 		}
 		words := func() weir.Stream[string] { return each(strings.Fields("a bb ccc dddd eeeee ffffffffff g")) }
-		if got := lens(words(), weir.BatchConfig{Items: 3}); !slices.Equal(got, []int{3, 3, 1}) {
+		if got := lens(words(), weir.BatchOptions{Items: 3}); !slices.Equal(got, []int{3, 3, 1}) {
 			t.Error("count:", got)
 		}
-		if got := lens(words(), weir.BatchConfig{Bytes: 6}); !slices.Equal(got, []int{3, 1, 1, 1, 1}) {
+		if got := lens(words(), weir.BatchOptions{Bytes: 6}); !slices.Equal(got, []int{3, 1, 1, 1, 1}) {
 			t.Error("size:", got)
 		}
 		slow := weir.FromSeq(func(yield func(string) bool) {
@@ -185,7 +186,7 @@ func TestBatchClosesOnCountSizeAndDelay(t *testing.T) {
 		})
 		var at []time.Duration
 		begin := time.Now()
-		err := weir.Batch(slow, weir.BatchConfig{Items: 10, Delay: time.Second}).To(weir.Each(func(_ context.Context, b []string) error {
+		err := weir.Batch(slow, weir.BatchOptions{Items: 10, Delay: time.Second}).To(weir.Each(func(_ context.Context, b []string) error {
 			at = append(at, time.Since(begin))
 			return nil
 		})).Run(t.Context())
@@ -207,7 +208,7 @@ func TestThrottleTimeoutAndGate(t *testing.T) {
 		})
 	}
 	synctest.Test(t, func(t *testing.T) {
-		f := weir.Throttle(ticks(), 300*time.Millisecond)
+		f := pace.Throttle(ticks(), 300*time.Millisecond)
 		got, err := weir.Collect(t.Context(), f, 10)
 		if err != nil || !slices.Equal(got, []int{0, 3, 6, 9}) {
 			t.Error(got, err)
@@ -231,9 +232,9 @@ func TestThrottleTimeoutAndGate(t *testing.T) {
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
-		var g weir.Gate
+		var g pace.Gate
 		var seen []int
-		err := weir.Gated(weir.FromSlice(ints(19)), &g).To(weir.Each(func(_ context.Context, v int) error {
+		err := pace.Gated(weir.FromSlice(ints(19)), &g).To(weir.Each(func(_ context.Context, v int) error {
 			if g.Paused() {
 				t.Error("a value passed a closed gate")
 			}
@@ -248,7 +249,7 @@ func TestThrottleTimeoutAndGate(t *testing.T) {
 		g.Pause()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second/2)
 		defer cancel()
-		if err := weir.Gated(weir.Values(1), &g).To(weir.Discard[int]()).Run(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		if err := pace.Gated(weir.Values(1), &g).To(weir.Discard[int]()).Run(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Error(err)
 		}
 	})
@@ -277,18 +278,18 @@ func TestRetryGoesOnWhereItBrokeOff(t *testing.T) {
 			}
 			return brokenReader{r, &closed}, nil
 		}
-		got, err := weir.Collect(t.Context(), weir.Retry(open, weir.RetryConfig{}), 1<<20)
+		got, err := weir.Collect(t.Context(), weir.Retry(open, weir.RetryOptions{}), 1<<20)
 		if err != nil || !bytes.Equal(got, data) || opened-opened/3 != closed {
 			t.Errorf("%d bytes, %v, opened %d, closed %d", len(got), err, opened, closed)
 		}
 		never := func(context.Context, int64) (weir.Reader[byte], error) { return nil, errPart }
 		begin := time.Now()
-		_, err = weir.Collect(t.Context(), weir.Retry(never, weir.RetryConfig{Attempts: 3}), 1)
+		_, err = weir.Collect(t.Context(), weir.Retry(never, weir.RetryOptions{Attempts: 3}), 1)
 		if !errors.Is(err, errPart) || !strings.Contains(err.Error(), "byte 0, after 3 attempts") || time.Since(begin) != 300*time.Millisecond {
 			t.Error(err, time.Since(begin))
 		}
 		absent := func(context.Context, int64) (weir.Reader[byte], error) { return nil, fs.ErrNotExist }
-		if _, err := weir.Collect(t.Context(), weir.Retry(absent, weir.RetryConfig{}), 1); !errors.Is(err, fs.ErrNotExist) {
+		if _, err := weir.Collect(t.Context(), weir.Retry(absent, weir.RetryOptions{}), 1); !errors.Is(err, fs.ErrNotExist) {
 			t.Error(err)
 		}
 	})

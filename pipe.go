@@ -9,9 +9,9 @@ import (
 	"github.com/weir-go/weir/report"
 )
 
-// PipeConfig describes a pipe. The zero PipeConfig is a pipe of the default
+// PipeOptions describes a pipe. The zero PipeOptions is a pipe of the default
 // limit.
-type PipeConfig[T any] struct {
+type PipeOptions[T any] struct {
 	// Limit is how much the pipe may hold. See [Bytes] and [Items].
 	Limit Limit
 
@@ -29,7 +29,7 @@ type PipeConfig[T any] struct {
 }
 
 // New makes a pipe. The error says which setting is wrong.
-func (c PipeConfig[T]) New() (*PipeReader[T], *PipeWriter[T], error) {
+func (c PipeOptions[T]) New() (*PipeReader[T], *PipeWriter[T], error) {
 	err := c.Limit.check()
 	if err == nil && c.LowWater < 0 {
 		err = errors.New("the low-water mark is negative")
@@ -51,13 +51,28 @@ func (c PipeConfig[T]) New() (*PipeReader[T], *PipeWriter[T], error) {
 // are not kept alive.
 //
 // NewPipe panics if the limit is negative, as make does for a channel; use
-// [PipeConfig.New] for limits that come from outside.
+// [PipeOptions.New] for limits that come from outside.
 func NewPipe[T any](limit Limit) (*PipeReader[T], *PipeWriter[T]) {
-	r, w, err := PipeConfig[T]{Limit: limit}.New()
+	r, w, err := PipeOptions[T]{Limit: limit}.New()
 	if err != nil {
 		panic(err)
 	}
 	return r, w
+}
+
+// anyPipe is a [pipe.Pipe] without its type.
+type anyPipe interface {
+	Name() string
+	CloseRead(cause error)
+	CloseWrite(cause error)
+	Stats() pipe.Stats
+	Ceiling() int64
+	Holders() (values int, most int64)
+	Join(b *pipe.Budget) (reserve int64)
+	Credit() (extra int64, waits bool)
+	WatchedBy(w pipe.Watcher)
+	Resting() (read, write int)
+	Stirring() bool
 }
 
 // PipeReader is the read half of a pipe. All methods may be called
@@ -196,32 +211,11 @@ func (w *PipeWriter[T]) Commit(n int) error { return w.p.Commit(n) }
 // ReadFrom makes a PipeWriter[byte] an [io.ReaderFrom]: r fills the pipe's
 // memory directly, until it ends. It does not close the pipe. For other types
 // it returns [errors.ErrUnsupported].
-func (w *PipeWriter[T]) ReadFrom(r io.Reader) (sum int64, err error) {
-	br, ok := any(bytesReader{r}).(Reader[T])
-	if !ok {
+func (w *PipeWriter[T]) ReadFrom(r io.Reader) (int64, error) {
+	if !isByte[T]() {
 		return 0, errors.ErrUnsupported
 	}
-	for empty := 0; empty < 100; empty++ {
-		view, err := w.Reserve(context.Background(), chunkLen[T]())
-		if err != nil {
-			return sum, err
-		}
-		n, err := read(br, view)
-		if cerr := w.Commit(n); cerr != nil {
-			return sum, cerr
-		}
-		sum += int64(n)
-		if err == io.EOF {
-			return sum, nil
-		}
-		if err != nil {
-			return sum, err
-		}
-		if n > 0 {
-			empty = 0
-		}
-	}
-	return sum, io.ErrNoProgress
+	return w.p.FillFrom(context.Background(), r)
 }
 
 // Close ends the pipe: readers get [io.EOF] after what it holds. It always
@@ -243,6 +237,6 @@ func pipeStats(p anyPipe) report.PipeStats {
 	return report.PipeStats{
 		Name: p.Name(), Limit: limitOf(s.Limit).String(), Items: s.Items, Bytes: s.Bytes, Peak: s.Peak, Largest: s.Largest,
 		In: s.In, Out: s.Out, Blocked: s.Blocked, BlockedN: s.BlockedN, Starved: s.Starved, Dropped: s.Dropped,
-		MostMemory: p.Ceiling(), LimitBytes: s.LimitBytes, WaitingSend: s.WaitingSend, Closed: s.Closed,
+		Spells: report.Spells(s.Spells), MostMemory: p.Ceiling(), LimitBytes: s.LimitBytes, WaitingSend: s.WaitingSend, Closed: s.Closed,
 	}
 }

@@ -13,7 +13,7 @@ import (
 
 func TestPipe_SizedValuesAllocateNothing(t *testing.T) {
 	type record struct{ a, b string }
-	r, w, err := PipeConfig[record]{Limit: Bytes(100_000), Size: func(v record) int { return len(v.a) + len(v.b) }}.New()
+	r, w, err := PipeOptions[record]{Limit: Bytes(100_000), Size: func(v record) int { return len(v.a) + len(v.b) }}.New()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -327,7 +327,7 @@ func benchSends[T any](b *testing.B, v T, size func(T) int) {
 }
 
 func benchPipe[T any](b *testing.B, size func(T) int, write func(*PipeWriter[T])) {
-	r, w, err := PipeConfig[T]{Size: size}.New()
+	r, w, err := PipeOptions[T]{Size: size}.New()
 	if err != nil {
 		b.Fatal(err)
 	}

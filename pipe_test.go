@@ -128,7 +128,7 @@ func TestRendezvousPassesAValueOnlyToAWaitingReader(t *testing.T) {
 
 func TestTryWriteAndReadyAreTheTutorialsDrain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, w, err := weir.PipeConfig[byte]{Limit: weir.Bytes(10), LowWater: 4}.New()
+		r, w, err := weir.PipeOptions[byte]{Limit: weir.Bytes(10), LowWater: 4}.New()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -325,10 +325,10 @@ func TestAnIdlePipeHoldsLittle(t *testing.T) {
 }
 
 func TestLimitsAreChecked(t *testing.T) {
-	if _, _, err := (weir.PipeConfig[int]{Limit: weir.Items(-1)}).New(); err == nil {
+	if _, _, err := (weir.PipeOptions[int]{Limit: weir.Items(-1)}).New(); err == nil {
 		t.Error("a negative limit was accepted")
 	}
-	if _, _, err := (weir.PipeConfig[int]{Limit: weir.Bytes(1 << 40)}).New(); err != nil {
+	if _, _, err := (weir.PipeOptions[int]{Limit: weir.Bytes(1 << 40)}).New(); err != nil {
 		t.Error(err)
 	}
 	defer func() {

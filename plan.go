@@ -24,7 +24,7 @@ type plan struct {
 	state  map[any]any // what a step with several outputs keeps until all are built
 	finals []func()    // run when everything is built
 	names  map[string]int
-	sinks  []*sinkEnd
+	sinks  []settler
 	halves []half
 
 	// limit, budget and maxValue are those of the flow that is being built.
@@ -73,16 +73,11 @@ func (e edge) holders() beyond {
 	return beyond{n, most}
 }
 
-// anyPipe is a [pipe.Pipe] without its type.
-type anyPipe interface {
-	lanesEnd
-	conduitState
-	Join(b *pipe.Budget) (reserve int64)
-	Credit() (extra int64, waits bool)
-	WatchedBy(w pipe.Watcher)
-	Stats() pipe.Stats
-	Ceiling() int64
-	Holders() (values int, most int64)
+// settler is a sink that may wait for the end of the whole flow: see [Sink].
+type settler interface {
+	prepare() error
+	commit() error
+	end(cause error) error
 }
 
 // lanesEnd is how a lane tells its neighbours that it has ended. The cause is

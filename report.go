@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/weir-go/weir/internal/clock"
+	"github.com/weir-go/weir/internal/kernelcopy"
 	"github.com/weir-go/weir/report"
 )
 
@@ -203,4 +204,109 @@ func (st *stage) timed(f func() error) func() error {
 		defer st.ends.End()
 		return f()
 	}
+}
+
+// copyClock keeps account of the time of a copy that the kernel may make. The
+// goroutine of the copy moves it; anyone may read it.
+type copyClock struct {
+	mu    sync.Mutex
+	runs  bool
+	at    kernelcopy.Activity
+	since int64    // when the activity began
+	spent [3]int64 // nanoseconds for each activity
+	known kernelcopy.Spent
+	path  string
+}
+
+func (c *copyClock) begin() {
+	c.mu.Lock()
+	c.runs, c.at, c.since = true, kernelcopy.Reading, clock.Now()
+	c.mu.Unlock()
+}
+
+func (c *copyClock) end() {
+	c.mu.Lock()
+	c.turn(clock.Now())
+	c.runs = false
+	c.mu.Unlock()
+}
+
+// turn books the time until t. mu is held.
+func (c *copyClock) turn(t int64) {
+	c.spent[c.at] += t - c.since
+	c.since = t
+}
+
+// Enter implements [kernelcopy.Observer].
+func (c *copyClock) Enter(a kernelcopy.Activity) {
+	c.mu.Lock()
+	c.turn(clock.Now())
+	c.at = a
+	c.mu.Unlock()
+}
+
+// Settle implements [kernelcopy.Observer].
+func (c *copyClock) Settle(s kernelcopy.Spent) {
+	c.mu.Lock()
+	k := &c.known
+	k.Copy += s.Copy
+	k.Read += s.Read
+	k.Write += s.Write
+	k.MaybeRead += s.MaybeRead
+	k.MaybeWrite += s.MaybeWrite
+	c.mu.Unlock()
+}
+
+// Path implements [kernelcopy.Observer].
+func (c *copyClock) Path(name string) {
+	c.mu.Lock()
+	if name != "" {
+		c.path = name
+	}
+	c.mu.Unlock()
+}
+
+// used is the system call that has moved bytes, or empty.
+func (c *copyClock) used() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.path
+}
+
+// reading reports whether the copy was waiting for its source at the end.
+func (c *copyClock) reading() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at == kernelcopy.Reading
+}
+
+// share gives the source or sink s its view of the copy until t.
+func (c *copyClock) share(s *report.StageStats, t int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	spent := c.spent
+	if c.runs {
+		spent[c.at] += max(0, t-c.since)
+	}
+	// What is known about the calls that do both is taken out of them. The
+	// clocks of the two were read one after the other.
+	moving := time.Duration(spent[kernelcopy.Moving])
+	take := func(d time.Duration) time.Duration {
+		d = min(d, moving)
+		moving -= d
+		return d
+	}
+	s.Busy = take(c.known.Copy)
+	reads := time.Duration(spent[kernelcopy.Reading]) + take(c.known.Read)
+	writes := time.Duration(spent[kernelcopy.Writing]) + take(c.known.Write)
+	s.Unknown = moving
+	maybeRead := min(moving, c.known.MaybeRead)
+	maybeWrite := min(moving-maybeRead, c.known.MaybeWrite)
+	if s.Kind == report.KindSource {
+		s.Outside, s.Blocked, s.Hidden = reads, writes, maybeRead
+	} else {
+		s.Outside, s.Starved, s.Hidden = writes, reads, maybeWrite
+	}
+	s.Wall = s.Busy + reads + writes + s.Unknown
+	s.Copied = true
 }

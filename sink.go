@@ -126,7 +126,7 @@ func buildSink[T any](b *plan, s Stream[T], k Sink[T]) {
 		},
 		end: end,
 	}
-	s.attach(b, ln, out, !k.inside && s.n != nil && s.n.work)
+	s.n.attach(b, ln, out, !k.inside && s.n != nil && s.n.work)
 }
 
 // sinkEnd ends a running sink: at the end of its own stream, or of the whole
@@ -308,3 +308,26 @@ func (k keptOpen) SetWriteDeadline(t time.Time) error {
 	}
 	return errors.ErrUnsupported
 }
+
+// ToPipe makes a sink of the write half of a pipe, which the flow closes when the
+// stream ends, also if it fails before it starts: the readers get its error, or
+// [io.EOF], behind the values.
+func ToPipe[T any](w *PipeWriter[T]) Sink[T] {
+	k := Sink[T]{Name: "pipe"}
+	if w == nil {
+		k.Err = errors.New("nil pipe")
+	} else {
+		k.given = &given{x: w}
+	}
+	k.Open = func(ctx context.Context) (Writer[T], error) { return pipeSink[T]{ctx, w}, nil }
+	return k
+}
+
+type pipeSink[T any] struct {
+	ctx context.Context
+	*PipeWriter[T]
+}
+
+func (s pipeSink[T]) Write(batch []T) (int, error) { return s.SendBatch(s.ctx, batch) }
+
+func (pipeSink[T]) endsWithContext() {}

@@ -5,9 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"net"
-	"sync/atomic"
 	"time"
 
 	"github.com/weir-go/weir/report"
@@ -165,10 +162,6 @@ func (s boundedStopReader[T]) readUpTo(dst []T, most int64, size func(*T) int64)
 	return s.br.readUpTo(dst, most, size)
 }
 
-func isClosed(err error) bool {
-	return errors.Is(err, fs.ErrClosed) || errors.Is(err, net.ErrClosed) || errors.Is(err, io.ErrClosedPipe)
-}
-
 func readDeadline(x any) func(time.Time) error {
 	if d, ok := x.(interface{ SetReadDeadline(time.Time) error }); ok {
 		return d.SetReadDeadline
@@ -250,56 +243,4 @@ func (g *ioGuard) end(cause error) error {
 		g.late(time.Time{})
 	}
 	return g.err
-}
-
-// given is something that a flow was handed ready to use, as by [FromReader] or
-// [ToPipe]. The flow has to close it, even if the flow never opens it.
-type given struct {
-	x     any
-	used  atomic.Bool // a run has opened it, or closed it unopened
-	again bool        // each run uses it anew
-}
-
-// take marks g as used. A source that has been used before is used up.
-func (g *given) take() error {
-	if g.used.Swap(true) {
-		return ErrUsedUp
-	}
-	return nil
-}
-
-// closeGiven closes what no run has opened, with err, which it returns together
-// with the errors of closing.
-func closeGiven(all []*given, err error) error {
-	cause := err
-	for _, g := range all {
-		err = also(err, g.closeUnopened(cause))
-		if g.again {
-			g.used.Store(false)
-		}
-	}
-	return err
-}
-
-// closeUnopened closes what no run has opened.
-func (g *given) closeUnopened(cause error) error {
-	if g.used.Swap(true) {
-		return nil
-	}
-	return protect("close", func() error { return closeWith(g.x, cause) })
-}
-
-// closeWith closes x, if it can be closed. A cause, unless it is ErrStop, goes to
-// CloseWithError, if x has that method, so that the other end of a pipe learns
-// it.
-func closeWith(x any, cause error) error {
-	if cause != nil && !isStop(cause) {
-		if c, ok := x.(interface{ CloseWithError(error) error }); ok {
-			return c.CloseWithError(cause)
-		}
-	}
-	if c, ok := x.(io.Closer); ok {
-		return c.Close()
-	}
-	return nil
 }

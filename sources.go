@@ -280,31 +280,8 @@ func (s pipeSource[T]) readUpTo(dst []T, most int64, size func(*T) int64) (n int
 
 func (pipeSource[T]) endsWithContext() {}
 
-// ToPipe makes a sink of the write half of a pipe, which the flow closes when the
-// stream ends, also if it fails before it starts: the readers get its error, or
-// [io.EOF], behind the values.
-func ToPipe[T any](w *PipeWriter[T]) Sink[T] {
-	k := Sink[T]{Name: "pipe"}
-	if w == nil {
-		k.Err = errors.New("nil pipe")
-	} else {
-		k.given = &given{x: w}
-	}
-	k.Open = func(ctx context.Context) (Writer[T], error) { return pipeSink[T]{ctx, w}, nil }
-	return k
-}
-
-type pipeSink[T any] struct {
-	ctx context.Context
-	*PipeWriter[T]
-}
-
-func (s pipeSink[T]) Write(batch []T) (int, error) { return s.SendBatch(s.ctx, batch) }
-
-func (pipeSink[T]) endsWithContext() {}
-
-// RetryConfig says how often [Retry] tries again.
-type RetryConfig struct {
+// RetryOptions says how often [Retry] tries again.
+type RetryOptions struct {
 	Attempts int                             // in a row without progress; 0 stands for 5
 	Backoff  func(attempt int) time.Duration // wait before attempt 2, 3, …; nil: 100 ms, doubling up to 10 s
 	When     func(error) bool                // whether an error is worth it; nil: any but fs.ErrNotExist is
@@ -315,7 +292,7 @@ type RetryConfig struct {
 // that were read so far, and must return a reader that goes on from there. A
 // reader that is an [io.Closer] is closed before the next is opened. Attempts
 // are counted anew after each value.
-func Retry[T any](open func(ctx context.Context, offset int64) (Reader[T], error), c RetryConfig) Stream[T] {
+func Retry[T any](open func(ctx context.Context, offset int64) (Reader[T], error), c RetryOptions) Stream[T] {
 	src := Source[T]{Name: "retry"}
 	if open == nil {
 		src.Err = errNilFunc
@@ -342,7 +319,7 @@ func Retry[T any](open func(ctx context.Context, offset int64) (Reader[T], error
 type retrier[T any] struct {
 	ctx      context.Context
 	open     func(context.Context, int64) (Reader[T], error)
-	c        RetryConfig
+	c        RetryOptions
 	offset   int64
 	failures int
 

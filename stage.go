@@ -245,32 +245,6 @@ func declare[In, Out any](b *plan, sg *stage, s Stream[In], st Stage[In, Out]) {
 	}
 }
 
-// CountDropped adds n to the values that a stage has left out on purpose, which
-// its report calls dropped. ctx is the context that the stage got for its Open,
-// Do, Flush or Run, or one derived from it. With any other context CountDropped
-// does nothing, so that a stage can be tested without a flow. It may be called
-// by several goroutines at the same time.
-func CountDropped(ctx context.Context, n int64) {
-	if st, ok := ctx.Value(stageKey{}).(*stage); ok {
-		st.dropped.Add(n)
-	}
-}
-
-type stageKey struct{}
-
-// stageContext is the context of a lane, as one of its stages sees it.
-type stageContext struct {
-	context.Context
-	st *stage
-}
-
-func (c *stageContext) Value(key any) any {
-	if key == (stageKey{}) {
-		return c.st
-	}
-	return c.Context.Value(key)
-}
-
 func buildOpen[In, Out any](n *node[Out], b *plan, ln *lane, out link[Out], s Stream[In], st Stage[In, Out]) {
 	sg := addStage[In, Out](b, n.name, report.KindStage, out.to)
 	sg.holds, sg.limits = st.Holds, st.Limits
@@ -294,7 +268,7 @@ func buildOpen[In, Out any](n *node[Out], b *plan, ln *lane, out link[Out], s St
 		}
 		return nil, nil
 	})
-	s.attach(b, ln, pushLink(sp, &tr, out), st.Heavy)
+	s.n.attach(b, ln, pushLink(sp, &tr, out), st.Heavy)
 }
 
 // pushLink is the running form of a transform inside a lane.
@@ -375,10 +349,10 @@ func buildRun[In, Out any](n *node[Out], b *plan, ln *lane, out link[Out], s Str
 	sp := ln.place(sg)
 	out = out.from(sp, makes(b, sg, n.size, st.extra()))
 	declare(b, sg, s, st)
-	if s.check(b, sg) == nil {
+	if !s.n.check(b, sg) {
 		return
 	}
-	p := s.pipe(b, ln, sg)
+	p := s.n.pipe(b, ln, sg)
 	if p.Measures() { // what Read takes out of the pipe
 		sg.holds += maxSegment
 		sg.beyond = beyond{sg.beyond.values + 1, b.maxValue}

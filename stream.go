@@ -2,26 +2,10 @@ package weir
 
 import (
 	"context"
-	"errors"
 	"io"
 	"iter"
-
-	"github.com/weir-go/weir/internal/pipe"
+	"sync"
 )
-
-// Reader is where values come from. A Reader[byte] is an [io.Reader], and the
-// rules are the same: Read waits for at least one value, moves what is there
-// into dst and returns how many; [io.EOF] ends it. It must not keep dst.
-type Reader[T any] interface {
-	Read(dst []T) (n int, err error)
-}
-
-// Writer is where values go. A Writer[byte] is an [io.Writer], and the rules
-// are the same: Write takes all of batch or returns an error, and must neither
-// change nor keep it.
-type Writer[T any] interface {
-	Write(batch []T) (n int, err error)
-}
 
 // Stream describes values of type T on their way: a source and the stages
 // behind it. Nothing opens and nothing runs until the stream has met its sink
@@ -31,33 +15,6 @@ type Writer[T any] interface {
 // once; to use it twice, [Tee] it. It may be used in several flows if its
 // source can be opened several times, as [File] can and [FromReader] cannot.
 type Stream[T any] struct{ n *node[T] }
-
-// node is one step of a stream. It is immutable once built.
-type node[T any] struct {
-	name string
-	id   *int  // the same in renamed copies
-	io   bool  // waits for the outside world: what follows gets a lane of its own
-	work bool  // there is a stage in front
-	err  error // a composition error
-	size func(T) int
-
-	// async asks for a pipe behind this step; limit is its limit.
-	async bool
-	limit Limit
-
-	// build adds this step and everything before it to the lane, in front of
-	// out.
-	build func(n *node[T], b *plan, ln *lane, out link[T])
-
-	// ready, if not nil, is used instead of build by a consumer that starts a
-	// lane: the values wait in a pipe already.
-	ready func(n *node[T], b *plan, ln *lane, to *stage) *pipe.Pipe[T]
-
-	roots roots
-
-	// origin is what the kernel could read from, for a bare source.
-	origin *origin
-}
 
 func newStream[T any](n node[T]) Stream[T] {
 	n.id = new(int)
@@ -105,131 +62,6 @@ func (s Stream[T]) Through(stages ...Stage[T, T]) Stream[T] {
 		s = Via(s, st)
 	}
 	return s
-}
-
-// link is where a step hands its output on: the next stage in the lane, or the
-// pipe at the lane's end.
-type link[T any] struct {
-	push  func(batch []T) error
-	end   func() error // the clean end; not called after a failure
-	to    *stage
-	fused bool          // push runs another stage: set the clock back afterwards
-	pipe  *pipe.Pipe[T] // if the link is a pipe, to be filled in place
-
-	size func(*T) int64 // how the values are measured; nil: they need not be, or cannot
-	most int            // how many values to hand on at once, because the pipe at the lane's end holds no more; 0: any number
-}
-
-// attach builds the stream in front of a consumer that sits at the head of ln.
-// alone says that the consumer wants a lane of its own.
-func (s Stream[T]) attach(b *plan, ln *lane, out link[T], alone bool) {
-	n := s.check(b, out.to)
-	if n == nil {
-		return
-	}
-	if alone || n.async || n.io {
-		p := s.pipe(b, ln, out.to)
-		ln.main = func() error { return drain(ln, p, out) }
-		return
-	}
-	n.build(n, b, ln, out)
-}
-
-// pipe builds the stream in a lane of its own and returns the pipe in which
-// its values arrive; ln is the lane that will read it.
-func (s Stream[T]) pipe(b *plan, ln *lane, to *stage) *pipe.Pipe[T] {
-	n := s.n
-	if n.ready != nil && !n.async {
-		return n.ready(n, b, ln, to)
-	}
-	p := newEdge(b, n.limit, n.size, n.name, to.name)
-	up := b.newLane()
-	up.outs = append(up.outs, p)
-	ln.ins = append(ln.ins, p)
-	p.OnHangup(up.leave)
-	n.build(n, b, up, pipeLink(p, up, to))
-	return p
-}
-
-// check reports composition errors once and returns the node, or nil if it
-// cannot be built.
-func (s Stream[T]) check(b *plan, to *stage) *node[T] {
-	if s.n == nil {
-		b.fail(to.name, errors.New("input is the zero Stream; start from a source such as File or FromReader"))
-		return nil
-	}
-	if s.n.err != nil {
-		b.fail(s.n.name, s.n.err)
-		return nil
-	}
-	if b.used[s.n.id] {
-		b.fail(s.n.name, errors.New("output used twice in one flow; use Tee, or make the source twice"))
-		return nil
-	}
-	b.used[s.n.id] = true
-	return s.n
-}
-
-// pipeLink makes the pipe p the end of lane ln.
-func pipeLink[T any](p *pipe.Pipe[T], ln *lane, to *stage) link[T] {
-	return link[T]{
-		push: func(batch []T) error {
-			_, err := p.Write(ln.ctx, &ln.Clock, batch)
-			return err
-		},
-		end: func() error {
-			p.CloseWrite(nil)
-			return nil
-		},
-		to:   to,
-		pipe: p,
-		most: few(p),
-	}
-}
-
-// few is how many values the pipe p holds if that is less than stages hand on at
-// once, so that they do not work on many values ahead of a pipe that is to hold
-// few. 0: it holds enough.
-func few[T any](p *pipe.Pipe[T]) int {
-	if isByte[T]() || p.Cap() >= chunkLen[T]() {
-		return 0
-	}
-	return max(1, p.Cap())
-}
-
-// drain is the main of a lane that begins at a pipe.
-func drain[T any](ln *lane, p *pipe.Pipe[T], out link[T]) error {
-	for {
-		batch, err := p.Acquire(ln.ctx, &ln.Clock)
-		if err != nil {
-			return ending(ln, err, out.end)
-		}
-		err = out.push(batch)
-		if out.fused {
-			ln.Back(ln.Starved())
-		}
-		if rerr := p.Release(len(batch)); err == nil {
-			err = rerr
-		}
-		if err != nil {
-			return err
-		}
-	}
-}
-
-// ending handles the error that a read from a pipe ended with. ErrClosed means
-// that another reader of the same pipe has closed it: nothing is left.
-func ending(ln *lane, err error, end func() error) error {
-	if err == io.EOF || err == ErrClosed {
-		if err := ln.ended(); err != nil {
-			return err
-		}
-		return end()
-	}
-	if cause := context.Cause(ln.ctx); cause != nil {
-		return cause
-	}
-	return err
 }
 
 // All runs the stream and returns its values one after the other. The error,
@@ -287,16 +119,6 @@ func (s Stream[T]) To(k Sink[T]) *Flow {
 	return f
 }
 
-// roots is what lies at the beginning of a stream.
-type roots struct {
-	tees  []any // Tees upstream: their branches have to run together
-	given []*given
-}
-
-func (r roots) and(o roots) roots {
-	return roots{append(r.tees[:len(r.tees):len(r.tees)], o.tees...), append(r.given[:len(r.given):len(r.given)], o.given...)}
-}
-
 func (s Stream[T]) roots() roots {
 	if s.n == nil {
 		return roots{}
@@ -310,4 +132,67 @@ func allRoots[T any](streams []Stream[T]) (r roots) {
 		r = r.and(s.roots())
 	}
 	return r
+}
+
+// failed is a stream with a composition error. from is what the flow has to close
+// all the same.
+func failed[T any](name string, err error, from roots) Stream[T] {
+	return newStream(node[T]{name: name, err: err, roots: from})
+}
+
+// outlet is a flow that runs in the background and ends in a pipe.
+type outlet[T any] struct {
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	r      *PipeReader[T]
+	flow   *Flow
+	done   chan struct{} // closed when Run has returned
+	err    error         // of Run
+	once   sync.Once
+}
+
+func open[T any](ctx context.Context, s Stream[T]) *outlet[T] {
+	o := &outlet[T]{done: make(chan struct{})}
+	var size func(T) int
+	var limit Limit
+	if s.n != nil {
+		size, limit = s.n.size, s.n.limit
+	}
+	r, w, err := PipeOptions[T]{Limit: limit, Size: size}.New()
+	if err != nil {
+		r, w = NewPipe[T](Limit{})
+		s = failed[T]("pipe", err, s.roots())
+	}
+	o.r = r
+	o.ctx, o.cancel = context.WithCancelCause(ctx)
+	k := ToPipe(w)
+	k.inside = true // the pipe is the boundary already
+	o.flow = s.To(k)
+	go func() {
+		defer close(o.done)
+		o.err = o.flow.Run(o.ctx)
+		w.CloseWithError(o.err) // if it was never opened
+	}()
+	return o
+}
+
+// end waits for the flow after the pipe has ended with err.
+func (o *outlet[T]) end(err error) error {
+	<-o.done
+	if o.err != nil {
+		return o.err
+	}
+	if err == io.EOF {
+		return nil
+	}
+	return err
+}
+
+// stop ends the flow, if it runs, and waits until nothing is left of it.
+func (o *outlet[T]) stop() {
+	o.once.Do(func() {
+		o.r.CloseWithError(ErrStop)
+		o.cancel(ErrStop)
+		<-o.done
+	})
 }

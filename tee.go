@@ -181,7 +181,7 @@ func (t *tee[T]) build(b *plan, st *teeState[T]) {
 		}
 		return nil
 	}
-	t.in.attach(b, up, link[T]{
+	t.in.n.attach(b, up, link[T]{
 		to:    sg,
 		fused: true,
 		most:  fewest(st.pipes),

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 
 	"github.com/weir-go/weir/internal/units"
 )
@@ -105,63 +104,6 @@ func Count[T any](ctx context.Context, s Stream[T]) (int64, error) {
 	k.Name = "count"
 	err := s.To(k).Run(ctx)
 	return n, err
-}
-
-// outlet is a flow that runs in the background and ends in a pipe.
-type outlet[T any] struct {
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-	r      *PipeReader[T]
-	flow   *Flow
-	done   chan struct{} // closed when Run has returned
-	err    error         // of Run
-	once   sync.Once
-}
-
-func open[T any](ctx context.Context, s Stream[T]) *outlet[T] {
-	o := &outlet[T]{done: make(chan struct{})}
-	var size func(T) int
-	var limit Limit
-	if s.n != nil {
-		size, limit = s.n.size, s.n.limit
-	}
-	r, w, err := PipeConfig[T]{Limit: limit, Size: size}.New()
-	if err != nil {
-		r, w = NewPipe[T](Limit{})
-		s = failed[T]("pipe", err, s.roots())
-	}
-	o.r = r
-	o.ctx, o.cancel = context.WithCancelCause(ctx)
-	k := ToPipe(w)
-	k.inside = true // the pipe is the boundary already
-	o.flow = s.To(k)
-	go func() {
-		defer close(o.done)
-		o.err = o.flow.Run(o.ctx)
-		w.CloseWithError(o.err) // if it was never opened
-	}()
-	return o
-}
-
-// end waits for the flow after the pipe has ended with err.
-func (o *outlet[T]) end(err error) error {
-	<-o.done
-	if o.err != nil {
-		return o.err
-	}
-	if err == io.EOF {
-		return nil
-	}
-	return err
-}
-
-// stop ends the flow, if it runs, and waits until nothing is left of it.
-func (o *outlet[T]) stop() {
-	o.once.Do(func() {
-		o.r.CloseWithError(ErrStop)
-		o.cancel(ErrStop)
-		<-o.done
-	})
 }
 
 // Open runs the stream in the background and returns its bytes as a reader.

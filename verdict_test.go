@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/pace"
 	"github.com/weir-go/weir/report"
 )
 
@@ -148,16 +149,16 @@ func truths() (list []truth) {
 	}
 	for _, n := range []int{10 << 10, 150 << 10, 4 << 20} {
 		add(fmt.Sprintf("%d bytes at a rate", n), "rate", func(*testing.T) *weir.Flow {
-			return weir.FromReader(&pacedReader{n, ms / 50}).Through(weir.RateLimit[byte](50<<10, time.Second)).To(weir.ToWriter(pacedWriter{ms / 50}))
+			return weir.FromReader(&pacedReader{n, ms / 50}).Through(pace.RateLimit[byte](50<<10, time.Second)).To(weir.ToWriter(pacedWriter{ms / 50}))
 		})
 		add(fmt.Sprintf("%d bytes in a large pipe before a rate", n), "rate", func(*testing.T) *weir.Flow {
-			return weir.FromReader(&pacedReader{n, ms / 50}).Async(weir.Bytes(64 << 20)).Through(weir.RateLimit[byte](50<<10, time.Second)).To(weir.ToWriter(pacedWriter{ms / 50}))
+			return weir.FromReader(&pacedReader{n, ms / 50}).Async(weir.Bytes(64 << 20)).Through(pace.RateLimit[byte](50<<10, time.Second)).To(weir.ToWriter(pacedWriter{ms / 50}))
 		})
 		add(fmt.Sprintf("%d bytes in a large pipe before a slow writer", n), "write", func(*testing.T) *weir.Flow {
 			return weir.FromReader(&pacedReader{n, ms / 4}).Async(weir.Bytes(64 << 20)).To(weir.ToWriter(pacedWriter{ms}))
 		})
 		add(fmt.Sprintf("%d bytes from a source that is slower than a rate", n), "read", func(*testing.T) *weir.Flow {
-			return weir.FromReader(&pacedReader{n, 100 * ms}).Through(weir.RateLimit[byte](50<<10, time.Second)).To(weir.ToWriter(pacedWriter{ms / 50}))
+			return weir.FromReader(&pacedReader{n, 100 * ms}).Through(pace.RateLimit[byte](50<<10, time.Second)).To(weir.ToWriter(pacedWriter{ms / 50}))
 		})
 	}
 	// Opening and closing.
@@ -243,10 +244,10 @@ func truths() (list []truth) {
 			}, weir.Workers(4), weir.Unordered()).Named("last")
 		},
 		"gate": func(s weir.Stream[int]) weir.Stream[int] {
-			var g weir.Gate
+			var g pace.Gate
 			g.Pause()
 			time.AfterFunc(time.Minute, g.Resume)
-			return weir.Gated(s, &g).Named("gate")
+			return pace.Gated(s, &g).Named("gate")
 		},
 		"run": func(s weir.Stream[int]) weir.Stream[int] {
 			return s.Through(weir.Stage[int, int]{Name: "run", Run: func(_ context.Context, in weir.Reader[int], out weir.Writer[int]) error {
@@ -298,7 +299,7 @@ func truths() (list []truth) {
 		},
 		"timeout": func(s weir.Stream[int]) weir.Stream[int] { return weir.Timeout(s, time.Hour) },
 		"batch": func(s weir.Stream[int]) weir.Stream[int] {
-			return weir.FlatMap(weir.Batch(s, weir.BatchConfig{Items: 10, Delay: time.Second}),
+			return weir.FlatMap(weir.Batch(s, weir.BatchOptions{Items: 10, Delay: time.Second}),
 				func(_ context.Context, b []int, emit func(...int) error) error { return emit(b...) })
 		},
 		"concat": func(s weir.Stream[int]) weir.Stream[int] { return weir.Concat(s) },
@@ -328,7 +329,7 @@ func truths() (list []truth) {
 		})
 	}
 	add("throttle waits for nobody", "seq", func(*testing.T) *weir.Flow {
-		return weir.Throttle(slowSeq(n, d), 10*d).To(slowEach[int](quick))
+		return pace.Throttle(slowSeq(n, d), 10*d).To(slowEach[int](quick))
 	})
 	add("merge of a slow and a quick source", "slow", func(*testing.T) *weir.Flow {
 		return weir.Merge(slowSeq(n, quick).Named("quick"), slowSeq(n, d).Named("slow")).To(slowEach[int](quick))
@@ -386,7 +387,7 @@ func truths() (list []truth) {
 				return io.MultiReader(strings.NewReader("x"), &failing{}), nil
 			}
 			return strings.NewReader("the end"), nil
-		}, weir.RetryConfig{Backoff: func(int) time.Duration { return time.Second }}).To(weir.ToWriter(pacedWriter{ms}))
+		}, weir.RetryOptions{Backoff: func(int) time.Duration { return time.Second }}).To(weir.ToWriter(pacedWriter{ms}))
 	})
 
 	// Two that share it.

@@ -20,7 +20,7 @@ func allRows(e *env) []row {
 	}
 	rows = append(rows, codecRows(e)...)
 	rows = append(rows, gzipRows(e)...)
-	rows = append(rows, allocsRow(e), accountingRow(e), memoryRow(e))
+	rows = append(rows, allocsRow(e), accountingRow(e), watchingRow(e), memoryRow(e))
 	rows = append(rows, gunzipRows(e)...)
 	rows = append(rows, cliRows(e)...)
 	return append(rows, httpRows(e)...)

@@ -158,7 +158,7 @@ func TestTruncatedInputIsAnError(t *testing.T) {
 			var ce *compress.CorruptError
 			if !errors.As(err, &ce) || !errors.Is(err, io.ErrUnexpectedEOF) || ce.Offset != int64(n) {
 				t.Errorf("%s cut to %d of %d bytes: %v", c.name, n, len(packed), err)
-			} else if want := fmt.Sprintf("%s data ends too early, after %d byte", c.name, n); !strings.Contains(err.Error(), want) {
+			} else if want := fmt.Sprintf("%s data ends too early, after %d byte", c.name, n); n > 0 && !strings.Contains(err.Error(), want) {
 				t.Errorf("%v: want %q in it", err, want)
 			}
 		}
@@ -271,6 +271,39 @@ func TestOneByteAtATime(t *testing.T) {
 		got, err := run(iotest.OneByteReader(bytes.NewReader(packed)), c.decode())
 		if err != nil || !bytes.Equal(got, text) {
 			t.Errorf("%s: %d bytes, %v", c.name, len(got), err)
+		}
+	}
+}
+
+// A file in another format is no damaged one.
+func TestDecoders_TellAnotherFormatFromDamage(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		unpack weir.Stage[byte, byte]
+		begins string // as data of the format does
+	}{
+		{"gzip", compress.Gunzip(), "\x1f\x8b"},
+		{"gzip", compress.Gunzip(compress.Workers(1)), "\x1f\x8b"},
+		{"zlib", compress.Unzlib(), "\x78"},
+		{"zstd", compress.Unzstd(), "\x28\xb5\x2f"},
+		{"s2", compress.UnS2(), "\xff\x06"},
+	} {
+		run := func(text string) error {
+			return weir.FromReader(strings.NewReader(text)).Through(c.unpack).To(weir.Discard[byte]()).Run(t.Context())
+		}
+		for _, text := range []string{"?", "xy", "not compressed", strings.Repeat("long text\n", 100_000)} {
+			err := run(text)
+			var ce *compress.CorruptError
+			if !errors.As(err, &ce) || !errors.Is(err, compress.ErrFormat) || ce.Error() != "not in "+c.name+" format" {
+				t.Errorf("%s of %.20q: %v", c.name, text, err)
+			}
+		}
+		if err := run(c.begins); errors.Is(err, compress.ErrFormat) || !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("%s of %q: %v", c.name, c.begins, err)
+		}
+		err := run("")
+		if want := "empty input, not in " + c.name + " format"; c.name != "s2" && (!errors.Is(err, io.ErrUnexpectedEOF) || !strings.HasSuffix(err.Error(), want)) {
+			t.Errorf("%s of nothing: %v", c.name, err)
 		}
 	}
 }

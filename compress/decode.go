@@ -129,6 +129,8 @@ func (f *format) diagnose(c config, in *input, err error) error {
 		err = io.ErrUnexpectedEOF // s2 says corrupt for both
 	case err == zstd.ErrCRCMismatch, err == s2.ErrCRC:
 		err = ErrChecksum
+	case errors.Is(err, errMagic):
+		err = ErrFormat
 	case err == errHeader, err == zstd.ErrMagicMismatch:
 		err = fmt.Errorf("no %s header", f.name)
 	}

@@ -1,6 +1,7 @@
 package compress
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"hash"
@@ -12,6 +13,7 @@ import (
 )
 
 var (
+	errMagic      = errors.New("another format")
 	errHeader     = errors.New("no header")
 	errDictionary = errors.New("it needs a dictionary")
 )
@@ -39,16 +41,22 @@ func (z *gzipReader) begin(in *inflate.Input) error {
 	head, err := in.Peek(gzipFixed)
 	if len(head) < gzipFixed {
 		in.Discard(len(head))
-		if len(head) > 0 {
+		switch known := min(len(head), len(gzipMagic)); {
+		case !bytes.Equal(head[:known], gzipMagic[:known]):
+			return errMagic
+		case len(head) > 0:
 			err = early(err)
 		}
 		return err
 	}
 	sum := crc32.ChecksumIEEE(head)
 	flags := head[3]
-	isGzip := head[0] == 0x1f && head[1] == 0x8b && head[2] == 8
+	isGzip, isDeflate := bytes.HasPrefix(head, gzipMagic), head[2] == 8
 	in.Discard(gzipFixed)
-	if !isGzip {
+	switch {
+	case !isGzip:
+		return errMagic
+	case !isDeflate:
 		return errHeader
 	}
 	if flags&flagExtra != 0 {
@@ -150,12 +158,14 @@ func (z *zlibCodec) Reset(in *input) error {
 	z.in, z.end = &in.Input, nil
 	head, err := z.in.Peek(2)
 	z.in.Discard(len(head))
-	if len(head) < 2 {
-		return early(err)
-	}
 	// Deflate, a window of at most 32 KiB, and the check bits.
-	if head[0]&15 != 8 || head[0]>>4 > 7 || binary.BigEndian.Uint16(head)%31 != 0 {
-		return errHeader
+	switch {
+	case len(head) > 0 && (head[0]&15 != 8 || head[0]>>4 > 7):
+		return errMagic
+	case len(head) < 2:
+		return early(err)
+	case binary.BigEndian.Uint16(head)%31 != 0:
+		return errMagic
 	}
 	if head[1]&(1<<5) != 0 {
 		return errDictionary

@@ -6,6 +6,7 @@ import (
 	"runtime"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/internal/units"
 )
 
 // Option changes how a codec works. An option that means nothing to a codec is
@@ -46,7 +47,7 @@ func Level(n int) Option {
 func Workers(n int) Option {
 	return func(c *config) {
 		if n < 0 || n > mostWorkers {
-			c.fail("%d workers: use 1 to %d, or 0 for one for each core", n, mostWorkers)
+			c.fail("%s: use 1 to %d, or 0 for one for each core", units.Count(int64(n), "worker"), mostWorkers)
 		}
 		c.workers = n
 		c.used = append(c.used, "Workers")
@@ -73,7 +74,7 @@ func Members() Option {
 func MaxOutput(n int64) Option {
 	return func(c *config) {
 		if n < 0 {
-			c.fail("a maximum output of %d bytes is negative", n)
+			c.fail("negative maximum output of %s", units.Count(n, "byte"))
 		}
 		c.maxOut = n
 		c.used = append(c.used, "MaxOutput")
@@ -102,7 +103,7 @@ func MaxRatio(r float64) Option {
 func MaxWindow(n int64) Option {
 	return func(c *config) {
 		if n < 1<<10 || n > mostWindow {
-			c.fail("a window of %d bytes: use 1 KiB to %s", n, weir.FormatBytes(mostWindow))
+			c.fail("a window of %s: use 1 KiB to %s", units.Count(n, "byte"), weir.FormatBytes(mostWindow))
 		}
 		c.window = n
 		c.used = append(c.used, "MaxWindow")

@@ -1,6 +1,8 @@
 package compress
 
 import (
+	"bytes"
+
 	"github.com/klauspost/compress/s2"
 
 	"github.com/weir-go/weir"
@@ -42,7 +44,13 @@ func UnS2(opts ...Option) weir.Stage[byte, byte] {
 
 type s2Codec struct{ *s2.Reader }
 
+// s2Magic begins the chunk that every s2 and snappy stream begins with.
+var s2Magic = []byte{0xff, 6, 0, 0}
+
 func (s *s2Codec) Reset(in *input) error {
+	if head, _ := in.Peek(len(s2Magic)); !bytes.HasPrefix(s2Magic, head) {
+		return errMagic
+	}
 	s.Reader.Reset(in)
 	return nil
 }

@@ -76,16 +76,19 @@ func (z *frameReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// begins reports whether a frame begins here. Whatever the input begins with is
-// for the decoder to judge, and so is a frame that is cut off.
+// begins reports whether a frame begins here. A frame that is cut off is for the
+// decoder to judge.
 func (z *frameReader) begins() (bool, error) {
 	head, err := z.in.Peek(4)
 	if len(head) == 0 {
 		return false, err
 	}
-	if z.frames > 0 && !isZstdMagic(head) {
-		if z.in.src.err != nil {
+	if !isZstdMagic(head) {
+		switch {
+		case z.in.src.err != nil:
 			return false, z.in.src.err
+		case z.frames == 0:
+			return false, errMagic
 		}
 		return false, io.EOF
 	}

@@ -73,7 +73,7 @@ func TestS02_TheLimitHoldsAtEveryMoment(t *testing.T) {
 // a very large limit is fine and takes no memory.
 func TestS04_LimitsAreChecked(t *testing.T) {
 	for _, l := range []weir.Limit{weir.Bytes(-1), weir.Items(-5), weir.Bytes(10).And(weir.Items(-1))} {
-		if _, _, err := (weir.PipeConfig[int]{Limit: l}).New(); err == nil {
+		if _, _, err := (weir.PipeOptions[int]{Limit: l}).New(); err == nil {
 			t.Errorf("%v was accepted", l)
 		}
 		var n atomic.Int64
@@ -81,7 +81,7 @@ func TestS04_LimitsAreChecked(t *testing.T) {
 			t.Errorf("%v: %v, and the source ran %d times", l, err, n.Load())
 		}
 	}
-	if _, _, err := (weir.PipeConfig[byte]{Limit: weir.Bytes(1 << 40)}).New(); err != nil {
+	if _, _, err := (weir.PipeOptions[byte]{Limit: weir.Bytes(1 << 40)}).New(); err != nil {
 		t.Error(err)
 	}
 }

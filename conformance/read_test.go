@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/pace"
 )
 
 // Given a reader that looks at a header and puts 5 bytes back, then the next
@@ -62,9 +63,9 @@ func TestS17_TheRestComesWithTheEnd(t *testing.T) {
 // value is seen while it is closed, and all arrive.
 func TestS19_NothingPassesAClosedGate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var g weir.Gate
+		var g pace.Gate
 		var got []int
-		err := weir.Gated(weir.FromSlice(ints(19)), &g).To(weir.Each(func(_ context.Context, v int) error {
+		err := pace.Gated(weir.FromSlice(ints(19)), &g).To(weir.Each(func(_ context.Context, v int) error {
 			if g.Paused() {
 				t.Error(v, "passed")
 			}

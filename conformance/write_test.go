@@ -92,7 +92,7 @@ func TestS13_ABatchIsHandedOnWhole(t *testing.T) {
 		var got [][]int
 		done := make(chan error)
 		go func() {
-			done <- weir.Batch(weir.FromChan(ch), weir.BatchConfig{Items: 3}).To(into(&got)).Run(t.Context())
+			done <- weir.Batch(weir.FromChan(ch), weir.BatchOptions{Items: 3}).To(into(&got)).Run(t.Context())
 		}()
 		ch <- 1
 		ch <- 2

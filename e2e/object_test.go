@@ -23,7 +23,7 @@ import (
 const part = 8<<20 + 23<<10
 
 // quick makes retries quick, so that tests are.
-var quick = endpoint.HTTP{Backoff: func(int) time.Duration { return time.Millisecond }}
+var quick = endpoint.HTTPOptions{Backoff: func(int) time.Duration { return time.Millisecond }}
 
 func put(t *testing.T, s s3.Store, bucket, key string, from io.Reader, o endpoint.SinkOptions) error {
 	t.Helper()

@@ -107,7 +107,7 @@ func TestRetryAfterIsSecondsOrADate(t *testing.T) {
 
 func TestWaitsDoubleAndHonourTheServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		tr := tries{o: HTTP{Attempts: 100}.withDefaults()}
+		tr := tries{o: HTTPOptions{Attempts: 100}.withDefaults()}
 		wait := func(err error) time.Duration {
 			start := time.Now()
 			if err := tr.next(t.Context(), err, true); err != nil {

@@ -92,7 +92,7 @@ func TestDownloadSurvivesManyCuts(t *testing.T) {
 				}
 				http.ServeContent(w, r, "", changed, bytes.NewReader(want))
 			})
-			in := input(t, url+"/x", endpoint.SourceOptions{HTTP: endpoint.HTTP{Attempts: 2, Backoff: quick.Backoff}})
+			in := input(t, url+"/x", endpoint.SourceOptions{HTTP: endpoint.HTTPOptions{Attempts: 2, Backoff: quick.Backoff}})
 			got, err := fetch(t, in)
 			if err != nil || !bytes.Equal(got, want) {
 				t.Fatalf("%d bytes, %v", len(got), err)
@@ -263,7 +263,7 @@ func TestSmallPartsAreJoined(t *testing.T) {
 		"HTTP/1.1 200 OK\r\nETag: \"a\"\r\nContent-Length: 10\r\n\r\n01234",
 		"HTTP/1.1 206 X\r\nContent-Range: bytes 5-6/10\r\nContent-Length: 2\r\n\r\n56",
 		"HTTP/1.1 206 X\r\nContent-Range: bytes 7-9/10\r\nContent-Length: 3\r\n\r\n789")
-	got, err := fetch(t, input(t, url, endpoint.SourceOptions{HTTP: endpoint.HTTP{Attempts: 2, Backoff: quick.Backoff}}))
+	got, err := fetch(t, input(t, url, endpoint.SourceOptions{HTTP: endpoint.HTTPOptions{Attempts: 2, Backoff: quick.Backoff}}))
 	if err != nil || string(got) != "0123456789" {
 		t.Errorf("%q, %v", got, err)
 	}
@@ -362,7 +362,7 @@ func TestABusyServerIsAskedAgain(t *testing.T) {
 		}
 	})
 	var waits []int
-	o := endpoint.HTTP{Backoff: func(attempt int) time.Duration { waits = append(waits, attempt); return 0 }}
+	o := endpoint.HTTPOptions{Backoff: func(attempt int) time.Duration { waits = append(waits, attempt); return 0 }}
 	got, err := fetch(t, input(t, url, endpoint.SourceOptions{HTTP: o}))
 	if err != nil || !bytes.Equal(got, want) || !slices.Equal(waits, []int{2, 3, 4}) {
 		t.Errorf("%d bytes, %v, waits before attempts %v", len(got), err, waits)
@@ -389,13 +389,13 @@ func TestAttemptsEndAndAFlowDoesNotWaitThemOut(t *testing.T) {
 		a.add(r)
 		w.WriteHeader(http.StatusBadGateway)
 	})
-	_, err := fetch(t, input(t, url, endpoint.SourceOptions{HTTP: endpoint.HTTP{Attempts: 3, Backoff: quick.Backoff}}))
+	_, err := fetch(t, input(t, url, endpoint.SourceOptions{HTTP: endpoint.HTTPOptions{Attempts: 3, Backoff: quick.Backoff}}))
 	if err == nil || !strings.Contains(err.Error(), "(3 attempts)") || len(a.all()) != 3 {
 		t.Errorf("%v after %d requests", err, len(a.all()))
 	}
 	why := errors.New("enough")
 	ctx, cancel := context.WithCancelCause(t.Context())
-	o := endpoint.HTTP{Backoff: func(int) time.Duration { cancel(why); return time.Hour }}
+	o := endpoint.HTTPOptions{Backoff: func(int) time.Duration { cancel(why); return time.Hour }}
 	if err := input(t, url, endpoint.SourceOptions{HTTP: o}).Stream().To(weir.Discard[byte]()).Run(ctx); !errors.Is(err, why) {
 		t.Errorf("got %v", err)
 	}
@@ -403,7 +403,7 @@ func TestAttemptsEndAndAFlowDoesNotWaitThemOut(t *testing.T) {
 
 func TestASlipInTheHostIsNotTriedAgain(t *testing.T) {
 	tried := 0
-	o := endpoint.HTTP{Backoff: func(int) time.Duration { tried++; return 0 }}
+	o := endpoint.HTTPOptions{Backoff: func(int) time.Duration { tried++; return 0 }}
 	_, err := fetch(t, input(t, "http://me:hush@127.0.0.1:1/x", endpoint.SourceOptions{HTTP: o}))
 	if err == nil || tried != 0 || strings.Contains(err.Error(), "hush") || !strings.Contains(err.Error(), "GET http://127.0.0.1:1/x: ") {
 		t.Errorf("%v, tried again %d times", err, tried)
@@ -440,7 +440,7 @@ func TestAStallIsEndedAndTheDownloadGoesOn(t *testing.T) {
 
 func TestAServerThatOnlyStallsIsNamed(t *testing.T) {
 	url := serve(t, func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
-	o := endpoint.HTTP{Attempts: 2, Backoff: quick.Backoff, Stall: 20 * time.Millisecond}
+	o := endpoint.HTTPOptions{Attempts: 2, Backoff: quick.Backoff, Stall: 20 * time.Millisecond}
 	_, err := fetch(t, input(t, url, endpoint.SourceOptions{HTTP: o}))
 	if !errors.Is(err, weir.ErrStalled) || !strings.Contains(err.Error(), "the server sent nothing for 20ms (2 attempts)") {
 		t.Errorf("got %v", err)

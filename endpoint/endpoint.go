@@ -61,7 +61,7 @@ type SourceOptions struct {
 	// bytes to those before Offset.
 	Validator string
 
-	HTTP HTTP
+	HTTP HTTPOptions
 }
 
 // SinkOptions says how to write. The zero value replaces what is there, whole
@@ -83,7 +83,7 @@ type SinkOptions struct {
 	// File changes how local files are written.
 	File []weir.FileOption
 
-	HTTP HTTP
+	HTTP HTTPOptions
 }
 
 var (

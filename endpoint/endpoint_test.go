@@ -27,7 +27,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // quick has short waits, so that what fails fails soon.
-var quick = endpoint.HTTP{Backoff: func(int) time.Duration { return 0 }}
+var quick = endpoint.HTTPOptions{Backoff: func(int) time.Duration { return 0 }}
 
 func serve(t *testing.T, h http.HandlerFunc) string {
 	t.Helper()
@@ -139,7 +139,7 @@ func descriptors(t *testing.T) int {
 func TestSchemesAreFoundByName(t *testing.T) {
 	for name, want := range map[string]string{
 		"gopher://x/y":             "unknown scheme gopher://: known are file, http, https",
-		"":                         "is empty",
+		"":                         "empty source name",
 		"http://":                  "names no host",
 		"http:///path":             "names no host",
 		"file://elsewhere/x":       "another machine",
@@ -162,12 +162,12 @@ func TestSchemesAreFoundByName(t *testing.T) {
 }
 
 func TestWrongOptionsAreRefusedBeforeAnythingOpens(t *testing.T) {
-	for i, o := range []endpoint.SourceOptions{{Offset: -1}, {HTTP: endpoint.HTTP{Attempts: -1}}} {
+	for i, o := range []endpoint.SourceOptions{{Offset: -1}, {HTTP: endpoint.HTTPOptions{Attempts: -1}}} {
 		if _, err := endpoint.Source("http://127.0.0.1:1/x", o); err == nil {
 			t.Errorf("source options %d are accepted", i)
 		}
 	}
-	for i, o := range []endpoint.SinkOptions{{Offset: -1}, {Offset: 1}, {Exclusive: true, Offset: 1}, {HTTP: endpoint.HTTP{Attempts: -1}}} {
+	for i, o := range []endpoint.SinkOptions{{Offset: -1}, {Offset: 1}, {Exclusive: true, Offset: 1}, {HTTP: endpoint.HTTPOptions{Attempts: -1}}} {
 		if _, err := endpoint.Sink("http://127.0.0.1:1/x", o); err == nil {
 			t.Errorf("sink options %d are accepted", i)
 		}

@@ -8,10 +8,12 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+
+	"github.com/weir-go/weir/internal/units"
 )
 
-// HTTP says how to talk to servers. The zero value has sane limits.
-type HTTP struct {
+// HTTPOptions says how to talk to servers. The zero value has sane limits.
+type HTTPOptions struct {
 	// Client sends the requests. Nil stands for one of its own for each flow,
 	// whose connections are closed with it; it speaks HTTP/1.1 and uses the
 	// proxy that the environment names.
@@ -45,14 +47,14 @@ type HTTP struct {
 
 const maxRedirects = 10
 
-func (o HTTP) check() error {
+func (o HTTPOptions) check() error {
 	if o.Attempts < 0 {
-		return fmt.Errorf("endpoint: %s: use 1 or more, or 0 for 5", counted(o.Attempts, "attempt"))
+		return fmt.Errorf("endpoint: %s: use 1 or more, or 0 for 5", units.Count(int64(o.Attempts), "attempt"))
 	}
 	return nil
 }
 
-func (o HTTP) withDefaults() HTTP {
+func (o HTTPOptions) withDefaults() HTTPOptions {
 	if o.Attempts == 0 {
 		o.Attempts = 5
 	}
@@ -72,11 +74,11 @@ func (o HTTP) withDefaults() HTTP {
 	return o
 }
 
-func (o HTTP) silence() error { return &stallError{"the server sent nothing", o.Stall} }
+func (o HTTPOptions) silence() error { return &stallError{"the server sent nothing", o.Stall} }
 
 // client returns what sends the requests, and what closes its connections if
 // they are ours.
-func (o HTTP) client(redirect func(*http.Request, []*http.Request) error) (c *http.Client, release func()) {
+func (o HTTPOptions) client(redirect func(*http.Request, []*http.Request) error) (c *http.Client, release func()) {
 	if o.Client != nil {
 		own := *o.Client
 		if own.CheckRedirect == nil {
@@ -120,7 +122,7 @@ func newTarget(u *url.URL) (target, error) {
 
 // request makes a request. The password goes into a header, where a redirect
 // to the same host keeps it and one to another host does not.
-func (t target) request(ctx context.Context, method string, o HTTP) (*http.Request, error) {
+func (t target) request(ctx context.Context, method string, o HTTPOptions) (*http.Request, error) {
 	req, err := http.NewRequestWithContext(ctx, method, t.url.String(), nil)
 	if err != nil {
 		return nil, fmt.Errorf("%s %s: %w", method, t.name, bare(err))
@@ -166,7 +168,7 @@ func followed(req *http.Request, via []*http.Request) error {
 func mayFollow(from, to *url.URL, hops int) error {
 	switch {
 	case hops > maxRedirects:
-		return final{fmt.Errorf("gave up after %s", counted(maxRedirects, "redirect"))}
+		return final{fmt.Errorf("gave up after %s", units.Count(maxRedirects, "redirect"))}
 	case to.Scheme != "http" && to.Scheme != "https":
 		return final{fmt.Errorf("redirect to %s refused: not http or https", shown(to))}
 	case from.Scheme == "https" && to.Scheme == "http":
@@ -199,7 +201,7 @@ func worth(err error, met bool) bool {
 
 // tries counts attempts in a row without progress.
 type tries struct {
-	o      HTTP
+	o      HTTPOptions
 	failed int
 }
 
@@ -211,7 +213,7 @@ func (t *tries) next(ctx context.Context, err error, met bool) error {
 	}
 	if t.failed >= t.o.Attempts {
 		if t.failed > 1 {
-			err = fmt.Errorf("%w (%s)", err, counted(t.failed, "attempt"))
+			err = fmt.Errorf("%w (%s)", err, units.Count(int64(t.failed), "attempt"))
 		}
 		return err
 	}

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/weir-go/weir/internal/units"
 )
 
 // facts is what the header of an answer says about a file.
@@ -104,7 +106,7 @@ func (d *download) acceptPart(resp *http.Response) error {
 	case first != d.at:
 		return d.lie("was asked for what begins at byte %d and sent what begins at byte %d", d.at, first)
 	case resp.ContentLength >= 0 && resp.ContentLength != last-first+1:
-		return d.lie("announced %s and a part of %d", counted(resp.ContentLength, "byte"), last-first+1)
+		return d.lie("announced %s and a part of %d", units.Count(resp.ContentLength, "byte"), last-first+1)
 	}
 	f := d.in.facts(resp)
 	f.size = total

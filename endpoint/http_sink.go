@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/internal/units"
 )
 
 func httpSink(u *url.URL, o SinkOptions) (weir.Sink[byte], error) {
@@ -76,7 +77,7 @@ func startUpload(ctx context.Context, t target, o SinkOptions) (*upload, error) 
 // Write waits until the connection has taken p.
 func (u *upload) Write(p []byte) (int, error) {
 	if u.o.Size > 0 && int64(len(p)) > u.o.Size-u.written {
-		return 0, fmt.Errorf("PUT %s: more than the announced %s", u.name, counted(u.o.Size, "byte"))
+		return 0, fmt.Errorf("PUT %s: more than the announced %s", u.name, units.Count(u.o.Size, "byte"))
 	}
 	u.dog.watch()
 	defer u.dog.rest()
@@ -99,13 +100,13 @@ func (u *upload) refused() error {
 }
 
 func (u *upload) early() error {
-	return fmt.Errorf("PUT %s: the server reported success after %s, before the end", u.name, counted(u.written, "byte"))
+	return fmt.Errorf("PUT %s: the server reported success after %s, before the end", u.name, units.Count(u.written, "byte"))
 }
 
 // Commit ends the body and waits for the answer.
 func (u *upload) Commit() error {
 	if u.o.Size > 0 && u.written != u.o.Size {
-		return fmt.Errorf("PUT %s: announced %s but received %d", u.name, counted(u.o.Size, "byte"), u.written)
+		return fmt.Errorf("PUT %s: announced %s but received %d", u.name, units.Count(u.o.Size, "byte"), u.written)
 	}
 	u.w.Close()
 	if d := u.o.HTTP.Answer; d > 0 {

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/internal/units"
 )
 
 func httpSource(u *url.URL, o SourceOptions) (Input, error) {
@@ -270,7 +271,7 @@ func (d *download) read(p []byte) (int, error) {
 	n, err := d.body.Read(p)
 	d.dog.rest()
 	if d.left >= 0 && int64(n) > d.left {
-		return 0, d.lie("sent more than the announced %s", counted(d.at+d.left, "byte"))
+		return 0, d.lie("sent more than the announced %s", units.Count(d.at+d.left, "byte"))
 	}
 	if d.left >= 0 {
 		d.left -= int64(n)
@@ -295,7 +296,7 @@ func (d *download) finish() error {
 	case size >= 0 && d.at < size, d.left > 0:
 		return d.broken(io.ErrUnexpectedEOF)
 	case size >= 0 && d.at > size:
-		return d.lie("sent more than the announced %s", counted(size, "byte"))
+		return d.lie("sent more than the announced %s", units.Count(size, "byte"))
 	}
 	d.ended = true
 	if d.sum != nil {

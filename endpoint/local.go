@@ -17,6 +17,7 @@ import (
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/internal/carry"
 	"github.com/weir-go/weir/internal/stamp"
+	"github.com/weir-go/weir/internal/units"
 )
 
 // Local reports whether name stands for something on this machine, and returns
@@ -72,7 +73,7 @@ func fileURLSink(u *url.URL, o SinkOptions) (weir.Sink[byte], error) {
 func localSource(path string, o SourceOptions) (Input, error) {
 	switch {
 	case path == "":
-		return nil, errors.New("endpoint: the name of the source is empty")
+		return nil, errors.New("endpoint: empty source name")
 	case path == "-" && o.Offset > 0:
 		return nil, errors.New("endpoint: standard input cannot begin at an offset")
 	}
@@ -202,7 +203,7 @@ func (in *localInput) Info() Info {
 func localSink(path string, o SinkOptions) (weir.Sink[byte], error) {
 	switch {
 	case path == "":
-		return weir.Sink[byte]{}, errors.New("endpoint: the name of the destination is empty")
+		return weir.Sink[byte]{}, errors.New("endpoint: empty destination name")
 	case path == "-" && (o.Offset > 0 || o.Exclusive):
 		return weir.Sink[byte]{}, errors.New("endpoint: standard output can be neither continued nor exclusive")
 	case path == "-":
@@ -220,7 +221,7 @@ func localSink(path string, o SinkOptions) (weir.Sink[byte], error) {
 			return nil, err
 		}
 		if st.Size() != o.Offset {
-			return nil, fmt.Errorf("%s has %s and cannot be continued at byte %d", path, counted(st.Size(), "byte"), o.Offset)
+			return nil, fmt.Errorf("%s has %s and cannot be continued at byte %d", path, units.Count(st.Size(), "byte"), o.Offset)
 		}
 		return open(ctx)
 	}

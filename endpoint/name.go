@@ -1,7 +1,6 @@
 package endpoint
 
 import (
-	"fmt"
 	"mime"
 	"net/http"
 	"net/url"
@@ -54,12 +53,4 @@ func safeName(name string) string {
 		return ""
 	}
 	return name
-}
-
-// counted is a number of things in English: 1 byte, 2 bytes.
-func counted[N int | int64](n N, thing string) string {
-	if n == 1 {
-		return "1 " + thing
-	}
-	return fmt.Sprintf("%d %ss", n, thing)
 }

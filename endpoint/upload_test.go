@@ -40,7 +40,7 @@ func TestAnUploadArrivesWhole(t *testing.T) {
 			w.WriteHeader(http.StatusCreated)
 		})
 		before := descriptors(t)
-		if err := send(t, url+"/x", want, endpoint.SinkOptions{Size: size, HTTP: endpoint.HTTP{Header: http.Header{"X-Key": {"1"}}}}); err != nil {
+		if err := send(t, url+"/x", want, endpoint.SinkOptions{Size: size, HTTP: endpoint.HTTPOptions{Header: http.Header{"X-Key": {"1"}}}}); err != nil {
 			t.Fatal(err)
 		}
 		r := a.all()[0]
@@ -239,7 +239,7 @@ func TestAnUploadThatNobodyTakesIsEnded(t *testing.T) {
 		<-release
 	})
 	defer close(release)
-	o := endpoint.HTTP{Stall: 50 * time.Millisecond, Answer: 50 * time.Millisecond}
+	o := endpoint.HTTPOptions{Stall: 50 * time.Millisecond, Answer: 50 * time.Millisecond}
 	err := send(t, url+"/x", make([]byte, 64<<20), endpoint.SinkOptions{HTTP: o})
 	if !errors.Is(err, weir.ErrStalled) || !strings.Contains(err.Error(), "took nothing for 50ms") {
 		t.Errorf("got %v", err)

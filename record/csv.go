@@ -127,8 +127,9 @@ type csvDecoder struct {
 	fromAt int64 // its offset
 	column int   // behind what was parsed of the last line
 
-	out  [][]string
-	held int // memory of the records in out
+	records int64 // that are complete
+	out     [][]string
+	held    int // memory of the records in out
 }
 
 func (d *csvDecoder) Do(_ context.Context, in []byte, emit func([][]string) error) error {
@@ -421,12 +422,27 @@ func (d *csvDecoder) end() error {
 	return d.add(record, len(all))
 }
 
+// fieldCountError is a [csv.ParseError] that says how many fields a record has.
+type fieldCountError struct {
+	at        error // the ParseError
+	record    int64 // from 1
+	line      int
+	got, want int
+}
+
+func (e *fieldCountError) Error() string {
+	return fmt.Sprintf("record %d on line %d has %s, want %d", e.record, e.line, units.Count(int64(e.got), "field"), e.want)
+}
+
+func (e *fieldCountError) Unwrap() error { return e.at }
+
 func (d *csvDecoder) add(record []string, size int) error {
+	d.records++
 	switch {
 	case d.fields == 0:
 		d.fields = len(record)
 	case d.fields > 0 && len(record) != d.fields:
-		return d.parseError(d.from, 1, csv.ErrFieldCount)
+		return &fieldCountError{d.parseError(d.from, 1, csv.ErrFieldCount), d.records, d.from, len(record), d.fields}
 	}
 	d.out = append(grow.For(d.out, len(d.out)+1, chunk), record)
 	d.held += size + len(record)*16 + 24

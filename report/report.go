@@ -135,6 +135,7 @@ type PipeStats struct {
 	In, Out     int64         // values written and read
 	Blocked     time.Duration // time writers waited for room, added up over writers
 	BlockedN    int64         // how often a writer had to wait
+	Spells      Spells        // how long writers were blocked at a stretch
 	Starved     time.Duration // time readers waited for values, added up over readers
 	Dropped     int64         // values a policy dropped
 	MostMemory  int64         // bytes it can take at most while no value is larger than its limit; a larger value passes alone, and the pipe then takes Largest

@@ -27,7 +27,7 @@ type policy struct {
 }
 
 // policyOf is o with the defaults for stores.
-func policyOf(o endpoint.HTTP) policy {
+func policyOf(o endpoint.HTTPOptions) policy {
 	p := policy{attempts: o.Attempts, backoff: o.Backoff, maxWait: cmp.Or(o.MaxWait, time.Minute)}
 	if p.attempts <= 0 {
 		p.attempts = 7
@@ -53,7 +53,7 @@ type client struct {
 	own  *http.Transport // nil: it belongs to somebody else
 }
 
-func newClient(a address, o endpoint.HTTP) (*client, error) {
+func newClient(a address, o endpoint.HTTPOptions) (*client, error) {
 	c := &client{address: a, policy: policyOf(o)}
 	var err error
 	to := a.store.Transport

@@ -287,7 +287,7 @@ func (j *job) begin(ctx context.Context, make bool) error {
 	case err != nil:
 		return err
 	}
-	if j.c, err = newClient(j.at, endpoint.HTTP{}); err != nil {
+	if j.c, err = newClient(j.at, endpoint.HTTPOptions{}); err != nil {
 		j.end()
 		return j.remoteError(j.at.String(), err)
 	}

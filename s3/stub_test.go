@@ -98,4 +98,4 @@ func refuse(w http.ResponseWriter, status int, code, message string) {
 }
 
 // quick makes retries quick, so that tests are.
-var quick = endpoint.HTTP{Backoff: func(int) time.Duration { return time.Microsecond }}
+var quick = endpoint.HTTPOptions{Backoff: func(int) time.Duration { return time.Microsecond }}

@@ -10,7 +10,7 @@ import (
 
 // Between the look at the destination and the moment when a file takes its name,
 // another one of that name can appear.
-func TestName_NoClobberReplacesNothingThatAppearsMeanwhile(t *testing.T) {
+func TestRename_NoClobberReplacesNothingThatAppearsMeanwhile(t *testing.T) {
 	dir := t.TempDir()
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -23,13 +23,13 @@ func TestName_NoClobberReplacesNothingThatAppearsMeanwhile(t *testing.T) {
 		}
 	}
 	j := newJob(&Copy{NoClobber: true})
-	if err := j.name(root, "temp", "taken"); !errors.Is(err, fs.ErrExist) {
+	if err := j.rename(root, "temp", "taken"); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("got %v", err)
 	}
 	if got, _ := root.ReadFile("taken"); string(got) != "old" {
 		t.Errorf("taken is %q", got)
 	}
-	if err := j.name(root, "temp", "free"); err != nil {
+	if err := j.rename(root, "temp", "free"); err != nil {
 		t.Error(err)
 	}
 	if got, _ := root.ReadFile("free"); string(got) != "new" {

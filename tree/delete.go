@@ -106,15 +106,15 @@ func (j *job) remove(ctx context.Context) error {
 		if x.isCopied(root) {
 			continue
 		}
-		removed, err := j.removeAll(root, x.path)
-		if err != nil {
-			return &WriteError{Path: filepath.Join(j.To, x.path), Err: innermost(err)}
-		}
-		if removed {
+		_, removed, err := j.surplus(root, x.path, true)
+		for _, path := range removed {
 			j.deletions.Add(1)
 			if j.Deleted != nil {
-				j.tell(func() { j.Deleted(filepath.Join(j.To, x.path)) })
+				j.tell(func() { j.Deleted(filepath.Join(j.To, path)) })
 			}
+		}
+		if err != nil {
+			return &WriteError{Path: filepath.Join(j.To, x.path), Err: innermost(err)}
 		}
 	}
 	return nil
@@ -135,47 +135,59 @@ func (x extra) isCopied(root *os.Root) bool {
 	return false
 }
 
-// removeAll removes path with all that is in it, but for what is excluded and
-// the folders around that. It reports whether nothing of it is left.
-func (j *job) removeAll(root *os.Root, path string) (gone bool, err error) {
+// surplus finds what is to be removed of path, and removes it if that is wanted:
+// everything but what is excluded and the folders around that. all reports whether
+// nothing of path is left; then path is the only one in paths.
+func (j *job) surplus(root *os.Root, path string, remove bool) (all bool, paths []string, err error) {
 	st, err := root.Lstat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return true, nil
+		return true, nil, nil
 	case err != nil:
-		return false, err
+		return false, nil, err
 	case excluded(j.exclude, filepath.ToSlash(path), st.IsDir()):
-		return false, nil
+		return false, nil, nil
 	case !st.IsDir() || len(j.exclude) == 0:
-		return true, root.RemoveAll(path)
+		if remove {
+			if err := root.RemoveAll(path); err != nil {
+				return false, nil, err
+			}
+		}
+		return true, []string{path}, nil
 	}
 	list, err := fs.ReadDir(root.FS(), filepath.ToSlash(path))
 	if err != nil {
-		return false, err
+		return false, nil, err
 	}
-	gone = true
+	all = true
 	for _, d := range list {
-		all, err := j.removeAll(root, filepath.Join(path, d.Name()))
+		gone, in, err := j.surplus(root, filepath.Join(path, d.Name()), remove)
+		paths = append(paths, in...)
 		if err != nil {
-			return false, err
+			return false, paths, err
 		}
-		gone = gone && all
+		all = all && gone
 	}
-	if !gone {
-		return false, nil
+	if !all {
+		return false, paths, nil
 	}
-	return true, root.Remove(path)
+	if remove {
+		if err := root.Remove(path); err != nil {
+			return false, paths, err
+		}
+	}
+	return true, []string{path}, nil
 }
 
 // Plan is what a copy would do.
 type Plan struct {
-	Files, Bytes int64    // to copy, without those that are equal
+	Files, Bytes int64    // to copy, without those that are equal; symbolic links count as files
 	Equal        int64    // files that the destination has already
-	Delete       []string // what would be removed
+	Delete       []string // what would be removed: files, and folders with all that is in them
 }
 
-// Plan compares source and destination and changes neither. It is for a Copy
-// that is not run.
+// Plan compares source and destination and changes neither. It calls Skip as Run
+// does. It is for a Copy that is not run.
 func (c *Copy) Plan(ctx context.Context) (Plan, error) {
 	var p Plan
 	j := newJob(c)
@@ -198,7 +210,8 @@ func (c *Copy) Plan(ctx context.Context) (Plan, error) {
 	if err == nil {
 		defer dst.Close()
 	}
-	err = j.plan(ctx, &p, &folder{job: j, src: src, dst: dst, name: "."})
+	j.top = &folder{job: j, src: src, dst: dst, name: "."}
+	err = j.plan(ctx, &p, j.top)
 	slices.Sort(p.Delete)
 	return p, err
 }
@@ -227,7 +240,13 @@ func (j *job) plan(ctx context.Context, p *Plan, f *folder) error {
 				return err
 			}
 		case t&fs.ModeSymlink != 0:
-			p.Files++
+			if err := j.planLink(p, f, d.Name()); err != nil {
+				return err
+			}
+		case j.Skip != nil:
+			j.tell(func() { j.Skip(filepath.Join(j.From, f.path(), d.Name()), t) })
+		default:
+			return f.failed(d.Name(), ErrSpecial)
 		}
 	}
 	if !j.Delete || f.dst == nil {
@@ -244,10 +263,32 @@ func (j *job) plan(ctx context.Context, p *Plan, f *folder) error {
 			there, terr := f.dst.Lstat(filepath.Base(other))
 			same = same || err == nil && terr == nil && os.SameFile(is, there)
 		}
-		if !same {
-			p.Delete = append(p.Delete, filepath.Join(j.To, x.path))
+		if same {
+			continue
+		}
+		_, paths, err := j.surplus(j.top.dst, x.path, false)
+		for _, path := range paths {
+			p.Delete = append(p.Delete, filepath.Join(j.To, path))
+		}
+		if err != nil {
+			return j.writing(f, filepath.Base(x.path), err)
 		}
 	}
+	return nil
+}
+
+func (j *job) planLink(p *Plan, f *folder, name string) error {
+	target, err := f.src.Readlink(name)
+	if err != nil {
+		return f.failed(name, err)
+	}
+	if j.Resume && f.dst != nil {
+		if there, err := f.dst.Readlink(name); err == nil && there == target {
+			p.Equal++
+			return nil
+		}
+	}
+	p.Files++
 	return nil
 }
 

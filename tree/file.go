@@ -41,15 +41,7 @@ func (j *job) copy(ctx context.Context, e entry) (int64, error) {
 
 // writing is the error of the destination's side.
 func (j *job) writing(f *folder, name string, err error) error {
-	var pe *fs.PathError
-	var le *os.LinkError
-	switch {
-	case errors.As(err, &pe):
-		err = pe.Err
-	case errors.As(err, &le):
-		err = le.Err
-	}
-	return &WriteError{Path: filepath.Join(j.To, f.path(), name), Err: err}
+	return &WriteError{Path: filepath.Join(j.To, f.path(), name), Err: innermost(err)}
 }
 
 // WriteError is a failure to write the destination.
@@ -65,6 +57,14 @@ func (e *WriteError) Unwrap() error { return e.Err }
 // ErrFolder is the error of a file whose name is taken by a folder in the
 // destination.
 var ErrFolder = errors.New("a folder has that name")
+
+// ErrFile is the error of a folder whose name is taken in the destination by
+// something that is no folder.
+var ErrFile = errors.New("a file has that name")
+
+// ErrLink is the error of a folder whose name is taken in the destination by a
+// symbolic link. Nothing is written through it.
+var ErrLink = errors.New("a symbolic link has that name")
 
 func (j *job) copyLink(e entry) error {
 	target, err := e.in.src.Readlink(e.name)
@@ -108,7 +108,7 @@ func (j *job) place(e entry, make func(name string) error) error {
 	}
 	err := make(name)
 	if err == nil && j.merge {
-		err = j.name(e.in.dst, name, e.name)
+		err = j.rename(e.in.dst, name, e.name)
 	}
 	if err != nil && errors.Is(err, fs.ErrExist) && !j.merge {
 		return j.writing(e.in, e.name, err) // it is not ours
@@ -178,6 +178,7 @@ func (j *job) copyFile(ctx context.Context, e entry) (n int64, err error) {
 		}
 		if equal {
 			j.equal.Add(1)
+			j.equalBytes.Add(info.Size())
 			j.bytes.Add(info.Size())
 			return info.Size(), nil
 		}
@@ -243,13 +244,13 @@ func (j *job) write(ctx context.Context, e entry, src *os.File, info, old fs.Fil
 		err = cerr
 	}
 	if err == nil && j.merge {
-		err = j.name(e.in.dst, name, e.name)
+		err = j.rename(e.in.dst, name, e.name)
 	}
 	return n, j.placed(e, name, err)
 }
 
-// name gives what was made under a temporary name its own.
-func (j *job) name(dst *os.Root, temp, name string) error {
+// rename gives what was made under a temporary name its own.
+func (j *job) rename(dst *os.Root, temp, name string) error {
 	if !j.NoClobber {
 		return dst.Rename(temp, name)
 	}
@@ -476,6 +477,7 @@ func (j *job) linkTo(ctx context.Context, e entry, l *link) (bool, error) {
 		there, terr := e.in.dst.Lstat(e.name)
 		if err == nil && terr == nil && os.SameFile(is, there) {
 			j.equal.Add(1)
+			j.equalBytes.Add(there.Size())
 			return true, nil
 		}
 	}

@@ -70,7 +70,7 @@ func (j *job) begin() error {
 	existed := err == nil
 	switch {
 	case existed && !st.IsDir():
-		return &WriteError{to, syscall.ENOTDIR}
+		return &WriteError{to, ErrFile}
 	case existed:
 		j.merge, j.to = true, to
 	case !errors.Is(err, fs.ErrNotExist):
@@ -110,8 +110,12 @@ func isLink(name string) bool {
 
 func innermost(err error) error {
 	var pe *fs.PathError
-	if errors.As(err, &pe) {
+	var le *os.LinkError
+	switch {
+	case errors.As(err, &pe):
 		return pe.Err
+	case errors.As(err, &le):
+		return le.Err
 	}
 	return err
 }
@@ -159,7 +163,7 @@ func (j *job) end(ctx context.Context, err error) error {
 	}
 	if !j.merge {
 		if err == nil {
-			err = os.Rename(j.to, j.To)
+			err = j.name()
 		}
 		if err != nil {
 			return errors.Join(err, j.undo())
@@ -172,6 +176,18 @@ func (j *job) end(ctx context.Context, err error) error {
 		err = &IncompleteError{failed, first}
 	}
 	return err
+}
+
+// name gives a new copy its name.
+func (j *job) name() error {
+	err := os.Rename(j.to, j.To)
+	if err == nil {
+		return nil
+	}
+	if _, lerr := os.Lstat(j.To); lerr == nil {
+		return &WriteError{Path: j.To, Err: ErrAppeared}
+	}
+	return &WriteError{Path: j.To, Err: innermost(err)}
 }
 
 func (j *job) undo() error {

@@ -94,7 +94,7 @@ func TestCopy_DeletesWhatTheSourceDoesNotHave(t *testing.T) {
 	must(t, err)
 	slices.Sort(plan.Delete)
 	var want []string
-	for _, name := range []string{"extra", "gone", "half", filepath.Join("sub", "extra")} {
+	for _, name := range []string{"extra", "gone", filepath.Join("half", "z"), filepath.Join("sub", "extra")} {
 		want = append(want, filepath.Join(dst, name))
 	}
 	if !slices.Equal(plan.Delete, want) || plan.Files != 2 || plan.Bytes != 2 {
@@ -110,12 +110,72 @@ func TestCopy_DeletesWhatTheSourceDoesNotHave(t *testing.T) {
 	if !c.Merges() || c.Current() == "" {
 		t.Errorf("Merges = %v, Current = %q", c.Merges(), c.Current())
 	}
-	if want = slices.Delete(want, 2, 3); !slices.Equal(deleted, want) { // half is still there
-		t.Errorf("deleted %v, want %v", deleted, want)
+	if p := c.Progress(); !slices.Equal(deleted, want) || p.Deleted != int64(len(want)) {
+		t.Errorf("deleted %v, want %v; Progress = %+v", deleted, want, p)
 	}
 	bad := tree.Copy{From: src, To: dst, Exclude: []string{"["}}
 	if err := bad.Run(t.Context()); err == nil {
 		t.Error("an invalid pattern is accepted")
+	}
+}
+
+func TestPlan_SaysWhatRunDoes(t *testing.T) {
+	for _, metadata := range []bool{false, true} {
+		src, dst := t.TempDir(), t.TempDir()
+		put(t, src, map[string]string{"equal": "same", "sub/changed": "new", "sub/new": "123456", "deep/er/x": "x", "skip.o": "o"})
+		must(t, os.Symlink("equal", filepath.Join(src, "link")))
+		must(t, os.Symlink("elsewhere", filepath.Join(src, "other link")))
+		must(t, os.Symlink("new", filepath.Join(src, "new link")))
+		past := time.Now().Add(-time.Hour)
+		must(t, os.Chtimes(filepath.Join(src, "equal"), past, past))
+		put(t, dst, map[string]string{"equal": "same", "sub/changed": "was longer", "extra/a/b": "x", "extra/a/c.o": "x", "extra/d/e": "x", "skip.o": "x"})
+		must(t, os.Chtimes(filepath.Join(dst, "equal"), past, past))
+		must(t, os.Symlink("equal", filepath.Join(dst, "link")))
+		must(t, os.Symlink("somewhere", filepath.Join(dst, "other link")))
+
+		var deleted []string
+		c := tree.Copy{
+			From: src, To: dst, Resume: true, Metadata: metadata, Delete: true, Exclude: []string{"*.o"},
+			Deleted: func(path string) { deleted = append(deleted, path) },
+		}
+		plan, err := (&tree.Copy{From: src, To: dst, Resume: true, Metadata: metadata, Delete: true, Exclude: []string{"*.o"}}).Plan(t.Context())
+		must(t, err)
+		must(t, c.Run(t.Context()))
+		slices.Sort(deleted)
+		p := c.Progress()
+		did := tree.Plan{Files: p.Files - p.Equal, Bytes: p.Bytes - p.EqualBytes, Equal: p.Equal, Delete: deleted}
+		if !reflect.DeepEqual(plan, did) {
+			t.Errorf("Plan = %+v, and Run did %+v", plan, did)
+		}
+		want := []string{filepath.Join(dst, "extra", "a", "b"), filepath.Join(dst, "extra", "d")}
+		if plan.Files != 5 || plan.Bytes != 10 || plan.Equal != 2 || !slices.Equal(plan.Delete, want) {
+			t.Errorf("Plan = %+v, want 5 files of 10 bytes, 2 equal, without %v", plan, want)
+		}
+	}
+}
+
+func TestCopy_NamesWhatIsInTheWayOfAFolder(t *testing.T) {
+	src, dst := t.TempDir(), t.TempDir()
+	put(t, src, map[string]string{"a/x": "x", "b/x": "x", "c/x": "x"})
+	put(t, dst, map[string]string{"a": "a file"})
+	must(t, os.Symlink(t.TempDir(), filepath.Join(dst, "b")))
+	got := map[string]error{}
+	c := tree.Copy{From: src, To: dst, Failed: func(err error) {
+		var we *tree.WriteError
+		if !errors.As(err, &we) {
+			t.Fatalf("failed: %v", err)
+		}
+		got[filepath.Base(we.Path)] = we.Err
+	}}
+	if err := c.Run(t.Context()); err == nil {
+		t.Error("Run succeeded")
+	}
+	if want := map[string]error{"a": tree.ErrFile, "b": tree.ErrLink}; !reflect.DeepEqual(got, want) {
+		t.Errorf("failed: %v, want %v", got, want)
+	}
+	file := tree.Copy{From: src, To: filepath.Join(dst, "a")}
+	if err := file.Run(t.Context()); !errors.Is(err, tree.ErrFile) {
+		t.Errorf("Run to a file = %v", err)
 	}
 }
 

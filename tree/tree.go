@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/internal/units"
 )
 
 // Copy describes the copy of a folder. Set its fields before Flow or Run; a
@@ -103,6 +104,7 @@ type Copy struct {
 	Deleted func(path string)
 
 	files, folders, bytes, found     atomic.Int64
+	equalBytes                       atomic.Int64
 	seen, equal, failures, deletions atomic.Int64
 	walked                           atomic.Bool
 	current                          atomic.Pointer[entry]
@@ -117,6 +119,11 @@ var ErrSpecial = errors.New("it is neither a file, a folder nor a symbolic link"
 // ErrInside is the error of a copy into a folder that it copies.
 var ErrInside = errors.New("the destination is inside the source")
 
+// ErrAppeared is the error of a copy to a name that was free when the copy began,
+// and that something else has when it ends. The copy is discarded, and what has
+// the name is as it was.
+var ErrAppeared = errors.New("something else has taken this name since the copy began")
+
 // IncompleteError is the error of a copy that went on after failures. The
 // destination has all the rest.
 type IncompleteError struct {
@@ -128,7 +135,7 @@ func (e *IncompleteError) Error() string {
 	if e.Failed == 1 {
 		return e.First.Error()
 	}
-	return fmt.Sprintf("%d files or folders could not be copied; the first: %v", e.Failed, e.First)
+	return fmt.Sprintf("%s; the first: %v", units.Count(e.Failed, "failure"), e.First)
 }
 
 func (e *IncompleteError) Unwrap() error { return e.First }
@@ -140,8 +147,9 @@ type Progress struct {
 	Found          int64 // bytes of the files opened so far
 	FilesFound     int64 // files found so far
 	Equal          int64 // of Files, those that the destination had already
+	EqualBytes     int64 // of Bytes, those in files that the destination had already
 	Failed         int64 // files and folders that could not be copied
-	Deleted        int64 // files and folders removed, each with all that was in it
+	Deleted        int64 // files removed, and folders with all that was in them
 	Walked         bool  // FilesFound is all there is
 }
 
@@ -149,7 +157,7 @@ type Progress struct {
 // goroutine.
 func (c *Copy) Progress() Progress {
 	return Progress{
-		Files: c.files.Load(), Folders: c.folders.Load(), Bytes: c.bytes.Load(), Found: c.found.Load(),
+		Files: c.files.Load(), Folders: c.folders.Load(), Bytes: c.bytes.Load(), Found: c.found.Load(), EqualBytes: c.equalBytes.Load(),
 		FilesFound: c.seen.Load(), Equal: c.equal.Load(), Failed: c.failures.Load(), Deleted: c.deletions.Load(),
 		Walked: c.walked.Load(),
 	}

@@ -140,7 +140,9 @@ func (f *folder) enter(ctx context.Context, name string, emit func([]entry) erro
 	}
 	var dst *os.Root
 	if err == nil {
-		dst, err = f.dst.OpenRoot(name)
+		if dst, err = f.dst.OpenRoot(name); err != nil && existed {
+			err = inTheWay(f.dst, name, err)
+		}
 	}
 	if err != nil {
 		return errors.Join(f.job.writing(f, name, err), src.Close())
@@ -152,6 +154,19 @@ func (f *folder) enter(ctx context.Context, name string, emit func([]entry) erro
 		return &ending{err}
 	}
 	return nil
+}
+
+// inTheWay names what has the name of a folder in the destination, if err comes
+// from that.
+func inTheWay(dst *os.Root, name string, err error) error {
+	st, lerr := dst.Lstat(name)
+	switch {
+	case lerr != nil || st.IsDir():
+		return err
+	case st.Mode()&fs.ModeSymlink != 0:
+		return ErrLink
+	}
+	return ErrFile
 }
 
 // ending is an error of a folder further down that ends the copy.

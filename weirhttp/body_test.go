@@ -62,7 +62,7 @@ func send(t *testing.T, s *httptest.Server, text string) *net.TCPConn {
 	return conn.(*net.TCPConn)
 }
 
-func TestBodyIsReadWhole(t *testing.T) {
+func TestBody_IsReadWhole(t *testing.T) {
 	s, results := bodyServer(t, BodyOptions{MaxSize: 1 << 20, Stall: time.Minute}, nil)
 	for _, body := range []io.Reader{strings.NewReader(content(1 << 20)), unsized(content(1 << 20)), unsized("")} {
 		res, err := http.Post(s.URL, "", body)
@@ -75,7 +75,8 @@ func TestBodyIsReadWhole(t *testing.T) {
 	}
 }
 
-func TestClientThatLeavesIsNoticedWhileItsBodyIsUnread(t *testing.T) {
+func TestBody_ClientThatLeavesIsNoticedWhileItsBodyIsUnread(t *testing.T) {
+	atOnce(t)
 	first := make(chan struct{})
 	s, results := bodyServer(t, BodyOptions{}, func(ctx context.Context, p []byte) error {
 		close(first)
@@ -92,7 +93,8 @@ func TestClientThatLeavesIsNoticedWhileItsBodyIsUnread(t *testing.T) {
 	}
 }
 
-func TestBodyErrorsAreTheRealOnes(t *testing.T) {
+func TestBody_ErrorsAreTheRealOnes(t *testing.T) {
+	atOnce(t)
 	s, results := bodyServer(t, BodyOptions{MaxSize: 100, Stall: time.Second}, nil)
 	head := "POST / HTTP/1.1\r\nHost: x\r\n"
 	var tooLarge *http.MaxBytesError
@@ -115,7 +117,7 @@ func TestBodyErrorsAreTheRealOnes(t *testing.T) {
 	}
 }
 
-func TestFlowThatFailsDoesNotWaitForItsClient(t *testing.T) {
+func TestBody_FlowThatFailsDoesNotWaitForItsClient(t *testing.T) {
 	broken := errors.New("broken")
 	s, results := bodyServer(t, BodyOptions{}, func(context.Context, []byte) error { return broken })
 	send(t, s, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n01234")
@@ -124,7 +126,7 @@ func TestFlowThatFailsDoesNotWaitForItsClient(t *testing.T) {
 	}
 }
 
-func TestBodyIsDecodedWithinItsLimits(t *testing.T) {
+func TestBody_IsDecodedWithinItsLimits(t *testing.T) {
 	zip := func(s string) string {
 		var b bytes.Buffer
 		w := gzip.NewWriter(&b)
@@ -184,7 +186,7 @@ func TestBodyIsDecodedWithinItsLimits(t *testing.T) {
 	}
 }
 
-func TestBodyOverHTTP2(t *testing.T) {
+func TestBody_OverHTTP2(t *testing.T) {
 	results := make(chan error, 1)
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		n, err := weir.Count(context.WithoutCancel(r.Context()), Body(w, r, BodyOptions{Stall: time.Minute}))

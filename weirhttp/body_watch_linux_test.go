@@ -14,7 +14,8 @@ import (
 	"github.com/weir-go/weir"
 )
 
-func TestAClientThatLeavesIsNoticedWhileThereIsNoRoomForItsBody(t *testing.T) {
+func TestBody_ClientThatLeavesIsNoticedWhileThereIsNoRoomForItsBody(t *testing.T) {
+	atOnce(t)
 	for _, tt := range []struct {
 		name   string
 		linger int
@@ -51,7 +52,8 @@ func TestAClientThatLeavesIsNoticedWhileThereIsNoRoomForItsBody(t *testing.T) {
 	}
 }
 
-func TestAClientThatHasSentAllMayEndItsSide(t *testing.T) {
+func TestBody_ClientThatHasSentAllMayEndItsSide(t *testing.T) {
+	atOnce(t)
 	const length = 512 << 10
 	got := make(chan int, 1)
 	s := guarded(t, new(Guard), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

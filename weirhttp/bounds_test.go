@@ -88,9 +88,9 @@ func (h *h2Client) hear() {
 	}
 }
 
-// TestWhatAHandlerDoesNotReadIsBounded has several requests on one connection, and
+// TestBounds_WhatAHandlerDoesNotReadIsBounded has several requests on one connection, and
 // as much of their bodies as the server lets come.
-func TestWhatAHandlerDoesNotReadIsBounded(t *testing.T) {
+func TestBounds_WhatAHandlerDoesNotReadIsBounded(t *testing.T) {
 	const most = 256<<10 + 64<<10 // and what a connection begins with
 	end := make(chan struct{})
 	s := guarded(t, &Guard{}, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -137,7 +137,8 @@ func TestWhatAHandlerDoesNotReadIsBounded(t *testing.T) {
 	close(end)
 }
 
-func TestAHeaderThatDoesNotEndIsRefused(t *testing.T) {
+func TestBounds_HeaderThatDoesNotEndIsRefused(t *testing.T) {
+	atOnce(t)
 	s := guarded(t, &Guard{}, bigAndStream(t, 1))
 	c := s.dial(t, 0)
 	heard := make(chan string, 1)

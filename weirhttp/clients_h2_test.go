@@ -43,7 +43,7 @@ func h2spec(t *testing.T, addr string) map[string]bool {
 	return failed
 }
 
-func TestHTTP2IsNoWorseThanThatOfNetHTTP(t *testing.T) {
+func TestClients_HTTP2IsNoWorseThanThatOfNetHTTP(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes seconds")
 	}
@@ -54,7 +54,7 @@ func TestHTTP2IsNoWorseThanThatOfNetHTTP(t *testing.T) {
 		t.Skip("h2spec is not installed: go install github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible")
 	}
 	s, _, _ := clientSite(t, &Guard{}, withTLS)
-	plain := exec.Command(os.Args[0], "-test.run=^TestPlainHTTP2Server$", "-test.v")
+	plain := exec.Command(os.Args[0], "-test.run=^TestClients_PlainHTTP2Server$", "-test.v")
 	plain.Env = append(os.Environ(), "WEIR_PLAIN_HTTP2=1")
 	stop, err := plain.StdinPipe()
 	if err != nil {
@@ -101,9 +101,9 @@ func TestHTTP2IsNoWorseThanThatOfNetHTTP(t *testing.T) {
 	t.Logf("net/http itself fails %d: %q", len(theirs), slices.Sorted(maps.Keys(theirs)))
 }
 
-// TestPlainHTTP2Server is the server of net/http to compare with. It is a
+// TestClients_PlainHTTP2Server is the server of net/http to compare with. It is a
 // process of its own, since its goroutines outlive its Close.
-func TestPlainHTTP2Server(t *testing.T) {
+func TestClients_PlainHTTP2Server(t *testing.T) {
 	if os.Getenv("WEIR_PLAIN_HTTP2") == "" {
 		t.Skip("it is started by another test")
 	}

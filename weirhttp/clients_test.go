@@ -81,7 +81,7 @@ func sha256Of(text string) string {
 	return hex.EncodeToString(h[:])
 }
 
-func TestCurlDownloadsResumesAndUploads(t *testing.T) {
+func TestClients_CurlDownloadsResumesAndUploads(t *testing.T) {
 	for _, how := range []string{"--http1.1", "--http2"} {
 		t.Run(how, func(t *testing.T) {
 			s, big, inbox := clientSite(t, &Guard{}, withTLS)
@@ -117,7 +117,8 @@ func TestCurlDownloadsResumesAndUploads(t *testing.T) {
 	}
 }
 
-func TestCurlThatGivesUpLeavesNothing(t *testing.T) {
+func TestClients_CurlThatGivesUpLeavesNothing(t *testing.T) {
+	atOnce(t)
 	s, big, inbox := clientSite(t, &Guard{})
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, []byte(big), 0o600); err != nil {
@@ -145,7 +146,7 @@ func TestCurlThatGivesUpLeavesNothing(t *testing.T) {
 	}
 }
 
-func TestWgetGoesOnAfterABreak(t *testing.T) {
+func TestClients_WgetGoesOnAfterABreak(t *testing.T) {
 	s, big, _ := clientSite(t, &Guard{})
 	got := filepath.Join(t.TempDir(), "big")
 	if err := os.WriteFile(got, []byte(big[:7_000_000]), 0o600); err != nil {
@@ -160,7 +161,7 @@ func TestWgetGoesOnAfterABreak(t *testing.T) {
 	}
 }
 
-func TestAria2TakesSixteenPartsAtATime(t *testing.T) {
+func TestClients_Aria2TakesSixteenPartsAtATime(t *testing.T) {
 	var mu sync.Mutex
 	parts := map[string]bool{}
 	// Each connection takes so long that those of the others begin meanwhile.
@@ -186,7 +187,7 @@ func TestAria2TakesSixteenPartsAtATime(t *testing.T) {
 	}
 }
 
-func TestManyGoClientsGetTheirBytes(t *testing.T) {
+func TestClients_ManyGoClientsGetTheirBytes(t *testing.T) {
 	for _, change := range [][]func(*http.Server){nil, {withTLS}} {
 		s, big, inbox := clientSite(t, &Guard{}, change...)
 		c := browser(t)
@@ -246,7 +247,7 @@ func number(t *testing.T, report, pattern string) int64 {
 	return n
 }
 
-func TestApacheBenchIsServedWithoutAFailure(t *testing.T) {
+func TestClients_ApacheBenchIsServedWithoutAFailure(t *testing.T) {
 	for _, args := range [][]string{{}, {"-k"}} {
 		s, _, _ := clientSite(t, &Guard{})
 		out := succeed(t, "ab", append(args, "-q", "-n", "2000", "-c", "32", s.url("/small"))...)
@@ -262,7 +263,7 @@ func TestApacheBenchIsServedWithoutAFailure(t *testing.T) {
 	}
 }
 
-func TestWrkIsServedWithoutAFailure(t *testing.T) {
+func TestClients_WrkIsServedWithoutAFailure(t *testing.T) {
 	s, _, _ := clientSite(t, &Guard{})
 	out := succeed(t, "wrk", "-t2", "-c64", "-d1s", s.url("/small"))
 	if number(t, out, `(\d+) requests in`) == 0 || strings.Contains(out, "Socket errors") || strings.Contains(out, "Non-2xx") {
@@ -273,7 +274,8 @@ func TestWrkIsServedWithoutAFailure(t *testing.T) {
 // ansiColour is how slowhttptest begins and ends a colour.
 var ansiColour = regexp.MustCompile("\x1b\\[[0-9;]*m")
 
-func TestSlowHeadersDoNotKeepOthersOut(t *testing.T) {
+func TestClients_SlowHeadersDoNotKeepOthersOut(t *testing.T) {
+	atOnce(t)
 	s, _, _ := clientSite(t, &Guard{HeaderTimeout: time.Second, MaxConns: 300})
 	out, _ := tool(t, "slowhttptest", "-H", "-c", "200", "-r", "200", "-i", "1", "-l", "8", "-p", "2", "-u", s.url("/small"))
 	report := strings.ToLower(ansiColour.ReplaceAllString(out, ""))
@@ -283,9 +285,10 @@ func TestSlowHeadersDoNotKeepOthersOut(t *testing.T) {
 	}
 }
 
-// TestSlowlorisIsSentAway is the attack by hand: headers that never end, one
+// TestClients_SlowlorisIsSentAway is the attack by hand: headers that never end, one
 // byte now and then.
-func TestSlowlorisIsSentAway(t *testing.T) {
+func TestClients_SlowlorisIsSentAway(t *testing.T) {
+	atOnce(t)
 	s, _, _ := clientSite(t, &Guard{HeaderTimeout: 300 * time.Millisecond})
 	var conns []net.Conn
 	for range 50 {

@@ -9,9 +9,10 @@ import (
 	"time"
 )
 
-// TestABodyThatIsReadLateIsThere has a handler that looks at the body after
+// TestConn_BodyThatIsReadLateIsThere has a handler that looks at the body after
 // longer than a client may be silent.
-func TestABodyThatIsReadLateIsThere(t *testing.T) {
+func TestConn_BodyThatIsReadLateIsThere(t *testing.T) {
+	atOnce(t)
 	const stall = 200 * time.Millisecond
 	for name, read := range map[string]bool{"read late": true, "never read": false} {
 		t.Run(name, func(t *testing.T) {

@@ -16,7 +16,8 @@ import (
 	"github.com/weir-go/weir"
 )
 
-func TestRatesHoldForUploadsToo(t *testing.T) {
+func TestRate_RatesHoldForUploadsToo(t *testing.T) {
+	atOnce(t)
 	const rate, size = 1 << 20, 1 << 20
 	for name, g := range map[string]*Guard{"each": {ConnRate: rate}, "all": {Rate: 2 * rate}} {
 		t.Run(name, func(t *testing.T) {
@@ -52,7 +53,8 @@ func TestRatesHoldForUploadsToo(t *testing.T) {
 	}
 }
 
-func TestABodyBelowTheLeastRateIsCutOff(t *testing.T) {
+func TestRate_BodyBelowTheMinimumRateIsDisconnected(t *testing.T) {
+	atOnce(t)
 	ended := make(chan error, 1)
 	s := guarded(t, &Guard{Stall: 300 * time.Millisecond, MinRate: 64 << 10}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, err := io.Copy(io.Discard, r.Body)
@@ -84,7 +86,8 @@ func drip(t *testing.T, c net.Conn, ended <-chan error) error {
 	}
 }
 
-func TestAnUploadBelowTheLeastRateIsCutOff(t *testing.T) {
+func TestRate_UploadBelowTheMinimumRateIsDisconnected(t *testing.T) {
+	atOnce(t)
 	for _, tt := range []struct {
 		name, header string
 	}{
@@ -106,7 +109,8 @@ func TestAnUploadBelowTheLeastRateIsCutOff(t *testing.T) {
 	}
 }
 
-func TestABodyThatARateHoldsBackIsNotCutOff(t *testing.T) {
+func TestRate_BodyThatARateHoldsBackIsNotDisconnected(t *testing.T) {
+	atOnce(t)
 	ended := make(chan error, 1)
 	s := guarded(t, &Guard{Stall: 200 * time.Millisecond, MinRate: 256 << 10, ConnRate: 128 << 10}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, err := io.Copy(io.Discard, r.Body)
@@ -122,7 +126,8 @@ func TestABodyThatARateHoldsBackIsNotCutOff(t *testing.T) {
 	}
 }
 
-func TestSmallPiecesAreHeldToTheRateToo(t *testing.T) {
+func TestRate_SmallPiecesAreHeldToTheRateToo(t *testing.T) {
+	atOnce(t)
 	const rate, size = 16 << 10, 32 << 10
 	ended := make(chan int64, 1)
 	s := guarded(t, &Guard{ConnRate: rate}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

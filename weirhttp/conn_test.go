@@ -16,9 +16,10 @@ import (
 	"time"
 )
 
-// TestWithoutTheKernelsWordSteadyClientsAreNotCutOff has answers that take
+// TestConn_WithoutTheKernelsWordSteadyClientsAreNotDisconnected has answers that take
 // longer than Stall.
-func TestWithoutTheKernelsWordSteadyClientsAreNotCutOff(t *testing.T) {
+func TestConn_WithoutTheKernelsWordSteadyClientsAreNotDisconnected(t *testing.T) {
+	atOnce(t)
 	const stall = 300 * time.Millisecond
 	root := tree(t, map[string]string{"big": pattern(16 << 20), "small": pattern(4 << 10)})
 	files := quiet(root)
@@ -68,7 +69,7 @@ func TestWithoutTheKernelsWordSteadyClientsAreNotCutOff(t *testing.T) {
 	})
 }
 
-func TestClientsOfOneNetworkShareAPlace(t *testing.T) {
+func TestConn_ClientsOfOneNetworkShareAPlace(t *testing.T) {
 	for addr, want := range map[string]string{
 		"192.0.2.7": "192.0.2.7", "2001:db8:1:2:3::4": "2001:db8:1:2::", "::1": "::1", "fe80::7": "fe80::7",
 	} {
@@ -89,7 +90,7 @@ func dial(t *testing.T, l net.Listener) net.Conn {
 	return nc
 }
 
-func TestAClientThatRestsIsNotQuick(t *testing.T) {
+func TestConn_ClientThatRestsIsNotQuick(t *testing.T) {
 	l := listen(t)
 	nc := dial(t, l)
 	p := newPort(new(Guard), new(http.Server), l)
@@ -102,7 +103,7 @@ func TestAClientThatRestsIsNotQuick(t *testing.T) {
 	}
 }
 
-func TestAClientThatLeftIsNotQuick(t *testing.T) {
+func TestConn_ClientThatLeftIsNotQuick(t *testing.T) {
 	l := listen(t)
 	p := newPort(new(Guard), new(http.Server), l)
 	c := newConn(&p.rules, p, dial(t, l))
@@ -123,7 +124,7 @@ type handedOver struct {
 
 func (h handedOver) Hijack() (net.Conn, *bufio.ReadWriter, error) { return h.c, h.rw, nil }
 
-func TestWhatWasReadEarlyStaysInOrder(t *testing.T) {
+func TestConn_WhatWasReadEarlyStaysInOrder(t *testing.T) {
 	ours, theirs := net.Pipe()
 	defer theirs.Close()
 	p := newPort(new(Guard), new(http.Server), nil)
@@ -144,7 +145,7 @@ func TestWhatWasReadEarlyStaysInOrder(t *testing.T) {
 	}
 }
 
-func TestFilesThatTheKernelCannotSendAreCopied(t *testing.T) {
+func TestConn_FilesThatTheKernelCannotSendAreCopied(t *testing.T) {
 	body := pattern(3 << 20)
 	h := quiet(tree(t, map[string]string{"big": body}))
 	f, err := h.view().openFile("big", true) // shared with the downloads

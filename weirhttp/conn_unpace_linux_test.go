@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func TestTheConnectionsOfThisMachineAreNotPaced(t *testing.T) {
+func TestGuard_ConnectionsOfThisMachineAreNotPaced(t *testing.T) {
 	l := listen(t)
 	dial(t, l)
 	nc, err := l.Accept()

@@ -28,7 +28,7 @@ func crowded(t *testing.T, n int) *FileServer {
 	return h
 }
 
-func TestALongListingTakesItsMemoryFromTheBudget(t *testing.T) {
+func TestListing_LongListingTakesItsMemoryFromTheBudget(t *testing.T) {
 	const n = 2*listedBatch + 1
 	h := crowded(t, n)
 	b := weir.NewBudget(2 * listedCost)
@@ -56,7 +56,7 @@ func TestALongListingTakesItsMemoryFromTheBudget(t *testing.T) {
 	}
 }
 
-func TestTheArchiveOfACrowdedFolderIsWhole(t *testing.T) {
+func TestArchive_OfACrowdedFolderIsWhole(t *testing.T) {
 	const n = packedBatch + 2
 	h := crowded(t, n)
 	s := guarded(t, new(Guard), h)
@@ -66,7 +66,7 @@ func TestTheArchiveOfACrowdedFolderIsWhole(t *testing.T) {
 	}
 }
 
-func TestArchivesTakeTheirMemoryFromTheBudget(t *testing.T) {
+func TestArchive_ArchivesTakeTheirMemoryFromTheBudget(t *testing.T) {
 	h := crowded(t, archive.ZipBatch+1)
 	b := weir.NewBudget(64 << 20)
 	s := guarded(t, &Guard{Budget: b}, h)
@@ -95,7 +95,7 @@ func TestArchivesTakeTheirMemoryFromTheBudget(t *testing.T) {
 	}
 }
 
-func TestAnErrorDoesNotDescribeTheAnswerThatThereIsNot(t *testing.T) {
+func TestListing_ErrorDoesNotDescribeTheAnswerThatThereIsNot(t *testing.T) {
 	h := quiet(tree(t, map[string]string{"a": "a"}))
 	s := guarded(t, new(Guard), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "public, immutable")

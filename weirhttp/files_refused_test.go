@@ -20,7 +20,7 @@ import (
 	"github.com/weir-go/weir"
 )
 
-func TestAnArchiveGoesWithoutWhatCannotBeRead(t *testing.T) {
+func TestArchive_GoesWithoutWhatCannotBeRead(t *testing.T) {
 	h := quiet(tree(t, map[string]string{"d/a": "a", "d/locked": "b", "d/sub/c": "c"}))
 	var b bytes.Buffer
 	v := h.view()
@@ -52,7 +52,7 @@ func TestAnArchiveGoesWithoutWhatCannotBeRead(t *testing.T) {
 	}
 }
 
-func TestAFolderThatCannotBeReadIsNotListedInPart(t *testing.T) {
+func TestFiles_FolderThatCannotBeReadIsNotListedInPart(t *testing.T) {
 	h := quiet(tree(t, map[string]string{"file": "x"}))
 	r := httptest.NewRequest("GET", "/", nil)
 	if list, _, err := listFolder(h.view(), r, "file"); err == nil { // which opens, and has no names
@@ -63,7 +63,7 @@ func TestAFolderThatCannotBeReadIsNotListedInPart(t *testing.T) {
 	}
 }
 
-func TestAClientThatLeavesTheQueueIsNotAnError(t *testing.T) {
+func TestFiles_ClientThatLeavesTheQueueIsNotAnError(t *testing.T) {
 	b := weir.NewBudget(1 << 20)
 	if err := b.Acquire(t.Context(), b.Total()); err != nil {
 		t.Fatal(err)
@@ -93,7 +93,7 @@ func TestAClientThatLeavesTheQueueIsNotAnError(t *testing.T) {
 	}
 }
 
-func TestPartsThatAreCopiedCostAsMuch(t *testing.T) {
+func TestFiles_PartsThatAreCopiedCostAsMuch(t *testing.T) {
 	b := weir.NewBudget(1 << 20)
 	s := guarded(t, &Guard{Budget: b}, bigAndStream(t, 8<<20))
 	c := s.dial(t, 8<<10)
@@ -105,7 +105,7 @@ func TestPartsThatAreCopiedCostAsMuch(t *testing.T) {
 	eventually(t, func() bool { return b.Used() == 0 }, "the budget was not given back")
 }
 
-func TestAFailureIsNotDescribedAsTheAnswer(t *testing.T) {
+func TestFiles_FailureIsNotDescribedAsTheAnswer(t *testing.T) {
 	s := guarded(t, new(Guard), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for _, k := range []string{"Cache-Control", "ETag", "Last-Modified"} {
 			w.Header().Set(k, `"1"`)
@@ -129,7 +129,7 @@ func TestAFailureIsNotDescribedAsTheAnswer(t *testing.T) {
 	}
 }
 
-func TestStreamsThatTakeNoSmallAnswerAreCutOff(t *testing.T) {
+func TestFiles_StreamsThatTakeNoSmallAnswerAreDisconnected(t *testing.T) {
 	const stall = 100 * time.Millisecond
 	names := map[string]string{"small": pattern(8 << 10)}
 	for i := range 100 {

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-func TestTruncatedIsAbortedAndGrownIsCutAtItsLength(t *testing.T) {
+func TestFiles_TruncatedIsAbortedAndGrownIsCutAtItsLength(t *testing.T) {
 	for _, kind := range []string{"parked", "not parked", "tls", "multipart"} {
 		t.Run(kind, func(t *testing.T) {
 			size := 8 << 20
@@ -70,7 +70,7 @@ func TestTruncatedIsAbortedAndGrownIsCutAtItsLength(t *testing.T) {
 	}
 }
 
-func TestAConnectionGoesOnAfterAParkedDownload(t *testing.T) {
+func TestFiles_ConnectionGoesOnAfterAParkedDownload(t *testing.T) {
 	body := pattern(4 << 20)
 	root := tree(t, map[string]string{"big": body, "small": "small"})
 	s := guarded(t, &Guard{}, quiet(root))
@@ -112,7 +112,7 @@ func TestAConnectionGoesOnAfterAParkedDownload(t *testing.T) {
 	}
 }
 
-func TestManyClientsOfOneFileShareADescriptor(t *testing.T) {
+func TestFiles_ManyClientsOfOneFileShareADescriptor(t *testing.T) {
 	if !canPark {
 		t.Skip("nothing is parked here")
 	}

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-func TestFilesAreServedOverEveryProtocol(t *testing.T) {
+func TestFiles_AreServedOverEveryProtocol(t *testing.T) {
 	files := map[string]string{
 		"empty": "", "one.txt": "x", "small.html": pattern(4096), "edge": pattern(smallest),
 		"middle.bin": pattern(100_000), "big.bin": pattern(3 << 20), "dir/a b%c.txt": "deep",
@@ -75,9 +75,9 @@ func h2c() *http.Protocols {
 	return p
 }
 
-// TestRangesAndConditionsAreThoseOfServeContent compares with the standard
+// TestFiles_RangesAndConditionsAreThoseOfServeContent compares with the standard
 // library's answers to requests made at random.
-func TestRangesAndConditionsAreThoseOfServeContent(t *testing.T) {
+func TestFiles_RangesAndConditionsAreThoseOfServeContent(t *testing.T) {
 	body := pattern(700_000)
 	root := tree(t, map[string]string{"f.bin": body})
 	info, err := root.Stat("f.bin")
@@ -152,7 +152,7 @@ func boundary(r *http.Response) string {
 	return b
 }
 
-func TestPathsThatMayNotBeServedAreRefused(t *testing.T) {
+func TestFiles_PathsThatMayNotBeServedAreRefused(t *testing.T) {
 	root := tree(t, map[string]string{"ok.txt": "ok", ".secret": "s", "d/.git/config": "s", "d/x": "x"})
 	outside := filepath.Join(t.TempDir(), "outside")
 	if err := os.WriteFile(outside, []byte("outside"), 0o600); err != nil {
@@ -199,7 +199,7 @@ func TestPathsThatMayNotBeServedAreRefused(t *testing.T) {
 	}
 }
 
-func TestRedirectsKeepTheMountAndTheQuery(t *testing.T) {
+func TestFiles_RedirectsKeepTheMountAndTheQuery(t *testing.T) {
 	root := tree(t, map[string]string{"d: e/x": "x", "evil.com/y": "y"})
 	s := guarded(t, &Guard{}, http.StripPrefix("/files/", quiet(root)))
 	for path, want := range map[string]string{
@@ -221,7 +221,7 @@ func TestRedirectsKeepTheMountAndTheQuery(t *testing.T) {
 	}
 }
 
-func TestAFolderIsListedForPeopleAndPrograms(t *testing.T) {
+func TestFiles_FolderIsListedForPeopleAndPrograms(t *testing.T) {
 	root := tree(t, map[string]string{"<b>&.txt": "1", "b/x": "2", "a": "333", ".hidden": "4", "javascript:alert(1)": "5", "i/index.html": "<p>index"})
 	fs := quiet(root)
 	fs.List = true
@@ -257,7 +257,7 @@ func TestAFolderIsListedForPeopleAndPrograms(t *testing.T) {
 	}
 }
 
-func TestAFileThatIsReplacedIsSeenAtOnce(t *testing.T) {
+func TestFiles_FileThatIsReplacedIsSeenAtOnce(t *testing.T) {
 	root := tree(t, map[string]string{"f": "first"})
 	s := guarded(t, &Guard{}, quiet(root))
 	c := browser(t)

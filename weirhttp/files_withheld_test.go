@@ -10,7 +10,7 @@ import (
 	"github.com/weir-go/weir/internal/atomicfile"
 )
 
-func TestHalfFilesAreNotServedEvenWithHiddenNames(t *testing.T) {
+func TestFiles_HalfFilesAreNotServedEvenWithHiddenNames(t *testing.T) {
 	dir := t.TempDir()
 	temp := atomicfile.TempName("a.txt")
 	for _, name := range []string{".weir-uploads/half", temp, ".hidden"} {

@@ -186,7 +186,9 @@ func TestGoInternals_ReadFromPassesTheReaderToTheConnection(t *testing.T) {
 	var got atomic.Value
 	var wrote, before atomic.Int64
 	var h holder
+	returned := make(chan struct{})
 	c := serveOnce(t, func(c net.Conn) net.Conn { return spied{c, &got, &wrote} }, func(w http.ResponseWriter, r *http.Request) {
+		defer close(returned)
 		w.Header().Set("Content-Length", "100000")
 		w.WriteHeader(200)
 		if err := sendThrough(w, &h, func() error {
@@ -205,6 +207,7 @@ func TestGoInternals_ReadFromPassesTheReaderToTheConnection(t *testing.T) {
 	if n, err := io.Copy(io.Discard, res.Body); n != 100_000 || err != nil {
 		t.Errorf("%d bytes, %v", n, err)
 	}
+	<-returned
 	if name, _ := got.Load().(string); name != "*weirhttp.spanLike" {
 		t.Errorf("the connection gets a %q to read from; downloads are copied through memory now", name)
 	}

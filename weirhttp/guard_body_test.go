@@ -15,7 +15,7 @@ import (
 	"github.com/weir-go/weir"
 )
 
-func TestABodyThatDoesNotComeHoldsNoConnection(t *testing.T) {
+func TestBody_ThatDoesNotComeHoldsNoConnection(t *testing.T) {
 	const stall = 50 * time.Millisecond
 	s := guarded(t, &Guard{Stall: stall}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/secret" {
@@ -42,7 +42,7 @@ func TestABodyThatDoesNotComeHoldsNoConnection(t *testing.T) {
 	}
 }
 
-func TestHandlersMayGiveBodiesMoreTime(t *testing.T) {
+func TestBody_HandlersMayGiveBodiesMoreTime(t *testing.T) {
 	const stall = 50 * time.Millisecond
 	nothingLeft(t)
 	u := &Uploads{Dir: t.TempDir()}
@@ -75,7 +75,7 @@ func TestHandlersMayGiveBodiesMoreTime(t *testing.T) {
 	}
 }
 
-func TestABodyWithoutAStallOfItsOwnHasThatOfTheGuard(t *testing.T) {
+func TestBody_WithoutAStallOfItsOwnHasThatOfTheGuard(t *testing.T) {
 	nothingLeft(t)
 	ended := make(chan error, 1)
 	s := guarded(t, &Guard{Stall: 50 * time.Millisecond}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -88,7 +88,8 @@ func TestABodyWithoutAStallOfItsOwnHasThatOfTheGuard(t *testing.T) {
 	}
 }
 
-func TestTheTimeOfABodyIsNotThatOfTheAnswer(t *testing.T) {
+func TestBody_TimeOfABodyIsNotThatOfTheAnswer(t *testing.T) {
+	atOnce(t)
 	const stall = 50 * time.Millisecond
 	s := guarded(t, &Guard{Stall: stall}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/read" {

@@ -20,9 +20,9 @@ type nowhere struct{ net.Listener }
 
 func (nowhere) Close() error { return nil }
 
-// TestAStalledClientIsCutOffWithinASecond has clients that take something just
+// TestGuard_StalledClientIsDisconnectedWithinASecond has clients that take something just
 // before, at and after a look of the watchdog, and nothing after that.
-func TestAStalledClientIsCutOffWithinASecond(t *testing.T) {
+func TestGuard_StalledClientIsDisconnectedWithinASecond(t *testing.T) {
 	for _, stall := range []time.Duration{50 * time.Millisecond, time.Second, 10210 * time.Millisecond, 0, time.Hour} {
 		for _, rate := range []int64{0, -1} {
 			for _, after := range []time.Duration{0, time.Millisecond, 299 * time.Millisecond, 300 * time.Millisecond, 301 * time.Millisecond, 5 * time.Second} {
@@ -75,7 +75,7 @@ func cutOff(t *testing.T, g *Guard, after time.Duration) {
 	p.work.Wait()
 }
 
-func TestADownloadThatWaitsForTheBudgetGetsWhatOthersGiveBack(t *testing.T) {
+func TestGuard_DownloadThatWaitsForTheBudgetGetsWhatOthersGiveBack(t *testing.T) {
 	for kind, k := range kinds {
 		t.Run(kind, func(t *testing.T) {
 			const size = 1 << 20
@@ -123,9 +123,10 @@ func TestADownloadThatWaitsForTheBudgetGetsWhatOthersGiveBack(t *testing.T) {
 	}
 }
 
-// TestAConnectionIsNotFasterThanItsRate asserts a least time only: a slow machine
+// TestGuard_ConnectionIsNotFasterThanItsRate asserts a least time only: a slow machine
 // may take longer.
-func TestAConnectionIsNotFasterThanItsRate(t *testing.T) {
+func TestGuard_ConnectionIsNotFasterThanItsRate(t *testing.T) {
+	atOnce(t)
 	const rate, size = 1 << 20, 512 << 10
 	for kind, k := range kinds {
 		t.Run(kind, func(t *testing.T) {

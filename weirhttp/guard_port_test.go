@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-func TestAConnectionThatComesDuringCloseIsNotTaken(t *testing.T) {
+func TestGuard_ConnectionThatComesDuringCloseIsNotTaken(t *testing.T) {
 	g := new(Guard)
 	p := newPort(g, new(http.Server), listen(t))
 	if err := p.Close(); err != nil {
@@ -35,7 +35,8 @@ func TestAConnectionThatComesDuringCloseIsNotTaken(t *testing.T) {
 	<-p.gone
 }
 
-func TestAClientOfAnotherSocketIsCutOffToo(t *testing.T) {
+func TestGuard_ClientOfAnotherSocketIsDisconnectedToo(t *testing.T) {
+	atOnce(t)
 	nothingLeft(t)
 	files := bigAndStream(t, 16<<20)
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -74,7 +75,7 @@ func TestAClientOfAnotherSocketIsCutOffToo(t *testing.T) {
 	eventually(t, func() bool { return g.Transfers.Totals().Failed == 1 }, "it was not cut off")
 }
 
-func TestShutdownSaysWhyItGaveUp(t *testing.T) {
+func TestGuard_ShutdownSaysWhyItGaveUp(t *testing.T) {
 	s := guarded(t, &Guard{}, bigAndStream(t, 16<<20))
 	c := s.dial(t, 8<<10)
 	ask(t, c, bufio.NewReader(c), "/stream")

@@ -58,7 +58,8 @@ func bigAndStream(t *testing.T, size int) http.Handler {
 	})
 }
 
-func TestAClientThatTakesNothingIsCutOff(t *testing.T) {
+func TestGuard_ClientThatTakesNothingIsDisconnected(t *testing.T) {
+	atOnce(t)
 	for kind, k := range kinds {
 		t.Run(kind, func(t *testing.T) {
 			var log logged
@@ -90,9 +91,9 @@ func TestAClientThatTakesNothingIsCutOff(t *testing.T) {
 	}
 }
 
-// TestSlowClientsAreNotCutOff has clients that take steps with pauses much
+// TestGuard_SlowClientsAreNotDisconnected has clients that take steps with pauses much
 // longer than the write of a piece takes, and of half the stall.
-func TestSlowClientsAreNotCutOff(t *testing.T) {
+func TestGuard_SlowClientsAreNotDisconnected(t *testing.T) {
 	for kind, k := range kinds {
 		t.Run(kind, func(t *testing.T) {
 			if kind == "tls" {
@@ -128,7 +129,8 @@ func TestSlowClientsAreNotCutOff(t *testing.T) {
 	}
 }
 
-func TestAClientBelowTheLeastRateIsCutOff(t *testing.T) {
+func TestGuard_ClientBelowTheMinimumRateIsDisconnected(t *testing.T) {
+	atOnce(t)
 	var log logged
 	s := guarded(t, &Guard{Stall: 400 * time.Millisecond, MinRate: 4 << 20, Log: slog.New(slog.NewTextHandler(&log, nil))}, bigAndStream(t, 16<<20))
 	c := s.dial(t, 8<<10)
@@ -143,7 +145,8 @@ func TestAClientBelowTheLeastRateIsCutOff(t *testing.T) {
 	}
 }
 
-func TestWithoutTheKernelsWordWritesCount(t *testing.T) {
+func TestGuard_WithoutTheKernelsWordWritesCount(t *testing.T) {
+	atOnce(t)
 	g := &Guard{Stall: 300 * time.Millisecond, blind: true}
 	s := guarded(t, g, bigAndStream(t, 32<<20))
 	c := s.dial(t, 8<<10)
@@ -158,7 +161,7 @@ func TestWithoutTheKernelsWordWritesCount(t *testing.T) {
 	}
 }
 
-func TestTheLagIsMadeUpForByWhatIsTaken(t *testing.T) {
+func TestGuard_LagIsMadeUpForByWhatIsTaken(t *testing.T) {
 	var s watchState
 	look := func(at time.Duration, taken int64, pending bool) time.Duration {
 		return s.step(time.Unix(1000, 0).Add(at), progress{taken: taken, pending: pending}, 0, 1000)
@@ -179,7 +182,7 @@ func TestTheLagIsMadeUpForByWhatIsTaken(t *testing.T) {
 	}
 }
 
-func TestMoreConnectionsThanAllowedAreToldSo(t *testing.T) {
+func TestGuard_MoreConnectionsThanAllowedAreToldSo(t *testing.T) {
 	for name, g := range map[string]*Guard{"in all": {MaxConns: 2}, "from one address": {MaxConnsPerAddr: 2}} {
 		t.Run(name, func(t *testing.T) {
 			s := guarded(t, g, bigAndStream(t, 1<<20))
@@ -207,7 +210,7 @@ func TestMoreConnectionsThanAllowedAreToldSo(t *testing.T) {
 	}
 }
 
-func TestADownloadWaitsForTheBudgetAndIsRefusedThen(t *testing.T) {
+func TestGuard_DownloadWaitsForTheBudgetAndIsRefusedThen(t *testing.T) {
 	for kind, k := range kinds {
 		t.Run(kind, func(t *testing.T) {
 			b := weir.NewBudget(1 << 20)
@@ -228,7 +231,7 @@ func TestADownloadWaitsForTheBudgetAndIsRefusedThen(t *testing.T) {
 	}
 }
 
-func TestRatesHoldAndAreShared(t *testing.T) {
+func TestGuard_RatesHoldAndAreShared(t *testing.T) {
 	const rate = 1 << 20
 	s := guarded(t, &Guard{Rate: rate}, bigAndStream(t, 4<<20))
 	var sums [4]atomic.Int64
@@ -282,7 +285,7 @@ func TestRatesHoldAndAreShared(t *testing.T) {
 	wg.Wait()
 }
 
-func TestHeadersAndPausesHaveTheirTime(t *testing.T) {
+func TestGuard_HeadersAndPausesHaveTheirTime(t *testing.T) {
 	s := guarded(t, &Guard{HeaderTimeout: 50 * time.Millisecond, IdleTimeout: 50 * time.Millisecond}, bigAndStream(t, 1<<20))
 	half := s.dial(t, 0)
 	io.WriteString(half, "GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ")
@@ -298,7 +301,7 @@ func TestHeadersAndPausesHaveTheirTime(t *testing.T) {
 	}
 }
 
-func TestAParkedConnectionMayWaitWithoutLimit(t *testing.T) {
+func TestGuard_ParkedConnectionMayWaitWithoutLimit(t *testing.T) {
 	s := guarded(t, &Guard{IdleTimeout: -1}, bigAndStream(t, 1<<20))
 	c := s.dial(t, 0)
 	br := bufio.NewReader(c)
@@ -310,7 +313,7 @@ func TestAParkedConnectionMayWaitWithoutLimit(t *testing.T) {
 	}
 }
 
-func TestShutdownLetsDownloadsFinish(t *testing.T) {
+func TestGuard_ShutdownLetsDownloadsFinish(t *testing.T) {
 	s := guarded(t, &Guard{}, bigAndStream(t, 2<<20))
 	var resps []*http.Response
 	for _, path := range []string{"/big", "/stream", "/big"} {
@@ -354,7 +357,7 @@ func listen(t *testing.T) net.Listener {
 	return l
 }
 
-func TestClientsThatLeaveLeaveNothing(t *testing.T) {
+func TestGuard_ClientsThatLeaveLeaveNothing(t *testing.T) {
 	for kind, k := range kinds {
 		t.Run(kind, func(t *testing.T) {
 			s := guarded(t, &Guard{}, bigAndStream(t, 4<<20), k.change...)

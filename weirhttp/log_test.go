@@ -39,7 +39,7 @@ func (l *logged) says(t *testing.T, words ...string) {
 
 func (l *logged) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
 
-func TestAClientThatIsCutOffIsLoggedWithItsAddress(t *testing.T) {
+func TestLog_ClientThatIsDisconnectedIsLoggedWithItsAddress(t *testing.T) {
 	for _, kind := range []string{"HTTP/1", "HTTP/2"} {
 		t.Run(kind, func(t *testing.T) {
 			var log logged
@@ -62,7 +62,7 @@ func TestAClientThatIsCutOffIsLoggedWithItsAddress(t *testing.T) {
 	}
 }
 
-func TestAConnectionThatIsRefusedIsLogged(t *testing.T) {
+func TestLog_ConnectionThatIsRefusedIsLogged(t *testing.T) {
 	var log logged
 	s := guarded(t, &Guard{MaxConns: 1, Log: log.logger()}, bigAndStream(t, 1))
 	first := s.dial(t, 0)
@@ -71,7 +71,7 @@ func TestAConnectionThatIsRefusedIsLogged(t *testing.T) {
 	log.says(t, "level=WARN", "connection refused", c.LocalAddr().String(), "too many connections")
 }
 
-func TestAnAnswerThatGetsNoMemoryIsLogged(t *testing.T) {
+func TestLog_AnswerThatGetsNoMemoryIsLogged(t *testing.T) {
 	var guardLog, filesLog logged
 	b := weir.NewBudget(1 << 20)
 	if err := b.Acquire(t.Context(), b.Total()); err != nil {
@@ -96,7 +96,7 @@ func TestAnAnswerThatGetsNoMemoryIsLogged(t *testing.T) {
 	guardLog.says(t, "level=ERROR", "no answer")
 }
 
-func TestADownloadWhoseFileGetsShorterIsLogged(t *testing.T) {
+func TestLog_DownloadWhoseFileGetsShorterIsLogged(t *testing.T) {
 	for kind, change := range map[string][]func(*http.Server){"parked": nil, "HTTP/1": nil, "HTTP/2": {withTLS}} {
 		t.Run(kind, func(t *testing.T) {
 			var log logged
@@ -128,7 +128,7 @@ func TestADownloadWhoseFileGetsShorterIsLogged(t *testing.T) {
 	}
 }
 
-func TestAnUploadThatFailsIsLogged(t *testing.T) {
+func TestLog_UploadThatFailsIsLogged(t *testing.T) {
 	in := newInbox(t, &Uploads{MaxSize: 3, Quota: 2})
 	for body, words := range map[string][]string{
 		"long": {"level=INFO", "upload failed", "status=413", "method=PUT", "path=/upload/long", "client=127.0.0.1:"},

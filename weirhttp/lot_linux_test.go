@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-func TestADownloadThatCannotWaitIsToldSo(t *testing.T) {
+func TestLot_DownloadThatCannotWaitIsToldSo(t *testing.T) {
 	var l lot
 	var work sync.WaitGroup
 	l.open(&work)

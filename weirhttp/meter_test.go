@@ -15,7 +15,7 @@ import (
 	"github.com/weir-go/weir/report"
 )
 
-func TestASlowDownloadIsAFlowWhoseBottleneckIsTheClient(t *testing.T) {
+func TestReport_SlowDownloadIsAFlowWhoseBottleneckIsTheClient(t *testing.T) {
 	for kind, k := range kinds {
 		t.Run(kind, func(t *testing.T) {
 			s := guarded(t, &Guard{}, bigAndStream(t, 16<<20), k.change...)
@@ -38,7 +38,7 @@ func TestASlowDownloadIsAFlowWhoseBottleneckIsTheClient(t *testing.T) {
 	}
 }
 
-func TestADownloadThatARateHoldsBackSaysSo(t *testing.T) {
+func TestReport_DownloadThatARateHoldsBackSaysSo(t *testing.T) {
 	s := guarded(t, &Guard{Rate: 64 << 10}, bigAndStream(t, 16<<20))
 	resp, err := browser(t).Get(s.url("/big"))
 	if err != nil {
@@ -55,7 +55,8 @@ func TestADownloadThatARateHoldsBackSaysSo(t *testing.T) {
 	}, "the rate is not named")
 }
 
-func TestAnUploadByTheKernelIsAFlowWhoseSourceIsTheClient(t *testing.T) {
+func TestReport_UploadByTheKernelIsAFlowWhoseSourceIsTheClient(t *testing.T) {
+	atOnce(t)
 	var last atomic.Pointer[Transfer]
 	h := &Uploads{Dir: t.TempDir(), NoDigest: true}
 	s := guarded(t, &Guard{Transfers: &Transfers{Done: func(x Transfer, err error) { last.Store(&x) }}}, h)
@@ -77,7 +78,7 @@ func TestAnUploadByTheKernelIsAFlowWhoseSourceIsTheClient(t *testing.T) {
 	}
 }
 
-func TestARequestIsToldOfItsOwnTransfer(t *testing.T) {
+func TestReport_RequestIsToldOfItsOwnTransfer(t *testing.T) {
 	told := make(chan Transfer, 10)
 	inner := bigAndStream(t, 4<<20)
 	s := guarded(t, &Guard{}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -25,7 +25,8 @@ func (c copies) ReadFrom(r io.Reader) (int64, error) {
 // Unwrap lets flushes through.
 func (c copies) Unwrap() http.ResponseWriter { return c.ResponseWriter }
 
-func TestMiddlewareThatHidesTheServerIsServed(t *testing.T) {
+func TestMiddleware_ThatHidesTheServerIsServed(t *testing.T) {
+	atOnce(t)
 	const size = 3 << 20
 	body := pattern(size)
 	files := quiet(tree(t, map[string]string{"big": body, "small": body[:5000]}))
@@ -62,7 +63,8 @@ func TestMiddlewareThatHidesTheServerIsServed(t *testing.T) {
 	}
 }
 
-func TestAStalledStreamOfPlainHTTP2IsCutOff(t *testing.T) {
+func TestMiddleware_StalledStreamOfPlainHTTP2IsDisconnected(t *testing.T) {
+	atOnce(t)
 	g := &Guard{Stall: 200 * time.Millisecond}
 	s := guarded(t, g, bigAndStream(t, 16<<20), func(s *http.Server) { s.Protocols = h2c() })
 	c := browser(t)
@@ -78,7 +80,7 @@ func TestAStalledStreamOfPlainHTTP2IsCutOff(t *testing.T) {
 	}
 }
 
-func TestAnAnswerThatIsWrittenIsNotCollected(t *testing.T) {
+func TestMiddleware_AnswerThatIsWrittenIsNotCollected(t *testing.T) {
 	c := &conn{Conn: discards{}, rules: new(connRules)}
 	c.holdHeader()
 	for _, b := range []string{"HTTP/1.1 200 OK\r\n", "Connection: close\r\n", "\r\n"} {

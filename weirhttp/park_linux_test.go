@@ -13,9 +13,9 @@ import (
 	"time"
 )
 
-// TestParkedDownloadsHaveNoGoroutine has clients that take nothing, whose own
+// TestPark_ParkedDownloadsHaveNoGoroutine has clients that take nothing, whose own
 // ends of the connections have none either.
-func TestParkedDownloadsHaveNoGoroutine(t *testing.T) {
+func TestPark_ParkedDownloadsHaveNoGoroutine(t *testing.T) {
 	const clients = 50
 	s := guarded(t, &Guard{}, bigAndStream(t, 16<<20))
 	wait := func(n int) {
@@ -47,9 +47,9 @@ func TestParkedDownloadsHaveNoGoroutine(t *testing.T) {
 	}
 }
 
-// TestDownloadsArriveWhereNothingCanBeParked has a server whose process may have no
+// TestPark_DownloadsArriveWhereNothingCanBeParked has a server whose process may have no
 // more descriptors of the kind that a lot needs.
-func TestDownloadsArriveWhereNothingCanBeParked(t *testing.T) {
+func TestPark_DownloadsArriveWhereNothingCanBeParked(t *testing.T) {
 	nothingLeft(t)
 	const size = 8 << 20
 	g := &Guard{Log: slog.New(slog.DiscardHandler), Transfers: new(Transfers)}
@@ -91,9 +91,9 @@ func TestDownloadsArriveWhereNothingCanBeParked(t *testing.T) {
 	}
 }
 
-// TestADownloadOutlivesTheNameOfItsFile takes a file, and then the folder it is in,
+// TestPark_DownloadOutlivesTheNameOfItsFile takes a file, and then the folder it is in,
 // away from a download that waits for its client.
-func TestADownloadOutlivesTheNameOfItsFile(t *testing.T) {
+func TestPark_DownloadOutlivesTheNameOfItsFile(t *testing.T) {
 	body := pattern(8 << 20)
 	root := tree(t, map[string]string{"d/big": body})
 	s := guarded(t, &Guard{}, quiet(root))

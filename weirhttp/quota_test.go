@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-func TestQuotaHoldsUnderConcurrency(t *testing.T) {
+func TestUploads_QuotaHoldsUnderConcurrency(t *testing.T) {
 	in := newInbox(t, &Uploads{Quota: 10_000, NoDigest: true})
 	if err := os.WriteFile(filepath.Join(in.u.Dir, "there"), make([]byte, 1500), 0o644); err != nil {
 		t.Fatal(err)
@@ -68,7 +68,7 @@ type onlyReader struct{ r *strings.Reader }
 
 func (o *onlyReader) Read(p []byte) (int, error) { return o.r.Read(p) }
 
-func TestReplacedFilesCountOnce(t *testing.T) {
+func TestUploads_ReplacedFilesCountOnce(t *testing.T) {
 	in := newInbox(t, &Uploads{Quota: 1000, Overwrite: true})
 	in.wantStatus(201, "PUT", "/upload/a", strings.NewReader(content(500)))
 	for range 5 {
@@ -82,7 +82,7 @@ func TestReplacedFilesCountOnce(t *testing.T) {
 	}
 }
 
-func TestFullDiskIsToldBeforeTheBodyIsTaken(t *testing.T) {
+func TestUploads_FullDiskIsToldBeforeTheBodyIsTaken(t *testing.T) {
 	in := newInbox(t, &Uploads{MinFree: 1 << 60})
 	if _, err := quota.FreeSpace(os.Stdin); errors.Is(err, errors.ErrUnsupported) {
 		t.Skip("free space is not known here")
@@ -95,7 +95,7 @@ func TestFullDiskIsToldBeforeTheBodyIsTaken(t *testing.T) {
 	in.wantFiles(nil)
 }
 
-func TestUploadThatDoesNotFitIsToldWhileItsClientIsSilent(t *testing.T) {
+func TestUploads_ThatDoesNotFitIsToldWhileItsClientIsSilent(t *testing.T) {
 	in := newInbox(t, &Uploads{Quota: 1000})
 	conn := in.dial("PUT /upload/a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n7d0\r\n" + content(2000) + "\r\n")
 	res, err := http.ReadResponse(bufio.NewReader(conn), nil)

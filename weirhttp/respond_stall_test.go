@@ -24,9 +24,10 @@ func (s noise) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// TestACompressedStreamWaitsForItsClient counts what its source has given away,
+// TestRespond_CompressedStreamWaitsForItsClient counts what its source has given away,
 // which is held somewhere.
-func TestACompressedStreamWaitsForItsClient(t *testing.T) {
+func TestRespond_CompressedStreamWaitsForItsClient(t *testing.T) {
+	atOnce(t)
 	const size, most = 64 << 20, 4 << 20
 	for _, coding := range []string{"gzip", "zstd"} {
 		for _, flush := range []time.Duration{0, -1} {

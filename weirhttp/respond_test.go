@@ -64,7 +64,7 @@ func (s script) stream() weir.Stream[byte] {
 	}})
 }
 
-func TestAFailureBeforeTheFirstByteHasAStatus(t *testing.T) {
+func TestRespond_FailureBeforeTheFirstByteHasAStatus(t *testing.T) {
 	dir := t.TempDir()
 	for _, accept := range []string{"", "gzip"} {
 		for name, c := range map[string]struct {
@@ -90,7 +90,7 @@ func TestAFailureBeforeTheFirstByteHasAStatus(t *testing.T) {
 	}
 }
 
-func TestAFailureAfterTheFirstByteIsSeenByTheClient(t *testing.T) {
+func TestRespond_FailureAfterTheFirstByteIsSeenByTheClient(t *testing.T) {
 	boom := errors.New("boom")
 	for _, p := range []Response{{}, {Type: "text/plain"}, {Type: "text/plain", Flush: -1}, {Plain: true}} {
 		for _, accept := range []string{"identity", "gzip", "zstd"} {
@@ -117,7 +117,7 @@ func TestAFailureAfterTheFirstByteIsSeenByTheClient(t *testing.T) {
 	}
 }
 
-func TestAnAnswerIsCompressedAsTheClientLikesIt(t *testing.T) {
+func TestRespond_AnswerIsCompressedAsTheClientLikesIt(t *testing.T) {
 	text := strings.Repeat("some text, and more of it\n", 40_000)
 	for _, flush := range []time.Duration{0, -1} {
 		for _, c := range []struct{ accept, kind, want string }{
@@ -172,8 +172,8 @@ func decode(t *testing.T, resp *http.Response, body string) string {
 	return string(b)
 }
 
-// TestATrickleArrives waits for each line before the next is made.
-func TestATrickleArrives(t *testing.T) {
+// TestRespond_TrickleArrives waits for each line before the next is made.
+func TestRespond_TrickleArrives(t *testing.T) {
 	for _, accept := range []string{"identity", "gzip", "zstd"} {
 		r, w := weir.NewPipe[byte](weir.Bytes(1 << 10))
 		s := guarded(t, &Guard{}, http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
@@ -217,7 +217,7 @@ func TestATrickleArrives(t *testing.T) {
 	}
 }
 
-func TestReadingStopsWhenTheClientLeaves(t *testing.T) {
+func TestRespond_ReadingStopsWhenTheClientLeaves(t *testing.T) {
 	for _, accept := range []string{"identity", "gzip"} {
 		for _, change := range [][]func(*http.Server){nil, {withTLS}} {
 			var closed atomic.Int32
@@ -239,7 +239,7 @@ func TestReadingStopsWhenTheClientLeaves(t *testing.T) {
 	}
 }
 
-func TestAStreamOfAnotherLengthThanPromisedIsAborted(t *testing.T) {
+func TestRespond_StreamOfAnotherLengthThanPromisedIsAborted(t *testing.T) {
 	for _, size := range []int64{5, 11, 12} {
 		s := guarded(t, &Guard{}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			Response{Size: size, Plain: true}.Send(w, r, script{chunks: []string{"hello ", "world"}, err: io.EOF}.stream())
@@ -256,7 +256,7 @@ func TestAStreamOfAnotherLengthThanPromisedIsAborted(t *testing.T) {
 	}
 }
 
-func TestTransfersNameWhoIsSlow(t *testing.T) {
+func TestRespond_TransfersNameWhoIsSlow(t *testing.T) {
 	s := guarded(t, &Guard{}, bigAndStream(t, 32<<20))
 	c := s.dial(t, 8<<10)
 	resp := ask(t, c, bufio.NewReader(c), "/stream")
@@ -271,8 +271,8 @@ func TestTransfersNameWhoIsSlow(t *testing.T) {
 	c.Close()
 }
 
-// TestTransfersMayBeListedByManyAtOnce is for the race detector.
-func TestTransfersMayBeListedByManyAtOnce(t *testing.T) {
+// TestRespond_TransfersMayBeListedByManyAtOnce is for the race detector.
+func TestRespond_TransfersMayBeListedByManyAtOnce(t *testing.T) {
 	s := guarded(t, &Guard{}, bigAndStream(t, 4<<20))
 	ended := make(chan struct{})
 	var wg sync.WaitGroup
@@ -298,7 +298,7 @@ func TestTransfersMayBeListedByManyAtOnce(t *testing.T) {
 	wg.Wait()
 }
 
-func TestAFolderIsSentAsAnArchive(t *testing.T) {
+func TestRespond_FolderIsSentAsAnArchive(t *testing.T) {
 	files := map[string]string{"d/a.txt": "a", "d/e/b.bin": pattern(1 << 20), "d/.hidden": "h", "other": "o"}
 	root := tree(t, files)
 	if err := os.Symlink("/etc/passwd", filepath.Join(root.Name(), "d/link")); err != nil {
@@ -332,7 +332,7 @@ func TestAFolderIsSentAsAnArchive(t *testing.T) {
 	}
 }
 
-func TestARefusalReachesAClientThatGoesOnSending(t *testing.T) {
+func TestRespond_RefusalReachesAClientThatGoesOnSending(t *testing.T) {
 	s := guarded(t, &Guard{}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r, _ = withBody(w, r, time.Minute)
 		tellRetry(w.Header(), 1500*time.Millisecond)
@@ -361,7 +361,8 @@ func TestARefusalReachesAClientThatGoesOnSending(t *testing.T) {
 	}
 }
 
-func TestAStreamOverHTTP2MayPauseForLongerThanAStall(t *testing.T) {
+func TestRespond_StreamOverHTTP2MayPauseForLongerThanAStall(t *testing.T) {
+	atOnce(t)
 	const stall = 200 * time.Millisecond
 	pause := make(chan struct{})
 	s := guarded(t, &Guard{Stall: stall}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

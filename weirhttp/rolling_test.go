@@ -42,7 +42,7 @@ func (c *taker) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-func TestAStreamIsJudgedByTheLeastRate(t *testing.T) {
+func TestRolling_StreamIsJudgedByTheMinimumRate(t *testing.T) {
 	for _, tt := range []struct {
 		name       string
 		stall      time.Duration
@@ -88,7 +88,7 @@ func TestAStreamIsJudgedByTheLeastRate(t *testing.T) {
 	}
 }
 
-func TestASlowStreamIsNotCutOff(t *testing.T) {
+func TestRolling_SlowStreamIsNotDisconnected(t *testing.T) {
 	const stall = time.Second
 	s := guarded(t, &Guard{Stall: stall}, bigAndStream(t, 4<<20), withTLS)
 	for _, path := range []string{"/big", "/stream"} {

@@ -13,9 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestAPlainDownloadIsSendfileAndAHandfulOfWrites counts system calls. What is put
+// TestSendfile_PlainDownloadIsSendfileAndAHandfulOfWrites counts system calls. What is put
 // around the writer, and what a server can switch on, must not change them.
-func TestAPlainDownloadIsSendfileAndAHandfulOfWrites(t *testing.T) {
+func TestSendfile_PlainDownloadIsSendfileAndAHandfulOfWrites(t *testing.T) {
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -60,9 +60,9 @@ func TestAPlainDownloadIsSendfileAndAHandfulOfWrites(t *testing.T) {
 	}
 }
 
-// TestSpecialFilesAreRefusedWithoutWaiting has a named pipe without a writer,
+// TestSendfile_SpecialFilesAreRefusedWithoutWaiting has a named pipe without a writer,
 // which would keep whoever opens it waiting, a socket, and a device.
-func TestSpecialFilesAreRefusedWithoutWaiting(t *testing.T) {
+func TestSendfile_SpecialFilesAreRefusedWithoutWaiting(t *testing.T) {
 	root := tree(t, map[string]string{"d/x": "x"})
 	dir := root.Name()
 	if err := unix.Mkfifo(filepath.Join(dir, "d/fifo"), 0o600); err != nil {
@@ -100,8 +100,8 @@ func TestSpecialFilesAreRefusedWithoutWaiting(t *testing.T) {
 	}
 }
 
-// TestTheKernelHoldsLittleForASlowClient asks the kernel about the server's end.
-func TestTheKernelHoldsLittleForASlowClient(t *testing.T) {
+// TestSendfile_KernelHoldsLittleForASlowClient asks the kernel about the server's end.
+func TestSendfile_KernelHoldsLittleForASlowClient(t *testing.T) {
 	for kind, k := range kinds {
 		t.Run(kind, func(t *testing.T) {
 			s := guarded(t, &Guard{}, bigAndStream(t, 16<<20), k.change...)

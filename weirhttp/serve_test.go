@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -146,12 +147,32 @@ func ask(t *testing.T, c net.Conn, br *bufio.Reader, path string, header ...stri
 	return resp
 }
 
-var checked sync.Map // tests that nothingLeft looks after
+var (
+	checked  sync.Map // tests that nothingLeft looks after
+	together sync.Map // names of the tests that run at the same time as others
+
+	openBefore sync.Once
+	openThen   int // descriptors when the first of those began
+)
+
+// atOnce lets a test that mostly waits run at the same time as others like it, after all
+// the tests that do not. What such a test leaves is found when all have ended, by
+// [TestMain].
+func atOnce(t *testing.T) {
+	t.Helper()
+	together.Store(t.Name(), true)
+	t.Parallel()
+	openBefore.Do(func() { openThen = openFiles() })
+}
 
 // nothingLeft fails the test if it leaves a goroutine or a descriptor.
 func nothingLeft(t *testing.T) {
 	t.Helper()
 	if _, again := checked.LoadOrStore(t, true); again {
+		return
+	}
+	root, _, _ := strings.Cut(t.Name(), "/")
+	if _, ok := together.Load(root); ok {
 		return
 	}
 	before := openFiles()

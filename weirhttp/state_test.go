@@ -3,7 +3,7 @@ package weirhttp
 import (
 	"context"
 	"encoding/json"
-	"github.com/weir-go/weir/weirhttp/internal/meter"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/report"
+	"github.com/weir-go/weir/weirhttp/internal/meter"
 	"github.com/weir-go/weir/weirtest"
 )
 
@@ -138,4 +140,58 @@ func TestEntry_IsWhatAListingShowsOfAFile(t *testing.T) {
 	if want := (Entry{Name: "notes.txt", Size: 5, Modified: modified}); notes != want {
 		t.Errorf("%+v, want %+v", notes, want)
 	}
+}
+
+func TestTransfers_TopAreThoseThatWaitLongestForTheirClients(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var reg Transfers
+		ctx := withTransfers(t.Context(), &reg)
+		var all []*transfer
+		for i := range 100 {
+			r := httptest.NewRequestWithContext(ctx, "GET", "/", nil)
+			direction := Download
+			if i%2 == 1 {
+				direction = Upload
+			}
+			x := begin(r, direction, "file", 1000)
+			x.meter.Enter(meter.Client)
+			time.Sleep(time.Second)
+			x.meter.Enter(meter.Moving)
+			if i == 42 {
+				x.meter.Enter(meter.Client) // and waits on
+			}
+			all = append(all, x)
+		}
+		top := reg.Top(3)
+		if len(top) != 3 || top[0].ID != 43 || top[0].Waited != 58*time.Second || top[1].ID != 1 || top[1].Waited != time.Second || top[2].ID != 2 {
+			t.Errorf("%+v", top)
+		}
+		if top[0].Upload || !top[2].Upload || top[0].State != string(StateClient) || top[0].Size != 1000 || top[0].Client == "" {
+			t.Errorf("%+v", top)
+		}
+		if list := reg.List(); list[42].Summary() != (report.Transfer{
+			ID: 43, Method: "GET", Name: "file", Client: top[0].Client, Start: top[0].Start, Size: 1000, State: string(StateClient),
+		}) {
+			t.Errorf("%+v", list[42].Summary())
+		}
+		if n := len(reg.Top(1000)); n != 100 {
+			t.Errorf("%d of 100", n)
+		}
+		if rep, ok := reg.ReportOf(43); !ok || rep.Verdict.Stage != "client" {
+			t.Errorf("%v, %+v", ok, rep)
+		}
+		for i, x := range all {
+			var err error
+			if i%4 == 0 || i == 1 {
+				err = errors.New("left")
+			}
+			x.end(err)
+		}
+		if _, ok := reg.ReportOf(43); ok {
+			t.Error("a transfer that has ended has a report")
+		}
+		if got, want := reg.Totals(), (Totals{Succeeded: 74, Failed: 26, UploadsSucceeded: 49, UploadsFailed: 1}); got != want {
+			t.Errorf("%+v, want %+v", got, want)
+		}
+	})
 }

@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 		serveForTrace(os.Getenv("WEIR_TEST_DIR"), tracedServers[how])
 		os.Exit(0)
 	}
-	os.Exit(m.Run())
+	os.Exit(runAll(m))
 }
 
 // tracedServers are what can be served by a process of its own.
@@ -191,7 +191,7 @@ func parseTrace(trace string) (list []tracedCall) {
 	return list
 }
 
-func TestTracesOfSeveralThreadsArePutTogether(t *testing.T) {
+func TestTrace_TracesOfSeveralThreadsArePutTogether(t *testing.T) {
 	got := parseTrace(`7 fsync(3</f> <unfinished ...>
 8 sendfile(4<socket:[1]>, 5</f>, [0] => [9], 16) = 9
 9 read(6<pipe:[2]>,  <unfinished ...>

@@ -64,13 +64,7 @@ func (t Transfer) Report() report.Report {
 }
 
 // Totals counts the transfers of a registry since the program started.
-type Totals struct {
-	Active    int64 `json:"active"`    // under way
-	Succeeded int64 `json:"succeeded"` // ended with all bytes moved
-	Failed    int64 `json:"failed"`
-	BytesIn   int64 `json:"bytes_in"`  // received from clients
-	BytesOut  int64 `json:"bytes_out"` // sent to clients
-}
+type Totals = report.Totals
 
 // Transfers is the registry of the transfers under way. Its zero value is ready to use,
 // and any goroutine can call its methods at any time.
@@ -113,17 +107,67 @@ func (t *Transfers) Totals() Totals {
 	live := slices.Collect(maps.Values(t.live))
 	t.mu.Unlock()
 	for _, x := range live {
-		sum.count(x)
+		count(&sum, x)
 	}
 	return sum
 }
 
-func (s *Totals) count(x *transfer) {
+// count adds the bytes of x to sum.
+func count(sum *Totals, x *transfer) {
 	if x.info.Direction == Upload {
-		s.BytesIn += x.moved.Load()
+		sum.BytesIn += x.moved.Load()
 	} else {
-		s.BytesOut += x.moved.Load()
+		sum.BytesOut += x.moved.Load()
 	}
+}
+
+// Top returns the transfers on their way that have waited longest for their
+// clients, at most n, the longest wait first. With [Transfers.Totals] and
+// [Transfers.ReportOf] it lets package monitor show them.
+func (t *Transfers) Top(n int) []report.Transfer {
+	type waiting struct {
+		x      *transfer
+		waited time.Duration
+	}
+	t.mu.Lock()
+	all := make([]waiting, 0, len(t.live))
+	for _, x := range t.live {
+		all = append(all, waiting{x: x})
+	}
+	t.mu.Unlock()
+	for i := range all {
+		all[i].waited = all[i].x.waited()
+	}
+	slices.SortFunc(all, func(a, b waiting) int {
+		return cmp.Or(cmp.Compare(b.waited, a.waited), cmp.Compare(a.x.info.ID, b.x.info.ID))
+	})
+	list := make([]report.Transfer, min(len(all), max(n, 0)))
+	for i := range list {
+		t := all[i].x.look()
+		list[i] = t.Summary()
+		list[i].Waited = all[i].waited
+	}
+	return list
+}
+
+// Summary returns t as package report has it, without the time it has waited.
+func (t Transfer) Summary() report.Transfer {
+	return report.Transfer{
+		ID: t.ID, Upload: t.Direction == Upload, Method: t.Method, Name: t.Name, Client: t.Client,
+		Start: t.Start, Size: t.Size, Moved: t.Moved, Unsent: t.Unsent, State: string(t.State),
+	}
+}
+
+// ReportOf returns the report on the transfer with this ID. It returns false if
+// the transfer is not on its way.
+func (t *Transfers) ReportOf(id uint64) (report.Report, bool) {
+	t.mu.Lock()
+	x := t.live[id]
+	t.mu.Unlock()
+	if x == nil {
+		return report.Report{}, false
+	}
+	return x.report(), true
 }
 
 // transfer is one transfer from begin to end.
@@ -314,6 +358,22 @@ func (x *transfer) report() report.Report {
 	return rep
 }
 
+// waited returns how long the transfer has waited for its client, in all.
+func (x *transfer) waited() time.Duration {
+	f := x.flow.Load()
+	if f == nil {
+		return x.meter.Waited()
+	}
+	stages := f.flow.Report().Stages
+	switch {
+	case len(stages) == 0:
+		return 0
+	case x.info.Direction == Upload:
+		return stages[0].Outside
+	}
+	return stages[len(stages)-1].Outside
+}
+
 // end removes the transfer from the registry and reports its end. Calls after the first
 // do nothing.
 func (x *transfer) end(err error) {
@@ -339,10 +399,18 @@ func (t *Transfers) remove(x *transfer, err error) bool {
 		return false
 	}
 	delete(t.live, x.info.ID)
-	t.sum.count(x)
-	if err == nil {
+	count(&t.sum, x)
+	upload := x.info.Direction == Upload
+	switch {
+	case err == nil && upload:
 		t.sum.Succeeded++
-	} else {
+		t.sum.UploadsSucceeded++
+	case err == nil:
+		t.sum.Succeeded++
+	case upload:
+		t.sum.Failed++
+		t.sum.UploadsFailed++
+	default:
 		t.sum.Failed++
 	}
 	return true

@@ -55,7 +55,7 @@ func (s *stopping) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func TestTusJSClientResumesAfterItsServerWasRestarted(t *testing.T) {
+func TestTus_JSClientResumesAfterItsServerWasRestarted(t *testing.T) {
 	node, err := exec.LookPath("node")
 	if err != nil {
 		t.Skip(err)

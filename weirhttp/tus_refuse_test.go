@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-func TestPartOfAFileIsNotTakenForTheWhole(t *testing.T) {
+func TestTus_PartOfAFileIsNotTakenForTheWhole(t *testing.T) {
 	in := newInbox(t, &Uploads{})
 	for _, method := range []string{"POST", "PUT"} {
 		for _, version := range []string{"", "99"} {
@@ -35,7 +35,7 @@ func TestPartOfAFileIsNotTakenForTheWhole(t *testing.T) {
 	in.wantNoRoom()
 }
 
-func TestResumableUploadIsWhatItsClientSaysOfIt(t *testing.T) {
+func TestTus_ResumableUploadIsWhatItsClientSaysOfIt(t *testing.T) {
 	in := newInbox(t, &Uploads{})
 	said := func(s string) string {
 		sum := sha256.Sum256([]byte(s))
@@ -56,7 +56,7 @@ func TestResumableUploadIsWhatItsClientSaysOfIt(t *testing.T) {
 	in.wantNoRoom()
 }
 
-func TestResumableUploadThatMustBeNewReplacesNothing(t *testing.T) {
+func TestTus_ResumableUploadThatMustBeNewReplacesNothing(t *testing.T) {
 	in := newInbox(t, &Uploads{Overwrite: true})
 	begin := []string{"Tus-Resumable", "1.0.0", "Upload-Length", "5", "Upload-Metadata", metadata("a"), "If-None-Match", "*"}
 	loc := in.wantStatus(201, "POST", "/upload", nil, begin...).Header.Get("Location")
@@ -69,7 +69,7 @@ func TestResumableUploadThatMustBeNewReplacesNothing(t *testing.T) {
 	in.wantNoRoom()
 }
 
-func TestWholeUploadThatCannotHaveItsNameCanBeRemoved(t *testing.T) {
+func TestTus_WholeUploadThatCannotHaveItsNameCanBeRemoved(t *testing.T) {
 	in := newInbox(t, &Uploads{Overwrite: true})
 	loc, other := in.create(5, "a"), in.create(5, "a")
 	if err := os.Mkdir(filepath.Join(in.u.Dir, "a"), 0o755); err != nil {
@@ -87,7 +87,7 @@ func TestWholeUploadThatCannotHaveItsNameCanBeRemoved(t *testing.T) {
 	in.wantNoRoom()
 }
 
-func TestCreationThatFailsLeavesNothing(t *testing.T) {
+func TestTus_CreationThatFailsLeavesNothing(t *testing.T) {
 	in := newInbox(t, &Uploads{})
 	in.wantStatus(460, "POST", "/upload", strings.NewReader("12345"), "Tus-Resumable", "1.0.0", "Upload-Length", "10",
 		"Content-Type", "application/offset+octet-stream", "Upload-Checksum", "md5 AAAA")
@@ -102,7 +102,7 @@ func TestCreationThatFailsLeavesNothing(t *testing.T) {
 	in.wantFiles(nil)
 }
 
-func TestPieceThatAnotherRequestInterruptsIsSentAgain(t *testing.T) {
+func TestTus_PieceThatAnotherRequestInterruptsIsSentAgain(t *testing.T) {
 	for _, length := range []int{10_000, 2 << 20} { // copied, and moved by the kernel
 		in := newInbox(t, &Uploads{})
 		all := content(length)
@@ -125,7 +125,8 @@ func TestPieceThatAnotherRequestInterruptsIsSentAgain(t *testing.T) {
 	}
 }
 
-func TestAnswerIsReadByAClientWhosePieceIsNotWanted(t *testing.T) {
+func TestTus_AnswerIsReadByAClientWhosePieceIsNotWanted(t *testing.T) {
+	atOnce(t)
 	in := newInbox(t, &Uploads{})
 	loc := in.create(5, "a")
 	in.patch(204, loc, 0, strings.NewReader("12345"))
@@ -138,7 +139,7 @@ func TestAnswerIsReadByAClientWhosePieceIsNotWanted(t *testing.T) {
 	}
 }
 
-func TestBytesWithoutTheirRecordAreNoUploadAndExpire(t *testing.T) {
+func TestTus_BytesWithoutTheirRecordAreNoUploadAndExpire(t *testing.T) {
 	in := newInbox(t, &Uploads{})
 	loc := in.create(5, "a")
 	data := filepath.Join(in.u.Dir, names.UploadsDir, path.Base(loc))
@@ -153,7 +154,7 @@ func TestBytesWithoutTheirRecordAreNoUploadAndExpire(t *testing.T) {
 	in.wantNoRoom()
 }
 
-func TestRefusedPieceIsEnteredWithItsCause(t *testing.T) {
+func TestTus_RefusedPieceIsEnteredWithItsCause(t *testing.T) {
 	in := unstartedInbox(t, &Uploads{Quota: 100})
 	inner := in.Config.Handler
 	causes := make(chan error, 10)
@@ -171,7 +172,7 @@ func TestRefusedPieceIsEnteredWithItsCause(t *testing.T) {
 	}
 }
 
-func TestPendingUploadsAndTheirMetadataAreBounded(t *testing.T) {
+func TestTus_PendingUploadsAndTheirMetadataAreBounded(t *testing.T) {
 	in := newInbox(t, &Uploads{})
 	begin := func(want int, metadata string) string {
 		t.Helper()
@@ -196,6 +197,7 @@ func TestPendingUploadsAndTheirMetadataAreBounded(t *testing.T) {
 // A client that is still sending when it gets its answer must be able to read all of it,
 // whatever the form of the answer.
 func TestTus_AnswersBeforeTheBodyAreComplete(t *testing.T) {
+	atOnce(t)
 	in := newInbox(t, &Uploads{})
 	full := in.create(5, "full")
 	in.patch(204, full, 0, strings.NewReader("12345"))

@@ -17,7 +17,7 @@ func patchHead(loc string, offset int, more string) string {
 		"Content-Type: application/offset+octet-stream\r\n%s\r\n\r\n", loc, offset, more)
 }
 
-func TestPieceWhoseLengthOverflowsIsRefused(t *testing.T) {
+func TestTus_PieceWhoseLengthOverflowsIsRefused(t *testing.T) {
 	in := newInbox(t, &Uploads{Quota: 4 << 20})
 	known := in.create(10, "known")
 	deferred := in.wantStatus(201, "POST", "/upload", nil, "Tus-Resumable", "1.0.0", "Upload-Defer-Length", "1").Header.Get("Location")
@@ -37,7 +37,7 @@ func TestPieceWhoseLengthOverflowsIsRefused(t *testing.T) {
 	}
 }
 
-func TestPieceThatGoesPastItsFileIsNotKept(t *testing.T) {
+func TestTus_PieceThatGoesPastItsFileIsNotKept(t *testing.T) {
 	in := newInbox(t, &Uploads{})
 	loc := in.create(10, "a")
 	in.patch(204, loc, 0, unsized("01234"))

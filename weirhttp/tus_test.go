@@ -47,7 +47,7 @@ func (in *inbox) wantOffset(loc string, want int) {
 	}
 }
 
-func TestTusTellsWhatItCan(t *testing.T) {
+func TestTus_TellsWhatItCan(t *testing.T) {
 	in := newInbox(t, &Uploads{MaxSize: 1000})
 	h := in.wantStatus(200, "OPTIONS", "/upload", nil, "Tus-Resumable", "1.0.0").Header
 	if h.Get("Tus-Version") != "1.0.0" || h.Get("Tus-Max-Size") != "1000" ||
@@ -65,7 +65,7 @@ func TestTusTellsWhatItCan(t *testing.T) {
 	in.wantNoRoom()
 }
 
-func TestTusUploadOutlivesConnectionAndServer(t *testing.T) {
+func TestTus_UploadOutlivesConnectionAndServer(t *testing.T) {
 	dir, all := t.TempDir(), content(3<<20)
 	half := len(all)/2 + 1
 	in := newInbox(t, &Uploads{Dir: dir, Quota: 4 << 20})
@@ -101,7 +101,7 @@ func TestTusUploadOutlivesConnectionAndServer(t *testing.T) {
 	in.wantFiles(map[string]string{"big.bin": all})
 }
 
-func TestTusChecksumThatIsWrongTakesNothing(t *testing.T) {
+func TestTus_ChecksumThatIsWrongTakesNothing(t *testing.T) {
 	in := newInbox(t, &Uploads{})
 	sum := func(s string) string {
 		h := sha1.Sum([]byte(s))
@@ -127,7 +127,7 @@ func TestTusChecksumThatIsWrongTakesNothing(t *testing.T) {
 	}
 }
 
-func TestTusCreationWithUploadDeferredLengthAndTermination(t *testing.T) {
+func TestTus_CreationWithUploadDeferredLengthAndTermination(t *testing.T) {
 	var told []Received
 	in := newInbox(t, &Uploads{MaxSize: 20, Done: func(r Received) { told = append(told, r) }})
 	tus := []string{"Tus-Resumable", "1.0.0", "Content-Type", "application/offset+octet-stream"}
@@ -150,7 +150,7 @@ func TestTusCreationWithUploadDeferredLengthAndTermination(t *testing.T) {
 	}
 }
 
-func TestDraftOfTheIETF(t *testing.T) {
+func TestTus_DraftOfTheIETF(t *testing.T) {
 	in := newInbox(t, &Uploads{})
 	draft := []string{"Upload-Draft-Interop-Version", "6"}
 	res := in.wantStatus(201, "POST", "/upload", strings.NewReader("01234"), append(draft, "Upload-Complete", "?0",
@@ -173,7 +173,7 @@ func TestDraftOfTheIETF(t *testing.T) {
 	in.wantNoRoom()
 }
 
-func TestExpiredUploadsAreRemovedAndOthersStay(t *testing.T) {
+func TestTus_ExpiredUploadsAreRemovedAndOthersStay(t *testing.T) {
 	in := newInbox(t, &Uploads{Quota: 1000})
 	old, young, busy := in.create(100, "old"), in.create(100, "young"), in.create(100, "busy")
 	stale := filepath.Join(in.u.Dir, ".upload.weir-ABCDEFGHIJKLMNOP.tmp")
@@ -217,7 +217,7 @@ func TestExpiredUploadsAreRemovedAndOthersStay(t *testing.T) {
 	in.wantOffset(young, 0)
 }
 
-func TestUploadsThatDoNotExpireStay(t *testing.T) {
+func TestTus_UploadsThatDoNotExpireStay(t *testing.T) {
 	in := newInbox(t, &Uploads{Expire: -1})
 	ext := in.wantStatus(200, "OPTIONS", "/upload", nil, "Tus-Resumable", "1.0.0").Header.Get("Tus-Extension")
 	if strings.Contains(ext, "expiration") {
@@ -242,7 +242,7 @@ func TestUploadsThatDoNotExpireStay(t *testing.T) {
 	in.patch(204, res.Header.Get("Location"), 0, strings.NewReader("12345"))
 }
 
-func TestTusUploadThatIsWholeGetsItsNameAfterACrash(t *testing.T) {
+func TestTus_UploadThatIsWholeGetsItsNameAfterACrash(t *testing.T) {
 	dir := t.TempDir()
 	in := newInbox(t, &Uploads{Dir: dir, Sync: true})
 	var locs []string
@@ -273,7 +273,7 @@ func TestTusUploadThatIsWholeGetsItsNameAfterACrash(t *testing.T) {
 	in.wantNoRoom()
 }
 
-func TestTusRefusesWhatDoesNotFitBeforeItIsSent(t *testing.T) {
+func TestTus_RefusesWhatDoesNotFitBeforeItIsSent(t *testing.T) {
 	in := newInbox(t, &Uploads{Quota: 100})
 	in.wantStatus(507, "POST", "/upload", nil, "Tus-Resumable", "1.0.0", "Upload-Length", "101")
 	in.create(60, "a")
@@ -289,7 +289,7 @@ func TestTusRefusesWhatDoesNotFitBeforeItIsSent(t *testing.T) {
 	}
 }
 
-func TestTusDoesNotLimitWhatTheConnectionIsUsedForLater(t *testing.T) {
+func TestTus_DoesNotLimitWhatTheConnectionIsUsedForLater(t *testing.T) {
 	in := newInbox(t, &Uploads{Stall: 50 * time.Millisecond})
 	in.Config.Handler.(*http.ServeMux).HandleFunc("GET /slow", func(w http.ResponseWriter, r *http.Request) {
 		time.Sleep(150 * time.Millisecond) // longer than twice Stall, which tusd sets
@@ -301,7 +301,7 @@ func TestTusDoesNotLimitWhatTheConnectionIsUsedForLater(t *testing.T) {
 	}
 }
 
-func TestExpiredUploadsAreLookedForFromTimeToTime(t *testing.T) {
+func TestTus_ExpiredUploadsAreLookedForFromTimeToTime(t *testing.T) {
 	in := newInbox(t, &Uploads{Expire: 20 * time.Millisecond})
 	in.create(100, "a")
 	for {

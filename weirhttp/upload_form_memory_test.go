@@ -12,9 +12,9 @@ import (
 	"testing"
 )
 
-// TestAFormIsNotHeldInMemoryOrTwiceOnTheDisk looks at the heap, and at where
+// TestForm_IsNotHeldInMemoryOrTwiceOnTheDisk looks at the heap, and at where
 // others put the files of forms, while a large one comes.
-func TestAFormIsNotHeldInMemoryOrTwiceOnTheDisk(t *testing.T) {
+func TestForm_IsNotHeldInMemoryOrTwiceOnTheDisk(t *testing.T) {
 	const size, most = 64 << 20, 12 << 20
 	temp := t.TempDir()
 	t.Setenv("TMPDIR", temp)

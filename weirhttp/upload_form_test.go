@@ -23,7 +23,7 @@ func formOf(files ...string) *strings.Reader {
 
 const formType = "multipart/form-data; boundary=B"
 
-func TestFormThatOverwritesReplacesAllOrNone(t *testing.T) {
+func TestForm_ThatOverwritesReplacesAllOrNone(t *testing.T) {
 	in := newInbox(t, &Uploads{Overwrite: true})
 	in.wantStatus(201, "PUT", "/upload/a", strings.NewReader("old"))
 	dir := filepath.Join(in.u.Dir, "dir")
@@ -37,7 +37,7 @@ func TestFormThatOverwritesReplacesAllOrNone(t *testing.T) {
 	in.wantNoRoom()
 }
 
-func TestFilesOfOneFormDoNotReplaceEachOther(t *testing.T) {
+func TestForm_FilesOfOneFormDoNotReplaceEachOther(t *testing.T) {
 	for _, overwrite := range []bool{false, true} {
 		in := newInbox(t, &Uploads{Overwrite: overwrite})
 		in.wantStatus(201, "POST", "/upload", formOf("a", "1", "a", "2", `"a (2)"`, "3"), "Content-Type", formType)
@@ -46,7 +46,7 @@ func TestFilesOfOneFormDoNotReplaceEachOther(t *testing.T) {
 	}
 }
 
-func TestFormWhoseNamesCannotBeSyncedLeavesNothing(t *testing.T) {
+func TestForm_WhoseNamesCannotBeSyncedLeavesNothing(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("a folder cannot be flushed by itself")
 	}
@@ -69,7 +69,7 @@ func TestFormWhoseNamesCannotBeSyncedLeavesNothing(t *testing.T) {
 	}
 }
 
-func TestHeadersOfPartsAreBounded(t *testing.T) {
+func TestUploads_HeadersOfPartsAreBounded(t *testing.T) {
 	in := newInbox(t, &Uploads{})
 	part := func(n int) *strings.Reader {
 		return strings.NewReader("--B\r\nContent-Disposition: form-data; name=f; filename=a\r\nX: " + strings.Repeat("x", n) + "\r\n\r\na\r\n--B--\r\n")
@@ -80,7 +80,7 @@ func TestHeadersOfPartsAreBounded(t *testing.T) {
 	in.wantNoRoom()
 }
 
-func TestNegativeStallIsNoLimit(t *testing.T) {
+func TestUploads_NegativeStallIsNoLimit(t *testing.T) {
 	budget := weir.NewBudget(16 << 10)
 	if err := budget.Acquire(t.Context(), 1); err != nil {
 		t.Fatal(err)

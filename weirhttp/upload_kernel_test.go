@@ -56,7 +56,8 @@ func kernelInbox(t *testing.T, u *Uploads) (*inbox, *atomic.Int64) {
 	return in, n
 }
 
-func TestKernelMovesLargeUploads(t *testing.T) {
+func TestUploads_KernelMovesLargeUploads(t *testing.T) {
+	atOnce(t)
 	in, n := kernelInbox(t, &Uploads{NoDigest: true, Sync: true, Quota: 100 << 20})
 	big := content(9<<20 + 13)
 	in.wantStatus(201, "PUT", "/upload/a", strings.NewReader(big), "Expect", "100-continue")
@@ -76,7 +77,8 @@ func TestKernelMovesLargeUploads(t *testing.T) {
 	}
 }
 
-func TestKernelUploadsTakeTheirPiecesFromTheBudget(t *testing.T) {
+func TestUploads_KernelUploadsTakeTheirPiecesFromTheBudget(t *testing.T) {
+	atOnce(t)
 	budget := weir.NewBudget(8 << 10)
 	in, n := kernelInbox(t, &Uploads{NoDigest: true, Budget: budget, Queue: -1})
 	big := content(3 << 20)
@@ -101,7 +103,7 @@ func TestKernelUploadsTakeTheirPiecesFromTheBudget(t *testing.T) {
 	}
 }
 
-func TestKernelDoesNotGoPastAWrappedBody(t *testing.T) {
+func TestUploads_KernelDoesNotGoPastAWrappedBody(t *testing.T) {
 	in := unstartedInbox(t, &Uploads{NoDigest: true})
 	in.Config.Handler = http.MaxBytesHandler(in.Config.Handler, 2<<20)
 	in.Start()
@@ -110,7 +112,8 @@ func TestKernelDoesNotGoPastAWrappedBody(t *testing.T) {
 	in.wantFiles(map[string]string{"b": content(2 << 20)})
 }
 
-func TestKernelMovesResumableUploads(t *testing.T) {
+func TestUploads_KernelMovesResumableUploads(t *testing.T) {
+	atOnce(t)
 	in, n := kernelInbox(t, &Uploads{})
 	all := content(8 << 20)
 	loc := in.create(len(all), "a")
@@ -130,7 +133,8 @@ func TestKernelMovesResumableUploads(t *testing.T) {
 	}
 }
 
-func TestKernelUploadIsWholeOrAbsent(t *testing.T) {
+func TestUploads_KernelUploadIsWholeOrAbsent(t *testing.T) {
+	atOnce(t)
 	in := newInbox(t, &Uploads{NoDigest: true, Stall: time.Second})
 	head := "PUT /upload/a HTTP/1.1\r\nHost: x\r\nContent-Length: 4000000\r\n\r\n"
 	short := in.dial(head + content(2_000_000))
@@ -152,7 +156,8 @@ func TestKernelUploadIsWholeOrAbsent(t *testing.T) {
 	in.wantFiles(nil)
 }
 
-func TestKernelUploadOfASlowClientIsNotCut(t *testing.T) {
+func TestUploads_KernelUploadOfASlowClientIsNotDisconnected(t *testing.T) {
+	atOnce(t)
 	in := newInbox(t, &Uploads{NoDigest: true, Stall: time.Second})
 	all := content(kernelLeast)
 	conn := in.dial(fmt.Sprintf("PUT /upload/a HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", len(all)))
@@ -168,7 +173,7 @@ func TestKernelUploadOfASlowClientIsNotCut(t *testing.T) {
 	in.wantFiles(map[string]string{"a": all})
 }
 
-func TestKernelUploadOntoADiskThatOthersFill(t *testing.T) {
+func TestUploads_KernelUploadOntoADiskThatOthersFill(t *testing.T) {
 	dir := smallDisk(t, 8<<20)
 	in := newInbox(t, &Uploads{Dir: dir, NoDigest: true})
 	conn := in.dial("PUT /upload/a HTTP/1.1\r\nHost: x\r\nContent-Length: 7000000\r\n\r\n" + content(1000))
@@ -192,7 +197,7 @@ func TestKernelUploadOntoADiskThatOthersFill(t *testing.T) {
 	in.wantNoRoom()
 }
 
-func TestWithoutItsConnectionTheBodyIsCopied(t *testing.T) {
+func TestUploads_WithoutItsConnectionTheBodyIsCopied(t *testing.T) {
 	u := &Uploads{Dir: t.TempDir(), NoDigest: true}
 	s := httptest.NewUnstartedServer(u)
 	s.Config.ConnContext = ConnContext
@@ -207,7 +212,7 @@ func TestWithoutItsConnectionTheBodyIsCopied(t *testing.T) {
 	}
 }
 
-func TestWithoutAPipeAnUploadGoesThroughMemory(t *testing.T) {
+func TestUploads_WithoutAPipeAnUploadGoesThroughMemory(t *testing.T) {
 	a, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -14,9 +14,9 @@ import (
 // naming is a call that gives a file its name: two folders, each with a name.
 var naming = regexp.MustCompile(`^\d+<([^>]*)>, "([^"]*)", \d+<([^>]*)>, "([^"]*)"`)
 
-// TestASyncedUploadIsOnStableStorageBeforeItsAnswer watches the order of system
+// TestUploads_SyncedUploadIsOnStableStorageBeforeItsAnswer watches the order of system
 // calls: the file's bytes before it has its name, and its name before the answer.
-func TestASyncedUploadIsOnStableStorageBeforeItsAnswer(t *testing.T) {
+func TestUploads_SyncedUploadIsOnStableStorageBeforeItsAnswer(t *testing.T) {
 	dir, err := filepath.EvalSymlinks(tree(t, map[string]string{"replaced": "old"}).Name())
 	if err != nil {
 		t.Fatal(err)

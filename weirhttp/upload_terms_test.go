@@ -23,7 +23,7 @@ func (in *inbox) served(name string) (tag, date string) {
 	return rec.Header().Get("ETag"), rec.Header().Get("Last-Modified")
 }
 
-func TestOverwritingIsGuardedByPreconditions(t *testing.T) {
+func TestUploads_OverwritingIsGuardedByPreconditions(t *testing.T) {
 	in := newInbox(t, &Uploads{Overwrite: true, Quota: 1000})
 	in.wantStatus(412, "PUT", "/upload/a", strings.NewReader("x"), "If-Match", "*")
 	in.wantStatus(201, "PUT", "/upload/a", strings.NewReader("first"), "If-Match", "")
@@ -60,7 +60,7 @@ func TestOverwritingIsGuardedByPreconditions(t *testing.T) {
 	in.wantNoRoom()
 }
 
-func TestPreconditionsAreLookedAtBeforeTheBodyIsTaken(t *testing.T) {
+func TestUploads_PreconditionsAreLookedAtBeforeTheBodyIsTaken(t *testing.T) {
 	in := newInbox(t, &Uploads{Overwrite: true})
 	in.wantStatus(201, "PUT", "/upload/a", strings.NewReader("a"))
 	if err := os.Mkdir(filepath.Join(in.u.Dir, "dir"), 0o755); err != nil {
@@ -80,7 +80,7 @@ func TestPreconditionsAreLookedAtBeforeTheBodyIsTaken(t *testing.T) {
 	}
 }
 
-func TestPreconditionsHoldWhenTheFileGetsItsName(t *testing.T) {
+func TestUploads_PreconditionsHoldWhenTheFileGetsItsName(t *testing.T) {
 	in := newInbox(t, &Uploads{Overwrite: true})
 	in.wantStatus(201, "PUT", "/upload/a", strings.NewReader("first"))
 	tag, _ := in.served("a")

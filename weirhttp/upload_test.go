@@ -26,7 +26,7 @@ import (
 	"github.com/weir-go/weir"
 )
 
-func TestUploadIsStoredWholeUnderItsNameAndTold(t *testing.T) {
+func TestUploads_IsStoredWholeUnderItsNameAndTold(t *testing.T) {
 	in := newInbox(t, &Uploads{})
 	var told []Received
 	in.u.Done = func(r Received) { told = append(told, r) }
@@ -59,7 +59,7 @@ func TestUploadIsStoredWholeUnderItsNameAndTold(t *testing.T) {
 	in.wantNoRoom()
 }
 
-func TestUploadWithoutNameGetsANewOne(t *testing.T) {
+func TestUploads_WithoutNameGetsANewOne(t *testing.T) {
 	in := newInbox(t, &Uploads{URL: "/files", NoDigest: true})
 	res, text := in.do("POST", "/upload", unsized("x"))
 	var got Received
@@ -71,14 +71,14 @@ func TestUploadWithoutNameGetsANewOne(t *testing.T) {
 	in.wantStatus(405, "GET", "/upload/x", nil)
 }
 
-func TestEmptyUploadIsAFile(t *testing.T) {
+func TestUploads_EmptyUploadIsAFile(t *testing.T) {
 	in := newInbox(t, &Uploads{Sync: true})
 	in.wantStatus(201, "PUT", "/upload/empty", nil)
 	in.wantStatus(201, "PUT", "/upload/synced", strings.NewReader("x"))
 	in.wantFiles(map[string]string{"empty": "", "synced": "x"})
 }
 
-func TestEqualNamesAtTheSameTimeAllSurvive(t *testing.T) {
+func TestUploads_EqualNamesAtTheSameTimeAllSurvive(t *testing.T) {
 	for _, links := range []bool{true, false} {
 		t.Run(fmt.Sprintf("links=%v", links), func(t *testing.T) {
 			if !links {
@@ -107,7 +107,7 @@ func TestEqualNamesAtTheSameTimeAllSurvive(t *testing.T) {
 	}
 }
 
-func TestUploadThatCannotGiveUpItsTemporaryNameIsNotStored(t *testing.T) {
+func TestUploads_ThatCannotGiveUpItsTemporaryNameIsNotStored(t *testing.T) {
 	was := link
 	defer func() { link = was }()
 	link = func(root *os.Root, temp, name string) error {
@@ -123,7 +123,7 @@ func TestUploadThatCannotGiveUpItsTemporaryNameIsNotStored(t *testing.T) {
 	in.wantNoRoom()
 }
 
-func TestOverwriteReplacesAndIfNoneMatchRefuses(t *testing.T) {
+func TestUploads_OverwriteReplacesAndIfNoneMatchRefuses(t *testing.T) {
 	in := newInbox(t, &Uploads{Overwrite: true})
 	in.wantStatus(201, "PUT", "/upload/a", strings.NewReader("old"))
 	in.wantStatus(200, "PUT", "/upload/a", strings.NewReader("new"))
@@ -147,7 +147,7 @@ func TestOverwriteReplacesAndIfNoneMatchRefuses(t *testing.T) {
 	}
 }
 
-func TestFormStoresAllFilesOrNone(t *testing.T) {
+func TestForm_StoresAllFilesOrNone(t *testing.T) {
 	in := newInbox(t, &Uploads{MaxSize: 3 << 20})
 	big := content(3 << 20)
 	build := func(files ...string) (io.Reader, string) {
@@ -190,7 +190,7 @@ func TestFormStoresAllFilesOrNone(t *testing.T) {
 	in.wantNoRoom()
 }
 
-func TestDigestsAreChecked(t *testing.T) {
+func TestUploads_DigestsAreChecked(t *testing.T) {
 	in := newInbox(t, &Uploads{NoDigest: true})
 	b64 := func(s string) string {
 		sum, _ := hex.DecodeString(sha(s))
@@ -224,7 +224,7 @@ func TestDigestsAreChecked(t *testing.T) {
 	in.wantNoRoom()
 }
 
-func TestDigestInTheTrailerIsChecked(t *testing.T) {
+func TestUploads_DigestInTheTrailerIsChecked(t *testing.T) {
 	in := newInbox(t, &Uploads{})
 	for _, said := range []string{"x", "y"} {
 		sum := sha256.Sum256([]byte(said))
@@ -249,7 +249,7 @@ type eofFunc func()
 
 func (f eofFunc) Read([]byte) (int, error) { f(); return 0, io.EOF }
 
-func TestUploadsTakeTheirBuffersFromTheBudget(t *testing.T) {
+func TestUploads_TakeTheirBuffersFromTheBudget(t *testing.T) {
 	budget := weir.NewBudget(16 << 10)
 	in := newInbox(t, &Uploads{Budget: budget})
 	big := content(4 << 20)
@@ -270,7 +270,8 @@ func TestUploadsTakeTheirBuffersFromTheBudget(t *testing.T) {
 	in.wantNoRoom()
 }
 
-func TestUploadWaitsForMemoryAsLongAsItsQueueSays(t *testing.T) {
+func TestUploads_WaitsForMemoryAsLongAsItsQueueSays(t *testing.T) {
+	atOnce(t)
 	budget := weir.NewBudget(16 << 10)
 	if err := budget.Acquire(t.Context(), 1); err != nil {
 		t.Fatal(err)
@@ -299,7 +300,7 @@ func TestUploadWaitsForMemoryAsLongAsItsQueueSays(t *testing.T) {
 	in.patch(204, loc, 0, strings.NewReader("12345"))
 }
 
-func TestUploadIsInTheRegistry(t *testing.T) {
+func TestUploads_IsInTheRegistry(t *testing.T) {
 	in := newInbox(t, &Uploads{})
 	before := DefaultTransfers.Totals()
 	conn := in.dial("PUT /upload/seen HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n0123456789")
@@ -316,7 +317,7 @@ func TestUploadIsInTheRegistry(t *testing.T) {
 	}
 }
 
-func TestClosedHandlerRefuses(t *testing.T) {
+func TestUploads_ClosedHandlerRefuses(t *testing.T) {
 	in := newInbox(t, &Uploads{})
 	in.wantStatus(201, "PUT", "/upload/a", strings.NewReader("a"))
 	if err := in.u.Close(); err != nil {
@@ -330,7 +331,7 @@ func TestClosedHandlerRefuses(t *testing.T) {
 	}
 }
 
-func TestUploadsOverHTTP2(t *testing.T) {
+func TestUploads_OverHTTP2(t *testing.T) {
 	u := &Uploads{Dir: t.TempDir(), MaxSize: 4 << 20, Log: slog.New(slog.DiscardHandler)}
 	s := httptest.NewUnstartedServer(u)
 	s.EnableHTTP2 = true

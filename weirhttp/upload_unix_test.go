@@ -42,7 +42,7 @@ func wantFDs(t *testing.T, n int) {
 	}
 }
 
-func TestHundredsOfAbortedUploadsLeaveNothing(t *testing.T) {
+func TestUploads_HundredsOfAbortedUploadsLeaveNothing(t *testing.T) {
 	abortUploads(t, 10) // opens what a process keeps, such as its poller
 	files, running := countFDs(t), goleak.IgnoreCurrent()
 	abortUploads(t, 300)
@@ -81,7 +81,7 @@ func abortUploads(t *testing.T, n int) {
 	}
 }
 
-func TestAbortedResumableUploadsKeepOnlyWhatHasCome(t *testing.T) {
+func TestUploads_AbortedResumableUploadsKeepOnlyWhatHasCome(t *testing.T) {
 	abort := func(n int) {
 		in := newInbox(t, &Uploads{})
 		for i := range n {
@@ -130,7 +130,7 @@ func smallDisk(t *testing.T, n int) string {
 	return dir
 }
 
-func TestDiskThatIsTooSmall(t *testing.T) {
+func TestUploads_DiskThatIsTooSmall(t *testing.T) {
 	in := newInbox(t, &Uploads{Dir: smallDisk(t, 4<<20)})
 	in.wantStatus(201, "PUT", "/upload/fits", strings.NewReader(content(1<<20)))
 	in.wantStatus(507, "PUT", "/upload/announced", strings.NewReader(content(8<<20)))
@@ -140,7 +140,7 @@ func TestDiskThatIsTooSmall(t *testing.T) {
 	in.wantStatus(201, "PUT", "/upload/fits-too", strings.NewReader(content(2<<20)))
 }
 
-func TestDiskThatOthersFillInTheMiddle(t *testing.T) {
+func TestUploads_DiskThatOthersFillInTheMiddle(t *testing.T) {
 	dir := smallDisk(t, 4<<20)
 	in := newInbox(t, &Uploads{Dir: dir})
 	conn := in.dial("PUT /upload/a HTTP/1.1\r\nHost: x\r\nContent-Length: 3000000\r\n\r\n" + content(1000))
@@ -163,7 +163,7 @@ func TestDiskThatOthersFillInTheMiddle(t *testing.T) {
 	in.wantNoRoom()
 }
 
-func TestRightsThatAreLostInTheMiddle(t *testing.T) {
+func TestUploads_RightsThatAreLostInTheMiddle(t *testing.T) {
 	dir, u := t.TempDir(), &Uploads{}
 	lose := func() { os.Chmod(dir, 0o555) }
 	regain := func() { os.Chmod(dir, 0o755) }
@@ -184,7 +184,7 @@ func TestRightsThatAreLostInTheMiddle(t *testing.T) {
 	in.wantNoRoom()
 }
 
-func TestFolderOpensAlthoughNotAllCanBeRemoved(t *testing.T) {
+func TestUploads_FolderOpensAlthoughNotAllCanBeRemoved(t *testing.T) {
 	dir := t.TempDir()
 	if os.Getuid() == 0 {
 		dir = smallDisk(t, 1<<20)
@@ -205,7 +205,7 @@ func TestFolderOpensAlthoughNotAllCanBeRemoved(t *testing.T) {
 	eventually(t, func() bool { return strings.Contains(in.log.String(), "cannot remove") }, "it is not in the log")
 }
 
-func TestFolderThatGoesAwayInTheMiddle(t *testing.T) {
+func TestUploads_FolderThatGoesAwayInTheMiddle(t *testing.T) {
 	in := newInbox(t, &Uploads{})
 	in.wantStatus(201, "PUT", "/upload/a", strings.NewReader("a"))
 	os.RemoveAll(in.u.Dir)
@@ -216,7 +216,7 @@ func TestFolderThatGoesAwayInTheMiddle(t *testing.T) {
 	in.wantNoRoom()
 }
 
-func TestCurl(t *testing.T) {
+func TestUploads_Curl(t *testing.T) {
 	curl, err := exec.LookPath("curl")
 	if err != nil {
 		t.Skip(err)

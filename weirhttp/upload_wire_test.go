@@ -28,7 +28,7 @@ func (in *inbox) dial(text string) *net.TCPConn {
 	return conn.(*net.TCPConn)
 }
 
-func TestUploadIsWholeOrAbsent(t *testing.T) {
+func TestUploads_IsWholeOrAbsent(t *testing.T) {
 	in := newInbox(t, &Uploads{})
 	head := "PUT /upload/a HTTP/1.1\r\nHost: x\r\n"
 	for name, text := range map[string]string{
@@ -51,7 +51,7 @@ func TestUploadIsWholeOrAbsent(t *testing.T) {
 	}
 }
 
-func TestClientThatSendsNothingIsLetGo(t *testing.T) {
+func TestUploads_ClientThatSendsNothingIsLetGo(t *testing.T) {
 	in := newInbox(t, &Uploads{Stall: 50 * time.Millisecond})
 	conn := in.dial("PUT /upload/a HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n0123456789")
 	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
@@ -63,7 +63,7 @@ func TestClientThatSendsNothingIsLetGo(t *testing.T) {
 	in.wantFiles(nil)
 }
 
-func TestTooLargeIsToldToAClientThatIsStillSending(t *testing.T) {
+func TestUploads_TooLargeIsToldToAClientThatIsStillSending(t *testing.T) {
 	in := newInbox(t, &Uploads{MaxSize: 1 << 20})
 	for _, head := range []string{
 		"PUT /upload/a HTTP/1.1\r\nHost: x\r\nContent-Length: 33554432\r\n\r\n",
@@ -91,13 +91,13 @@ func TestTooLargeIsToldToAClientThatIsStillSending(t *testing.T) {
 	in.wantNoRoom()
 }
 
-func TestLargestLimitIsNoLimit(t *testing.T) {
+func TestUploads_LargestLimitIsNoLimit(t *testing.T) {
 	in := newInbox(t, &Uploads{MaxSize: math.MaxInt64})
 	in.wantStatus(201, "PUT", "/upload/a", unsized(content(100_000)))
 	in.wantFiles(map[string]string{"a": content(100_000)})
 }
 
-func TestRefusedClientThatGoesOnForeverIsLetGo(t *testing.T) {
+func TestUploads_RefusedClientThatGoesOnForeverIsLetGo(t *testing.T) {
 	bytes := hearBytes
 	hearBytes = 1 << 20
 	defer func() { hearBytes = bytes }()
@@ -111,7 +111,7 @@ func TestRefusedClientThatGoesOnForeverIsLetGo(t *testing.T) {
 	in.wantNoRoom()
 }
 
-func TestRefusedUploadIsNotContinued(t *testing.T) {
+func TestUploads_RefusedUploadIsNotContinued(t *testing.T) {
 	in := newInbox(t, &Uploads{MaxSize: 10, Quota: 1000})
 	for _, c := range []struct {
 		n    int
@@ -127,7 +127,7 @@ func TestRefusedUploadIsNotContinued(t *testing.T) {
 	in.wantNoRoom()
 }
 
-func TestKeptConnectionServesTheNextUpload(t *testing.T) {
+func TestUploads_KeptConnectionServesTheNextUpload(t *testing.T) {
 	in := newInbox(t, &Uploads{MaxSize: 100})
 	conn := in.dial("PUT /upload/a HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\na" +
 		"PUT /upload/b HTTP/1.1\r\nHost: x\r\nContent-Digest: sha-256=:AAAA:\r\nContent-Length: 1\r\n\r\nb" +
@@ -153,7 +153,7 @@ func (w withoutLength) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-func TestRefusalIsCompleteThoughAWriterBetweenTakesItsLength(t *testing.T) {
+func TestUploads_RefusalIsCompleteThoughAWriterBetweenTakesItsLength(t *testing.T) {
 	u := &Uploads{Dir: t.TempDir(), MaxSize: 10, Log: slog.New(slog.DiscardHandler)}
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		u.ServeHTTP(withoutLength{w}, r)

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/weir-go/weir/internal/units"
 )
 
 // input is a source of one of the compression commands, after a look at it.
@@ -23,15 +25,19 @@ type input struct {
 func (in input) regular() bool { return in.info != nil && in.info.Mode().IsRegular() }
 
 func skipped(try, format string, args ...any) *failure {
-	return &failure{code: exitUsage, text: fmt.Sprintf(format, args...), try: try}
+	return &failure{code: exitUsage, text: fmt.Sprintf(format, args...), try: try, skipped: true}
 }
 
 // inputs finds the files that the names stand for: with --recursive those in
 // folders, and for a.log that is not there a.log.gz.
 func (r *codecRun) inputs(names []string) (list []input) {
 	for _, name := range names {
-		if name == "-" {
+		switch name {
+		case "-":
 			list = append(list, r.standardInput())
+			continue
+		case "":
+			list = append(list, input{failed: &failure{code: exitUsage, text: "empty file name", try: "weir " + r.name + " FILE"}})
 			continue
 		}
 		info, err := os.Stat(name)
@@ -135,7 +141,7 @@ func (r *codecRun) look(name string, info fs.FileInfo) input {
 	case r.gzip && mode&fs.ModeSticky != 0:
 		in.failed = skipped("--force", "%s has the sticky bit set and was skipped", name)
 	case r.gzip && links(info) > 1:
-		in.failed = skipped("--force", "%s has %s and was skipped", name, plural(links(info)-1, "other link"))
+		in.failed = skipped("--force", "%s has %s and was skipped", name, units.Count(links(info)-1, "other link"))
 	case r.remove && isSymlink(name):
 		in.failed = skipped("--force, to remove the link", "%s is a symbolic link and was skipped, because of --rm", name)
 	}

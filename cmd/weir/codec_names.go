@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+
+	"github.com/weir-go/weir/internal/units"
 )
 
 // suffix is how the name of a compressed file ends, and what stands there in the
@@ -27,7 +29,7 @@ func (r *codecRun) checkSuffix() error {
 	s := r.ownSuffix
 	if s == "" || len(s) > longestSuffix || strings.ContainsAny(s, `/`+string(filepath.Separator)) {
 		return &failure{
-			code: exitUsage, text: fmt.Sprintf("invalid suffix %q for --suffix: use 1 to %s without a slash", s, plural(longestSuffix, "character")),
+			code: exitUsage, text: fmt.Sprintf("invalid suffix %q for --suffix: use 1 to %s without a slash", s, units.Count(longestSuffix, "character")),
 			try: "--suffix " + r.suffixes[0].packed,
 		}
 	}
@@ -61,15 +63,13 @@ func (r *codecRun) target(name string) (string, *failure) {
 	case r.expands && ok:
 		return base + s.plain, nil
 	case r.expands:
-		return "", &failure{
-			code: exitUsage, text: fmt.Sprintf("%s does not end in %s, so there is no name for the result", name, r.known()[0].packed),
-			try: fmt.Sprintf("weir pipe %s %s DST", quoted(name), r.stage),
+		f := skipped(fmt.Sprintf("weir pipe %s %s DST", quoted(name), r.stage), "%s does not end in %s, so there is no name for the result", name, r.known()[0].packed)
+		if ext := filepath.Ext(name); r.gzip && len(ext) > 1 && ext != name && len(ext) <= longestSuffix {
+			f.try = "--suffix " + quoted(ext) + ", or " + f.try
 		}
+		return "", f
 	case ok && !r.force:
-		return "", &failure{
-			code: exitUsage, text: fmt.Sprintf("%s has the suffix %s already", name, name[len(base):]),
-			try: "--force, to compress it once more",
-		}
+		return "", skipped("--force, to compress it once more", "%s has the suffix %s already", name, name[len(base):])
 	case r.ownSuffix != "":
 		return name + r.ownSuffix, nil
 	}

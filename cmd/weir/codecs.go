@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -45,11 +46,13 @@ type codecRun struct {
 	results                         map[string]string // what the run makes → of which source
 	typed                           string            // how the user called it: gzip -d
 	level                           int
+	digits                          string // of a level that was given as -19
 	toStdout, remove, test, reverse bool
 	list, recursive, durable        bool
 	names                           int // 1: --name, -1: --no-name, 0: neither
 	ownSuffix                       string
-	suffixGiven                     func() bool
+	suffixGiven, keepGiven          func() bool
+	removeIsDefault                 func() bool // --rm comes from the environment
 	listQuiet                       bool
 	workers                         int
 	window                          string
@@ -99,7 +102,7 @@ files of several members and of more than 4 GiB, and it fails if a file is
 damaged.`, k.short,
 			map[bool]string{true: " It also skips a file with\nother hard links or with the sticky bit."}[k.gzip], more),
 		Example: strings.ReplaceAll(map[bool]string{
-			false: "  weir NAME access.log\n  weir NAME -9 *.log --rm\n  weir NAME -r logs\n  mysqldump shop | weir NAME > shop.sqlSUFFIX",
+			false: "  weir NAME access.log\n  weir NAME -9 old/*.log --rm\n  weir NAME -r logs\n  mysqldump shop | weir NAME > shop.sqlSUFFIX",
 			true:  "  weir NAME access.logSUFFIX\n  weir NAME -t *SUFFIX\n  weir NAME -l *SUFFIX\n  weir NAME -c shop.sqlSUFFIX | mysql shop",
 		}[k.expands], "NAME", k.name),
 		Version: thisVersion().String(),
@@ -110,7 +113,7 @@ damaged.`, k.short,
 	f := c.Flags()
 	f.BoolVarP(&r.toStdout, "stdout", "c", false, "write to standard output")
 	f.BoolVarP(&r.force, "force", "f", false, "replace files that are there, take any kind of file but devices, write binary data to a terminal;\nwith --stdout pass on files in no known format when decompressing")
-	f.BoolVar(&r.remove, "rm", false, "remove each source when its result is on stable storage")
+	f.BoolVar(&r.remove, "rm", false, "remove each source when its result is on stable storage; not with --stdout, --test, --list or --keep")
 	f.BoolP("keep", "k", false, "keep the sources, which is what happens anyway")
 	if k.suffixes[0].packed == ".zst" {
 		f.StringVar(&r.window, "window", defaultWindowText, "largest window that a file to decompress can ask for, up to 2GiB;\nzstd --long=31 needs that. It is part of the memory ceiling")
@@ -121,6 +124,8 @@ damaged.`, k.short,
 	f.BoolVarP(&r.recursive, "recursive", "r", false, "work on the files in folders")
 	f.BoolP("version", "V", false, "say which version this is")
 	r.suffixGiven = func() bool { return f.Changed("suffix") }
+	r.keepGiven = func() bool { keep, _ := f.GetBool("keep"); return keep }
+	r.removeIsDefault = func() bool { return f.Lookup("rm").Annotations[setBy] != nil }
 	if k.gzip {
 		set := func(n int) func(string) error {
 			return func(text string) error {
@@ -137,11 +142,21 @@ damaged.`, k.short,
 		f.BoolVar(&r.durable, "synchronous", false, "bring each result to stable storage before going on")
 	}
 	f.IntVar(&r.workers, "workers", 0, "how many cores to use at most; 0: all")
-	f.IntVar(&r.level, "level", 0, fmt.Sprintf("1 (fast) to %d (small); -1 to -9 do the same", k.levels))
+	f.IntVar(&r.level, "level", 0, fmt.Sprintf("compression level, 1 (fast) to %d (small); -1 to -%[1]d mean the same", k.levels))
 	for n := 1; n <= 9; n++ {
 		f.BoolFuncP(fmt.Sprint("level-", n), fmt.Sprint(n), "", func(string) error { r.level = n; return nil })
 		_ = f.MarkHidden(fmt.Sprint("level-", n))
 	}
+	f.Func("digits", "", func(text string) error { // of -19, see wholeLevels
+		r.digits = text
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			n = r.most + 1 // check refuses it
+		}
+		r.level = n
+		return nil
+	})
+	_ = f.MarkHidden("digits")
 	f.BoolFunc("fast", "level 1", func(string) error { r.level = 1; return nil })
 	f.BoolFunc("best", "the highest level", func(string) error { r.level = k.levels; return nil })
 	if !k.gzip {
@@ -155,11 +170,77 @@ damaged.`, k.short,
 	return c
 }
 
+// wholeLevels makes one level of the digits in -19, which a parser of flags takes
+// for -1 and -9.
+func wholeLevels(root *cobra.Command, args []string) []string {
+	c, _, err := root.Find(args)
+	if err != nil || c.Flags().Lookup("level-1") == nil {
+		return args
+	}
+	var out []string
+	value := false // the word is the value of the flag before it
+	for i, word := range args {
+		switch {
+		case value:
+			value = false
+			out = append(out, word)
+		case word == "--":
+			return append(out, args[i:]...)
+		case strings.HasPrefix(word, "--"):
+			name, _, given := strings.Cut(word[2:], "=")
+			f := c.Flags().Lookup(name)
+			value = f != nil && !given && f.NoOptDefVal == ""
+			out = append(out, word)
+		case len(word) > 1 && word[0] == '-':
+			var words []string
+			words, value = splitLevels(c, word)
+			out = append(out, words...)
+		default:
+			out = append(out, word)
+		}
+	}
+	return out
+}
+
+// splitLevels takes levels of several digits out of a word of short flags. more
+// reports whether the next word is the value of the last flag.
+func splitLevels(c *cobra.Command, word string) (words []string, more bool) {
+	isDigit := func(b byte) bool { return '0' <= b && b <= '9' }
+	rest := ""
+	for at := 1; at < len(word); {
+		end := at
+		for end < len(word) && isDigit(word[end]) {
+			end++
+		}
+		if end-at > 1 {
+			if rest != "" {
+				words = append(words, "-"+rest)
+			}
+			words, rest, at = append(words, "--digits="+word[at:end]), "", end
+			continue
+		}
+		f := c.Flags().ShorthandLookup(word[at : at+1])
+		if word[at] == '=' || f != nil && f.NoOptDefVal == "" {
+			rest, more = rest+word[at:], f != nil && at+1 == len(word)
+			break
+		}
+		rest += word[at : at+1]
+		at++
+	}
+	if rest != "" {
+		words = append(words, "-"+rest)
+	}
+	return words, more
+}
+
 // check finds what is wrong with the numbers, in terms of the flags.
 func (r *codecRun) check() error {
 	refuse := func(text, try string) error { return &failure{code: exitUsage, text: text, try: try} }
 	switch {
 	case r.level < 0 || r.level > r.most:
+		if r.digits != "" {
+			return refuse(fmt.Sprintf("invalid level -%s for %s; use -1 to -%d", r.digits, r.name, r.most), fmt.Sprintf("-%d", r.levels))
+		}
 		return refuse(fmt.Sprintf("--level %d: use 1 to %d", r.level, r.most), "--level 6")
 	case r.workers < 0 || r.workers > 1024:
 		return refuse(fmt.Sprintf("--workers %d: use 1 to 1024, or 0 for all cores", r.workers), "--workers 0")
@@ -172,8 +253,39 @@ func (r *codecRun) check() error {
 	return r.checkSuffix()
 }
 
+// checkRemoval refuses --rm where no file would hold what the source held. As a
+// default from the environment it gives way.
+func (r *codecRun) checkRemoval(names []string) error {
+	if !r.remove {
+		return nil
+	}
+	var text, try string
+	switch {
+	case r.toStdout:
+		text, try = "--rm cannot be used with --stdout; it removes sources whose results are in files", "leave out --rm"
+	case r.test:
+		text, try = "--rm cannot be used with --test; it removes sources whose results are in files", "leave out --rm"
+	case r.list:
+		text, try = "--rm cannot be used with --list; it removes sources whose results are in files", "leave out --rm"
+	case r.keepGiven():
+		text, try = "--rm cannot be used with --keep", "leave out one of them"
+	case !slices.ContainsFunc(names, func(n string) bool { return n != "-" }):
+		text, try = "--rm needs a FILE to remove", fmt.Sprintf("weir %s --rm FILE", r.name)
+	default:
+		return nil
+	}
+	if r.removeIsDefault() {
+		r.remove = false
+		return nil
+	}
+	return &failure{code: exitUsage, text: text, try: try}
+}
+
 func (r *codecRun) all(names []string) error {
 	if err := r.check(); err != nil {
+		return err
+	}
+	if err := r.checkRemoval(names); err != nil {
 		return err
 	}
 	if (r.reverse || r.test || r.list) && !r.expands {
@@ -234,6 +346,7 @@ func (r *codecRun) one(in input) (*step, error) {
 	if in.failed != nil {
 		return nil, in.failed
 	}
+	var stored gzipHeader // to restore
 	switch {
 	case st.discards:
 		st.dst = "nothing"
@@ -242,16 +355,21 @@ func (r *codecRun) one(in input) (*step, error) {
 		if st.dst, f = r.target(name); f != nil {
 			return nil, f
 		}
-		if stored := r.storedName(in); stored != "" {
-			st.dst = stored
+		if stored = r.stored(in); stored.safeName() != "" {
+			st.dst = filepath.Join(filepath.Dir(name), stored.safeName())
 		}
 		if first, taken := r.results[filepath.Clean(st.dst)]; taken {
+			if filepath.Clean(first) == filepath.Clean(name) {
+				return nil, skipped("", "%s is named twice and was %s once", name, map[bool]string{true: "decompressed", false: "compressed"}[r.expands])
+			}
 			return nil, skipped("one of them alone", "%s and %s would both become %s, so %s was skipped", first, name, st.dst, name)
 		}
 		r.results[filepath.Clean(st.dst)] = name
 		there, err := os.Lstat(st.dst)
 		switch {
 		case err != nil:
+		case !r.force && there.IsDir():
+			return nil, skipped(fmt.Sprintf("weir pipe %s %s DST", quoted(name), r.stage), "%s is a folder, so %s was skipped", st.dst, name)
 		case !r.force:
 			return nil, skipped("--force, to replace what is there", "%s exists already, so %s was skipped", st.dst, name)
 		case there.Mode()&fs.ModeSymlink != 0:
@@ -308,20 +426,25 @@ func (r *codecRun) one(in input) (*step, error) {
 	st.run = func(ctx context.Context) error {
 		st.kept = &carry.Note{Metadata: true, Plain: true} // as gzip(1) does
 		err := st.flowRun(ctx, &r.settings)
+		if errors.Is(err, fs.ErrExist) && toFile && !r.force {
+			return skipped("--force, to replace what is there", "another run has made %s meanwhile, so %s was skipped", st.dst, name)
+		}
 		if err != nil || !toFile {
 			return err
 		}
-		if r.gzip && r.expands && r.names > 0 {
-			if h := headerOf(name); !h.time.IsZero() {
-				if err := os.Chtimes(st.dst, time.Time{}, h.time); err != nil {
-					return err
-				}
+		if !stored.time.IsZero() {
+			if err := os.Chtimes(st.dst, time.Time{}, stored.time); err != nil {
+				return err
 			}
 		}
 		if !r.remove || len(st.left()) > 0 {
 			return nil
 		}
-		if err := st.removable(name); err != nil {
+		err = st.removable(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // another run has removed it, and the result is there
+		}
+		if err != nil {
 			return &failure{
 				code: exitSource, text: fmt.Sprintf("%s was not removed: %v", name, err),
 				try: fmt.Sprintf("weir %s -f --rm %s, when nobody writes to it any more", r.name, quoted(name)),
@@ -354,17 +477,12 @@ func (r *codecRun) word(frugal bool) string {
 	return word
 }
 
-// storedName is where --name puts the result: beside the file, under the name
-// that the file stores. It is empty if the file stores none.
-func (r *codecRun) storedName(in input) string {
+// stored is what --name restores: the name and the time that the file stores.
+func (r *codecRun) stored(in input) gzipHeader {
 	if !r.gzip || !r.expands || r.names <= 0 || !in.regular() {
-		return ""
+		return gzipHeader{}
 	}
-	name := headerOf(in.name).safeName()
-	if name == "" {
-		return ""
-	}
-	return filepath.Join(filepath.Dir(in.name), name)
+	return headerOf(in.name)
 }
 
 // header stores the name and the time of a regular file. Other sources have

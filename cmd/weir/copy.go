@@ -22,6 +22,8 @@ import (
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/endpoint"
 	"github.com/weir-go/weir/internal/carry"
+	"github.com/weir-go/weir/internal/units"
+	"github.com/weir-go/weir/pace"
 	"github.com/weir-go/weir/report"
 	"github.com/weir-go/weir/s3"
 	"github.com/weir-go/weir/tree"
@@ -95,7 +97,7 @@ stores" how object stores are found and folders compared with them.`,
 
 func (c *copying) copy(names []string) error {
 	if len(names) < 2 {
-		return &failure{code: exitUsage, text: "copy takes sources and a destination, not " + plural(int64(len(names)), "name"), try: "weir copy SRC… DST"}
+		return &failure{code: exitUsage, text: "copy takes sources and a destination, not " + units.Count(int64(len(names)), "name"), try: "weir copy SRC… DST"}
 	}
 	if c.rate != "" {
 		n, err := parseRate(c.rate)
@@ -119,8 +121,23 @@ func (c *copying) copy(names []string) error {
 		}
 	}
 	sources, dst := names[:len(names)-1], names[len(names)-1]
+	switch {
+	case slices.Contains(sources, ""):
+		return &failure{code: exitUsage, text: "empty source name", try: "weir copy SRC… DST"}
+	case dst == "":
+		return &failure{code: exitUsage, text: "empty destination name", try: "weir copy SRC… DST"}
+	case dst == "-" && len(sources) > 1:
+		return &failure{
+			code: exitUsage, text: fmt.Sprintf("standard output takes one source, not %d", len(sources)),
+			try: "cat FILE… | weir copy - -, or a folder as destination",
+		}
+	}
 	if st, err := os.Stat(strings.TrimSuffix(dst, "/")); len(sources) > 1 && isLocal(dst) && (err != nil || !st.IsDir()) {
-		return &failure{code: exitUsage, text: fmt.Sprintf("%s, and %s is no folder", plural(int64(len(sources)), "source"), dst), try: "mkdir -p " + quoted(dst)}
+		f := &failure{code: exitUsage, text: fmt.Sprintf("%s, and %s is no folder", units.Count(int64(len(sources)), "source"), dst), try: "mkdir -p " + quoted(dst)}
+		if err == nil {
+			f.try = fmt.Sprintf("another destination; %s is a file", dst)
+		}
+		return f
 	}
 	c.goOn = len(sources) > 1
 	var steps []*step
@@ -161,6 +178,9 @@ func collision(steps []*step) error {
 				at = b.target
 			case a.isIn(b):
 				at = a.target
+			}
+			if at != "" && filepath.Clean(a.src) == filepath.Clean(b.src) {
+				return &failure{code: exitUsage, text: b.src + " is named twice", try: "leave out one of them"}
 			}
 			if at != "" {
 				return &failure{
@@ -287,7 +307,7 @@ func (c *copying) file(src, dst string) (*step, error) {
 			return nil, err
 		}
 		if part != nil {
-			st.partial = part.shownPath(name)
+			st.partial = part.shown
 		}
 	}
 	var verified string
@@ -303,7 +323,7 @@ func (c *copying) file(src, dst string) (*step, error) {
 		st.size, st.perm = sizeOf(src, in), permOf(src)
 		s := in.Stream()
 		if c.perSecond > 0 {
-			s = s.Through(weir.RateLimit[byte](c.perSecond, time.Second))
+			s = s.Through(pace.RateLimit[byte](c.perSecond, time.Second))
 		}
 		sink, err := c.sink(dst, st.perm, part, func(sum []byte) { verified = fmt.Sprintf("%x", sum) }, st.size())
 		if err != nil {
@@ -438,6 +458,11 @@ func (c *copying) folder(src, dst string) (*step, error) {
 	} else if c.keep || c.resume {
 		noteName = dst + partSuffix + ".json"
 	}
+	for _, name := range []string{dst, st.dst} {
+		if sameFile(src, name) {
+			return nil, &failure{code: exitUsage, text: fmt.Sprintf("%s and %s are the same folder", src, name), try: "another name for the destination"}
+		}
+	}
 	st.target = st.dst
 	var cp *tree.Copy
 	var changes []string
@@ -466,7 +491,7 @@ func (c *copying) folder(src, dst string) (*step, error) {
 			return st.sweep()
 		}
 		var err error
-		if note, _, err = openNote(noteName, st.dst); err != nil {
+		if note, _, err = openNote(noteName, st.dst, st.dst); err != nil {
 			return err
 		}
 		return note.write(partNote{Source: abs, Folder: true})
@@ -486,7 +511,8 @@ func (c *copying) folder(src, dst string) (*step, error) {
 		return errors.Join(err, note.close())
 	}
 	st.moved = func() (in, out int64) {
-		n := cp.Progress().Bytes
+		p := cp.Progress()
+		n := p.Bytes - p.EqualBytes
 		return n, n
 	}
 	st.tree = func() (tree.Progress, string) { return cp.Progress(), cp.Current() }
@@ -495,7 +521,11 @@ func (c *copying) folder(src, dst string) (*step, error) {
 		var text string
 		p := cp.Progress()
 		if p.Equal > 0 {
-			text += fmt.Sprintf(", %d of them there already", p.Equal)
+			were := "were"
+			if p.Equal == 1 {
+				were = "was"
+			}
+			text += fmt.Sprintf("; %d %s there already", p.Equal, were)
 		}
 		if p.Deleted > 0 {
 			text += fmt.Sprintf(", %d deleted", p.Deleted)
@@ -527,13 +557,6 @@ func (c *copying) unfinished(dst, abs string) bool {
 	text, err := os.ReadFile(dst + partSuffix + ".json")
 	var note partNote
 	return err == nil && json.Unmarshal(text, &note) == nil && note.Folder && note.Source == abs
-}
-
-func plural(n int64, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }
 
 func kindOf(mode fs.FileMode) string {

@@ -10,6 +10,7 @@ import (
 
 // A file capability is worth what set-user-ID root is.
 func TestCopy_CarriesNoFileCapabilities(t *testing.T) {
+	t.Parallel()
 	needRoot(t)
 	const attr = "security.capability"
 	dir := t.TempDir()

@@ -56,18 +56,13 @@ func weirAs(t *testing.T, id int, args ...string) {
 		t.Fatal(err)
 	}
 	name := filepath.Join(openFolder(t, 0o755), "weir") // the one that go test has made only root may run
-	in, err := os.Open(self)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer in.Close()
-	out, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE, 0o755)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = io.Copy(out, in)
-	if cerr := out.Close(); err != nil || cerr != nil {
-		t.Fatal(err, cerr)
+	// A link, or a copy made by a process of its own: while this one had it open
+	// for writing, a process that another test starts would keep it so, and nobody
+	// could run it.
+	if err := os.Link(self, name); err != nil {
+		if out, err := exec.Command("cp", self, name).CombinedOutput(); err != nil {
+			t.Fatalf("cp: %v, %s", err, out)
+		}
 	}
 	cmd := exec.Command(name, args...)
 	cmd.Dir = "/"
@@ -108,6 +103,7 @@ func openFolder(t *testing.T, mode fs.FileMode) string {
 // Whatever is copied and however, a file that is set-user-ID or set-group-ID
 // afterwards has owner and group of one that was, and what that one held.
 func TestCopy_NoCopyHasTheRightsOfAnotherOwner(t *testing.T) {
+	t.Parallel()
 	needRoot(t)
 	const text = "what runs"
 	stranger := owned{special | 0o755, 1234, 1235}
@@ -171,6 +167,7 @@ func TestCopy_NoCopyHasTheRightsOfAnotherOwner(t *testing.T) {
 
 // The first half of a copy that goes on may be anybody's work.
 func TestCopy_ResumesNoSpecialFileFromAPartOfSomebodyElse(t *testing.T) {
+	t.Parallel()
 	needRoot(t)
 	const text = "what runs"
 	src := owned{special | 0o755, 0, 0}
@@ -211,6 +208,7 @@ func TestCopy_ResumesNoSpecialFileFromAPartOfSomebodyElse(t *testing.T) {
 }
 
 func TestCopy_FoldersGiveNoFileTheRightsOfAnotherOwner(t *testing.T) {
+	t.Parallel()
 	needRoot(t)
 	const ordinary = 65534
 	stranger, strangers := owned{special | 0o755, 1234, 1235}, owned{fs.ModeDir | fs.ModeSetgid | 0o755, 1234, 1235}
@@ -276,6 +274,7 @@ func TestCopy_FoldersGiveNoFileTheRightsOfAnotherOwner(t *testing.T) {
 
 // A device that is written to keeps its owner and its permissions.
 func TestCopy_PreserveLeavesDevicesAlone(t *testing.T) {
+	t.Parallel()
 	needRoot(t)
 	before := ownedBy(t, os.DevNull)
 	src := filepath.Join(t.TempDir(), "src")
@@ -290,6 +289,7 @@ func TestCopy_PreserveLeavesDevicesAlone(t *testing.T) {
 
 // The words of weir pipe and the codecs carry permissions and no more.
 func TestPipeAndGzip_MakeNoSpecialFiles(t *testing.T) {
+	t.Parallel()
 	needRoot(t)
 	dir := t.TempDir()
 	src := filepath.Join(dir, "src")

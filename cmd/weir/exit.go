@@ -19,6 +19,7 @@ import (
 	"github.com/weir-go/weir/compress"
 	"github.com/weir-go/weir/endpoint"
 	"github.com/weir-go/weir/internal/errno"
+	"github.com/weir-go/weir/internal/units"
 	"github.com/weir-go/weir/record"
 	"github.com/weir-go/weir/report"
 	"github.com/weir-go/weir/s3"
@@ -49,7 +50,8 @@ type failure struct {
 	word int      // which one
 	told bool     // the user knows already
 
-	partly bool // what has not failed is done
+	partly  bool // what has not failed is done
+	skipped bool // the file was left alone, which is no error
 }
 
 func (f *failure) Error() string { return f.text }
@@ -92,7 +94,9 @@ func (f *failure) print(w io.Writer) {
 func closest(word string, names []string) string {
 	best, least := "", 3
 	for _, n := range names {
-		if d := distance(word, n); d < least || d == least && strings.HasPrefix(n, word) {
+		d := distance(word, n)
+		half := max(len(word), len(n)) / 2 // of a short name more leaves too little
+		if d <= half && (d < least || d == least && strings.HasPrefix(n, word)) {
 			best, least = n, d
 		}
 	}
@@ -143,7 +147,11 @@ func explain(s *step, r report.Report, err error) *failure {
 		first := explain(s, r, ie.First)
 		f.code, f.partly = first.code, true
 		p, _ := s.tree()
-		f.text = fmt.Sprintf("%s is incomplete: %d of %s copied, %s", s.dst, p.Files, plural(p.FilesFound, "file"), plural(p.Failed, "failure"))
+		files := units.Count(p.Files, "file")
+		if p.Files < p.FilesFound {
+			files = fmt.Sprintf("%d of %s", p.Files, units.Count(p.FilesFound, "file"))
+		}
+		f.text = fmt.Sprintf("%s is incomplete: %s copied, %s", s.dst, files, units.Count(p.Failed, "failure"))
 		if s.deletes {
 			f.text += "; nothing was deleted"
 		}
@@ -156,11 +164,17 @@ func explain(s *step, r report.Report, err error) *failure {
 		if s.isTree && s.merges() && !errors.Is(err, tree.ErrFolder) && s.over {
 			f.text += "; " + s.state()
 		}
+	case errors.Is(err, tree.ErrInside):
+		f.code, f.text = exitUsage, fmt.Sprintf("%s is inside %s, the folder to copy", s.dst, s.src)
 	case s.isTree:
 		f.code = exitSource
 		var pe *fs.PathError
 		if errors.As(err, &pe) {
-			f.text = fmt.Sprintf("cannot copy %s: %v", pe.Path, pe.Err)
+			f.text = fmt.Sprintf("cannot read %s: %v", pe.Path, pe.Err)
+			if errors.Is(err, fs.ErrPermission) {
+				f.try = "ls -ld " + quoted(pe.Path)
+			}
+			return f
 		}
 		if so := (*s3.Error)(nil); errors.As(err, &so) {
 			if errors.As(err, &se) {
@@ -184,6 +198,9 @@ func explain(s *step, r report.Report, err error) *failure {
 			f.code = exitDestination
 			if errors.Is(cause, fs.ErrNotExist) {
 				text = syscall.ENOENT.Error() // without the whole path of the folder, which name begins with
+			}
+			if file := inTheWay(name); errors.Is(cause, syscall.ENOTDIR) && file != "" {
+				text = file + " is a file"
 			}
 			f.text = fmt.Sprintf("cannot write %s: %s%s", stream(name, "output"), text, progressed(moved, s.total()))
 		default:
@@ -253,6 +270,17 @@ func advice(s *step, code int, dst string, err error) string {
 		return refused.Advice()
 	case errors.As(err, &refused) && !errno.Is(err, syscall.ECONNREFUSED) && !errors.Is(err, endpoint.ErrChanged):
 		return "" // what the store says is all there is
+	case errors.As(err, &corrupt) && corrupt.Offset == 0 && errors.Is(err, io.ErrUnexpectedEOF):
+		return "" // nothing came
+	case errors.Is(err, compress.ErrFormat):
+		name, local := endpoint.Local(s.src)
+		switch {
+		case !local || name == "-":
+			return ""
+		case s.dst == "-":
+			return "file " + quoted(s.src)
+		}
+		return "file " + quoted(s.src) + damage(s)
 	case errors.As(err, &corrupt):
 		return "another copy of " + stream(s.src, "input") + damage(s)
 	case errors.Is(err, text.ErrInvalidUTF8):
@@ -267,14 +295,21 @@ func advice(s *step, code int, dst string, err error) string {
 		return "https://user:password@host/…"
 	case errors.As(err, &status) && status.StatusCode == 404:
 		return "curl -I " + status.URL
+	case errors.Is(err, tree.ErrAppeared):
+		return fmt.Sprintf("weir copy %s %s, to merge into it", quoted(strings.TrimSuffix(s.src, "/")+"/."), quoted(s.dst))
+	case errors.Is(err, tree.ErrFile), errors.Is(err, tree.ErrLink), errors.Is(err, tree.ErrFolder):
+		return "another destination, or: mv " + quoted(dst) + " " + quoted(dst+".old")
 	case errors.Is(err, tree.ErrInside):
 		return "a destination beside " + s.src
-	case errors.Is(err, fs.ErrExist) && code == exitDestination && s.command != "":
-		return "--force, to replace what is there"
-	case errors.Is(err, fs.ErrExist) && code == exitDestination:
+	case errors.Is(err, fs.ErrExist) && code == exitDestination && s.command == "":
 		return "leave out --no-clobber to replace what is there"
 	case errors.Is(err, syscall.EISDIR) && code == exitSource:
 		return fmt.Sprintf("tar -c %s | weir pipe - gzip %s", quoted(s.src), quoted(filepath.Base(s.src)+".tar.gz"))
+	case errors.Is(err, syscall.ENOTDIR) && code == exitDestination && inTheWay(dst) != "":
+		file := quoted(inTheWay(dst))
+		return "another destination, or: mv " + file + " " + file + ".old"
+	case errors.Is(err, syscall.EISDIR) && code == exitDestination && s.command != "":
+		return "mv " + quoted(dst) + " " + quoted(dst+".old")
 	case errors.Is(err, syscall.EISDIR) && code == exitDestination:
 		return filepath.Join(s.dst, filepath.Base(s.src))
 	case errors.Is(err, fs.ErrNotExist) && code == exitSource:
@@ -330,6 +365,21 @@ func space(s *step, dst string) string {
 		advice += ", --keep-partial keeps it"
 	}
 	return advice
+}
+
+// inTheWay is what stands above name where a folder must be, or "".
+func inTheWay(name string) string {
+	for dir := filepath.Dir(name); ; dir = filepath.Dir(dir) {
+		if st, err := os.Stat(dir); err == nil {
+			if st.IsDir() {
+				return ""
+			}
+			return dir
+		}
+		if dir == filepath.Dir(dir) {
+			return ""
+		}
+	}
 }
 
 // nearest is the closest folder above name that is there.

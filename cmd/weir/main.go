@@ -33,6 +33,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 }
 
 func runRoot(root *cobra.Command, out *checkedWriter, args []string, stderr io.Writer) (code int) {
+	args = wholeLevels(root, args)
 	root.SetArgs(args)
 	defer func() {
 		if wantsJSON(root, args) {
@@ -156,8 +157,13 @@ func newRoot(stdout, out, stderr io.Writer) *cobra.Command {
 	root.SetErr(stderr)
 	root.SetFlagErrorFunc(wrongFlag)
 	root.SetVersionTemplate("{{.Version}}\n")
+	// Topics are called as the texts call them: weir help keep.
+	root.SetUsageTemplate(strings.NewReplacer(
+		"{{rpad .CommandPath .CommandPathPadding}}", "{{.Root.Name}} help {{rpad .Name .NamePadding}}",
+		"Additional help topics:", "Help topics:",
+	).Replace(root.UsageTemplate()))
 	root.Flags().Bool("version", false, "say which version this is")
-	root.AddGroup(&cobra.Group{ID: "move", Title: "Move data:"}, &cobra.Group{ID: "serve", Title: "Serve:"},
+	root.AddGroup(&cobra.Group{ID: "move", Title: "Move data:"}, &cobra.Group{ID: "serve", Title: "Serve:"}, &cobra.Group{ID: "watch", Title: "Find what is slow:"},
 		&cobra.Group{ID: "about", Title: "Learn more:"})
 	for _, c := range []*cobra.Command{
 		newCopy(stdout, stderr), newPipe(stdout, stderr),
@@ -169,6 +175,10 @@ func newRoot(stdout, out, stderr io.Writer) *cobra.Command {
 	}
 	for _, c := range []*cobra.Command{newServe(stdout, stderr), newPassword(out, stderr)} {
 		c.GroupID = "serve"
+		root.AddCommand(c)
+	}
+	for _, c := range []*cobra.Command{newWho(stdout, stderr)} {
+		c.GroupID = "watch"
 		root.AddCommand(c)
 	}
 	for _, c := range append(helpTopics(), newStages(out), newVersion(out)) {

@@ -25,6 +25,7 @@ func allPages(t *testing.T) map[string]string {
 }
 
 func TestManPages_ThereIsOneForEachCommandAndTopic(t *testing.T) {
+	t.Parallel()
 	pages := allPages(t)
 	root := newRoot(io.Discard, io.Discard, io.Discard)
 	for _, c := range root.Commands() {
@@ -50,6 +51,7 @@ func TestManPages_ThereIsOneForEachCommandAndTopic(t *testing.T) {
 }
 
 func TestManPages_HaveExitStatusAndEnvironment(t *testing.T) {
+	t.Parallel()
 	for name, page := range allPages(t) {
 		for _, section := range []string{"NAME", "SYNOPSIS", "DESCRIPTION", "EXIT STATUS", "ENVIRONMENT", "SEE ALSO"} {
 			if n := strings.Count(page, "\n.SH "+section+"\n"); n != 1 {
@@ -63,6 +65,7 @@ func TestManPages_HaveExitStatusAndEnvironment(t *testing.T) {
 }
 
 func TestManPages_NameEveryVariable(t *testing.T) {
+	t.Parallel()
 	pages := allPages(t)
 	for _, c := range newRoot(io.Discard, io.Discard, io.Discard).Commands() {
 		c.Flags().VisitAll(func(f *pflag.Flag) {
@@ -79,6 +82,7 @@ func TestManPages_NameEveryVariable(t *testing.T) {
 
 // Each code that the program has is explained, and no other.
 func TestManPages_ExplainTheExitCodesThereAre(t *testing.T) {
+	t.Parallel()
 	want := []string{"0", "1", "2", "3", "4", "5", "129", "130", "131", "143"}
 	var got []string
 	for _, e := range exitCodeTexts() {
@@ -90,6 +94,7 @@ func TestManPages_ExplainTheExitCodesThereAre(t *testing.T) {
 }
 
 func TestManPages_AreWellFormed(t *testing.T) {
+	t.Parallel()
 	if _, err := exec.LookPath("man"); err != nil {
 		t.Skip("man is not installed")
 	}

@@ -56,10 +56,10 @@ var outcomes = []outcome{
 	{args: "pipe a zstd b", env: "WEIR_MEMORY=1MiB", code: 5, text: "WEIR_MEMORY=1MiB is too little: this needs at least N MiB", try: "WEIR_MEMORY=NKiB"},
 	{args: "gzip a", env: "WEIR_LEVEL=77", code: 2, text: "WEIR_LEVEL=77: use 1 to 9", try: "WEIR_LEVEL=6"},
 	{args: "gzip a", env: "WEIR_LEVEL=high", code: 2, text: "WEIR_LEVEL=high is no number", try: "unset WEIR_LEVEL"},
-	{args: "serve", env: "WEIR_STALL=0s", code: 2, text: "WEIR_STALL=0s cuts every client off", try: "WEIR_STALL=24h, for almost any"},
+	{args: "serve", env: "WEIR_STALL=0s", code: 2, text: "WEIR_STALL=0s would disconnect every client", try: "WEIR_STALL=24h, for almost any"},
 	{args: "serve", env: "WEIR_LISTEN=8080", code: 2, text: "cannot listen on 8080: address 8080: missing port in address (from WEIR_LISTEN)", try: "--listen 127.0.0.1:8080"},
 	{args: "serve", env: "WEIR_AUTH=none", code: 2, text: "cannot read the users in none: no such file or directory (from WEIR_AUTH)", try: "weir password NAME >> none"},
-	{args: "serve", env: "WEIR_UPLOADS=none", code: 4, text: "cannot take uploads into none: it is no folder (from WEIR_UPLOADS)", try: "mkdir -p none"},
+	{args: "serve", env: "WEIR_UPLOADS=none", code: 4, text: "cannot store uploads in none: not a folder (from WEIR_UPLOADS)", try: "mkdir -p none"},
 
 	// The source.
 	{args: "copy none b", code: 3, text: "cannot read none: no such file or directory", try: "ls ."},
@@ -84,6 +84,20 @@ var outcomes = []outcome{
 	{args: "gunzip -c broken.gz", code: 1, text: "gunzip of broken.gz failed: …", try: "another copy of broken.gz; standard output has what came before the damage"},
 	{args: "unzstd broken.zst", code: 1, text: "unzstd of broken.zst failed: …", try: "another copy of broken.zst; nothing was written"},
 	{args: "zstd -d broken.zst", code: 1, text: "zstd -d of broken.zst failed: …", try: "another copy of broken.zst; nothing was written"},
+	{args: "gunzip text.gz", code: 1, text: "gunzip of text.gz failed: not in gzip format", try: "file text.gz; nothing was written"},
+	{args: "gunzip empty.gz", code: 1, text: "gunzip of empty.gz failed: empty input, not in gzip format"},
+	{args: "unzstd text.zst", code: 1, text: "unzstd of text.zst failed: not in zstd format", try: "file text.zst; nothing was written"},
+	{args: "zstd -t text.zst", code: 1, text: "zstd -t of text.zst failed: not in zstd format", try: "file text.zst"},
+	{args: "gunzip text.foo", code: 2, text: "text.foo does not end in .gz, so there is no name for the result", try: "--suffix .foo, or weir pipe text.foo gunzip DST"},
+	{args: "copy a c/d", code: 4, text: "cannot write c/d: c is a file", try: "another destination, or: mv c c.old", linux: true},
+	{args: "copy a c/", code: 4, text: "cannot write c/a: c is a file", try: "another destination, or: mv c c.old", linux: true},
+	{args: "pipe a gzip c/d/e", code: 4, text: "cannot write c/d/e: c is a file", try: "another destination, or: mv c c.old", linux: true},
+	{args: "copy folder a", code: 4, text: "cannot write a: a file has that name", try: "another destination, or: mv a a.old"},
+	{args: "copy folder a --resume", code: 4, text: "cannot write a: a file has that name", try: "another destination, or: mv a a.old"},
+	{args: "copy folder nope/b --resume", code: 4, text: "cannot write nope/b: no such file or directory", try: "mkdir -p nope"},
+	{args: "copy a nope/b --resume", code: 4, text: "cannot write nope/b: no such file or directory", try: "mkdir -p nope"},
+	{args: "copy a part --resume", code: 2, text: "part.weir-part is a part of /else, not of a", try: "rm part.weir-part"},
+	{args: "copy a c folder/x", code: 2, text: "2 sources, and folder/x is no folder", try: "another destination; folder/x is a file"},
 	{args: "gunzip a", code: 2, text: "a does not end in .gz, so there is no name for the result", try: "weir pipe a gunzip DST"},
 	{args: "gzip done.gz", code: 2, text: "done.gz has the suffix .gz already", try: "--force, to compress it once more"},
 	{args: "gzip c", code: 2, text: "c.gz exists already, so c was skipped", try: "--force, to replace what is there"},
@@ -102,6 +116,8 @@ func situations(t *testing.T) {
 	for name, content := range map[string]string{
 		"a": "hello\n", "c": "hello\n", "c.gz": "old", "done.gz": "x", "folder/x": "x",
 		"broken.gz": "\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xff\xff\xff", "broken.zst": "\x28\xb5\x2f\xfd\x00\x00\xff\xff\xff\xff",
+		"text.gz": "not compressed", "text.zst": "not compressed", "text.foo": "x", "empty.gz": "",
+		"part.weir-part": "hel", "part.weir-part.json": `{"source":"/else","validator":"1 2 3"}`,
 		"old.Z": "\x1f\x9d\x90hello", "zip.gz": "PK\x03\x04", "other.gz": "\x28\xb5\x2f\xfd\x00", "other.zst": "\x1f\x8b\x08\x00",
 	} {
 		put(t, []byte(content), dir, name)
@@ -254,6 +270,7 @@ func TestMessages_EveryVariableWithABadValueIsNamed(t *testing.T) {
 }
 
 func TestMessages_AdviceIsOneWordForAShell(t *testing.T) {
+	t.Parallel()
 	for name, want := range map[string]string{
 		"a/b.log": "a/b.log", "日本語": "日本語", "two words": "'two words'", "it's": `'it'\''s'`, "": "''", "$HOME": "'$HOME'", "a;b": "'a;b'",
 	} {
@@ -267,6 +284,7 @@ func TestMessages_AdviceIsOneWordForAShell(t *testing.T) {
 }
 
 func TestMessages_APanicIsALineOfJSONToo(t *testing.T) {
+	t.Parallel()
 	root := newRoot(io.Discard, io.Discard, io.Discard)
 	c := &cobra.Command{Use: "panics", RunE: func(*cobra.Command, []string) error { panic("out of order") }}
 	c.Flags().Bool("json", false, "")

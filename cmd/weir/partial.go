@@ -46,8 +46,8 @@ func stateOf(info fs.FileInfo) partState {
 type noteFile struct{ f *os.File }
 
 // openNote locks the note called name, which it creates if need be, and reads it.
-// note is nil if it says nothing.
-func openNote(name, part string) (n *noteFile, note *partNote, err error) {
+// It belongs to part, an unfinished copy to dst. note is nil if it says nothing.
+func openNote(name, part, dst string) (n *noteFile, note *partNote, err error) {
 	f, err := lock.Open(name)
 	if errors.Is(err, lock.ErrHeld) {
 		return nil, nil, &failure{
@@ -56,7 +56,9 @@ func openNote(name, part string) (n *noteFile, note *partNote, err error) {
 		}
 	}
 	if err != nil {
-		return nil, nil, &failure{code: exitDestination, text: fmt.Sprintf("cannot write %s: %v", name, innermost(err)), try: "ls -ld " + filepath.Dir(name)}
+		f := &failure{code: exitDestination, text: fmt.Sprintf("cannot write %s: %v", dst, innermost(err))}
+		f.try = advice(&step{dst: dst}, f.code, dst, err)
+		return nil, nil, f
 	}
 	text, err := io.ReadAll(io.LimitReader(f, 1<<20))
 	if err == nil && json.Unmarshal(text, &note) != nil {
@@ -100,6 +102,7 @@ type partial struct {
 	c      *copying
 	src    string
 	path   string
+	shown  string // path as the user would write it
 	dst    string // behind symbolic links
 	offset int64  // how much of it is there
 	in     endpoint.Input
@@ -117,7 +120,10 @@ func openPartial(c *copying, src, dst string) (*partial, error) {
 	if err != nil {
 		return nil, badName(err)
 	}
-	p := &partial{partNote: partNote{Source: src}, c: c, src: src, path: target + partSuffix, dst: target, in: in}
+	p := &partial{partNote: partNote{Source: src}, c: c, src: src, path: target + partSuffix, shown: dst + partSuffix, dst: target, in: in}
+	if filepath.Base(target) != filepath.Base(dst) { // dst is a symbolic link
+		p.shown = p.path
+	}
 	if p.local() {
 		name, _ := endpoint.Local(src)
 		if p.Source, err = filepath.Abs(name); err != nil {
@@ -133,21 +139,13 @@ func (p *partial) local() bool {
 	return local && name != "-"
 }
 
-// shownPath is the path of the part as the user would write it.
-func (p *partial) shownPath(dst string) string {
-	if filepath.Base(p.dst) == filepath.Base(dst) {
-		return dst + partSuffix
-	}
-	return p.path // dst is a symbolic link
-}
-
 func (p *partial) noteName() string { return p.path + ".json" }
 
 // begin locks the part and finds how much of it can be used.
 func (p *partial) begin(ctx context.Context) error {
 	var was *partNote
 	var err error
-	if p.note, was, err = openNote(p.noteName(), p.path); err != nil {
+	if p.note, was, err = openNote(p.noteName(), p.shown, strings.TrimSuffix(p.shown, partSuffix)); err != nil {
 		return err
 	}
 	info, serr := p.in.Stat(ctx) // if it fails the flow says it better
@@ -178,12 +176,12 @@ func (p *partial) find(ctx context.Context, was *partNote, info endpoint.Info, k
 	}
 	switch {
 	case was == nil || was.Folder:
-		p.c.warn("%s has no note of what it is a part of; starting again", p.path)
+		p.c.warn("%s has no note of what it is a part of; starting again", p.shown)
 		return nil
 	case was.Source != p.Source:
 		return &failure{
-			code: exitUsage, text: fmt.Sprintf("%s is a part of %s, not of %s", p.path, was.Source, p.src),
-			try: "rm " + p.path,
+			code: exitUsage, text: fmt.Sprintf("%s is a part of %s, not of %s", p.shown, was.Source, p.src),
+			try: "rm " + quoted(p.shown),
 		}
 	case was.Validator == "":
 		p.c.warn("%s cannot tell its versions apart; starting again", p.src)
@@ -193,7 +191,7 @@ func (p *partial) find(ctx context.Context, was *partNote, info endpoint.Info, k
 	touched := was.Left != nil && *was.Left != stateOf(st)
 	if !p.local() {
 		if touched {
-			p.c.warn("%s was changed since weir left it; starting again", p.path)
+			p.c.warn("%s was changed since weir left it; starting again", p.shown)
 			p.offset, p.Validator = 0, info.Validator
 		}
 		return nil
@@ -213,7 +211,7 @@ func (p *partial) find(ctx context.Context, was *partNote, info endpoint.Info, k
 	}
 	p.Validator = info.Validator
 	if !same {
-		p.c.warn("%s does not hold the beginning of %s; starting again", p.path, p.src)
+		p.c.warn("%s does not hold the beginning of %s; starting again", p.shown, p.src)
 		p.offset = 0
 	}
 	return nil

@@ -12,6 +12,7 @@ import (
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/endpoint"
 	"github.com/weir-go/weir/internal/carry"
+	"github.com/weir-go/weir/internal/units"
 )
 
 func newPipe(stdout, stderr io.Writer) *cobra.Command {
@@ -36,7 +37,7 @@ were before.`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			if len(args) < 2 {
 				return &failure{
-					code: exitUsage, text: "pipe takes a source, stages and a destination, not " + plural(int64(len(args)), "word"),
+					code: exitUsage, text: "pipe takes a source, stages and a destination, not " + units.Count(int64(len(args)), "word"),
 					try: "weir pipe SRC STAGE… DST, as in: weir pipe access.log gzip access.log.gz",
 				}
 			}

@@ -25,6 +25,7 @@ import (
 // The compressors: their names say where the result goes, and a source goes only
 // after its result is there.
 func TestPromises_OfTheCompressors(t *testing.T) {
+	t.Parallel()
 	base := fastFolder(t)
 	n := 0
 	for _, c := range []struct {
@@ -175,6 +176,7 @@ func through(t *testing.T, st weir.Stage[byte, byte], data []byte) []byte {
 // Folders: what is there afterwards is whole files, new or old, and the last
 // line says so.
 func TestPromises_OfFolders(t *testing.T) {
+	t.Parallel()
 	base := fastFolder(t)
 	n := 0
 	options := [][]string{
@@ -354,6 +356,7 @@ var endings = []struct {
 }
 
 func TestPromises_HoldHoweverARunEnds(t *testing.T) {
+	t.Parallel()
 	base := fastFolder(t)
 	self, err := os.Executable()
 	check(t, err)

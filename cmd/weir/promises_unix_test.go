@@ -209,6 +209,7 @@ func matrixServer() *httptest.Server {
 }
 
 func TestPromises_HoldForEveryOptionSourceAndDestination(t *testing.T) {
+	t.Parallel()
 	base := fastFolder(t)
 	defer func() {
 		if theMatrixServer != nil {

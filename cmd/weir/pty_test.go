@@ -185,6 +185,7 @@ func TestLiveViewShowsStagesTanksAndWhoIsSlow(t *testing.T) {
 }
 
 func TestLiveView_OfAFolderShowsTheFileAndHowManyAreDone(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	src := filepath.Join(dir, "src", "sub")
 	if err := os.MkdirAll(src, 0o755); err != nil {

@@ -166,6 +166,7 @@ func FuzzJSONCSV(f *testing.F) {
 }
 
 func TestSettings_HaveEscapes(t *testing.T) {
+	t.Parallel()
 	for text, want := range map[string]args{
 		`a=\t`:            {"a": "\t"},
 		`\t`:              {"a": "\t"},

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/internal/units"
 	"github.com/weir-go/weir/report"
 )
 
@@ -144,7 +145,7 @@ func (s *settings) showPlan(steps []*step) error {
 			return &failure{code: exitUsage, text: err.Error()}
 		}
 		if st.preview != nil && s.dryRun {
-			if !s.json {
+			if s.verbose && !s.json {
 				fmt.Fprint(s.stderr, text)
 			}
 			if err := s.showPreview(st); err != nil {
@@ -157,7 +158,7 @@ func (s *settings) showPlan(steps []*step) error {
 		}
 		if s.json {
 			ceiling, _ := st.ceiling()
-			emitLine(s.stderr, "plan", map[string]any{"source": st.src, "destination": st.dst, "ceiling": ceiling, "text": text})
+			emitLine(s.stderr, "plan", map[string]any{"source": st.src, "destination": st.destination(), "ceiling": ceiling, "text": text})
 			continue
 		}
 		if len(steps) > 1 {
@@ -185,21 +186,35 @@ func (s *settings) showPreview(st *step) error {
 	for _, name := range p.Delete {
 		fmt.Fprintf(s.stderr, "delete     %s\n", name)
 	}
-	fmt.Fprintf(s.stderr, "copy       %s, %s", plural(p.Files, "file"), weir.FormatBytes(p.Bytes))
-	if p.Equal > 0 {
-		fmt.Fprintf(s.stderr, "; %d more are there already", p.Equal)
+	fmt.Fprintf(s.stderr, "copy       %s, %s", units.Count(p.Files, "file"), weir.FormatBytes(p.Bytes))
+	switch p.Equal {
+	case 0:
+	case 1:
+		fmt.Fprint(s.stderr, "; 1 is there already")
+	default:
+		fmt.Fprintf(s.stderr, "; %d are there already", p.Equal)
 	}
-	fmt.Fprintln(s.stderr)
-	return nil
+	ceiling, err := st.ceiling()
+	fmt.Fprintf(s.stderr, "\nmemory     ceiling %s\n", weir.FormatBytes(ceiling))
+	return err
 }
 
 // state says how far the copy of a folder came that goes straight to its
 // destination.
 func (s *step) state() string {
 	p, _ := s.tree()
-	of := fmt.Sprint(p.FilesFound)
-	if !p.Walked {
-		of = "at least " + of
+	switch {
+	case p.Files == 0:
+		return fmt.Sprintf("no file was copied to %s; those that were there are as they were", s.dst)
+	case p.Walked && p.Files == p.FilesFound:
+		return fmt.Sprintf("all %s are complete in %s", units.Count(p.Files, "file"), s.dst)
 	}
-	return fmt.Sprintf("%d of %s files are copied to %s, each of them whole; the others are as they were", p.Files, of, s.dst)
+	least, are := "", "are"
+	if !p.Walked {
+		least = "at least "
+	}
+	if p.Files == 1 {
+		are = "is"
+	}
+	return fmt.Sprintf("%d of %s%s %s complete in %s; the others are as they were", p.Files, least, units.Count(p.FilesFound, "file"), are, s.dst)
 }

@@ -3,24 +3,47 @@ package main
 import (
 	"bytes"
 	"errors"
+	"flag"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"weir": main})
+	testscript.Main(suite{m}, map[string]func(){"weir": main})
+}
+
+// suite runs the tests of this package. Most of them wait for processes, rates
+// and browsers, so more of them run at a time than there are cores.
+type suite struct{ *testing.M }
+
+const atATime = 8
+
+func (s suite) Run() int {
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given && runtime.GOMAXPROCS(0) < atATime {
+		if err := flag.Set("test.parallel", strconv.Itoa(atATime)); err != nil {
+			panic(err) // testing has that flag
+		}
+	}
+	return s.M.Run()
 }
 
 func TestScripts(t *testing.T) {
+	t.Parallel()
 	testscript.Run(t, testscript.Params{
 		Files:               scripts(t),
 		RequireUniqueNames:  true,
 		RequireExplicitExec: true,
+		Deadline:            time.Now().Add(2 * time.Minute), // a script that waits in vain
 		Setup:               serveFiles,
 		Condition: func(cond string) (bool, error) {
 			if cond == "root" {

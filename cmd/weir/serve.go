@@ -1,19 +1,40 @@
 package main
 
 import (
+	"context"
+	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/signal"
+	"path"
+	"path/filepath"
+	"runtime/debug"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/internal/deny"
+	"github.com/weir-go/weir/internal/errno"
+	"github.com/weir-go/weir/internal/units"
+	"github.com/weir-go/weir/monitor"
 	"github.com/weir-go/weir/weirhttp"
+	"github.com/weir-go/weir/weirhttp/auth"
 )
 
-// serving is weir serve.
+// serving is a run of weir serve: its flags, and what it has made of them.
 type serving struct {
 	dir, uploads, listen            string
 	memory, rate, connRate          string
@@ -23,21 +44,22 @@ type serving struct {
 	cert, key                       string
 	selfSigned, h2c                 bool
 	users, cors                     string
-	hosts                           []string // names that requests may have for this server
+	hosts                           []string // additional host names to accept in requests
 	hidden, symlinks, noList        bool
 	overwrite, digest, sync, access bool
 	quiet, json                     bool
 	stdout, stderr                  io.Writer
 
 	sizes              sizes    // in bytes
-	name, inbox, shown string   // for the page: what DIR and the uploads are called, and the path of the latter if it is served
-	careful            []string // paths at which what is uploaded is served
+	name, inbox, shown string   // for the page: the names of DIR and of the uploads folder, and the path of the latter if it is served
+	careful            []string // paths at which uploaded files are served
 
 	guard          *weirhttp.Guard
+	monitor        *monitor.Monitor
 	reloads        []reloading  // at SIGHUP
-	lines          lines        // of the request log, where it is no terminal
+	lines          lines        // of the request log, unless that is a terminal
 	sent, received atomic.Int64 // files
-	logging        sync.Mutex   // guards stderr, where it is a terminal
+	logging        sync.Mutex   // guards stderr if it is a terminal
 }
 
 func newServe(stdout, stderr io.Writer) *cobra.Command {
@@ -46,17 +68,18 @@ func newServe(stdout, stderr io.Writer) *cobra.Command {
 		Use:   "serve [DIR]",
 		Short: "Serve a folder over HTTP, and take uploads",
 		Long: `Serve the files of a folder over HTTP, to any number of clients, fast or slow,
-in bounded memory. With --uploads it also takes files: from the page by drag and
-drop, from curl -T, from forms, and from tus clients, which can resume.
+in bounded memory. With --uploads, weir also receives files: from the page by
+drag and drop, from curl -T, from forms, and from tus clients, which can resume.
 
-It listens on this machine only and is read-only, unless told otherwise. Names
-that begin with a dot are not served, and no path and no symbolic link leads out
-of the folder. Without TLS and --auth, requests must name the server by an
-address, by localhost, by the name of this machine or by a --host, so that no
-page whose name is made to lead here reads along.
+By default weir serve listens on this machine only, and is read-only. It does
+not serve names that begin with a dot, and no path and no symbolic link leads
+out of the folder. Without TLS and --auth, weir only answers requests whose Host
+header is an IP address, localhost, this machine's name, or a name given with
+--host. This stops a malicious web page from reaching the server through DNS
+rebinding.
 
-A client that takes nothing for --stall is cut off, and so is one that takes
-less than --min-rate on average. Any other may take as long as it likes.
+weir disconnects a client that makes no progress for --stall, or averages less
+than --min-rate. Any other client can take as long as it likes.
 
 INT, TERM and QUIT end the server: it accepts no more connections and waits up
 to --grace for running transfers. A second signal disconnects them at once. HUP
@@ -86,75 +109,759 @@ of a terminal HUP ends the server, since it means that the terminal was closed.`
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&s.uploads, "uploads", "", "folder that takes uploads, at /_upload/")
-	f.StringVarP(&s.listen, "listen", "l", "127.0.0.1:8080", "address to listen on; port 0 takes any")
-	f.StringVar(&s.memory, "memory", "256MiB", "most memory for all transfers")
-	f.StringVar(&s.rate, "rate", "", "bandwidth of all connections together, as in 100MiB/s")
-	f.StringVar(&s.connRate, "conn-rate", "", "bandwidth of each connection")
-	f.StringVar(&s.minRate, "min-rate", "512B/s", "what a client must take on average")
-	f.DurationVar(&s.stall, "stall", time.Minute, "how long a client may take nothing, or send nothing")
-	f.DurationVar(&s.queue, "queue", 5*time.Second, "how long a transfer waits for memory before it gets 503")
-	f.IntVar(&s.maxConns, "max-conns", 10_000, "connections at a time")
-	f.IntVar(&s.maxPerAddr, "max-conns-per-addr", 0, "connections of one address (default 512, any from this machine)")
+	f.StringVar(&s.uploads, "uploads", "", "folder for uploads, which clients send to /_upload/")
+	f.StringVarP(&s.listen, "listen", "l", "127.0.0.1:8080", "address to listen on; port 0 picks a free port")
+	f.StringVar(&s.memory, "memory", "256MiB", "maximum memory for all transfers")
+	f.StringVar(&s.rate, "rate", "", "maximum bandwidth of all connections together, as in 100MiB/s")
+	f.StringVar(&s.connRate, "conn-rate", "", "maximum bandwidth of each connection")
+	f.StringVar(&s.minRate, "min-rate", "512B/s", "minimum average transfer rate; slower clients are disconnected")
+	f.DurationVar(&s.stall, "stall", time.Minute, "longest time without progress; then the client is disconnected")
+	f.DurationVar(&s.queue, "queue", 5*time.Second, "how long a transfer waits for memory before it is answered with 503")
+	f.IntVar(&s.maxConns, "max-conns", 10_000, "maximum connections at a time")
+	f.IntVar(&s.maxPerAddr, "max-conns-per-addr", 0, "maximum connections per client address (default 512; unlimited for this machine)")
 	f.StringVar(&s.maxSize, "max-size", "", "largest upload, as in 10GiB")
-	f.StringVar(&s.quota, "quota", "", "most bytes in the uploads folder")
-	f.BoolVar(&s.overwrite, "overwrite", false, "an upload replaces a file of its name, instead of getting a number")
-	f.BoolVar(&s.digest, "digest", false, "answer an upload with its SHA-256, which costs as much time as all the rest")
-	f.BoolVar(&s.sync, "sync", false, "answer an upload when it is on stable storage")
-	f.StringVar(&s.cert, "tls-cert", "", "file with a certificate, in PEM")
-	f.StringVar(&s.key, "tls-key", "", "file with its key, in PEM")
-	f.BoolVar(&s.selfSigned, "tls-self-signed", false, "TLS with a certificate made now, for this run")
-	f.BoolVar(&s.h2c, "h2c", false, "HTTP/2 without TLS too")
+	f.StringVar(&s.quota, "quota", "", "maximum size of the uploads folder")
+	f.BoolVar(&s.overwrite, "overwrite", false, "replace a file with the name of an upload, instead of adding a number to the name")
+	f.BoolVar(&s.digest, "digest", false, "include the SHA-256 in the upload response (about doubles the CPU cost)")
+	f.BoolVar(&s.sync, "sync", false, "answer an upload only when it is on stable storage")
+	f.StringVar(&s.cert, "tls-cert", "", "certificate file (PEM)")
+	f.StringVar(&s.key, "tls-key", "", "private key file (PEM)")
+	f.BoolVar(&s.selfSigned, "tls-self-signed", false, "enable TLS with a self-signed certificate generated for this run")
+	f.BoolVar(&s.h2c, "h2c", false, "also accept HTTP/2 without TLS")
 	f.StringVar(&s.users, "auth", "", "file of users: NAME:HASH:RIGHTS, made with weir password")
-	f.StringArrayVar(&s.hosts, "host", nil, "name that requests may have for this server besides its own, or *; may be repeated")
-	f.StringVar(&s.cors, "cors", "", "origin whose pages may use this server, or *")
+	f.StringArrayVar(&s.hosts, "host", nil, "additional host name to accept in requests; repeatable, * accepts any")
+	f.StringVar(&s.cors, "cors", "", "origin whose pages can use this server, or *")
 	f.BoolVar(&s.hidden, "hidden", false, "serve names that begin with a dot")
 	f.BoolVar(&s.symlinks, "symlinks", false, "follow symbolic links out of the folder")
 	f.BoolVar(&s.noList, "no-list", false, "do not list folders")
-	f.BoolVar(&s.access, "access-log", true, "a line for each request; JSON if standard error is no terminal, or with --json")
-	f.DurationVar(&s.grace, "grace", 10*time.Second, "how long transfers may take to finish at the end")
-	f.BoolVarP(&s.quiet, "quiet", "q", false, "say nothing but errors")
-	f.BoolVar(&s.json, "json", false, "lines of JSON on standard error, and nothing else")
+	f.BoolVar(&s.access, "access-log", true, "log a line for each request; as JSON if standard error is not a terminal, or with --json")
+	f.DurationVar(&s.grace, "grace", 10*time.Second, "how long to wait for running transfers at shutdown")
+	f.BoolVarP(&s.quiet, "quiet", "q", false, "print errors only")
+	f.BoolVar(&s.json, "json", false, "print JSON lines on standard error, and nothing else")
 	return c
 }
 
-// together refuses flags that only make sense with another, or without it.
+// together refuses flags that contradict each other, or that need another one.
 func (s *serving) together(given func(string) bool) error {
 	refuse := func(text, try string) error { return &failure{code: exitUsage, text: text, try: try} }
 	if s.uploads == "" {
 		for _, flag := range []string{"max-size", "quota", "overwrite", "digest", "sync"} {
 			if given(flag) {
-				return refuse("--"+flag+" is about uploads, and none are taken", "--uploads inbox --"+flag+" …")
+				return refuse("--"+flag+" requires --uploads", "--uploads inbox --"+flag+" …")
 			}
 		}
 	}
 	if s.stall <= 0 {
-		return refuse(fmt.Sprintf("--stall %v cuts every client off", s.stall), "--stall 24h, for almost any")
+		return refuse(fmt.Sprintf("--stall %v would disconnect every client", s.stall), "--stall 24h, for almost any")
 	}
 	if s.queue <= 0 {
-		return refuse(fmt.Sprintf("--queue %v leaves no time to find memory", s.queue), "--queue 1ms, to wait hardly at all")
+		return refuse(fmt.Sprintf("--queue %v is not a positive duration", s.queue), "--queue 1ms, to wait hardly at all")
 	}
 	if s.grace < 0 {
-		return refuse(fmt.Sprintf("--grace %v is over before it begins", s.grace), "--grace 0s, to wait for nobody")
+		return refuse(fmt.Sprintf("--grace %v is negative", s.grace), "--grace 0s, to wait for nobody")
 	}
 	for _, f := range []struct {
 		flag string
 		n    int
 	}{{"max-conns", s.maxConns}, {"max-conns-per-addr", s.maxPerAddr}} {
 		if given(f.flag) && f.n <= 0 {
-			return refuse(fmt.Sprintf("--%s %d lets nobody in", f.flag, f.n), "--"+f.flag+" 1000")
+			return refuse(fmt.Sprintf("--%s %d is not a positive number", f.flag, f.n), "--"+f.flag+" 1000")
 		}
 	}
 	for _, host := range s.hosts {
 		if plainHost(host) == "" || strings.ContainsAny(host, "/@ ") {
-			return refuse(fmt.Sprintf("--host %q is no name of a host", host), "--host files.example")
+			return refuse(fmt.Sprintf("--host %q is not a host name", host), "--host files.example")
 		}
 	}
 	switch {
 	case s.selfSigned && (s.cert != "" || s.key != ""):
-		return refuse("--tls-self-signed makes a certificate, and one is given", "--tls-cert and --tls-key alone")
+		return refuse("--tls-self-signed cannot be used with --tls-cert and --tls-key", "--tls-cert and --tls-key alone")
 	case s.h2c && (s.selfSigned || s.cert != ""):
-		return refuse("--h2c is HTTP/2 without TLS, and TLS is on", "TLS without --h2c; it has HTTP/2")
+		return refuse("--h2c cannot be used with TLS, which has HTTP/2 anyway", "TLS without --h2c")
 	}
 	return nil
+}
+
+// serve serves until a signal stops it.
+func (s *serving) serve() error {
+	var err error
+	if s.sizes, err = s.parseSizes(); err != nil {
+		return err
+	}
+	root, err := os.OpenRoot(s.dir)
+	if err != nil {
+		f := &failure{code: exitSource, text: fmt.Sprintf("cannot serve %s: %v", s.dir, innermost(err)), try: "ls -ld " + quoted(s.dir)}
+		if errors.Is(err, fs.ErrNotExist) {
+			f.try = "ls " + quoted(nearest(s.dir))
+		}
+		return f
+	}
+	defer root.Close()
+	s.classify()
+	s.guard = s.newGuard()
+	up, err := s.uploadsHandler()
+	if err != nil {
+		return err
+	}
+	if up != nil {
+		defer up.Close()
+	}
+	h, err := s.handler(root, up)
+	if err != nil {
+		return err
+	}
+	defer s.monitor.Close()
+	return s.answer(h)
+}
+
+// answer listens and serves h until a signal stops it.
+func (s *serving) answer(h http.Handler) error {
+	srv := &http.Server{Handler: h, ErrorLog: serverLog(s.logger()), Protocols: new(http.Protocols)}
+	srv.Protocols.SetHTTP1(true)
+	srv.Protocols.SetHTTP2(true)
+	srv.Protocols.SetUnencryptedHTTP2(s.h2c)
+	var err error
+	if srv.TLSConfig, err = s.tls(); err != nil {
+		return err
+	}
+	// Catch signals before announcing: a program that waits for the announcement can send
+	// one at once.
+	defer keepPipes()()
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, append(stopSignals(), continueSignals...)...)
+	defer signal.Stop(signals)
+	asks := make(chan os.Signal, 1)
+	if len(askSignals) > 0 {
+		signal.Notify(asks, askSignals...)
+		defer signal.Stop(asks)
+	}
+	job := newTerminalJob()
+	defer job.close()
+	l, err := net.Listen("tcp", s.listen)
+	if err != nil {
+		return s.cannotListen(err)
+	}
+	s.announce(l.Addr(), srv.TLSConfig != nil)
+
+	served := make(chan error, 1)
+	go func() { served <- s.guard.Serve(srv, l) }()
+	unwatch := s.watch()
+	defer unwatch()
+	var stopped stopper
+	for stopped.first == nil {
+		select {
+		case err := <-served:
+			return &failure{code: exitFailed, text: "serving ended: " + err.Error()}
+		case <-asks:
+			s.snapshot()
+		case sig := <-signals:
+			front := job.inFront()
+			switch {
+			case stops[sig] == nil: // continued, perhaps in the background: only job needs to know
+			case sig == syscall.SIGHUP && !front:
+				s.reload()
+			default:
+				stopped.take(sig, time.Now())
+			}
+		}
+	}
+	s.monitor.Close() // an open page must not keep the server
+	failed := s.guard.Transfers.Totals().Failed
+	cut := s.shutdown(&stopped, signals) != nil && s.guard.Transfers.Totals().Failed > failed
+	<-served
+	unwatch() // write the lines of requests before the summary
+	s.farewell(cut)
+	return &failure{code: stopped.first.code, told: true}
+}
+
+func (s *serving) cannotListen(err error) error {
+	f := &failure{code: exitDestination, text: fmt.Sprintf("cannot listen on %s: %v", s.listen, plainNetError(err))}
+	switch {
+	case errno.Is(err, syscall.EADDRINUSE):
+		f.try = "--listen 127.0.0.1:0, for a free port"
+	case !strings.Contains(s.listen, ":"):
+		f.try, f.code = "--listen 127.0.0.1:8080", exitUsage
+		if _, err := strconv.ParseUint(s.listen, 10, 16); err == nil {
+			f.try = "--listen 127.0.0.1:" + s.listen
+		}
+	case errno.Is(err, syscall.EADDRNOTAVAIL):
+		f.try = "--listen :8080, for every address of this machine"
+	case errno.Is(err, syscall.EACCES):
+		f.try = "--listen 127.0.0.1:8080; ports below 1024 are for root"
+	}
+	return f
+}
+
+// watch starts the background work of the server, and returns a function that ends it.
+func (s *serving) watch() (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var watchers sync.WaitGroup
+	for _, watch := range []func(context.Context){s.watchSlow, s.stayThin, s.lines.run} {
+		watchers.Go(func() { watch(ctx) })
+	}
+	return sync.OnceFunc(func() {
+		cancel()
+		watchers.Wait()
+	})
+}
+
+// shutdown waits for running transfers, up to --grace or until the next signal. One more
+// signal ends the process. It returns an error if it has broken off transfers.
+func (s *serving) shutdown(stopped *stopper, signals <-chan os.Signal) error {
+	if n := len(s.guard.Transfers.List()); n > 0 {
+		s.say("stopping", map[string]any{"cause": stopped.first.text, "transfers": n, "grace": s.grace.Seconds()},
+			"stopping: waiting up to %[2]v for %[1]s (Ctrl-C again: stop now)\n", units.Count(int64(n), "transfer"), s.grace)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), s.grace)
+	done := make(chan struct{})
+	var again sync.WaitGroup
+	defer again.Wait()
+	defer close(done)
+	defer cancel()
+	again.Go(func() {
+		for {
+			select {
+			case sig := <-signals:
+				if stops[sig] == nil {
+					continue
+				}
+				if _, more := stopped.take(sig, time.Now()); !more {
+					continue
+				}
+				if ctx.Err() != nil {
+					os.Exit(stopped.first.code)
+				}
+				cancel()
+			case <-done:
+				return
+			}
+		}
+	})
+	return s.guard.Shutdown(ctx)
+}
+
+// say writes text to standard error, or with --json a line with the fields.
+func (s *serving) say(kind string, fields map[string]any, format string, args ...any) {
+	switch {
+	case s.quiet:
+	case s.json:
+		emitLine(s.stderr, kind, fields)
+	default:
+		fmt.Fprintf(s.stderr, format, args...)
+	}
+}
+
+// announce prints the folder, its URL, and the memory limit.
+func (s *serving) announce(addr net.Addr, secure bool) {
+	scheme := "http"
+	if secure {
+		scheme = "https"
+	}
+	url := fmt.Sprintf("%s://%s/", scheme, addr)
+	ceiling := s.guard.Budget.Total()
+	fields := map[string]any{"folder": s.dir, "url": url, "ceiling": ceiling}
+	text := fmt.Sprintf("serving   %-20s %s\n", s.dir, url)
+	if s.uploads != "" {
+		fields["uploads"], fields["uploads_url"] = s.uploads, url+"_upload/"
+		text += fmt.Sprintf("uploads   %-20s %s_upload/  (PUT, POST, tus, or the page)\n", s.uploads, url)
+	}
+	text += fmt.Sprintf("memory    %s for all transfers (when full, new transfers wait up to %v, then get 503)\n", weir.FormatBytes(ceiling), s.queue)
+	s.say("start", fields, "%s", text)
+	host, _, _ := net.SplitHostPort(addr.String())
+	ip := net.ParseIP(host)
+	switch {
+	case ip == nil || ip.IsLoopback():
+	case s.users == "":
+		what := "read"
+		if s.uploads != "" {
+			what = "read, and write to " + filepath.Clean(s.uploads)
+		}
+		s.warn("anyone who can reach %s can %s; use --auth to require a password", addr, what)
+	case !secure:
+		s.warn("passwords are sent unencrypted; enable TLS with --tls-self-signed, or --tls-cert and --tls-key")
+	}
+}
+
+func (s *serving) warn(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	s.say("warning", map[string]any{"text": text}, "warning   %s\n", text)
+}
+
+// snapshot logs the transfers under way. A signal asks for it.
+func (s *serving) snapshot() {
+	list := s.guard.Transfers.List()
+	t := s.guard.Transfers.Totals()
+	log := s.logger()
+	log.Info("snapshot", "transfers", len(list), "sent", t.BytesOut, "received", t.BytesIn,
+		"memory", s.guard.Budget.Used(), "ceiling", s.guard.Budget.Total())
+	for _, t := range list {
+		log.Info("transfer", s.describe(t)...)
+	}
+}
+
+// describe returns the log attributes of a transfer under way.
+func (s *serving) describe(t weirhttp.Transfer) []any {
+	age := time.Since(t.Start)
+	return []any{"client", t.Client, "path", t.Name, "state", string(t.State), "bytes", t.Moved, "size", t.Size, "unsent", t.Unsent,
+		"rate", rate(t.Moved, age), "seconds", seconds(age), "verdict", t.Report().Verdict.String()}
+}
+
+// farewell prints the summary of the run.
+func (s *serving) farewell(cut bool) {
+	t := s.guard.Transfers.Totals()
+	peak, process := s.guard.Budget.Peak(), peakMemory()
+	text := fmt.Sprintf("served %s in %s, received %s in %s", weir.FormatBytes(t.BytesOut), units.Count(s.sent.Load(), "download"),
+		weir.FormatBytes(t.BytesIn), units.Count(s.received.Load(), "file"))
+	if t.Failed > 0 {
+		text += fmt.Sprintf("; %d ended early", t.Failed)
+	}
+	if cut {
+		text += "; transfers still running at the end were broken off"
+	}
+	text += fmt.Sprintf("; peak %s for transfers", weir.FormatBytes(peak))
+	if process > 0 {
+		text += fmt.Sprintf(", process %s", weir.FormatBytes(process))
+	}
+	s.say("summary", map[string]any{
+		"ok": true, "bytes_out": t.BytesOut, "downloads": s.sent.Load(), "bytes_in": t.BytesIn, "uploads": s.received.Load(),
+		"ended_early": t.Failed, "cut": cut, "memory": map[string]any{"ceiling": s.guard.Budget.Total(), "peak": peak, "process": process},
+	}, "%s\n", text)
+}
+
+func plainNetError(err error) error {
+	var oe *net.OpError
+	if errors.As(err, &oe) {
+		var se *os.SyscallError
+		if errors.As(oe.Err, &se) {
+			return se.Err
+		}
+		return oe.Err
+	}
+	return err
+}
+
+// sizes are the values of the flags with a size; 0 if not given.
+type sizes struct {
+	memory, rate, connRate, minRate, maxSize, quota int64
+}
+
+// leastMemory is the most that an archive of a folder or an upload takes, in bytes. Most
+// downloads take much less.
+const leastMemory = 2 << 20
+
+// parseSizes parses the size flags and reports the first invalid one.
+func (s *serving) parseSizes() (sizes, error) {
+	var n sizes
+	for _, f := range []struct {
+		flag, value string
+		n           *int64
+	}{
+		{"memory", s.memory, &n.memory},
+		{"rate", s.rate, &n.rate},
+		{"conn-rate", s.connRate, &n.connRate},
+		{"min-rate", s.minRate, &n.minRate},
+		{"max-size", s.maxSize, &n.maxSize},
+		{"quota", s.quota, &n.quota},
+	} {
+		if f.value == "" {
+			continue
+		}
+		var err error
+		if *f.n, err = parseRate(f.value); err != nil {
+			return sizes{}, &failure{code: exitUsage, text: fmt.Sprintf("--%s %s is not a size", f.flag, f.value), try: "--" + f.flag + " 10MiB"}
+		}
+	}
+	if least := int64(leastMemory); n.memory < least {
+		return sizes{}, &failure{
+			code: exitMemory, text: fmt.Sprintf("--memory %s is too small: one transfer can need %s", s.memory, weir.FormatBytes(least)),
+			try: "--memory 16MiB",
+		}
+	}
+	return n, nil
+}
+
+// newGuard makes the guard, with the memory, the bandwidth and the list of all transfers.
+func (s *serving) newGuard() *weirhttp.Guard {
+	return &weirhttp.Guard{
+		Stall: s.stall, MinRate: s.sizes.minRate, MaxConns: s.maxConns, MaxConnsPerAddr: s.maxPerAddr,
+		Rate: s.sizes.rate, ConnRate: s.sizes.connRate, Queue: s.queue, Log: s.logger(),
+		Budget: weir.NewBudget(s.sizes.memory), Transfers: &weirhttp.Transfers{Done: s.count},
+	}
+}
+
+// count counts each download that has succeeded.
+func (s *serving) count(t weirhttp.Transfer, err error) {
+	if err == nil && t.Direction == weirhttp.Download {
+		s.sent.Add(1)
+	}
+	s.tellMonitor(t, err)
+}
+
+// handler combines the handlers: the files below root, the page, and up if it is not nil,
+// inside the access checks and the request log.
+func (s *serving) handler(root *os.Root, up *weirhttp.Uploads) (http.Handler, error) {
+	mux := http.NewServeMux()
+	log := s.guard.Log
+	if s.access {
+		log = s.leveled(slog.LevelError) // the request log has a line for each refusal
+	}
+	mux.Handle("/", s.files(root, log))
+	mux.HandleFunc("GET /_weir/", serveAsset)
+	s.mountMonitor(mux)
+	if up != nil {
+		uploads := formAnswer(up)
+		mux.Handle("/_upload", uploads)
+		mux.Handle("/_upload/", uploads)
+		mux.HandleFunc("PUT /_upload", func(w http.ResponseWriter, r *http.Request) {
+			deny.Request(w, r, http.StatusBadRequest, "a file needs a name: end the address with a slash, /_upload/, or name it, /_upload/NAME")
+		})
+		mux.Handle("GET /_upload/{$}", http.RedirectHandler("/", http.StatusSeeOther))
+	}
+	h, err := s.protect(mux)
+	if err != nil {
+		return nil, err
+	}
+	h = withHealth(h)
+	if s.access && !s.quiet {
+		h = logRequests(s.requestLogger(), h)
+	}
+	return h, nil
+}
+
+// uploadsHandler returns the handler of uploads, nil if there is no --uploads.
+func (s *serving) uploadsHandler() (*weirhttp.Uploads, error) {
+	if s.uploads == "" {
+		return nil, nil
+	}
+	if st, err := os.Stat(s.uploads); err != nil || !st.IsDir() {
+		return nil, &failure{code: exitDestination, text: fmt.Sprintf("cannot store uploads in %s: not a folder", s.uploads), try: "mkdir -p " + quoted(s.uploads)}
+	}
+	up := weirhttp.UploadTo(s.uploads)
+	up.MaxSize, up.Quota, up.Overwrite, up.Sync = s.sizes.maxSize, s.sizes.quota, s.overwrite, s.sync
+	up.Stall, up.Queue, up.Budget, up.Log = s.stall, s.queue, s.guard.Budget, s.guard.Log
+	up.NoDigest, up.URL = !s.digest, s.shown
+	if s.access {
+		up.Log = s.leveled(slog.LevelError) // the request log has a line for each refusal
+	}
+	up.Done = func(weirhttp.Received) { s.received.Add(1) }
+	return up, nil
+}
+
+// protect wraps h with the access checks: same origin or --cors for browsers, --auth for
+// users, and a check of the Host header if neither --auth nor TLS is on.
+func (s *serving) protect(h http.Handler) (http.Handler, error) {
+	h, err := ownOrigin(s.cors, h)
+	if err != nil {
+		return nil, err
+	}
+	if s.users != "" {
+		if h, err = s.userGate(h); err != nil {
+			return nil, err
+		}
+	}
+	if s.cors != "" {
+		h = allowOrigin(s.cors, h)
+	}
+	if s.users == "" && s.cert == "" && !s.selfSigned {
+		// Otherwise a page that reaches us by DNS rebinding fails for want of a password or a
+		// certificate.
+		h = ownHost(s.listen, s.hosts, h)
+	}
+	return h, nil
+}
+
+// page answers with the listing of a folder and the means to upload. Without JavaScript it
+// is a listing with a form.
+func (s *serving) page(w http.ResponseWriter, r *http.Request, l weirhttp.Listing) {
+	var crumbs []crumb
+	parts := strings.Split(strings.Trim(l.Path, "/"), "/")
+	for i, name := range parts {
+		if name != "" {
+			crumbs = append(crumbs, crumb{name, strings.Repeat("../", len(parts)-1-i) + "./"})
+		}
+	}
+	title := s.name
+	if len(crumbs) > 0 {
+		title = crumbs[len(crumbs)-1].Name
+		crumbs[len(crumbs)-1].Link = ""
+	}
+	var folders, files, size int64
+	for _, e := range l.Entries {
+		if e.Folder {
+			folders++
+			continue
+		}
+		files++
+		size += e.Size
+	}
+	pageHeader(w.Header())
+	if r.Method == http.MethodHead {
+		return
+	}
+	_ = pageTemplate.Execute(w, map[string]any{ // an error means that the client has disconnected
+		"List": l, "Title": title, "Root": s.name, "Crumbs": crumbs, "Up": strings.Repeat("../", len(crumbs)) + "./",
+		"Counts": counts(folders, files, size), "Uploads": s.inbox, "Shown": s.shown, "Max": s.sizes.maxSize,
+	})
+}
+
+// classify sets the names of the folders for the page, the paths at which the server shows
+// uploaded files (careful), and the one that the page can link to. It finds the paths by
+// name and behind symbolic links, since clients can use both.
+func (s *serving) classify() {
+	base := func(dir string) string {
+		if full, err := filepath.Abs(dir); err == nil {
+			dir = full
+		}
+		return filepath.Base(dir)
+	}
+	s.name = base(s.dir)
+	if s.uploads == "" {
+		return
+	}
+	s.inbox = base(s.uploads)
+	resolved := func(dir string) (string, error) {
+		dir, err := filepath.Abs(dir)
+		if err != nil {
+			return "", err
+		}
+		return filepath.EvalSymlinks(dir)
+	}
+	for _, as := range []func(string) (string, error){filepath.Abs, resolved} {
+		dir, err1 := as(s.dir)
+		in, err2 := as(s.uploads)
+		if err1 != nil || err2 != nil {
+			continue
+		}
+		rel, err := filepath.Rel(dir, in)
+		if err != nil || !filepath.IsLocal(rel) {
+			continue
+		}
+		at := path.Join("/", filepath.ToSlash(rel))
+		s.careful = append(s.careful, at)
+		if s.hidden || !strings.Contains(at, "/.") {
+			s.shown = (&url.URL{Path: at}).EscapedPath()
+		}
+	}
+}
+
+// files serves the files below root. Anybody can have uploaded the files in the uploads
+// folder, so their pages are sandboxed, and none of them is used as an index or as the
+// compressed form of another file.
+func (s *serving) files(root *os.Root, log *slog.Logger) http.Handler {
+	server := func(careful bool) http.Handler {
+		f := weirhttp.Files(root)
+		f.Hidden, f.Symlinks, f.List, f.Archive = s.hidden, s.symlinks, !s.noList, !s.noList
+		f.NoIndex, f.Precompressed = careful, !careful
+		f.Log, f.Page = log, s.page
+		return f
+	}
+	own, inbox := server(false), server(true)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h["X-Content-Type-Options"] = nosniff
+		if !s.uploaded(r.URL.Path) {
+			own.ServeHTTP(w, r)
+			return
+		}
+		h["Content-Security-Policy"] = sandbox // a listing has its own
+		inbox.ServeHTTP(w, r)
+	})
+}
+
+// uploaded reports whether the file at a path can have been uploaded. It ignores case, as
+// some file systems do.
+func (s *serving) uploaded(p string) bool {
+	if len(s.careful) == 0 {
+		return false
+	}
+	if !strings.HasPrefix(p, "/") {
+		p = "/" + p
+	}
+	p = path.Clean(p)
+	for _, in := range s.careful {
+		if in == "/" || len(p) >= len(in) && strings.EqualFold(p[:len(in)], in) && (len(p) == len(in) || p[len(in)] == '/') {
+			return true
+		}
+	}
+	return false
+}
+
+// Values of headers, which all answers share.
+var (
+	nosniff = []string{"nosniff"}
+	sandbox = []string{"sandbox"}
+)
+
+// reloading is something to read again at SIGHUP.
+type reloading struct {
+	what string
+	load func() error // after an error the old value stays
+}
+
+// userGate wraps h with the check of passwords. A reload reads the file of --auth again and
+// resets the counts of wrong passwords.
+func (s *serving) userGate(h http.Handler) (http.Handler, error) {
+	var users atomic.Pointer[auth.Users]
+	load := func() error {
+		u, err := readUsers(s.users)
+		if err != nil {
+			return err
+		}
+		u.Uploads = "/_upload"
+		users.Store(u)
+		return nil
+	}
+	if err := load(); err != nil {
+		return nil, err
+	}
+	s.reloads = append(s.reloads, reloading{"users", load})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		users.Load().Handler(h).ServeHTTP(w, r)
+	}), nil
+}
+
+// certificate returns a configuration with the certificate of --tls-cert. A reload reads it
+// again. Open connections keep the old one.
+func (s *serving) certificate() (*tls.Config, error) {
+	var current atomic.Pointer[tls.Certificate]
+	load := func() error {
+		cert, err := tls.LoadX509KeyPair(s.cert, s.key)
+		if err != nil {
+			return err
+		}
+		current.Store(&cert)
+		return nil
+	}
+	if err := load(); err != nil {
+		return nil, err
+	}
+	s.reloads = append(s.reloads, reloading{"certificate", load})
+	return &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return current.Load(), nil }}, nil
+}
+
+// reload reads users and certificate again.
+func (s *serving) reload() {
+	log := s.logger()
+	if len(s.reloads) == 0 {
+		log.Info("SIGHUP: no users and no certificate to reload")
+	}
+	for _, r := range s.reloads {
+		if err := r.load(); err != nil {
+			log.Error("cannot reload; the old one stays in use", "what", r.what, "error", err.Error())
+			continue
+		}
+		log.Info("reloaded", "what", r.what)
+	}
+}
+
+// tls returns the configuration that the flags ask for, nil for no TLS.
+func (s *serving) tls() (*tls.Config, error) {
+	switch {
+	case s.selfSigned:
+		cert, err := selfSigned(s.listen, s.hosts)
+		if err != nil {
+			return nil, &failure{code: exitFailed, text: "cannot make a certificate: " + err.Error()}
+		}
+		return &tls.Config{Certificates: []tls.Certificate{cert}}, nil
+	case s.cert != "" && s.key != "":
+		c, err := s.certificate()
+		if err != nil {
+			return nil, &failure{code: exitUsage, text: "cannot use the certificate: " + err.Error(), try: "--tls-self-signed"}
+		}
+		return c, nil
+	case s.cert != "" || s.key != "":
+		return nil, &failure{code: exitUsage, text: "--tls-cert and --tls-key must be used together", try: "--tls-self-signed, for a certificate generated now"}
+	}
+	return nil, nil
+}
+
+// logger writes text lines to a terminal, and JSON to everything else.
+func (s *serving) logger() *slog.Logger {
+	level := slog.LevelInfo
+	if s.quiet {
+		level = slog.LevelError
+	}
+	return s.leveled(level)
+}
+
+func (s *serving) leveled(level slog.Level) *slog.Logger {
+	if s.forPeople() {
+		return slog.New(&lineHandler{out: s.stderr, level: level, mu: &s.logging})
+	}
+	return s.inJSON(s.stderr, level)
+}
+
+// requestLogger is the logger of requests. It collects JSON lines and writes several at
+// once.
+func (s *serving) requestLogger() *slog.Logger {
+	if s.forPeople() {
+		return s.logger()
+	}
+	return s.inJSON(&s.lines, slog.LevelInfo)
+}
+
+func (s *serving) forPeople() bool { return !s.json && isTerminal(s.stderr) }
+
+// inJSON writes records as JSON. With --json they have the two fields that all lines of
+// weir have.
+func (s *serving) inJSON(out io.Writer, level slog.Level) *slog.Logger {
+	log := slog.New(slog.NewJSONHandler(out, &slog.HandlerOptions{Level: level}))
+	if s.json {
+		log = log.With("v", 1, "type", "log")
+	}
+	return log
+}
+
+// watchSlow logs each transfer that waits for a slow client, once.
+func (s *serving) watchSlow(ctx context.Context) {
+	ticker := time.NewTicker(slowAfter / 4)
+	defer ticker.Stop()
+	told := map[uint64]bool{}
+	log := s.logger()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		live := map[uint64]bool{}
+		for _, t := range s.guard.Transfers.List() {
+			live[t.ID] = told[t.ID]
+			age := time.Since(t.Start)
+			if told[t.ID] || t.State != weirhttp.StateClient || age < slowAfter {
+				continue
+			}
+			live[t.ID] = true
+			log.Info("slow client", s.describe(t)...)
+		}
+		told = live
+	}
+}
+
+// slowAfter is the age from which a transfer that waits for its client is called slow.
+const slowAfter = 10 * time.Second
+
+// stayThin keeps the memory of the process small when that costs nothing, and returns
+// memory to the system after a burst of clients or requests. While clients are slow the
+// process allocates almost nothing, so the garbage collector would not run for minutes.
+func (s *serving) stayThin(ctx context.Context) {
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	var spare spare
+	var waste *waste
+	if os.Getenv("GOGC") == "" { // otherwise the user has decided
+		waste = newWaste(debug.SetGCPercent)
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		m := readMemory()
+		calmed, resting := waste.look(m.cycles, m.live), spare.look(m)
+		if calmed || resting {
+			debug.FreeOSMemory()
+		}
+	}
 }

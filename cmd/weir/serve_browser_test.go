@@ -16,7 +16,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-func TestPageFollowsFoldersAndDownloads(t *testing.T) {
+func TestServe_PageFollowsFoldersAndDownloads(t *testing.T) {
+	t.Parallel()
 	dir, content := t.TempDir(), noise(3<<20)
 	put(t, content, dir, "holiday", "day & night.bin")
 	put(t, []byte("hello\n"), dir, "read me.txt")
@@ -59,7 +60,8 @@ func TestPageFollowsFoldersAndDownloads(t *testing.T) {
 	do(t, ctx, chromedp.Click(chromedp.CSS(`h1 a`)), seen(`location.pathname === "/"`))
 }
 
-func TestPageUploadsAndShowsTheNewRow(t *testing.T) {
+func TestServe_PageUploadsAndShowsTheNewRow(t *testing.T) {
+	t.Parallel()
 	dir, content := t.TempDir(), noise(5<<20)
 	put(t, []byte("old"), dir, "old.txt")
 	file := put(t, content, t.TempDir(), "grüße & 日本.bin")
@@ -101,7 +103,8 @@ func receivedOnce(t *testing.T, s *served, size int64) {
 
 const held = 24 << 20 // beyond what sockets hold by themselves
 
-func TestPagePausesAndResumes(t *testing.T) {
+func TestServe_PagePausesAndResumes(t *testing.T) {
+	t.Parallel()
 	in, content := t.TempDir(), noise(2*held)
 	file := put(t, content, t.TempDir(), "long.bin")
 	s := startServe(t, t.TempDir(), "--uploads", in)
@@ -126,7 +129,8 @@ func TestPagePausesAndResumes(t *testing.T) {
 	receivedOnce(t, s, int64(len(content)))
 }
 
-func TestPageGoesOnAfterAReload(t *testing.T) {
+func TestServe_PageGoesOnAfterAReload(t *testing.T) {
+	t.Parallel()
 	in, content := t.TempDir(), noise(2*held)
 	file := put(t, content, t.TempDir(), "long.bin")
 	s := startServe(t, t.TempDir(), "--uploads", in)
@@ -153,7 +157,8 @@ func TestPageGoesOnAfterAReload(t *testing.T) {
 	receivedOnce(t, s, int64(len(content)))
 }
 
-func TestPageTellsWhyAnUploadWasRefused(t *testing.T) {
+func TestServe_PageTellsWhyAnUploadWasRefused(t *testing.T) {
+	t.Parallel()
 	in := t.TempDir()
 	file := put(t, noise(2<<20), t.TempDir(), "too large.bin")
 	s := startServe(t, t.TempDir(), "--uploads", in, "--max-size", "1MiB")
@@ -173,7 +178,8 @@ func TestPageTellsWhyAnUploadWasRefused(t *testing.T) {
 	}
 }
 
-func TestPageCancelsAnUpload(t *testing.T) {
+func TestServe_PageCancelsAnUpload(t *testing.T) {
+	t.Parallel()
 	in := t.TempDir()
 	file := put(t, noise(2*held), t.TempDir(), "long.bin")
 	s := startServe(t, t.TempDir(), "--uploads", in)
@@ -197,7 +203,8 @@ func TestPageCancelsAnUpload(t *testing.T) {
 	})
 }
 
-func TestPageWorksWithoutJavaScript(t *testing.T) {
+func TestServe_PageWorksWithoutJavaScript(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	file := put(t, []byte("by form\n"), t.TempDir(), "form.txt")
 	large := put(t, noise(2<<20), t.TempDir(), "large.bin")
@@ -234,8 +241,9 @@ func TestPageWorksWithoutJavaScript(t *testing.T) {
 	same(t, filepath.Join(dir, "form.txt"), []byte("by form\n"))
 }
 
-// TestPageFitsSmallScreens also is where pictures of the page come from.
-func TestPageFitsSmallScreens(t *testing.T) {
+// TestServe_PageFitsSmallScreens also is where pictures of the page come from.
+func TestServe_PageFitsSmallScreens(t *testing.T) {
+	t.Parallel()
 	dir, from := t.TempDir(), t.TempDir()
 	long := strings.Repeat("a very long name without an end ", 6)
 	put(t, noise(1000), dir, long+".txt")
@@ -274,7 +282,8 @@ func TestPageFitsSmallScreens(t *testing.T) {
 	}
 }
 
-func TestPageIsUsedByKeyboardAndByName(t *testing.T) {
+func TestServe_PageIsUsedByKeyboardAndByName(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	put(t, nil, dir, "a.txt")
 	s := startServe(t, dir, "--uploads", dir)

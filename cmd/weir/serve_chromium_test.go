@@ -14,6 +14,9 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
+// browsers are slots: each browser takes a few hundred MiB.
+var browsers = make(chan struct{}, 2)
+
 // openBrowser starts Chromium, headless, and ends it with the test.
 func openBrowser(t *testing.T) context.Context {
 	t.Helper()
@@ -30,6 +33,8 @@ func openBrowser(t *testing.T) context.Context {
 	if path == "" {
 		t.Skip("no chromium in PATH: the page is not tested (apt-get install chromium)")
 	}
+	browsers <- struct{}{}
+	t.Cleanup(func() { <-browsers })
 	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
 		chromedp.UserDataDir(t.TempDir()), chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-quic", true),
 		chromedp.WindowSize(1000, 800))

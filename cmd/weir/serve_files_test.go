@@ -44,7 +44,8 @@ func gzipped(t *testing.T, text string) []byte {
 	return b.Bytes()
 }
 
-func TestUploadedFilesDoNotActAsPagesOfTheServer(t *testing.T) {
+func TestServe_UploadedFilesDoNotActAsPagesOfTheServer(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	for _, in := range []string{"", "in box", "in box/sub"} {
 		put(t, []byte("page"), dir, in, "x.html")
@@ -89,7 +90,8 @@ func TestUploadedFilesDoNotActAsPagesOfTheServer(t *testing.T) {
 	}
 }
 
-func TestAStoredFileIsWhereItsLocationSays(t *testing.T) {
+func TestServe_StoredFileIsWhereItsLocationSays(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	put(t, nil, dir, "in box", "x")
 	s := startServe(t, dir, "--uploads", dir+"/in box")
@@ -102,7 +104,8 @@ func TestAStoredFileIsWhereItsLocationSays(t *testing.T) {
 	}
 }
 
-func TestErrorsOfTheServerAreLoggedButForHandshakes(t *testing.T) {
+func TestServe_ErrorsOfTheServerAreLoggedButForHandshakes(t *testing.T) {
+	t.Parallel()
 	var out bytes.Buffer
 	l := serverLog(slog.New(slog.NewTextHandler(&out, nil)))
 	l.Print("http: TLS handshake error from 192.0.2.1:1: EOF")

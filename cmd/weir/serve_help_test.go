@@ -8,7 +8,8 @@ import (
 	"github.com/mattn/go-runewidth"
 )
 
-func TestTheTextsOfHelpFitATerminal(t *testing.T) {
+func TestServe_TextsOfHelpFitATerminal(t *testing.T) {
+	t.Parallel()
 	for _, c := range newRoot(io.Discard, io.Discard, io.Discard).Commands() {
 		for line := range strings.Lines(c.Long) {
 			if line = strings.TrimSuffix(line, "\n"); runewidth.StringWidth(line) > 82 {

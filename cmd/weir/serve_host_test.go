@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-func TestOnlyRequestsThatNameThisServerPass(t *testing.T) {
+func TestServe_OnlyRequestsThatNameThisServerPass(t *testing.T) {
+	t.Parallel()
 	self, err := os.Hostname()
 	if err != nil {
 		t.Fatal(err)
@@ -34,7 +35,8 @@ func TestOnlyRequestsThatNameThisServerPass(t *testing.T) {
 	}
 }
 
-func TestAnyHostPassesIfToldSo(t *testing.T) {
+func TestServe_AnyHostPassesIfToldSo(t *testing.T) {
+	t.Parallel()
 	s := startServe(t, t.TempDir(), "--host", "*")
 	r, err := http.NewRequest("GET", s.url, nil)
 	if err != nil {

@@ -69,7 +69,7 @@ func (c *caller) got(t *testing.T, path string) (status int, body string) {
 	return r.StatusCode, string(b)
 }
 
-func TestARateIsThatOfAllConnectionsTogether(t *testing.T) {
+func TestServe_RateIsThatOfAllConnectionsTogether(t *testing.T) {
 	t.Parallel()
 	const rate, clients = 1 << 20, 4
 	content := noise(rate / clients)
@@ -98,7 +98,7 @@ func TestARateIsThatOfAllConnectionsTogether(t *testing.T) {
 	}
 }
 
-func TestAClientThatTakesNothingForTheStallIsCut(t *testing.T) {
+func TestServe_ClientThatTakesNothingForTheStallIsCut(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	put(t, noise(16<<20), dir, "a.bin")
@@ -110,7 +110,7 @@ func TestAClientThatTakesNothingForTheStallIsCut(t *testing.T) {
 	}
 }
 
-func TestAClientBelowTheLeastRateIsCut(t *testing.T) {
+func TestServe_ClientBelowTheMinimumRateIsCut(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	put(t, noise(16<<20), dir, "a.bin")
@@ -130,7 +130,7 @@ func TestAClientBelowTheLeastRateIsCut(t *testing.T) {
 	}
 }
 
-func TestMoreConnectionsThanTheMostAreRefused(t *testing.T) {
+func TestServe_MoreConnectionsThanTheMostAreRefused(t *testing.T) {
 	t.Parallel()
 	s := startServe(t, t.TempDir(), "--max-conns", "2")
 	one, two := s.call(t), s.call(t)
@@ -157,7 +157,7 @@ func TestMoreConnectionsThanTheMostAreRefused(t *testing.T) {
 	}
 }
 
-func TestMoreConnectionsOfOneAddressThanTheMostAreRefused(t *testing.T) {
+func TestServe_MoreConnectionsOfOneAddressThanTheMostAreRefused(t *testing.T) {
 	t.Parallel()
 	s := startServe(t, t.TempDir(), "--max-conns-per-addr", "1")
 	if status, _ := s.call(t).got(t, "/healthz"); status != 200 {
@@ -178,13 +178,13 @@ func TestMoreConnectionsOfOneAddressThanTheMostAreRefused(t *testing.T) {
 	}
 }
 
-func TestADownloadWithoutMemoryIsToldToComeAgain(t *testing.T) {
+func TestServe_DownloadWithoutMemoryIsToldToComeAgain(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	put(t, noise(16<<20), dir, "a.bin")
 	put(t, []byte("small"), dir, "small.txt")
 	s := startServe(t, dir, "--memory", "2MiB", "--queue", "2s") // of one archive
-	s.hears(t, "memory    ceiling 2 MiB for all transfers; one that finds none waits 2s, then gets 503")
+	s.hears(t, "memory    2 MiB for all transfers (when full, new transfers wait up to 2s, then get 503)")
 	first := s.call(t)
 	if r := first.get(t, "/?archive=tar"); r.StatusCode != 200 {
 		t.Fatal(r.Status)
@@ -211,7 +211,8 @@ func TestADownloadWithoutMemoryIsToldToComeAgain(t *testing.T) {
 	}
 }
 
-func TestARefusedFormIsAnsweredWithAWholePage(t *testing.T) {
+func TestServe_RefusedFormIsAnsweredWithAWholePage(t *testing.T) {
+	t.Parallel()
 	in := t.TempDir()
 	s := startServe(t, t.TempDir(), "--uploads", in, "--max-size", "1MiB")
 	body := "--B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\n" + string(noise(2<<20)) + "\r\n--B--\r\n"

@@ -17,7 +17,8 @@ import (
 	"github.com/weir-go/weir/weirhttp"
 )
 
-func TestLinesInATerminalAreForPeople(t *testing.T) {
+func TestServe_LinesInATerminalAreForPeople(t *testing.T) {
+	t.Parallel()
 	at := time.Date(2026, 11, 24, 22, 38, 5, 0, time.Local)
 	request := []slog.Attr{slog.String("method", "GET"), slog.String("path", "/a%20b.txt"), slog.String("client", "192.0.2.1:5"),
 		slog.String("proto", "HTTP/1.1"), slog.Int("status", 206), slog.Int64("bytes", 3<<20/2), slog.Float64("seconds", 1.2345678)}
@@ -51,7 +52,8 @@ func TestLinesInATerminalAreForPeople(t *testing.T) {
 	}
 }
 
-func TestLinesInATerminalKeepWhatTheirLoggerKnows(t *testing.T) {
+func TestServe_LinesInATerminalKeepWhatTheirLoggerKnows(t *testing.T) {
+	t.Parallel()
 	var out bytes.Buffer
 	l := slog.New(&lineHandler{out: &out, level: slog.LevelWarn, mu: new(sync.Mutex)})
 	l.Info("nothing of this")
@@ -73,7 +75,7 @@ func (h heldAnswer) Write(p []byte) (int, error) {
 	return h.ResponseRecorder.Write(p)
 }
 
-func TestASlowClientIsToldOfOnceAndNotTooSoon(t *testing.T) {
+func TestServe_SlowClientIsToldOfOnceAndNotTooSoon(t *testing.T) {
 	dir := t.TempDir()
 	put(t, noise(1<<20), dir, "a.bin")
 	root, err := os.OpenRoot(dir)
@@ -121,8 +123,8 @@ func TestASlowClientIsToldOfOnceAndNotTooSoon(t *testing.T) {
 	})
 }
 
-// TestSlowClientsAreWatched takes as long as a client must be slow.
-func TestSlowClientsAreWatched(t *testing.T) {
+// TestServe_SlowClientsAreWatched takes as long as a client must be slow.
+func TestServe_SlowClientsAreWatched(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
 		t.Skip("it takes seconds")

@@ -2,10 +2,12 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -18,43 +20,6 @@ import (
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/weirhttp"
 )
-
-// logger writes lines for people to a terminal, and JSON to everything else.
-func (s *serving) logger() *slog.Logger {
-	level := slog.LevelInfo
-	if s.quiet {
-		level = slog.LevelError
-	}
-	return s.leveled(level)
-}
-
-func (s *serving) leveled(level slog.Level) *slog.Logger {
-	if s.forPeople() {
-		return slog.New(&lineHandler{out: s.stderr, level: level, mu: &s.logging})
-	}
-	return s.inJSON(s.stderr, level)
-}
-
-// requestLogger is for the lines of requests. Where they are for programs they
-// are gathered.
-func (s *serving) requestLogger() *slog.Logger {
-	if s.forPeople() {
-		return s.logger()
-	}
-	return s.inJSON(&s.lines, slog.LevelInfo)
-}
-
-func (s *serving) forPeople() bool { return !s.json && isTerminal(s.stderr) }
-
-// inJSON writes records as JSON. With --json they have the two fields of every
-// line of weir.
-func (s *serving) inJSON(out io.Writer, level slog.Level) *slog.Logger {
-	log := slog.New(slog.NewJSONHandler(out, &slog.HandlerOptions{Level: level}))
-	if s.json {
-		log = log.With("v", 1, "type", "log")
-	}
-	return log
-}
 
 // lineHandler writes a record as a line: time, text, values.
 type lineHandler struct {
@@ -87,7 +52,7 @@ func (h *lineHandler) Handle(_ context.Context, r slog.Record) error {
 	return err
 }
 
-// requestText tells of a request what people look for, in that order.
+// requestText formats a request for a terminal, most important fields first.
 func requestText(r slog.Record) string {
 	v := map[string]string{}
 	r.Attrs(func(a slog.Attr) bool {
@@ -104,8 +69,8 @@ func requestText(r slog.Record) string {
 	return text
 }
 
-// valueText is a value for people. It quotes what could be taken for more than
-// one word, or for an order to the terminal.
+// valueText formats a value for a terminal. It quotes values with spaces or with characters
+// that the terminal could interpret.
 func valueText(a slog.Attr) string {
 	text := a.Value.String()
 	switch a.Key {
@@ -130,11 +95,11 @@ func (h *lineHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 
 func (h *lineHandler) WithGroup(string) slog.Handler { return h }
 
-// requestMessage is what the line of a request is called.
+// requestMessage is the message of the line of a request.
 const requestMessage = "request"
 
-// logRequests logs each request when it has ended: a download that goes on when
-// its handler has returned, when the download ends.
+// logRequests logs each request when it has ended. A download that continues after its
+// handler has returned is logged when it ends.
 func logRequests(log *slog.Logger, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		l := &line{log: log, method: r.Method, path: r.URL.EscapedPath(), query: r.URL.RawQuery, client: r.RemoteAddr, proto: r.Proto, began: time.Now()}
@@ -146,22 +111,22 @@ func logRequests(log *slog.Logger, h http.Handler) http.Handler {
 	})
 }
 
-// line is what is logged of a request. It keeps nothing of the request alive,
-// since a download may be long.
+// line is the log line of a request. It keeps nothing of the request in memory, since a
+// download can be long.
 type line struct {
 	log                 *slog.Logger
 	method, path, query string
 	client, proto       string
 	began               time.Time
 
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards the fields below
 	status int
-	away   bool   // it is a download that goes on without its handler
-	upload *int64 // bytes that came, if its transfer was one
+	away   bool   // a download that continues without its handler
+	upload *int64 // bytes received, if the transfer is an upload
 	err    error
 }
 
-// ended is told of the transfer of the request, if it was one.
+// ended records the end of the transfer, if the request was one.
 func (l *line) ended(t weirhttp.Transfer, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -174,8 +139,7 @@ func (l *line) ended(t weirhttp.Transfer, err error) {
 	}
 }
 
-// leave is told that the handler has written so many bytes, and has returned or
-// panicked.
+// leave records that the handler has written so many bytes, and has returned or panicked.
 func (l *line) leave(bytes int64, returned bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -189,7 +153,7 @@ func (l *line) leave(bytes int64, returned bool) {
 		l.err = errors.New("aborted")
 	}
 	if returned && l.status == 0 {
-		l.status = http.StatusOK // net/http says it for a handler that says nothing
+		l.status = http.StatusOK // net/http sends it if the handler writes nothing
 	}
 	l.write(bytes)
 }
@@ -200,13 +164,13 @@ func (l *line) write(bytes int64) {
 	if !h.Enabled(ctx, slog.LevelInfo) {
 		return
 	}
-	// By hand, since a Logger finds out who calls it, which nobody asks here.
+	// Without a Logger, which would look up its caller.
 	now := time.Now()
 	rec := slog.NewRecord(now, slog.LevelInfo, requestMessage, 0)
 	rec.AddAttrs(slog.String("method", l.method), slog.String("path", l.path), slog.String("client", l.client), slog.String("proto", l.proto),
 		slog.Int("status", l.status), slog.Int64("bytes", bytes), slog.Float64("seconds", seconds(now.Sub(l.began))))
 	if l.query != "" {
-		rec.AddAttrs(slog.String("query", l.query)) // it decides what was sent
+		rec.AddAttrs(slog.String("query", l.query)) // it changes the answer
 	}
 	if l.err != nil {
 		rec.AddAttrs(slog.String("error", l.err.Error()))
@@ -214,7 +178,7 @@ func (l *line) write(bytes int64) {
 	_ = h.Handle(ctx, rec)
 }
 
-// seconds is a duration as the log has it, to the microsecond.
+// seconds returns a duration in seconds, to the microsecond.
 func seconds(d time.Duration) float64 { return d.Round(time.Microsecond).Seconds() }
 
 func (l *line) answers(status int) {
@@ -225,8 +189,8 @@ func (l *line) answers(status int) {
 	}
 }
 
-// leaves is called before a download leaves its handler, since it may end at
-// once, and reports whether the request is one that can.
+// leaves records that a download leaves its handler, and reports whether the request can be
+// one. It is called before the download leaves, since that can end at once.
 func (l *line) leaves() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -240,8 +204,8 @@ func (l *line) stays() {
 	l.away = false
 }
 
-// logged is a ResponseWriter that knows what it answered. It keeps what the
-// one underneath can do: sendfile, and being taken over.
+// logged is a ResponseWriter that records the answer. It keeps the abilities of the writer
+// underneath: sendfile and Hijack.
 type logged struct {
 	http.ResponseWriter
 	line  *line
@@ -286,8 +250,8 @@ func (l *logged) FlushError() error {
 	return http.NewResponseController(l.ResponseWriter).Flush()
 }
 
-// Hijack is called by a download that leaves (see [weirhttp.FileServer]), and
-// to listen to a client that was refused.
+// Hijack is called by a download that leaves (see [weirhttp.FileServer]), and to drop the
+// rest of a refused body.
 func (l *logged) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	leaves := l.line.leaves()
 	c, rw, err := http.NewResponseController(l.ResponseWriter).Hijack()
@@ -297,31 +261,70 @@ func (l *logged) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return c, rw, err
 }
 
-// slowAfter is how long a client must have been waited for to be called slow.
-const slowAfter = 10 * time.Second
+// lines collects the lines of a log, so that not every request costs a write. It writes them
+// when there are many, or after a moment.
+type lines struct {
+	out io.Writer
 
-// watchSlow tells of each transfer once that it waits for a slow client.
-func (s *serving) watchSlow(ctx context.Context) {
-	ticker := time.NewTicker(slowAfter / 4)
+	mu  sync.Mutex // guards the fields below; held during writes to out
+	buf []byte
+	err error
+}
+
+const (
+	linesMost  = 32 << 10
+	linesDelay = 200 * time.Millisecond
+)
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.buf)+len(p) > linesMost {
+		l.write()
+	}
+	l.buf = append(l.buf, p...)
+	return len(p), l.err
+}
+
+// flush writes the collected lines.
+func (l *lines) flush() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.write()
+}
+
+// write is flush for a caller that holds mu.
+func (l *lines) write() {
+	if len(l.buf) > 0 {
+		_, l.err = l.out.Write(l.buf)
+		l.buf = l.buf[:0]
+	}
+}
+
+// run flushes from time to time until ctx ends, and then once more.
+func (l *lines) run(ctx context.Context) {
+	ticker := time.NewTicker(linesDelay)
 	defer ticker.Stop()
-	told := map[uint64]bool{}
-	log := s.logger()
+	defer l.flush()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
+			l.flush()
 		}
-		live := map[uint64]bool{}
-		for _, t := range s.guard.Transfers.List() {
-			live[t.ID] = told[t.ID]
-			age := time.Since(t.Start)
-			if told[t.ID] || t.State != weirhttp.StateClient || age < slowAfter {
-				continue
-			}
-			live[t.ID] = true
-			log.Info("slow client", s.describe(t)...)
-		}
-		told = live
 	}
+}
+
+// serverLog is the log of net/http. It leaves out failed handshakes, which are common:
+// browsers that do not trust the certificate, and programs that scan for open ports.
+func serverLog(l *slog.Logger) *log.Logger { return log.New(serverErrors{l}, "", 0) }
+
+type serverErrors struct{ log *slog.Logger }
+
+func (s serverErrors) Write(p []byte) (int, error) {
+	if !bytes.HasPrefix(p, []byte("http: TLS handshake error")) && !bytes.Contains(p, []byte("error reading preface")) {
+		s.log.Warn(strings.TrimSpace(string(p)))
+	}
+	return len(p), nil
 }

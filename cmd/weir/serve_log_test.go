@@ -50,7 +50,8 @@ func (l *requestLines) byPath(t *testing.T) map[string]map[string]any {
 	}
 }
 
-func TestEveryRequestHasOneLineAlsoIfItIsAborted(t *testing.T) {
+func TestServe_EveryRequestHasOneLineAlsoIfItIsAborted(t *testing.T) {
+	t.Parallel()
 	var out requestLines
 	h := logRequests(slog.New(slog.NewJSONHandler(&out, nil)), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
@@ -80,7 +81,8 @@ func TestEveryRequestHasOneLineAlsoIfItIsAborted(t *testing.T) {
 	}
 }
 
-func TestALineHasTheStatusThatWasSentWithoutAWord(t *testing.T) {
+func TestServe_LineHasTheStatusThatWasSentWithoutAWord(t *testing.T) {
+	t.Parallel()
 	var out requestLines
 	srv := httptest.NewServer(logRequests(slog.New(slog.NewJSONHandler(&out, nil)), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/flushes" {
@@ -107,7 +109,8 @@ func TestALineHasTheStatusThatWasSentWithoutAWord(t *testing.T) {
 	}
 }
 
-func TestTheLineOfAFolderThatIsOnlyLookedAtHasItsStatus(t *testing.T) {
+func TestServe_LineOfAFolderThatIsOnlyLookedAtHasItsStatus(t *testing.T) {
+	t.Parallel()
 	s := startServe(t, t.TempDir())
 	r, err := http.NewRequest("HEAD", s.url, nil)
 	if err != nil {
@@ -125,9 +128,10 @@ func TestTheLineOfAFolderThatIsOnlyLookedAtHasItsStatus(t *testing.T) {
 	}
 }
 
-// TestLinesTellOfTheirOwnRequestOverHTTP2 has many downloads of one connection
+// TestServe_LinesTellOfTheirOwnRequestOverHTTP2 has many downloads of one connection
 // that end at the same time.
-func TestLinesTellOfTheirOwnRequestOverHTTP2(t *testing.T) {
+func TestServe_LinesTellOfTheirOwnRequestOverHTTP2(t *testing.T) {
+	t.Parallel()
 	const files = 60
 	dir := t.TempDir()
 	for i := range files {

@@ -1,45 +1,15 @@
 package main
 
 import (
-	"context"
-	"os"
-	"runtime/debug"
 	"runtime/metrics"
-	"time"
 )
 
-// stayThin keeps the memory of the process small where that costs nothing, and
-// returns to the system what a burst of clients or of requests has left. While
-// clients are slow next to nothing is allocated, and so the garbage collector
-// would not come by for minutes.
-func (s *serving) stayThin(ctx context.Context) {
-	ticker := time.NewTicker(time.Second)
-	defer ticker.Stop()
-	var spare spare
-	var waste *waste
-	if os.Getenv("GOGC") == "" { // or else somebody has decided
-		waste = newWaste(debug.SetGCPercent)
-	}
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-		m := readMemory()
-		calmed, resting := waste.look(m.cycles, m.live), spare.look(m)
-		if calmed || resting {
-			debug.FreeOSMemory()
-		}
-	}
-}
-
-// memory is what the runtime tells of its heap.
+// memory is the state of the heap.
 type memory struct {
-	cycles uint64 // collections, but for those that were asked for
-	live   uint64 // bytes that were in use at the last of all
-	used   uint64 // bytes that are in use now, or garbage
-	free   uint64 // bytes that are neither, and not the system's
+	cycles uint64 // collections, except those that the program asked for
+	live   uint64 // bytes in use at the last collection
+	used   uint64 // bytes in use now, and garbage
+	free   uint64 // bytes that are neither, and not returned to the system
 }
 
 func readMemory() memory {
@@ -51,10 +21,10 @@ func readMemory() memory {
 	return memory{s[0].Value.Uint64(), s[1].Value.Uint64(), s[2].Value.Uint64(), s[3].Value.Uint64()}
 }
 
-// spare finds the moment to give memory back: there is some, and nobody is busy.
+// spare finds the moment to return memory: there is some, and the server is idle.
 type spare struct {
 	before uint64 // used, at the last look
-	looks  int    // since something was given back
+	looks  int    // since memory was returned
 }
 
 const (
@@ -75,10 +45,10 @@ func (s *spare) look(m memory) bool {
 	return true
 }
 
-// waste decides how much garbage there may be before it is collected, in percent
-// of what is in use (GOGC). With little of it a crowd of slow clients costs a
-// third less memory. Small files asked for by the ten thousand a second take a
-// fifth longer then, for collecting all the time: they get more.
+// waste chooses how much garbage can gather, in percent of the memory in use (GOGC). With
+// little garbage, a crowd of slow clients costs a third less memory. But ten thousand small
+// files a second then take a fifth longer, because the collector runs all the time; under
+// such a load waste allows more garbage.
 type waste struct {
 	percent int
 	set     func(percent int) int
@@ -101,8 +71,8 @@ func newWaste(set func(int) int) *waste {
 	return &waste{percent: wasteLeast, set: set}
 }
 
-// look is told how many collections there have been, and how many bytes are in
-// use. It reports whether there is much to give back.
+// look records the number of collections and the bytes in use. It reports whether there is
+// much memory to return.
 func (w *waste) look(cycles, used uint64) bool {
 	if w == nil {
 		return false

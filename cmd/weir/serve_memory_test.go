@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-func TestGarbageHasRoomOnlyWhileItIsMade(t *testing.T) {
+func TestServe_GarbageHasRoomOnlyWhileItIsMade(t *testing.T) {
+	t.Parallel()
 	var set []int
 	w := newWaste(func(percent int) int { set = append(set, percent); return 0 })
 	cycles := uint64(0)
@@ -49,14 +50,16 @@ func TestGarbageHasRoomOnlyWhileItIsMade(t *testing.T) {
 	}
 }
 
-func TestGarbageIsAsTheUserSays(t *testing.T) {
+func TestServe_GarbageIsAsTheUserSays(t *testing.T) {
+	t.Parallel()
 	var w *waste // GOGC is set
 	if w.look(1000, 1) {
 		t.Error("it wants to give back")
 	}
 }
 
-func TestMemoryIsGivenBackAtRest(t *testing.T) {
+func TestServe_MemoryIsGivenBackAtRest(t *testing.T) {
+	t.Parallel()
 	var s spare
 	var gave []int
 	const mib = 1 << 20
@@ -80,7 +83,8 @@ func TestMemoryIsGivenBackAtRest(t *testing.T) {
 	}
 }
 
-func TestTheRuntimeTellsOfItsMemory(t *testing.T) {
+func TestServe_RuntimeTellsOfItsMemory(t *testing.T) {
+	t.Parallel()
 	m := readMemory()
 	if m.used == 0 || m.used > 1<<40 || m.live > 1<<40 || m.free > 1<<40 {
 		t.Errorf("%+v", m)

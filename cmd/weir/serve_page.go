@@ -1,15 +1,18 @@
 package main
 
 import (
+	"bytes"
 	"embed"
+	"encoding/json"
 	"html/template"
 	"net/http"
 	"net/url"
 	"path"
-	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/internal/units"
 	"github.com/weir-go/weir/weirhttp"
 )
 
@@ -27,56 +30,22 @@ var pageTemplate = template.Must(template.New("page.html").Funcs(template.FuncMa
 	},
 }).ParseFS(ui, "ui/page.html"))
 
-// crumb is one folder on the way to the one that is shown.
+// crumb is a link to one of the folders above the listed one.
 type crumb struct{ Name, Link string }
 
-// page answers with the listing of a folder, and with what it takes to upload.
-// Without JavaScript it is a listing with a form.
-func (s *serving) page(w http.ResponseWriter, r *http.Request, l weirhttp.Listing) {
-	var crumbs []crumb
-	parts := strings.Split(strings.Trim(l.Path, "/"), "/")
-	for i, name := range parts {
-		if name != "" {
-			crumbs = append(crumbs, crumb{name, strings.Repeat("../", len(parts)-1-i) + "./"})
-		}
-	}
-	title := s.name
-	if len(crumbs) > 0 {
-		title = crumbs[len(crumbs)-1].Name
-		crumbs[len(crumbs)-1].Link = ""
-	}
-	var folders, files, size int64
-	for _, e := range l.Entries {
-		if e.Folder {
-			folders++
-			continue
-		}
-		files++
-		size += e.Size
-	}
-	pageHeader(w.Header())
-	if r.Method == http.MethodHead {
-		return
-	}
-	_ = pageTemplate.Execute(w, map[string]any{ // the client may leave: nobody to tell
-		"List": l, "Title": title, "Root": s.name, "Crumbs": crumbs, "Up": strings.Repeat("../", len(crumbs)) + "./",
-		"Counts": counts(folders, files, size), "Uploads": s.inbox, "Shown": s.shown, "Max": s.sizes.maxSize,
-	})
-}
-
-// counts says in words what a folder holds.
+// counts describes the content of a folder in words.
 func counts(folders, files, size int64) string {
 	var parts []string
 	if folders > 0 {
-		parts = append(parts, plural(folders, "folder"))
+		parts = append(parts, units.Count(folders, "folder"))
 	}
 	if files > 0 {
-		parts = append(parts, plural(files, "file")+", "+weir.FormatBytes(size))
+		parts = append(parts, units.Count(files, "file")+", "+weir.FormatBytes(size))
 	}
 	return strings.Join(parts, " and ")
 }
 
-// pageHeader is what every page says of itself.
+// pageHeader sets the header fields that every page has.
 func pageHeader(h http.Header) {
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
@@ -84,48 +53,7 @@ func pageHeader(h http.Header) {
 	h.Set("Referrer-Policy", "same-origin")
 }
 
-// classify finds out how the page calls the folders, at which paths of the
-// server what is uploaded lies (careful), and whether the page may show it there.
-// What is at those paths is from anybody, and is sandboxed. They are looked for by
-// name and behind symbolic links, since it may be reached in both ways.
-func (s *serving) classify() {
-	base := func(dir string) string {
-		if full, err := filepath.Abs(dir); err == nil {
-			dir = full
-		}
-		return filepath.Base(dir)
-	}
-	s.name = base(s.dir)
-	if s.uploads == "" {
-		return
-	}
-	s.inbox = base(s.uploads)
-	resolved := func(dir string) (string, error) {
-		dir, err := filepath.Abs(dir)
-		if err != nil {
-			return "", err
-		}
-		return filepath.EvalSymlinks(dir)
-	}
-	for _, as := range []func(string) (string, error){filepath.Abs, resolved} {
-		dir, err1 := as(s.dir)
-		in, err2 := as(s.uploads)
-		if err1 != nil || err2 != nil {
-			continue
-		}
-		rel, err := filepath.Rel(dir, in)
-		if err != nil || !filepath.IsLocal(rel) {
-			continue
-		}
-		at := path.Join("/", filepath.ToSlash(rel))
-		s.careful = append(s.careful, at)
-		if s.hidden || !strings.Contains(at, "/.") {
-			s.shown = (&url.URL{Path: at}).EscapedPath()
-		}
-	}
-}
-
-// serveAsset answers with what the page is made of.
+// serveAsset serves the scripts, style and icon of the page.
 func serveAsset(w http.ResponseWriter, r *http.Request) {
 	name := path.Base(r.URL.Path)
 	switch name {
@@ -136,4 +64,81 @@ func serveAsset(w http.ResponseWriter, r *http.Request) {
 	default:
 		http.NotFound(w, r)
 	}
+}
+
+var formTemplate = template.Must(template.New("form.html").Funcs(template.FuncMap{"bytes": weir.FormatBytes}).ParseFS(ui, "ui/form.html"))
+
+// formAnswer answers the form of a browser with a page. Other clients get the answer of
+// h.
+func formAnswer(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodPost || !strings.Contains(r.Header.Get("Accept"), "text/html") ||
+			!strings.HasPrefix(r.Header.Get("Content-Type"), "multipart/form-data") {
+			h.ServeHTTP(w, r)
+			return
+		}
+		f := &formWriter{ResponseWriter: w, back: r.Referer()}
+		h.ServeHTTP(f, r)
+		if !f.sent { // after a refusal the connection can be gone
+			_ = f.FlushError() // an error means that the client has disconnected
+		}
+	})
+}
+
+// formWriter collects an answer, which is short, and sends it as a page.
+type formWriter struct {
+	http.ResponseWriter
+	back   string
+	status int
+	text   bytes.Buffer
+	sent   bool
+}
+
+// Unwrap is for http.ResponseController.
+func (f *formWriter) Unwrap() http.ResponseWriter { return f.ResponseWriter }
+
+func (f *formWriter) WriteHeader(status int) {
+	if status < 200 {
+		f.ResponseWriter.WriteHeader(status)
+		return
+	}
+	f.status = status
+}
+
+func (f *formWriter) Write(p []byte) (int, error) { return f.text.Write(p) }
+
+// FlushError sends the page. The handler calls it before it drops the rest of a refused
+// body.
+func (f *formWriter) FlushError() error {
+	if !f.sent && f.status != 0 {
+		f.sent = true
+		if err := f.send(); err != nil {
+			return err
+		}
+	}
+	return http.NewResponseController(f.ResponseWriter).Flush()
+}
+
+func (f *formWriter) send() error {
+	var files []weirhttp.Received
+	refused := ""
+	if f.status >= 300 || json.Unmarshal(f.text.Bytes(), &files) != nil {
+		refused = strings.TrimSpace(f.text.String())
+	}
+	back := "/"
+	if strings.HasPrefix(f.back, "http://") || strings.HasPrefix(f.back, "https://") {
+		back = f.back
+	}
+	var page bytes.Buffer
+	if err := formTemplate.Execute(&page, map[string]any{"Files": files, "Refused": refused, "Back": back}); err != nil {
+		return err
+	}
+	h := f.Header()
+	pageHeader(h)
+	// The connection can end after the page. Without a length the last chunk would be
+	// missing, and some browsers show nothing of such a page.
+	h.Set("Content-Length", strconv.Itoa(page.Len()))
+	f.ResponseWriter.WriteHeader(f.status)
+	_, err := f.ResponseWriter.Write(page.Bytes())
+	return err
 }

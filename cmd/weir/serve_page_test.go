@@ -53,7 +53,8 @@ func openPage(t *testing.T, in string) (*served, context.Context) {
 	return s, ctx
 }
 
-func TestPageCancelsAnUploadThatIsBeingMade(t *testing.T) {
+func TestServe_PageCancelsAnUploadThatIsBeingMade(t *testing.T) {
+	t.Parallel()
 	in := t.TempDir()
 	file := put(t, noise(1<<20), t.TempDir(), "a.bin")
 	s, ctx := openPage(t, in)
@@ -73,7 +74,8 @@ func TestPageCancelsAnUploadThatIsBeingMade(t *testing.T) {
 	}
 }
 
-func TestPageMakesAnUploadOnceThoughItIsPausedMeanwhile(t *testing.T) {
+func TestServe_PageMakesAnUploadOnceThoughItIsPausedMeanwhile(t *testing.T) {
+	t.Parallel()
 	in, content := t.TempDir(), noise(1<<20)
 	file := put(t, content, t.TempDir(), "a.bin")
 	_, ctx := openPage(t, in)
@@ -90,7 +92,8 @@ func TestPageMakesAnUploadOnceThoughItIsPausedMeanwhile(t *testing.T) {
 	same(t, filepath.Join(in, "a.bin"), content)
 }
 
-func TestPageDiscardsWhatTheServerRefuses(t *testing.T) {
+func TestServe_PageDiscardsWhatTheServerRefuses(t *testing.T) {
+	t.Parallel()
 	in := t.TempDir()
 	file := put(t, noise(1<<20), t.TempDir(), "a.bin")
 	s, ctx := openPage(t, in)
@@ -107,7 +110,8 @@ func TestPageDiscardsWhatTheServerRefuses(t *testing.T) {
 	}
 }
 
-func TestPageLeavesUploadsOfAnotherTabAlone(t *testing.T) {
+func TestServe_PageLeavesUploadsOfAnotherTabAlone(t *testing.T) {
+	t.Parallel()
 	file := put(t, noise(1000), t.TempDir(), "a.bin")
 	s := startServe(t, t.TempDir(), "--uploads", t.TempDir())
 	ctx := openBrowser(t)
@@ -134,7 +138,8 @@ func TestPageLeavesUploadsOfAnotherTabAlone(t *testing.T) {
 	}
 }
 
-func TestPageSaysThatItTakesNoFolders(t *testing.T) {
+func TestServe_PageSaysThatItTakesNoFolders(t *testing.T) {
+	t.Parallel()
 	s := startServe(t, t.TempDir(), "--uploads", t.TempDir())
 	ctx := openBrowser(t)
 	do(t, ctx,

@@ -10,7 +10,8 @@ import (
 	"testing"
 )
 
-func TestServeTellsATerminalOfRequestsInLinesForPeople(t *testing.T) {
+func TestServe_TellsATerminalOfRequestsInLinesForPeople(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	put(t, []byte("alpha"), dir, "a.txt")
 	tty, s, cmd, wait := inTerminal(t, 110, nil, "serve", dir, "--listen", "127.0.0.1:0", "--max-conns", "1")

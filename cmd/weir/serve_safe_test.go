@@ -16,7 +16,8 @@ import (
 	"testing"
 )
 
-func TestACertificateThatIsGivenIsShown(t *testing.T) {
+func TestServe_CertificateThatIsGivenIsShown(t *testing.T) {
+	t.Parallel()
 	made, err := selfSigned("127.0.0.1:0", []string{"files.example"})
 	if err != nil {
 		t.Fatal(err)
@@ -54,9 +55,9 @@ func TestACertificateThatIsGivenIsShown(t *testing.T) {
 	}
 }
 
-// TestAnUploadIsOnStableStorageIfToldSo looks at the system calls that are made
+// TestServe_UploadIsOnStableStorageIfToldSo looks at the system calls that are made
 // until the answer comes.
-func TestAnUploadIsOnStableStorageIfToldSo(t *testing.T) {
+func TestServe_UploadIsOnStableStorageIfToldSo(t *testing.T) {
 	if runtime.GOOS != "linux" || exec.Command("strace", "-D", "-o", os.DevNull, "true").Run() != nil {
 		t.Skip("there is no strace, or it may not trace")
 	}

@@ -40,7 +40,7 @@ func raise(t *testing.T) {
 	}
 }
 
-func TestASignalThatComesWithTheFirstLineEndsTheServer(t *testing.T) {
+func TestServe_SignalThatComesWithTheFirstLineEndsTheServer(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("a process cannot send itself a signal")
 	}

@@ -6,6 +6,7 @@ import (
 )
 
 func TestSpeed_IsThatOfTheLastSeconds(t *testing.T) {
+	t.Parallel()
 	begin := time.Now()
 	var s speed
 	s.look(begin, 0, 0)
@@ -38,6 +39,7 @@ func TestSpeed_IsThatOfTheLastSeconds(t *testing.T) {
 
 // A look that comes seldom is about the time since the one before.
 func TestSpeed_OfASeldomLook(t *testing.T) {
+	t.Parallel()
 	begin := time.Now()
 	var s speed
 	s.look(begin, 0, 0)
@@ -48,6 +50,7 @@ func TestSpeed_OfASeldomLook(t *testing.T) {
 }
 
 func TestSpeed_KeepsFewMarks(t *testing.T) {
+	t.Parallel()
 	begin := time.Now()
 	var s speed
 	for i := range 100_000 {

@@ -21,6 +21,8 @@ import (
 
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/compress"
+	"github.com/weir-go/weir/internal/units"
+	"github.com/weir-go/weir/pace"
 	"github.com/weir-go/weir/record"
 	"github.com/weir-go/weir/text"
 )
@@ -298,7 +300,7 @@ func count(b *builder, w word) (byteStage, error) {
 		bytes.Add(int64(len(in)))
 		return emit(in)
 	}, func(context.Context, func([]byte) error) error {
-		b.step.sums = append(b.step.sums, plural(lines.Load(), "line")+", "+plural(bytes.Load(), "byte"))
+		b.step.sums = append(b.step.sums, units.Count(lines.Load(), "line")+", "+units.Count(bytes.Load(), "byte"))
 		return nil
 	})
 	return st, w.none()
@@ -309,7 +311,7 @@ func limitRate(_ *builder, w word) (byteStage, error) {
 	if err != nil {
 		return byteStage{}, w.wrong("needs a size for each second")
 	}
-	return weir.RateLimit[byte](n, time.Second), nil
+	return pace.RateLimit[byte](n, time.Second), nil
 }
 
 func buffer(_ *builder, w word) (byteStage, error) {

@@ -53,6 +53,14 @@ type step struct {
 	refused  *failure // why it cannot even begin; it has no flow
 }
 
+// destination is dst in JSON: null if nothing is written.
+func (s *step) destination() any {
+	if s.discards {
+		return nil
+	}
+	return s.dst
+}
+
 // withSetting is how to run the step with a setting of its stage.
 func (s *step) withSetting(word string) string {
 	switch {

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/internal/units"
 	"github.com/weir-go/weir/report"
 )
 
@@ -44,25 +46,44 @@ func (v *view) failed(f *failure) {
 
 // several is the end of a run that went on where steps failed, or nil.
 func (v *view) several() *failure {
-	n, f := 0, &failure{}
+	failed, skipped, f := 0, 0, &failure{}
 	for _, d := range v.done {
-		if d.failed != nil {
-			n++
-			// A file that was skipped counts less than one that failed.
-			if f.code == 0 || f.code == exitUsage {
-				f.code = cmp.Or(d.failed.code, f.code)
-			}
+		if d.failed == nil {
+			continue
+		}
+		if d.failed.skipped {
+			skipped++
+		} else {
+			failed++
+		}
+		// A file that was skipped counts less than one that failed.
+		if f.code == 0 || f.code == exitUsage {
+			f.code = cmp.Or(d.failed.code, f.code)
 		}
 	}
-	if n == 0 {
+	if failed+skipped == 0 {
 		return nil
 	}
 	kind := "file"
 	if slices.ContainsFunc(v.steps, func(st *step) bool { return st.isTree }) {
 		kind = "source"
 	}
-	f.text = fmt.Sprintf("%d of %s failed", n, plural(int64(len(v.steps)), kind))
-	if n < len(v.steps) {
+	of := units.Count(int64(len(v.steps)), kind)
+	was := func(n int) string {
+		if n == 1 {
+			return "1 was skipped"
+		}
+		return fmt.Sprintf("%d were skipped", n)
+	}
+	switch {
+	case skipped == 0:
+		f.text = fmt.Sprintf("%d of %s failed", failed, of)
+	case failed == 0:
+		f.text = strings.Replace(was(skipped), " ", " of "+of+" ", 1)
+	default:
+		f.text = fmt.Sprintf("%d of %s failed and %s", failed, of, was(skipped))
+	}
+	if failed+skipped < len(v.steps) {
 		f.text += "; the others are " + v.verb
 	}
 	return f
@@ -96,6 +117,9 @@ func (v *view) summary(f *failure) {
 		return
 	}
 	whole := f == nil || v.goOn || f.partly // what is told is what succeeded
+	if !whole && f.code < exitHungUp && !v.verbose {
+		return // the error says how far it came
+	}
 	if !whole {
 		fmt.Fprintf(v.stderr, "read %s", weir.FormatBytes(in))
 	} else {
@@ -109,7 +133,7 @@ func (v *view) summary(f *failure) {
 	}
 	fmt.Fprintf(v.stderr, " in %v, %s", round(took), rate(in, took))
 	if n, folders := files(done); folders && whole {
-		fmt.Fprint(v.stderr, ", ", plural(n, "file"))
+		fmt.Fprint(v.stderr, ", ", units.Count(n, "file"))
 	}
 	for _, d := range done {
 		if d.step.note != nil && whole {
@@ -150,7 +174,7 @@ func files(done []ended) (n int64, folders bool) {
 		}
 		folders = true
 		p, _ := d.step.tree()
-		n += p.Files
+		n += p.Files - p.Equal
 	}
 	return n, folders
 }
@@ -205,12 +229,12 @@ func (v *view) emitSummary(f *failure, done []ended, longest ended, in, out int6
 		v.emit("error", f.fields())
 		f.told = true
 	}
-	var files, failures int64
+	var files, equal, failures int64
 	for _, d := range v.done {
 		switch {
 		case d.step.tree != nil:
 			p, _ := d.step.tree()
-			files, failures = files+p.Files, failures+p.Failed
+			files, equal, failures = files+p.Files-p.Equal, equal+p.Equal, failures+p.Failed
 		case d.failed != nil:
 			failures++
 		default:
@@ -227,7 +251,7 @@ func (v *view) emitSummary(f *failure, done []ended, longest ended, in, out int6
 		}
 	}
 	v.emit("summary", map[string]any{
-		"ok": f == nil, "bytes_in": in, "bytes_out": out, "seconds": took.Seconds(), "sums": sums, "unread": unread, "files": files, "failed": failures,
+		"ok": f == nil, "bytes_in": in, "bytes_out": out, "seconds": took.Seconds(), "sums": sums, "unread": unread, "files": files, "equal": equal, "failed": failures,
 		"stages": stagesJSON(longest.report), "bottleneck": bottleneck(longest.report.Verdict),
 		"memory": map[string]any{"ceiling": ceiling, "peak": peak, "process": peakMemory()},
 	})

@@ -79,6 +79,7 @@ func TestVersion_TakesTheValuesOfARelease(t *testing.T) {
 
 // A misspelled -X sets nothing, and the linker does not complain.
 func TestVersion_IsSetByTheReleaseTool(t *testing.T) {
+	t.Parallel()
 	script, err := os.ReadFile(filepath.Join("..", "..", "tools", "release", "main.go"))
 	if err != nil {
 		t.Fatal(err)

@@ -70,7 +70,7 @@ func (v *view) ceiling() {
 	switch {
 	case v.json:
 		first, last := v.steps[0], v.steps[len(v.steps)-1]
-		v.emit("start", map[string]any{"source": first.src, "destination": last.dst, "sources": len(v.steps), "ceiling": most})
+		v.emit("start", map[string]any{"source": first.src, "destination": last.destination(), "sources": len(v.steps), "ceiling": most})
 	case !v.quiet && v.talks():
 		fmt.Fprintf(v.stderr, "memory ceiling %s\n", weir.FormatBytes(most))
 	}

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/pace"
 	"github.com/weir-go/weir/record"
 	"github.com/weir-go/weir/text"
 )
@@ -183,10 +184,10 @@ var operators = []operator{
 		return weir.DropWhile(s, func(s string) bool { hook(number(s)); return number(s) < 25 })
 	}},
 	{names: "Batch", stage: "batch", apply: func(s weir.Stream[string], _ func(int) error) weir.Stream[string] {
-		return weir.FlatMap(weir.Batch(s, weir.BatchConfig{Items: 7}), func(_ context.Context, b []string, emit func(...string) error) error { return emit(b...) })
+		return weir.FlatMap(weir.Batch(s, weir.BatchOptions{Items: 7}), func(_ context.Context, b []string, emit func(...string) error) error { return emit(b...) })
 	}},
 	{names: "Batch Bytes", stage: "batch", apply: func(s weir.Stream[string], _ func(int) error) weir.Stream[string] {
-		return weir.FlatMap(weir.Batch(s, weir.BatchConfig{Bytes: 50, Delay: time.Minute}), func(_ context.Context, b []string, emit func(...string) error) error {
+		return weir.FlatMap(weir.Batch(s, weir.BatchOptions{Bytes: 50, Delay: time.Minute}), func(_ context.Context, b []string, emit func(...string) error) error {
 			return emit(b...)
 		})
 	}},
@@ -226,12 +227,12 @@ var operators = []operator{
 	{names: "Concat", stage: "concat", want: func(keys []int) []int { return append([]int{-5}, append(slices.Clone(keys), -6)...) }, apply: func(s weir.Stream[string], _ func(int) error) weir.Stream[string] {
 		return weir.Concat(weir.Values("-5"), s, weir.Values("-6"))
 	}},
-	{names: "Gated", stage: "gate", apply: func(s weir.Stream[string], _ func(int) error) weir.Stream[string] { return weir.Gated(s, &weir.Gate{}) }},
+	{names: "Gated", stage: "gate", apply: func(s weir.Stream[string], _ func(int) error) weir.Stream[string] { return pace.Gated(s, &pace.Gate{}) }},
 	{names: "Throttle", stage: "throttle", lossy: true, apply: func(s weir.Stream[string], _ func(int) error) weir.Stream[string] {
-		return weir.Throttle(s, time.Second)
+		return pace.Throttle(s, time.Second)
 	}},
 	{names: "RateLimit", stage: "rate", apply: func(s weir.Stream[string], _ func(int) error) weir.Stream[string] {
-		return s.Through(weir.RateLimit[string](100, time.Second))
+		return s.Through(pace.RateLimit[string](100, time.Second))
 	}},
 	{names: "Timeout", stage: "timeout", apply: func(s weir.Stream[string], _ func(int) error) weir.Stream[string] { return weir.Timeout(s, time.Hour) }},
 	{names: "Via Do", stage: "do", hooked: true, errs: true, apply: func(s weir.Stream[string], hook func(int) error) weir.Stream[string] {

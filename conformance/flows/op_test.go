@@ -14,6 +14,7 @@ import (
 
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/compress"
+	"github.com/weir-go/weir/pace"
 	"github.com/weir-go/weir/record"
 	"github.com/weir-go/weir/text"
 	"github.com/weir-go/weir/weirtest"
@@ -178,7 +179,7 @@ func simple[T any](d *draft[T], c int) {
 	case 23:
 		batch(d)
 	case 24:
-		var gate weir.Gate
+		var gate pace.Gate
 		if g.chance(0.5) {
 			g.help(func() {
 				for range 3 {
@@ -190,18 +191,18 @@ func simple[T any](d *draft[T], c int) {
 				}
 			})
 		}
-		d.next(weir.Gated(d.s, &gate), "Gated")
+		d.next(pace.Gated(d.s, &gate), "Gated")
 	case 25:
 		if g.real {
 			return
 		}
 		d.m.lossy = true
-		d.next(weir.Throttle(d.s, time.Duration(1+g.n(5))*time.Millisecond), "Throttle")
+		d.next(pace.Throttle(d.s, time.Duration(1+g.n(5))*time.Millisecond), "Throttle")
 	case 26:
 		if g.real {
 			return
 		}
-		d.next(d.s.Through(weir.RateLimit[T](int64(1000+g.n(100000)), time.Duration(1+g.n(1000))*time.Millisecond)), "RateLimit")
+		d.next(d.s.Through(pace.RateLimit[T](int64(1000+g.n(100000)), time.Duration(1+g.n(1000))*time.Millisecond)), "RateLimit")
 	case 27:
 		d.next(weir.Timeout(d.s, 1000*time.Hour), "Timeout")
 	case 28:
@@ -385,8 +386,8 @@ func take[T any](d *draft[T], n int) {
 
 func batch[T any](d *draft[T]) {
 	g := d.g
-	c := weir.BatchConfig{}
-	for c == (weir.BatchConfig{}) {
+	c := weir.BatchOptions{}
+	for c == (weir.BatchOptions{}) {
 		if g.chance(0.5) {
 			c.Items = 1 + g.n(100)
 		}

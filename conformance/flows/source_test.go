@@ -187,7 +187,7 @@ func one[T any](d *draft[T], c int) {
 			}
 			h.opened.Add(1)
 			return &tracked[T]{h: h, k: k, keys: keys, at: int(offset), end: min(size, int(offset)+broken), st: st, err: errors.New("broken off"), batch: broken, seed: g.seed}, nil
-		}, weir.RetryConfig{Attempts: 4, Backoff: func(int) time.Duration { return time.Microsecond }, When: func(err error) bool { return st == nil || !errors.Is(err, g.fault.err) }}),
+		}, weir.RetryOptions{Attempts: 4, Backoff: func(int) time.Duration { return time.Microsecond }, When: func(err error) bool { return st == nil || !errors.Is(err, g.fault.err) }}),
 			"Retry(%d %s, breaks off after %d)", size, k.name, broken)
 	case 8:
 		h := g.handle("source", false)

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/pace"
 	"github.com/weir-go/weir/report"
 )
 
@@ -39,7 +40,7 @@ func main() {
 // detect copies a file at most rate bytes a second, tells what it sees while it
 // runs, and returns the report.
 func detect(ctx context.Context, source, destination string, rate int64, out io.Writer) (report.Report, error) {
-	flow := weir.File(source).Through(weir.RateLimit[byte](rate, time.Second)).To(weir.Create(destination))
+	flow := weir.File(source).Through(pace.RateLimit[byte](rate, time.Second)).To(weir.Create(destination))
 	ended := make(chan error, 1)
 	go func() { ended <- flow.Run(ctx) }()
 

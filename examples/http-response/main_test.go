@@ -140,7 +140,7 @@ const large = 256 << 20 // far more than the kernel holds for a connection
 
 func read(r report.Report) int64 { return r.Stages[0].Out }
 
-func TestReadingStopsWhenTheClientLeaves(t *testing.T) {
+func TestRespond_ReadingStopsWhenTheClientLeaves(t *testing.T) {
 	server, done := start(t, file(t, large), time.Minute)
 	connect(t, server).Close()
 	r := <-done

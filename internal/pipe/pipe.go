@@ -129,6 +129,7 @@ type Pipe[T any] struct {
 	rerr error // the read side was closed
 
 	w, r     side
+	spell    spell // of writers that wait for room
 	reserved int   // slots handed out by Reserve, at the end of tail
 	viewing  bool  // a view of head is handed out
 	need     int64 // charge of the value that a waiting writer holds
@@ -348,6 +349,7 @@ type Stats struct {
 	In, Out     int64         // values written and read
 	Blocked     time.Duration // time writers waited for room, added up over writers
 	BlockedN    int64         // how often a writer had to wait
+	Spells      Spells        // how long writers were blocked at a stretch
 	Starved     time.Duration // time readers waited for values, added up over readers
 	Dropped     int64         // values a policy dropped
 	LimitBytes  int64         // its limit in bytes; 0: it counts values that are not all of one size
@@ -365,7 +367,7 @@ func (p *Pipe[T]) Stats() Stats {
 		In: p.totalOut + int64(p.items) + p.lost, Out: p.totalOut, Dropped: p.dropped,
 		Blocked: time.Duration(p.w.time.at(t)), BlockedN: p.w.time.events,
 		Starved: time.Duration(p.r.time.at(t)), WaitingSend: int(p.w.time.n),
-		Closed: p.werr != nil || p.rerr != nil,
+		Spells: p.spell.until(t, p.werr != nil || p.rerr != nil), Closed: p.werr != nil || p.rerr != nil,
 	}
 	if p.limit.HasBytes {
 		s.LimitBytes = p.capBytes

@@ -123,6 +123,9 @@ func (p *Pipe[T]) takeTurn(ctx context.Context, clk *clock.Clock, s *side, t *tu
 
 func (p *Pipe[T]) beginWait(clk *clock.Clock, s *side) int32 {
 	t := clock.Now()
+	if s == &p.w && s.time.n == 0 {
+		p.spell.begin(t)
+	}
 	s.time.add(1, t)
 	if clk == nil {
 		return 0
@@ -135,7 +138,9 @@ func (p *Pipe[T]) beginWait(clk *clock.Clock, s *side) int32 {
 
 func (p *Pipe[T]) endWait(clk *clock.Clock, s *side, back int32) {
 	t := clock.Now()
-	s.time.add(-1, t)
+	if s.time.add(-1, t); s == &p.w && s.time.n == 0 {
+		p.spell.pause(t)
+	}
 	if clk != nil {
 		clk.Switch(back, t)
 	}

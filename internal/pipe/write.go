@@ -3,6 +3,7 @@ package pipe
 import (
 	"context"
 	"errors"
+	"io"
 	"sync"
 
 	"github.com/weir-go/weir/internal/clock"
@@ -334,3 +335,35 @@ func (p *Pipe[T]) commitLocked(n int) error {
 	p.wakeReader()
 	return err
 }
+
+// FillFrom reads r into the pipe's memory until r ends, and returns how many bytes
+// that were. It does not close the pipe, which must be one of bytes.
+func (p *Pipe[T]) FillFrom(ctx context.Context, r io.Reader) (sum int64, err error) {
+	for empty := 0; empty < 100; empty++ {
+		view, err := p.Reserve(ctx, nil, MaxSegment)
+		if err != nil {
+			return sum, err
+		}
+		b := any(view).([]byte)
+		n, err := r.Read(b)
+		if n < 0 || n > len(b) {
+			n, err = 0, errBadRead
+		}
+		if cerr := p.Commit(n); cerr != nil {
+			return sum, cerr
+		}
+		sum += int64(n)
+		if err == io.EOF {
+			return sum, nil
+		}
+		if err != nil {
+			return sum, err
+		}
+		if n > 0 {
+			empty = 0
+		}
+	}
+	return sum, io.ErrNoProgress
+}
+
+var errBadRead = errors.New("its Read returned an impossible count")

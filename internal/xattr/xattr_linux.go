@@ -8,37 +8,36 @@ import (
 	"strings"
 	"syscall"
 	"unsafe"
+
+	"github.com/weir-go/weir/internal/fd"
 )
 
 func read(f *os.File) (attrs []Attr, err error) {
-	cerr := control(f, func(fd uintptr) {
-		var names []byte
-		names, err = fetch(func(p unsafe.Pointer, n int) (int, error) {
+	err = fd.Control(f, func(fd uintptr) error {
+		names, err := fetch(func(p unsafe.Pointer, n int) (int, error) {
 			return call(syscall.SYS_FLISTXATTR, fd, uintptr(p), uintptr(n), 0, 0)
 		})
+		if err != nil && !unsupported(err) {
+			return fmt.Errorf("read extended attributes: %w", err)
+		}
 		for name := range strings.SplitSeq(string(names), "\x00") {
 			if !strings.HasPrefix(name, "user.") {
 				continue
 			}
-			c, cerr := syscall.BytePtrFromString(name)
-			if cerr != nil {
+			c, err := syscall.BytePtrFromString(name)
+			if err != nil {
 				continue
 			}
-			value, verr := fetch(func(p unsafe.Pointer, n int) (int, error) {
+			value, err := fetch(func(p unsafe.Pointer, n int) (int, error) {
 				return call(syscall.SYS_FGETXATTR, fd, uintptr(unsafe.Pointer(c)), uintptr(p), uintptr(n), 0)
 			})
-			if verr == nil { // or else it was removed meanwhile
+			if err == nil { // or else it was removed meanwhile
 				attrs = append(attrs, Attr{name, value})
 			}
 		}
+		return nil
 	})
-	if cerr != nil {
-		return nil, cerr
-	}
-	if err != nil && !unsupported(err) {
-		return nil, fmt.Errorf("read extended attributes: %w", err)
-	}
-	return attrs, nil
+	return attrs, err
 }
 
 // fetch asks how long something is, and then for it. It may grow in between.
@@ -59,30 +58,27 @@ func fetch(get func(p unsafe.Pointer, n int) (int, error)) ([]byte, error) {
 	}
 }
 
-func write(f *os.File, attrs []Attr) (err error) {
+func write(f *os.File, attrs []Attr) error {
 	if len(attrs) == 0 {
 		return nil
 	}
-	cerr := control(f, func(fd uintptr) {
+	return fd.Control(f, func(fd uintptr) (first error) {
 		for _, a := range attrs {
-			name, nerr := syscall.BytePtrFromString(a.Name)
-			if nerr != nil {
+			name, err := syscall.BytePtrFromString(a.Name)
+			if err != nil {
 				continue
 			}
 			var p unsafe.Pointer
 			if len(a.Value) > 0 {
 				p = unsafe.Pointer(&a.Value[0])
 			}
-			_, werr := call(syscall.SYS_FSETXATTR, fd, uintptr(unsafe.Pointer(name)), uintptr(p), uintptr(len(a.Value)), 0)
-			if werr != nil && !unsupported(werr) && !errors.Is(werr, fs.ErrPermission) && err == nil {
-				err = fmt.Errorf("set extended attribute %s: %w", a.Name, werr)
+			_, err = call(syscall.SYS_FSETXATTR, fd, uintptr(unsafe.Pointer(name)), uintptr(p), uintptr(len(a.Value)), 0)
+			if err != nil && !unsupported(err) && !errors.Is(err, fs.ErrPermission) && first == nil {
+				first = fmt.Errorf("set extended attribute %s: %w", a.Name, err)
 			}
 		}
+		return first
 	})
-	if cerr != nil {
-		return cerr
-	}
-	return err
 }
 
 func unsupported(err error) bool {
@@ -95,12 +91,4 @@ func call(number, a, b, c, d, e uintptr) (int, error) {
 		return 0, errno
 	}
 	return int(n), nil
-}
-
-func control(f *os.File, do func(fd uintptr)) error {
-	c, err := f.SyscallConn()
-	if err != nil {
-		return err
-	}
-	return c.Control(do)
 }

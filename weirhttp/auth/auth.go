@@ -99,7 +99,7 @@ func (u *Users) add(line string) error {
 		return fmt.Errorf("the name %q contains a dot or a space", name)
 	}
 	if _, taken := u.users[name]; taken {
-		return fmt.Errorf("%s is there twice", name)
+		return fmt.Errorf("duplicate user %s", name)
 	}
 	h, err := parseHash(text)
 	if err != nil {

@@ -29,7 +29,7 @@ func users(t *testing.T) *auth.Users {
 	return u
 }
 
-func TestRightsAreThoseOfTheUser(t *testing.T) {
+func TestUsers_RightsAreThoseOfTheUser(t *testing.T) {
 	h := users(t).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {}))
 	for i, c := range []struct {
 		method, name, password string
@@ -62,7 +62,7 @@ func TestRightsAreThoseOfTheUser(t *testing.T) {
 	}
 }
 
-func TestWrongFilesAreRefusedWithTheLine(t *testing.T) {
+func TestUsers_WrongFilesAreRefusedWithTheLine(t *testing.T) {
 	good, err := auth.Hash("x")
 	if err != nil {
 		t.Fatal(err)

@@ -36,7 +36,7 @@ func cheapUsers(t *testing.T) *Users {
 	return u
 }
 
-func TestWrongPasswordsMakeTheirAddressWait(t *testing.T) {
+func TestTries_WrongPasswordsMakeTheirAddressWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := cheapUsers(t).Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 		expect := func(addr, name, password string, status int, retry string) {
@@ -68,7 +68,7 @@ func TestWrongPasswordsMakeTheirAddressWait(t *testing.T) {
 	})
 }
 
-func TestAClientThatLeavesWaitsForNoTurn(t *testing.T) {
+func TestTries_ClientThatLeavesWaitsForNoTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		u := cheapUsers(t)
 		for range cap(u.turns) {
@@ -99,7 +99,7 @@ func TestAClientThatLeavesWaitsForNoTurn(t *testing.T) {
 	})
 }
 
-func TestTheTableOfTriesIsBounded(t *testing.T) {
+func TestTries_TableOfTriesIsBounded(t *testing.T) {
 	all, now := tries{}, time.Now()
 	for i := range 2 * mostTries {
 		all.add(fmt.Sprint(i), now.Add(time.Duration(i)))
@@ -109,7 +109,7 @@ func TestTheTableOfTriesIsBounded(t *testing.T) {
 	}
 }
 
-func TestUnknownNamesCostAsMuchAsTheSlowestHash(t *testing.T) {
+func TestTries_UnknownNamesCostAsMuchAsTheSlowestHash(t *testing.T) {
 	slow, err := bcrypt.GenerateFromPassword([]byte("x"), 7)
 	if err != nil {
 		t.Fatal(err)
@@ -130,7 +130,7 @@ func TestUnknownNamesCostAsMuchAsTheSlowestHash(t *testing.T) {
 	}
 }
 
-func TestRightsForUploadsGoByPath(t *testing.T) {
+func TestTries_RightsForUploadsGoByPath(t *testing.T) {
 	u := cheapUsers(t)
 	u.Uploads = "/up"
 	h := u.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))

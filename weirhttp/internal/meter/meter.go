@@ -61,6 +61,12 @@ func (m *Meter) Enter(p Phase) (was Phase) {
 // Phase returns the phase the transfer is in.
 func (m *Meter) Phase() Phase { return Phase(m.phase.Load()) }
 
+// Waited returns how long the transfer has waited for the client, in all.
+func (m *Meter) Waited() time.Duration {
+	spent, _ := m.times()
+	return spent[Client]
+}
+
 // End stops the clock. Later calls do nothing.
 func (m *Meter) End() { m.stop.CompareAndSwap(0, int64(time.Since(epoch))) }
 

@@ -1,4 +1,4 @@
-package weir_test
+package pace_test
 
 import (
 	"context"
@@ -9,12 +9,13 @@ import (
 	"time"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/pace"
 )
 
-func TestRateLimitIsExact(t *testing.T) {
+func TestRateLimit_IsExact(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begin := time.Now()
-		f := weir.FromSlice(make([]byte, 10_000)).Through(weir.RateLimit[byte](1000, time.Second)).To(weir.Discard[byte]())
+		f := weir.FromSlice(make([]byte, 10_000)).Through(pace.RateLimit[byte](1000, time.Second)).To(weir.Discard[byte]())
 		if err := f.Run(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -28,7 +29,7 @@ func TestRateLimitIsExact(t *testing.T) {
 	})
 }
 
-func TestRateLimitMakesUpForStalls(t *testing.T) {
+func TestRateLimit_MakesUpForStalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		// One piece stalls the sink for longer than its 50 ms,
 		// and then the next three are quick.
@@ -40,7 +41,7 @@ func TestRateLimitMakesUpForStalls(t *testing.T) {
 			return nil
 		})
 		begin := time.Now()
-		if err := weir.FromSlice(make([]byte, 10_000)).Through(weir.RateLimit[byte](1000, time.Second)).To(sink).Run(t.Context()); err != nil {
+		if err := weir.FromSlice(make([]byte, 10_000)).Through(pace.RateLimit[byte](1000, time.Second)).To(sink).Run(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if d := time.Since(begin); d != 9950*time.Millisecond {
@@ -49,7 +50,7 @@ func TestRateLimitMakesUpForStalls(t *testing.T) {
 	})
 }
 
-func TestRateLimitDoesNotMakeUpForLongStalls(t *testing.T) {
+func TestRateLimit_DoesNotMakeUpForLongStalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var at []time.Duration
 		begin := time.Now()
@@ -59,7 +60,7 @@ func TestRateLimitDoesNotMakeUpForLongStalls(t *testing.T) {
 			}
 			return nil
 		})
-		if err := weir.FromSlice(make([]byte, 1000)).Through(weir.RateLimit[byte](1000, time.Second)).To(sink).Run(t.Context()); err != nil {
+		if err := weir.FromSlice(make([]byte, 1000)).Through(pace.RateLimit[byte](1000, time.Second)).To(sink).Run(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		// Of the stall, 200 ms are left: four pieces, and the one that is due.
@@ -71,7 +72,7 @@ func TestRateLimitDoesNotMakeUpForLongStalls(t *testing.T) {
 	})
 }
 
-func TestRateLimitIsNeverExceeded(t *testing.T) {
+func TestRateLimit_IsNeverExceeded(t *testing.T) {
 	type passed struct {
 		at time.Duration
 		n  int64
@@ -92,7 +93,7 @@ func TestRateLimitIsNeverExceeded(t *testing.T) {
 				return nil
 			})
 			total := max(20, 20*rate.n*int64(time.Second)/int64(rate.per))
-			if err := weir.FromSlice(make([]byte, total)).Through(weir.RateLimit[byte](rate.n, rate.per)).To(sink).Run(t.Context()); err != nil {
+			if err := weir.FromSlice(make([]byte, total)).Through(pace.RateLimit[byte](rate.n, rate.per)).To(sink).Run(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			for i := range got {

@@ -1,9 +1,17 @@
-package weir
+// Package pace has stages that say how fast values pass, and when: at most so many
+// in a time, one in each interval, or none while a gate is closed. Where
+// [RateLimit] is what holds a flow back, the verdict of its report calls it a
+// limit.
+//
+// The package uses nothing of package weir but what it exports.
+package pace
 
 import (
 	"context"
 	"errors"
 	"sync"
+
+	"github.com/weir-go/weir"
 )
 
 // Gate pauses and resumes flows while they run. The zero Gate is open. It may
@@ -60,28 +68,32 @@ func (g *Gate) pass(ctx context.Context) error {
 // Gated lets values pass while the gate is open. They pass one by one, bytes in
 // chunks, so that a Pause from downstream holds back the very next. The time it
 // waits is time its stage is busy.
-func Gated[T any](s Stream[T], g *Gate) Stream[T] {
-	st := Stage[T, T]{Name: "gate", Holders: -1}
+func Gated[T any](s weir.Stream[T], g *Gate) weir.Stream[T] {
+	st := weir.Stage[T, T]{Name: "gate", Holders: -1}
 	if g == nil {
-		st.Err = errors.New("its gate is nil")
+		st.Err = errors.New("nil gate")
 	}
-	st.Open = func(context.Context) (Transform[T, T], error) {
-		return funcTransform[T, T]{do: func(ctx context.Context, in []T, emit func([]T) error) error {
-			step := 1
-			if isByte[T]() {
-				step = len(in)
-			}
-			for len(in) > 0 {
-				if err := g.pass(ctx); err != nil {
-					return err
-				}
-				if err := emit(in[:step]); err != nil {
-					return err
-				}
-				in = in[step:]
-			}
-			return nil
-		}}, nil
-	}
-	return Via(s, st)
+	st.Open = func(context.Context) (weir.Transform[T, T], error) { return gated[T]{g}, nil }
+	return weir.Via(s, st)
 }
+
+type gated[T any] struct{ g *Gate }
+
+func (t gated[T]) Do(ctx context.Context, in []T, emit func([]T) error) error {
+	step := 1
+	if _, bytes := any(in).([]byte); bytes {
+		step = len(in)
+	}
+	for len(in) > 0 {
+		if err := t.g.pass(ctx); err != nil {
+			return err
+		}
+		if err := emit(in[:step]); err != nil {
+			return err
+		}
+		in = in[step:]
+	}
+	return nil
+}
+
+func (t gated[T]) Flush(context.Context, func([]T) error) error { return nil }

@@ -1,0 +1,229 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"time"
+
+	"github.com/weir-go/weir/internal/procpipe"
+	"github.com/weir-go/weir/report"
+)
+
+// account returns the stages of a process of weir with the exact times that it
+// has counted itself in the last window, source first. It reports false for any
+// other process.
+type account func(pid int, window time.Duration) (stages []report.StageStats, ok bool)
+
+// finding is what was seen of a pipeline, and the verdict on it.
+type finding struct {
+	line   *procpipe.Pipeline
+	names  []string         // of the processes, each once
+	times  []procpipe.Times // of the processes
+	levels []procpipe.Level // of the pipes
+	window time.Duration
+
+	verdict report.Verdict
+	at      int // the process that is the bottleneck, or -1
+	waiting int // the process that waits for it most, or -1
+}
+
+// maxPaths is how many ways through a pipeline with branches are judged.
+const maxPaths = 64
+
+// judge applies the rule of weir's own flows to what was seen between two looks.
+// A pipeline with branches is judged along each way from a source to a sink, and
+// the clearest verdict counts.
+func judge(l *procpipe.Pipeline, now, before procpipe.Totals, exact account) *finding {
+	f := &finding{line: l, names: titles(l), at: -1, waiting: -1}
+	for _, p := range l.Processes {
+		t := now.Processes[p.ID()].Sub(before.Processes[p.ID()])
+		f.times = append(f.times, t)
+		f.window = max(f.window, t.Wall) // a pipeline can be younger than the look before
+	}
+	for _, p := range l.Pipes {
+		f.levels = append(f.levels, now.Pipes[p.Inode].Sub(before.Pipes[p.Inode]))
+	}
+	if f.window <= 0 {
+		f.verdict.Measuring = true
+		return f
+	}
+	for i, path := range l.Paths(maxPaths) {
+		v, of := f.judgePath(path, exact)
+		if i == 0 || clearer(v, f.verdict) {
+			f.verdict, f.at, f.waiting = v, -1, -1
+			if p, ok := of[v.Stage]; ok {
+				f.at = p
+			}
+			if p, ok := of[v.Waiting]; ok {
+				f.waiting = p
+			}
+		}
+	}
+	return f
+}
+
+// judgePath returns the verdict on one way through the pipeline, and which
+// process each stage in it belongs to.
+func (f *finding) judgePath(path []int, exact account) (report.Verdict, map[string]int) {
+	var stages []report.StageStats
+	of := map[string]int{}
+	for _, i := range path {
+		t := f.times[i]
+		own := []report.StageStats{{
+			Wall: t.Wall, Busy: t.Busy, Blocked: t.Blocked, Starved: t.Starved, Outside: t.Outside, Unknown: t.Unknown,
+			Workers: 1, Unit: "bytes", OutUnit: "bytes",
+		}}
+		if exact != nil {
+			if known, ok := exact(f.line.Processes[i].PID, f.window); ok && len(known) > 0 {
+				own = known
+			}
+		}
+		for _, s := range own {
+			if s.Name == "" {
+				s.Name = f.names[i]
+			} else {
+				s.Name = fmt.Sprintf("%s (%s)", s.Name, f.names[i])
+			}
+			s.Kind = report.KindStage
+			stages = append(stages, s)
+			of[s.Name] = i
+		}
+	}
+	stages[0].Kind = report.KindSource
+	stages[len(stages)-1].Kind = report.KindSink
+	return report.Judge(f.window, stages...), of
+}
+
+// clearer reports whether a verdict says more than another one.
+func clearer(v, than report.Verdict) bool {
+	rank := func(v report.Verdict) int {
+		switch {
+		case v.Stage != "":
+			return 2
+		case v.Between[0].Name != "":
+			return 1
+		}
+		return 0
+	}
+	return cmp.Or(cmp.Compare(rank(v), rank(than)), cmp.Compare(v.WaitingShare, than.WaitingShare), cmp.Compare(v.Share, than.Share)) > 0
+}
+
+// last names the window: the last 5 s.
+func (f *finding) last() string {
+	d := f.window.Round(100 * time.Millisecond)
+	if f.window >= 3*time.Second {
+		d = f.window.Round(time.Second)
+	}
+	return fmt.Sprintf("the last %g s", d.Seconds())
+}
+
+// sentence is the verdict in words.
+func (f *finding) sentence() string {
+	s := f.found()
+	for _, t := range f.times {
+		if !t.Ended {
+			return s
+		}
+	}
+	return "the pipeline has ended; " + s
+}
+
+func (f *finding) found() string {
+	v := f.verdict
+	switch {
+	case v.Measuring:
+		return "measuring"
+	case v.Stage != "":
+		s := fmt.Sprintf("%s is the bottleneck: %s %.0f%% of %s", v.Stage, v.Why, 100*v.Share, f.last())
+		if v.Why == report.Outside {
+			s += " (it waits for a disk, the network, a timer or the like)"
+		}
+		if v.Waiting != "" {
+			s += fmt.Sprintf("; %s waits for it %.0f%%", v.Waiting, 100*v.WaitingShare)
+		}
+		return s
+	case v.Between[0].Name != "":
+		p, q, how := v.Between[0], v.Between[1], "take turns"
+		if p.Share+q.Share > 1.2 { // they work at the same time
+			how = "are equally slow"
+		}
+		return fmt.Sprintf("no single bottleneck: %s (%.0f%% of %s) and %s (%.0f%%) %s", p.Name, 100*p.Share, f.last(), q.Name, 100*q.Share, how)
+	}
+	sources, sinks := f.ends()
+	for _, i := range sinks {
+		if share := f.share(i, f.times[i].Blocked); share >= 0.7 {
+			return fmt.Sprintf("the reader of %s is the bottleneck, which is not in this pipeline: %s waits for it %.0f%% of %s", f.names[i], f.names[i], 100*share, f.last())
+		}
+	}
+	for _, i := range sources {
+		if share := f.share(i, f.times[i].Starved); share >= 0.7 {
+			return fmt.Sprintf("the input of %s is the bottleneck, which is not in this pipeline: %s waits for it %.0f%% of %s", f.names[i], f.names[i], 100*share, f.last())
+		}
+	}
+	for i, t := range f.times {
+		if share := f.share(i, t.Unknown); share >= 0.5 {
+			return fmt.Sprintf("unknown bottleneck: weir cannot see what %s does (%.0f%% of %s)", f.names[i], 100*share, f.last())
+		}
+	}
+	return fmt.Sprintf("no single bottleneck: no process governed the pipeline for most of %s", f.last())
+}
+
+// ends lists the processes without input and those without output, as far as
+// pipes between processes go.
+func (f *finding) ends() (sources, sinks []int) {
+	fed, feeds := make([]bool, len(f.times)), make([]bool, len(f.times))
+	for _, p := range f.line.Pipes {
+		for _, i := range p.From {
+			feeds[i] = true
+		}
+		for _, i := range p.To {
+			fed[i] = true
+		}
+	}
+	for i := range f.times {
+		if !fed[i] {
+			sources = append(sources, i)
+		}
+		if !feeds[i] {
+			sinks = append(sinks, i)
+		}
+	}
+	return sources, sinks
+}
+
+// share is the part of the time of a process that d is.
+func (f *finding) share(i int, d time.Duration) float64 {
+	if f.times[i].Wall <= 0 {
+		return 0
+	}
+	return min(1, float64(d)/float64(f.times[i].Wall))
+}
+
+// steady keeps a verdict on the screen until another one has held for two
+// seconds: at a change, averages name the wrong process for a moment.
+type steady struct {
+	shown, next string // what the verdicts say, without numbers
+	since, come time.Time
+	text        string
+}
+
+const steadyHold = 2 * time.Second
+
+// sentence returns what to show of a finding.
+func (s *steady) sentence(f *finding, now time.Time) string {
+	v := f.verdict
+	says := fmt.Sprint(v.Measuring, v.Stage, "\x00", v.Between[0].Name, "\x00", v.Between[1].Name)
+	if says != s.next {
+		s.next, s.come = says, now
+	}
+	if s.next != s.shown && now.Sub(s.come) >= steadyHold {
+		s.shown, s.since = s.next, s.come
+	}
+	switch {
+	case s.shown == "":
+		return "measuring"
+	case s.next == s.shown:
+		s.text = f.sentence()
+	}
+	return fmt.Sprintf("since %d s: %s", int(now.Sub(s.since).Seconds()), s.text)
+}

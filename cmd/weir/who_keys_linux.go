@@ -1,0 +1,113 @@
+package main
+
+import (
+	"os"
+	"os/signal"
+
+	"golang.org/x/sys/unix"
+)
+
+// keys reads single keys from the terminal.
+type keys struct {
+	tty    *os.File
+	before *unix.Termios
+	resume chan os.Signal
+	done   chan struct{}
+	over   chan struct{}
+}
+
+// readKeys calls quit when the user presses q. Without a terminal, or in the
+// background, it reads nothing; signals end the program in any case.
+func readKeys(quit func()) *keys {
+	k := &keys{}
+	tty, err := os.OpenFile("/dev/tty", os.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return k
+	}
+	if k.before = termios(tty, nil); k.before == nil || !ours(tty) {
+		tty.Close()
+		return k
+	}
+	k.tty, k.resume, k.done, k.over = tty, make(chan os.Signal, 1), make(chan struct{}), make(chan struct{})
+	single := *k.before
+	single.Lflag &^= unix.ICANON | unix.ECHO
+	single.Cc[unix.VMIN], single.Cc[unix.VTIME] = 1, 0
+	termios(tty, &single)
+	signal.Notify(k.resume, unix.SIGCONT) // the shell has changed the terminal by then
+	go func() {
+		defer close(k.over)
+		for {
+			select {
+			case <-k.done:
+				return
+			case <-k.resume:
+				if ours(tty) {
+					termios(tty, &single)
+				}
+			}
+		}
+	}()
+	go k.read(quit)
+	return k
+}
+
+func (k *keys) read(quit func()) {
+	defer close(k.done)
+	var key [1]byte
+	for {
+		n, err := k.tty.Read(key[:])
+		if err != nil {
+			return // end has closed it, or the terminal is gone
+		}
+		if n == 1 && (key[0] == 'q' || key[0] == 'Q') {
+			quit()
+			return
+		}
+	}
+}
+
+// end gives the terminal back as it was.
+func (k *keys) end() {
+	if k.tty == nil {
+		return
+	}
+	signal.Stop(k.resume)
+	if ours(k.tty) { // else setting it would stop this process
+		termios(k.tty, k.before)
+	}
+	k.tty.Close()
+	<-k.done
+	<-k.over
+}
+
+// termios sets the terminal if to is not nil. It returns how it was, or nil.
+func termios(tty *os.File, to *unix.Termios) (was *unix.Termios) {
+	control(tty, func(fd int) {
+		t, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+		if err != nil {
+			return
+		}
+		was = t
+		if to != nil && unix.IoctlSetTermios(fd, unix.TCSETS, to) != nil {
+			was = nil
+		}
+	})
+	return was
+}
+
+// ours reports whether this process runs in the foreground of the terminal.
+func ours(tty *os.File) (yes bool) {
+	control(tty, func(fd int) {
+		group, err := unix.IoctlGetInt(fd, unix.TIOCGPGRP)
+		yes = err == nil && group == unix.Getpgrp()
+	})
+	return yes
+}
+
+// control calls f with the descriptor. Fd would make it blocking, and end could
+// not interrupt a read any more.
+func control(tty *os.File, f func(fd int)) {
+	if raw, err := tty.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) { f(int(fd)) }) // a closed terminal is told by f's result
+	}
+}

@@ -1,0 +1,185 @@
+package procpipe
+
+import (
+	"maps"
+	"os"
+	"slices"
+	"strconv"
+	"syscall"
+	"time"
+	"unsafe"
+)
+
+// Sampler adds up what processes do. The zero value is ready. It is for one
+// goroutine at a time.
+type Sampler struct {
+	totals Totals
+	marks  map[ID]mark
+}
+
+// mark is the last look at a process.
+type mark struct {
+	at  time.Time
+	cpu time.Duration
+}
+
+// Sample looks once at the pipes and processes of the pipelines. What it has
+// seen of processes that are in none of them any more is forgotten.
+func (s *Sampler) Sample(pipelines []*Pipeline) error {
+	if s.marks == nil {
+		s.marks = map[ID]mark{}
+		s.totals = Totals{Processes: map[ID]Times{}, Pipes: map[uint64]Level{}}
+	}
+	s.totals.Samples++
+	processes, pipes := map[ID]bool{}, map[uint64]bool{}
+	for _, line := range pipelines {
+		s.line(line)
+		for _, p := range line.Processes {
+			processes[p.ID()] = true
+		}
+		for _, p := range line.Pipes {
+			pipes[p.Inode] = true
+		}
+	}
+	maps.DeleteFunc(s.totals.Processes, func(id ID, _ Times) bool { return !processes[id] })
+	maps.DeleteFunc(s.marks, func(id ID, _ mark) bool { return !processes[id] })
+	maps.DeleteFunc(s.totals.Pipes, func(inode uint64, _ Level) bool { return !pipes[inode] })
+	s.totals.At = time.Now()
+	return nil
+}
+
+// Totals returns a copy of the sums.
+func (s *Sampler) Totals() Totals {
+	t := s.totals
+	t.Processes, t.Pipes = maps.Clone(t.Processes), maps.Clone(t.Pipes)
+	return t
+}
+
+func (s *Sampler) line(line *Pipeline) {
+	stats := make([]*stat, len(line.Processes)) // nil: ended
+	for i, p := range line.Processes {
+		st, err := readStat(p.PID)
+		if err == nil && st.started == p.Started && !st.ended() {
+			stats[i] = &st
+		}
+	}
+	alive := func(list []int) bool {
+		return slices.ContainsFunc(list, func(i int) bool { return stats[i] != nil })
+	}
+	in, out := make([][]Fill, len(stats)), make([][]Fill, len(stats))
+	for i := range line.Pipes {
+		pipe := &line.Pipes[i]
+		f := pipe.fill()
+		if f.Known {
+			l := s.totals.Pipes[pipe.Inode]
+			l.Looks++
+			l.Sum += f.share()
+			l.Last = f
+			s.totals.Pipes[pipe.Inode] = l
+		}
+		for _, to := range pipe.To {
+			if alive(pipe.From) || f.Known && f.Bytes > 0 { // else this input has ended
+				in[to] = append(in[to], f)
+			}
+		}
+		for _, from := range pipe.From {
+			if alive(pipe.To) {
+				out[from] = append(out[from], f)
+			}
+		}
+	}
+	for i, p := range line.Processes {
+		s.process(p, stats[i], in[i], out[i])
+	}
+}
+
+// process adds the time since the last look: what the process ran is busy, and
+// the rest goes to what it does now.
+func (s *Sampler) process(p *Process, st *stat, in, out []Fill) {
+	id := p.ID()
+	t := s.totals.Processes[id]
+	defer func() { s.totals.Processes[id] = t }()
+	if t.Ended = st == nil; t.Ended {
+		t.Stopped = false
+		return
+	}
+	t.Stopped = st.state == 'T' || st.state == 't'
+	now := mark{time.Now(), p.cpu(st)}
+	last, known := s.marks[id]
+	s.marks[id] = now
+	if !known {
+		return
+	}
+	passed := now.at.Sub(last.at)
+	cpu := max(0, now.cpu-last.cpu)
+	ran := min(cpu, passed)
+	t.Wall += passed
+	t.CPU += cpu
+	t.Busy += ran
+	t.add(classify(in, out, func() tasks { return p.tasks(st) }), passed-ran)
+}
+
+// cpu is the time that all threads of the process ran, and its children that
+// have ended. Of a hidden process it includes those that it runs, as sudo does.
+func (p *Process) cpu(st *stat) time.Duration {
+	sum := time.Duration(st.ticks) * (time.Second / clockTicks)
+	for _, pid := range append([]int{p.PID}, p.below...) {
+		const all = 2 // the clock counts what the scheduler does, to the nanosecond
+		sum += clock(int32(^pid<<3 | all))
+	}
+	return sum
+}
+
+// clock reads a clock, or returns 0 if there is none.
+func clock(id int32) time.Duration {
+	var t syscall.Timespec
+	if _, _, e := syscall.Syscall(syscall.SYS_CLOCK_GETTIME, uintptr(id), uintptr(unsafe.Pointer(&t)), 0); e != 0 {
+		return 0
+	}
+	return time.Duration(t.Nano())
+}
+
+// manyThreads is how many threads of a process one look reads.
+const manyThreads = 64
+
+// tasks looks at the threads of the process.
+func (p *Process) tasks(st *stat) (t tasks) {
+	dir := "/proc/" + strconv.Itoa(p.PID)
+	if p.Hidden {
+		t.see(st.state, "")
+		for _, pid := range p.below {
+			if st, err := readStat(pid); err == nil {
+				t.see(st.state, "")
+			}
+		}
+		return t
+	}
+	if st.threads <= 1 {
+		t.see(st.state, wchan(dir))
+		return t
+	}
+	f, err := os.Open(dir + "/task")
+	if err != nil {
+		return t
+	}
+	names, _ := f.Readdirnames(manyThreads) // an error leaves what was read before it
+	f.Close()
+	for _, n := range names {
+		thread := dir + "/task/" + n
+		if st, err := statFile(thread + "/stat"); err == nil {
+			t.see(st.state, wchan(thread))
+		}
+	}
+	return t
+}
+
+// wchan is the function of the kernel in which a thread waits; empty if the
+// kernel does not tell.
+func wchan(dir string) string {
+	var buf [64]byte
+	name, err := readFile(dir+"/wchan", buf[:])
+	if err != nil || string(name) == "0" {
+		return ""
+	}
+	return string(name)
+}

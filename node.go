@@ -1,0 +1,179 @@
+package weir
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/weir-go/weir/internal/pipe"
+)
+
+// node is one step of a stream. It is immutable once built.
+type node[T any] struct {
+	name string
+	id   *int  // the same in renamed copies
+	io   bool  // waits for the outside world: what follows gets a lane of its own
+	work bool  // there is a stage in front
+	err  error // a composition error
+	size func(T) int
+
+	// async asks for a pipe behind this step; limit is its limit.
+	async bool
+	limit Limit
+
+	// build adds this step and everything before it to the lane, in front of
+	// out.
+	build func(n *node[T], b *plan, ln *lane, out link[T])
+
+	// ready, if not nil, is used instead of build by a consumer that starts a
+	// lane: the values wait in a pipe already.
+	ready func(n *node[T], b *plan, ln *lane, to *stage) *pipe.Pipe[T]
+
+	roots roots
+
+	// origin is what the kernel could read from, for a bare source.
+	origin *origin
+}
+
+// link is where a step hands its output on: the next stage in the lane, or the
+// pipe at the lane's end.
+type link[T any] struct {
+	push  func(batch []T) error
+	end   func() error // the clean end; not called after a failure
+	to    *stage
+	fused bool          // push runs another stage: set the clock back afterwards
+	pipe  *pipe.Pipe[T] // if the link is a pipe, to be filled in place
+
+	size func(*T) int64 // how the values are measured; nil: they need not be, or cannot
+	most int            // how many values to hand on at once, because the pipe at the lane's end holds no more; 0: any number
+}
+
+// attach builds the step, and all before it, in front of a consumer that sits at
+// the head of ln. alone says that the consumer wants a lane of its own.
+func (n *node[T]) attach(b *plan, ln *lane, out link[T], alone bool) {
+	if !n.check(b, out.to) {
+		return
+	}
+	if alone || n.async || n.io {
+		p := n.pipe(b, ln, out.to)
+		ln.main = func() error { return drain(ln, p, out) }
+		return
+	}
+	n.build(n, b, ln, out)
+}
+
+// pipe builds the step, and all before it, in a lane of its own and returns the
+// pipe in which its values arrive; ln is the lane that will read it.
+func (n *node[T]) pipe(b *plan, ln *lane, to *stage) *pipe.Pipe[T] {
+	if n.ready != nil && !n.async {
+		return n.ready(n, b, ln, to)
+	}
+	p := newEdge(b, n.limit, n.size, n.name, to.name)
+	up := b.newLane()
+	up.outs = append(up.outs, p)
+	ln.ins = append(ln.ins, p)
+	p.OnHangup(up.leave)
+	n.build(n, b, up, pipeLink(p, up, to))
+	return p
+}
+
+// check reports composition errors once, and whether the step can be built. A nil
+// node is that of the zero Stream.
+func (n *node[T]) check(b *plan, to *stage) bool {
+	switch {
+	case n == nil:
+		b.fail(to.name, errors.New("input is the zero Stream; start from a source such as File or FromReader"))
+	case n.err != nil:
+		b.fail(n.name, n.err)
+	case b.used[n.id]:
+		b.fail(n.name, errors.New("output used twice in one flow; use Tee, or make the source twice"))
+	default:
+		b.used[n.id] = true
+		return true
+	}
+	return false
+}
+
+// pipeLink makes the pipe p the end of lane ln.
+func pipeLink[T any](p *pipe.Pipe[T], ln *lane, to *stage) link[T] {
+	return link[T]{
+		push: func(batch []T) error {
+			_, err := p.Write(ln.ctx, &ln.Clock, batch)
+			return err
+		},
+		end: func() error {
+			p.CloseWrite(nil)
+			return nil
+		},
+		to:   to,
+		pipe: p,
+		most: few(p),
+	}
+}
+
+// few is how many values the pipe p holds if that is less than stages hand on at
+// once, so that they do not work on many values ahead of a pipe that is to hold
+// few. 0: it holds enough.
+func few[T any](p *pipe.Pipe[T]) int {
+	if isByte[T]() || p.Cap() >= chunkLen[T]() {
+		return 0
+	}
+	return max(1, p.Cap())
+}
+
+// drain is the main of a lane that begins at a pipe.
+func drain[T any](ln *lane, p *pipe.Pipe[T], out link[T]) error {
+	for {
+		batch, err := p.Acquire(ln.ctx, &ln.Clock)
+		if err != nil {
+			return ending(ln, err, out.end)
+		}
+		err = out.push(batch)
+		if out.fused {
+			ln.Back(ln.Starved())
+		}
+		if rerr := p.Release(len(batch)); err == nil {
+			err = rerr
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// ending handles the error that a read from a pipe ended with. ErrClosed means
+// that another reader of the same pipe has closed it: nothing is left.
+func ending(ln *lane, err error, end func() error) error {
+	if err == io.EOF || err == ErrClosed {
+		if err := ln.ended(); err != nil {
+			return err
+		}
+		return end()
+	}
+	if cause := context.Cause(ln.ctx); cause != nil {
+		return cause
+	}
+	return err
+}
+
+// roots is what lies at the beginning of a stream.
+type roots struct {
+	tees  []any // Tees upstream: their branches have to run together
+	given []*given
+}
+
+func (r roots) and(o roots) roots {
+	return roots{append(r.tees[:len(r.tees):len(r.tees)], o.tees...), append(r.given[:len(r.given):len(r.given)], o.given...)}
+}
+
+// origin is a source the kernel may copy from by itself.
+type origin struct {
+	like io.Reader // a reader of the type that Open returns
+	open func(ctx context.Context) (any, error)
+}
+
+// buildReady is the build of a node whose values wait in a pipe.
+func (*node[T]) buildReady(n *node[T], b *plan, ln *lane, out link[T]) {
+	p := n.ready(n, b, ln, out.to)
+	ln.main = func() error { return drain(ln, p, out) }
+}
