@@ -3,7 +3,6 @@ package s3
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"hash"
 	"sync"
@@ -259,6 +258,3 @@ func (u *upload) Close() error {
 }
 
 var _ interface{ Prepare() error } = (*upload)(nil)
-
-// errLost means that nobody can tell whether a request had its effect.
-var errLost = errors.New("the store did not say whether the upload is complete")
