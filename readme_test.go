@@ -43,7 +43,7 @@ func TestTheReadmesCodeIsCompiledAndRun(t *testing.T) {
 func TestThePagesLinkToWhatIsThere(t *testing.T) {
 	link := regexp.MustCompile(`\]\(([^):#]+)\)`)
 	code := regexp.MustCompile("(?s)```.*?```|`[^`]*`")
-	for _, page := range []string{"README.md", "CONTRIBUTING.md", "docs/from-node.md", "docs/serve.md", "docs/ceiling.md", "docs/how-the-verdict-works.md", "docs/monitor.md"} {
+	for _, page := range []string{"README.md", "CONTRIBUTING.md", "docs/from-node.md", "docs/serve.md", "docs/scale.md", "docs/ceiling.md", "docs/how-the-verdict-works.md", "docs/monitor.md"} {
 		text, err := os.ReadFile(page)
 		if err != nil {
 			t.Error(err)
