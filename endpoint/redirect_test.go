@@ -69,7 +69,7 @@ func TestAttempts_DoNotRepeatAStrangersCertificate(t *testing.T) {
 	}
 }
 
-func TestPassword_ReachesOnlyItsHost(t *testing.T) {
+func TestRedirect_PasswordReachesOnlyItsHost(t *testing.T) {
 	var other asked
 	stranger := serve(t, func(w http.ResponseWriter, r *http.Request) { other.add(r) })
 	stranger = strings.Replace(stranger, "127.0.0.1", "localhost", 1)
