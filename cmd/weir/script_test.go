@@ -10,7 +10,6 @@ import (
 	"runtime"
 	"strconv"
 	"testing"
-	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -43,7 +42,6 @@ func TestScripts_DoWhatTheySay(t *testing.T) {
 		Files:               scripts(t),
 		RequireUniqueNames:  true,
 		RequireExplicitExec: true,
-		Deadline:            time.Now().Add(2 * time.Minute), // a script that waits in vain
 		Setup:               serveFiles,
 		Condition: func(cond string) (bool, error) {
 			if cond == "root" {
