@@ -356,6 +356,11 @@ func recovered(f func() error) (err error) {
 	return err
 }
 
+// deadlockAge is how long all lanes must have waited if they use a pipe of the
+// user's. Goroutines outside the run can wait there too and count as lanes do:
+// one of them may have been woken and not have run yet.
+const deadlockAge = 50 * time.Millisecond
+
 // lanes runs all lanes and returns when the last has ended.
 func (r *run) lanes(ctx context.Context) {
 	r.mu.Lock()
@@ -371,12 +376,25 @@ func (r *run) lanes(ctx context.Context) {
 	done, failed := ctx.Done(), r.failed
 	var grace *time.Timer
 	var late <-chan time.Time
+	var again <-chan time.Time // when to look again at what may be a deadlock
+	var moves int64            // when it was seen first
 	for {
 		select {
 		case <-r.idle:
 			return
 		case <-r.still.found:
-			if err := r.deadlock(); err != nil {
+			moves = r.still.moves.Load()
+			switch err := r.deadlock(); {
+			case err == nil:
+			case len(r.owned) == 0:
+				r.abort(err)
+			default:
+				again = time.After(deadlockAge)
+			}
+			continue
+		case <-again:
+			again = nil
+			if err := r.deadlock(); err != nil && r.still.moves.Load() == moves {
 				r.abort(err)
 			}
 			continue
@@ -508,6 +526,7 @@ func (f *Flow) StageNames() ([]string, error) {
 // deadlock returns an ErrDeadlock if the lanes of the run wait for each other and
 // nothing else can wake one of them.
 func (r *run) deadlock() error {
+	moves := r.still.moves.Load()
 	if !r.still.all() {
 		return nil
 	}
@@ -535,12 +554,12 @@ func (r *run) deadlock() error {
 		}
 	}
 	for _, p := range r.owned {
-		if read, write := p.Resting(); read > 1 || write > 1 || p.Stirring() {
-			return nil // somebody else uses it too
+		if read, write := p.Resting(); read > 1 || write > 1 || p.Stirring() || p.Passing() {
+			return nil // somebody outside the run uses it too
 		}
 	}
-	if !r.still.all() {
-		return nil
+	if !r.still.all() || r.still.moves.Load() != moves {
+		return nil // what was seen above was not true at one time
 	}
 	return wrapf(r.flow.doing(), fmt.Errorf("%w: %s", ErrDeadlock, cycle(live, r.owned)))
 }

@@ -73,6 +73,7 @@ type anyPipe interface {
 	WatchedBy(w pipe.Watcher)
 	Resting() (read, write int)
 	Stirring() bool
+	Passing() bool
 }
 
 // PipeReader is the read half of a pipe. All methods may be called

@@ -426,6 +426,15 @@ func (p *Pipe[T]) Resting() (read, write int) {
 	return p.r.resting, p.w.resting
 }
 
+// Passing reports whether somebody waits although there is something to read or
+// room to write: another goroutine has the turn, has been woken for it, and has
+// not run yet.
+func (p *Pipe[T]) Passing() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.r.resting > 0 && p.buffered() > 0 || p.w.resting > 0 && p.hasRoom()
+}
+
 // Stirring reports whether a token is on its way to a goroutine that counts as
 // waiting: a budget has memory again.
 func (p *Pipe[T]) Stirring() bool {
