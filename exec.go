@@ -47,7 +47,7 @@ func Exec(name string, args ...string) Stage[byte, byte] {
 	st := Command(func(ctx context.Context) *exec.Cmd { return exec.Command(name, args...) })
 	st.Name = "exec " + name
 	if name == "" {
-		st.Err = errors.New("the command is empty")
+		st.Err = errors.New("empty command")
 	}
 	return st
 }

@@ -31,9 +31,9 @@ func FileRange(path string, offset, length int64) Stream[byte] {
 	src := Source[byte]{Name: "read", Like: (*os.File)(nil)}
 	switch {
 	case path == "":
-		src.Err = errors.New("its path is empty")
+		src.Err = errors.New("empty path")
 	case offset < 0:
-		src.Err = fmt.Errorf("offset %d of %s is negative", offset, path)
+		src.Err = fmt.Errorf("negative offset %d of %s", offset, path)
 	}
 	src.Open = func(ctx context.Context) (Reader[byte], error) {
 		f, err := fifo.Open(ctx, path, os.O_RDONLY, 0)
@@ -169,7 +169,7 @@ func Append(path string, opts ...FileOption) Sink[byte] {
 func WriteAt(path string, offset int64, opts ...FileOption) Sink[byte] {
 	k := fileSink(path, atomicfile.Options{Mode: atomicfile.InPlace, Offset: offset}, opts)
 	if offset < 0 && k.Err == nil {
-		k.Err = fmt.Errorf("offset %d of %s is negative", offset, path)
+		k.Err = fmt.Errorf("negative offset %d of %s", offset, path)
 	}
 	return k
 }
@@ -181,7 +181,7 @@ func fileSink(path string, base atomicfile.Options, opts []FileOption) Sink[byte
 	}
 	k := Sink[byte]{Name: "write"}
 	if path == "" {
-		k.Err = errors.New("its path is empty")
+		k.Err = errors.New("empty path")
 	}
 	if o.Mode != atomicfile.Append && o.readBack == nil {
 		k.Like = (*os.File)(nil)
@@ -341,7 +341,7 @@ func (r *readBack) check() error {
 		r.hash.Write(buf[:n])
 		at += int64(n)
 		if err == io.EOF && at < end {
-			return fmt.Errorf("%w: it ends at byte %d", ErrReadBack, at)
+			return fmt.Errorf("%w: file ends at byte %d", ErrReadBack, at)
 		}
 		if err != nil && at < end {
 			return fmt.Errorf("%w (at byte %d)", err, at)

@@ -70,7 +70,7 @@ func (l Limit) isZero() bool { return l == Limit{} }
 
 func (l Limit) check() error {
 	if l.bytes < 0 || l.items < 0 {
-		return fmt.Errorf("limit of %v is negative: use 0 for a rendezvous, or leave it out for the default", l)
+		return fmt.Errorf("negative limit %v; use 0 for a rendezvous, or the zero Limit for the default", l)
 	}
 	return nil
 }

@@ -32,7 +32,7 @@ type mapOptions struct {
 func Workers(n int) MapOption {
 	return func(c *mapOptions) {
 		if n < 0 {
-			c.err = fmt.Errorf("%d workers: use 1 or more, or 0 for one for each core", n)
+			c.err = fmt.Errorf("%d workers; use 1 or more, or 0 for one per core", n)
 		}
 		if n == 0 {
 			n = runtime.GOMAXPROCS(0)
@@ -48,7 +48,7 @@ func Workers(n int) MapOption {
 func Window(n int) MapOption {
 	return func(c *mapOptions) {
 		if n < 1 {
-			c.err = fmt.Errorf("a window of %d: use 1 or more", n)
+			c.err = fmt.Errorf("invalid window %d; use 1 or more", n)
 		}
 		c.window, c.hasWindow = n, true
 	}
@@ -64,7 +64,7 @@ func Unordered() MapOption { return func(c *mapOptions) { c.unordered = true } }
 func RetryItems(attempts int, backoff func(attempt int) time.Duration) MapOption {
 	return func(c *mapOptions) {
 		if attempts < 1 {
-			c.err = fmt.Errorf("%d attempts: use 1 or more", attempts)
+			c.err = fmt.Errorf("%d attempts; use 1 or more", attempts)
 		}
 		if backoff == nil {
 			backoff = defaultBackoff

@@ -21,9 +21,9 @@ type BatchOptions struct {
 func (c BatchOptions) check() error {
 	switch {
 	case c.Items < 0 || c.Bytes < 0 || c.Delay < 0:
-		return errors.New("one of its limits is negative")
+		return errors.New("negative limit")
 	case c == BatchOptions{}:
-		return errors.New("it has no limit: set Items, Bytes or Delay")
+		return errors.New("no limit; set Items, Bytes or Delay")
 	}
 	return nil
 }

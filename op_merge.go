@@ -18,9 +18,9 @@ func Merge[T any](streams ...Stream[T]) Stream[T] {
 	n := node[T]{name: "merge", roots: allRoots(streams), size: sizedAsOneOf(streams)}
 	switch {
 	case len(streams) == 0:
-		n.err = errors.New("there is nothing to merge")
+		n.err = errors.New("no streams to merge")
 	case isByte[T]():
-		n.err = errors.New("bytes of several streams would be mixed up: cut them into Lines first")
+		n.err = errors.New("merging would mix the bytes of several streams; split them into lines first")
 	}
 	n.ready = func(n *node[T], b *plan, ln *lane, to *stage) *pipe.Pipe[T] {
 		p := newEdge(b, n.limit, n.size, n.name, to.name)

@@ -134,7 +134,7 @@ func DedupeBy[T any, K comparable](s Stream[T], key func(T) K, window int) Strea
 		return failed[T]("dedupe", errNilFunc, s.roots())
 	}
 	if window < 1 {
-		return failed[T]("dedupe", fmt.Errorf("a window of %d keys: use 1 or more", window), s.roots())
+		return failed[T]("dedupe", fmt.Errorf("invalid window of %d keys; use 1 or more", window), s.roots())
 	}
 	st := statefulStage("dedupe", func() func(T) (T, bool) {
 		seen := make(map[K]struct{})

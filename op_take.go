@@ -26,7 +26,7 @@ func Drop[T any](s Stream[T], n int64) Stream[T] {
 
 func counted[T any](s Stream[T], name string, n int64, f func(in []T, left *int64) (out []T, enough bool)) Stream[T] {
 	if n < 0 {
-		return failed[T](name, fmt.Errorf("%d values is negative", n), s.roots())
+		return failed[T](name, fmt.Errorf("negative count %d", n), s.roots())
 	}
 	if n == 0 && name == "take" {
 		return Via(s, nothing[T](name))

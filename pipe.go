@@ -32,7 +32,7 @@ type PipeOptions[T any] struct {
 func (c PipeOptions[T]) New() (*PipeReader[T], *PipeWriter[T], error) {
 	err := c.Limit.check()
 	if err == nil && c.LowWater < 0 {
-		err = errors.New("the low-water mark is negative")
+		err = errors.New("negative low-water mark")
 	}
 	if err != nil {
 		return nil, nil, wrapf("pipe", err)

@@ -245,7 +245,7 @@ func ToChan[T any](ch chan<- T) Sink[T] {
 	})
 	k.Name, k.inside = "channel", false
 	if ch == nil {
-		k.Err = errors.New("its channel is nil")
+		k.Err = errors.New("nil channel")
 	}
 	return k
 }

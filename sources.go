@@ -298,7 +298,7 @@ func Retry[T any](open func(ctx context.Context, offset int64) (Reader[T], error
 		src.Err = errNilFunc
 	}
 	if c.Attempts < 0 {
-		src.Err = fmt.Errorf("%d attempts: use 1 or more, or 0 for 5", c.Attempts)
+		src.Err = fmt.Errorf("%d attempts; use 1 or more, or 0 for 5", c.Attempts)
 	}
 	if c.Attempts == 0 {
 		c.Attempts = 5

@@ -159,7 +159,7 @@ func Do[In, Out any](name string,
 	return st
 }
 
-var errNilFunc = errors.New("its function is nil")
+var errNilFunc = errors.New("nil function")
 
 // DoWith is [Do] for functions that remember something from batch to batch. start
 // makes the state for each run, when the flow opens; its context ends with the

@@ -41,10 +41,10 @@ type Branch struct {
 
 func (br Branch) check() error {
 	if br.Policy < Block || br.Policy > Disconnect {
-		return fmt.Errorf("policy %d: use Block, DropOldest, DropNewest or Disconnect", int(br.Policy))
+		return fmt.Errorf("invalid policy %d; use Block, DropOldest, DropNewest or Disconnect", int(br.Policy))
 	}
 	if br.Policy == Disconnect && br.Lag <= 0 {
-		return errors.New("the policy Disconnect needs a Lag: how long the others may be made to wait")
+		return errors.New("the policy Disconnect needs a Lag; set how long the other branches may have to wait")
 	}
 	return br.Limit.check()
 }
@@ -70,7 +70,7 @@ func newTee[T any](t *tee[T]) []Stream[T] {
 		}
 	}
 	if len(branches) == 0 {
-		t.err = errors.New("it has no branches")
+		t.err = errors.New("no branches")
 	}
 	streams := make([]Stream[T], len(branches))
 	for i := range branches {
@@ -125,7 +125,7 @@ func (t *tee[T]) attach(n *node[T], b *plan, ln *lane, to *stage, i int) *pipe.P
 func (t *tee[T]) build(b *plan, st *teeState[T]) {
 	for i, p := range st.pipes {
 		if p == nil {
-			b.fail(t.name, fmt.Errorf("branch %d of %d is not used: end it in a sink and run the flows together with Join", i, len(st.pipes)))
+			b.fail(t.name, fmt.Errorf("branch %d of %d is not used; connect it to a sink and run the flows together with Join", i, len(st.pipes)))
 			return
 		}
 	}
@@ -294,10 +294,10 @@ func (br *branch[T]) await(ctx context.Context, ln *lane) error {
 func Partition[T any](s Stream[T], n int, key func(T) int) []Stream[T] {
 	t := &tee[T]{name: "partition", in: s, branches: make([]Branch, max(n, 1)), key: key}
 	if n < 1 {
-		t.err = fmt.Errorf("%d streams: use 1 or more", n)
+		t.err = fmt.Errorf("%d streams; use 1 or more", n)
 	}
 	if key == nil {
-		t.err = errors.New("its key function is nil")
+		t.err = errors.New("nil key function")
 	}
 	return newTee(t)
 }

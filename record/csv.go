@@ -43,9 +43,9 @@ func (c CSVOptions) check() error {
 	comma := c.comma()
 	switch {
 	case !separates(comma):
-		return errors.New("invalid separator; use a character that is no quote and no end of a line")
+		return errors.New("invalid separator; use a character that is neither a quote nor a line break")
 	case c.Comment != 0 && !separates(c.Comment):
-		return errors.New("invalid comment character; use a character that is no quote and no end of a line")
+		return errors.New("invalid comment character; use a character that is neither a quote nor a line break")
 	case comma == c.Comment:
 		return errors.New("separator and comment character are the same")
 	case c.MaxRecord < 0:
