@@ -28,9 +28,9 @@ func (c BatchOptions) check() error {
 	return nil
 }
 
-// Batch gathers values into slices, which belong to the receiver. What is left
-// at the end, also if that is an error, is a batch too; no batch is empty. A value that is larger than
-// Bytes is a batch by itself.
+// Batch collects values into slices, which belong to the receiver. At the end, even
+// after an error, the remaining values are a batch too. No batch is empty. A value
+// that is larger than Bytes is a batch by itself.
 //
 // Against Bytes, a string counts its length, a slice its capacity and what its
 // elements refer to, and a value with a size given by [Stream.Sized] that size.

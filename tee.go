@@ -31,8 +31,8 @@ func (p Policy) String() string {
 }
 
 // Branch describes one output of a [Tee] or a [Hub]. The zero Branch blocks
-// and has the default limit. What a branch drops is counted in its pipe's
-// [report.PipeStats].
+// and has the default limit. The [report.PipeStats] of its pipe count the values
+// that a branch drops.
 type Branch struct {
 	Policy Policy
 	Limit  Limit
@@ -50,10 +50,10 @@ func (br Branch) check() error {
 }
 
 // Tee copies a stream to several branches, which run concurrently, each behind
-// a pipe of its own. All branches must be used, in flows that are run together
-// with [Join] or in one flow. A branch that ends early, as by [Take], is
-// detached and the others go on; the source ends when the last has left. An
-// error in a branch is an error of the flow.
+// a pipe of its own. All branches must be used, in one flow or in flows that run
+// together with [Join]. A branch that ends early, for instance with [Take], is
+// detached, and the others continue. The source ends with the last branch. An error
+// in a branch is an error of the flow.
 //
 //	hashed := weir.Tee(weir.File("in"), weir.Branch{}, weir.Branch{})
 //	err := weir.Join(hashed[0].To(…), hashed[1].To(…)).Run(ctx)
@@ -289,8 +289,8 @@ func (br *branch[T]) await(ctx context.Context, ln *lane) error {
 
 // Partition splits a stream into n: a value goes to stream key(v) modulo n, and
 // values with the same key stay in order. All streams must be used, as with
-// [Tee], and the slowest holds all others back. Values for a stream that has
-// ended early are dropped and counted.
+// [Tee], and the slowest holds all others back. Values for a stream that ended
+// early are counted as dropped.
 func Partition[T any](s Stream[T], n int, key func(T) int) []Stream[T] {
 	t := &tee[T]{name: "partition", in: s, branches: make([]Branch, max(n, 1)), key: key}
 	if n < 1 {
