@@ -3,6 +3,7 @@ package weir
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 
@@ -25,6 +26,12 @@ type Source[T any] struct {
 	// Read; it must return when its context ends. An error of Watch ends the flow
 	// at once, like an error of Read, even while earlier values wait for room.
 	Open func(ctx context.Context) (Reader[T], error)
+
+	// Holds is the largest number of bytes that a running source holds, apart
+	// from what it passes on: data that it reads ahead, for example. It is part
+	// of the flow's ceiling, and a flow with a [Budget] takes it before it opens
+	// anything.
+	Holds int64
 
 	// Err is an error in the arguments of the source's constructor. Run returns
 	// it before it opens anything.
@@ -60,6 +67,9 @@ func From[T any](src Source[T]) Stream[T] {
 	if n.err == nil && src.Open == nil {
 		n.err = errors.New("no Open function")
 	}
+	if n.err == nil && src.Holds < 0 {
+		n.err = fmt.Errorf("negative Holds %d", src.Holds)
+	}
 	n.build = func(n *node[T], b *plan, ln *lane, out link[T]) {
 		sg := addStage[T, T](b, n.name, report.KindSource, out.to)
 		sp := ln.place(sg)
@@ -73,6 +83,7 @@ func From[T any](src Source[T]) Stream[T] {
 		if out.size != nil {
 			sg.holds += maxSegment
 		}
+		sg.holds += src.Holds
 		var r Reader[T]
 		var guard *ioGuard
 		b.open(sp, func() (func(error) error, error) {

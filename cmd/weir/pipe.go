@@ -23,12 +23,13 @@ func newPipe(stdout, stderr io.Writer) *cobra.Command {
 		Short: "Pass a file through stages",
 		Long: `Pass a file through stages, in bounded memory.
 
-SRC and DST are files, http(s):// URLs, or - for standard input and output. A
-STAGE is a name, or a name with arguments after a colon: gzip, gzip:level=9,
-grep:ERROR. "weir stages" lists them, "weir help stages" has the grammar. The
-stage tee:FILE also writes the data to FILE. If the last word is the name of a
-stage, weir assumes that you forgot DST; to write to a file called gzip, use
-./gzip. Destinations are whole or absent: after a failure they are unchanged.`,
+SRC and DST are files, URLs (http://, https://, s3://bucket/key), or - for
+standard input and output. A STAGE is a name, or a name with arguments after a
+colon: gzip, gzip:level=9, grep:ERROR. "weir stages" lists them, "weir help
+stages" has the grammar. The stage tee:FILE also writes the data to FILE. If the
+last word is the name of a stage, weir assumes that you forgot DST; to write to a
+file called gzip, use ./gzip. Destinations are whole or absent: after a failure
+they are unchanged.`,
 		Example: `  weir pipe access.log gzip access.log.gz
   weir pipe access.log.gz gunzip grep:ERROR head:100 -
   weir pipe https://example.org/data.csv.gz gunzip tee:data.csv csvjson zstd data.jsonl.zst

@@ -10,7 +10,6 @@ import (
 	"runtime"
 	"strconv"
 	"testing"
-	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -37,13 +36,12 @@ func (s suite) Run() int {
 	return s.M.Run()
 }
 
-func TestScripts(t *testing.T) {
+func TestScripts_DoWhatTheySay(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
 		Files:               scripts(t),
 		RequireUniqueNames:  true,
 		RequireExplicitExec: true,
-		Deadline:            time.Now().Add(2 * time.Minute), // a script that waits in vain
 		Setup:               serveFiles,
 		Condition: func(cond string) (bool, error) {
 			if cond == "root" {
