@@ -205,7 +205,7 @@ func (s *step) state() string {
 	p, _ := s.tree()
 	switch {
 	case p.Files == 0:
-		return fmt.Sprintf("no file was copied to %s; those that were there are as they were", s.dst)
+		return fmt.Sprintf("no file was copied to %s; existing files are unchanged", s.dst)
 	case p.Walked && p.Files == p.FilesFound:
 		return fmt.Sprintf("all %s are complete in %s", units.Count(p.Files, "file"), s.dst)
 	}
@@ -216,5 +216,5 @@ func (s *step) state() string {
 	if p.Files == 1 {
 		are = "is"
 	}
-	return fmt.Sprintf("%d of %s%s %s complete in %s; the others are as they were", p.Files, least, units.Count(p.FilesFound, "file"), are, s.dst)
+	return fmt.Sprintf("%d of %s%s %s complete in %s; the others are unchanged", p.Files, least, units.Count(p.FilesFound, "file"), are, s.dst)
 }

@@ -32,10 +32,10 @@ var (
 	ErrTooLarge = errors.New("batch is larger than the pipe's limit")
 
 	// ErrUnread is returned by Unread for more values than the last read took.
-	ErrUnread = errors.New("unread of more than was read")
+	ErrUnread = errors.New("cannot unread more than was read")
 
-	errCommit  = errors.New("commit of more than was reserved")
-	errRelease = errors.New("release of more than was acquired")
+	errCommit  = errors.New("cannot commit more than was reserved")
+	errRelease = errors.New("cannot release more than was acquired")
 )
 
 const (
