@@ -15,6 +15,7 @@
 //
 //	{"v": 1,                        version of this format
 //	 "time": 1796015575.53,         seconds since 1970
+//	 "program": {"name": "weir", "pid": 4711, "start": 1796015561.2},
 //	 "state": "pushing back",       see State
 //	 "sentence": "gzip is the bottleneck: busy 97% of the time, and read waited for it 83% of the time",
 //	 "since": 1796015562.5,         when that became so

@@ -42,6 +42,11 @@ type Monitor struct {
 	// contain a slash or a backslash, since a path must not become a label.
 	Label func(flow string) string
 
+	// Edit, if not nil, returns the report that is shown for a report of a flow:
+	// with other names of stages, for instance. It may be called by several
+	// goroutines at a time.
+	Edit func(*weir.Flow, report.Report) report.Report
+
 	mu     sync.Mutex // guards what follows; never held while other code is called
 	lastID uint64
 	live   map[*weir.Flow]*run
@@ -120,6 +125,15 @@ func (m *Monitor) WatchAll() (stop func()) {
 	return m.observe(func(*weir.Flow) bool { return true }, nil)
 }
 
+// report returns the report on f that is shown.
+func (m *Monitor) report(f *weir.Flow) report.Report {
+	r := f.Report()
+	if m.Edit != nil {
+		r = m.Edit(f, r)
+	}
+	return r
+}
+
 // observe registers the runs of the flows that match. If running is not nil and
 // runs, it registers that run too.
 func (m *Monitor) observe(match func(*weir.Flow) bool, running *weir.Flow) func() {
@@ -131,7 +145,7 @@ func (m *Monitor) observe(match func(*weir.Flow) bool, running *weir.Flow) func(
 		if r == nil {
 			return nil
 		}
-		return func(error) { m.end(r, f.Report()) }
+		return func(error) { m.end(r, m.report(f)) }
 	})}
 	if running != nil && running.Report().Running {
 		m.begin(running, true)
@@ -160,7 +174,7 @@ func (m *Monitor) observe(match func(*weir.Flow) bool, running *weir.Flow) func(
 		}
 		m.mu.Unlock()
 		for _, r := range left {
-			m.end(r, r.flow.Report())
+			m.end(r, m.report(r.flow))
 		}
 	}
 }

@@ -153,14 +153,14 @@ func (m *Monitor) sample() *sampled {
 	}
 	m.mu.Unlock()
 
-	s := &Snapshot{V: Version, Time: unix(t), Flows: map[string]Flow{}, Transfers: map[string]TransferGroup{}}
+	s := &Snapshot{V: Version, Time: unix(t), Program: program, Flows: map[string]Flow{}, Transfers: map[string]TransferGroup{}}
 	var live []subject
 	for i, r := range shown {
 		if f, ok := m.look(r, flows[i], t); ok {
 			s.Flows[strconv.FormatUint(r.id, 10)] = f
 			live = append(live, subject{"flow " + strconv.FormatUint(r.id, 10), f.State, f.Sentence, f.Since, f.Start})
 			s.Memory.Used += f.Used
-			s.Memory.Limit += f.Ceiling
+			s.Memory.Limit += f.Ceiling + int64(f.Holders)*f.Largest
 			addRates(s, f)
 		}
 	}
@@ -243,7 +243,7 @@ func (m *Monitor) look(r *run, flow *weir.Flow, t time.Time) (Flow, bool) {
 	if flow == nil {
 		return Flow{}, false
 	}
-	rep := flow.Report()
+	rep := m.report(flow)
 	r.latest = rep
 	if r.watcher == nil {
 		r.watcher = report.Watch(func() report.Report { return r.latest })

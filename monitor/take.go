@@ -26,7 +26,7 @@ func flowOf(r *run, now, was look) Flow {
 	rep := now.r
 	f := Flow{
 		ID: r.id, Name: rep.Flow, Running: rep.Running, Start: unix(r.start), Wall: seconds(rep.Wall),
-		Used: rep.Held, Peak: rep.Peak, Ceiling: rep.Ceiling, Holders: rep.Holders, Kernel: rep.Kernel, Stuck: rep.Stuck,
+		Used: rep.Held, Peak: rep.Peak, Ceiling: rep.Ceiling, Holders: rep.Holders, Largest: rep.Largest, Kernel: rep.Kernel, Stuck: rep.Stuck,
 		Stages: map[string]Stage{}, Pipes: map[string]Pipe{},
 		Hidden: max(0, len(rep.Stages)-maxParts) + max(0, len(rep.Pipes)-maxParts),
 	}
