@@ -175,7 +175,7 @@ func (b *tab) pictures(name string) {
 			if dir == "" {
 				continue
 			}
-			png, err := chromedp.Run(b.ctx, chromedp.CaptureScreenshot())
+			png, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
 			if err != nil {
 				b.t.Fatal(err)
 			}
@@ -390,7 +390,7 @@ func TestPage_PollsWhereItGetsNoEvents(t *testing.T) {
 	p.resize.Store(int64(10 * time.Millisecond))
 	start(t, p.flow())
 	b.do(chromedp.Navigate(address), seen(sentence("resize is the bottleneck")),
-		seen(`document.querySelector("#link").textContent.includes("asks every 2 s")`))
+		seen(`document.querySelector("#link").textContent.includes("updated every 2 s")`))
 }
 
 func TestPage_Shows200Of10000Transfers(t *testing.T) {
@@ -402,7 +402,7 @@ func TestPage_Shows200Of10000Transfers(t *testing.T) {
 		chromedp.Navigate(address),
 		seen(sentence("client 198.51.100.7:10000: the destination is the bottleneck")),
 		seen(`document.querySelectorAll("#transfers tbody tr").length === 200`),
-		seen(`document.querySelector("#transfers").textContent.includes("the 200 that have waited longest for their clients, of 10,000")`),
+		seen(`document.querySelector("#transfers").textContent.includes("only the 200 of 10,000 that have waited longest")`),
 		seen(`document.querySelectorAll("#picture .stage").length === 2`),
 		chromedp.Click(chromedp.CSS("#transfers tbody tr:nth-child(3) button")),
 		seen(`document.querySelector("#flowname").textContent.includes("films/9998.mkv")`),

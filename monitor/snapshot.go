@@ -162,7 +162,8 @@ type Pipe struct {
 	Used     int64   `json:"used"`
 	Limit    int64   `json:"limit"` // 0: it counts values of differing sizes, see Items
 	Items    int64   `json:"items"`
-	Fill     float64 `json:"fill"` // the part that is full
+	Most     int64   `json:"most,omitempty"` // its limit in values; 0: none
+	Fill     float64 `json:"fill"`           // the part that is full, by the limit that is nearer
 	Peak     int64   `json:"peak"`
 	BlockedN int64   `json:"blocked"` // how often a writer had to wait for room
 	Blocked  float64 `json:"blocked_seconds"`

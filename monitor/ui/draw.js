@@ -104,13 +104,13 @@ function picture(f, width) {
   const tank = (p, a, lane) => {
     const c = middle(lane) - (down ? T.w : T.h) / 2
     const [x, y] = point(a, c)
-    const full = p.limit > 0 ? p.fill : 0
+    const full = p.fill
     const g = svg('g', {}, svg('title', {}, `${p.name}: ${held(p)}`))
     const level = full * T.h
     g.append(svg('rect', { class: 'tank', x, y, width: T.w, height: T.h, rx: 3 }))
     if (level > 0) g.append(svg('rect', { class: full >= 0.5 ? 'level' : 'low', x: x + 1, y: y + T.h - level + 1, width: T.w - 2, height: Math.max(1, level - 2), rx: 2 }))
-    const size = p.limit > 0 ? bytes(p.limit) : p.items.toLocaleString('en') + ' items'
-    const first = p.limit > 0 ? percent(full) : bytes(p.used)
+    const size = p.most ? `${p.most.toLocaleString('en')} items` : p.limit > 0 ? bytes(p.limit) : bytes(p.used)
+    const first = p.limit > 0 || p.most ? percent(full) : `${p.items} items`
     if (down) {
       g.append(svg('text', { class: 'small', x: x + T.w + 6, y: y + 17 }, l.lanes > 1 ? first : `${first} of ${size}`))
     } else {
@@ -180,7 +180,7 @@ function picture(f, width) {
 }
 
 const total = (n, unit) => unit === 'items' ? n.toLocaleString('en') + ' items' : bytes(n)
-const held = p => bytes(p.used) + (p.limit ? ' of ' + bytes(p.limit) + ' (' + percent(p.fill) + ')' : ' in ' + p.items + ' items')
+const held = p => bytes(p.used) + (p.most ? `, ${p.items} of ${p.most} items` : p.limit ? ' of ' + bytes(p.limit) : ` in ${p.items} items`) + (p.most || p.limit ? ` (${percent(p.fill)} full)` : '')
 const describeStage = s => `${s.name}: ` + stateNames.map((n, i) => [n, s.shares[i]]).filter(x => x[1] > 0).map(([n, x]) => `${n} ${percent(x)}`).join(', ')
 const describe = f => `${ids(f.stages).map(i => describeStage(f.stages[i])).join('; ')}. ${f.sentence}`
 
@@ -189,7 +189,7 @@ const describe = f => `${ids(f.stages).map(i => describeStage(f.stages[i])).join
 let inks = null
 function ink() {
   if (inks) return inks
-  const style = getComputedStyle(document.documentElement)
+  const style = getComputedStyle(document.body)
   // light-dark() has to be resolved by a property that takes colours.
   const probe = document.createElement('i')
   document.body.append(probe)
@@ -315,6 +315,7 @@ function chart(id, points, now, seconds, at, lines, format, ceiling) {
   const limit = ceiling ? shown.reduce((n, p) => Math.max(n, p[ceiling] ?? 0), 0) : 0
   let top = limit
   for (const p of shown) for (const line of lines) top = Math.max(top, p[line.key] ?? 0)
+  const most = top
   top = (top || 1) * 1.15
   const bottom = k.h - 16
   const Y = v => bottom - (bottom - 2) * v / top
@@ -357,8 +358,8 @@ function chart(id, points, now, seconds, at, lines, format, ceiling) {
     k.x.setLineDash([])
     k.x.fillStyle = ink().ceiling
     k.x.fillText(format(limit), 5, Y(limit) + 14)
-  } else {
-    k.x.fillText(format(top), 5, 14)
+  } else if (most > 0) {
+    k.x.fillText(format(most), 5, Y(most) + 10)
   }
   k.x.fillStyle = ink().quiet
   k.x.fillText('0', 5, bottom - 4)

@@ -145,7 +145,7 @@ function fillRows(body, rows) {
 }
 
 function table(heads) {
-  const scroll = make('div', undefined, 'scroll'), t = make('table'), top = t.createTHead().insertRow()
+  const scroll = make('div', undefined, 'scroll tall'), t = make('table'), top = t.createTHead().insertRow()
   for (const h of heads) top.append(make('th', h, h === 'state' || h === 'file' ? 'text' : ''))
   scroll.append(t)
   return { scroll, body: t.createTBody() }
@@ -155,10 +155,10 @@ const glyphs = { 'idle': '○', 'measuring': '…', 'keeping up': '●', 'pushin
 
 function linkText() {
   switch (link) {
-    case 'ended': return 'The program has ended. This page keeps what it knows.'
-    case 'replaced': return 'The program has ended, and another one answers at this address. Reload the page to see it.'
-    case 'lost': return `No connection since ${lostAt.toLocaleTimeString('en-GB')}. This page keeps what it knows and tries again.`
-    case 'polling': return 'The live stream is full; this page asks every 2 s.'
+    case 'ended': return 'The program has ended. The page keeps its data.'
+    case 'replaced': return 'The program has ended. Another one runs at this address; reload the page to see it.'
+    case 'lost': return `No connection since ${lostAt.toLocaleTimeString('en-GB')}; retrying. The page keeps its data.`
+    case 'polling': return 'No event stream (too many viewers?); updated every 2 s.'
     case 'saved': return 'A saved report.'
   }
   return ''
@@ -259,12 +259,12 @@ function drawTransfers(s) {
     const show = groups[name]
     say(show.head, `Transfers: ${name}`)
     const shown = rows.reduce((sum, [, r]) => sum + r.rate, 0), unsent = rows.reduce((sum, [, r]) => sum + r.unsent, 0)
-    say(show.sums, `${g.active.toLocaleString('en')} on their way, ${g.succeeded.toLocaleString('en')} succeeded, ${g.failed.toLocaleString('en')} failed · ${bytes(g.bytes_out)} sent, ${bytes(g.bytes_in)} received. ` +
-      (g.hidden ? `The table shows the ${rows.length} that have waited longest for their clients, of ${g.active.toLocaleString('en')}; these move ${rate(shown)} and have ${bytes(unsent)} unsent.` : `The one that has waited longest for its client comes first.`))
+    say(show.sums, `${g.active.toLocaleString('en')} active, ${g.succeeded.toLocaleString('en')} succeeded, ${g.failed.toLocaleString('en')} failed · ${bytes(g.bytes_out)} sent, ${bytes(g.bytes_in)} received. ` +
+      (g.hidden ? `The table shows only the ${rows.length} of ${g.active.toLocaleString('en')} that have waited longest for their clients; together they move ${rate(shown)} and have ${bytes(unsent)} unsent.` : `Sorted by the time spent waiting for the client.`))
     fillRows(show.body, rows.map(([id, r]) => ({
       act: () => { chosen = chosen === `${name} ${id}` ? null : `${name} ${id}`; loadTransfer(); redraw() },
       cells: [r.client, r.name, r.state, bytes(r.moved) + (r.size >= 0 ? ' of ' + bytes(r.size) : ''), rate(r.rate), bytes(r.unsent), span(r.waited)],
-      classes: ['', 'text name', 'text'].concat(['', '', '', '']).map((c, i) => i === 2 ? '' : c),
+      classes: ['', 'text name', 'text'].concat(['', '', '', '']),
     })))
   }
 }
@@ -318,7 +318,7 @@ function drawEvents(s) {
 function freeze() {
   frozen = frozen ? null : state && { state: structuredClone(state), points: points.slice(), transfer: structuredClone(transfer) }
   $('freeze').setAttribute('aria-pressed', String(frozen !== null))
-  say($('freeze'), frozen ? 'Go on' : 'Freeze')
+  say($('freeze'), frozen ? 'Resume' : 'Freeze')
   redraw()
 }
 
@@ -358,7 +358,7 @@ function diagnosis(s) {
     stagesOf(known.flow)
   }
   for (const [name, g] of Object.entries(s.transfers)) {
-    lines.push('', `transfers ${name}: ${g.active} on their way, ${g.succeeded} succeeded, ${g.failed} failed`)
+    lines.push('', `transfers ${name}: ${g.active} active, ${g.succeeded} succeeded, ${g.failed} failed`)
     for (const r of Object.values(g.rows).sort((a, b) => b.waited - a.waited).slice(0, 20)) lines.push(`  ${r.client}  ${r.state}, ${bytes(r.moved)} at ${rate(r.rate)}, waited ${span(r.waited)}  ${r.name}`)
   }
   const events = ids(s.events).slice(-20)
