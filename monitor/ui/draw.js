@@ -261,7 +261,7 @@ function strips(f, samples, now, seconds, at) {
   const list = f ? ids(f.stages).slice(0, 24) : []
   const row = 22, narrow = document.getElementById('strips').clientWidth < 640
   const k = canvas('strips', Math.max(3, list.length) * row + 18)
-  const left = narrow ? 84 : 150, right = narrow ? 0 : 96
+  const left = narrow ? 84 : 150, right = narrow ? 0 : 112
   frame(k, left, right, now, seconds)
   const patterns = ink().tiles.map(t => typeof t === 'string' ? t : k.x.createPattern(t, 'repeat'))
   list.forEach((i, n) => {
@@ -283,7 +283,7 @@ function strips(f, samples, now, seconds, at) {
       before = sample.t
       const shares = sample.s[i]
       if (!shares || sample.t < now - seconds) continue
-      const x0 = Math.max(left, k.X(from)), width = Math.max(1, k.X(sample.t) - x0)
+      const x0 = Math.round(Math.max(left, k.X(from))), width = Math.max(1, Math.round(k.X(sample.t)) - x0)
       let bottom = y + row - 4
       for (let j = 0; j < 5; j++) {
         const height = Math.min(shares[j], 100) / 100 * (row - 4)

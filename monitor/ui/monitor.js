@@ -38,7 +38,7 @@ function see(next, how) {
 function pointOf(s) {
   return {
     t: s.time, i: s.in, o: s.out, u: s.memory.used, l: s.memory.limit, h: s.process.heap, r: s.process.rss,
-    f: Object.values(s.flows).filter(f => f.running).map(f => ({ id: f.id, b: f.verdict.stage, s: ids(f.stages).map(i => f.stages[i].shares.map(x => Math.round(100 * x))) })),
+    f: Object.values(s.flows).filter(f => f.running).map(f => ({ id: f.id, i: f.in, o: f.out, b: f.verdict.stage, s: ids(f.stages).map(i => f.stages[i].shares.map(x => Math.round(100 * x))) })),
   }
 }
 
@@ -165,9 +165,14 @@ function linkText() {
 }
 
 function sinceText(s, since) { return since && s.time > since ? ` (since ${span(Math.floor(s.time - since)).replace('.0', '')})` : '' }
-function numbersText(s) {
+
+// inItems reports whether a flow moves items and no bytes: then its own rates are
+// shown, since those of the snapshot are of bytes.
+const inItems = f => !!f && ids(f.stages).map(i => f.stages[i]).every(x => (x.kind === 'source' || x.unit === 'items') && (x.kind === 'sink' || x.out_unit === 'items'))
+function numbersText(s, f) {
   const active = Object.values(s.transfers).reduce((n, g) => n + g.active, 0)
-  return `${rate(s.in)} in · ${rate(s.out)} out · ${bytes(s.memory.used)}${s.memory.limit ? ' of ' + bytes(s.memory.limit) : ''} in buffers · process ${bytes(s.process.rss || s.process.heap)}` +
+  const rates = inItems(f) && f.running && !s.in && !s.out ? `${rate(f.in, 'items')} in · ${rate(f.out, 'items')} out` : `${rate(s.in)} in · ${rate(s.out)} out`
+  return `${rates} · ${bytes(s.memory.used)}${s.memory.limit ? ' of ' + bytes(s.memory.limit) : ''} in buffers · process ${bytes(s.process.rss || s.process.heap)}` +
     (Object.keys(s.transfers).length ? ` · ${active.toLocaleString('en')} transfers` : '') + (s.running > 1 ? ` · ${s.running} flows run` : '')
 }
 const flowName = f => `flow ${f.id}${f.name ? ' · ' + f.name : ''}`
@@ -188,7 +193,6 @@ function draw() {
   $('state').dataset.state = s.state
   say($('state'), `${glyphs[s.state] ?? ''} ${s.state}`)
   say($('sentence'), s.sentence + sinceText(s, s.since))
-  say($('numbers'), numbersText(s))
   document.title = `${glyphs[s.state] ?? ''} ${s.state} · ${s.program.name}`
 
   const subject = subjectOf(s), known = frozen ? frozen.transfer : transfer
@@ -197,12 +201,15 @@ function draw() {
   if (f && subject.startsWith('flow ')) {
     samples = pts.flatMap(p => (p.f ?? []).filter(x => x.id === f.id).map(x => ({ t: p.t, s: x.s, b: x.b })))
   } else if (f) samples = known.samples
+  say($('numbers'), numbersText(s, f))
   drawFlow(f, s)
   const now = samples.length && f && !f.running && Object.values(s.flows).every(x => !x.running) ? Math.max(samples.at(-1).t, pts.at(-1)?.t - seconds) : s.time
   strips(f, samples, now, seconds, cursorAt)
   chart('memory', pts, now, seconds, cursorAt, [{ key: 'u', name: 'in buffers', color: 'blocked', area: true }], bytes, 'l')
   chart('process', pts, now, seconds, cursorAt, [{ key: 'r', name: 'resident', color: 'first' }, { key: 'h', name: 'heap', color: 'second', dash: [2, 3] }], bytes)
-  chart('throughput', pts, now, seconds, cursorAt, [{ key: 'i', name: 'in', color: 'first' }, { key: 'o', name: 'out', color: 'second', dash: [2, 3] }], x => rate(x))
+  const items = inItems(f) && !s.in && !s.out
+  const flows = items ? pts.map(p => ({ t: p.t, ...(p.f ?? []).find(x => x.id === f.id) })) : pts
+  chart('throughput', flows, now, seconds, cursorAt, [{ key: 'i', name: 'in', color: 'first' }, { key: 'o', name: 'out', color: 'second', dash: [2, 3] }], x => rate(x, items ? 'items' : 'bytes'))
   drawReadout(f, samples, pts)
   drawTransfers(s)
   drawFlows(s)
@@ -339,7 +346,7 @@ function told(text) {
 
 // diagnosis is what the page says, as text.
 function diagnosis(s) {
-  const lines = [`${s.state}: ${s.sentence}${sinceText(s, s.since)}`, numbersText(s), `${s.program.name}, process ${s.program.pid}, ${new Date(s.time * 1000).toISOString()}`]
+  const lines = [`${s.state}: ${s.sentence}${sinceText(s, s.since)}`, numbersText(s, s.flows[s.subject.slice(5)]), `${s.program.name}, process ${s.program.pid}, ${new Date(s.time * 1000).toISOString()}`]
   const stagesOf = f => {
     for (const i of ids(f.stages)) {
       const x = f.stages[i]
