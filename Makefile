@@ -1,5 +1,5 @@
 # Each target is one command a contributor may also type by hand.
-.PHONY: check test race fuzz bench lint fmt cross release
+.PHONY: check test race fuzz bench lint fmt cross release pictures
 
 check: lint test race ## everything a change must pass
 
@@ -31,6 +31,9 @@ fuzz:
 bench:
 	cd bench && go run . -row items,send,map,bytes,turns,copy,recode,gzip,gunzip,zstd,unzstd,pgzip,allocations,accounting,memory,cli -md -o README.md
 	cd bench && go run . -quick -row http -md -o SERVERS.md
+
+pictures: ## the plots in the documentation, from a run on this machine
+	go run ./cmd/weir lab ignore-write-result --report none --picture docs/lab.svg
 
 release: ## archives, Debian packages and checksums, into dist/
 	go -C tools run ./release

@@ -12,7 +12,7 @@
 //
 // Generic functions change the type of a stream, methods keep it:
 //
-//	orders := weir.Map(weir.Lines(weir.File("orders.jsonl")), parseOrder, weir.Workers(8))
+//	orders := weir.Map(text.Lines(weir.File("orders.jsonl")), parseOrder, weir.Workers(8))
 //	big := weir.Filter(orders, func(o Order) bool { return o.Total > 1000 })
 //	for order, err := range big.All(ctx) { … }
 //
@@ -71,4 +71,11 @@
 // context-aware, non-blocking with a channel that says when to try again, one
 // value or many at a time, with or without copying. A pipe of bytes is an
 // [io.Reader] and an [io.Writer].
+//
+// # Other packages
+//
+// Package text has stages for lines, case and patterns, record for JSON, CSV and
+// frames, pace for rates and gates, compress for gzip, zstd, zlib and s2. They use
+// nothing of this package but what it exports: a [Stage] of yours can do what
+// theirs do.
 package weir

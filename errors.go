@@ -31,37 +31,37 @@ var (
 	// ErrStop is what a stage or a sink returns to say that it has enough. It
 	// ends everything upstream of it and is not a failure. Sources see it as
 	// the cause of their context.
-	ErrStop = errors.New("weir: no more values are wanted")
+	ErrStop = errors.New("no more values wanted")
 
 	// ErrPrematureClose is the cause when a source was closed before its end.
-	ErrPrematureClose = errors.New("weir: source was closed before its end")
+	ErrPrematureClose = errors.New("source was closed before its end")
 
 	// ErrLimit is returned where a mandatory maximum was exceeded.
-	ErrLimit = errors.New("weir: maximum exceeded")
+	ErrLimit = errors.New("maximum exceeded")
 
 	// ErrBudget is returned when a flow needs more memory than its budget has
 	// in all.
-	ErrBudget = errors.New("weir: budget too small")
+	ErrBudget = errors.New("budget too small")
 
 	// ErrStalled is the cause when a timeout without progress has passed.
-	ErrStalled = errors.New("weir: no progress")
+	ErrStalled = errors.New("no progress")
 
 	// ErrRunning is returned by Run of a flow that runs already.
-	ErrRunning = errors.New("weir: flow is running already")
+	ErrRunning = errors.New("flow is running already")
 
 	// ErrUsedUp is returned by Run when a source that can be used only once,
 	// such as [FromReader], has been used before.
-	ErrUsedUp = errors.New("weir: source has been used up")
+	ErrUsedUp = errors.New("source has been used up")
 
 	// ErrDeadlock is returned by Run when every lane of the flow waits for
 	// another one. The error names the stages that wait for each other. Streams in
 	// a [Concat] run as flows of their own: a wait of one of those for a pipe that
 	// the flow around it feeds is not noticed.
-	ErrDeadlock = errors.New("weir: deadlock")
+	ErrDeadlock = errors.New("deadlock")
 
 	// ErrLagging is what a branch gets that was detached because it fell too
 	// far behind.
-	ErrLagging = errors.New("weir: branch fell too far behind")
+	ErrLagging = errors.New("branch fell too far behind")
 )
 
 // StageError says in which stage a flow failed. The cause is found with

@@ -217,5 +217,5 @@ func ExamplePolicy() {
 	// block [1 2 3 4 5] dropped 0 EOF
 	// drop oldest [3 4 5] dropped 2 EOF
 	// drop newest [1 2 3] dropped 2 EOF
-	// disconnect [1 2 3] dropped 0 weir: branch fell too far behind
+	// disconnect [1 2 3] dropped 0 branch fell too far behind
 }

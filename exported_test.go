@@ -236,3 +236,33 @@ func TestExported_ACommentOrADeclarationIsNoUse(t *testing.T) {
 		t.Errorf("%v, want %v", got, want)
 	}
 }
+
+// A reader has to learn every type of the root package before the library is
+// clear, so that a new one needs a place in a package of its own, or takes that
+// of another.
+func TestExported_TypesOfTheRootPackageAreFew(t *testing.T) {
+	const most = 25
+	names, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var types []string
+	for _, name := range names {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(f, func(n ast.Node) bool {
+			if spec, ok := n.(*ast.TypeSpec); ok && spec.Name.IsExported() {
+				types = append(types, spec.Name.Name)
+			}
+			return true
+		})
+	}
+	if len(types) > most || len(types) < 10 {
+		t.Errorf("%d exported types, want at most %d: %q", len(types), most, types)
+	}
+}

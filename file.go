@@ -268,7 +268,7 @@ func (w *stdout) Moved(_ int64, err error) error {
 
 // ErrReadBack is the error of a file that [ReadBack] found to hold something
 // else than what was written to it.
-var ErrReadBack = errors.New("what was read back is not what was written")
+var ErrReadBack = errors.New("file content differs from what was written")
 
 // ReadBack reads the file back when everything has been written, before it
 // takes its name, and compares its digest with that of the bytes that were

@@ -89,7 +89,7 @@ type SinkOptions struct {
 var (
 	// ErrChanged is the cause when a source is not what it was when its first
 	// part was read.
-	ErrChanged = errors.New("it has changed since its first part was read")
+	ErrChanged = errors.New("source changed since the download started")
 
 	// ErrDigest is the cause when the bytes that arrived do not match the
 	// digest that the server announced.

@@ -109,10 +109,10 @@ type Copy struct {
 
 // ErrSpecial is the error of a copy that meets a device, a socket or a named
 // pipe.
-var ErrSpecial = errors.New("it is neither a file, a folder nor a symbolic link")
+var ErrSpecial = errors.New("not a file, folder or symbolic link")
 
 // ErrInside is the error of a copy into a folder that it copies.
-var ErrInside = errors.New("the destination is inside the source")
+var ErrInside = errors.New("destination is inside the source")
 
 // ErrAppeared is the error of a copy to a name that was free when the copy began,
 // and that something else has when it ends. The copy is discarded, and what has

@@ -34,6 +34,7 @@ const (
 	exitSource      = 3
 	exitDestination = 4
 	exitMemory      = 5
+	exitCheck       = 6
 	exitHungUp      = 129
 	exitInterrupted = 130
 	exitQuit        = 131

@@ -20,6 +20,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/weir-go/weir/internal/lab"
 )
 
 func main() {
@@ -181,11 +183,11 @@ func newRoot(stdout, out, stderr io.Writer) *cobra.Command {
 		c.GroupID = "watch"
 		root.AddCommand(c)
 	}
-	for _, c := range append(helpTopics(), newStages(out), newVersion(out)) {
+	for _, c := range append(helpTopics(), newLab(stdout, stderr, lab.Experiments()), newStages(out), newVersion(out)) {
 		c.GroupID = "about"
 		root.AddCommand(c)
 	}
-	root.AddCommand(newMan())
+	root.AddCommand(newMan(), newLabSide(stdout, lab.Experiments()))
 	root.SetCompletionCommandGroupID("about")
 	root.SetHelpCommand(newHelp())
 	root.SetHelpCommandGroupID("about")

@@ -143,6 +143,8 @@ func exitStatus(c *cobra.Command) string {
 	case "weir", "copy", "pipe", "gzip", "gunzip", "zstd", "unzstd":
 	case "serve":
 		codes = []string{"1", "2", "3", "4", "5", "129", "130", "131", "143"}
+	case "lab":
+		codes = []string{"0", "1", "2", "4", "6", "129", "130", "131", "143"}
 	case "who":
 		codes = []string{"0", "1", "2", "3", "4", "129", "130", "131", "143"}
 	case "password":

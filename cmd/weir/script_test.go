@@ -16,7 +16,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(suite{m}, map[string]func(){"weir": main})
+	testscript.Main(suite{m}, map[string]func(){"weir": main, "weir-with-a-broken-lab": brokenLab})
 }
 
 // suite runs the tests of this package. Most of them wait for processes, rates

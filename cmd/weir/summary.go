@@ -190,7 +190,7 @@ func round(d time.Duration) time.Duration {
 func (s *settings) emit(kind string, fields map[string]any) { emitLine(s.stderr, kind, fields) }
 
 // emitLine writes one line of JSON. help/json.md describes them.
-func emitLine(w io.Writer, kind string, fields map[string]any) {
+func emitLine(w io.Writer, kind string, fields map[string]any) error {
 	line := map[string]any{"v": 1, "type": kind}
 	for k, value := range fields {
 		line[k] = value
@@ -199,7 +199,8 @@ func emitLine(w io.Writer, kind string, fields map[string]any) {
 	if err != nil {
 		text, _ = json.Marshal(map[string]any{"v": 1, "type": "warning", "text": err.Error()})
 	}
-	fmt.Fprintf(w, "%s\n", text)
+	_, err = fmt.Fprintf(w, "%s\n", text)
+	return err
 }
 
 func (v *view) emitProgress(now, all report.Report) {

@@ -20,22 +20,22 @@ import (
 
 var (
 	// ErrClosed is returned by writes after the pipe was closed.
-	ErrClosed = errors.New("weir: pipe is closed")
+	ErrClosed = errors.New("pipe is closed")
 
 	// ErrFull is returned by TryWrite when there is no room.
-	ErrFull = errors.New("weir: pipe is full")
+	ErrFull = errors.New("pipe is full")
 
 	// ErrEmpty is returned by TryRead when there is no value.
-	ErrEmpty = errors.New("weir: pipe is empty")
+	ErrEmpty = errors.New("pipe is empty")
 
 	// ErrTooLarge is returned by TryWrite for a batch that can never fit.
-	ErrTooLarge = errors.New("weir: batch is larger than the pipe's limit")
+	ErrTooLarge = errors.New("batch is larger than the pipe's limit")
 
 	// ErrUnread is returned by Unread for more values than the last read took.
-	ErrUnread = errors.New("weir: unread of more than was read")
+	ErrUnread = errors.New("unread of more than was read")
 
-	errCommit  = errors.New("weir: commit of more than was reserved")
-	errRelease = errors.New("weir: release of more than was acquired")
+	errCommit  = errors.New("commit of more than was reserved")
+	errRelease = errors.New("release of more than was acquired")
 )
 
 const (

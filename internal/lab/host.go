@@ -1,0 +1,192 @@
+package lab
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"runtime/metrics"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// A spec is what the parent tells a side, as the first line of its standard input.
+type spec struct {
+	Experiment string
+	Side       string // A or B
+	Settings   Settings
+	Dir        string // temporary folder of the run
+	File       string // in it; "" if the experiment reads none
+}
+
+// A message is one line of what a side tells the parent on its standard output.
+type message struct {
+	Kind string // messageReady, messageCount, messageEnd or messageError
+
+	Addr    string `json:",omitempty"` // of ready: where it serves; "" if it has no server
+	Ceiling int64  `json:",omitempty"` // of ready: what weir states; 0: nothing
+
+	Made   int64 `json:",omitempty"` // bytes that were read or made
+	Taken  int64 `json:",omitempty"` // bytes that the slow end has taken
+	Held   int64 `json:",omitempty"` // the most that weir has held, by its own account
+	Memory int64 `json:",omitempty"` // what the process believes to have resident, where the system is not asked
+
+	Error string `json:",omitempty"`
+}
+
+const (
+	messageReady = "ready"
+	messageCount = "count" // from time to time
+	messageEnd   = "end"   // the side's data has ended, or it was told to stop
+	messageError = "error"
+)
+
+// stopWord on the standard input of a side ends it. The end of the input without
+// it means that the parent has died.
+const stopWord = "stop"
+
+// countEvery is how often a side tells its counts.
+const countEvery = 50 * time.Millisecond
+
+// A Host is a side's view of the process that it runs in.
+type Host struct {
+	Settings Settings
+
+	Made  atomic.Int64 // bytes that the side has read or made, if it has no server
+	Taken atomic.Int64 // bytes that its slow end has taken
+
+	file   string
+	atOnce int // clients at a time
+	out    *json.Encoder
+	held   atomic.Pointer[func() int64]
+	mu     sync.Mutex // guards out
+}
+
+// Ready tells the parent that the side can be measured. The address is that of
+// its server, or nil. The ceiling is the most memory that it states to hold, in
+// bytes; held returns the most that it has held so far, by its own account. A side
+// without a ceiling gives 0 and nil.
+func (h *Host) Ready(addr net.Addr, ceiling int64, held func() int64) {
+	m := message{Kind: messageReady, Ceiling: ceiling}
+	if addr != nil {
+		m.Addr = addr.String()
+	}
+	if held != nil {
+		h.held.Store(&held)
+	}
+	h.tell(m)
+}
+
+// tell sends a message with the counts. If the parent is gone the process ends
+// soon, since its standard input does too.
+func (h *Host) tell(m message) {
+	m.Made, m.Taken, m.Memory = h.Made.Load(), h.Taken.Load(), ownMemory()
+	if held := h.held.Load(); held != nil {
+		m.Held = (*held)()
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	_ = h.out.Encode(m)
+}
+
+// RunSide is a process of the lab: it reads from in which side of which experiment
+// it is, runs it, and writes what the parent wants to know to out. It returns when
+// the side has ended or was told to stop. If the parent dies it removes the run's
+// temporary folder and ends the process.
+func RunSide(list []Experiment, in io.Reader, out io.Writer) error {
+	// A terminal sends its signals to the parent too, which ends its sides. If the
+	// parent just dies, the end of in does.
+	signal.Ignore(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
+	lines := bufio.NewReader(in)
+	var s spec
+	line, err := lines.ReadBytes('\n')
+	if err == nil {
+		err = json.Unmarshal(line, &s)
+	}
+	if err != nil {
+		return fmt.Errorf("read the side to run: %w", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() { // lives as long as the process: nothing interrupts a read of standard input
+		if word, _ := lines.ReadString('\n'); word != stopWord+"\n" {
+			if s.Dir != "" {
+				os.RemoveAll(s.Dir)
+			}
+			os.Exit(1)
+		}
+		cancel()
+	}()
+	h := &Host{Settings: s.Settings, file: s.File, out: json.NewEncoder(out)}
+	err = h.run(ctx, list, s)
+	m := message{Kind: messageEnd}
+	if err != nil && ctx.Err() == nil {
+		m.Kind, m.Error = messageError, err.Error()
+	}
+	h.tell(m)
+	<-ctx.Done() // the parent looks at the process once more
+	return nil
+}
+
+// run runs the side of s, and tells its counts meanwhile.
+func (h *Host) run(ctx context.Context, list []Experiment, s spec) error {
+	e, ok := Find(list, s.Experiment)
+	if !ok {
+		return fmt.Errorf("unknown experiment %q", s.Experiment)
+	}
+	h.atOnce = e.load.atOnce(h.Settings)
+	side := e.A
+	if s.Side == "B" {
+		side = e.B
+	}
+	done := make(chan struct{})
+	var counting sync.WaitGroup
+	defer counting.Wait()
+	defer close(done)
+	counting.Go(func() {
+		ticker := time.NewTicker(countEvery)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-ticker.C:
+				h.tell(message{Kind: messageCount})
+			}
+		}
+	})
+	return side(ctx, h)
+}
+
+// listen opens a port on the loopback interface.
+func listen() (net.Listener, error) { return net.Listen("tcp", "127.0.0.1:0") }
+
+// serve answers with handler, under net/http alone, until ctx ends.
+func (h *Host) serve(ctx context.Context, handler http.HandlerFunc) error {
+	l, err := listen()
+	if err != nil {
+		return err
+	}
+	srv := &http.Server{Handler: handler}
+	defer context.AfterFunc(ctx, func() { srv.Close() })()
+	h.Ready(l.Addr(), 0, nil)
+	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// ownMemory is how much memory the Go runtime has from the system, in bytes.
+func ownMemory() int64 {
+	s := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
+	metrics.Read(s)
+	return int64(s[0].Value.Uint64() - s[1].Value.Uint64())
+}

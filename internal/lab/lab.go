@@ -1,0 +1,147 @@
+// Package lab runs a tutorial's experiments on backpressure: each one twice, with
+// the tutorial's mistake and with weir, in processes of their own whose memory is
+// measured from outside.
+//
+// In Go the mistake has to be made on purpose. io.Copy to an http.ResponseWriter
+// waits for the client, so the naive sides put an unbounded queue between reading
+// and writing. That is what a Node stream does when the result of write is ignored.
+//
+// All traffic stays on the loopback interface. Every process that a run starts has
+// ended when the run returns, and its folder of temporary files is gone.
+package lab
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/weir-go/weir"
+)
+
+const (
+	chunkSize = 64 << 10 // bytes; what both sides read at a time, as Node's file streams do
+
+	// Headroom is how much a process of weir may grow beyond its ceiling, in
+	// bytes: goroutines, connections, and garbage that is not collected yet. The
+	// page docs/ceiling.md states it.
+	Headroom = 16 << 20
+
+	// spareFiles is how many descriptors a process of weir may have open after
+	// all clients have left, beyond those it had before the first one came: the
+	// runtime opens some of its own on the way.
+	spareFiles = 8
+)
+
+// Settings are the size of an experiment. In the overrides of [Options] a zero
+// field leaves the experiment's own value.
+type Settings struct {
+	Clients int           `json:"clients"`   // how many; 0 if the experiment has none
+	Size    int64         `json:"size"`      // bytes that each client asks for or sends, or that the source has
+	Rate    int64         `json:"rate"`      // bytes a second that each slow client takes, or the slow consumer
+	For     time.Duration `json:"for_nanos"` // longest time for each side
+}
+
+// Or returns s with the fields of o that are not zero.
+func (s Settings) Or(o Settings) Settings {
+	if o.Clients > 0 {
+		s.Clients = o.Clients
+	}
+	if o.Size > 0 {
+		s.Size = o.Size
+	}
+	if o.Rate > 0 {
+		s.Rate = o.Rate
+	}
+	if o.For > 0 {
+		s.For = o.For
+	}
+	return s
+}
+
+// A load is what the parent does to the server of a side.
+type load int
+
+const (
+	loadNone     load = iota // the side has no server, and makes its data itself
+	loadDownload             // slow clients read a file
+	loadUpload               // fast clients send to a slow disk
+	loadAbort                // clients leave in the middle of a file
+)
+
+// An Experiment is one of the tutorial's mistakes beside its cure.
+type Experiment struct {
+	Name  string // as it is typed
+	Short string // for the list, one line
+	Setup string // what runs, in a sentence or two; %s is the settings
+
+	// A makes the mistake, and B does the same with weir. Each runs in a process
+	// of its own until its context ends or its data does.
+	A, B func(ctx context.Context, h *Host) error
+
+	Naive, Weir string // what A and B do, in a sentence
+	Stated      string // what weir's ceiling is made of
+
+	Settings Settings
+	Rounds   []int // numbers of clients, each with a run of its own; nil: Settings.Clients alone
+
+	read, sent string // labels of what was read and of what the other end took
+	load       load
+	node       []script // the tutorial's own JavaScript
+	noNode     string   // why there is none
+}
+
+// HasClients reports whether the number of clients can be set.
+func (e Experiment) HasClients() bool { return e.load != loadNone }
+
+// HasNode reports whether the tutorial's JavaScript can run beside the two sides.
+// If not, the second result says why.
+func (e Experiment) HasNode() (bool, string) { return len(e.node) > 0, e.noNode }
+
+// rounds returns the settings of each round.
+func (e Experiment) rounds(o Settings) (list []Settings) {
+	s := e.Settings.Or(o)
+	if o.Clients > 0 || len(e.Rounds) == 0 {
+		return []Settings{s}
+	}
+	for _, n := range e.Rounds {
+		s.Clients = n
+		list = append(list, s)
+	}
+	return list
+}
+
+// describe returns Setup with the settings in it.
+func (e Experiment) describe(s Settings) string { return fmt.Sprintf(e.Setup, e.size(s)) }
+
+// size is the settings in words.
+func (e Experiment) size(s Settings) string {
+	switch e.load {
+	case loadDownload:
+		return fmt.Sprintf("a file of %s to %s of %s/s each", bytes(s.Size), count(int64(s.Clients), "slow client"), bytes(s.Rate))
+	case loadUpload:
+		return fmt.Sprintf("%s from each of %s to a disk of %s/s", bytes(s.Size), count(int64(s.Clients), "client"), bytes(s.Rate))
+	case loadAbort:
+		return fmt.Sprintf("a file of %s to %s", bytes(s.Size), count(int64(s.Clients), "client"))
+	}
+	return fmt.Sprintf("%s to a consumer of %s/s", bytes(s.Size), bytes(s.Rate))
+}
+
+// bytes is a number of bytes as people read it.
+func bytes(n int64) string { return weir.FormatBytes(n) }
+
+// count is a number of things, in English.
+func count(n int64, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%s %ss", grouped(n), what)
+}
+
+// grouped is a number with commas between the thousands.
+func grouped(n int64) string {
+	text := fmt.Sprint(n)
+	for i := len(text) - 3; i > 0 && text[i-1] != '-'; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return text
+}

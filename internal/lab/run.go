@@ -1,0 +1,561 @@
+package lab
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	sampleEvery = 50 * time.Millisecond
+	readyIn     = 20 * time.Second // how long a side may take to begin
+	settleIn    = 3 * time.Second  // how long after the last client descriptors are waited for
+	settleLooks = 20               // looks that find none closed, after which no more will be
+	endIn       = 10 * time.Second // how long a side may take to end when it is told to
+
+	fileName = "huge-file.mp4"
+)
+
+// Options say how experiments run.
+type Options struct {
+	// Command makes the command of a process that calls [RunSide]. The process is
+	// killed when ctx ends.
+	Command func(ctx context.Context) *exec.Cmd
+
+	Guard    int64           // resident memory, in bytes, at which a side is ended
+	Node     string          // path of node; "" leaves its sides out
+	Override Settings        // what is not zero is used in place of the experiments' own
+	Watch    func(*Progress) // if not nil, is called about ten times a second
+}
+
+// A Progress is how far a round is. It is valid during the call of Watch.
+type Progress struct {
+	Result  *Result
+	Now     *Side         // the side that runs, also the last one of Result.Sides
+	Elapsed time.Duration // since its load began
+}
+
+// A Result is one round of an experiment: each side with the same settings.
+type Result struct {
+	Experiment string   `json:"experiment"`
+	Setup      string   `json:"setup"`
+	Stated     string   `json:"stated"` // what weir's ceiling is made of
+	Settings   Settings `json:"settings"`
+	Sides      []*Side  `json:"sides"`
+	Checks     []Check  `json:"checks"`
+
+	ReadLabel string `json:"read_label"`
+	SentLabel string `json:"sent_label"`
+	Guard     int64  `json:"guard"` // bytes
+
+	load load
+}
+
+// OK reports whether weir kept everything that it states.
+func (r *Result) OK() bool {
+	for _, c := range r.Checks {
+		if !c.OK {
+			return false
+		}
+	}
+	return true
+}
+
+// A Side is what was measured of one process. A value of -1 was not measured.
+type Side struct {
+	Letter string `json:"side"` // A, B, and C and D in JavaScript
+	Label  string `json:"label"`
+	Does   string `json:"does"`
+
+	Ceiling int64 `json:"ceiling"` // bytes that it states to hold at most; 0: it states none
+	Held    int64 `json:"held"`    // the most that it has held, by its own account
+
+	Idle   int64 `json:"resident_idle"` // bytes, before the load
+	Peak   int64 `json:"resident_peak"`
+	Kernel int64 `json:"kernel_peak"` // bytes of kernel memory of its server's sockets
+
+	FilesIdle int64 `json:"files_idle"` // descriptors before the first client
+	FilesPeak int64 `json:"files_peak"`
+	FilesLeft int64 `json:"files_left"` // and after the last one
+
+	Read int64 `json:"read"` // bytes read or made
+	Sent int64 `json:"sent"` // bytes that the other end has taken
+	Wait int64 `json:"wait"` // the most that was read and not taken at any time
+
+	First        float64 `json:"first_byte_median"` // seconds
+	FirstLongest float64 `json:"first_byte_longest"`
+	Served       int     `json:"first_bytes"` // clients that got a first byte
+	Whole        int64   `json:"complete"`    // clients whose file was complete
+
+	Seconds float64 `json:"seconds"`
+	Guarded bool    `json:"ended_by_guard"`
+	Trouble string  `json:"trouble,omitempty"` // why it ended early, or why clients failed
+
+	Samples []Sample `json:"samples"`
+}
+
+// A Check is something that weir states and that was measured.
+type Check struct {
+	What  string `json:"what"`
+	Limit int64  `json:"limit"`
+	Value int64  `json:"value"`
+	OK    bool   `json:"ok"`
+	count bool   // it is a number of things, and not of bytes
+}
+
+func (c Check) String() string {
+	f := bytes
+	if c.count {
+		f = grouped
+	}
+	verb := "held"
+	if !c.OK {
+		verb = "broken"
+	}
+	return fmt.Sprintf("%s: %s of at most %s: %s", c.What, f(c.Value), f(c.Limit), verb)
+}
+
+// Run runs the experiment, one side after the other, and returns a result for each
+// round. It ends early with the context's error.
+//
+// An error means that something could not be measured. A naive side that dies is
+// no error, and neither is a ceiling that weir breaks: see [Result.OK].
+func (e Experiment) Run(ctx context.Context, o Options) (list []*Result, err error) {
+	dir, err := os.MkdirTemp("", "weir-lab-*")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	for _, s := range e.rounds(o.Override) {
+		r := &Result{Experiment: e.Name, Setup: e.describe(s), Stated: e.Stated, Settings: s, Guard: o.Guard,
+			ReadLabel: e.read, SentLabel: e.sent, load: e.load}
+		file := ""
+		if e.load == loadDownload || e.load == loadAbort {
+			file = filepath.Join(dir, fileName)
+			if err := sparse(file, s.Size); err != nil {
+				return list, err
+			}
+		}
+		for _, p := range e.programs(o) {
+			run := &run{e: e, o: o, r: r, side: p.side, spec: spec{e.Name, p.side.Letter, s, dir, file}}
+			if err := run.run(ctx, p); err != nil {
+				if ctx.Err() != nil {
+					return list, context.Cause(ctx)
+				}
+				return list, fmt.Errorf("%s, side %s: %w", e.Name, p.side.Letter, err)
+			}
+		}
+		r.check()
+		list = append(list, r)
+	}
+	return list, nil
+}
+
+// sparse makes a file of zeros that most file systems store none of.
+func sparse(name string, size int64) error {
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Truncate(size), f.Close())
+}
+
+// A program is what runs as a side.
+type program struct {
+	side   *Side
+	script *script // nil: ours
+}
+
+// programs returns the sides of the experiment.
+func (e Experiment) programs(o Options) []program {
+	list := []program{
+		{side: &Side{Letter: "A", Label: "naive", Does: e.Naive}},
+		{side: &Side{Letter: "B", Label: "weir", Does: e.Weir}},
+	}
+	if o.Node != "" {
+		for i := range e.node {
+			s := &e.node[i]
+			list = append(list, program{&Side{Letter: string(rune('C' + i)), Label: s.label, Does: s.does}, s})
+		}
+	}
+	return list
+}
+
+// check compares what weir states with what was measured of it.
+func (r *Result) check() {
+	b := r.Sides[1]
+	r.Checks = append(r.Checks, Check{What: "memory in weir's buffers", Limit: b.Ceiling, Value: b.Held, OK: b.Held <= b.Ceiling})
+	if b.Peak != unmeasured {
+		grown := b.Peak - b.Idle
+		r.Checks = append(r.Checks, Check{What: "growth of weir's resident memory", Limit: b.Ceiling + Headroom, Value: grown, OK: grown <= b.Ceiling+Headroom})
+	}
+	if r.load == loadAbort && b.FilesLeft != unmeasured {
+		left := max(0, b.FilesLeft-b.FilesIdle)
+		r.Checks = append(r.Checks, Check{What: "descriptors that weir left open", Limit: spareFiles, Value: left, OK: left <= spareFiles, count: true})
+	}
+}
+
+// A run is one side of a round while it runs.
+type run struct {
+	e    Experiment
+	o    Options
+	r    *Result
+	side *Side
+	spec spec
+
+	cmd     *exec.Cmd
+	stdin   io.WriteCloser
+	ready   chan message  // gets one
+	end     chan struct{} // closed when the side says that its data has ended
+	gone    chan struct{} // closed when the process has ended
+	traffic traffic
+	port    int
+	began   time.Time
+	before  state // when the load began
+
+	stderr firstLines
+
+	mu   sync.Mutex
+	last message // guarded by mu
+
+	guarded atomic.Bool
+}
+
+// run starts the side, puts the load on it, measures, and ends it.
+func (u *run) run(ctx context.Context, p program) (err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if err := u.start(ctx, p); err != nil {
+		return err
+	}
+	defer func() {
+		cancel() // kills it if it still runs
+		<-u.gone
+	}()
+	var ready message
+	select {
+	case ready = <-u.ready:
+	case <-u.end: // before it was ready
+		return errors.New("the side ended before it was ready" + u.complaint())
+	case <-u.gone:
+		return errors.New("the process ended before it was ready" + u.complaint())
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(readyIn):
+		return fmt.Errorf("the process was not ready within %v", readyIn)
+	}
+	u.side.Ceiling = ready.Ceiling
+	u.port = portOf(ready.Addr)
+	u.r.Sides = append(u.r.Sides, u.side)
+	u.measure(ctx, ready.Addr)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	u.finish()
+	return u.judge()
+}
+
+// start starts the process and the reader of what it tells.
+func (u *run) start(ctx context.Context, p program) (err error) {
+	if p.script != nil {
+		u.cmd, err = p.script.command(ctx, u.o.Node, u.spec)
+		if err != nil {
+			return err
+		}
+	} else {
+		u.cmd = u.o.Command(ctx)
+	}
+	u.cmd.Stderr = &u.stderr
+	u.ready, u.end, u.gone = make(chan message, 1), make(chan struct{}), make(chan struct{})
+	u.stdin, err = u.cmd.StdinPipe()
+	if err != nil {
+		return err
+	}
+	stdout, err := u.cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := u.cmd.Start(); err != nil {
+		return fmt.Errorf("start the side's process: %w", err)
+	}
+	go func() { // run waits for it
+		defer close(u.gone)
+		u.listen(stdout)
+		_, _ = io.Copy(io.Discard, stdout) // if a line was too long
+		_ = u.cmd.Wait()                   // how it ended shows in what it told
+	}()
+	if p.script == nil {
+		text, err := json.Marshal(u.spec)
+		if err == nil {
+			_, err = u.stdin.Write(append(text, '\n'))
+		}
+		if err != nil {
+			_ = u.cmd.Cancel() // unless it has ended by itself
+			<-u.gone
+			return fmt.Errorf("tell the process its side: %w%s", err, u.complaint())
+		}
+	}
+	return nil
+}
+
+// listen takes in what the side tells until its output ends.
+func (u *run) listen(stdout io.Reader) {
+	ended := false
+	for lines := bufio.NewScanner(stdout); lines.Scan(); {
+		var m message
+		if json.Unmarshal(lines.Bytes(), &m) != nil {
+			continue // what Node itself prints
+		}
+		u.mu.Lock()
+		m.Error = cmp.Or(m.Error, u.last.Error)
+		u.last = m
+		u.mu.Unlock()
+		switch m.Kind {
+		case messageReady:
+			select {
+			case u.ready <- m:
+			default:
+			}
+		case messageEnd, messageError:
+			if !ended {
+				ended = true
+				close(u.end)
+			}
+		}
+	}
+}
+
+// portOf returns the port of an address, or 0.
+func portOf(addr string) int {
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return 0
+	}
+	n, _ := strconv.Atoi(port) // 0 if it is none
+	return n
+}
+
+// told returns the latest counts of the side.
+func (u *run) told() message {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.last
+}
+
+// complaint is what the process said is wrong, for the end of a sentence.
+func (u *run) complaint() string {
+	if text := cmp.Or(u.told().Error, u.stderr.problem()); text != "" {
+		return ": " + text
+	}
+	return ""
+}
+
+// firstLines keeps the beginning of what a process writes to standard error.
+type firstLines struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+func (f *firstLines) Write(p []byte) (int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.text = append(f.text, p[:min(len(p), 8<<10-len(f.text))]...)
+	return len(p), nil
+}
+
+// problem returns the line that names the error, or the first.
+func (f *firstLines) problem() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	lines := strings.Split(strings.TrimSpace(string(f.text)), "\n")
+	for _, line := range lines {
+		if strings.Contains(line, "rror: ") || strings.Contains(line, "panic: ") {
+			return strings.TrimSpace(line)
+		}
+	}
+	return strings.TrimSpace(lines[0])
+}
+
+// measure puts the load on the side and takes samples until the load has ended,
+// its time is over, or the process has gone.
+func (u *run) measure(ctx context.Context, addr string) {
+	u.before = look(u.cmd.Process.Pid)
+	u.side.Idle = u.resident(u.before)
+	u.side.Peak, u.side.Kernel, u.side.FilesPeak, u.side.FilesLeft = unmeasured, unmeasured, unmeasured, unmeasured
+	u.side.FilesIdle = u.before.files
+	u.began = time.Now()
+	load, stop := context.WithTimeout(ctx, u.spec.Settings.For)
+	defer stop()
+	var sampling sync.WaitGroup
+	defer sampling.Wait()
+	over := make(chan struct{})
+	defer close(over)
+	sampling.Go(func() {
+		ticker := time.NewTicker(sampleEvery)
+		defer ticker.Stop()
+		for i := 0; ; i++ {
+			s := u.sample()
+			if s.Resident > u.o.Guard && u.o.Guard > 0 && !u.guarded.Swap(true) {
+				_ = u.cmd.Process.Kill() // unless it has ended by itself
+				stop()
+			}
+			if u.o.Watch != nil && i%2 == 0 {
+				u.o.Watch(&Progress{u.r, u.side, time.Since(u.began)})
+			}
+			select {
+			case <-over:
+				return
+			case <-u.gone:
+				stop()
+				return
+			case <-ticker.C:
+			}
+		}
+	})
+	if addr != "" {
+		u.traffic.run(load, u.e.load, u.spec.Settings, addr)
+		u.settle(load)
+		return
+	}
+	select {
+	case <-u.end:
+	case <-load.Done():
+	}
+}
+
+// resident is the memory of the process: as the system has it, or else as the
+// process itself does.
+func (u *run) resident(s state) int64 {
+	if s.resident != unmeasured {
+		return s.resident
+	}
+	if n := u.told().Memory; n > 0 {
+		return n
+	}
+	return unmeasured
+}
+
+// sample measures once and keeps what it finds.
+func (u *run) sample() Sample {
+	now, told := look(u.cmd.Process.Pid), u.told()
+	s := Sample{Seconds: time.Since(u.began).Seconds(), Resident: u.resident(now), Kernel: unmeasured, Files: now.files, Read: unmeasured}
+	if u.port != 0 {
+		s.Kernel = kernelMemory(u.port)
+		if now.read != unmeasured {
+			s.Read = now.read - u.before.read
+		}
+		s.Sent = u.traffic.moved.Load()
+		if u.e.load == loadUpload {
+			s.Sent = told.Taken
+		}
+	} else {
+		s.Read, s.Sent = told.Made, told.Taken
+	}
+	side := u.side
+	if now.resident == unmeasured && u.before.resident != unmeasured {
+		return s // the process has gone
+	}
+	side.Samples = append(side.Samples, s)
+	side.Peak = max(side.Peak, s.Resident, now.peak)
+	side.Kernel = max(side.Kernel, s.Kernel)
+	side.FilesPeak = max(side.FilesPeak, s.Files)
+	side.FilesLeft = s.Files
+	if s.Read != unmeasured {
+		side.Read = max(side.Read, s.Read)
+		side.Wait = max(side.Wait, s.Read-s.Sent)
+	} else {
+		side.Read, side.Wait = unmeasured, unmeasured
+	}
+	side.Sent = max(side.Sent, s.Sent)
+	side.Seconds = s.Seconds
+	return s
+}
+
+// settle waits until the server has closed what its clients have left behind, or
+// closes no more, where that is what is measured.
+func (u *run) settle(ctx context.Context) {
+	if u.e.load != loadAbort || u.before.files == unmeasured {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, settleIn)
+	defer cancel()
+	ticker := time.NewTicker(sampleEvery)
+	defer ticker.Stop()
+	least, same := int64(math.MaxInt64), 0
+	for same < settleLooks {
+		select {
+		case <-ticker.C:
+		case <-u.gone:
+			return
+		case <-ctx.Done():
+			return
+		}
+		files := look(u.cmd.Process.Pid).files
+		if files <= u.before.files {
+			return
+		}
+		if same++; files < least {
+			least, same = files, 0
+		}
+	}
+}
+
+// finish measures for the last time and tells the process to end.
+func (u *run) finish() {
+	u.sample()
+	if _, err := io.WriteString(u.stdin, stopWord+"\n"); err == nil {
+		select {
+		case <-u.end:
+		case <-u.gone:
+		case <-time.After(endIn):
+		}
+	}
+	told := u.told()
+	side := u.side
+	side.Held = told.Held
+	side.Guarded = u.guarded.Load()
+	median, longest, n := u.traffic.firsts()
+	side.First, side.FirstLongest, side.Served = median.Seconds(), longest.Seconds(), n
+	side.Whole = u.traffic.whole.Load()
+}
+
+// judge says why a side ended before it was told to. Of weir that is an error.
+func (u *run) judge() error {
+	u.traffic.mu.Lock()
+	failed := u.traffic.err
+	u.traffic.mu.Unlock()
+	ended := false
+	select {
+	case <-u.gone:
+		ended = true
+	default:
+	}
+	switch told := u.told().Error; {
+	case u.guarded.Load():
+		u.side.Trouble = fmt.Sprintf("ended by the guard of %s", bytes(u.o.Guard))
+	case told != "":
+		u.side.Trouble = told
+	case ended && u.told().Kind != messageEnd:
+		u.side.Trouble = "the process ended by itself" + u.complaint()
+	case failed != nil:
+		u.side.Trouble = "a client failed: " + failed.Error()
+	}
+	if u.side.Trouble != "" && u.side.Letter == "B" && !u.side.Guarded {
+		return errors.New(u.side.Trouble)
+	}
+	return nil
+}
