@@ -42,6 +42,11 @@ type Monitor struct {
 	// contain a slash or a backslash, since a path must not become a label.
 	Label func(flow string) string
 
+	// LabelPart, if not nil, returns the value of the labels "stage", "pipe" and
+	// "bottleneck" of metrics for the name of a stage or a pipe. By default it is
+	// made as for flows.
+	LabelPart func(part string) string
+
 	// Edit, if not nil, returns the report that is shown for a report of a flow:
 	// with other names of stages, for instance. It may be called by several
 	// goroutines at a time.
@@ -86,6 +91,7 @@ type run struct {
 	// Guarded by Monitor.mu.
 	ended    bool
 	final    report.Report // once it has ended
+	counted  report.Report // final, with the names that metrics have
 	seen     bool          // the sampler has looked at it
 	shown    report.Report // its latest report, with the verdict that is shown
 	polled   bool          // it ran when Watch was called: nobody reports its end
@@ -230,12 +236,13 @@ func (r *run) lastSeen(m *Monitor) report.Report {
 // nothing.
 func (m *Monitor) end(r *run, rep report.Report) {
 	t := time.Now()
+	counted := m.labeled(rep)
 	m.mu.Lock()
 	if r.ended {
 		m.mu.Unlock()
 		return
 	}
-	r.ended, r.final = true, rep
+	r.ended, r.final, r.counted = true, rep, counted
 	m.stale = true
 	delete(m.live, r.flow)
 	r.flow = nil // it may hold much
@@ -248,7 +255,7 @@ func (m *Monitor) end(r *run, rep report.Report) {
 	case Canceled:
 		m.runs.Canceled++
 	}
-	m.sums.fold(m.sums.labels.flow(r.label), rep, state)
+	m.sums.fold(m.sums.labels.flow(r.label), counted, state)
 	m.recent = append(m.recent, r)
 	if len(m.recent) > maxRecent {
 		m.recent = slices.Delete(m.recent, 0, len(m.recent)-maxRecent)

@@ -404,6 +404,7 @@ func TestPage_Shows200Of10000Transfers(t *testing.T) {
 		seen(`document.querySelectorAll("#transfers tbody tr").length === 200`),
 		seen(`document.querySelector("#transfers").textContent.includes("only the 200 of 10,000 that have waited longest")`),
 		seen(`document.querySelectorAll("#picture .stage").length === 2`),
+		seen(`document.querySelectorAll("#picture .edge").length === 1`), // they are joined
 		chromedp.Click(chromedp.CSS("#transfers tbody tr:nth-child(3) button")),
 		seen(`document.querySelector("#flowname").textContent.includes("films/9998.mkv")`),
 	)

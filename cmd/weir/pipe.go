@@ -49,6 +49,7 @@ are whole or absent: after a failure they are as they were before.`,
 		ValidArgsFunction: completeStage,
 	}
 	s.flags(c)
+	s.uiFlag(c)
 	c.Flags().BoolVarP(&s.force, "force", "f", false, "write binary data to a terminal")
 	c.Flags().BoolVarP(&preserve, "preserve", "p", false, "keep permissions, times, and the owner where allowed")
 	return c

@@ -34,6 +34,13 @@ function svg(tag, attributes, ...children) {
   return e
 }
 
+// upsOf returns the stages before stage i. Transfers do not tell: their stages
+// are in a row.
+function upsOf(f, i) {
+  const s = f.stages[i]
+  return (s.ups ?? (s.kind !== 'source' && i > 0 ? [i - 1] : [])).filter(u => f.stages[u])
+}
+
 // layout places the stages: along the flow in columns, branches beside each other
 // in lanes. A pipe belongs to the edge or to the stage that its name ends with.
 function layout(f) {
@@ -41,14 +48,14 @@ function layout(f) {
   const place = i => {
     if (at[i]) return at[i]
     at[i] = { col: 0, lane: 0 } // ends a circle, which no flow has
-    for (const up of f.stages[i].ups ?? []) if (f.stages[up]) at[i].col = Math.max(at[i].col, place(up).col + 1)
+    for (const up of upsOf(f, i)) at[i].col = Math.max(at[i].col, place(up).col + 1)
     return at[i]
   }
   const list = ids(f.stages)
   list.forEach(place)
   const taken = new Set()
   for (const i of [...list].sort((a, b) => at[a].col - at[b].col || a - b)) {
-    const ups = (f.stages[i].ups ?? []).filter(u => f.stages[u])
+    const ups = upsOf(f, i)
     let lane = ups.length ? Math.min(...ups.map(u => at[u].lane)) : 0
     while (taken.has(at[i].col + ':' + lane)) lane++
     taken.add(at[i].col + ':' + lane)
@@ -59,7 +66,7 @@ function layout(f) {
     const [from, to] = p.name.split(' → ')
     const i = list.find(i => f.stages[i].name === to)
     if (i === undefined) continue
-    const up = (f.stages[i].ups ?? []).find(u => f.stages[u]?.name === from.replace(/\[\d+\]$/, ''))
+    const up = upsOf(f, i).find(u => f.stages[u].name === from.replace(/\[\d+\]$/, ''))
     ;(tanks[(up ?? '') + '>' + i] ??= []).push(p)
   }
   return { list, at, tanks, cols: 1 + Math.max(0, ...list.map(i => at[i].col)), lanes: 1 + Math.max(0, ...list.map(i => at[i].lane)) }
@@ -124,7 +131,7 @@ function picture(f, width) {
     const to = l.at[i], begin = along[to.col]
     const shared = (l.tanks['>' + i] ?? []).slice(0, 3)
     const entry = begin - shared.length * T.step - (shared.length ? 6 : 0) // where edges that meet are one
-    for (const up of (f.stages[i].ups ?? []).filter(u => f.stages[u])) {
+    for (const up of upsOf(f, i)) {
       const from = l.at[up], start = along[from.col] + depth
       const lane = Math.max(from.lane, to.lane)
       path([[start, middle(from.lane)], [start + 12, middle(from.lane)], [start + 12, middle(lane)], [entry - 10, middle(lane)], [entry - 10, middle(to.lane)], [begin, middle(to.lane)]])
@@ -162,7 +169,7 @@ function picture(f, width) {
   const slow = f.verdict.stage
   if (f.stages[slow] && f.verdict.waiting_share > 0.1) {
     let source = slow
-    for (let n = 0; n < 100 && f.stages[source].ups?.some(u => f.stages[u]); n++) source = f.stages[source].ups.find(u => f.stages[u])
+    for (let n = 0; n < 100 && upsOf(f, source).length; n++) source = upsOf(f, source)[0]
     if (source !== slow) {
       const from = along[l.at[slow].col] + depth / 2, to = along[l.at[source].col] + depth / 2
       if (down) {
@@ -279,7 +286,7 @@ function strips(f, samples, now, seconds, at) {
     k.x.strokeRect(left + .5, y + .5, k.right - left - 1, row - 5)
     let before = null
     for (const sample of samples) {
-      const from = before !== null && sample.t - before < 2.6 ? before : sample.t - Math.min(1, seconds / 60)
+      const from = before !== null && sample.t - before < 2.6 ? before : Math.max(f.start || 0, sample.t - 1)
       before = sample.t
       const shares = sample.s[i]
       if (!shares || sample.t < now - seconds) continue
