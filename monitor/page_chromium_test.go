@@ -274,6 +274,62 @@ func TestPage_ShowsTheBottleneckWithin3sAndFollowsIt(t *testing.T) {
 	}
 }
 
+func TestPage_DrawsAMergeAndWorkers(t *testing.T) {
+	var m Monitor
+	t.Cleanup(m.WatchAll())
+	address := servePage(t, &m)
+	b := openTab(t)
+	source := func(name string) weir.Stream[int] {
+		return weir.Generate(name, func(ctx context.Context, emit func([]int) error) error {
+			for {
+				if err := emit([]int{1}); err != nil {
+					return err
+				}
+			}
+		})
+	}
+	slow := func(v int) (int, error) { time.Sleep(5 * time.Millisecond); return v, nil }
+	f := weir.Map(weir.Merge(source("left"), source("right")), slow, weir.Workers(3)).Named("work").To(weir.Each(func(context.Context, int) error { return nil }))
+	f.Name = "merged"
+	start(t, f)
+	b.do(chromedp.Navigate(address), seen(sentence("work is the bottleneck")))
+	b.pictures("merge")
+	b.do(
+		chromedp.EmulateViewport(1280, 900),
+		seen(`(() => {
+			const box = name => document.querySelector('#picture [data-stage="' + name + '"] .box')
+			return box("left").getAttribute("y") !== box("right").getAttribute("y") && box("left").getAttribute("x") === box("right").getAttribute("x")
+		})()`),
+		seen(`document.querySelector('#picture [data-stage="work"]').textContent.includes("×3")`),
+		seen(`document.querySelectorAll("#picture .tank").length >= 1`),
+	)
+	b.clean()
+}
+
+// A report of a server that was started anew must not be mixed with the old one.
+func TestPage_KeepsTheDataOfAProgramThatAnotherReplaces(t *testing.T) {
+	var m Monitor
+	t.Cleanup(m.WatchAll())
+	address := servePage(t, &m)
+	b := openTab(t)
+	var p photos
+	p.resize.Store(int64(10 * time.Millisecond))
+	start(t, p.flow())
+	b.do(
+		chromedp.Navigate(address), seen(sentence("resize is the bottleneck")),
+		chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+			_, err := chromedp.Evaluate[bool](`see({...state, program: {...state.program, start: 1}, sentence: "of another"}, "live") === undefined`)(ctx, t)
+			return err
+		}),
+		seen(`document.querySelector("#link").textContent.startsWith("The program has ended. Another one runs")`),
+		seen(sentence("resize is the bottleneck")),
+		chromedp.Reload(), // to see the new one, which here is the old one
+		seen(sentence("resize is the bottleneck")),
+		seen(`link === "live"`),
+	)
+	b.clean()
+}
+
 func TestPage_FreezesAndSavesAReportThatOpensOffline(t *testing.T) {
 	var m Monitor
 	t.Cleanup(m.WatchAll())

@@ -86,16 +86,22 @@ func (m *Monitor) run(l *loop) {
 	defer timer.Stop()
 	<-timer.C
 	for {
+		m.mu.Lock()
+		asks := m.asks // those that come during the sample want a later one
+		m.asks = nil
+		m.mu.Unlock()
 		s := m.sample()
 		m.mu.Lock()
 		m.latest = s
-		asks := m.asks
-		m.asks = nil
+		if s.Closed {
+			asks = append(asks, m.asks...)
+			m.asks = nil
+		}
 		for v := range m.viewers {
 			v.put(s)
 		}
 		busy := len(m.live) > 0 || len(m.viewers) > 0
-		over := s.Closed || !busy && len(m.groups) == 0 && !m.closed
+		over := s.Closed || !busy && len(m.groups) == 0 && !m.closed && len(m.asks) == 0
 		if over && !s.Closed {
 			m.loop = nil // Close waits for the last one
 		}

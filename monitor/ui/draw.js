@@ -85,15 +85,23 @@ function picture(f, width) {
     gapOf[l.at[to].col] = Math.max(gapOf[l.at[to].col] ?? 0, Math.min(4, n + more))
   }
   const B = down ? { w: Math.max(112, Math.min(340, (width - 44 - 12 * (l.lanes - 1)) / l.lanes)), h: 84 } : { w: 150, h: 92 }
-  const T = down ? { w: 44, h: 26, step: 34 } : { w: 34, h: 60, step: 52 }
+  const T = down ? { w: 44, h: 26, step: 34 } : { w: 34, h: 60, step: 66 }
   // along is where each column begins in the direction of the flow, across where
   // each lane does.
   const along = []
-  let end = down ? 16 : 4
-  for (let c = 0; c < l.cols; c++) {
-    if (c > 0) end += 34 + T.step * (gapOf[c] ?? 0)
-    along[c] = end
-    end += down ? B.h : B.w
+  let end = 0
+  const measure = () => {
+    end = down ? 16 : 4
+    for (let c = 0; c < l.cols; c++) {
+      if (c > 0) end += 34 + T.step * (gapOf[c] ?? 0)
+      along[c] = end
+      end += down ? B.h : B.w
+    }
+  }
+  measure()
+  if (!down && end + 4 > width) { // smaller boxes, before it must scroll
+    B.w = Math.max(118, Math.floor(B.w - (end + 4 - width) / l.cols))
+    measure()
   }
   const across = lane => down ? 36 + lane * (B.w + 12) : 18 + lane * (B.h + 34)
   const boxOf = i => {
@@ -116,8 +124,8 @@ function picture(f, width) {
     const level = full * T.h
     g.append(svg('rect', { class: 'tank', x, y, width: T.w, height: T.h, rx: 3 }))
     if (level > 0) g.append(svg('rect', { class: full >= 0.5 ? 'level' : 'low', x: x + 1, y: y + T.h - level + 1, width: T.w - 2, height: Math.max(1, level - 2), rx: 2 }))
-    const size = p.most ? `${p.most.toLocaleString('en')} items` : p.limit > 0 ? bytes(p.limit) : bytes(p.used)
-    const first = p.limit > 0 || p.most ? percent(full) : `${p.items} items`
+    const size = p.most ? items(p.most) : p.limit > 0 ? bytes(p.limit) : bytes(p.used)
+    const first = p.limit > 0 || p.most ? percent(full) : items(p.items)
     if (down) {
       g.append(svg('text', { class: 'small', x: x + T.w + 6, y: y + 17 }, l.lanes > 1 ? first : `${first} of ${size}`))
     } else {
@@ -155,10 +163,10 @@ function picture(f, width) {
     })
     g.append(svg('rect', { class: 'frame', x: x + 10, y: y + 34, width: inner, height: 14 }))
     const most = main(s.shares)
-    g.append(svg('text', { x: x + 10, y: y + 64 }, `${stateNames[most]} ${percent(s.shares[most])}` + (s.workers > 1 && B.w > 140 ? ` · ${s.workers} workers` : '')))
+    g.append(svg('text', { x: x + 10, y: y + 64 }, `${stateNames[most]} ${percent(s.shares[most])}`))
     const speed = s.kind === 'sink' ? rate(s.in_rate, s.unit) : rate(s.out_rate, s.out_unit)
     const amount = s.kind === 'sink' ? total(s.in, s.unit) : total(s.out, s.out_unit)
-    g.append(svg('text', { class: 'small', x: x + 10, y: y + 79 }, f.running ? speed : amount))
+    g.append(svg('text', { class: 'small', x: x + 10, y: y + 79 }, (f.running ? speed : amount) + (s.workers > 1 ? ` · ×${s.workers}` : '')))
     if (slow) {
       g.append(svg('rect', { class: 'tag', x: x + B.w - 86, y: y - 11, width: 80, height: 20, rx: 4 }))
       g.append(svg('text', { class: 'tagtext', x: x + B.w - 46, y: y + 4, 'text-anchor': 'middle' }, 'bottleneck'))
@@ -186,9 +194,10 @@ function picture(f, width) {
   return root
 }
 
-const total = (n, unit) => unit === 'items' ? n.toLocaleString('en') + ' items' : bytes(n)
-const held = p => bytes(p.used) + (p.most ? `, ${p.items} of ${p.most} items` : p.limit ? ' of ' + bytes(p.limit) : ` in ${p.items} items`) + (p.most || p.limit ? ` (${percent(p.fill)} full)` : '')
-const describeStage = s => `${s.name}: ` + stateNames.map((n, i) => [n, s.shares[i]]).filter(x => x[1] > 0).map(([n, x]) => `${n} ${percent(x)}`).join(', ')
+const items = n => n.toLocaleString('en') + (n === 1 ? ' item' : ' items')
+const total = (n, unit) => unit === 'items' ? items(n) : bytes(n)
+const held = p => bytes(p.used) + (p.most ? `, ${p.items} of ${items(p.most)}` : p.limit ? ' of ' + bytes(p.limit) : ` in ${items(p.items)}`) + (p.most || p.limit ? ` (${percent(p.fill)} full)` : '')
+const describeStage = s => `${s.name}${s.workers > 1 ? `, ${s.workers} workers` : ''}: ` + stateNames.map((n, i) => [n, s.shares[i]]).filter(x => x[1] > 0).map(([n, x]) => `${n} ${percent(x)}`).join(', ')
 const describe = f => `${ids(f.stages).map(i => describeStage(f.stages[i])).join('; ')}. ${f.sentence}`
 
 // Canvases.

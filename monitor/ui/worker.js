@@ -77,7 +77,12 @@ onconnect = e => {
   port.onmessage = m => {
     if (m.data === 'bye') { ports.delete(port); return }
     ports.add(port)
-    if (state) tell(port)
+    if (link === 'live' || link === 'polling') tell(port)
+    else {
+      // The page has just been loaded, so there is a program: perhaps a new one.
+      state = null
+      link = 'connecting'
+    }
     run()
   }
 }
