@@ -1,10 +1,13 @@
 # Each target is one command a contributor may also type by hand.
-.PHONY: check test race fuzz bench lint fmt cross release pictures
+.PHONY: check test e2e race fuzz bench bench-scale lint fmt cross release pictures
 
 check: lint test race ## everything a change must pass
 
 test:
 	go test ./...
+
+e2e: ## against servers of other people
+	cd e2e && go test ./...
 
 race:
 	go test -race -shuffle=on ./...
@@ -34,6 +37,8 @@ bench:
 
 pictures: ## the plots in the documentation, from a run on this machine
 	go run ./cmd/weir lab ignore-write-result --report none --picture docs/lab.svg
+bench-scale: ## object stores, beside rclone and aws where they are installed
+	cd e2e && go test -count=1 -v -run '^$$' -bench Scale -benchtime 1x .
 
 release: ## archives, Debian packages and checksums, into dist/
 	go -C tools run ./release

@@ -36,7 +36,7 @@ func collect[T any](s weir.Stream[T]) (out []T, err error) {
 	return out, err
 }
 
-func TestHashAndTallySeeEverything(t *testing.T) {
+func TestHashAndTally_SeeEverything(t *testing.T) {
 	data := bytes.Repeat([]byte("some bytes "), 10_000)
 	var sum []byte
 	var n atomic.Int64

@@ -25,7 +25,7 @@ type exported struct {
 // users.
 func publicDir(dir string) bool {
 	first, _, _ := strings.Cut(dir, "/")
-	return !slices.Contains([]string{"cmd", "examples", "conformance", "bench", "tools", "docs"}, first) &&
+	return !slices.Contains([]string{"cmd", "examples", "conformance", "bench", "tools", "e2e", "docs"}, first) &&
 		!strings.Contains("/"+dir+"/", "/internal/")
 }
 

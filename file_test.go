@@ -13,7 +13,7 @@ import (
 	"github.com/weir-go/weir"
 )
 
-func TestFileToFile(t *testing.T) {
+func TestFile_IsCopiedToFiles(t *testing.T) {
 	dir := t.TempDir()
 	in, out := filepath.Join(dir, "in"), filepath.Join(dir, "out")
 	data := bytes.Repeat([]byte("0123456789"), 1<<20)
@@ -46,7 +46,7 @@ func TestFileToFile(t *testing.T) {
 	}
 }
 
-func TestFailureLeavesNoFile(t *testing.T) {
+func TestCreate_LeavesNoFileAfterAFailure(t *testing.T) {
 	dir := t.TempDir()
 	boom := errors.New("boom")
 	err := weir.FromReader(strings.NewReader("hello")).Through(weir.Do("fail", func(_ context.Context, in []byte, emit func([]byte) error) error {

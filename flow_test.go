@@ -160,7 +160,7 @@ func TestFlow_OpensAndClosesEveryPartOnceInOrder(t *testing.T) {
 	}
 }
 
-func TestCompositionErrorsComeBeforeAnythingOpens(t *testing.T) {
+func TestFlow_IsCheckedBeforeAnythingOpens(t *testing.T) {
 	j := &journal{}
 	src := weir.From(weir.Source[byte]{Name: "source", Open: func(context.Context) (weir.Reader[byte], error) {
 		j.add("open")
@@ -189,7 +189,7 @@ func TestCompositionErrorsComeBeforeAnythingOpens(t *testing.T) {
 	}
 }
 
-func TestCancelUnblocksRealIO(t *testing.T) {
+func TestRun_EndsBlockedIOWhenCancelled(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Skip(err)
@@ -241,7 +241,7 @@ func passOn() weir.Stage[byte, byte] {
 	return weir.Do("pass", func(_ context.Context, in []byte, emit func([]byte) error) error { return emit(in) }, nil)
 }
 
-func TestAStageThatIgnoresItsContextIsNamed(t *testing.T) {
+func TestOnStuck_NamesTheStageThatIgnoresItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		ctx, cancel := context.WithCancel(t.Context())
@@ -267,7 +267,7 @@ func TestAStageThatIgnoresItsContextIsNamed(t *testing.T) {
 	})
 }
 
-func TestTheFourStatesAddUp(t *testing.T) {
+func TestReport_FourStatesAddUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slow := weir.Each(func(context.Context, int) error {
 			time.Sleep(time.Second)
@@ -303,7 +303,7 @@ func TestTheFourStatesAddUp(t *testing.T) {
 	})
 }
 
-func TestABudgetIsNeverExceededAndNeverStopsTheFlows(t *testing.T) {
+func TestBudget_IsNeverExceededAndNeverStopsFlows(t *testing.T) {
 	const flows = 40
 	budget := weir.NewBudget(1 << 20)
 	data := make([]byte, 200_000)

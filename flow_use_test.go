@@ -14,7 +14,7 @@ import (
 	"github.com/weir-go/weir"
 )
 
-func TestAnIteratorThatIsLeftEndsEverything(t *testing.T) {
+func TestAll_EndsEverythingWhenItsLoopIsLeft(t *testing.T) {
 	before := runtime.NumGoroutine()
 	stopped := false
 	s := weir.FromSeq(func(yield func(int) bool) {
@@ -42,7 +42,7 @@ func TestAnIteratorThatIsLeftEndsEverything(t *testing.T) {
 	}
 }
 
-func TestOpenReadsAndReportsTheFlowsError(t *testing.T) {
+func TestOpen_ReadsAndReportsTheFlowsError(t *testing.T) {
 	r := weir.Open(context.Background(), weir.File(filepath.Join(t.TempDir(), "none")))
 	if _, err := io.ReadAll(r); !errors.Is(err, os.ErrNotExist) {
 		t.Error(err)
@@ -60,7 +60,7 @@ func TestOpenReadsAndReportsTheFlowsError(t *testing.T) {
 	}
 }
 
-func TestAFlowCanRunAgainButNotTwiceAtOnce(t *testing.T) {
+func TestFlow_RunsAgainButNotTwiceAtOnce(t *testing.T) {
 	hold := make(chan struct{})
 	entered := make(chan struct{}, 1)
 	f := weir.Values(1).To(weir.Each(func(context.Context, int) error {
@@ -83,7 +83,7 @@ func TestAFlowCanRunAgainButNotTwiceAtOnce(t *testing.T) {
 	}
 }
 
-func TestWhatIsKeptOpenCanBeUsedAfterACancel(t *testing.T) {
+func TestKeepOpen_LeavesItsEndUsableAfterACancel(t *testing.T) {
 	ours, peer := net.Pipe()
 	defer ours.Close()
 	defer peer.Close()

@@ -53,7 +53,7 @@ func blocksOf(page string) (found []block) {
 	return found
 }
 
-func TestTheGuidesGoCodeIsThatOfTheExamples(t *testing.T) {
+func TestGuide_GoCodeIsThatOfTheExamples(t *testing.T) {
 	for _, name := range guides {
 		text, err := os.ReadFile(name)
 		if err != nil {
@@ -79,7 +79,7 @@ func TestTheGuidesGoCodeIsThatOfTheExamples(t *testing.T) {
 				head := "<!-- " + b.mark + " -->\n```go\n"
 				page = strings.Replace(page, head+b.code, head+want, 1)
 			} else if b.code != want {
-				t.Errorf("%s: the block of %s differs; run go test -run Guides -update-guides .\n%s", name, b.mark, b.code)
+				t.Errorf("%s: the block of %s differs; run go test -run Guide -update-guides .\n%s", name, b.mark, b.code)
 			}
 		}
 		if goBlocks < 12 {
@@ -107,7 +107,7 @@ func outline(page string) (out []string) {
 	return out
 }
 
-func TestTheGuidesHaveTheSameSectionsAndBlocks(t *testing.T) {
+func TestGuide_HasTheSameSectionsAndBlocksInBothLanguages(t *testing.T) {
 	var outlines [2][]string
 	for i, name := range guides {
 		page, err := os.ReadFile(name)
@@ -129,7 +129,7 @@ func TestTheGuidesHaveTheSameSectionsAndBlocks(t *testing.T) {
 	}
 }
 
-func TestTheGuidesLinkToWhatIsThere(t *testing.T) {
+func TestGuide_LinksToWhatIsThere(t *testing.T) {
 	link := regexp.MustCompile(`\]\(([^):]+)\)`)
 	slug := regexp.MustCompile(`[^\p{L}\p{N} -]`)
 	for _, name := range guides {
@@ -163,7 +163,7 @@ func TestTheGuidesLinkToWhatIsThere(t *testing.T) {
 	}
 }
 
-func TestAThousandStalledClientsFitTheTutorialsSum(t *testing.T) {
+func TestGuide_AThousandStalledClientsFitItsSum(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		budget, leave := weir.NewBudget(64<<20), make(chan struct{})
 		flows, ended := make([]*weir.Flow, 1000), make(chan error)

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-func TestOrderedMapKeepsOrder(t *testing.T) {
+func TestMap_KeepsOrder(t *testing.T) {
 	for _, w := range []int{2, 4, 7} {
 		for _, win := range []int{1, 3, 64, 1000} {
 			n := 5000
@@ -52,7 +52,7 @@ func TestOrderedMapKeepsOrder(t *testing.T) {
 		}
 	}
 }
-func TestUnorderedMap(t *testing.T) {
+func TestMap_UnorderedLosesNothing(t *testing.T) {
 	n := 5000
 	xs := make([]int, n)
 	for i := range xs {
@@ -67,7 +67,7 @@ func TestUnorderedMap(t *testing.T) {
 		t.Fatal(sum)
 	}
 }
-func TestMapWorkersError(t *testing.T) {
+func TestMapContext_DeliversWhatIsBeforeAnError(t *testing.T) {
 	var calls atomic.Int32
 	boom := errors.New("boom")
 	f := MapContext(Values(1, 2, 3, 4), func(ctx context.Context, i int) (int, error) {

@@ -12,7 +12,7 @@ import (
 	"github.com/weir-go/weir"
 )
 
-func TestStagesWithATimerReadARendezvous(t *testing.T) {
+func TestTimeoutAndBatch_ReadARendezvous(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		met := func() weir.Stream[int] { return weir.Values(1, 2, 3).Async(weir.Items(0)) }
 		got, err := weir.Collect(t.Context(), weir.Timeout(met(), time.Hour), 10)
@@ -26,14 +26,14 @@ func TestStagesWithATimerReadARendezvous(t *testing.T) {
 	})
 }
 
-func TestEmptyValuesFillABatch(t *testing.T) {
+func TestBatch_IsFilledByEmptyValues(t *testing.T) {
 	s := weir.Batch(weir.FromSlice(make([]string, 1000)), weir.BatchOptions{Bytes: 100})
 	if got, err := weir.Collect(t.Context(), s, 1000); err != nil || len(got) != 10 {
 		t.Errorf("%d batches, %v", len(got), err)
 	}
 }
 
-func TestHubReadersMayBeCountedWhileAFlowRuns(t *testing.T) {
+func TestHub_ReadersMayBeCountedWhileAFlowRuns(t *testing.T) {
 	var hub weir.Hub[int]
 	stay, err := hub.Attach(weir.Branch{Policy: weir.DropOldest})
 	if err != nil {
@@ -57,7 +57,7 @@ func TestHubReadersMayBeCountedWhileAFlowRuns(t *testing.T) {
 	}
 }
 
-func TestRetryCountsAnAttemptThatIsNotWorthAnother(t *testing.T) {
+func TestRetry_CountsAnAttemptThatIsNotWorthAnother(t *testing.T) {
 	absent := func(context.Context, int64) (weir.Reader[byte], error) { return nil, fs.ErrNotExist }
 	_, err := weir.Collect(t.Context(), weir.Retry(absent, weir.RetryOptions{}), 1)
 	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "after 1 attempt:") {

@@ -48,7 +48,7 @@ func each[T any](xs []T) weir.Stream[T] {
 	})
 }
 
-func TestOperators(t *testing.T) {
+func TestOperators_ReturnTheirValues(t *testing.T) {
 	ten := each(ints(10))
 	odd := func(i int) bool { return i%2 == 1 }
 	less5 := func(i int) bool { return i < 5 }
@@ -97,7 +97,7 @@ func endless() weir.Stream[int] {
 	})
 }
 
-func TestWrongArgumentsOfOperators(t *testing.T) {
+func TestOperators_RefuseWrongArguments(t *testing.T) {
 	s := weir.Values(1)
 	for name, err := range map[string]error{
 		"take":        weir.Take(s, -1).To(weir.Discard[int]()).Check(),
@@ -115,7 +115,7 @@ func TestWrongArgumentsOfOperators(t *testing.T) {
 	}
 }
 
-func TestTakeDoesNotWaitForOneMore(t *testing.T) {
+func TestTake_DoesNotWaitForOneMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ch := make(chan int)
 		go func() { ch <- 1; ch <- 2 }()
@@ -126,7 +126,7 @@ func TestTakeDoesNotWaitForOneMore(t *testing.T) {
 	})
 }
 
-func TestMergeZipAndPartition(t *testing.T) {
+func TestMergeZipAndPartition_LoseNothing(t *testing.T) {
 	ctx := t.Context()
 	got, err := weir.Collect(ctx, weir.Merge(each(ints(1000)), each(ints(1000)), each(ints(1000))), 3000)
 	slices.Sort(got)
@@ -155,7 +155,7 @@ func TestMergeZipAndPartition(t *testing.T) {
 	}
 }
 
-func TestBatchClosesOnCountSizeAndDelay(t *testing.T) {
+func TestBatch_ClosesOnCountSizeAndDelay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lens := func(s weir.Stream[string], c weir.BatchOptions) (lens []int) {
 			got, err := weir.Collect(t.Context(), weir.Batch(s, c), 100)
@@ -196,7 +196,7 @@ func TestBatchClosesOnCountSizeAndDelay(t *testing.T) {
 	})
 }
 
-func TestThrottleTimeoutAndGate(t *testing.T) {
+func TestThrottleTimeoutAndGate_KeepTime(t *testing.T) {
 	ticks := func() weir.Stream[int] {
 		return weir.FromSeq(func(yield func(int) bool) {
 			for i := range 10 {
@@ -262,7 +262,7 @@ type brokenReader struct {
 
 func (b brokenReader) Close() error { *b.closed++; return nil }
 
-func TestRetryGoesOnWhereItBrokeOff(t *testing.T) {
+func TestRetry_GoesOnWhereItBrokeOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		data := bytes.Repeat([]byte("0123456789"), 100)
 		opened, closed := 0, 0
@@ -295,7 +295,7 @@ func TestRetryGoesOnWhereItBrokeOff(t *testing.T) {
 	})
 }
 
-func TestTerminals(t *testing.T) {
+func TestTerminals_ReturnTheirValues(t *testing.T) {
 	ctx := t.Context()
 	if _, err := weir.Collect(ctx, endless(), 1000); !errors.Is(err, weir.ErrLimit) {
 		t.Error("collect:", err)
@@ -322,7 +322,7 @@ func TestTerminals(t *testing.T) {
 	}
 }
 
-func TestExternalCommands(t *testing.T) {
+func TestCommand_StreamsAndReportsFailures(t *testing.T) {
 	for _, tool := range []string{"cat", "sh", "head", "sleep"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			t.Skip(tool, "is not installed")

@@ -16,7 +16,7 @@ import (
 	"github.com/weir-go/weir"
 )
 
-func TestPipeNeverHoldsMoreThanItsLimit(t *testing.T) {
+func TestPipe_NeverHoldsMoreThanItsLimit(t *testing.T) {
 	limits := map[string]weir.Limit{"3 items": weir.Items(3), "100 bytes": weir.Bytes(100), "both": weir.Bytes(100).And(weir.Items(5))}
 	for name, limit := range limits {
 		t.Run(name, func(t *testing.T) {
@@ -53,7 +53,7 @@ func TestPipeNeverHoldsMoreThanItsLimit(t *testing.T) {
 	}
 }
 
-func TestSizedValuesAreCharged(t *testing.T) {
+func TestPipe_ChargesSizedValues(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, w := weir.NewPipe[string](weir.Bytes(1000))
 		sent := 0
@@ -73,7 +73,7 @@ func TestSizedValuesAreCharged(t *testing.T) {
 	})
 }
 
-func TestAValueLargerThanTheLimitPassesAlone(t *testing.T) {
+func TestPipe_PassesAValueLargerThanItsLimitAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, w := weir.NewPipe[string](weir.Bytes(100))
 		big := string(make([]byte, 5000))
@@ -101,7 +101,7 @@ func TestAValueLargerThanTheLimitPassesAlone(t *testing.T) {
 	})
 }
 
-func TestRendezvousPassesAValueOnlyToAWaitingReader(t *testing.T) {
+func TestRendezvous_PassesAValueOnlyToAWaitingReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, w := weir.NewPipe[int](weir.Items(0))
 		if err := w.TrySend(1); !errors.Is(err, weir.ErrFull) {
@@ -126,7 +126,7 @@ func TestRendezvousPassesAValueOnlyToAWaitingReader(t *testing.T) {
 	})
 }
 
-func TestTryWriteAndReadyAreTheTutorialsDrain(t *testing.T) {
+func TestTryWriteAndReady_AreTheTutorialsDrain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, w, err := weir.PipeOptions[byte]{Limit: weir.Bytes(10), LowWater: 4}.New()
 		if err != nil {
@@ -165,7 +165,7 @@ func TestTryWriteAndReadyAreTheTutorialsDrain(t *testing.T) {
 	})
 }
 
-func TestClosingFromEitherSide(t *testing.T) {
+func TestPipe_ClosesFromEitherSide(t *testing.T) {
 	ctx := context.Background()
 	cause := errors.New("cause")
 	t.Run("the reader gets the rest, then the cause", func(t *testing.T) {
@@ -227,7 +227,7 @@ func TestClosingFromEitherSide(t *testing.T) {
 	})
 }
 
-func TestPeekAndUnread(t *testing.T) {
+func TestPeekAndUnread_KeepTheOrder(t *testing.T) {
 	ctx := context.Background()
 	r, w := weir.NewPipe[byte](weir.Bytes(8))
 	w.Write([]byte("GET /x"))
@@ -252,7 +252,7 @@ func TestPeekAndUnread(t *testing.T) {
 	}
 }
 
-func TestPipeOfBytesIsAReaderAndAWriter(t *testing.T) {
+func TestPipe_OfBytesIsAReaderAndAWriter(t *testing.T) {
 	data := make([]byte, 300_000)
 	for i := range data {
 		data[i] = byte(rand.Int())
@@ -282,7 +282,7 @@ func TestPipeOfBytesIsAReaderAndAWriter(t *testing.T) {
 	}
 }
 
-func TestConsumedSlotsDoNotKeepValuesAlive(t *testing.T) {
+func TestPipe_KeepsNoConsumedValueAlive(t *testing.T) {
 	ctx := context.Background()
 	r, w := weir.NewPipe[*[1 << 16]byte](weir.Items(8))
 	collected := make(chan struct{})
@@ -304,7 +304,7 @@ func TestConsumedSlotsDoNotKeepValuesAlive(t *testing.T) {
 	t.Error("a value that was read is still reachable")
 }
 
-func TestAnIdlePipeHoldsLittle(t *testing.T) {
+func TestPipe_HoldsLittleWhenIdle(t *testing.T) {
 	const n = 200
 	var before, after runtime.MemStats
 	runtime.GC()
@@ -324,7 +324,7 @@ func TestAnIdlePipeHoldsLittle(t *testing.T) {
 	runtime.KeepAlive(readers)
 }
 
-func TestLimitsAreChecked(t *testing.T) {
+func TestLimit_IsChecked(t *testing.T) {
 	if _, _, err := (weir.PipeOptions[int]{Limit: weir.Items(-1)}).New(); err == nil {
 		t.Error("a negative limit was accepted")
 	}

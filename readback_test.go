@@ -24,7 +24,7 @@ func (h *wrongHash) Sum(b []byte) []byte {
 	return h.Hash.Sum(b)
 }
 
-func TestReadBackComparesBeforeTheFileTakesItsName(t *testing.T) {
+func TestReadBack_ComparesBeforeTheFileTakesItsName(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "out")
 	data := bytes.Repeat([]byte("weir"), 100_000)
 	err := weir.FromReader(bytes.NewReader(data)).To(weir.Create(name, weir.ReadBack(sha256.New))).Run(t.Context())
@@ -60,7 +60,7 @@ func (h *cutHash) Sum(b []byte) []byte {
 	return h.Hash.Sum(b)
 }
 
-func TestReadBackOfAShorterFileFails(t *testing.T) {
+func TestReadBack_FailsForAShorterFile(t *testing.T) {
 	dir := t.TempDir()
 	back := weir.ReadBack(func() hash.Hash { return &cutHash{sha256.New(), dir} })
 	err := weir.FromSlice(make([]byte, 1000)).To(weir.Create(filepath.Join(dir, "out"), back)).Run(t.Context())

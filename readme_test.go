@@ -16,7 +16,7 @@ func flat(code string) string {
 	return strings.Join(lines, "\n")
 }
 
-func TestTheReadmesCodeIsCompiledAndRun(t *testing.T) {
+func TestReadme_CodeIsCompiledAndRun(t *testing.T) {
 	page, err := os.ReadFile("README.md")
 	if err != nil {
 		t.Fatal(err)
@@ -40,10 +40,10 @@ func TestTheReadmesCodeIsCompiledAndRun(t *testing.T) {
 	}
 }
 
-func TestThePagesLinkToWhatIsThere(t *testing.T) {
+func TestPages_LinkToWhatIsThere(t *testing.T) {
 	link := regexp.MustCompile(`\]\(([^):#]+)\)`)
 	code := regexp.MustCompile("(?s)```.*?```|`[^`]*`")
-	for _, page := range []string{"README.md", "CONTRIBUTING.md", "docs/from-node.md", "docs/serve.md", "docs/ceiling.md", "docs/how-the-verdict-works.md", "docs/monitor.md"} {
+	for _, page := range []string{"README.md", "CONTRIBUTING.md", "docs/from-node.md", "docs/serve.md", "docs/scale.md", "docs/ceiling.md", "docs/how-the-verdict-works.md", "docs/monitor.md"} {
 		text, err := os.ReadFile(page)
 		if err != nil {
 			t.Error(err)

@@ -3,6 +3,7 @@ package weir
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 
@@ -39,6 +40,12 @@ type Sink[T any] struct {
 	// Write that has enough returns [ErrStop].
 	Open func(ctx context.Context) (Writer[T], error)
 
+	// Holds is how many bytes a running sink holds at most, beside the batch
+	// that it is given: parts that wait to be sent, for example. It is part of
+	// the flow's ceiling, and a flow with a [Budget] takes it before it opens
+	// anything.
+	Holds int64
+
 	// Err is a wrong argument of the sink's constructor, reported when the
 	// flow is run, before anything opens.
 	Err error
@@ -63,6 +70,10 @@ func buildSink[T any](b *plan, s Stream[T], k Sink[T]) {
 	if k.Err == nil && k.Open == nil {
 		k.Err = errors.New("no Open function")
 	}
+	if k.Err == nil && k.Holds < 0 {
+		k.Err = fmt.Errorf("negative Holds %d", k.Holds)
+	}
+	sg.holds = k.Holds
 	if k.Err != nil {
 		b.fail(k.Name, k.Err)
 		return

@@ -3,6 +3,7 @@ package weir
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 
@@ -25,6 +26,11 @@ type Source[T any] struct {
 	// must return when its context ends. An error of it ends the flow at once,
 	// as one of Read does, also while what was read before waits for room.
 	Open func(ctx context.Context) (Reader[T], error)
+
+	// Holds is how many bytes a running source holds at most, beside what it
+	// hands on: what it reads ahead, for example. It is part of the flow's
+	// ceiling, and a flow with a [Budget] takes it before it opens anything.
+	Holds int64
 
 	// Err is a wrong argument of the source's constructor, reported when the
 	// flow is run, before anything opens.
@@ -60,6 +66,9 @@ func From[T any](src Source[T]) Stream[T] {
 	if n.err == nil && src.Open == nil {
 		n.err = errors.New("no Open function")
 	}
+	if n.err == nil && src.Holds < 0 {
+		n.err = fmt.Errorf("negative Holds %d", src.Holds)
+	}
 	n.build = func(n *node[T], b *plan, ln *lane, out link[T]) {
 		sg := addStage[T, T](b, n.name, report.KindSource, out.to)
 		sp := ln.place(sg)
@@ -73,6 +82,7 @@ func From[T any](src Source[T]) Stream[T] {
 		if out.size != nil {
 			sg.holds += maxSegment
 		}
+		sg.holds += src.Holds
 		var r Reader[T]
 		var guard *ioGuard
 		b.open(sp, func() (func(error) error, error) {

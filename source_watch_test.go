@@ -26,7 +26,7 @@ func (w *watched) Watch(ctx context.Context) error {
 	}
 }
 
-func TestASourceThatWatchesItselfEndsTheFlowWhileNobodyReads(t *testing.T) {
+func TestWatcher_EndsTheFlowWhileNobodyReads(t *testing.T) {
 	broken := errors.New("broken")
 	for _, async := range []bool{true, false} {
 		w := &watched{make(chan error), make(chan struct{})}
@@ -50,7 +50,7 @@ func TestASourceThatWatchesItselfEndsTheFlowWhileNobodyReads(t *testing.T) {
 	}
 }
 
-func TestASourceIsNotWatchedForLongerThanTheFlow(t *testing.T) {
+func TestWatcher_EndsWithTheFlow(t *testing.T) {
 	w := &watched{make(chan error), make(chan struct{})}
 	enough := errors.New("enough")
 	err := weir.From(weir.Source[byte]{Name: "source", Open: func(context.Context) (weir.Reader[byte], error) { return w, nil }}).
@@ -70,7 +70,7 @@ type panicking struct{ watched }
 
 func (*panicking) Watch(context.Context) error { panic("boom") }
 
-func TestAPanicOfAWatchIsAnError(t *testing.T) {
+func TestWatcher_PanicIsAnError(t *testing.T) {
 	err := weir.From(weir.Source[byte]{Name: "source", Open: func(context.Context) (weir.Reader[byte], error) { return &panicking{}, nil }}).
 		To(weir.Discard[byte]()).Run(t.Context())
 	var pe *weir.PanicError

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-func TestTeeGivesEveryBranchEverything(t *testing.T) {
+func TestTee_GivesEveryBranchEverything(t *testing.T) {
 	xs := make([]int, 10000)
 	for i := range xs {
 		xs[i] = i
@@ -32,7 +32,7 @@ func TestTeeGivesEveryBranchEverything(t *testing.T) {
 	}
 }
 
-func TestTeeRefusesAnUnusedBranch(t *testing.T) {
+func TestTee_RefusesAnUnusedBranch(t *testing.T) {
 	b := Tee(Values(1), Branch{}, Branch{})
 	err := b[0].To(Discard[int]()).Run(context.Background())
 	if err == nil {
@@ -41,7 +41,7 @@ func TestTeeRefusesAnUnusedBranch(t *testing.T) {
 	t.Log(err)
 }
 
-func TestDropOldestKeepsTheNewestAndCounts(t *testing.T) {
+func TestDropOldest_KeepsTheNewestAndCounts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var hub Hub[int]
 		r, err := hub.Attach(Branch{Policy: DropOldest, Limit: Items(3)})
@@ -65,7 +65,7 @@ func TestDropOldestKeepsTheNewestAndCounts(t *testing.T) {
 	})
 }
 
-func TestDisconnectEndsALaggingBranchOnly(t *testing.T) {
+func TestDisconnect_EndsALaggingBranchOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var hub Hub[int]
 		slow, _ := hub.Attach(Branch{Policy: Disconnect, Lag: time.Second, Limit: Items(1)})

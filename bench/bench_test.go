@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestContendersOfARowReturnTheSame(t *testing.T) {
+func TestContenders_OfARowReturnTheSame(t *testing.T) {
 	e := &env{dir: t.TempDir(), quick: true}
 	for _, r := range allRows(e) {
 		t.Run(r.name, func(t *testing.T) {
@@ -33,7 +33,7 @@ func TestContendersOfARowReturnTheSame(t *testing.T) {
 	}
 }
 
-func TestTargetsNameContendersOfTheirRow(t *testing.T) {
+func TestTargets_NameContendersOfTheirRow(t *testing.T) {
 	for _, r := range allRows(&env{dir: t.TempDir(), quick: true}) {
 		names := map[string]bool{"": true}
 		for _, c := range r.contenders {
@@ -53,7 +53,7 @@ func TestTargetsNameContendersOfTheirRow(t *testing.T) {
 	}
 }
 
-func TestRowsAreChosenByTheBeginningOfTheirNames(t *testing.T) {
+func TestChoose_TakesRowsByTheBeginningOfTheirNames(t *testing.T) {
 	rows := []row{{name: "items"}, {name: "bytes-64"}, {name: "bytes-4K"}}
 	for only, want := range map[string]string{"": "items bytes-64 bytes-4K", "bytes": "bytes-64 bytes-4K", "bytes-4,it": "items bytes-4K", "none": ""} {
 		var names []string
@@ -66,7 +66,7 @@ func TestRowsAreChosenByTheBeginningOfTheirNames(t *testing.T) {
 	}
 }
 
-func TestTheTableIsPutBetweenItsMarks(t *testing.T) {
+func TestReplaceTable_PutsItBetweenItsMarks(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "README.md")
 	os.WriteFile(path, []byte("before\n"+tableBegin+"old\n"+tableEnd+"\nafter\n"), 0o666)
 	for range 2 {
@@ -84,7 +84,7 @@ func TestTheTableIsPutBetweenItsMarks(t *testing.T) {
 	}
 }
 
-func TestMedian(t *testing.T) {
+func TestMedian_IsTheMiddleOrBetween(t *testing.T) {
 	for _, c := range []struct {
 		vs   []float64
 		want float64
@@ -95,7 +95,7 @@ func TestMedian(t *testing.T) {
 	}
 }
 
-func TestDataIsTheSameEachTime(t *testing.T) {
+func TestLogBlock_IsTheSameEachTime(t *testing.T) {
 	a, b := logBlock(1<<16), logBlock(1<<16)
 	if string(a) != string(b) || len(a) != 1<<16 {
 		t.Error("two blocks differ")

@@ -73,7 +73,7 @@ var codecs = []codec{
 	{"s2", compress.S2, compress.UnS2, []int{1, 2, 3}},
 }
 
-func TestRoundTrip(t *testing.T) {
+func TestCodecs_RoundTrip(t *testing.T) {
 	text := logText(300_000)
 	for _, c := range codecs {
 		for _, level := range c.levels {
@@ -96,7 +96,7 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-func TestZstdFramesComeBackWhole(t *testing.T) {
+func TestZstd_FramesComeBackWhole(t *testing.T) {
 	const frame = 2 << 20
 	text := logText(2*frame + 1)
 	for _, n := range []int{frame - 1, frame, frame + 1, 2 * frame, len(text)} {
@@ -107,7 +107,7 @@ func TestZstdFramesComeBackWhole(t *testing.T) {
 	}
 }
 
-func TestTheStandardLibraryReadsWhatWeWrite(t *testing.T) {
+func TestGzip_IsReadByTheStandardLibrary(t *testing.T) {
 	text := logText(1_000_000)
 	for _, workers := range []int{1, 4} {
 		zr, err := stdgzip.NewReader(bytes.NewReader(mustRun(t, text, compress.Gzip(compress.Workers(workers)))))
@@ -127,7 +127,7 @@ func TestTheStandardLibraryReadsWhatWeWrite(t *testing.T) {
 	}
 }
 
-func TestTheRealToolsReadWhatWeWrite(t *testing.T) {
+func TestCodecs_AreReadByTheRealTools(t *testing.T) {
 	text := logText(5_000_000)
 	for tool, packed := range map[string][]byte{
 		"gzip": mustRun(t, text, compress.Gzip(compress.Workers(3))),
@@ -147,7 +147,7 @@ func TestTheRealToolsReadWhatWeWrite(t *testing.T) {
 	}
 }
 
-func TestTruncatedInputIsAnError(t *testing.T) {
+func TestCodecs_TruncatedInputIsAnError(t *testing.T) {
 	for _, c := range codecs {
 		packed := mustRun(t, logText(2000), c.encode())
 		for n := range packed {
@@ -165,7 +165,7 @@ func TestTruncatedInputIsAnError(t *testing.T) {
 	}
 }
 
-func TestAWrongChecksumIsAnError(t *testing.T) {
+func TestCodecs_WrongChecksumIsAnError(t *testing.T) {
 	for name, fromEnd := range map[string]int{"gzip": 8, "zlib": 4, "zstd": 4} {
 		for _, c := range codecs {
 			if c.name != name {
@@ -187,7 +187,7 @@ func TestAWrongChecksumIsAnError(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoArchiveIsAnError(t *testing.T) {
+func TestCodecs_ForeignInputIsAnError(t *testing.T) {
 	for _, c := range codecs {
 		out, err := run(strings.NewReader("this is no archive at all, whatever it may look like"), c.decode())
 		var ce *compress.CorruptError
@@ -197,7 +197,7 @@ func TestWhatIsNoArchiveIsAnError(t *testing.T) {
 	}
 }
 
-func TestABombIsStopped(t *testing.T) {
+func TestMaxOutputAndMaxRatio_StopABomb(t *testing.T) {
 	zeros := make([]byte, 4<<20)
 	for _, c := range codecs {
 		packed := mustRun(t, zeros, c.encode())
@@ -214,7 +214,7 @@ func TestABombIsStopped(t *testing.T) {
 	}
 }
 
-func TestFailuresAroundACodecArePassedOn(t *testing.T) {
+func TestCodecs_PassOnFailuresAroundThem(t *testing.T) {
 	boom := errors.New("boom")
 	text := logText(800_000)
 	for _, c := range codecs {
@@ -241,7 +241,7 @@ func TestFailuresAroundACodecArePassedOn(t *testing.T) {
 	}
 }
 
-func TestWrongOptionsAreToldBeforeAnythingOpens(t *testing.T) {
+func TestOption_IsCheckedBeforeAnythingOpens(t *testing.T) {
 	for name, st := range map[string]weir.Stage[byte, byte]{
 		"level 99":       compress.Gzip(compress.Level(99)),
 		"-1 workers":     compress.Zstd(compress.Workers(-1)),
@@ -261,7 +261,7 @@ func TestWrongOptionsAreToldBeforeAnythingOpens(t *testing.T) {
 	}
 }
 
-func TestOneByteAtATime(t *testing.T) {
+func TestCodecs_TakeOneByteAtATime(t *testing.T) {
 	text := logText(30_000)
 	for _, c := range codecs {
 		packed, err := run(iotest.OneByteReader(bytes.NewReader(text)), c.encode())

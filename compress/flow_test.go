@@ -42,7 +42,7 @@ func noise(n int) []byte {
 }
 
 // Goroutines that are left behind are found when all tests are done.
-func TestACancelledFlowEnds(t *testing.T) {
+func TestCodecs_EndWithTheirFlow(t *testing.T) {
 	data := noise(3 << 20)
 	for _, c := range codecs {
 		packed := mustRun(t, data, c.encode())
@@ -92,7 +92,7 @@ func heap() int64 {
 }
 
 // Noise fills every block and buffer to the brim.
-func TestAFlowStaysBelowItsCeiling(t *testing.T) {
+func TestCodecs_StayBelowTheirCeiling(t *testing.T) {
 	data := noise(4 << 20)
 	for _, c := range codecs {
 		levels := c.levels
@@ -133,7 +133,7 @@ func checkCeiling(t *testing.T, name string, f *weir.Flow, before int64) {
 	}
 }
 
-func TestAFrameWithALargeWindowIsRefusedUnlessAllowed(t *testing.T) {
+func TestMaxWindow_RefusesALargerFrame(t *testing.T) {
 	text := logText(1 << 20)
 	var packed bytes.Buffer
 	w, err := zstd.NewWriter(&packed, zstd.WithWindowSize(16<<20), zstd.WithEncoderConcurrency(1))
@@ -150,7 +150,7 @@ func TestAFrameWithALargeWindowIsRefusedUnlessAllowed(t *testing.T) {
 	}
 }
 
-func TestZstdOfAWriterThatWasKilledIsSeenToBeIncomplete(t *testing.T) {
+func TestZstd_OfAKilledWriterIsSeenToBeIncomplete(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pr, pw := io.Pipe()
 		var out bytes.Buffer
@@ -227,7 +227,7 @@ func TestDecoders_DeliverWhatThereIsBeforeTheyWait(t *testing.T) {
 	}
 }
 
-func TestAMemberIsDeliveredBeforeTheNextIsThere(t *testing.T) {
+func TestGunzip_DeliversAMemberBeforeTheNextIsThere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pr, pw := io.Pipe()
 		var out bytes.Buffer

@@ -10,7 +10,7 @@ import (
 	"github.com/weir-go/weir/compress"
 )
 
-func FuzzDecodersStayWithinTheirLimit(f *testing.F) {
+func FuzzCodecs_StayWithinTheirLimit(f *testing.F) {
 	for _, c := range codecs {
 		if packed, err := run(bytes.NewReader([]byte("some text, some text")), c.encode()); err == nil {
 			f.Add(packed)
@@ -33,7 +33,7 @@ func FuzzDecodersStayWithinTheirLimit(f *testing.F) {
 	})
 }
 
-func FuzzRoundTrip(f *testing.F) {
+func FuzzCodecs_RoundTrip(f *testing.F) {
 	f.Add([]byte(""), byte(0))
 	f.Add([]byte("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab"), byte(1))
 	f.Fuzz(func(t *testing.T, data []byte, which byte) {
@@ -51,7 +51,7 @@ func FuzzRoundTrip(f *testing.F) {
 
 // What all cores make of a file is what one makes of it, except that a wrong
 // size in a header may be an error.
-func FuzzAllCoresAgreeWithOne(f *testing.F) {
+func FuzzGunzip_AllCoresAgreeWithOne(f *testing.F) {
 	sized := func(s string) []byte {
 		packed, err := run(bytes.NewReader([]byte(s)), compress.Gzip(compress.Members()))
 		if err != nil {

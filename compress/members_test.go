@@ -31,7 +31,7 @@ func gunzip(in []byte, opts ...compress.Option) (out []byte, err error) {
 	return out, err
 }
 
-func TestMembersComeBackWhole(t *testing.T) {
+func TestMembers_ComeBackWhole(t *testing.T) {
 	text := logText(2*member + 12345)
 	sizes := map[int][]int{
 		0: {0, member + 1},
@@ -74,7 +74,7 @@ func cutMembers(t *testing.T, packed []byte) (members [][]byte) {
 	return members
 }
 
-func TestEveryMemberRecordsItsSizes(t *testing.T) {
+func TestMembers_RecordTheirSizes(t *testing.T) {
 	text := logText(2*member + 777)
 	for _, n := range []int{0, 1, member, len(text)} {
 		members := cutMembers(t, mustRun(t, text[:n], compress.Gzip(compress.Members())))
@@ -98,7 +98,7 @@ func TestEveryMemberRecordsItsSizes(t *testing.T) {
 	}
 }
 
-func TestTheRealToolsReadMembers(t *testing.T) {
+func TestMembers_AreReadByTheRealTools(t *testing.T) {
 	for _, n := range []int{0, member + 5} {
 		text := logText(n)
 		packed := mustRun(t, text, compress.Gzip(compress.Members()))
@@ -147,7 +147,7 @@ func bgzf(t *testing.T, text []byte) (packed []byte) {
 	}
 }
 
-func TestBGZFIsCutByItsSizes(t *testing.T) {
+func TestGunzip_CutsBGZFByItsSizes(t *testing.T) {
 	text := logText(700_000)
 	packed := bgzf(t, text)
 	if got := mustRun(t, packed, compress.Gunzip(compress.Workers(3))); !bytes.Equal(got, text) {
@@ -177,7 +177,7 @@ func isCorrupt(err error) bool {
 	return errors.As(err, &ce) && ce.Format == "gzip"
 }
 
-func TestMembersWithAndWithoutSizesMayBeMixed(t *testing.T) {
+func TestMembers_WithAndWithoutSizesMayBeMixed(t *testing.T) {
 	text := logText(member + 99)
 	sized := mustRun(t, text, compress.Gzip(compress.Members()))
 	plain := mustRun(t, text, compress.Gzip())
@@ -195,7 +195,7 @@ func TestMembersWithAndWithoutSizesMayBeMixed(t *testing.T) {
 	}
 }
 
-func TestAWrongRecordedSizeIsAnErrorOrIgnored(t *testing.T) {
+func TestMembers_WrongSizeIsAnErrorOrIgnored(t *testing.T) {
 	text := logText(2*member - 100)
 	packed := mustRun(t, text, compress.Gzip(compress.Members()))
 	last := len(cutMembers(t, packed)[0])
@@ -239,7 +239,7 @@ func TestAWrongRecordedSizeIsAnErrorOrIgnored(t *testing.T) {
 	}
 }
 
-func TestATruncatedMemberIsAnErrorBehindWhatThereIs(t *testing.T) {
+func TestMembers_TruncationIsAnErrorBehindTheData(t *testing.T) {
 	text := logText(2*member + 5000)
 	packed := mustRun(t, text, compress.Gzip(compress.Members()))
 	members := cutMembers(t, packed)
@@ -263,7 +263,7 @@ func TestATruncatedMemberIsAnErrorBehindWhatThereIs(t *testing.T) {
 	}
 }
 
-func TestABrokenMemberIsAnErrorBehindTheOthers(t *testing.T) {
+func TestMembers_DamageIsAnErrorBehindTheOthers(t *testing.T) {
 	text := logText(3 * member)
 	packed := mustRun(t, text, compress.Gzip(compress.Members()))
 	members := cutMembers(t, packed)
@@ -288,7 +288,7 @@ func TestABrokenMemberIsAnErrorBehindTheOthers(t *testing.T) {
 	}
 }
 
-func TestWhatFollowsMembersIsTold(t *testing.T) {
+func TestMembers_TrailingBytesAreTold(t *testing.T) {
 	text := logText(member + 1)
 	packed := mustRun(t, text, compress.Gzip(compress.Members()))
 	var at int64
@@ -300,7 +300,7 @@ func TestWhatFollowsMembersIsTold(t *testing.T) {
 	}
 }
 
-func TestABombOfMembersIsStopped(t *testing.T) {
+func TestMembers_BombIsStopped(t *testing.T) {
 	const size = 5 << 20
 	packed := mustRun(t, make([]byte, size), compress.Gzip(compress.Members()))
 	for _, c := range []struct {
@@ -325,7 +325,7 @@ func TestABombOfMembersIsStopped(t *testing.T) {
 	}
 }
 
-func TestMembersOfAWriterThatWasKilledAreSeenToBeIncomplete(t *testing.T) {
+func TestMembers_OfAKilledWriterAreSeenToBeIncomplete(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pr, pw := io.Pipe()
 		var out bytes.Buffer
@@ -346,7 +346,7 @@ func TestMembersOfAWriterThatWasKilledAreSeenToBeIncomplete(t *testing.T) {
 	})
 }
 
-func TestGunzipOnAllCoresStaysBelowItsCeiling(t *testing.T) {
+func TestGunzip_OnAllCoresStaysBelowItsCeiling(t *testing.T) {
 	for name, data := range map[string][]byte{"noise": noise(3 << 20), "text": logText(3 << 20)} {
 		for _, opts := range [][]compress.Option{{compress.Members()}, nil} {
 			packed := mustRun(t, data, compress.Gzip(opts...))
@@ -386,7 +386,7 @@ func TestGunzip_StaysBelowItsCeilingWithBlocksOfAnySize(t *testing.T) {
 	}
 }
 
-func TestMembersEndWithTheirFlow(t *testing.T) {
+func TestMembers_EndWithTheirFlow(t *testing.T) {
 	packed := mustRun(t, noise(4<<20), compress.Gzip(compress.Members()))
 	why := errors.New("enough of it")
 	for name, st := range map[string]weir.Stage[byte, byte]{

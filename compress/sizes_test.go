@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestSizesAreFoundAmongOtherFields(t *testing.T) {
+func TestSizes_AreFoundAmongOtherFields(t *testing.T) {
 	head := func(extra string) []byte {
 		b := appendGzipHead(nil, 6, flagExtra)
 		return append(append(b, byte(len(extra)), byte(len(extra)>>8)), extra...)
@@ -40,7 +40,7 @@ func TestSizesAreFoundAmongOtherFields(t *testing.T) {
 	}
 }
 
-func FuzzSizes(f *testing.F) {
+func FuzzSizes_StayInTheirField(f *testing.F) {
 	f.Add(appendSizedHead(nil, 6, 100))
 	f.Add([]byte("\x1f\x8b\x08\x04\x00\x00\x00\x00\x00\xff\x06\x00BC\x02\x00\xff\x00"))
 	f.Fuzz(func(t *testing.T, head []byte) {

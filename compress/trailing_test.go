@@ -15,7 +15,7 @@ import (
 	"github.com/weir-go/weir/compress"
 )
 
-func TestMembersAreReadOneAfterTheOther(t *testing.T) {
+func TestMembers_AreReadOneAfterTheOther(t *testing.T) {
 	a, b := mustRun(t, []byte("hello "), compress.Gzip()), mustRun(t, []byte("world"), compress.Gzip(compress.Workers(1)))
 	empty := mustRun(t, nil, compress.Gzip())
 	if got := mustRun(t, bytes.Join([][]byte{empty, a, empty, b, empty}, nil), compress.Gunzip()); string(got) != "hello world" {
@@ -52,7 +52,7 @@ var trailers = []struct {
 	{"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xff\xff", broken},
 }
 
-func TestWhatFollowsAMemberIsTreatedAsGzipDoes(t *testing.T) {
+func TestTrailing_IsTreatedAsGzipDoes(t *testing.T) {
 	gzip, err := exec.LookPath("gzip")
 	if err != nil {
 		t.Log("gzip is not installed: what it does is not compared")
@@ -100,7 +100,7 @@ func gunzipTelling(in []byte, workers int) (out string, at int64, err error) {
 	return string(got), at, err
 }
 
-func TestGarbageCanBeRefused(t *testing.T) {
+func TestOnTrailing_CanRefuseGarbage(t *testing.T) {
 	refuse := compress.OnTrailing(func(int64) error { return compress.ErrTrailing })
 	for _, c := range codecs[:3] {
 		packed := mustRun(t, []byte("hello"), c.encode())

@@ -13,7 +13,7 @@ import (
 	"unicode/utf8"
 )
 
-func TestNamesFromOutsideAreSafe(t *testing.T) {
+func TestSafeName_KeepsNamesHarmless(t *testing.T) {
 	for proposed, want := range map[string]string{
 		`attachment; filename="a b.txt"`:                     "a b.txt",
 		`attachment; filename=plain.txt`:                     "plain.txt",
@@ -45,7 +45,7 @@ func TestNamesFromOutsideAreSafe(t *testing.T) {
 	}
 }
 
-func FuzzNamesStayInTheirFolder(f *testing.F) {
+func FuzzSafeName_StaysInItsFolder(f *testing.F) {
 	for _, s := range []string{"a", "../a", `..\a`, ".", "..", "a/..", "\x00", "con", "a\u202eb", strings.Repeat(".", 300)} {
 		f.Add(s)
 	}
@@ -57,7 +57,7 @@ func FuzzNamesStayInTheirFolder(f *testing.F) {
 	})
 }
 
-func FuzzContentRange(f *testing.F) {
+func FuzzContentRange_IsInOrder(f *testing.F) {
 	for _, s := range []string{"bytes 0-0/1", "bytes 5-9/*", "bytes */7", "bytes -1-2/3", "bytes 9223372036854775807-9223372036854775807/*", ""} {
 		f.Add(s)
 	}
@@ -69,7 +69,7 @@ func FuzzContentRange(f *testing.F) {
 	})
 }
 
-func TestADateIsAStrongValidatorOnlyWhenItIsOld(t *testing.T) {
+func TestValidator_DateIsStrongOnlyWhenItIsOld(t *testing.T) {
 	for _, c := range []struct {
 		h    http.Header
 		want string
@@ -88,7 +88,7 @@ func TestADateIsAStrongValidatorOnlyWhenItIsOld(t *testing.T) {
 	}
 }
 
-func TestRetryAfterIsSecondsOrADate(t *testing.T) {
+func TestRetryAfter_IsSecondsOrADate(t *testing.T) {
 	now := time.Date(2006, 1, 2, 15, 4, 5, 0, time.UTC)
 	for v, want := range map[string]time.Duration{
 		"":                              0,
@@ -105,7 +105,7 @@ func TestRetryAfterIsSecondsOrADate(t *testing.T) {
 	}
 }
 
-func TestWaitsDoubleAndHonourTheServer(t *testing.T) {
+func TestTries_WaitTwiceAsLongAndHonourTheServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tr := tries{o: HTTPOptions{Attempts: 100}.withDefaults()}
 		wait := func(err error) time.Duration {
@@ -133,7 +133,7 @@ func TestWaitsDoubleAndHonourTheServer(t *testing.T) {
 	})
 }
 
-func TestAWatchdogBarksOnlyWhileItWatches(t *testing.T) {
+func TestWatchdog_BarksOnlyWhileItWatches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		barks := 0
 		w := &watchdog{d: time.Minute, bark: func() { barks++ }}

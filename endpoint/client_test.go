@@ -14,7 +14,7 @@ import (
 	"github.com/weir-go/weir/endpoint"
 )
 
-func TestAClientOfTheCallersMaySpeakHTTP2(t *testing.T) {
+func TestClient_OfTheCallerMaySpeakHTTP2(t *testing.T) {
 	want := content(1 << 20)
 	var got []byte
 	var a asked
@@ -58,7 +58,7 @@ func TestAClientOfTheCallersMaySpeakHTTP2(t *testing.T) {
 	}
 }
 
-func TestTheSizeOfARedirectedStandardInputIsKnown(t *testing.T) {
+func TestStdin_SizeIsKnownWhenRedirected(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "in")
 	if err := os.WriteFile(name, make([]byte, 100), 0o666); err != nil {
 		t.Fatal(err)

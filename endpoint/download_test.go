@@ -22,7 +22,7 @@ import (
 	"github.com/weir-go/weir/text"
 )
 
-func TestDownloadIsWholeAndKnown(t *testing.T) {
+func TestDownload_IsWholeAndKnown(t *testing.T) {
 	want := content(1 << 20)
 	changed := time.Now().Add(-time.Hour)
 	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -51,7 +51,7 @@ func TestDownloadIsWholeAndKnown(t *testing.T) {
 	}
 }
 
-func TestStatAsksWithGetWhereHeadIsNotKnown(t *testing.T) {
+func TestStat_AsksWithGetWhereHeadIsNotKnown(t *testing.T) {
 	var a asked
 	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		a.add(r)
@@ -72,7 +72,7 @@ func TestStatAsksWithGetWhereHeadIsNotKnown(t *testing.T) {
 	}
 }
 
-func TestDownloadSurvivesManyCuts(t *testing.T) {
+func TestDownload_SurvivesManyCuts(t *testing.T) {
 	want := content(1 << 20)
 	old := time.Now().Add(-time.Hour)
 	for _, strong := range []string{"ETag", "Last-Modified"} {
@@ -112,7 +112,7 @@ func TestDownloadSurvivesManyCuts(t *testing.T) {
 	}
 }
 
-func TestDownloadOfAFileThatChangesEndsWithErrChangedAndLeavesNothing(t *testing.T) {
+func TestDownload_OfAChangedFileIsErrChangedAndLeavesNothing(t *testing.T) {
 	want := content(300_000)
 	var a asked
 	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -138,7 +138,7 @@ func TestDownloadOfAFileThatChangesEndsWithErrChangedAndLeavesNothing(t *testing
 	}
 }
 
-func TestAServerWithoutRangesIsReadOverWhatIsThere(t *testing.T) {
+func TestDownload_BeginsAnewWithoutRanges(t *testing.T) {
 	want := content(300_000)
 	var a asked
 	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -155,7 +155,7 @@ func TestAServerWithoutRangesIsReadOverWhatIsThere(t *testing.T) {
 	}
 }
 
-func TestABrokenDownloadIsNotContinuedWithoutAStrongValidator(t *testing.T) {
+func TestDownload_IsNotContinuedWithoutAStrongValidator(t *testing.T) {
 	want := content(300_000)
 	for _, header := range [][2]string{{"ETag", `W/"v1"`}, {"Last-Modified", time.Now().Add(time.Hour).UTC().Format(http.TimeFormat)}, {"X", "y"}} {
 		var a asked
@@ -174,7 +174,7 @@ func TestABrokenDownloadIsNotContinuedWithoutAStrongValidator(t *testing.T) {
 	}
 }
 
-func TestADownloadGoesOnAtAnOffset(t *testing.T) {
+func TestDownload_GoesOnAtAnOffset(t *testing.T) {
 	want := content(300_000)
 	tag := `"v1"`
 	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -213,7 +213,7 @@ func TestADownloadGoesOnAtAnOffset(t *testing.T) {
 	}
 }
 
-func TestAnswersThatContradictThemselvesAreRefused(t *testing.T) {
+func TestDownload_RefusesAnswersThatContradictThemselves(t *testing.T) {
 	for name, answer := range map[string]string{
 		"another part":       "HTTP/1.1 206 X\r\nContent-Range: bytes 3-9/10\r\nContent-Length: 7\r\n\r\n3456789",
 		"no part named":      "HTTP/1.1 206 X\r\nContent-Length: 5\r\n\r\n56789",
@@ -243,7 +243,7 @@ func TestAnswersThatContradictThemselvesAreRefused(t *testing.T) {
 	}
 }
 
-func TestAShortBodyIsNeverAShortFile(t *testing.T) {
+func TestDownload_ShortBodyIsNeverAShortFile(t *testing.T) {
 	for name, answers := range map[string][]string{
 		"length": {"HTTP/1.1 200 OK\r\nETag: \"a\"\r\nContent-Length: 10\r\n\r\n01234"},
 		"chunks": {"HTTP/1.1 200 OK\r\nETag: \"a\"\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n01234\r\n"},
@@ -258,7 +258,7 @@ func TestAShortBodyIsNeverAShortFile(t *testing.T) {
 	}
 }
 
-func TestSmallPartsAreJoined(t *testing.T) {
+func TestDownload_JoinsSmallParts(t *testing.T) {
 	url := script(t,
 		"HTTP/1.1 200 OK\r\nETag: \"a\"\r\nContent-Length: 10\r\n\r\n01234",
 		"HTTP/1.1 206 X\r\nContent-Range: bytes 5-6/10\r\nContent-Length: 2\r\n\r\n56",
@@ -269,7 +269,7 @@ func TestSmallPartsAreJoined(t *testing.T) {
 	}
 }
 
-func TestADigestIsChecked(t *testing.T) {
+func TestDigest_IsChecked(t *testing.T) {
 	want := content(100_000)
 	sum, sum5 := sha256.Sum256(want), md5.Sum(want)
 	b64 := base64.StdEncoding.EncodeToString
@@ -306,7 +306,7 @@ func TestADigestIsChecked(t *testing.T) {
 	}
 }
 
-func TestStatusErrorsSayWhatAndWhere(t *testing.T) {
+func TestStatusError_SaysWhatAndWhere(t *testing.T) {
 	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/html":
@@ -347,7 +347,7 @@ func TestStatusErrorsSayWhatAndWhere(t *testing.T) {
 	}
 }
 
-func TestABusyServerIsAskedAgain(t *testing.T) {
+func TestDownload_AsksABusyServerAgain(t *testing.T) {
 	want := content(1000)
 	var a asked
 	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -369,7 +369,7 @@ func TestABusyServerIsAskedAgain(t *testing.T) {
 	}
 }
 
-func TestAServerThatAsksToWaitTooLongIsBelieved(t *testing.T) {
+func TestRetryAfter_TooLongEndsTheDownload(t *testing.T) {
 	var a asked
 	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		a.add(r)
@@ -383,7 +383,7 @@ func TestAServerThatAsksToWaitTooLongIsBelieved(t *testing.T) {
 	}
 }
 
-func TestAttemptsEndAndAFlowDoesNotWaitThemOut(t *testing.T) {
+func TestAttempts_EndAndAFlowDoesNotWaitThemOut(t *testing.T) {
 	var a asked
 	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		a.add(r)
@@ -401,7 +401,7 @@ func TestAttemptsEndAndAFlowDoesNotWaitThemOut(t *testing.T) {
 	}
 }
 
-func TestASlipInTheHostIsNotTriedAgain(t *testing.T) {
+func TestAttempts_DoNotRepeatASlipInTheHost(t *testing.T) {
 	tried := 0
 	o := endpoint.HTTPOptions{Backoff: func(int) time.Duration { tried++; return 0 }}
 	_, err := fetch(t, input(t, "http://me:hush@127.0.0.1:1/x", endpoint.SourceOptions{HTTP: o}))
@@ -410,7 +410,7 @@ func TestASlipInTheHostIsNotTriedAgain(t *testing.T) {
 	}
 }
 
-func TestAStallIsEndedAndTheDownloadGoesOn(t *testing.T) {
+func TestStall_IsEndedAndTheDownloadGoesOn(t *testing.T) {
 	want := content(300_000)
 	var a asked
 	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -438,7 +438,7 @@ func TestAStallIsEndedAndTheDownloadGoesOn(t *testing.T) {
 	}
 }
 
-func TestAServerThatOnlyStallsIsNamed(t *testing.T) {
+func TestStall_NamesAServerThatSendsNothing(t *testing.T) {
 	url := serve(t, func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	o := endpoint.HTTPOptions{Attempts: 2, Backoff: quick.Backoff, Stall: 20 * time.Millisecond}
 	_, err := fetch(t, input(t, url, endpoint.SourceOptions{HTTP: o}))
@@ -450,7 +450,7 @@ func TestAServerThatOnlyStallsIsNamed(t *testing.T) {
 	}
 }
 
-func TestTheCauseOfACancelledFlowEndsTheDownload(t *testing.T) {
+func TestDownload_EndsWithTheCauseOfACancelledFlow(t *testing.T) {
 	gone := make(chan struct{})
 	why := errors.New("enough")
 	ctx, cancel := context.WithCancelCause(t.Context())
@@ -468,7 +468,7 @@ func TestTheCauseOfACancelledFlowEndsTheDownload(t *testing.T) {
 	<-gone
 }
 
-func TestADownloadOfWhichEnoughWasReadEndsWell(t *testing.T) {
+func TestDownload_EndsWellWhenEnoughWasRead(t *testing.T) {
 	gone := make(chan struct{})
 	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		defer close(gone)

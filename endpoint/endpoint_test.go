@@ -136,7 +136,7 @@ func descriptors(t *testing.T) int {
 	return len(list)
 }
 
-func TestSchemesAreFoundByName(t *testing.T) {
+func TestSchemes_AreFoundByName(t *testing.T) {
 	for name, want := range map[string]string{
 		"gopher://x/y":             "unknown scheme gopher://: known are file, http, https",
 		"":                         "empty source name",
@@ -161,7 +161,7 @@ func TestSchemesAreFoundByName(t *testing.T) {
 	}
 }
 
-func TestWrongOptionsAreRefusedBeforeAnythingOpens(t *testing.T) {
+func TestOptions_AreCheckedBeforeAnythingOpens(t *testing.T) {
 	for i, o := range []endpoint.SourceOptions{{Offset: -1}, {HTTP: endpoint.HTTPOptions{Attempts: -1}}} {
 		if _, err := endpoint.Source("http://127.0.0.1:1/x", o); err == nil {
 			t.Errorf("source options %d are accepted", i)
@@ -180,7 +180,7 @@ func TestWrongOptionsAreRefusedBeforeAnythingOpens(t *testing.T) {
 	}
 }
 
-func TestARegisteredSchemeIsUsed(t *testing.T) {
+func TestRegister_AddsAScheme(t *testing.T) {
 	scheme := fmt.Sprintf("mem%d", rand.Uint32()) // the registry outlives a test that is run twice
 	boom := errors.New("boom")
 	endpoint.Register(scheme, endpoint.Scheme{Source: failingScheme(boom)})
@@ -202,7 +202,7 @@ func TestARegisteredSchemeIsUsed(t *testing.T) {
 	}
 }
 
-func TestNothingOpensBeforeTheFlowRuns(t *testing.T) {
+func TestSourceAndSink_OpenNothingBeforeTheFlowRuns(t *testing.T) {
 	var a asked
 	url := serve(t, func(w http.ResponseWriter, r *http.Request) { a.add(r) })
 	in := input(t, url+"/x", endpoint.SourceOptions{})

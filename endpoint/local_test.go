@@ -15,7 +15,7 @@ import (
 	"github.com/weir-go/weir/endpoint"
 )
 
-func TestLocalNamesAreTold(t *testing.T) {
+func TestLocal_NamesAreRecognised(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("paths of Unix")
 	}
@@ -40,7 +40,7 @@ func TestLocalNamesAreTold(t *testing.T) {
 	}
 }
 
-func TestLocalFilesAreCopiedByPathAndByURL(t *testing.T) {
+func TestLocal_FilesAreCopiedByPathAndByURL(t *testing.T) {
 	dir := t.TempDir()
 	want := content(100_000)
 	src, dst := filepath.Join(dir, "src"), filepath.Join(dir, "dst")
@@ -73,7 +73,7 @@ func TestLocalFilesAreCopiedByPathAndByURL(t *testing.T) {
 	}
 }
 
-func TestALocalFileGoesOnOnlyIfItIsTheSame(t *testing.T) {
+func TestLocal_FileGoesOnOnlyIfItIsTheSame(t *testing.T) {
 	dir := t.TempDir()
 	want := content(100_000)
 	src, dst := filepath.Join(dir, "src"), filepath.Join(dir, "dst")
@@ -113,7 +113,7 @@ func TestALocalFileGoesOnOnlyIfItIsTheSame(t *testing.T) {
 	}
 }
 
-func TestALocalFileOfAnotherLengthIsNotContinued(t *testing.T) {
+func TestLocal_FileOfAnotherLengthIsNotContinued(t *testing.T) {
 	dst := filepath.Join(t.TempDir(), "dst")
 	if err := os.WriteFile(dst, make([]byte, 11), 0o666); err != nil {
 		t.Fatal(err)

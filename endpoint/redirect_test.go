@@ -11,7 +11,7 @@ import (
 	"github.com/weir-go/weir/endpoint"
 )
 
-func TestRedirectsAreFollowedWithinBounds(t *testing.T) {
+func TestRedirect_IsFollowedWithinBounds(t *testing.T) {
 	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/loop":
@@ -37,7 +37,7 @@ func TestRedirectsAreFollowedWithinBounds(t *testing.T) {
 	}
 }
 
-func TestARedirectNeverLeavesTLS(t *testing.T) {
+func TestRedirect_NeverLeavesTLS(t *testing.T) {
 	open := serve(t, func(w http.ResponseWriter, r *http.Request) { t.Error("the open server was asked") })
 	safe := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, open, http.StatusTemporaryRedirect)
@@ -56,7 +56,7 @@ func TestARedirectNeverLeavesTLS(t *testing.T) {
 	}
 }
 
-func TestAStrangersCertificateIsNotTriedAgain(t *testing.T) {
+func TestAttempts_DoNotRepeatAStrangersCertificate(t *testing.T) {
 	safe := httptest.NewUnstartedServer(http.NotFoundHandler())
 	safe.Config.ErrorLog = discardLog()
 	safe.StartTLS()
@@ -69,7 +69,7 @@ func TestAStrangersCertificateIsNotTriedAgain(t *testing.T) {
 	}
 }
 
-func TestThePasswordReachesOnlyItsHost(t *testing.T) {
+func TestRedirect_PasswordReachesOnlyItsHost(t *testing.T) {
 	var other asked
 	stranger := serve(t, func(w http.ResponseWriter, r *http.Request) { other.add(r) })
 	stranger = strings.Replace(stranger, "127.0.0.1", "localhost", 1)

@@ -29,7 +29,7 @@ func send(t *testing.T, name string, body []byte, o endpoint.SinkOptions) error 
 	return weir.FromReader(bytes.NewReader(body)).To(out).Run(t.Context())
 }
 
-func TestAnUploadArrivesWhole(t *testing.T) {
+func TestUpload_ArrivesWhole(t *testing.T) {
 	want := content(3 << 20)
 	for _, size := range []int64{0, 3 << 20} {
 		var a asked
@@ -60,7 +60,7 @@ func TestAnUploadArrivesWhole(t *testing.T) {
 	}
 }
 
-func TestARefusalComesBeforeTheBody(t *testing.T) {
+func TestUpload_IsRefusedBeforeItsBody(t *testing.T) {
 	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("If-None-Match") == "*" {
 			http.Error(w, "there already", http.StatusPreconditionFailed)
@@ -93,9 +93,9 @@ func TestARefusalComesBeforeTheBody(t *testing.T) {
 	}
 }
 
-// TestTheAnswerWinsOverTheBrokenPipe refuses in the middle of the body and
+// TestUpload_AnswerWinsOverTheBrokenPipe refuses in the middle of the body and
 // hangs up, as a server with a quota does.
-func TestTheAnswerWinsOverTheBrokenPipe(t *testing.T) {
+func TestUpload_AnswerWinsOverTheBrokenPipe(t *testing.T) {
 	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		io.CopyN(io.Discard, r.Body, 1<<20)
 		c, buf, err := http.NewResponseController(w).Hijack()
@@ -116,7 +116,7 @@ func TestTheAnswerWinsOverTheBrokenPipe(t *testing.T) {
 	}
 }
 
-func TestAnUploadThatIsCutFails(t *testing.T) {
+func TestUpload_FailsWhenCut(t *testing.T) {
 	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		io.CopyN(io.Discard, r.Body, 100_000)
 		panic(http.ErrAbortHandler)
@@ -130,7 +130,7 @@ func TestAnUploadThatIsCutFails(t *testing.T) {
 	}
 }
 
-func TestAnUploadSucceedsOnlyAfterTheAnswer(t *testing.T) {
+func TestUpload_SucceedsOnlyAfterTheAnswer(t *testing.T) {
 	for name, h := range map[string]http.HandlerFunc{
 		"refused at the end": func(w http.ResponseWriter, r *http.Request) {
 			io.Copy(io.Discard, r.Body)
@@ -154,7 +154,7 @@ func TestAnUploadSucceedsOnlyAfterTheAnswer(t *testing.T) {
 	}
 }
 
-func TestAnUploadOfTheWrongLengthFails(t *testing.T) {
+func TestUpload_OfTheWrongLengthFails(t *testing.T) {
 	for _, n := range []int{99, 101} {
 		whole := make(chan error, 1)
 		url := serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -170,7 +170,7 @@ func TestAnUploadOfTheWrongLengthFails(t *testing.T) {
 	}
 }
 
-func TestAFlowThatFailsAbortsItsUpload(t *testing.T) {
+func TestUpload_IsAbortedWhenItsFlowFails(t *testing.T) {
 	boom := errors.New("boom")
 	for _, size := range []int64{0, 1 << 20} {
 		server := make(chan error, 1)
@@ -197,7 +197,7 @@ func TestAFlowThatFailsAbortsItsUpload(t *testing.T) {
 	}
 }
 
-func TestTheCauseOfACancelledFlowEndsTheUpload(t *testing.T) {
+func TestUpload_EndsWithTheCauseOfACancelledFlow(t *testing.T) {
 	why := errors.New("enough")
 	for _, at := range []string{"before the body", "in the body", "before the answer"} {
 		ctx, cancel := context.WithCancelCause(t.Context())
@@ -228,7 +228,7 @@ func TestTheCauseOfACancelledFlowEndsTheUpload(t *testing.T) {
 	}
 }
 
-func TestAnUploadThatNobodyTakesIsEnded(t *testing.T) {
+func TestUpload_ThatNobodyTakesIsEnded(t *testing.T) {
 	release := make(chan struct{})
 	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/late" {
@@ -250,7 +250,7 @@ func TestAnUploadThatNobodyTakesIsEnded(t *testing.T) {
 	}
 }
 
-func TestAnUploadFollowsItsAddressWithTheWholeBody(t *testing.T) {
+func TestUpload_FollowsARedirectWithTheWholeBody(t *testing.T) {
 	want := content(1 << 20)
 	var got []byte
 	var methods []string

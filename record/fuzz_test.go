@@ -40,7 +40,7 @@ func decodeBothWays[T any](t *testing.T, data []byte, seed uint64, decode func(w
 	return whole, wholeErr
 }
 
-func FuzzJSONDoesNotDependOnTheChunks(f *testing.F) {
+func FuzzJSON_DoesNotDependOnTheChunks(f *testing.F) {
 	for i, s := range []string{
 		"", "1\n2\n", `{"a":[1,2,{"b":null}]}` + "\n" + `"ñ\u00f1"`, "[1", "nul", `"\ud800"`, "1 2\t3\r\n4", `{"a":1}{"a":2}`,
 		"\xff", `"<&>"`, "-", "1e999", "\ufeff1", "\ufeff\ufeff1", "\xef\xbb1", "1\xff", "\"\xc3\"", "\"\\ufffd\"", "12345678901234567890 1.10 -0 1e5", `[[[[[[[[[[]]]]]]]]]]`,
@@ -92,7 +92,7 @@ func FuzzJSONDoesNotDependOnTheChunks(f *testing.F) {
 	})
 }
 
-func FuzzCSVDoesNotDependOnTheChunks(f *testing.F) {
+func FuzzCSV_DoesNotDependOnTheChunks(f *testing.F) {
 	for i, s := range []string{
 		"", "a,b\nc,d\n", "a;b\r\n\"c\r\n;\"\"\";d\r\n", "\n\n,\n", "\"", "a\"b,c", "#no\nyes\n", "\"a\rb\"", "a,b\nc\n", "\"\"\n", "\xff,\xfe", "\ufeffa", " ,\" \"",
 		"#x\x01#\x00#", "\"\r\r\n\",\"\r\"", "\r\x01\n\x00\r\n\x01\r\r\n", "\\.", "\x00\x00", "\u00a0a\x01\u00e9;",
@@ -219,7 +219,7 @@ func checkCSVLimit(t *testing.T, data []byte, seed uint64, c record.CSVOptions) 
 	}
 }
 
-func FuzzFramesDoNotDependOnTheChunks(f *testing.F) {
+func FuzzFrames_DoNotDependOnTheChunks(f *testing.F) {
 	for i, s := range []string{
 		"", "\x00\x00\x00\x00", "\x00\x00\x00\x03abc\x00\x00\x00\x01d", "\x03abc\x01d", "\x00", "\xff\xff\xff\xff", "\x80\x00", "\x00\x00\x00\x05abc",
 		"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", "\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80",

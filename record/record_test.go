@@ -14,7 +14,7 @@ import (
 	"github.com/weir-go/weir/weirtest"
 )
 
-func TestJSONCSVAndFramesRoundTrip(t *testing.T) {
+func TestFormats_RoundTrip(t *testing.T) {
 	type rec struct {
 		Name string
 		N    int
@@ -66,7 +66,7 @@ func TestJSONCSVAndFramesRoundTrip(t *testing.T) {
 	}
 }
 
-func TestCSVKeepsEveryRecord(t *testing.T) {
+func TestCSV_KeepsEveryRecord(t *testing.T) {
 	for name, tc := range map[string]struct {
 		c       record.CSVOptions
 		records [][]string
@@ -98,7 +98,7 @@ func TestCSVKeepsEveryRecord(t *testing.T) {
 	}
 }
 
-func TestTheLargestJSONValueDoesNotDependOnTheChunks(t *testing.T) {
+func TestDecodeJSON_LargestValueDoesNotDependOnTheChunks(t *testing.T) {
 	const most = 10
 	decode := func(text string, n int) ([]any, error) {
 		s := weir.FromSlice([]byte(text)).Through(weirtest.Rechunk[byte](uint64(n))).Async(weir.Bytes(int64(n)))
@@ -125,7 +125,7 @@ func TestTheLargestJSONValueDoesNotDependOnTheChunks(t *testing.T) {
 	}
 }
 
-func TestALengthOfMoreThan64BitsIsTooLarge(t *testing.T) {
+func TestDecodeFrames_LengthOfMoreThan64BitsIsTooLarge(t *testing.T) {
 	for _, text := range []string{
 		"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02", strings.Repeat("\x80", 10), strings.Repeat("\x80", 11),
 	} {
@@ -150,7 +150,7 @@ func BenchmarkDecodeCSV(b *testing.B) {
 	}
 }
 
-func TestWhatWasEncodedBeforeAFailureIsHandedOn(t *testing.T) {
+func TestEncodeJSON_HandsOnWhatWasEncodedBeforeAFailure(t *testing.T) {
 	var out bytes.Buffer
 	flow := record.EncodeJSON(weir.Values[any](1, 2, func() {})).To(weir.EachBatch(func(_ context.Context, text []byte) error {
 		out.Write(text)

@@ -54,7 +54,7 @@ var texts = []string{
 	"\xff\xfea\x00\n\x00", "\xfe\xff\x00a\x00\n", "\ufeff\r\n\ufeff",
 }
 
-func FuzzLinesDoNotDependOnTheChunks(f *testing.F) {
+func FuzzLines_DoNotDependOnTheChunks(f *testing.F) {
 	for i, s := range texts {
 		f.Add(s, uint64(i))
 	}
@@ -72,7 +72,7 @@ func FuzzLinesDoNotDependOnTheChunks(f *testing.F) {
 	})
 }
 
-func FuzzTextDoesNotDependOnTheChunks(f *testing.F) {
+func FuzzText_DoesNotDependOnTheChunks(f *testing.F) {
 	for i, s := range texts {
 		f.Add(s, uint64(i))
 	}
@@ -113,7 +113,7 @@ func FuzzTextDoesNotDependOnTheChunks(f *testing.F) {
 	})
 }
 
-func FuzzGrepAndHeadDoNotDependOnTheChunks(f *testing.F) {
+func FuzzGrepAndHead_DoNotDependOnTheChunks(f *testing.F) {
 	for i, s := range texts {
 		f.Add(s, uint64(i), uint8(i))
 	}

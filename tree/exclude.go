@@ -19,6 +19,20 @@ func ParsePattern(s string) error {
 	return err
 }
 
+// Patterns decide which names in a folder are left out, as those of
+// [Copy].Exclude do.
+type Patterns struct{ list []pattern }
+
+// ParsePatterns reads patterns. Its error names the first invalid one.
+func ParsePatterns(list []string) (Patterns, error) {
+	patterns, err := parsePatterns(list)
+	return Patterns{patterns}, err
+}
+
+// Match reports whether name, a path below the top with slashes, matches one of
+// the patterns. It does not look at the folders that name is in.
+func (p Patterns) Match(name string, folder bool) bool { return excluded(p.list, name, folder) }
+
 func parsePattern(s string) (pattern, error) {
 	var p pattern
 	text := s

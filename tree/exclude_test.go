@@ -41,3 +41,25 @@ func TestExclude_MatchesNamesAndPaths(t *testing.T) {
 		}
 	}
 }
+
+func TestPatterns_MatchAsExcludeDoes(t *testing.T) {
+	p, err := ParsePatterns([]string{"*.tmp", "cache/"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var none Patterns
+	for _, c := range []struct {
+		name         string
+		folder, want bool
+	}{{"a/x.tmp", false, true}, {"a/x.txt", false, false}, {"cache", true, true}, {"cache", false, false}} {
+		if got := p.Match(c.name, c.folder); got != c.want {
+			t.Errorf("%s: %v", c.name, got)
+		}
+		if none.Match(c.name, c.folder) {
+			t.Errorf("%s matches no pattern at all", c.name)
+		}
+	}
+	if _, err := ParsePatterns([]string{"["}); err == nil {
+		t.Error("an invalid pattern is no error")
+	}
+}

@@ -108,7 +108,7 @@ func (j *job) place(e entry, make func(name string) error) error {
 	}
 	err := make(name)
 	if err == nil && j.merge {
-		err = e.in.dst.Rename(name, e.name)
+		err = j.rename(e.in.dst, name, e.name)
 	}
 	if err != nil && errors.Is(err, fs.ErrExist) && !j.merge {
 		return j.writing(e.in, e.name, err) // it is not ours
@@ -190,6 +190,8 @@ func (j *job) copyFile(ctx context.Context, e entry) (n int64, err error) {
 func (j *job) write(ctx context.Context, e entry, src *os.File, info, old fs.FileInfo) (n int64, err error) {
 	replaces := old != nil && old.Mode().IsRegular()
 	switch {
+	case old != nil && j.NoClobber:
+		return 0, j.writing(e.in, e.name, fs.ErrExist)
 	case old != nil && old.IsDir():
 		return 0, j.writing(e.in, e.name, ErrFolder)
 	case replaces:
@@ -242,9 +244,30 @@ func (j *job) write(ctx context.Context, e entry, src *os.File, info, old fs.Fil
 		err = cerr
 	}
 	if err == nil && j.merge {
-		err = e.in.dst.Rename(name, e.name)
+		err = j.rename(e.in.dst, name, e.name)
 	}
 	return n, j.placed(e, name, err)
+}
+
+// rename gives what was made under a temporary name its own.
+func (j *job) rename(dst *os.Root, temp, name string) error {
+	if !j.NoClobber {
+		return dst.Rename(temp, name)
+	}
+	err := dst.Link(temp, name)
+	if err == nil {
+		return dst.Remove(temp)
+	}
+	if errors.Is(err, fs.ErrExist) {
+		return fs.ErrExist
+	}
+	// No links here. What appears between these two calls would be replaced.
+	if _, serr := dst.Lstat(name); errors.Is(serr, fs.ErrNotExist) {
+		return dst.Rename(temp, name)
+	} else if serr == nil {
+		return fs.ErrExist
+	}
+	return err
 }
 
 // fill copies the contents, and compares what was read with what there was to

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestAFailedReadOfAFileOfNoSizeIsAnError(t *testing.T) {
+func TestCopy_FailedReadOfAFileOfNoSizeIsAnError(t *testing.T) {
 	src, err := os.Open("/proc/self/mem") // its first page cannot be read
 	if err != nil {
 		t.Skip(err)
@@ -24,7 +24,7 @@ func TestAFailedReadOfAFileOfNoSizeIsAnError(t *testing.T) {
 	}
 }
 
-func TestAFolderThatCannotBeFinishedIsNamed(t *testing.T) {
+func TestCopy_NamesAFolderThatCannotBeFinished(t *testing.T) {
 	c := &Copy{From: t.TempDir(), To: filepath.Join(t.TempDir(), "to"), Metadata: true}
 	j := newJob(c)
 	if err := j.begin(); err != nil {

@@ -235,3 +235,24 @@ func TestCopy_SweepsWhatAKillLeft(t *testing.T) {
 		t.Errorf("left: %v", got)
 	}
 }
+
+func TestCopy_NoClobberLeavesWhatIsThere(t *testing.T) {
+	src, dst := t.TempDir(), t.TempDir()
+	put(t, src, map[string]string{"a": "new", "sub/b": "new", "c": "new"})
+	must(t, os.Symlink("a", filepath.Join(src, "link")))
+	put(t, dst, map[string]string{"sub/b": "old", "link": "old"})
+	failures := 0
+	c := tree.Copy{From: src, To: dst, NoClobber: true, Failed: func(err error) {
+		if !errors.Is(err, fs.ErrExist) {
+			t.Errorf("failed: %v", err)
+		}
+		failures++
+	}}
+	if err := c.Run(t.Context()); !errors.Is(err, fs.ErrExist) || failures != 2 {
+		t.Errorf("%d failures, %v", failures, err)
+	}
+	wantTexts(t, dst, map[string]string{"a": "new", "sub/b": "old", "c": "new", "link": "old"})
+	if list, _ := filepath.Glob(filepath.Join(dst, ".*")); len(list) > 0 {
+		t.Errorf("left: %q", list)
+	}
+}

@@ -68,6 +68,11 @@ type Copy struct {
 	// Checksum makes Resume compare contents in place of times.
 	Checksum bool
 
+	// NoClobber replaces nothing: a file that To has already is a failure that
+	// matches [fs.ErrExist], and stays as it is. So does one that appears while
+	// the copy runs.
+	NoClobber bool
+
 	// Exclude are patterns of what to leave out. A pattern without a slash is
 	// matched against every name, one with a slash against the path below
 	// From; one that ends in a slash matches folders only. In it * and ? stand

@@ -96,7 +96,7 @@ func openFiles(t *testing.T) int {
 	return len(list)
 }
 
-func TestCopyIsTheSame(t *testing.T) {
+func TestCopy_IsTheSame(t *testing.T) {
 	src := source(t)
 	dst := filepath.Join(t.TempDir(), "dst")
 	before := openFiles(t)
@@ -112,7 +112,7 @@ func TestCopyIsTheSame(t *testing.T) {
 	}
 }
 
-func TestMetadataIsKeptOnRequest(t *testing.T) {
+func TestMetadata_IsKeptOnRequest(t *testing.T) {
 	src := source(t)
 	then := time.Now().Add(-1000 * time.Hour).Truncate(time.Second)
 	deep := filepath.Join("d1", "e0")
@@ -135,7 +135,7 @@ func TestMetadataIsKeptOnRequest(t *testing.T) {
 	}
 }
 
-func TestMergeReplacesFilesAsAWholeAndKeepsOthers(t *testing.T) {
+func TestMerge_ReplacesFilesAsAWholeAndKeepsOthers(t *testing.T) {
 	src := source(t)
 	dst := filepath.Join(t.TempDir(), "dst")
 	must(t, os.MkdirAll(filepath.Join(dst, "d1", "e0"), 0o755))
@@ -154,7 +154,7 @@ func TestMergeReplacesFilesAsAWholeAndKeepsOthers(t *testing.T) {
 	same(t, list(t, dst), want)
 }
 
-func TestAFailedCopyLeavesNothing(t *testing.T) {
+func TestCopy_LeavesNothingWhenItFails(t *testing.T) {
 	src := source(t)
 	parent := t.TempDir()
 	before := openFiles(t)
@@ -173,7 +173,7 @@ func TestAFailedCopyLeavesNothing(t *testing.T) {
 	}
 }
 
-func TestAFileThatCannotBeReadIsNamed(t *testing.T) {
+func TestCopy_NamesAFileThatCannotBeRead(t *testing.T) {
 	if os.Geteuid() == 0 || runtime.GOOS == "windows" {
 		t.Skip("permissions do not hold back this user")
 	}
@@ -191,7 +191,7 @@ func TestAFileThatCannotBeReadIsNamed(t *testing.T) {
 	}
 }
 
-func TestAFolderIsNotCopiedIntoItself(t *testing.T) {
+func TestCopy_RefusesAFolderInsideItself(t *testing.T) {
 	src := source(t)
 	for _, to := range []string{src, filepath.Join(src, "in"), filepath.Join(src, "d1", "x", "y"), src + "/../src/z"} {
 		c := tree.Copy{From: src, To: to}
@@ -210,7 +210,7 @@ func TestAFolderIsNotCopiedIntoItself(t *testing.T) {
 	}
 }
 
-func TestFilesAsEnds(t *testing.T) {
+func TestCopy_RefusesWrongEnds(t *testing.T) {
 	src := source(t)
 	file := filepath.Join(src, "long")
 	for _, c := range []*tree.Copy{
@@ -225,7 +225,7 @@ func TestFilesAsEnds(t *testing.T) {
 	}
 }
 
-func TestResumeLeavesOutWhatIsThere(t *testing.T) {
+func TestResume_LeavesOutWhatIsThere(t *testing.T) {
 	src := source(t)
 	dst := filepath.Join(t.TempDir(), "dst")
 	first := tree.Copy{From: src, To: dst, KeepPartial: true, Verify: true, Rate: 1 << 40}
@@ -245,7 +245,7 @@ func TestResumeLeavesOutWhatIsThere(t *testing.T) {
 	}
 }
 
-func TestALimitedCopyEndsWithItsDeadline(t *testing.T) {
+func TestRate_WaitEndsWithTheDeadline(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	to := filepath.Join(t.TempDir(), "to")

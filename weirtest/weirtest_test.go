@@ -23,7 +23,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var errBoom = errors.New("boom")
 
-func TestReadingAheadIsBoundedAndCounted(t *testing.T) {
+func TestSource_ReadingAheadIsBoundedAndCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		step := make(chan struct{})
 		source := weirtest.Source[int]{Values: []int{1, 2, 3}, Repeat: true, Batch: 1}
@@ -59,7 +59,7 @@ func TestReadingAheadIsBoundedAndCounted(t *testing.T) {
 	})
 }
 
-func TestDelaysTakeTheBubblesTime(t *testing.T) {
+func TestDelay_TakesTheBubblesTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		source := weirtest.Source[int]{Values: []int{1, 2, 3}, Batch: 1, Delay: time.Minute}
 		sink := weirtest.Sink[int]{}
@@ -87,7 +87,7 @@ func TestDelaysTakeTheBubblesTime(t *testing.T) {
 	})
 }
 
-func TestEachPartFailsWhereItIsTold(t *testing.T) {
+func TestAfter_IsWhereAPartFails(t *testing.T) {
 	all := []int{1, 2, 3, 4}
 	type ends struct {
 		source weirtest.Source[int]
@@ -130,7 +130,7 @@ func TestEachPartFailsWhereItIsTold(t *testing.T) {
 	}
 }
 
-func TestASourceBeginsAnewAndASinkForgetsWhenTold(t *testing.T) {
+func TestSource_BeginsAnewAndASinkForgetsWhenTold(t *testing.T) {
 	source := weirtest.Source[int]{Values: []int{1, 2}}
 	sink, none := weirtest.Sink[int]{}, weirtest.Sink[int]{Forget: true}
 	for range 2 {
@@ -149,7 +149,7 @@ func TestASourceBeginsAnewAndASinkForgetsWhenTold(t *testing.T) {
 	}
 }
 
-func TestWrongFieldsAreErrorsBeforeTheRun(t *testing.T) {
+func TestSourceAndSink_RefuseWrongFieldsBeforeTheRun(t *testing.T) {
 	bad := weirtest.Source[int]{Repeat: true}
 	sink := weirtest.Sink[int]{After: -1}
 	good := weirtest.Source[int]{}
@@ -163,7 +163,7 @@ func TestWrongFieldsAreErrorsBeforeTheRun(t *testing.T) {
 	}
 }
 
-func TestRechunkKeepsTheValuesAndMovesTheBorders(t *testing.T) {
+func TestRechunk_KeepsTheValuesAndMovesTheBorders(t *testing.T) {
 	data := bytes.Repeat([]byte("0123456789"), 500)
 	borders := func(seed uint64) (sizes []int) {
 		var got []byte
@@ -183,7 +183,7 @@ func TestRechunkKeepsTheValuesAndMovesTheBorders(t *testing.T) {
 	}
 }
 
-func TestRechunkUncoversWhoKeepsABatch(t *testing.T) {
+func TestRechunk_UncoversWhoKeepsABatch(t *testing.T) {
 	var kept [][]byte
 	err := weir.Values([]byte("something")...).Through(weirtest.Rechunk[byte](3)).
 		To(weir.EachBatch(func(_ context.Context, batch []byte) error {
@@ -214,7 +214,7 @@ func (r *recorder) end() []string {
 	return r.failures
 }
 
-func TestNoLeaksSeesGoroutinesAndFiles(t *testing.T) {
+func TestNoLeaks_SeesGoroutinesAndFiles(t *testing.T) {
 	r := &recorder{TB: t}
 	weirtest.NoLeaks(r)
 	leave, left := make(chan struct{}), make(chan struct{})
@@ -240,7 +240,7 @@ func TestNoLeaksSeesGoroutinesAndFiles(t *testing.T) {
 	f.Close()
 }
 
-func TestNoLeaksIsContentWithAFlow(t *testing.T) {
+func TestNoLeaks_IsContentWithAFlow(t *testing.T) {
 	r := &recorder{TB: t}
 	weirtest.NoLeaks(r)
 	dir := t.TempDir()

@@ -25,16 +25,17 @@ import (
 	"github.com/weir-go/weir/internal/units"
 	"github.com/weir-go/weir/pace"
 	"github.com/weir-go/weir/report"
+	"github.com/weir-go/weir/s3"
 	"github.com/weir-go/weir/tree"
 )
 
 // copying is weir copy.
 type copying struct {
 	settings
-	preserve, verify, sync, keep, resume, checksum, delete bool
-	exclude                                                []string
-	rate                                                   string
-	perSecond                                              int64
+	preserve, verify, sync, keep, resume, checksum, delete, noClobber bool
+	exclude                                                           []string
+	rate                                                              string
+	perSecond                                                         int64
 }
 
 func newCopy(stdout, stderr io.Writer) *cobra.Command {
@@ -44,10 +45,10 @@ func newCopy(stdout, stderr io.Writer) *cobra.Command {
 		Short: "Copy files and folders, from and to URLs too",
 		Long: `Copy files and folders, in bounded memory.
 
-SRC and DST are files, folders, http(s):// URLs, or - for standard input and
-output. With several sources DST is a folder, and two sources of the same name
-are refused. Folders are copied with all that is in them, many small files at a
-time; SRC/. stands for the contents of SRC.
+SRC and DST are files, folders, URLs (http://, https://, s3://bucket/key), or -
+for standard input and output. With several sources DST is a folder, and two
+sources of the same name are refused. Folders are copied with all that is in them,
+many small files at a time; SRC/. stands for the contents of SRC.
 
 Every file is whole or absent: it takes its name when it has been copied, and
 after a failure DST has the file that was there before. Where a source or a file
@@ -64,13 +65,15 @@ SRC what SRC does not have, when everything else has succeeded. A pattern of
 --exclude without a slash is matched against every name in a folder, one with a
 slash against the path below SRC, one that ends in a slash against folders only;
 * ? [a-z] stand for characters of a name, ** for any folders. --delete leaves
-alone what is excluded.
+alone what is excluded. --no-clobber fails where a file or object exists.
 
-"weir help keep" says what is kept of permissions, owners and times.`,
+"weir help keep" says what is kept of permissions, owners and times, "weir help
+stores" how object stores are found and folders compared with them.`,
 		Example: `  weir copy holiday.mp4 /mnt/usb/
   weir copy photos music /mnt/usb/ --preserve
   weir copy site/. /srv/www --resume --delete --exclude '*.tmp' --dry-run
   weir copy https://example.org/big.iso . --resume
+  weir copy s3://photos/2026/ ./2026
   weir copy backup.img /mnt/usb/ --verify --sync
   weir copy - backup.img < /dev/sdb`,
 		RunE: func(_ *cobra.Command, args []string) error { return c.copy(args) },
@@ -84,6 +87,7 @@ alone what is excluded.
 	f.StringVar(&c.rate, "rate", "", "no faster than this, as in 10MiB/s")
 	f.BoolVar(&c.keep, "keep-partial", false, "keep an unfinished copy, as DST"+partSuffix)
 	f.BoolVar(&c.resume, "resume", false, "go on with an unfinished copy; implies --keep-partial")
+	f.BoolVarP(&c.noClobber, "no-clobber", "n", false, "replace nothing: a file or object that exists is an error")
 	f.BoolVar(&c.checksum, "checksum", false, "with --resume, compare contents instead of sizes and times")
 	f.BoolVar(&c.delete, "delete", false, "remove from DST what a folder SRC does not have")
 	f.StringArrayVar(&c.exclude, "exclude", nil, "leave out what matches this pattern in folders; may be repeated")
@@ -106,7 +110,10 @@ func (c *copying) copy(names []string) error {
 	if c.verify && c.resume {
 		return &failure{code: exitUsage, text: "--verify checks a whole copy, and --resume makes the rest of one", try: "leave out one of them"}
 	}
-	if c.checksum && !c.resume {
+	if c.noClobber && (c.keep || c.resume) {
+		return &failure{code: exitUsage, text: "--no-clobber creates files, and --resume and --keep-partial change what is there", try: "leave out one of them"}
+	}
+	if c.checksum && !c.resume && !slices.ContainsFunc(names, s3.IsFolder) {
 		return &failure{code: exitUsage, text: "--checksum requires --resume", try: "add --resume"}
 	}
 	for _, pattern := range c.exclude {
@@ -209,8 +216,14 @@ func (c *copying) step(src, dst string) (*step, error) {
 	if isLocal && local != "-" {
 		src = local
 		if st, err := os.Stat(src); err == nil && st.IsDir() {
+			if s3.IsFolder(dst) {
+				return c.storeFolder(src, dst)
+			}
 			return c.folder(src, dst)
 		}
+	}
+	if s3.IsFolder(src) {
+		return c.storeFolder(src, dst)
 	}
 	in, err := endpoint.Source(src, endpoint.SourceOptions{})
 	if err != nil {
@@ -227,7 +240,7 @@ func (c *copying) step(src, dst string) (*step, error) {
 
 // into is what dst stands for: something of that name in it, if it is a folder.
 func into(dst, name, src string) (string, error) {
-	isFolder := strings.HasSuffix(dst, "/")
+	isFolder := strings.HasSuffix(dst, "/") || s3.IsFolder(dst)
 	file, local := endpoint.Local(dst)
 	if local && file != "-" {
 		dst = file
@@ -385,7 +398,7 @@ func sizeOf(src string, in endpoint.Input) func() int64 {
 }
 
 func (c *copying) sink(dst string, perm fs.FileMode, part *partial, verified func([]byte), size int64) (weir.Sink[byte], error) {
-	o := endpoint.SinkOptions{Size: max(size, 0)}
+	o := endpoint.SinkOptions{Size: max(size, 0), Exclusive: c.noClobber}
 	if name, local := endpoint.Local(dst); local && name != "-" {
 		o.Size = 0
 		if c.sync {
@@ -458,9 +471,10 @@ func (c *copying) folder(src, dst string) (*step, error) {
 		cp = &tree.Copy{
 			From: src, To: st.dst, Metadata: c.preserve, Durable: c.sync, Rate: c.perSecond, Verify: c.verify,
 			KeepPartial: c.keep || c.resume, Resume: c.resume, Checksum: c.checksum, Exclude: c.exclude, Delete: c.delete,
-			Skip:    func(path string, mode fs.FileMode) { c.warn("%s is %s and is not copied", path, kindOf(mode)) },
-			Changed: func(path, how string) { changes = append(changes, path+" "+how) },
-			Failed:  func(err error) { st.failed(explain(st, report.Report{}, err)) },
+			NoClobber: c.noClobber,
+			Skip:      func(path string, mode fs.FileMode) { c.warn("%s is %s and is not copied", path, kindOf(mode)) },
+			Changed:   func(path, how string) { changes = append(changes, path+" "+how) },
+			Failed:    func(err error) { st.failed(explain(st, report.Report{}, err)) },
 		}
 		if c.verbose {
 			cp.Deleted = func(path string) { c.warn("deleted %s", path) }

@@ -22,6 +22,7 @@ import (
 	"github.com/weir-go/weir/internal/units"
 	"github.com/weir-go/weir/record"
 	"github.com/weir-go/weir/report"
+	"github.com/weir-go/weir/s3"
 	"github.com/weir-go/weir/text"
 	"github.com/weir-go/weir/tree"
 )
@@ -176,6 +177,12 @@ func explain(s *step, r report.Report, err error) *failure {
 			}
 			return f
 		}
+		if so := (*s3.Error)(nil); errors.As(err, &so) {
+			if errors.As(err, &se) {
+				err = se.Err
+			}
+			f.text = fmt.Sprintf("cannot read %s: %v", so.URL, innermost(err))
+		}
 	case errors.As(err, &se):
 		cause = innermost(se.Err)
 		text := strings.TrimPrefix(reason(cause), "weir: ") // it is said before
@@ -236,6 +243,10 @@ func innermost(err error) error {
 	if errors.As(err, &st) {
 		return errors.New(strings.TrimPrefix(st.Error(), st.Method+" "+st.URL+": "))
 	}
+	var so *s3.Error
+	if errors.As(err, &so) {
+		return errors.New(strings.TrimPrefix(err.Error(), so.Op+" "+so.URL+": "))
+	}
 	return err
 }
 
@@ -254,7 +265,12 @@ func advice(s *step, code int, dst string, err error) string {
 	var corrupt *compress.CorruptError
 	var status *endpoint.StatusError
 	var limit *weir.LimitError
+	var refused *s3.Error
 	switch {
+	case errors.As(err, &refused) && refused.Advice() != "":
+		return refused.Advice()
+	case errors.As(err, &refused) && !errno.Is(err, syscall.ECONNREFUSED) && !errors.Is(err, endpoint.ErrChanged):
+		return "" // what the store says is all there is
 	case errors.As(err, &corrupt) && corrupt.Offset == 0 && errors.Is(err, io.ErrUnexpectedEOF):
 		return "" // nothing came
 	case errors.Is(err, compress.ErrFormat):
@@ -286,6 +302,8 @@ func advice(s *step, code int, dst string, err error) string {
 		return "another destination, or: mv " + quoted(dst) + " " + quoted(dst+".old")
 	case errors.Is(err, tree.ErrInside):
 		return "a destination beside " + s.src
+	case errors.Is(err, fs.ErrExist) && code == exitDestination && s.command == "":
+		return "leave out --no-clobber to replace what is there"
 	case errors.Is(err, syscall.EISDIR) && code == exitSource:
 		return fmt.Sprintf("tar -c %s | weir pipe - gzip %s", quoted(s.src), quoted(filepath.Base(s.src)+".tar.gz"))
 	case errors.Is(err, syscall.ENOTDIR) && code == exitDestination && inTheWay(dst) != "":
@@ -446,6 +464,9 @@ func usual(name string, err error) string {
 	}
 	if _, local := endpoint.Local(name); local {
 		return "ls -l " + quoted(name)
+	}
+	if strings.HasPrefix(name, "s3://") && !errno.Is(err, syscall.ECONNREFUSED) {
+		return "" // curl cannot sign requests
 	}
 	var host *net.DNSError
 	var addr *net.AddrError

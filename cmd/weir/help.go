@@ -19,6 +19,7 @@ var topics = []struct{ name, short string }{
 	{"verdict", "How the bottleneck is found"},
 	{"exit-codes", "What the exit codes mean"},
 	{"json", "The lines of --json"},
+	{"stores", "Object stores: s3://bucket/key"},
 	{"keep", "What a copy keeps: permissions, owner, times, holes"},
 }
 

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestAtATerminalThePasswordIsAskedForTwice(t *testing.T) {
+func TestPassword_IsAskedForTwiceAtATerminal(t *testing.T) {
 	t.Parallel()
 	for again, code := range map[string]int{"sesame": exitOK, "sesami": exitSource} {
 		tty, s, cmd, wait := inTerminal(t, 100, nil, "password", "ann")

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-func TestThePeakIsNotThatOfWhoStartedTheProgram(t *testing.T) {
+func TestPeak_IsNotThatOfTheParentProcess(t *testing.T) {
 	if highWater() == 0 {
 		t.Skip("the kernel does not tell")
 	}

@@ -23,12 +23,13 @@ func newPipe(stdout, stderr io.Writer) *cobra.Command {
 		Short: "Pass a file through stages",
 		Long: `Pass a file through stages, in bounded memory.
 
-SRC and DST are files, http(s):// URLs, or - for standard input and output. A
-STAGE is a name, or a name with arguments behind a colon: gzip, gzip:level=9,
-grep:ERROR. "weir stages" lists them, "weir help stages" has the grammar. The
-stage tee:FILE writes what passes it to a further destination. A DST with the
-name of a stage is taken for a forgotten DST; write it as ./gzip. Destinations
-are whole or absent: after a failure they are as they were before.`,
+SRC and DST are files, URLs (http://, https://, s3://bucket/key), or - for
+standard input and output. A STAGE is a name, or a name with arguments behind a
+colon: gzip, gzip:level=9, grep:ERROR. "weir stages" lists them, "weir help
+stages" has the grammar. The stage tee:FILE writes what passes it to a further
+destination. A DST with the name of a stage is taken for a forgotten DST; write
+it as ./gzip. Destinations are whole or absent: after a failure they are as they
+were before.`,
 		Example: `  weir pipe access.log gzip access.log.gz
   weir pipe access.log.gz gunzip grep:ERROR head:100 -
   weir pipe https://example.org/data.csv.gz gunzip tee:data.csv csvjson zstd data.jsonl.zst

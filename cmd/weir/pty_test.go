@@ -157,7 +157,7 @@ func testFile(t *testing.T, size int) string {
 	return name
 }
 
-func TestLiveViewShowsStagesTanksAndWhoIsSlow(t *testing.T) {
+func TestLiveView_ShowsStagesTanksAndTheBottleneck(t *testing.T) {
 	t.Parallel()
 	name := testFile(t, 8<<20)
 	_, s, _, wait := inTerminal(t, 110, nil, "pipe", name, "upper", "rate:2MiB/s", name+".out")
@@ -208,7 +208,7 @@ func TestLiveView_OfAFolderShowsTheFileAndHowManyAreDone(t *testing.T) {
 	}
 }
 
-func TestLiveViewIsOneLineWhereTheTerminalIsNarrowAndFollowsAResize(t *testing.T) {
+func TestLiveView_IsOneLineInANarrowTerminalAndFollowsAResize(t *testing.T) {
 	t.Parallel()
 	name := testFile(t, 6<<20)
 	tty, s, _, wait := inTerminal(t, 40, []string{"NO_COLOR=1"}, "pipe", name, "rate:2MiB/s", name+".out")
@@ -229,7 +229,7 @@ func TestLiveViewIsOneLineWhereTheTerminalIsNarrowAndFollowsAResize(t *testing.T
 	}
 }
 
-func TestCtrlCInTheTerminalEndsWithASummary(t *testing.T) {
+func TestTerminal_CtrlCEndsWithASummary(t *testing.T) {
 	t.Parallel()
 	name := testFile(t, 8<<20)
 	tty, s, cmd, wait := inTerminal(t, 100, nil, "pipe", name, "rate:1MiB/s", name+".out")
@@ -247,7 +247,7 @@ func TestCtrlCInTheTerminalEndsWithASummary(t *testing.T) {
 	}
 }
 
-func TestGzipTellsATerminalOfSuccess(t *testing.T) {
+func TestGzip_TellsATerminalOfSuccess(t *testing.T) {
 	t.Parallel()
 	name := testFile(t, 1<<20)
 	_, s, cmd, wait := inTerminal(t, 100, nil, "gzip", name)
@@ -257,7 +257,7 @@ func TestGzipTellsATerminalOfSuccess(t *testing.T) {
 	}
 }
 
-func TestCompressedDataIsNotReadFromATerminal(t *testing.T) {
+func TestGunzip_DoesNotReadFromATerminal(t *testing.T) {
 	t.Parallel()
 	_, s, cmd, wait := inTerminal(t, 100, nil, "gunzip")
 	wait()
@@ -266,7 +266,7 @@ func TestCompressedDataIsNotReadFromATerminal(t *testing.T) {
 	}
 }
 
-func TestBinaryDataIsNotWrittenToATerminal(t *testing.T) {
+func TestGzip_DoesNotWriteToATerminal(t *testing.T) {
 	t.Parallel()
 	name := testFile(t, 1<<10)
 	_, s, cmd, wait := inTerminal(t, 100, nil, "gzip", "-c", name)
@@ -276,7 +276,7 @@ func TestBinaryDataIsNotWrittenToATerminal(t *testing.T) {
 	}
 }
 
-func TestStandardInputIsNeverTouched(t *testing.T) {
+func TestTerminal_InputIsLeftToTheShell(t *testing.T) {
 	t.Parallel()
 	name := testFile(t, 3<<20)
 	tty, s, _, wait := inTerminal(t, 100, []string{"NAME=" + name}, "sh", "-c",

@@ -7,12 +7,15 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/weir-go/weir/s3"
 )
 
 // A shown command is one of the page's, with what the page says it prints.
@@ -140,6 +143,9 @@ func (c shownCommand) try(t *testing.T) {
 	}
 	if len(c.args) < 3 || found.Name() != "pipe" && found.Name() != "copy" {
 		return
+	}
+	if slices.ContainsFunc(c.args, s3.IsFolder) {
+		return // even a dry run asks the store: the module e2e runs these
 	}
 	t.Chdir(t.TempDir())
 	args := append([]string{c.args[0], "--dry-run"}, c.args[1:]...)

@@ -32,7 +32,7 @@ func throughFlow(text string, seed uint64, words ...string) (string, error) {
 
 // Whatever CSV package csv reads, csvjson makes objects with the same values of
 // it, in order, or fails; and jsoncsv makes the same records of those.
-func FuzzCSVJSON(f *testing.F) {
+func FuzzCSVJSON_AgreesWithPackageCSV(f *testing.F) {
 	for i, s := range []string{
 		"", "a,b\n1,2\n", "b,a\r\n\"x\r\ny\",\"\"\"\"\r\n", "\ufeffa\n\ufeffb\n", "a,a\n1,2\n", "a,b\n1\n", "a\n\xff\n", ",\n,\n", "\"a\nb\"\n\"\x00\x1f\\/<&>\u2028\"\n",
 		"a\n" + strings.Repeat("é", 40_000) + "\n", "a,b\r1,2\r", "é,ü\n🙂,\ufffd\n", "a\n\"\"\n",
@@ -105,7 +105,7 @@ func twice(names []string) bool {
 
 // Whatever objects package json reads, jsoncsv makes records with the same
 // values of them, or fails.
-func FuzzJSONCSV(f *testing.F) {
+func FuzzJSONCSV_AgreesWithPackageJSON(f *testing.F) {
 	for i, s := range []string{
 		`{"a":1,"b":"x"}{"b":2}`, `{"a":null,"b":""}`, `{"a":1}{"c":1}`, `{"a":1,"a":2}`, `{}`, `[]`, `{"a":{"b":[1, 2]},"c":[ ]}`, `{"\ud800":1}`,
 		`{"a":"\ud83d\ude00","é":12345678901234567890}`, `{"":true}`, "\ufeff{\"a\":\"\ufeff\"}", `{"a":"x","A":"y"}`, "{\"a\":\"\xff\"}",

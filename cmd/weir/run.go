@@ -38,6 +38,7 @@ func (s *settings) execute(verb string, steps ...*step) error {
 			return err
 		}
 	}
+	collectOften(steps)
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	v := newView(s, verb, steps)

@@ -37,7 +37,7 @@ func (s suite) Run() int {
 	return s.M.Run()
 }
 
-func TestScripts(t *testing.T) {
+func TestScripts_DoWhatTheySay(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
 		Files:               scripts(t),

@@ -19,13 +19,13 @@ import (
 
 // The flags of the random flows:
 //
-//	go test ./conformance/flows -run TestRandomFlows -seed 123        the flow of one seed, many times
-//	go test ./conformance/flows -run TestRandomFlows -long 1h -timeout 0
+//	go test ./conformance/flows -run TestRandomFlows_AgreeWithTheirModel -seed 123        the flow of one seed, many times
+//	go test ./conformance/flows -run TestRandomFlows_AgreeWithTheirModel -long 1h -timeout 0
 var (
-	seedFlag  = flag.Uint64("seed", 0, "of TestRandomFlows: run the flow of this seed only")
-	flowsFlag = flag.Int("flows", 0, "of TestRandomFlows: how many flows to run, or how often the one of -seed (default 200)")
-	longFlag  = flag.Duration("long", 0, "of TestRandomFlows: run new flows for as long as this")
-	firstFlag = flag.Uint64("first", 0, "of TestRandomFlows: with -long, the first seed; the others follow it (default: a random one)")
+	seedFlag  = flag.Uint64("seed", 0, "of TestRandomFlows_AgreeWithTheirModel: run the flow of this seed only")
+	flowsFlag = flag.Int("flows", 0, "of TestRandomFlows_AgreeWithTheirModel: how many flows to run, or how often the one of -seed (default 200)")
+	longFlag  = flag.Duration("long", 0, "of TestRandomFlows_AgreeWithTheirModel: run new flows for as long as this")
+	firstFlag = flag.Uint64("first", 0, "of TestRandomFlows_AgreeWithTheirModel: with -long, the first seed; the others follow it (default: a random one)")
 )
 
 const (
@@ -34,10 +34,10 @@ const (
 	stuckAfter = time.Minute     // of real time, when a flow has failed
 )
 
-// TestRandomFlows makes flows of random sources, operators, sinks, limits,
+// TestRandomFlows_AgreeWithTheirModel makes flows of random sources, operators, sinks, limits,
 // budgets and faults, and compares each with a sequential model of it. See
 // model_test.go for what must hold.
-func TestRandomFlows(t *testing.T) {
+func TestRandomFlows_AgreeWithTheirModel(t *testing.T) {
 	w := watch(t)
 	defer w.stop()
 	switch {
@@ -129,7 +129,7 @@ func (w *watchdog) try(t *testing.T, seed uint64) (good bool) {
 	var text string
 	w.next(fmt.Sprintf("seed %d", seed))
 	fail := func(format string, args ...any) {
-		t.Errorf("seed %d: %s\n\tgo test ./conformance/flows -run 'TestRandomFlows$' -seed %d\n\t%s", seed, fmt.Sprintf(format, args...), seed, text)
+		t.Errorf("seed %d: %s\n\tgo test ./conformance/flows -run 'TestRandomFlows_AgreeWithTheirModel$' -seed %d\n\t%s", seed, fmt.Sprintf(format, args...), seed, text)
 	}
 	var dir string
 	folder := func() string {

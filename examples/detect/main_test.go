@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-func TestTheSlowStageIsNamed(t *testing.T) {
+func TestDetect_NamesTheSlowStage(t *testing.T) {
 	dir := t.TempDir()
 	in, out := filepath.Join(dir, "in"), filepath.Join(dir, "out")
 	data := bytes.Repeat([]byte("line\n"), 200_000)
@@ -39,7 +39,7 @@ func TestTheSlowStageIsNamed(t *testing.T) {
 	}
 }
 
-func TestAMissingFileIsAnError(t *testing.T) {
+func TestDetect_MissingFileIsAnError(t *testing.T) {
 	dir := t.TempDir()
 	if _, err := detect(t.Context(), filepath.Join(dir, "none"), filepath.Join(dir, "out"), 1, io.Discard); !errors.Is(err, fs.ErrNotExist) {
 		t.Error(err)

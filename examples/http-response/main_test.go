@@ -42,7 +42,7 @@ func file(t *testing.T, size int64) string {
 	return path
 }
 
-func TestTheFileArrives(t *testing.T) {
+func TestRespond_FileArrives(t *testing.T) {
 	path := file(t, 5<<20)
 	server, done := start(t, path, time.Minute)
 	res, err := http.Get(server.URL)
@@ -63,7 +63,7 @@ func TestTheFileArrives(t *testing.T) {
 	}
 }
 
-func TestWhatFailsBeforeTheFirstByteHasAStatus(t *testing.T) {
+func TestRespond_FailureBeforeTheFirstByteHasAStatus(t *testing.T) {
 	dir := t.TempDir()
 	for path, want := range map[string]int{filepath.Join(dir, "absent"): 404, dir: 500} {
 		server, _ := start(t, path, time.Minute)
@@ -81,7 +81,7 @@ func TestWhatFailsBeforeTheFirstByteHasAStatus(t *testing.T) {
 	}
 }
 
-func TestHeadAndOtherMethods(t *testing.T) {
+func TestServe_AnswersHeadAndRefusesOtherMethods(t *testing.T) {
 	server, _ := start(t, file(t, 100), time.Minute)
 	res, err := http.Head(server.URL)
 	if err != nil || res.StatusCode != 200 || res.ContentLength != 100 {
@@ -95,7 +95,7 @@ func TestHeadAndOtherMethods(t *testing.T) {
 
 var errDisk = errors.New("disk on fire")
 
-func TestWhatFailsAfterTheFirstByteBreaksTheBody(t *testing.T) {
+func TestRespond_FailureAfterTheFirstByteBreaksTheBody(t *testing.T) {
 	s := &sender{budget: weir.NewBudget(1 << 20), stall: time.Minute, done: func(report.Report) {}}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.respond(w, r, weir.Generate("disk", func(_ context.Context, emit func([]byte) error) error {
@@ -152,7 +152,7 @@ func TestRespond_ReadingStopsWhenTheClientLeaves(t *testing.T) {
 	}
 }
 
-func TestAClientThatTakesNothingIsLetGo(t *testing.T) {
+func TestRespond_ClientThatTakesNothingIsLetGo(t *testing.T) {
 	server, done := start(t, file(t, large), 50*time.Millisecond)
 	conn := connect(t, server)
 	r := <-done
@@ -165,7 +165,7 @@ func TestAClientThatTakesNothingIsLetGo(t *testing.T) {
 	}
 }
 
-func TestServeEndsWithItsContext(t *testing.T) {
+func TestServe_EndsWithItsContext(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -54,7 +54,7 @@ func mustBeEmpty(t *testing.T, dir string) {
 	}
 }
 
-func TestUploadsAtTheSameTimeGetAFileEach(t *testing.T) {
+func TestUpload_EachHasItsOwnFile(t *testing.T) {
 	server, dir, _ := start(t, time.Minute)
 	var uploads sync.WaitGroup
 	for i := range 8 {
@@ -76,7 +76,7 @@ func TestUploadsAtTheSameTimeGetAFileEach(t *testing.T) {
 	}
 }
 
-func TestTooLargeIsRefusedAnnouncedOrNot(t *testing.T) {
+func TestUpload_TooLargeIsRefusedAnnouncedOrNot(t *testing.T) {
 	server, dir, done := start(t, time.Minute)
 	if res, _ := post(t, server, bytes.NewReader(make([]byte, limit+1))); res.StatusCode != 413 {
 		t.Errorf("announced: status %d", res.StatusCode)
@@ -112,7 +112,7 @@ func begin(t *testing.T, server *httptest.Server, n int) net.Conn {
 	return conn
 }
 
-func TestAnUploadThatIsBrokenOffLeavesNothing(t *testing.T) {
+func TestUpload_LeavesNothingWhenBrokenOff(t *testing.T) {
 	server, dir, done := start(t, time.Minute)
 	begin(t, server, 1<<20).Close()
 	if r := <-done; r.Err == nil {
@@ -121,7 +121,7 @@ func TestAnUploadThatIsBrokenOffLeavesNothing(t *testing.T) {
 	mustBeEmpty(t, dir)
 }
 
-func TestAClientThatSendsNothingIsLetGo(t *testing.T) {
+func TestUpload_ClientThatSendsNothingIsLetGo(t *testing.T) {
 	server, dir, done := start(t, 50*time.Millisecond)
 	conn := begin(t, server, 1<<20)
 	if r := <-done; r.Err == nil {
@@ -134,7 +134,7 @@ func TestAClientThatSendsNothingIsLetGo(t *testing.T) {
 	mustBeEmpty(t, dir)
 }
 
-func TestWhatIsNoUploadIsRefused(t *testing.T) {
+func TestUpload_OtherRequestsAreRefused(t *testing.T) {
 	server, dir, _ := start(t, time.Minute)
 	res, err := http.Get(server.URL + "/upload")
 	if err != nil || res.StatusCode != 405 {
@@ -147,7 +147,7 @@ func TestWhatIsNoUploadIsRefused(t *testing.T) {
 	mustBeEmpty(t, dir)
 }
 
-func TestAFolderThatIsGoneIsOurFault(t *testing.T) {
+func TestUpload_MissingFolderIsAnErrorOfTheServer(t *testing.T) {
 	server, dir, _ := start(t, time.Minute)
 	if err := os.Remove(dir); err != nil {
 		t.Fatal(err)
@@ -158,7 +158,7 @@ func TestAFolderThatIsGoneIsOurFault(t *testing.T) {
 	}
 }
 
-func TestServeEndsWithItsContext(t *testing.T) {
+func TestServe_EndsWithItsContext(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

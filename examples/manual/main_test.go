@@ -15,7 +15,7 @@ import (
 	"github.com/weir-go/weir"
 )
 
-func TestTheCopyIsCompleteWhenItSaysSo(t *testing.T) {
+func TestCopyFile_IsCompleteWhenItReturns(t *testing.T) {
 	dir := t.TempDir()
 	source, destination := filepath.Join(dir, "source.mp4"), filepath.Join(dir, "destination.mp4")
 	content := bytes.Repeat([]byte("0123456789abcdef"), 1<<18)
@@ -30,7 +30,7 @@ func TestTheCopyIsCompleteWhenItSaysSo(t *testing.T) {
 	}
 }
 
-func TestAFullPipePausesTheWriterUntilItDrains(t *testing.T) {
+func TestFeed_PausesWhileThePipeIsFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, w := weir.NewPipe[byte](weir.Bytes(64 << 10))
 		type result struct {
@@ -55,7 +55,7 @@ func TestAFullPipePausesTheWriterUntilItDrains(t *testing.T) {
 	})
 }
 
-func TestAFailedCopyIsReportedAndLeavesTheDestinationAlone(t *testing.T) {
+func TestCopyFile_LeavesTheDestinationAloneWhenItFails(t *testing.T) {
 	dir := t.TempDir()
 	destination := filepath.Join(dir, "destination")
 	if err := os.WriteFile(destination, []byte("before"), 0o600); err != nil {
@@ -86,7 +86,7 @@ func TestAFailedCopyIsReportedAndLeavesTheDestinationAlone(t *testing.T) {
 	}
 }
 
-func TestAPausedWriterLeavesWhenItsContextEnds(t *testing.T) {
+func TestFeed_LeavesItsPauseWhenItsContextEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		_, w := weir.NewPipe[byte](weir.Bytes(16))

@@ -24,7 +24,7 @@ func someFile(t *testing.T, n int) (path string, content []byte) {
 	return path, content
 }
 
-func TestBothFormsDeliverTheFile(t *testing.T) {
+func TestRun_DeliversTheFileInBothForms(t *testing.T) {
 	path, content := someFile(t, 3<<20)
 	var out, info bytes.Buffer
 	if err := run(t.Context(), path, &out, &info); err != nil {
@@ -38,7 +38,7 @@ func TestBothFormsDeliverTheFile(t *testing.T) {
 	}
 }
 
-func TestMemoryDoesNotDependOnTheFile(t *testing.T) {
+func TestSend_MemoryDoesNotDependOnTheFile(t *testing.T) {
 	for _, n := range []int{1 << 20, 8 << 20} {
 		path, _ := someFile(t, n)
 		report, err := send(t.Context(), path, struct{ io.Writer }{io.Discard})
@@ -51,7 +51,7 @@ func TestMemoryDoesNotDependOnTheFile(t *testing.T) {
 	}
 }
 
-func TestAMissingFileIsAnErrorAndNotTheEndOfTheProcess(t *testing.T) {
+func TestSend_MissingFileIsAnError(t *testing.T) {
 	_, err := send(t.Context(), filepath.Join(t.TempDir(), "absent"), io.Discard)
 	var stage *weir.StageError
 	if !errors.Is(err, fs.ErrNotExist) || !errors.As(err, &stage) || stage.Stage != "read" {
@@ -61,7 +61,7 @@ func TestAMissingFileIsAnErrorAndNotTheEndOfTheProcess(t *testing.T) {
 
 var errDisk = errors.New("disk on fire")
 
-func TestByHandReturnsTheErrorOfEitherSide(t *testing.T) {
+func TestByHand_ReturnsTheErrorOfEitherSide(t *testing.T) {
 	src := io.MultiReader(strings.NewReader("the beginning"), iotest.ErrReader(errDisk))
 	var dst bytes.Buffer
 	n, _, err := byHand(&dst, src)

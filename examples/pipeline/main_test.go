@@ -31,7 +31,7 @@ func gunzip(t *testing.T, path string) []byte {
 	return content
 }
 
-func TestTheArchiveHoldsTheFile(t *testing.T) {
+func TestCompressFile_ArchiveHoldsTheFile(t *testing.T) {
 	input := filepath.Join(t.TempDir(), "input.txt")
 	content := bytes.Repeat([]byte("backpressure en streams\n"), 100_000)
 	if err := os.WriteFile(input, content, 0o600); err != nil {
@@ -58,7 +58,7 @@ func TestTheArchiveHoldsTheFile(t *testing.T) {
 	}
 }
 
-func TestAFailureLeavesNoArchive(t *testing.T) {
+func TestCompressFile_LeavesNoArchiveWhenItFails(t *testing.T) {
 	dir := t.TempDir()
 	input := filepath.Join(dir, "input.txt")
 	if err := compressFile(t.Context(), input, input+".gz"); !errors.Is(err, fs.ErrNotExist) {

@@ -27,7 +27,7 @@ func hugeFile(t *testing.T) string {
 
 // In a bubble the client's time passes only when nobody else can go on, so
 // that both sides show all they can pile up.
-func TestTheQueueHoldsTheFileAndThePipeItsLimit(t *testing.T) {
+func TestBounded_HoldsItsLimitAndUnboundedTheFile(t *testing.T) {
 	path := hugeFile(t)
 	synctest.Test(t, func(t *testing.T) {
 		client := &slowClient{rate: 64 << 20}
@@ -56,7 +56,7 @@ type goneClient struct{}
 
 func (goneClient) Write([]byte) (int, error) { return 0, errGone }
 
-func TestBothWaysEndWhenTheClientGoes(t *testing.T) {
+func TestBoundedAndUnbounded_EndWhenTheClientGoes(t *testing.T) {
 	path := hugeFile(t)
 	for name, send := range map[string]func(context.Context, string, io.Writer) (int64, error){
 		"unbounded": unbounded, "bounded": bounded,
@@ -70,7 +70,7 @@ func TestBothWaysEndWhenTheClientGoes(t *testing.T) {
 	}
 }
 
-func TestRunPrintsBoth(t *testing.T) {
+func TestRun_PrintsBoth(t *testing.T) {
 	var out strings.Builder
 	if err := run(t.Context(), &out, 4<<20, 1<<30); err != nil {
 		t.Fatal(err)

@@ -16,7 +16,7 @@ import (
 	"github.com/weir-go/weir/text"
 )
 
-func TestTextComesOutInUpperCaseWithoutTabs(t *testing.T) {
+func TestUpperFile_HasUpperCaseAndNoTabs(t *testing.T) {
 	dir := t.TempDir()
 	input, output := filepath.Join(dir, "input.txt"), filepath.Join(dir, "output.txt")
 	// Characters of two, three and four bytes lie across every chunk border.
@@ -38,7 +38,7 @@ func TestTextComesOutInUpperCaseWithoutTabs(t *testing.T) {
 	}
 }
 
-func TestCharactersSurviveAnyChunking(t *testing.T) {
+func TestExpandTabs_KeepsCharactersWholeInAnyChunks(t *testing.T) {
 	var got bytes.Buffer
 	err := weir.FromReader(iotest.OneByteReader(strings.NewReader("ñ\t日本🚰"))).
 		Through(text.Upper(), expandTabs(1)).
@@ -49,7 +49,7 @@ func TestCharactersSurviveAnyChunking(t *testing.T) {
 	}
 }
 
-func TestAStageThatEmitsMuchWaits(t *testing.T) {
+func TestExpandTabs_WaitsWhenItEmitsMuch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, w := weir.NewPipe[byte](weir.Bytes(1000))
 		flow := weir.FromSlice(bytes.Repeat([]byte("\t"), 10_000)).Through(expandTabs(100)).To(weir.ToPipe(w))
@@ -66,7 +66,7 @@ func TestAStageThatEmitsMuchWaits(t *testing.T) {
 	})
 }
 
-func TestAMissingFileLeavesNoOutput(t *testing.T) {
+func TestUpperFile_MissingFileLeavesNoOutput(t *testing.T) {
 	dir := t.TempDir()
 	err := upperFile(t.Context(), filepath.Join(dir, "absent"), filepath.Join(dir, "output"))
 	if !errors.Is(err, fs.ErrNotExist) {

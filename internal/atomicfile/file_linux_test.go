@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestFullDeviceIsAnErrorWithItsOffset(t *testing.T) {
+func TestWrite_ToAFullDeviceIsAnErrorWithItsOffset(t *testing.T) {
 	f := openFile(t, "/dev/full", Options{})
 	_, err := f.Write([]byte("x"))
 	if !errors.Is(err, syscall.ENOSPC) || err.Error() != "write /dev/full at offset 0: no space left on device" {
@@ -19,7 +19,7 @@ func TestFullDeviceIsAnErrorWithItsOffset(t *testing.T) {
 	}
 }
 
-func TestNoDescriptorIsLeftOpen(t *testing.T) {
+func TestFile_LeavesNoDescriptorOpen(t *testing.T) {
 	count := func() int {
 		entries, err := os.ReadDir("/proc/self/fd")
 		if err != nil {

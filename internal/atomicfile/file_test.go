@@ -67,7 +67,7 @@ func wantOnly(t *testing.T, dir string, names ...string) {
 	}
 }
 
-func TestReplaceIsInvisibleUntilCommitted(t *testing.T) {
+func TestReplace_IsInvisibleUntilCommitted(t *testing.T) {
 	for _, sync := range []bool{false, true} {
 		dir := t.TempDir()
 		path := filepath.Join(dir, "out")
@@ -84,7 +84,7 @@ func TestReplaceIsInvisibleUntilCommitted(t *testing.T) {
 	}
 }
 
-func TestAbortLeavesEverythingAsItWas(t *testing.T) {
+func TestAbort_LeavesEverythingAsItWas(t *testing.T) {
 	for _, mode := range []Mode{Replace, Exclusive} {
 		dir := t.TempDir()
 		path := filepath.Join(dir, "out")
@@ -105,7 +105,7 @@ func TestAbortLeavesEverythingAsItWas(t *testing.T) {
 	}
 }
 
-func TestOneEndingOnly(t *testing.T) {
+func TestFile_EndsOnce(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "out")
 	f := openFile(t, path, Options{})
 	write(t, f, "x")
@@ -134,7 +134,7 @@ func TestOneEndingOnly(t *testing.T) {
 	want(t, path, "x")
 }
 
-func TestExclusiveNeverReplaces(t *testing.T) {
+func TestExclusive_NeverReplaces(t *testing.T) {
 	for _, links := range []bool{true, false} {
 		if !links {
 			link = func(a, b string) error { return &os.LinkError{Op: "link", Old: a, New: b, Err: syscall.EPERM} }
@@ -158,7 +158,7 @@ func TestExclusiveNeverReplaces(t *testing.T) {
 	}
 }
 
-func TestInPlaceKeepsWhatFollows(t *testing.T) {
+func TestInPlace_KeepsWhatFollows(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "out")
 	put(t, path, "0123456789")
 	f := openFile(t, path, Options{Mode: InPlace, Offset: 2})
@@ -181,7 +181,7 @@ func TestInPlaceKeepsWhatFollows(t *testing.T) {
 	}
 }
 
-func TestAppendAndTruncateWriteStraight(t *testing.T) {
+func TestAppendAndTruncate_WriteStraight(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "out")
 	for i, w := range []string{"one", "onetwo"} {
 		f := openFile(t, path, Options{Mode: Append})
@@ -195,7 +195,7 @@ func TestAppendAndTruncateWriteStraight(t *testing.T) {
 	want(t, path, "3")
 }
 
-func TestErrorsNameThePathAndTheReason(t *testing.T) {
+func TestError_NamesThePathAndTheReason(t *testing.T) {
 	dir := t.TempDir()
 	put(t, filepath.Join(dir, "plain"), "")
 	for _, c := range []struct {
@@ -222,7 +222,7 @@ func TestErrorsNameThePathAndTheReason(t *testing.T) {
 	wantOnly(t, dir, "plain")
 }
 
-func TestFailedCommitLeavesNoTemporaryFile(t *testing.T) {
+func TestCommit_LeavesNoTemporaryFileWhenItFails(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "out")
 	f := openFile(t, path, Options{})
@@ -238,7 +238,7 @@ func TestFailedCommitLeavesNoTemporaryFile(t *testing.T) {
 	wantOnly(t, path, "in the way")
 }
 
-func TestConcurrentWritersLeaveOneWholeFile(t *testing.T) {
+func TestReplace_ConcurrentWritersLeaveOneWholeFile(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "out")
 	const size = 200_000
@@ -270,7 +270,7 @@ func TestConcurrentWritersLeaveOneWholeFile(t *testing.T) {
 	wantOnly(t, dir, "out")
 }
 
-func TestTemporaryNamesAreRecognised(t *testing.T) {
+func TestTempName_IsRecognised(t *testing.T) {
 	for _, base := range []string{"a", ".hidden", "x.tmp", strings.Repeat("é", 127), strings.Repeat("x", 255)} {
 		name := TempName(base)
 		if !IsTemp(name) || !IsTemp("/some/where/"+name) || len(name) > 255 {

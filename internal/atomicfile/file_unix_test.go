@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-func TestPermissionBitsAreKept(t *testing.T) {
+func TestReplace_KeepsPermissionBits(t *testing.T) {
 	old := syscall.Umask(0o027)
 	defer syscall.Umask(old)
 	dir := t.TempDir()
@@ -50,7 +50,7 @@ func TestPermissionBitsAreKept(t *testing.T) {
 	}
 }
 
-func TestSymbolicLinksStayAndAreWrittenThrough(t *testing.T) {
+func TestOpen_WritesThroughSymbolicLinks(t *testing.T) {
 	dir := t.TempDir()
 	elsewhere := filepath.Join(dir, "elsewhere")
 	if err := os.Mkdir(elsewhere, 0o700); err != nil {
@@ -99,7 +99,7 @@ func TestSymbolicLinksStayAndAreWrittenThrough(t *testing.T) {
 	}
 }
 
-func TestChangeOfDirectoryDoesNotMoveTheTarget(t *testing.T) {
+func TestOpen_FixesTheTargetsDirectory(t *testing.T) {
 	dir, other := t.TempDir(), t.TempDir()
 	t.Chdir(dir)
 	f := openFile(t, "out", Options{})
@@ -110,7 +110,7 @@ func TestChangeOfDirectoryDoesNotMoveTheTarget(t *testing.T) {
 	wantOnly(t, other)
 }
 
-func TestDevicesAreWrittenStraight(t *testing.T) {
+func TestOpen_WritesStraightToDevices(t *testing.T) {
 	for _, mode := range []Mode{Replace, Append, Truncate} {
 		f := openFile(t, os.DevNull, Options{Mode: mode, Sync: true})
 		write(t, f, "gone")
@@ -121,7 +121,7 @@ func TestDevicesAreWrittenStraight(t *testing.T) {
 	}
 }
 
-func TestAbortUnblocksAWriteToAPipe(t *testing.T) {
+func TestAbort_UnblocksAWriteToAPipe(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "pipe")
 	if err := syscall.Mkfifo(path, 0o600); err != nil {
 		t.Skip(err)
@@ -152,7 +152,7 @@ func TestAbortUnblocksAWriteToAPipe(t *testing.T) {
 	}
 }
 
-func TestPipeWithoutReaderEndsWithTheContext(t *testing.T) {
+func TestOpen_OfAPipeWithoutReaderEndsWithTheContext(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "pipe")
 	if err := syscall.Mkfifo(path, 0o600); err != nil {
 		t.Skip(err)
@@ -164,7 +164,7 @@ func TestPipeWithoutReaderEndsWithTheContext(t *testing.T) {
 	}
 }
 
-func TestReadOnlyFilesAndDirectoriesAreRefused(t *testing.T) {
+func TestOpen_RefusesReadOnlyFilesAndDirectories(t *testing.T) {
 	if os.Getuid() == 0 {
 		t.Skip("root may write everything")
 	}
@@ -238,7 +238,7 @@ func fillDisk(path string) string {
 	return fmt.Sprint(f.Commit())
 }
 
-func TestFullDiskLeavesTheOldFile(t *testing.T) {
+func TestReplace_LeavesTheOldFileWhenTheDiskIsFull(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "out")
 	put(t, path, "old")
@@ -265,7 +265,7 @@ func toDescriptor(path string) string {
 	return fmt.Sprint(f.Temp(), f.Commit())
 }
 
-func TestInheritedDescriptorsAreNeitherReplacedNorEmptied(t *testing.T) {
+func TestOpen_NeitherReplacesNorEmptiesInheritedDescriptors(t *testing.T) {
 	for _, name := range []string{"/dev/stdout", "/dev/fd/1"} {
 		if _, err := os.Stat(name); err != nil {
 			t.Skip(err)

@@ -226,7 +226,7 @@ func TestCode_NoSymbolIsLongerThanAllowed(t *testing.T) {
 	}
 }
 
-func FuzzEncoder(f *testing.F) {
+func FuzzEncoder_RoundTrip(f *testing.F) {
 	f.Add([]byte(""), 6)
 	f.Add([]byte("abcabcabcabcabcabcabcabcabcabcabcabcabcab"), 1)
 	f.Add(mix(3000, 4), 4)

@@ -27,7 +27,7 @@ func refusing(t *testing.T) net.Conn {
 	return c
 }
 
-func TestAClientThatSendsAllBeforeItReadsGetsTheAnswer(t *testing.T) {
+func TestRequest_AnswersAClientThatSendsAllBeforeItReads(t *testing.T) {
 	c := refusing(t)
 	body := strings.Repeat("x", 64<<20)
 	if _, err := io.WriteString(c, "PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 67108864\r\n\r\n"+body); err != nil {
@@ -39,7 +39,7 @@ func TestAClientThatSendsAllBeforeItReadsGetsTheAnswer(t *testing.T) {
 	}
 }
 
-func TestAClientThatDoesNotSendItsBodyIsLeftSoon(t *testing.T) {
+func TestRequest_LeavesAClientThatDoesNotSendItsBody(t *testing.T) {
 	for _, expect := range []string{"", "Expect: 100-continue\r\n"} {
 		c := refusing(t)
 		begin := time.Now()

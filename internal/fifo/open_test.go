@@ -21,7 +21,7 @@ func mkfifo(t *testing.T) string {
 	return name
 }
 
-func TestOpenOfALonelyPipeEndsWithItsContext(t *testing.T) {
+func TestOpen_OfALonelyPipeEndsWithItsContext(t *testing.T) {
 	stop := errors.New("enough")
 	for _, flag := range []int{os.O_RDONLY, os.O_WRONLY} {
 		name := mkfifo(t)
@@ -34,7 +34,7 @@ func TestOpenOfALonelyPipeEndsWithItsContext(t *testing.T) {
 	}
 }
 
-func TestOpenMeetsTheOtherEnd(t *testing.T) {
+func TestOpen_MeetsTheOtherEnd(t *testing.T) {
 	name := mkfifo(t)
 	go func() {
 		w, err := Open(context.Background(), name, os.O_WRONLY, 0)
@@ -53,7 +53,7 @@ func TestOpenMeetsTheOtherEnd(t *testing.T) {
 	}
 }
 
-func TestPlainFilesAreOpenedAsUsual(t *testing.T) {
+func TestOpen_TreatsPlainFilesAsUsual(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "plain")
 	f, err := Open(t.Context(), name, os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {

@@ -240,7 +240,7 @@ func load64(b *[inSize + inSlop]byte, i uint) uint64 {
 //
 // It is as fast as it is because the compiler proves that no index is out of
 // bounds: each is masked to the size of its array, and each slice has a constant
-// length that fits behind it. TestHotLoop_HasNoBoundsChecks watches over that.
+// length that fits behind it. TestDecoder_HotLoopHasNoBoundsChecks watches over that.
 func (d *Decoder) fast(limit uint) {
 	// A symbol is loaded with at most three loads, of 8 bytes each.
 	const margin = 3 * 8

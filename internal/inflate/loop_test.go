@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-func TestHotLoop_HasNoBoundsChecks(t *testing.T) {
+func TestDecoder_HotLoopHasNoBoundsChecks(t *testing.T) {
 	tool, err := exec.LookPath("go")
 	if err != nil {
 		t.Skip("no go tool to compile the package with")

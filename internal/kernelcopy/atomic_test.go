@@ -11,7 +11,7 @@ import (
 	"github.com/weir-go/weir/internal/atomicfile"
 )
 
-func TestCopyIntoAnAtomicFile(t *testing.T) {
+func TestCopy_ReachesIntoAnAtomicFile(t *testing.T) {
 	dir := t.TempDir()
 	name := filepath.Join(dir, "out")
 	for _, src := range []io.Reader{sources["file"](t), sources["pipe"](t), bytes.NewReader(content)} {

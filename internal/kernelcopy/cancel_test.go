@@ -27,7 +27,7 @@ func idle(t *testing.T, name string) (r io.ReadCloser, w io.WriteCloser) {
 	return r, w
 }
 
-func TestCancelUnblocksARead(t *testing.T) {
+func TestCopy_CancelUnblocksARead(t *testing.T) {
 	for _, from := range []string{"tcp", "unix", "pipe", "io.Pipe"} {
 		for to, dst := range sinks {
 			t.Run(from+" to "+to, func(t *testing.T) {
@@ -62,7 +62,7 @@ type endless struct{}
 
 func (endless) Read(p []byte) (int, error) { return len(p), nil }
 
-func TestCancelUnblocksAWrite(t *testing.T) {
+func TestCopy_CancelUnblocksAWrite(t *testing.T) {
 	for _, to := range []string{"tcp", "unix", "pipe", "io.Pipe"} {
 		for _, from := range []string{"endless", "file", "tcp"} {
 			t.Run(from+" to "+to, func(t *testing.T) {
@@ -91,7 +91,7 @@ func TestCancelUnblocksAWrite(t *testing.T) {
 	}
 }
 
-func TestCancelWhileBlockedInAWrite(t *testing.T) {
+func TestCopy_CancelInAWriteLeavesTheSocketUsable(t *testing.T) {
 	r, w := tcpPair(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	var n int64
@@ -120,7 +120,7 @@ func TestCancelWhileBlockedInAWrite(t *testing.T) {
 	}
 }
 
-func TestCancelSparesRegularFiles(t *testing.T) {
+func TestCopy_CancelSparesRegularFiles(t *testing.T) {
 	src := sources["file"](t).(*os.File)
 	dst, _ := fileSink(t, t.TempDir(), 0)
 	defer dst.Close()
@@ -158,7 +158,7 @@ func (s *stuck) Close() error {
 	return nil
 }
 
-func TestCancelClosesWhatIsStuckUnlessItMustStayOpen(t *testing.T) {
+func TestCopy_CancelClosesAStuckEndUnlessItMustStayOpen(t *testing.T) {
 	for _, keep := range []bool{false, true} {
 		s := &stuck{begun: make(chan struct{}), release: make(chan struct{})}
 		ctx, cancel := context.WithCancel(t.Context())

@@ -14,7 +14,7 @@ import (
 	"testing"
 )
 
-func TestPathIsNamedByType(t *testing.T) {
+func TestPath_IsNamedByType(t *testing.T) {
 	file := sources["file"](t).(*os.File)
 	appending, _ := fileSink(t, t.TempDir(), os.O_APPEND)
 	defer appending.Close()
@@ -109,7 +109,7 @@ func big(t *testing.T, size int64) *os.File {
 	return f
 }
 
-func TestTheKernelMovesTheBytes(t *testing.T) {
+func TestCopy_LeavesTheBytesToTheKernel(t *testing.T) {
 	// Through memory that takes at least 512 calls between files and 2,048
 	// elsewhere. A sendfile counts as two, and moves what the socket takes.
 	const size = 64 << 20
@@ -171,7 +171,7 @@ func TestTheKernelMovesTheBytes(t *testing.T) {
 	}
 }
 
-func TestFullDiskIsENOSPC(t *testing.T) {
+func TestCopy_FullDiskIsENOSPC(t *testing.T) {
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {
 		t.Skip(err)
@@ -184,7 +184,7 @@ func TestFullDiskIsENOSPC(t *testing.T) {
 	}
 }
 
-func TestFilesThatTheKernelMakesUp(t *testing.T) {
+func TestCopy_ReadsFilesOfProc(t *testing.T) {
 	want, err := os.ReadFile("/proc/version")
 	if err != nil {
 		t.Skip(err)
@@ -202,7 +202,7 @@ func TestFilesThatTheKernelMakesUp(t *testing.T) {
 	}
 }
 
-func TestAcrossFileSystems(t *testing.T) {
+func TestCopy_CrossesFileSystems(t *testing.T) {
 	dir, err := os.MkdirTemp("/dev/shm", "kernelcopy")
 	if err != nil {
 		t.Skip(err)
@@ -221,7 +221,7 @@ func TestAcrossFileSystems(t *testing.T) {
 	same(t, arrived(), content)
 }
 
-func TestPipesThatWaitInsideTheCall(t *testing.T) {
+func TestCopy_MovesWhatBlockingPipesCarry(t *testing.T) {
 	for _, c := range []string{"in", "out"} {
 		r, w, err := os.Pipe()
 		must(t, err)
@@ -246,7 +246,7 @@ func TestPipesThatWaitInsideTheCall(t *testing.T) {
 	}
 }
 
-func TestNothingIsLeftBehind(t *testing.T) {
+func TestCopy_LeavesNothingBehind(t *testing.T) {
 	descriptors := func() int {
 		entries, err := os.ReadDir("/proc/self/fd")
 		must(t, err)

@@ -156,7 +156,7 @@ func same(t *testing.T, got, want []byte) {
 	}
 }
 
-func TestEveryPairCopiesEveryByteAndCountsIt(t *testing.T) {
+func TestCopy_MovesEveryByteOfEveryPairAndCountsIt(t *testing.T) {
 	for from, src := range sources {
 		for to, dst := range sinks {
 			for _, segment := range []int64{0, 100_001} {
@@ -183,7 +183,7 @@ func TestEveryPairCopiesEveryByteAndCountsIt(t *testing.T) {
 	}
 }
 
-func TestLimitedReaderBoundsTheCopy(t *testing.T) {
+func TestCopy_IsBoundedByALimitedReader(t *testing.T) {
 	for from, src := range sources {
 		for to, dst := range sinks {
 			t.Run(from+" to "+to, func(t *testing.T) {
@@ -206,7 +206,7 @@ func TestLimitedReaderBoundsTheCopy(t *testing.T) {
 	}
 }
 
-func TestReadFromIsUsedWhenAsked(t *testing.T) {
+func TestCopy_UsesReadFromWhenAsked(t *testing.T) {
 	var w readerFrom
 	n, err := Copy(t.Context(), &w, bytes.NewReader(content), Options{ReadFrom: true, segment: 1 << 20})
 	if n != int64(len(content)) || err != nil || w.calls != 4 {
@@ -243,7 +243,7 @@ func (w *wrapped) Moved(n int64, err error) error {
 	return err
 }
 
-func TestWrappersAreLookedInto(t *testing.T) {
+func TestCopy_LooksIntoWrappers(t *testing.T) {
 	dst, arrived := sinks["file"](t)
 	src := sources["file"](t)
 	w := &wrapped{File: dst.(*os.File)}
@@ -261,7 +261,7 @@ func TestWrappersAreLookedInto(t *testing.T) {
 	}
 }
 
-func TestShrunkenFileEndsEarly(t *testing.T) {
+func TestCopy_EndsEarlyWhenTheFileShrinks(t *testing.T) {
 	src := sources["file"](t).(*os.File)
 	w, arrived := sinks["file"](t)
 	const cut = 1 << 20
@@ -276,7 +276,7 @@ func TestShrunkenFileEndsEarly(t *testing.T) {
 	same(t, arrived(), content[:cut])
 }
 
-func TestReaderErrorsComeAfterTheirData(t *testing.T) {
+func TestCopy_ReaderErrorsComeAfterTheirData(t *testing.T) {
 	var b bytes.Buffer
 	fails := errors.New("fails")
 	n, err := Copy(t.Context(), closer{&b}, iotest.DataErrReader(io.MultiReader(strings.NewReader("data"), iotest.ErrReader(fails))), Options{})
@@ -289,7 +289,7 @@ type writerFunc func([]byte) (int, error)
 
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
-func TestBrokenReadersAndWritersEndTheCopy(t *testing.T) {
+func TestCopy_EndsAtBrokenReadersAndWriters(t *testing.T) {
 	short := writerFunc(func(p []byte) (int, error) { return len(p) / 2, nil })
 	if n, err := Copy(t.Context(), short, strings.NewReader("1234"), Options{}); n != 2 || err != io.ErrShortWrite {
 		t.Errorf("short write: %d, %v", n, err)
@@ -304,7 +304,7 @@ func TestBrokenReadersAndWritersEndTheCopy(t *testing.T) {
 	}
 }
 
-func TestClosedReaderIsEPIPE(t *testing.T) {
+func TestCopy_ClosedReaderIsEPIPE(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("another error there")
 	}

@@ -32,7 +32,7 @@ func holed(t *testing.T, size int64, at ...int64) *os.File {
 	return f
 }
 
-func TestHolesAreKept(t *testing.T) {
+func TestKeepHoles_KeepsThem(t *testing.T) {
 	const size = 64<<20 + 77
 	for name, at := range map[string][]int64{
 		"data in the middle": {5 << 20, 33<<20 + 5}, "data at both ends": {0, size - 10_000}, "nothing but a hole": {},
@@ -58,7 +58,7 @@ func TestHolesAreKept(t *testing.T) {
 	}
 }
 
-func TestHolesOverwriteWhatWasThere(t *testing.T) {
+func TestKeepHoles_OverwritesWhatWasThere(t *testing.T) {
 	src := holed(t, 1<<20, 500_000)
 	dst, err := os.Create(filepath.Join(t.TempDir(), "out"))
 	must(t, err)
@@ -74,7 +74,7 @@ func TestHolesOverwriteWhatWasThere(t *testing.T) {
 	same(t, readAll(t, dst)[:1<<20], readAll(t, src))
 }
 
-func TestAHoleInFrontOfWhatTheKernelDoesNotCopyCounts(t *testing.T) {
+func TestKeepHoles_CountsAHoleInFrontOfDataThatTheKernelRefuses(t *testing.T) {
 	const size = 8 << 20
 	src := holed(t, size, 4<<20)
 	if allocated(t, src) > 1<<20 {

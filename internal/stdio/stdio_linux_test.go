@@ -39,7 +39,7 @@ func terminal(t *testing.T) (master, slave *os.File) {
 	return m, s
 }
 
-func TestBlockedReadOfATerminalIsUnblocked(t *testing.T) {
+func TestReopen_DeadlineUnblocksAReadOfATerminal(t *testing.T) {
 	master, slave := terminal(t)
 	testDeadline(t, slave, master)
 	if !isBlocking(t, slave) {
@@ -47,7 +47,7 @@ func TestBlockedReadOfATerminalIsUnblocked(t *testing.T) {
 	}
 }
 
-func TestDevicesThatNeverBlockAreDuplicates(t *testing.T) {
+func TestReopen_DuplicatesDevicesThatNeverBlock(t *testing.T) {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -66,7 +66,7 @@ func TestDevicesThatNeverBlockAreDuplicates(t *testing.T) {
 	}
 }
 
-func TestSocketsAreLeftAsTheyAre(t *testing.T) {
+func TestReopen_LeavesSocketsAsTheyAre(t *testing.T) {
 	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Skip(err)
@@ -85,7 +85,7 @@ func TestSocketsAreLeftAsTheyAre(t *testing.T) {
 	}
 }
 
-func TestNoDescriptorIsLeftOpen(t *testing.T) {
+func TestReopen_LeavesNoDescriptorOpen(t *testing.T) {
 	count := func() int {
 		entries, err := os.ReadDir("/proc/self/fd")
 		if err != nil {

@@ -131,7 +131,7 @@ func isBlocking(t *testing.T, f *os.File) bool {
 	return flags&syscall.O_NONBLOCK == 0
 }
 
-func TestBlockedReadOfAPipeIsUnblocked(t *testing.T) {
+func TestReopen_DeadlineUnblocksAReadOfAPipe(t *testing.T) {
 	r, w := blocking(t)
 	testDeadline(t, r, w)
 	if !isBlocking(t, r) {
@@ -139,7 +139,7 @@ func TestBlockedReadOfAPipeIsUnblocked(t *testing.T) {
 	}
 }
 
-func TestBlockedReadOfANamedPipeIsUnblocked(t *testing.T) {
+func TestReopen_DeadlineUnblocksAReadOfANamedPipe(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "pipe")
 	if err := syscall.Mkfifo(name, 0o600); err != nil {
 		t.Skip(err)
@@ -169,7 +169,7 @@ func copyChild() string {
 	return fmt.Sprint(err)
 }
 
-func TestPipesCarryEveryByte(t *testing.T) {
+func TestStdinAndStdout_CarryEveryByteOfPipes(t *testing.T) {
 	r, w := blocking(t)
 	cmd, said := command(t, "copy")
 	cmd.Stdin = r
@@ -193,7 +193,7 @@ func TestPipesCarryEveryByte(t *testing.T) {
 	finish(t, cmd, said, "<nil>")
 }
 
-func TestPositionOfRegularFilesIsShared(t *testing.T) {
+func TestStdin_SharesThePositionOfARegularFile(t *testing.T) {
 	dir := t.TempDir()
 	name := filepath.Join(dir, "in")
 	if err := os.WriteFile(name, []byte("first\nrest\n"), 0o600); err != nil {
@@ -242,7 +242,7 @@ func yesChild() string {
 	return err.Error()
 }
 
-func TestReaderThatLeavesIsAnErrorAndNotDeath(t *testing.T) {
+func TestStdout_ReaderThatLeavesIsAnErrorAndNotDeath(t *testing.T) {
 	r, w := blocking(t)
 	cmd, said := command(t, "yes")
 	cmd.Stdout = w
@@ -257,7 +257,7 @@ func TestReaderThatLeavesIsAnErrorAndNotDeath(t *testing.T) {
 	finish(t, cmd, said, "EPIPE")
 }
 
-func TestReaderThatLeftBeforeIsAnErrorAndNotDeath(t *testing.T) {
+func TestStdout_ReaderThatLeftBeforeIsAnErrorAndNotDeath(t *testing.T) {
 	r, w := blocking(t)
 	cmd, said := command(t, "yes")
 	cmd.Stdout = w
@@ -284,7 +284,7 @@ func fullChild() string {
 	return "unblocked"
 }
 
-func TestBlockedWriteToAPipeIsUnblocked(t *testing.T) {
+func TestStdout_DeadlineUnblocksAWriteToAPipe(t *testing.T) {
 	_, w := blocking(t)
 	cmd, said := command(t, "full")
 	cmd.Stdout = w
@@ -308,7 +308,7 @@ func closedChild() string {
 	return fmt.Sprint(err)
 }
 
-func TestClosedInputIsAnError(t *testing.T) {
+func TestStdin_ClosedIsAnError(t *testing.T) {
 	cmd, said := command(t, "closed")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

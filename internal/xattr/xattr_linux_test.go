@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestAttributesOfUsersAreCopied(t *testing.T) {
+func TestWrite_CopiesAttributesOfUsers(t *testing.T) {
 	dir := t.TempDir()
 	from, err := os.Create(filepath.Join(dir, "from"))
 	if err != nil {

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+
+	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/endpoint"
+	"github.com/weir-go/weir/report"
+	"github.com/weir-go/weir/s3"
+	"github.com/weir-go/weir/tree"
+)
+
+// storeFolder prepares the copy of a folder to an object store, or from one. The
+// prefix stands for the contents of the folder.
+func (c *copying) storeFolder(src, dst string) (*step, error) {
+	down := s3.IsFolder(src)
+	refuse := func(text, try string) (*step, error) { return nil, &failure{code: exitUsage, text: text, try: try} }
+	local := src
+	if down {
+		local = dst
+	}
+	path, isLocal := endpoint.Local(local)
+	switch {
+	case !isLocal || path == "-":
+		return refuse(fmt.Sprintf("%s is a folder of an object store and needs a local folder on the other side, not %s", shown(src), shown(dst)), "weir copy s3://bucket/prefix/ DIR")
+	case c.preserve:
+		return refuse("--preserve does not work with folders of an object store: it keeps no permissions and owners", "leave out --preserve")
+	case c.verify:
+		return refuse("--verify does not work with folders of an object store; the store checks what it receives", "leave out --verify")
+	case c.rate != "":
+		return refuse("--rate does not work with folders of an object store", "leave out --rate")
+	case c.sync:
+		return refuse("--sync does not work with folders of an object store", "leave out --sync")
+	case c.keep:
+		return refuse("--keep-partial does not work with folders of an object store; copied files stay anyway", "leave out --keep-partial")
+	}
+	st := &step{src: shown(src), dst: shown(dst), isTree: true, deletes: c.delete}
+	if down {
+		dst = filepath.Clean(path)
+		if c.goOn {
+			dst = filepath.Join(dst, lastName(src))
+		}
+		st.dst, st.target = dst, dst
+	} else {
+		src = path
+		if abs, err := filepath.Abs(src); err == nil && c.goOn && !isContents(src, abs) {
+			dst = below(dst, filepath.Base(abs))
+		}
+		st.src, st.dst = src, shown(dst)
+	}
+	var cp *s3.Copy
+	st.build = func(frugal bool) (*weir.Flow, error) {
+		cp = &s3.Copy{
+			From: src, To: dst, Exclude: c.exclude, Delete: c.delete, NoClobber: c.noClobber, Checksum: c.checksum,
+			Skip:    func(path string, mode fs.FileMode) { c.warn("%s is %s and is not copied", path, kindIn(mode)) },
+			Changed: func(path, how string) { c.warn("%s %s while it was copied", path, how) },
+			Failed:  func(err error) { st.failed(explain(st, report.Report{}, err)) },
+		}
+		if c.verbose {
+			cp.Deleted = func(path string) { c.warn("deleted %s", path) }
+		}
+		if frugal {
+			cp.Workers = 1
+		}
+		st.holds = cp.Memory()
+		return cp.Flow(), nil
+	}
+	st.preview = func() (tree.Plan, error) { return cp.Plan(context.Background()) }
+	st.run = func(ctx context.Context) error {
+		err := cp.Run(ctx)
+		st.over = true
+		return err
+	}
+	st.moved = func() (in, out int64) {
+		n := cp.Progress().Bytes
+		return n, n
+	}
+	st.tree = func() (tree.Progress, string) { return cp.Progress(), cp.Current() }
+	st.merges = func() bool { return true }
+	st.note = func() string {
+		text, p := "", cp.Progress()
+		if p.Equal > 0 {
+			text += fmt.Sprintf(", %d of them there already", p.Equal)
+		}
+		if p.Deleted > 0 {
+			text += fmt.Sprintf(", %d deleted", p.Deleted)
+		}
+		return text
+	}
+	return st, nil
+}
+
+// collectOften keeps the garbage of requests to an object store small beside the
+// parts that are held in memory: without it, the heap would grow to twice their
+// size before it is collected.
+func collectOften(steps []*step) {
+	most := int64(0)
+	for _, st := range steps {
+		if strings.HasPrefix(st.src, "s3://") || strings.HasPrefix(st.dst, "s3://") {
+			if n, err := st.ceiling(); err == nil {
+				most = max(most, n)
+			}
+		}
+	}
+	if most > 0 {
+		debug.SetMemoryLimit(most + beside)
+	}
+}
+
+// beside is about what the program takes beside the ceiling of a flow.
+const beside = 8 << 20
+
+// kindIn is kindOf for a place where symbolic links are not copied.
+func kindIn(mode fs.FileMode) string {
+	if mode&fs.ModeSymlink != 0 {
+		return "a symbolic link"
+	}
+	return kindOf(mode)
+}
+
+// lastName is the last name in the path of a URL, or that of its bucket.
+func lastName(name string) string {
+	u, err := url.Parse(name)
+	if err != nil {
+		return ""
+	}
+	path := strings.Trim(u.Path, "/")
+	if path == "" {
+		return u.Host
+	}
+	return path[strings.LastIndexByte(path, '/')+1:]
+}
+
+// below is the URL of the folder called name in the folder of a URL.
+func below(folder, name string) string {
+	u, err := url.Parse(folder)
+	if err != nil {
+		return folder
+	}
+	u.Path = strings.TrimSuffix(u.Path, "/") + "/" + name + "/"
+	u.RawPath = ""
+	return u.String()
+}

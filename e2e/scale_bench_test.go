@@ -1,0 +1,93 @@
+package e2e
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// BenchmarkScale moves 512 MiB to and from the gateway with weir and with what else
+// is installed, one after the other: the rows of "make bench-scale". Each run is a
+// process of its own. MiB is its largest resident memory, cpu-s its processor time
+// without that of the gateway, which works in the process of the benchmark.
+func BenchmarkScale(b *testing.B) {
+	if gateway.skip != "" {
+		b.Skip(gateway.skip)
+	}
+	timer, err := exec.LookPath("time")
+	if err != nil {
+		b.Skip("GNU time is not installed: Debian package time")
+	}
+	const size = 512 << 20
+	dir := b.TempDir()
+	bucket := "bench"
+	if err := os.MkdirAll(filepath.Join(gateway.root, bucket), 0o755); err != nil {
+		b.Fatal(err)
+	}
+	file, back := filepath.Join(dir, "file"), filepath.Join(dir, "back")
+	f, err := os.Create(file)
+	if err == nil {
+		_, err = io.Copy(f, &noise{size, 9})
+	}
+	if err == nil {
+		err = f.Close()
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	tools := []struct{ name, up, stream, down string }{
+		{"weir", weirPath + " copy -q FILE s3://BUCKET/k", weirPath + " copy -q - s3://BUCKET/k", weirPath + " copy -q s3://BUCKET/k BACK"},
+		{"rclone", "rclone copyto FILE s:BUCKET/k", "rclone rcat s:BUCKET/k", "rclone copyto s:BUCKET/k BACK"},
+		{"aws", "aws s3 cp --quiet FILE s3://BUCKET/k", "aws s3 cp --quiet - s3://BUCKET/k", "aws s3 cp --quiet s3://BUCKET/k BACK"},
+		{"s5cmd", "s5cmd cp FILE s3://BUCKET/k", "s5cmd pipe s3://BUCKET/k", "s5cmd cp s3://BUCKET/k BACK"},
+	}
+	os.Unsetenv("AWS_CA_BUNDLE") // rclone refuses to run with it
+	env := append(os.Environ(), "AWS_ENDPOINT_URL="+gateway.url, "S3_ENDPOINT_URL="+gateway.url, "AWS_ACCESS_KEY_ID="+accessKey,
+		"AWS_SECRET_ACCESS_KEY="+secretKey, "AWS_REGION=us-east-1", "AWS_DEFAULT_REGION=us-east-1",
+		"RCLONE_CONFIG_S_TYPE=s3", "RCLONE_CONFIG_S_PROVIDER=Other", "RCLONE_CONFIG_S_ENDPOINT="+gateway.url,
+		"RCLONE_CONFIG_S_ACCESS_KEY_ID="+accessKey, "RCLONE_CONFIG_S_SECRET_ACCESS_KEY="+secretKey, "RCLONE_CONFIG_S_REGION=us-east-1",
+		"RCLONE_CONFIG="+filepath.Join(dir, "rclone.conf"))
+	for _, way := range []string{"upload", "upload-unknown-length", "download"} {
+		for _, tool := range tools {
+			command := map[string]string{"upload": tool.up, "upload-unknown-length": tool.stream, "download": tool.down}[way]
+			b.Run(way+"/"+tool.name, func(b *testing.B) {
+				program := strings.Fields(command)[0]
+				if _, err := exec.LookPath(program); err != nil {
+					b.Skip(program + " is not installed")
+				}
+				command = strings.NewReplacer("FILE", file, "BACK", back, "BUCKET", bucket).Replace(command)
+				b.SetBytes(size)
+				for b.Loop() {
+					os.Remove(back)
+					args := append([]string{"-f", "%e %U %S %M"}, strings.Fields(command)...)
+					c := exec.Command(timer, args...)
+					var said bytes.Buffer
+					c.Env, c.Stderr = env, &said
+					if way == "upload-unknown-length" {
+						in, err := os.Open(file)
+						if err != nil {
+							b.Fatal(err)
+						}
+						defer in.Close()
+						c.Stdin = struct{ io.Reader }{in} // a pipe: it has no length
+					}
+					if err := c.Run(); err != nil {
+						b.Fatalf("%s: %v: %s", command, err, &said)
+					}
+					lines := strings.Split(strings.TrimSpace(said.String()), "\n")
+					var wall, user, system, kib float64
+					if _, err := fmt.Sscan(lines[len(lines)-1], &wall, &user, &system, &kib); err != nil {
+						b.Fatalf("%s: %v: %s", command, err, &said)
+					}
+					b.ReportMetric(kib/1024, "MiB")
+					b.ReportMetric(user+system, "cpu-s")
+				}
+			})
+		}
+	}
+}

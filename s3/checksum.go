@@ -1,0 +1,93 @@
+package s3
+
+import (
+	"bytes"
+	"crypto/md5"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"hash"
+	"hash/crc32"
+	"net/http"
+	"strings"
+
+	"github.com/minio/crc64nvme"
+
+	"github.com/weir-go/weir/endpoint"
+)
+
+// Names of headers of the protocol.
+const (
+	headerCRC64  = "x-amz-checksum-crc64nvme"
+	headerType   = "x-amz-checksum-type"
+	headerNonce  = "weir-upload" // of ours: x-amz-meta-weir-upload
+	fullObject   = "FULL_OBJECT"
+	headerMode   = "x-amz-checksum-mode"
+	headerMethod = "x-amz-checksum-algorithm"
+)
+
+// checksum adds up the bytes of an object and compares them with what the store
+// has noted.
+type checksum struct {
+	hash.Hash
+	name string
+	want []byte
+}
+
+// checksumOf finds a checksum of a whole object in the answer to a request about
+// it, or returns nil. A checksum of the parts' checksums ends in their number and
+// says nothing that we could compare.
+func checksumOf(h http.Header, bucket string) *checksum {
+	for _, a := range []struct {
+		name string
+		new  func() hash.Hash
+	}{
+		{"crc64nvme", func() hash.Hash { return crc64nvme.New() }},
+		{"sha256", sha256.New},
+		{"crc32c", func() hash.Hash { return crc32.New(crc32.MakeTable(crc32.Castagnoli)) }},
+		{"crc32", func() hash.Hash { return crc32.NewIEEE() }},
+	} {
+		sum := a.new()
+		if want, err := base64.StdEncoding.DecodeString(h.Get("x-amz-checksum-" + a.name)); err == nil && len(want) == sum.Size() {
+			return &checksum{sum, a.name, want}
+		}
+	}
+	// An ETag is the MD5 of what was sent in one piece, unless it was encrypted
+	// with a key that is not the store's own.
+	kms := strings.Contains(h.Get("x-amz-server-side-encryption"), "kms") || h.Get("x-amz-server-side-encryption-customer-algorithm") != ""
+	if want := md5Of(h.Get("ETag")); want != nil && !kms && !strings.HasSuffix(bucket, "--x-s3") {
+		return &checksum{md5.New(), "md5", want}
+	}
+	return nil
+}
+
+// md5Of returns the MD5 that an ETag is, or nil.
+func md5Of(etag string) []byte {
+	want, err := hex.DecodeString(strings.Trim(etag, `"`))
+	if err != nil || len(want) != md5.Size {
+		return nil
+	}
+	return want
+}
+
+// check compares.
+func (c *checksum) check() error {
+	if got := c.Sum(nil); !bytes.Equal(got, c.want) {
+		return fmt.Errorf("%w: %s is %x, and the store noted %x", endpoint.ErrDigest, c.name, got, c.want)
+	}
+	return nil
+}
+
+// crc64 is a checksum as the protocol writes it.
+func crc64(sum uint64) string {
+	return base64.StdEncoding.EncodeToString([]byte{
+		byte(sum >> 56), byte(sum >> 48), byte(sum >> 40), byte(sum >> 32), byte(sum >> 24), byte(sum >> 16), byte(sum >> 8), byte(sum),
+	})
+}
+
+// md5Base64 is a Content-MD5.
+func md5Base64(p []byte) string {
+	sum := md5.Sum(p)
+	return base64.StdEncoding.EncodeToString(sum[:])
+}

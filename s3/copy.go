@@ -1,0 +1,397 @@
+package s3
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/endpoint"
+	"github.com/weir-go/weir/tree"
+)
+
+// Copy describes the copy of a folder to an object store, or of a prefix of keys
+// to a folder. Set its fields before Flow or Run; a Copy is for one run and must
+// not be copied after that. Its functions are called by one goroutine at a time,
+// and must not call methods of the Copy but Progress and Current.
+//
+// The key of a file is the prefix and its path with slashes. Files that are equal
+// on both sides are left out: those of the same length whose object was written
+// after the last change of the file, or whose file has the time of its object, or
+// whose contents have the MD5 that the object's ETag is. A file that is downloaded
+// gets the time of its object. Folders without files, permissions and owners have
+// no place in a store, and symbolic links are not copied.
+//
+// Each file and each object is whole or as it was. Both sides are listed in the
+// order of their keys and compared side by side: of the store 1,000 keys are in
+// memory at a time, of the folder the names in one folder and in those around it.
+type Copy struct {
+	// From and To are an s3:// URL that ends in a slash and the path of a
+	// folder, one of each.
+	From, To string
+
+	// Store has the settings that the URL does not set.
+	Store Store
+
+	// Workers is how many files are copied at a time. Zero stands for 8.
+	Workers int
+
+	// Exclude are patterns of what to leave out, as in [tree.Copy].
+	Exclude []string
+
+	// Delete removes from To, when everything has been copied, what From does
+	// not have. What Exclude matches stays. After any failure nothing is
+	// removed.
+	Delete bool
+
+	// NoClobber replaces nothing: a file or object that exists with other
+	// contents is a failure that matches [fs.ErrExist].
+	NoClobber bool
+
+	// Checksum compares contents also where the times say that they are equal.
+	Checksum bool
+
+	// Skip is called for what is neither a file nor a folder and therefore is
+	// not copied. It may be nil.
+	Skip func(path string, mode fs.FileMode)
+
+	// Failed is called for each file that could not be copied, and for keys
+	// that cannot be names of files. The copy goes on and ends with a
+	// [*tree.IncompleteError]. What every further file would meet ends it in
+	// any case. If Failed is nil, the first failure ends the copy.
+	Failed func(err error)
+
+	// Changed is called for a file that was written to while it was copied.
+	Changed func(path, how string)
+
+	// Deleted is called for what Delete has removed.
+	Deleted func(path string)
+
+	files, bytes, found, seen, equal, failures, deletions atomic.Int64
+
+	walked  atomic.Bool
+	current atomic.Pointer[string]
+	flow    *weir.Flow
+	job     *job
+	telling sync.Mutex // held while a function of the user runs
+
+	mu    sync.Mutex // guards first
+	first error      // the first failure that did not end the flow
+}
+
+// ErrName is the error of a key that cannot be the name of a file.
+var ErrName = errors.New("the key is no name of a file")
+
+// ErrCollision is the error of an object whose name the local file system takes
+// for that of another file.
+var ErrCollision = errors.New("another file has that name, or one that the file system takes for the same")
+
+// Progress returns how far the copy is. It may be called at any time, by any
+// goroutine.
+func (c *Copy) Progress() tree.Progress {
+	return tree.Progress{
+		Files: c.files.Load(), Bytes: c.bytes.Load(), Found: c.found.Load(), FilesFound: c.seen.Load(),
+		Equal: c.equal.Load(), Failed: c.failures.Load(), Deleted: c.deletions.Load(), Walked: c.walked.Load(),
+	}
+}
+
+// Current returns the path of a file that is being copied, and "" before the
+// first. It may be called at any time, by any goroutine.
+func (c *Copy) Current() string {
+	if p := c.current.Load(); p != nil {
+		return *p
+	}
+	return ""
+}
+
+// inFlight is how many files may wait to be copied.
+const inFlight = 256
+
+// listing is the most memory that a page of keys takes, about.
+const listing = 4 << 20
+
+// perWorker is what a worker holds: a buffer, and what a request takes.
+const perWorker = 512 << 10
+
+func (c *Copy) workers() int {
+	if c.Workers > 0 {
+		return c.Workers
+	}
+	return 8
+}
+
+// Memory returns about how much the listing and the workers hold beside the
+// pipes of the flow, in bytes.
+func (c *Copy) Memory() int64 { return listing + int64(c.workers())*perWorker }
+
+// Flow returns the flow that does the work, for its report, its watcher and its
+// ceiling. It is run by [Copy.Run], not by itself.
+func (c *Copy) Flow() *weir.Flow {
+	if c.flow != nil {
+		return c.flow
+	}
+	c.job = &job{Copy: c}
+	found := weir.Generate("list", c.job.list).Async(weir.Items(inFlight))
+	copied := weir.MapContext(found, c.job.copy, weir.Workers(c.workers()), weir.Unordered()).Named("store")
+	c.flow = copied.To(weir.Discard[int64]())
+	c.flow.Name = "copy " + c.From
+	return c.flow
+}
+
+// Run copies, and returns when nothing of it goes on any more.
+func (c *Copy) Run(ctx context.Context) error {
+	flow := c.Flow()
+	if err := c.job.begin(ctx, true); err != nil {
+		return err
+	}
+	defer c.job.end()
+	err := flow.Run(ctx)
+	failed, first := c.failures.Load(), c.firstFailure()
+	if err == nil && failed == 0 && c.Delete {
+		err = c.job.remove(ctx)
+	}
+	if err != nil && c.job.made {
+		os.Remove(c.job.dir) // if nothing is in it
+	}
+	if err == nil && failed > 0 {
+		err = &tree.IncompleteError{Failed: failed, First: first}
+	}
+	return err
+}
+
+// Plan compares both sides and changes neither. It is for a Copy that is not run.
+func (c *Copy) Plan(ctx context.Context) (tree.Plan, error) {
+	j := &job{Copy: c}
+	var p tree.Plan
+	if err := j.begin(ctx, false); err != nil {
+		return p, err
+	}
+	defer j.end()
+	err := j.join(ctx, func(e entry) error {
+		switch {
+		case e.isExtra(j.down):
+			if c.Delete {
+				p.Delete = append(p.Delete, e.rel)
+			}
+		case e.bad != nil:
+			return j.report(ctx, e.bad)
+		default:
+			equal, err := j.isEqual(&e.item)
+			switch {
+			case err != nil:
+				return j.report(ctx, err)
+			case equal:
+				p.Equal++
+			default:
+				p.Files++
+				p.Bytes += e.size(j.down)
+			}
+		}
+		return nil
+	})
+	return p, err
+}
+
+func (c *Copy) firstFailure() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.first
+}
+
+// tell calls a function of the user, one at a time.
+func (c *Copy) tell(f func()) {
+	c.telling.Lock()
+	defer c.telling.Unlock()
+	f()
+}
+
+// report takes note of a failure. It returns err if that ends the copy.
+func (c *Copy) report(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	if c.Failed == nil || ctx.Err() != nil || hopeless(err) {
+		return err
+	}
+	c.mu.Lock()
+	if c.first == nil {
+		c.first = err
+	}
+	c.mu.Unlock()
+	c.failures.Add(1)
+	c.tell(func() { c.Failed(err) })
+	return nil
+}
+
+// job is one run of a Copy.
+type job struct {
+	*Copy
+	down    bool // from the store to the folder
+	at      address
+	c       *client
+	dir     string
+	again   bool     // the folder was walked before: what is skipped was told
+	made    bool     // the folder did not exist
+	root    *os.Root // nil: the folder does not exist, in a plan
+	exclude tree.Patterns
+	buffers sync.Pool
+}
+
+// begin opens both ends. make says whether to create the folder that is copied
+// to.
+func (j *job) begin(ctx context.Context, make bool) error {
+	j.down = IsFolder(j.From)
+	remote, local := j.To, j.From
+	if j.down {
+		remote, local = j.From, j.To
+	}
+	j.dir = local
+	j.buffers.New = func() any { return new([128 << 10]byte) }
+	var err error
+	if j.exclude, err = tree.ParsePatterns(j.Exclude); err != nil {
+		return err
+	}
+	if !IsFolder(remote) || IsFolder(local) {
+		return fmt.Errorf("s3: copy %s to %s: one of them must be a folder, the other s3://bucket/prefix/", j.From, j.To)
+	}
+	u, err := parseURL(remote)
+	if err != nil {
+		return err
+	}
+	if j.at, err = j.Store.parse(u); err != nil {
+		return err
+	}
+	if err := j.at.store.check(); err != nil {
+		return err
+	}
+	if j.down && make {
+		if _, err := os.Lstat(local); errors.Is(err, fs.ErrNotExist) {
+			j.made = true
+		}
+		if err := os.MkdirAll(local, 0o777); err != nil {
+			return &tree.WriteError{Path: local, Err: innermost(err)}
+		}
+	}
+	j.root, err = os.OpenRoot(local)
+	switch {
+	case err != nil && j.down && !make && errors.Is(err, fs.ErrNotExist):
+	case err != nil && j.down:
+		return &tree.WriteError{Path: local, Err: innermost(err)}
+	case err != nil:
+		return err
+	}
+	if j.c, err = newClient(j.at, endpoint.HTTPOptions{}); err != nil {
+		j.end()
+		return j.remoteError(j.at.String(), err)
+	}
+	if !j.down && make {
+		j.c.sweep(ctx, j.at.key)
+	}
+	return nil
+}
+
+func (j *job) end() {
+	if j.root != nil {
+		j.root.Close()
+	}
+	if j.c != nil {
+		j.c.close()
+	}
+}
+
+// remoteError says that the store is where err comes from.
+func (j *job) remoteError(url string, err error) error {
+	if err == nil || j.down {
+		return err
+	}
+	return &tree.WriteError{Path: url, Err: &shorn{err}}
+}
+
+// localError says that the folder is where err comes from.
+func (j *job) localError(rel string, err error) error {
+	if err == nil {
+		return nil
+	}
+	name := filepath.Join(j.dir, filepath.FromSlash(rel))
+	if j.down {
+		return &tree.WriteError{Path: name, Err: innermost(err)}
+	}
+	return &fs.PathError{Op: "read", Path: name, Err: innermost(err)}
+}
+
+// shorn is an error of a store without the operation and the URL, which the
+// sentence around it says.
+type shorn struct{ error }
+
+func (s *shorn) Error() string {
+	var e *Error
+	if errors.As(s.error, &e) {
+		return strings.TrimPrefix(s.error.Error(), e.Op+" "+e.URL+": ")
+	}
+	return s.error.Error()
+}
+
+func (s *shorn) Unwrap() error { return s.error }
+
+func innermost(err error) error {
+	var pe *fs.PathError
+	var le *os.LinkError
+	switch {
+	case errors.As(err, &pe):
+		return pe.Err
+	case errors.As(err, &le):
+		return le.Err
+	}
+	return err
+}
+
+// checkName says why the part of a key behind the prefix cannot be the path of a
+// file below a folder, or returns nil.
+func checkName(rel string) error {
+	bad := func(why string) error { return fmt.Errorf("%w: %s", ErrName, why) }
+	switch {
+	case strings.HasSuffix(rel, "/"):
+		return bad("it ends in a slash")
+	case strings.ContainsRune(rel, 0):
+		return bad("it contains a zero byte")
+	case strings.HasPrefix(rel, "/"):
+		return bad("it begins with a slash")
+	}
+	for part := range strings.SplitSeq(rel, "/") {
+		switch {
+		case part == "":
+			return bad("it has two slashes in a row")
+		case part == "." || part == "..":
+			return bad(`it contains "` + part + `"`)
+		case len(part) > 255:
+			return bad("it contains a name of more than 255 bytes")
+		}
+	}
+	if local, err := filepath.Localize(rel); err != nil || !filepath.IsLocal(local) {
+		return bad("this system does not allow it")
+	}
+	return nil
+}
+
+// isExcluded reports whether a file, or a folder that it is in, is left out.
+func (j *job) isExcluded(rel string) bool {
+	for i, r := range rel {
+		if r == '/' && i > 0 && j.exclude.Match(rel[:i], true) {
+			return true
+		}
+	}
+	return rel != "" && j.exclude.Match(rel, false)
+}
+
+// key is the key of a file.
+func (j *job) key(rel string) string { return j.at.key + rel }
+
+// parent is the folder of a path, "." for the top.
+func parent(rel string) string { return path.Dir(rel) }

@@ -1,0 +1,48 @@
+package s3
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/endpoint"
+)
+
+// newSink is an object as a sink.
+func newSink(a address, o endpoint.SinkOptions) weir.Sink[byte] {
+	part := a.store.partSize(o.Size)
+	if o.Size > 0 {
+		part = min(part, o.Size)
+	}
+	buffers := a.store.partsAtOnce(o.Size) + 1
+	if o.Size > 0 && o.Size <= part {
+		buffers = 1
+	}
+	holds := int64(buffers)*part + part/4 // a buffer that grows is copied, see grow
+	return weir.Sink[byte]{Name: "store", Holds: holds, Open: func(ctx context.Context) (weir.Writer[byte], error) {
+		c, err := newClient(a, o.HTTP)
+		if err != nil {
+			return nil, err
+		}
+		if o.Exclusive {
+			// The store decides at the end. This saves reading what it will refuse.
+			if err := c.refuseExisting(ctx, a.key); err != nil {
+				c.close()
+				return nil, err
+			}
+		}
+		return newUpload(ctx, c, a.key, part, buffers, o), nil
+	}}
+}
+
+// refuseExisting fails if there is an object with this key.
+func (c *client) refuseExisting(ctx context.Context, key string) error {
+	_, err := c.stat(ctx, key)
+	switch {
+	case err == nil:
+		return &Error{Op: "write", URL: c.url(key), Code: "PreconditionFailed", StatusCode: http.StatusPreconditionFailed, create: true}
+	case context.Cause(ctx) != nil:
+		return context.Cause(ctx)
+	}
+	return nil // what else is wrong, the upload finds out
+}

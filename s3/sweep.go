@@ -1,0 +1,56 @@
+package s3
+
+import (
+	"context"
+	"time"
+)
+
+// stale is how long nothing has arrived for an upload that nobody goes on with.
+const stale = 24 * time.Hour
+
+// sweep removes multipart uploads to keys that begin with prefix which a killed
+// process of ours has left. What cannot be listed or removed stays: a sweep is
+// no reason for an upload to fail.
+func (c *client) sweep(ctx context.Context, prefix string) {
+	ctx, cancel := context.WithTimeout(ctx, cleanup)
+	defer cancel()
+	keyMarker, idMarker := "", ""
+	for {
+		list, err := c.core.ListMultipartUploads(ctx, c.bucket, prefix, keyMarker, idMarker, "", 1000)
+		if err != nil {
+			return
+		}
+		for _, u := range list.Uploads {
+			if time.Since(u.Initiated) > stale && c.isAbandoned(ctx, u.Key, u.UploadID) {
+				_ = c.abort(ctx, u.Key, u.UploadID)
+			}
+		}
+		if !list.IsTruncated || list.NextKeyMarker == keyMarker && list.NextUploadIDMarker == idMarker {
+			return
+		}
+		keyMarker, idMarker = list.NextKeyMarker, list.NextUploadIDMarker
+	}
+}
+
+// isAbandoned reports whether an unfinished upload is ours, which the size of its
+// parts tells, and has received nothing for a while. One without parts takes no
+// room, and could be anybody's.
+func (c *client) isAbandoned(ctx context.Context, key, id string) bool {
+	marker, ours := 0, false
+	for {
+		list, err := c.core.ListObjectParts(ctx, c.bucket, key, id, marker, 1000)
+		if err != nil {
+			return false
+		}
+		for _, p := range list.ObjectParts {
+			ours = ours || p.Size%partUnit == partMark && p.Size >= minPart
+			if time.Since(p.LastModified) <= stale {
+				return false
+			}
+		}
+		if !list.IsTruncated || list.NextPartNumberMarker <= marker {
+			return ours
+		}
+		marker = list.NextPartNumberMarker
+	}
+}

@@ -1,0 +1,341 @@
+package s3
+
+import (
+	"context"
+	"crypto/md5"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/minio/crc64nvme"
+	"github.com/minio/minio-go/v7"
+
+	"github.com/weir-go/weir/internal/atomicfile"
+	"github.com/weir-go/weir/internal/carry"
+	"github.com/weir-go/weir/internal/lock"
+)
+
+func (j *job) localName(rel string) string { return filepath.Join(j.dir, filepath.FromSlash(rel)) }
+
+// copy copies one file and returns its bytes.
+func (j *job) copy(ctx context.Context, e item) (int64, error) {
+	j.current.Store(&e.rel)
+	equal, err := j.isEqual(&e)
+	if err != nil {
+		return 0, j.report(ctx, err)
+	}
+	n := e.size(j.down)
+	switch {
+	case equal:
+		j.equal.Add(1)
+		j.bytes.Add(n)
+	case j.NoClobber && e.file != nil && e.object != nil:
+		err = j.exists(e)
+	case j.down:
+		n, err = j.fetch(ctx, e)
+	default:
+		n, err = j.store(ctx, e)
+	}
+	if err != nil {
+		return 0, j.report(ctx, err)
+	}
+	j.files.Add(1)
+	return n, nil
+}
+
+func (j *job) exists(e item) error {
+	if j.down {
+		return j.localError(e.rel, fs.ErrExist)
+	}
+	return j.remoteError(j.c.url(j.key(e.rel)), fs.ErrExist)
+}
+
+// isEqual reports whether both sides have the same contents.
+func (j *job) isEqual(e *item) (bool, error) {
+	if e.file == nil || e.object == nil || e.file.size != e.object.size {
+		return false, nil
+	}
+	at, file := e.object.modified.Truncate(time.Second), e.file.modified
+	if !j.Checksum {
+		switch {
+		case j.down && file.Equal(at):
+			return true, nil
+		case !j.down && at.After(file) && at.After(e.file.changed):
+			return true, nil
+		}
+	}
+	f, err := j.root.Open(e.rel)
+	if err != nil {
+		return false, j.localError(e.rel, err)
+	}
+	defer f.Close()
+	equal, err := j.at.store.matchesETag(f, e.object.size, e.object.etag)
+	if err != nil {
+		return false, j.localError(e.rel, err)
+	}
+	if equal && j.down && !file.Equal(at) {
+		// So that the next run need not read it. A time is no reason to fail.
+		_ = j.root.Chtimes(e.rel, time.Time{}, at)
+	}
+	return equal, nil
+}
+
+// fetch downloads an object.
+func (j *job) fetch(ctx context.Context, e item) (n int64, err error) {
+	dir := parent(e.rel)
+	if err := j.root.MkdirAll(dir, 0o777); err != nil {
+		return 0, j.localError(e.rel, err)
+	}
+	name := ""
+	f, err := atomicfile.Temp(func() (*os.File, error) {
+		name = path.Join(dir, atomicfile.TempName(path.Base(e.rel)))
+		return j.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	}, func(string) (fs.FileInfo, error) { return j.root.Lstat(name) })
+	if err != nil {
+		return 0, j.localError(e.rel, err)
+	}
+	defer func() {
+		if err != nil {
+			j.root.Remove(name) // best effort: the error is told already
+		}
+	}()
+	n, err = j.fill(ctx, e, f)
+	if err == nil && e.file != nil {
+		if old, lerr := j.root.Lstat(e.rel); lerr == nil && old.Mode().IsRegular() {
+			if ierr := atomicfile.Inherit(f, old); ierr != nil {
+				err = j.localError(e.rel, ierr)
+			}
+		}
+	}
+	if err == nil { // no sweep may take it before it has its name
+		held, derr := lock.Dup(f)
+		if derr != nil && !errors.Is(derr, errors.ErrUnsupported) {
+			err = j.localError(e.rel, derr)
+		}
+		defer held.Close()
+	}
+	if cerr := f.Close(); err == nil && cerr != nil {
+		err = j.localError(e.rel, cerr)
+	}
+	if err != nil {
+		return 0, err
+	}
+	_ = j.root.Chtimes(name, time.Time{}, e.object.modified.Truncate(time.Second))
+	if err := j.name(name, e); err != nil {
+		return 0, j.localError(e.rel, err)
+	}
+	return n, nil
+}
+
+func (j *job) fill(ctx context.Context, e item, f *os.File) (int64, error) {
+	d := j.c.download(ctx, j.key(e.rel), facts{size: e.object.size, etag: e.object.etag, modified: e.object.modified}, 0, 1, false)
+	defer d.Close()
+	buf := j.buffers.Get().(*[128 << 10]byte)
+	defer j.buffers.Put(buf)
+	total := int64(0)
+	for {
+		n, err := d.Read(buf[:])
+		if n > 0 {
+			if _, werr := f.Write(buf[:n]); werr != nil {
+				return total, j.localError(e.rel, werr)
+			}
+			total += int64(n)
+			j.bytes.Add(int64(n))
+		}
+		if err == io.EOF {
+			return total, nil
+		}
+		if err != nil {
+			return total, err
+		}
+	}
+}
+
+// name gives the file its name. Where the folder had no file of exactly that
+// name, none may be replaced: it would be one whose name the file system takes
+// for the same.
+func (j *job) name(temp string, e item) error {
+	if e.file != nil && !j.NoClobber {
+		return j.root.Rename(temp, e.rel)
+	}
+	err := j.root.Link(temp, e.rel)
+	if err != nil && !errors.Is(err, fs.ErrExist) { // no links here
+		if _, serr := j.root.Lstat(e.rel); errors.Is(serr, fs.ErrNotExist) {
+			return j.root.Rename(temp, e.rel)
+		} else if serr == nil {
+			err = fs.ErrExist
+		}
+	}
+	switch {
+	case errors.Is(err, fs.ErrExist) && !j.NoClobber:
+		return ErrCollision
+	case err != nil:
+		return err
+	}
+	return j.root.Remove(temp)
+}
+
+// store uploads a file. Its parts are read from the file again where that is
+// needed, so they take no memory.
+func (j *job) store(ctx context.Context, e item) (int64, error) {
+	f, err := j.root.Open(e.rel)
+	if err != nil {
+		return 0, j.localError(e.rel, err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = errors.New("no longer a file")
+	}
+	if err != nil {
+		return 0, j.localError(e.rel, err)
+	}
+	key, size := j.key(e.rel), info.Size()
+	w := newWriting(ctx, j.c, key, j.NoClobber)
+	defer func() { w.stop(errClosed); w.partStop() }()
+	if part := j.at.store.partSize(size); size <= part {
+		var sum uint64
+		if sum, err = j.sum(f, 0, size); err != nil {
+			return 0, j.localError(e.rel, err)
+		}
+		err = w.put(j.counted(f, 0, size), size, sum, func() string { return md5Of64(f, 0, size) })
+	} else {
+		err = j.storeParts(w, f, size, part)
+	}
+	if now, serr := f.Stat(); serr == nil {
+		how, cerr := carry.Compare(info, now, size)
+		switch {
+		case cerr != nil:
+			return 0, j.localError(e.rel, cerr)
+		case how != "" && err != nil:
+			return 0, j.localError(e.rel, fmt.Errorf("it %s while it was copied", how))
+		case how != "" && j.Changed != nil:
+			j.tell(func() { j.Changed(j.localName(e.rel), how) })
+		}
+	}
+	if err != nil {
+		return 0, j.remoteError(j.c.url(key), err)
+	}
+	return size, nil
+}
+
+// storeParts uploads a file as parts, several at a time.
+func (j *job) storeParts(w *writing, f *os.File, size, part int64) (err error) {
+	if err := w.begin(); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			if aerr := w.abort(); aerr != nil {
+				err = errors.Join(err, aerr)
+			}
+		}
+	}()
+	var wg sync.WaitGroup
+	defer wg.Wait() // before the upload is aborted
+	slots := make(chan struct{}, j.at.store.partsAtOnce(size))
+	number := 0
+	for at := int64(0); at < size; at += part {
+		select {
+		case slots <- struct{}{}:
+		case <-w.ctx.Done():
+			return context.Cause(w.ctx)
+		}
+		number++
+		number, n := number, min(part, size-at)
+		wg.Add(1)
+		go func() {
+			defer func() { <-slots; wg.Done() }()
+			p := sentPart{number: number, size: n}
+			var err error
+			if p.sum, err = j.sum(f, at, n); err == nil {
+				err = w.sendPart(w.ctx, &p, j.counted(f, at, n), n, func() string { return md5Of64(f, at, n) })
+			}
+			if err != nil {
+				w.stop(err)
+				return
+			}
+			w.sent(p)
+		}()
+	}
+	wg.Wait()
+	if err := context.Cause(w.ctx); err != nil {
+		return err
+	}
+	return w.complete(w.merged(), size)
+}
+
+// merged is the checksum of the whole, from those of the parts.
+func (w *writing) merged() uint64 {
+	var parts []minio.ObjectPart
+	for i, p := range w.parts {
+		parts = append(parts, minio.ObjectPart{PartNumber: i + 1, Size: p.size, ChecksumCRC64NVME: crc64(p.sum)})
+	}
+	sum, err := minio.ChecksumCRC64NVME.FullObjectChecksum(parts)
+	if err != nil || len(sum.Raw()) != 8 {
+		return 0 // the store refuses it
+	}
+	return binary.BigEndian.Uint64(sum.Raw())
+}
+
+// sum is the checksum of a part of a file.
+func (j *job) sum(f *os.File, at, n int64) (uint64, error) {
+	h := crc64nvme.New()
+	buf := j.buffers.Get().(*[128 << 10]byte)
+	defer j.buffers.Put(buf)
+	r := io.NewSectionReader(f, at, n)
+	for {
+		k, err := r.Read(buf[:])
+		h.Write(buf[:k])
+		if err == io.EOF {
+			return h.Sum64(), nil
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+}
+
+func md5Of64(f *os.File, at, n int64) string {
+	h := md5.New()
+	if _, err := io.Copy(h, io.NewSectionReader(f, at, n)); err != nil {
+		return "" // sending the part meets the same
+	}
+	return base64.StdEncoding.EncodeToString(h.Sum(nil))
+}
+
+// counted is a part of a file that adds what is read of it to the progress, and
+// takes it back when it is read again.
+func (j *job) counted(f *os.File, at, n int64) io.ReadSeeker {
+	return &countedSection{SectionReader: io.NewSectionReader(f, at, n), j: j}
+}
+
+type countedSection struct {
+	*io.SectionReader
+	j *job
+	n int64
+}
+
+func (s *countedSection) Read(p []byte) (int, error) {
+	n, err := s.SectionReader.Read(p)
+	s.n += int64(n)
+	s.j.bytes.Add(int64(n))
+	if err != nil && err != io.EOF {
+		err = final{err} // sending it again would not help
+	}
+	return n, err
+}
+
+func (s *countedSection) Seek(offset int64, whence int) (int64, error) {
+	s.j.bytes.Add(-s.n)
+	s.n = 0
+	return s.SectionReader.Seek(offset, whence)
+}
