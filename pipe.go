@@ -239,6 +239,6 @@ func pipeStats(p anyPipe) report.PipeStats {
 	return report.PipeStats{
 		Name: p.Name(), Limit: limitOf(s.Limit).String(), Items: s.Items, Bytes: s.Bytes, Peak: s.Peak, Largest: s.Largest,
 		In: s.In, Out: s.Out, Blocked: s.Blocked, BlockedN: s.BlockedN, Starved: s.Starved, Dropped: s.Dropped,
-		Spells: report.Spells(s.Spells), MostMemory: p.Ceiling(), LimitBytes: s.LimitBytes, WaitingSend: s.WaitingSend, Closed: s.Closed,
+		Spells: report.Spells(s.Spells), MostMemory: p.Ceiling(), LimitBytes: s.LimitBytes, LimitItems: s.LimitItems, WaitingSend: s.WaitingSend, Closed: s.Closed,
 	}
 }

@@ -140,6 +140,7 @@ type PipeStats struct {
 	Dropped     int64         // values a policy dropped
 	MostMemory  int64         // bytes it can take at most while no value is larger than its limit; a larger value passes alone, and the pipe then takes Largest
 	LimitBytes  int64         // its limit in bytes; 0: it counts values that are not all of one size
+	LimitItems  int64         // its limit in values; 0: none
 	WaitingSend int           // writers that wait now
 	Closed      bool          // no more values can be written
 }

@@ -50,6 +50,7 @@ they are unchanged.`,
 		ValidArgsFunction: completeStage,
 	}
 	s.flags(c)
+	s.uiFlag(c)
 	c.Flags().BoolVarP(&s.force, "force", "f", false, "write binary data to a terminal")
 	c.Flags().BoolVarP(&preserve, "preserve", "p", false, "keep permissions, times, and the owner where allowed")
 	return c

@@ -25,6 +25,14 @@ func (s *settings) execute(verb string, steps ...*step) error {
 			return err
 		}
 	}
+	var page *livePage
+	if !s.dryRun {
+		var err error
+		if page, err = s.openPage(steps); err != nil {
+			return err
+		}
+		defer page.close()
+	}
 	if s.dryRun || s.verbose && !s.json {
 		if err := s.showPlan(steps); err != nil || s.dryRun {
 			return err
@@ -34,6 +42,7 @@ func (s *settings) execute(verb string, steps ...*step) error {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	v := newView(s, verb, steps)
+	v.page = page
 	for _, st := range steps {
 		st.failed = v.failed
 	}

@@ -365,6 +365,14 @@ func (s *serving) announce(addr net.Addr, secure bool) {
 		fields["uploads"], fields["uploads_url"] = s.uploads, url+"_upload/"
 		text += fmt.Sprintf("uploads   %-20s %s_upload/  (PUT, POST, tus, or the page)\n", s.uploads, url)
 	}
+	if page := s.pageOf(scheme, addr); page != "" {
+		fields["ui"] = page
+		who := "this machine only"
+		if s.users != "" {
+			who = "users"
+		}
+		text += fmt.Sprintf("monitor   %-20s %s\n", who, page)
+	}
 	text += fmt.Sprintf("memory    %s for all transfers (when full, new transfers wait up to %v, then get 503)\n", weir.FormatBytes(ceiling), s.queue)
 	s.say("start", fields, "%s", text)
 	host, _, _ := net.SplitHostPort(addr.String())

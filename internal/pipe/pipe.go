@@ -353,6 +353,7 @@ type Stats struct {
 	Starved     time.Duration // time readers waited for values, added up over readers
 	Dropped     int64         // values a policy dropped
 	LimitBytes  int64         // its limit in bytes; 0: it counts values that are not all of one size
+	LimitItems  int64         // its limit in values; 0: none
 	WaitingSend int           // writers that wait now
 	Closed      bool          // no more values can be written
 }
@@ -371,6 +372,9 @@ func (p *Pipe[T]) Stats() Stats {
 	}
 	if p.limit.HasBytes {
 		s.LimitBytes = p.capBytes
+	}
+	if p.limit.HasItems {
+		s.LimitItems = p.limit.Items
 	}
 	s.Largest = p.largest
 	if p.size == nil {
