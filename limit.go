@@ -56,11 +56,11 @@ func (l Limit) And(m Limit) Limit {
 func (l Limit) String() string {
 	switch {
 	case l.hasBytes && l.hasItems:
-		return FormatBytes(l.bytes) + " and " + fmt.Sprint(l.items) + " items"
+		return FormatBytes(l.bytes) + " and " + units.Count(l.items, "item")
 	case l.hasBytes:
 		return FormatBytes(l.bytes)
 	case l.hasItems:
-		return fmt.Sprint(l.items) + " items"
+		return units.Count(l.items, "item")
 	}
 	return "default"
 }
