@@ -330,7 +330,7 @@ func (c *copying) file(src, dst string) (*step, error) {
 			return nil, err
 		}
 		flow := s.To(sink)
-		flow.Name = "copy " + src
+		flow.Name = "copy " + st.src
 		return flow, nil
 	}
 	st.kept = &carry.Note{Metadata: c.preserve && isFile(src)}

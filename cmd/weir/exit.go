@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"unicode"
@@ -81,9 +82,13 @@ func (f *failure) fields() map[string]any {
 func (f *failure) print(w io.Writer) {
 	fmt.Fprintf(w, "weir: %s\n", f.text)
 	if f.line != nil {
-		before := "  weir " + strings.Join(append(f.line[:f.word:f.word], ""), " ")
-		fmt.Fprintf(w, "%s%s\n%s%s\n", before, strings.Join(f.line[f.word:], " "),
-			strings.Repeat(" ", runewidth.StringWidth(before)), strings.Repeat("^", runewidth.StringWidth(f.line[f.word])))
+		line := slices.Clone(f.line)
+		for i, word := range line { // here, so that the mark is below the word
+			line[i] = endpoint.Redact(word)
+		}
+		before := "  weir " + strings.Join(append(line[:f.word:f.word], ""), " ")
+		fmt.Fprintf(w, "%s%s\n%s%s\n", before, strings.Join(line[f.word:], " "),
+			strings.Repeat(" ", runewidth.StringWidth(before)), strings.Repeat("^", runewidth.StringWidth(line[f.word])))
 	}
 	if f.try != "" {
 		fmt.Fprintf(w, "  try: %s\n", f.try)

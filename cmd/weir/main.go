@@ -21,6 +21,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/weir-go/weir/endpoint"
 	"github.com/weir-go/weir/internal/lab"
 )
 
@@ -31,6 +32,7 @@ func main() {
 // run executes the command line and returns the exit code.
 func run(args []string, stdout, stderr io.Writer) int {
 	out := &checkedWriter{to: stdout}
+	stderr = discreet{stderr}
 	return runRoot(newRoot(stdout, out, stderr), out, args, stderr)
 }
 
@@ -65,6 +67,27 @@ func runRoot(root *cobra.Command, out *checkedWriter, args []string, stderr io.W
 	blameEnvironment(c.Flags(), f)
 	f.tell(stderr, wantsJSON(c, args))
 	return f.code
+}
+
+// discreet hides the passwords and queries of URLs. It is around standard error as
+// a whole, since a message that names a URL can come from anywhere.
+type discreet struct{ to io.Writer }
+
+func (w discreet) Write(p []byte) (int, error) {
+	text := []byte(endpoint.Redact(string(p)))
+	if _, err := w.to.Write(text); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// fileOf returns the file that w writes to, or nil.
+func fileOf(w io.Writer) *os.File {
+	if d, ok := w.(discreet); ok {
+		w = d.to
+	}
+	f, _ := w.(*os.File)
+	return f
 }
 
 // checkedWriter keeps the first error of a writer whose users look at none: the

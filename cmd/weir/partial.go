@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -120,7 +121,7 @@ func openPartial(c *copying, src, dst string) (*partial, error) {
 	if err != nil {
 		return nil, badName(err)
 	}
-	p := &partial{partNote: partNote{Source: src}, c: c, src: src, path: target + partSuffix, shown: dst + partSuffix, dst: target, in: in}
+	p := &partial{partNote: partNote{Source: withoutUser(src)}, c: c, src: src, path: target + partSuffix, shown: dst + partSuffix, dst: target, in: in}
 	if filepath.Base(target) != filepath.Base(dst) { // dst is a symbolic link
 		p.shown = p.path
 	}
@@ -131,6 +132,20 @@ func openPartial(c *copying, src, dst string) (*partial, error) {
 		}
 	}
 	return p, nil
+}
+
+// withoutUser is a URL without its user name and password, which nobody may find
+// in a note. Its query stays: it can tell two sources apart.
+func withoutUser(name string) string {
+	if _, local := endpoint.Local(name); local {
+		return name
+	}
+	u, err := url.Parse(name)
+	if err != nil {
+		return endpoint.Redact(name)
+	}
+	u.User = nil
+	return u.String()
 }
 
 // local reports whether the source is a file of this machine.
@@ -178,7 +193,7 @@ func (p *partial) find(ctx context.Context, was *partNote, info endpoint.Info, k
 	case was == nil || was.Folder:
 		p.c.warn("%s has no note of what it is a part of; starting again", p.shown)
 		return nil
-	case was.Source != p.Source:
+	case withoutUser(was.Source) != p.Source:
 		return &failure{
 			code: exitUsage, text: fmt.Sprintf("%s is a part of %s, not of %s", p.shown, was.Source, p.src),
 			try: "rm " + quoted(p.shown),

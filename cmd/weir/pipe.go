@@ -26,7 +26,7 @@ func newPipe(stdout, stderr io.Writer) *cobra.Command {
 SRC and DST are files, URLs (http://, https://, s3://bucket/key), or - for
 standard input and output. A STAGE is a name, or a name with arguments behind a
 colon: gzip, gzip:level=9, grep:ERROR. "weir stages" lists them, "weir help
-stages" has the grammar. The stage tee:FILE writes what passes it to a further
+stages" has the grammar. The stage tee:DST writes what passes it to a further
 destination. A DST with the name of a stage is taken for a forgotten DST; write
 it as ./gzip. Destinations are whole or absent: after a failure they are as they
 were before.`,

@@ -21,6 +21,7 @@ import (
 
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/compress"
+	"github.com/weir-go/weir/endpoint"
 	"github.com/weir-go/weir/internal/units"
 	"github.com/weir-go/weir/pace"
 	"github.com/weir-go/weir/record"
@@ -337,8 +338,11 @@ func tee(b *builder, w word) (byteStage, error) {
 		return byteStage{}, w.wrong("needs a file of its own")
 	}
 	branches := weir.Tee(b.stream, weir.Branch{}, weir.Branch{})
-	sink := weir.Create(file, weir.Perm(b.step.perm))
-	sink.Name = "tee " + file
+	sink, err := endpoint.Sink(file, endpoint.SinkOptions{File: []weir.FileOption{weir.Perm(b.step.perm)}})
+	if err != nil {
+		return byteStage{}, badName(err)
+	}
+	sink.Name = "tee " + shown(file)
 	b.flows = append(b.flows, branches[1].To(sink))
 	if b.step.branches == nil {
 		b.step.branches = map[string]string{}
