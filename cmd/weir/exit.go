@@ -19,6 +19,7 @@ import (
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/compress"
 	"github.com/weir-go/weir/endpoint"
+	"github.com/weir-go/weir/internal/chars"
 	"github.com/weir-go/weir/internal/errno"
 	"github.com/weir-go/weir/internal/units"
 	"github.com/weir-go/weir/record"
@@ -289,6 +290,8 @@ func advice(s *step, code int, dst string, err error) string {
 		return "file " + quoted(s.src) + damage(s)
 	case errors.As(err, &corrupt):
 		return "another copy of " + stream(s.src, "input") + damage(s)
+	case errors.Is(err, chars.ErrUTF16):
+		return "put 'exec:iconv -f UTF-16 -t UTF-8' in front"
 	case errors.Is(err, text.ErrInvalidUTF8):
 		return "put 'exec:iconv -f WINDOWS-1252 -t UTF-8' in front, with the encoding that the text has"
 	case errors.Is(err, record.ErrCarriageReturn):

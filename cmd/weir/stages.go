@@ -47,15 +47,15 @@ var stageKinds []stageKind
 func init() {
 	const pack, texts, measure, control = "Compression", "Text, lines and JSON", "Digests and counts", "Flow"
 	stageKinds = []stageKind{
-		{pack, "gzip", "[:level=1…9,workers=N,members=yes]", "compress, on all cores, to one member", "gzip:level=9", true, codec(compress.Gzip, "workers", "members")},
+		{pack, "gzip", "[:level=0…9,workers=N,members=yes]", "compress, on all cores, to one member", "gzip:level=9", true, codec(compress.Gzip, "workers", "members")},
 		{pack, "gunzip", "[:max=SIZE,ratio=N,workers=N]", "decompress gzip; on all cores if it can be", "gunzip", false, decoder(compress.Gunzip, "workers")},
 		{pack, "zstd", "[:level=1…22,workers=N]", "compress, on all cores", "zstd:level=3", true, codec(compress.Zstd, "workers")},
 		{pack, "unzstd", "[:max=SIZE,ratio=N,window=SIZE]", "decompress zstd", "unzstd:window=128MiB", false, decoder(compress.Unzstd, "window")},
 		{pack, "s2", "[:level=1…3]", "compress fast", "s2", true, codec(compress.S2)},
 		{pack, "uns2", "[:max=SIZE,ratio=N]", "decompress S2 and Snappy", "uns2", false, decoder(compress.UnS2)},
-		{pack, "zlib", "[:level=1…9]", "compress", "zlib:level=9", true, codec(compress.Zlib)},
+		{pack, "zlib", "[:level=0…9]", "compress", "zlib:level=9", true, codec(compress.Zlib)},
 		{pack, "unzlib", "[:max=SIZE,ratio=N]", "decompress zlib", "unzlib", false, decoder(compress.Unzlib)},
-		{pack, "deflate", "[:level=1…9]", "compress", "deflate:level=9", true, codec(compress.Deflate)},
+		{pack, "deflate", "[:level=0…9]", "compress", "deflate:level=9", true, codec(compress.Deflate)},
 		{pack, "inflate", "[:max=SIZE,ratio=N]", "decompress deflate", "inflate", false, decoder(compress.Inflate)},
 
 		{texts, "upper", "", "to upper case, as UTF-8", "upper", false, plain(text.Upper)},
@@ -81,7 +81,7 @@ func init() {
 		{control, "rate", ":SIZE/s", "no faster than this", "rate:10MiB/s", false, limitRate},
 		{control, "buffer", ":SIZE", "a pipe of this size, to even out bursts", "buffer:64MiB", false, buffer},
 		{control, "timeout", ":DURATION", "fail when nothing comes for so long", "timeout:30s", false, timeout},
-		{control, "tee", ":FILE", "write what passes to a file too", "tee:raw.log", false, tee},
+		{control, "tee", ":FILE", "write what passes to a file or URL too", "tee:raw.log", false, tee},
 		{control, "exec", ":COMMAND", "through a shell command", "exec:'jq -c .'", false, execute},
 	}
 }
