@@ -10,24 +10,23 @@ import (
 
 // Budget is an amount of memory, in bytes, that the flows which name it share.
 //
-// Before a flow opens anything, it takes what it needs to run at all: what its
-// stages hold, and a reserve for each of its pipes. It waits for that, and flows
-// get it in the order in which they asked. Beyond its reserve, a pipe takes
-// memory as it fills and gives it back as it empties. A pipe that gets no more
-// memory behaves as if it were full. While a flow waits to start, no pipe gets
-// more than it has.
+// Before a flow opens anything, it takes the memory without which it cannot run:
+// the memory of its stages, and a reserve for each of its pipes. It waits for that,
+// and flows get it in the order in which they asked. Beyond its reserve, a pipe
+// takes memory as it fills and gives it back as it empties. A pipe that gets no
+// more memory behaves as if it were full. While a flow waits to start, no pipe
+// gets more memory than it has.
 //
 // A pipe that is empty can always take one value, however large, even if the
 // budget is used up. So a flow that has started never waits for another flow's
-// memory in order to go on, and the budget is exceeded by at most one value for
-// each pipe. Used and Peak count these values. They do not count a value that a
-// stage or worker has just made: see Holders in [report.Ceiling].
+// memory, and flows exceed the budget by at most one value for each pipe. Used and
+// Peak count these values. They do not count a value that a stage or worker has
+// just made: see Holders in [report.Ceiling].
 //
-// A budget cannot know that two flows which run apart depend on each other, as
-// when one writes to a pipe that the other reads. If there is room for only one
-// of them, it waits for the other, which waits for memory. Run such flows
-// together with [Join], which takes the memory of all of them before it starts
-// any.
+// A budget cannot know that two separate flows depend on each other, for instance
+// when one writes to a pipe that the other reads. If there is room for only one of
+// them, it waits for the other, which waits for memory. Run such flows together
+// with [Join], which takes the memory of all of them before it starts any.
 //
 // A Budget may be used concurrently. Make one with [NewBudget].
 type Budget struct {

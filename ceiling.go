@@ -12,9 +12,9 @@ import (
 	"github.com/weir-go/weir/report"
 )
 
-// Ceiling returns the most memory that the flow will hold. It does not cover what
-// a function of yours keeps, nor the larger memory that a substring or subslice
-// keeps alive. It opens nothing.
+// Ceiling returns the most memory that the flow will hold. It covers neither what
+// your own functions keep, nor the larger memory that a substring or subslice keeps
+// alive. It opens nothing.
 func (f *Flow) Ceiling() (report.Ceiling, error) {
 	b, err := f.assemble()
 	if err != nil {

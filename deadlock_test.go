@@ -186,3 +186,30 @@ func TestFlow_IsNoDeadlockWhileALaneWorksBesideItsOwnPipe(t *testing.T) {
 		}
 	})
 }
+
+// A guest that has been woken counts neither as waiting nor as a lane.
+func TestFlow_IsNoDeadlockWhileAGuestThatWasWokenHasNotRun(t *testing.T) {
+	for range 300 {
+		r, w := weir.NewPipe[int](weir.Items(1))
+		guests, stop := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		for range 2 {
+			wg.Go(func() {
+				for {
+					if _, err := r.Recv(guests); err != nil {
+						return
+					}
+				}
+			})
+		}
+		err := weir.Join(
+			weir.Values(1, 2, 3, 4, 5, 6, 7, 8).To(weir.ToPipe(w)),
+			weir.FromPipe(r).To(weir.Discard[int]()),
+		).Run(t.Context())
+		stop()
+		wg.Wait()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -1,81 +1,81 @@
-// Package weir moves data from a source, through stages, into a sink, with
-// memory that is bounded and stated before the run, and says where the flow is
-// held back.
+// Package weir moves data from a source, through stages, into a sink. It uses a
+// limited amount of memory, which is known before the run, and says which part is
+// slow.
 //
 // # Streams, stages, flows
 //
-// A [Stream] describes values on their way: bytes, or any other type. It
-// becomes a [Flow] when it meets its [Sink], and nothing opens or runs before
-// [Flow.Run]:
+// A [Stream] describes a sequence of values: bytes, or any other type. Connect it
+// to a [Sink] to get a [Flow]. Nothing opens or runs before [Flow.Run]:
 //
 //	err := weir.File("input.txt").Through(compress.Gzip()).To(weir.Create("input.txt.gz")).Run(ctx)
 //
-// Generic functions change the type of a stream, methods keep it:
+// Generic functions change the type of a stream; methods keep it:
 //
 //	orders := weir.Map(text.Lines(weir.File("orders.jsonl")), parseOrder, weir.Workers(8))
 //	big := weir.Filter(orders, func(o Order) bool { return o.Total > 1000 })
 //	for order, err := range big.All(ctx) { … }
 //
-// Values travel in batches. A batch is what is there: nothing waits to fill
-// one unless it was asked to. Whoever gets a batch may neither change nor keep
-// it, which is the rule of [io.Writer].
+// Values travel in batches. A batch holds the values that are available now;
+// nothing waits to fill a batch unless you ask for it. A function that receives a
+// batch must neither change nor keep it, like a Write method of [io.Writer].
 //
 // # Backpressure
 //
-// Cheap stages are fused: they call each other, batch by batch, in one
-// goroutine, a lane. Where overlap pays (around input and output, heavy codecs,
-// parallel workers, and where [Stream.Async] asks for it) a lane ends in a
-// pipe, a bounded buffer with a hard limit. A stage that hands on its output
-// waits while the next pipe is full. That wait is the backpressure; it reaches
-// the source by itself, and no producer can ignore it.
+// Cheap stages are fused: they call each other, batch by batch, in one goroutine,
+// which is called a lane. A lane ends in a pipe, a bounded buffer with a hard
+// limit, wherever running concurrently helps: around input and output, expensive
+// codecs and parallel workers, and where you call [Stream.Async]. A stage waits
+// while the next pipe is full. That wait is the backpressure. It reaches the source
+// by itself, and no producer can ignore it.
 //
 // [Flow.Ceiling] says, before anything opens, how much memory a flow can hold: a
-// number of bytes, and how many values come on top, since a value exists before
-// anybody can measure it. [Flow.MaxValue] limits their size, so that the ceiling
-// is a number of bytes only. Stages whose values cannot be measured are named. A
-// [Budget] bounds many flows together.
+// number of bytes, and the number of values to add, because a value exists before
+// weir can measure it. [Flow.MaxValue] limits the size of values, so that the
+// ceiling is a number of bytes only. The ceiling names the stages whose values
+// cannot be measured. A [Budget] limits many flows together.
 //
 // # Endings
 //
 // Run returns when everything it started has ended and is closed. Everything that
-// was opened is closed exactly once. When a stream ends well, its source and stages
-// are closed first, and then its sink sees the end. A sink without Commit is closed
-// there. Sinks with Commit, such as [Create], wait until all streams of the flow
-// have ended well: all prepare, then all commit, and then all are closed. So a file
-// is whole or absent. See [Sink].
+// was opened is closed exactly once. When a stream ends without an error, its source
+// and stages are closed first, and then its sink sees the end. A sink without Commit
+// is closed at that point. Sinks with Commit, such as [Create], wait until all
+// streams of the flow have ended without an error. Then all prepare, all commit, and
+// all are closed. So a file is whole or absent. See [Sink].
 //
-// A failure arrives behind the values that came before it: sinks, [Collect] and
-// [Stream.All] get those values first. Everything upstream of the failure and
-// beside it stops at once. When ctx ends, everything stops at once; blocked reads
-// and writes are unblocked through deadlines, or else by closing. Run returns the
-// first error, which names its stage ([StageError]); [errors.Is] finds the errors
-// that followed it too. A panic in a stage comes back as a [PanicError].
+// After a failure, sinks, [Collect] and [Stream.All] still get the values from
+// before the failure. Everything upstream of the failure, and in parallel branches,
+// stops at once. When ctx ends, everything stops at once; blocked reads and writes
+// are interrupted by a deadline, or by closing if there are no deadlines. Run
+// returns the first error, which names its stage ([StageError]); [errors.Is] also
+// finds the errors that followed it. Run returns a panic in a stage as a
+// [PanicError].
 //
 // A stage that needs no more input returns [ErrStop]; everything upstream then
-// stops without error. [Flow.Stop] ends the sources: the flow finishes what it
-// has, and Run returns nil. A flow in which every lane waits for another ends with
-// [ErrDeadlock].
+// stops without error. [Flow.Stop] ends the sources: the flow finishes the values
+// that it has, and Run returns nil. If every lane of a flow waits for another, the
+// flow ends with [ErrDeadlock].
 //
 // # Who is slow
 //
 // The time of every stage splits into states that always add up: busy (its own
 // code), blocked (downstream does not take its output), starved (nothing comes
 // from upstream), outside (inside Read or Write of a file, socket or process)
-// and, where the kernel moves the bytes and does not tell, unknown. From them
-// [Flow.Report] names the bottleneck in a sentence, while the flow runs and
-// afterwards. Package report has the words of reports, and the rule.
+// and unknown (the kernel moves the bytes and does not report which side it waits
+// for). From these times [Flow.Report] names the bottleneck in one sentence, during
+// the run and afterwards. Package report defines the types of reports, and the rule.
 //
 // # Pipes by hand
 //
-// [NewPipe] makes the bounded buffer for goroutines of your own: blocking,
-// context-aware, non-blocking with a channel that says when to try again, one
-// value or many at a time, with or without copying. A pipe of bytes is an
+// [NewPipe] makes a bounded buffer for your own goroutines. Calls can block, observe
+// a context, or return at once and provide a channel that says when to try again.
+// They move one value or many, with or without copying. A pipe of bytes is an
 // [io.Reader] and an [io.Writer].
 //
 // # Other packages
 //
 // Package text has stages for lines, case and patterns, record for JSON, CSV and
 // frames, pace for rates and gates, compress for gzip, zstd, zlib and s2. They use
-// nothing of this package but what it exports: a [Stage] of yours can do what
-// theirs do.
+// only the exported names of this package, so your own [Stage] can do everything
+// that theirs do.
 package weir

@@ -28,25 +28,28 @@ var (
 	// ErrUnread is returned by Unread for more values than the last read took.
 	ErrUnread = pipe.ErrUnread
 
-	// ErrStop is what a stage or a sink returns to say that it has enough. It
-	// ends everything upstream of it and is not a failure. Sources see it as
-	// the cause of their context.
+	// ErrStop is returned by a stage or a sink that needs no more input. It
+	// ends everything upstream and is not a failure. Sources see it as the
+	// cause of their context.
 	ErrStop = errors.New("no more values wanted")
 
-	// ErrPrematureClose is the cause when a source was closed before its end.
+	// ErrPrematureClose is the cause of a failure when a source was closed
+	// before its end.
 	ErrPrematureClose = errors.New("source was closed before its end")
 
-	// ErrLimit is returned where a mandatory maximum was exceeded.
+	// ErrLimit is returned if a maximum was exceeded, such as that of
+	// [Collect] or [Flow.MaxValue].
 	ErrLimit = errors.New("maximum exceeded")
 
-	// ErrBudget is returned when a flow needs more memory than its budget has
-	// in all.
+	// ErrBudget is returned when a flow needs more memory than the total of
+	// its budget.
 	ErrBudget = errors.New("budget too small")
 
-	// ErrStalled is the cause when a timeout without progress has passed.
+	// ErrStalled is the cause of a failure when a timeout has passed without
+	// progress.
 	ErrStalled = errors.New("no progress")
 
-	// ErrRunning is returned by Run of a flow that runs already.
+	// ErrRunning is returned by Run if the flow is already running.
 	ErrRunning = errors.New("flow is running already")
 
 	// ErrUsedUp is returned by Run when a source that can be used only once,
@@ -54,18 +57,18 @@ var (
 	ErrUsedUp = errors.New("source has been used up")
 
 	// ErrDeadlock is returned by Run when every lane of the flow waits for
-	// another one. The error names the stages that wait for each other. Streams in
-	// a [Concat] run as flows of their own: a wait of one of those for a pipe that
-	// the flow around it feeds is not noticed.
+	// another one. The error names the stages that wait for each other. The
+	// streams in a [Concat] run as separate flows: Run does not notice if one of
+	// them waits for a pipe that the surrounding flow feeds.
 	ErrDeadlock = errors.New("deadlock")
 
-	// ErrLagging is what a branch gets that was detached because it fell too
-	// far behind.
+	// ErrLagging is the error of a branch that was detached because it fell
+	// too far behind.
 	ErrLagging = errors.New("branch fell too far behind")
 )
 
-// StageError says in which stage a flow failed. The cause is found with
-// [errors.Is] and [errors.As].
+// StageError says in which stage a flow failed. Use [errors.Is] and [errors.As]
+// to find the cause.
 type StageError struct {
 	Stage string
 	Err   error
@@ -74,7 +77,7 @@ type StageError struct {
 func (e *StageError) Error() string { return "weir: stage " + e.Stage + ": " + trimPrefix(e.Err) }
 func (e *StageError) Unwrap() error { return e.Err }
 
-// PanicError is a panic in a stage, carried to the caller of Run.
+// PanicError is a panic in a stage, which Run returns as an error.
 type PanicError struct {
 	Value any    // what was given to panic
 	Stack []byte // the goroutine's stack at the panic

@@ -63,11 +63,11 @@ func ExampleMap() {
 func ExampleNewPipe() {
 	ctx := context.Background()
 
-	r, w := weir.NewPipe[byte](weir.Bytes(4))
+	r, w := weir.NewPipe[byte](weir.Bytes(8))
 	go func() {
 		defer w.Close()
 		for _, chunk := range []string{"one ", "two ", "three"} {
-			for errors.Is(w.TryWrite([]byte(chunk[:min(4, len(chunk))])), weir.ErrFull) {
+			for errors.Is(w.TryWrite([]byte(chunk)), weir.ErrFull) {
 				select {
 				case <-w.Ready(): // the tutorial's 'drain'
 				case <-ctx.Done():
@@ -78,7 +78,7 @@ func ExampleNewPipe() {
 	}()
 	all, err := weir.Collect(ctx, weir.FromPipe(r), 100)
 	fmt.Printf("%q %v\n", all, err)
-	// Output: "one two thre" <nil>
+	// Output: "one two three" <nil>
 }
 
 func ExampleFlow_Ceiling() {

@@ -33,28 +33,30 @@ func (e *execError) Error() string {
 func (e *execError) Unwrap() error { return e.err }
 
 // Exec passes bytes through an external command: the stream is its standard
-// input, and its standard output is what goes on. Both are held back as any
-// pipe is. A command that does not exist is an error when the flow opens. A
-// command that exits with another status than 0 fails the flow with an error that
-// matches [*exec.ExitError]; its field Stderr has the last 4 KiB that the command
-// wrote to standard error. A command that exits with status 0 before it has read
-// all its input ends the upstream without an error. When the flow ends, the
-// command and, on Unix, the processes it started are killed.
+// input, and its standard output is the output of the stage. Backpressure works on
+// both sides as in any pipe. If the command does not exist, the flow fails when it
+// opens. If the command exits with a status other than 0, the flow fails with an
+// error that matches [*exec.ExitError]; its field Stderr has the last 4 KiB that the
+// command wrote to standard error. If the command exits with status 0 before it has
+// read all its input, the upstream ends without an error. When the flow ends, it
+// kills the command and, on Unix, the processes that the command started.
 //
-// A command cannot be told that its input has failed: it sees the end of its
-// input. Its output for what came before arrives, and then the flow fails.
+// A command cannot learn that its input has failed: it only sees the end of its
+// input. Its output for the input before the failure arrives, and then the flow
+// fails.
 func Exec(name string, args ...string) Stage[byte, byte] {
 	st := Command(func(ctx context.Context) *exec.Cmd { return exec.Command(name, args...) })
 	st.Name = "exec " + name
 	if name == "" {
-		st.Err = errors.New("the command is empty")
+		st.Err = errors.New("empty command")
 	}
 	return st
 }
 
-// Command is [Exec] for a command with more to it: its environment, its folder,
-// a writer for its standard error. make is called for each run; Stdin, Stdout
-// and, if it sets a process group of its own, SysProcAttr are overwritten.
+// Command is like [Exec], for a command with further settings, such as its
+// environment, its folder or a writer for its standard error. The flow calls make
+// for each run. It overwrites Stdin and Stdout and, on Unix, sets Setpgid and Pgid in
+// SysProcAttr.
 func Command(make func(ctx context.Context) *exec.Cmd) Stage[byte, byte] {
 	if make == nil {
 		return Stage[byte, byte]{Name: "exec", Err: errNilFunc}

@@ -8,9 +8,10 @@ import (
 	"github.com/weir-go/weir/report"
 )
 
-// Explain describes how the flow would run: its lanes, the pipes between them
-// with their limits, what its stages hold and what of it is not covered, its ceiling, and the system call
-// that would move the bytes if no stage has to see them. It opens nothing.
+// Explain describes how the flow would run: its lanes, the pipes between them with
+// their limits, the memory of its stages and which part of that the ceiling does not
+// cover, the ceiling, and the system call that would move the bytes if no stage has
+// to see them. It opens nothing.
 func (f *Flow) Explain() (string, error) {
 	b, err := f.assemble()
 	if err != nil {

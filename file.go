@@ -26,14 +26,15 @@ import (
 func File(path string) Stream[byte] { return FileRange(path, 0, -1) }
 
 // FileRange begins a stream at the bytes from offset on, at most length of
-// them, or all if length is negative. An offset behind the end yields nothing.
+// them, or all if length is negative. An offset beyond the end yields an empty
+// stream.
 func FileRange(path string, offset, length int64) Stream[byte] {
 	src := Source[byte]{Name: "read", Like: (*os.File)(nil)}
 	switch {
 	case path == "":
-		src.Err = errors.New("its path is empty")
+		src.Err = errors.New("empty path")
 	case offset < 0:
-		src.Err = fmt.Errorf("offset %d of %s is negative", offset, path)
+		src.Err = fmt.Errorf("negative offset %d of %s", offset, path)
 	}
 	src.Open = func(ctx context.Context) (Reader[byte], error) {
 		f, err := fifo.Open(ctx, path, os.O_RDONLY, 0)
@@ -138,38 +139,38 @@ func Durable() FileOption { return func(o *fileOptions) { o.Sync = true } }
 // yet. The default is 0666. Other bits, set-user-ID among them, are ignored.
 func Perm(mode fs.FileMode) FileOption { return func(o *fileOptions) { o.Perm = mode } }
 
-// KeepPartial writes straight to the target, so that what was written is still
-// there after a failure.
+// KeepPartial writes directly to the target, so that the data written so far
+// remains after a failure.
 func KeepPartial() FileOption { return func(o *fileOptions) { o.Mode = atomicfile.Truncate } }
 
-// Create ends a stream in the file called path, which is whole or absent: it is
-// written under a temporary name beside its target and takes the target's place
-// when the whole flow has succeeded. After a failure the target is as it was
-// and no temporary file is left. A file that is replaced keeps its permissions,
-// but for set-user-ID and set-group-ID; a symbolic link is followed, unless it
-// leads nowhere; a device or named pipe is written to straight.
+// Create ends a stream in the file called path, which is whole or absent. It
+// writes to a temporary file in the same folder, and renames that to path when the
+// whole flow has succeeded. After a failure the target is unchanged and no temporary
+// file is left. A file that replaces another keeps the permissions of the old one,
+// except for set-user-ID and set-group-ID. Create follows a symbolic link, unless
+// its target does not exist. It writes directly to a device or named pipe.
 func Create(path string, opts ...FileOption) Sink[byte] {
 	return fileSink(path, atomicfile.Options{}, opts)
 }
 
-// CreateNew is [Create] for a file that must not exist: an existing one is not
-// touched, and the error matches [fs.ErrExist].
+// CreateNew is like [Create], for a file that must not exist. If it exists,
+// CreateNew leaves it unchanged, and the error matches [fs.ErrExist].
 func CreateNew(path string, opts ...FileOption) Sink[byte] {
 	return fileSink(path, atomicfile.Options{Mode: atomicfile.Exclusive}, opts)
 }
 
-// Append ends a stream at the end of a file, which is created if absent. What
-// was written stays after a failure.
+// Append ends a stream at the end of a file, which it creates if necessary. The
+// data written so far remains after a failure.
 func Append(path string, opts ...FileOption) Sink[byte] {
 	return fileSink(path, atomicfile.Options{Mode: atomicfile.Append}, opts)
 }
 
-// WriteAt ends a stream in an existing file, from offset on. What follows the
-// last byte written stays as it is; what was written stays after a failure.
+// WriteAt ends a stream in an existing file, from offset on. Data after the last
+// byte written stays as it is. The data written so far remains after a failure.
 func WriteAt(path string, offset int64, opts ...FileOption) Sink[byte] {
 	k := fileSink(path, atomicfile.Options{Mode: atomicfile.InPlace, Offset: offset}, opts)
 	if offset < 0 && k.Err == nil {
-		k.Err = fmt.Errorf("offset %d of %s is negative", offset, path)
+		k.Err = fmt.Errorf("negative offset %d of %s", offset, path)
 	}
 	return k
 }
@@ -181,7 +182,7 @@ func fileSink(path string, base atomicfile.Options, opts []FileOption) Sink[byte
 	}
 	k := Sink[byte]{Name: "write"}
 	if path == "" {
-		k.Err = errors.New("its path is empty")
+		k.Err = errors.New("empty path")
 	}
 	if o.Mode != atomicfile.Append && o.readBack == nil {
 		k.Like = (*os.File)(nil)
@@ -207,9 +208,8 @@ type fileWriter struct{ *atomicfile.File }
 
 func (w *fileWriter) Close() error { return w.Abort() }
 
-// Stdin begins a stream at standard input, which stays open. A Read that waits
-// is ended with the flow where the system allows it: for pipes and terminals on
-// Linux.
+// Stdin begins a stream at standard input, which stays open. The end of the flow
+// interrupts a Read that waits only for pipes and terminals on Linux.
 func Stdin() Stream[byte] {
 	return From(Source[byte]{
 		Name: "stdin",
@@ -231,8 +231,8 @@ func openStdin(ctx context.Context) (Reader[byte], error) {
 	return f, nil
 }
 
-// Stdout ends a stream at standard output, which stays open. When whoever reads
-// it has left, as head(1) does, the flow ends well: nobody wants more.
+// Stdout ends a stream at standard output, which stays open. If its reader closes
+// it early, as head(1) does, the flow ends without an error.
 func Stdout() Sink[byte] {
 	return Sink[byte]{
 		Name: "stdout",
@@ -266,16 +266,16 @@ func (w *stdout) Moved(_ int64, err error) error {
 	return err
 }
 
-// ErrReadBack is the error of a file that [ReadBack] found to hold something
-// else than what was written to it.
+// ErrReadBack is returned if [ReadBack] finds that the content of a file differs
+// from what was written.
 var ErrReadBack = errors.New("file content differs from what was written")
 
-// ReadBack reads the file back when everything has been written, before it
-// takes its name, and compares its digest with that of the bytes that were
-// written: [ErrReadBack] if they differ. Before that the file is brought to
-// stable storage and, where the system can be asked to, its pages leave the
-// cache, so that they are read from the storage itself. The kernel does not
-// copy such a file on its own, since the bytes must pass through the digest.
+// ReadBack reads the file back when all of it has been written, before it gets its
+// name, and compares its digest with that of the bytes that were written. If they
+// differ, the flow fails with [ErrReadBack]. Before that, ReadBack writes the file
+// to stable storage and asks the system to drop it from the cache, if the system
+// supports that, so that the bytes come from the storage itself. The kernel's copy
+// path is not used for such a file, because the bytes must pass through the digest.
 func ReadBack(newHash func() hash.Hash) FileOption {
 	return func(o *fileOptions) { o.readBack = newHash }
 }
@@ -341,7 +341,7 @@ func (r *readBack) check() error {
 		r.hash.Write(buf[:n])
 		at += int64(n)
 		if err == io.EOF && at < end {
-			return fmt.Errorf("%w: it ends at byte %d", ErrReadBack, at)
+			return fmt.Errorf("%w: file ends at byte %d", ErrReadBack, at)
 		}
 		if err != nil && at < end {
 			return fmt.Errorf("%w (at byte %d)", err, at)

@@ -16,33 +16,33 @@ import (
 	"github.com/weir-go/weir/internal/clock"
 )
 
-// Flow is a stream that has met its sink: the only thing that can run. It is a
-// description until then. Set its fields before Run; a Flow must not be copied
-// after that.
+// Flow is a stream that is connected to a sink, so it can run. Until Run it is
+// only a description. Set its fields before Run; a Flow must not be copied after
+// that.
 type Flow struct {
 	// Name appears in errors, logs and profiles.
 	Name string
 
-	// Limit is the limit of every pipe that was not given one of its own.
+	// Limit is the limit of every pipe without a limit of its own.
 	Limit Limit
 
-	// Budget, if not nil, is where the flow takes its memory from. Run waits
-	// until the budget has what the flow needs to move.
+	// Budget, if not nil, provides the flow's memory. Run waits until the
+	// budget has the memory without which the flow cannot move.
 	Budget *Budget
 
-	// MaxValue is how large a value may be, in bytes: its slot and what it refers
-	// to, measured as for [Bytes]. A larger one ends the flow with [ErrLimit],
-	// behind the values before it. 0 means that values may have any size. A byte
-	// always passes, and so does what cannot be measured.
+	// MaxValue is the largest size of a value in bytes: its slot plus the
+	// memory that it refers to, measured as for [Bytes]. A larger value ends the
+	// flow with [ErrLimit]; the values before it arrive first. 0 means no limit.
+	// Single bytes, and values that weir cannot measure, always pass.
 	MaxValue int64
 
-	// Grace is how long after the end a stage may ignore its context before
-	// it is named. Zero means 5 seconds.
+	// Grace is how long a stage can ignore the end of its context before it
+	// is reported to OnStuck. Zero means 5 seconds.
 	Grace time.Duration
 
-	// OnStuck is called, from the goroutine of Run, with the names of the
-	// stages that still run when the grace period has passed. If it is nil
-	// they are logged with [slog.Warn]. Run goes on waiting for them.
+	// OnStuck is called from the goroutine of Run when the grace period has
+	// passed, with the names of the stages that are still running. If it is
+	// nil, they are logged with [slog.Warn]. Run keeps waiting for them.
 	OnStuck func(stages []string)
 
 	build func(b *plan)
@@ -52,15 +52,15 @@ type Flow struct {
 	last *run // the current run, or the last one
 }
 
-// Join makes one flow of several, which may share parts: the branches of a
+// Join makes one flow of several, which can share parts: the branches of a
 // [Tee] that end in different sinks run together. The first error ends them
-// all. No file takes its final name before all of them have succeeded. The files
-// then take their names one after the other: a crash in between, or a failure of
-// one of them, leaves those that came before it in place.
+// all. No file gets its final name before all flows have succeeded. The files
+// then get their names one after the other. If the program crashes in between, or
+// one of them fails, the files before it stay in place.
 //
-// The joined flow's Name, Grace and OnStuck hold for all. A flow keeps its own
-// Limit, Budget and MaxValue; where it has none, those of the joined flow hold. Run
-// reserves the memory of all of them before it starts any.
+// The joined flow's Name, Grace and OnStuck apply to all. A flow keeps its own
+// Limit, Budget and MaxValue; if it has none, those of the joined flow apply. Run
+// reserves the memory of all flows before it starts any.
 func Join(flows ...*Flow) *Flow {
 	j := &Flow{build: func(b *plan) {
 		if len(flows) == 0 {
@@ -109,23 +109,23 @@ type run struct {
 }
 
 // Run executes the flow and returns when everything it started has ended and
-// is closed. Composition errors come before anything opens. The error is the
-// first that happened, with the name of its stage ([StageError]); errors that
-// follow it are found by [errors.Is] too. A panic in a stage comes back as a
-// [PanicError]. When ctx ended first, the error matches both ctx.Err() and
+// is closed. It reports mistakes in the composition before it opens anything. Run
+// returns the first error, with the name of its stage ([StageError]); [errors.Is]
+// also finds the errors that followed it. Run returns a panic in a stage as a
+// [PanicError]. If ctx ended first, the error matches both ctx.Err() and
 // context.Cause(ctx).
 //
-// A failure of a source or a stage ends everything upstream of it and beside it
-// at once. Downstream, the values that came before it arrive first. The end of
-// ctx ends everything at once: each worker of a stage calls the user's function
-// at most once more. [Map] and [Filter] may go on for half a microsecond if their
-// functions take less than that.
+// A failure of a source or a stage at once ends everything upstream of it and in
+// parallel branches. Downstream, the values from before the failure arrive first.
+// The end of ctx ends everything at once: each worker of a stage calls the user's
+// function at most once more. [Map] and [Filter] can continue for half a
+// microsecond if their functions take less than that.
 //
-// Whatever the flow was given to read from or to write to, as by [FromReader]
-// or [ToPipe], is closed, however early the flow fails.
+// Run closes every reader, writer and pipe that was passed to the flow, as with
+// [FromReader] or [ToPipe], however early the flow fails.
 //
-// A flow can be run again if its sources can be opened again (see
-// [ErrUsedUp]), but not while it runs: that is [ErrRunning].
+// A flow can run again if its sources can be opened again (see [ErrUsedUp]). Run
+// of a flow that is running returns [ErrRunning].
 func (f *Flow) Run(ctx context.Context) (err error) { return f.runUntil(ctx, nil) }
 
 // runUntil is Run that is told to take no more input when stop ends. A nil stop
@@ -183,14 +183,14 @@ func (f *Flow) runUntil(ctx, stop context.Context) (err error) {
 	return closeGiven(f.given, r.run(ctx))
 }
 
-// Stop tells the running flow to take no more input and to finish what it has:
-// its sources end as if they had no more values. Run returns nil if that goes
-// well. Stop does not wait. A source that waits for input is interrupted through
-// its read deadline, or by closing it if it has none; [Generate], [FromFunc] and
-// [FromSeq] end when their function next emits a value or returns, and the
-// context of the first two ends at once. A flow that waits for its [Budget] goes
-// on waiting, and ends when it has got it. Stop does nothing if the flow is not
-// running. It is safe for concurrent use.
+// Stop tells the running flow to take no more input and to finish the values that
+// it has: its sources end as if they had no more values. Run then returns nil,
+// unless something fails. Stop does not wait. It interrupts a source that waits for
+// input by setting the read deadline, or by closing a source without deadlines.
+// [Generate], [FromFunc] and [FromSeq] end when their function next emits a value or
+// returns; the context of the first two ends at once. A flow that waits for its
+// [Budget] keeps waiting, and ends when it has the memory. Stop does nothing if the
+// flow is not running. It is safe for concurrent use.
 func (f *Flow) Stop() {
 	f.mu.Lock()
 	r := f.last
@@ -356,6 +356,11 @@ func recovered(f func() error) (err error) {
 	return err
 }
 
+// deadlockAge is how long all lanes must have waited if they use a pipe of the
+// user's. Goroutines outside the run can wait there too and count as lanes do:
+// one of them may have been woken and not have run yet.
+const deadlockAge = 50 * time.Millisecond
+
 // lanes runs all lanes and returns when the last has ended.
 func (r *run) lanes(ctx context.Context) {
 	r.mu.Lock()
@@ -371,12 +376,25 @@ func (r *run) lanes(ctx context.Context) {
 	done, failed := ctx.Done(), r.failed
 	var grace *time.Timer
 	var late <-chan time.Time
+	var again <-chan time.Time // when to look again at what may be a deadlock
+	var moves int64            // when it was seen first
 	for {
 		select {
 		case <-r.idle:
 			return
 		case <-r.still.found:
-			if err := r.deadlock(); err != nil {
+			moves = r.still.moves.Load()
+			switch err := r.deadlock(); {
+			case err == nil:
+			case len(r.owned) == 0:
+				r.abort(err)
+			default:
+				again = time.After(deadlockAge)
+			}
+			continue
+		case <-again:
+			again = nil
+			if err := r.deadlock(); err != nil && r.still.moves.Load() == moves {
 				r.abort(err)
 			}
 			continue
@@ -483,8 +501,8 @@ func (r *run) nameStuck() {
 		"flow", r.flow.Name, "stages", strings.Join(names, ", "))
 }
 
-// Check reports what is wrong with the composition of the flow, as Run would
-// before it opens anything.
+// Check returns the error in the composition of the flow that Run would return
+// before it opens anything, or nil.
 func (f *Flow) Check() error {
 	_, err := f.assemble()
 	return err
@@ -508,6 +526,7 @@ func (f *Flow) StageNames() ([]string, error) {
 // deadlock returns an ErrDeadlock if the lanes of the run wait for each other and
 // nothing else can wake one of them.
 func (r *run) deadlock() error {
+	moves := r.still.moves.Load()
 	if !r.still.all() {
 		return nil
 	}
@@ -535,12 +554,12 @@ func (r *run) deadlock() error {
 		}
 	}
 	for _, p := range r.owned {
-		if read, write := p.Resting(); read > 1 || write > 1 || p.Stirring() {
-			return nil // somebody else uses it too
+		if read, write := p.Resting(); read > 1 || write > 1 || p.Stirring() || p.Passing() {
+			return nil // somebody outside the run uses it too
 		}
 	}
-	if !r.still.all() {
-		return nil
+	if !r.still.all() || r.still.moves.Load() != moves {
+		return nil // what was seen above was not true at one time
 	}
 	return wrapf(r.flow.doing(), fmt.Errorf("%w: %s", ErrDeadlock, cycle(live, r.owned)))
 }

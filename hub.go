@@ -10,8 +10,8 @@ import (
 )
 
 // Hub sends a stream to readers that come and go while it runs. The zero Hub
-// is ready to use. Each reader gets the values that arrive after it attached;
-// with no reader, values go nowhere and the flow goes on.
+// is ready to use. Each reader gets the values that arrive after it attached.
+// Without readers, the hub drops the values and the flow continues.
 //
 //	var hub weir.Hub[Event]
 //	go events.To(hub.Sink()).Run(ctx)
@@ -24,9 +24,9 @@ type Hub[T any] struct {
 	ended    error // what the flow ended with; nil while it may go on
 }
 
-// Attach adds a reader. Closing it detaches it. When the flow ends, readers
-// get [io.EOF], or its error, after what they hold; so does a reader that
-// attaches later.
+// Attach adds a reader. Closing the reader detaches it. When the flow ends, readers
+// get the values that they still hold, and then [io.EOF] or the flow's error. A
+// reader that attaches later gets the same end.
 func (h *Hub[T]) Attach(br Branch) (*PipeReader[T], error) {
 	if err := br.check(); err != nil {
 		return nil, wrapf("attach", err)
@@ -60,8 +60,8 @@ func (h *Hub[T]) sweep() {
 	})
 }
 
-// Sink returns the sink that feeds the hub. One flow at a time can use it;
-// when it has ended, so have the readers it had.
+// Sink returns the sink that feeds the hub. One flow at a time can use it. The end
+// of that flow is also the end for its readers.
 func (h *Hub[T]) Sink() Sink[T] {
 	end := &given{x: &hubWriter[T]{h: h}, again: true}
 	return Sink[T]{Name: "hub", inside: true, given: end, Open: func(ctx context.Context) (Writer[T], error) {

@@ -259,7 +259,7 @@ func read[T any](r Reader[T], buf []T) (int, error) {
 	return n, err
 }
 
-var errBadRead = errors.New("its Read returned an impossible count")
+var errBadRead = errors.New("Read returned an impossible count")
 
 // readUntil is Read that gives up, with no values and no error, when due
 // fires.

@@ -9,14 +9,14 @@ import (
 )
 
 // Limit says how much a pipe may hold, with its unit. It is a hard limit: a
-// writer waits rather than pass it. Make one with [Bytes], [Items], or both:
+// writer waits rather than exceed it. Make one with [Bytes], [Items], or both:
 //
 //	weir.Bytes(1 << 20).And(weir.Items(100))
 //
-// The zero Limit stands for the default: 256 KiB, and at most 4,096 values
-// where the values are not bytes. A limit of zero bytes or zero items is a
-// rendezvous: a value passes only when a reader is waiting for it, and a waiting
-// reader lets one value pass, or as many bytes as it has room for.
+// The zero Limit means the default: 256 KiB, and at most 4,096 values if the
+// values are not bytes. A limit of zero bytes or zero items is a rendezvous: a
+// value passes only when a reader is waiting for it. A waiting reader takes one
+// value, or as many bytes as it has room for.
 //
 // A value that is larger than the limit passes alone, through an empty pipe.
 type Limit struct {
@@ -24,25 +24,24 @@ type Limit struct {
 	hasBytes, hasItems bool
 }
 
-// Bytes limits a pipe to n bytes. A value that is not a byte is charged for
-// its slot in memory, so that empty values cannot pile up for free, and for the
-// memory that it refers to: strings count their length, slices their capacity
-// and what their elements refer to, pointers the value they point to, structs
-// and arrays the sum of their parts. Memory that values share counts once for
+// Bytes limits a pipe to n bytes. A value that is not a byte counts its slot in
+// memory, so that empty values cannot pile up for free, and the memory that it
+// refers to. A string counts its length. A slice counts its capacity and the memory
+// that its elements refer to. A pointer counts the value that it points to. A struct
+// or an array counts the sum of its parts. Memory that values share counts once for
 // each of them.
 //
-// Maps, interfaces, functions, channels, recursive types behind their first
-// level, and what is stored together with a lock behind a pointer are not
-// measured, and neither is the larger memory that a substring or subslice keeps
-// alive. Use [Stream.Sized] or [PipeOptions].Size for such values, and for
-// pointers to memory that other goroutines change: measuring a value reads what
-// it points to.
+// weir does not measure maps, interfaces, functions, channels, recursive types
+// beyond their first level, memory behind a pointer that also holds a lock, and the
+// larger memory that a substring or subslice keeps alive. Use [Stream.Sized] or
+// [PipeOptions].Size for such values, and for pointers to memory that other
+// goroutines change, because measuring a value reads the memory that it points to.
 func Bytes(n int64) Limit { return Limit{bytes: n, hasBytes: true} }
 
 // Items limits a pipe to n values. For a Pipe[byte] a value is a byte.
 func Items(n int64) Limit { return Limit{items: n, hasItems: true} }
 
-// And returns the limit that is reached when either l or m is.
+// And returns the limit that is reached as soon as either l or m is reached.
 func (l Limit) And(m Limit) Limit {
 	if m.hasBytes && (!l.hasBytes || m.bytes < l.bytes) {
 		l.bytes, l.hasBytes = m.bytes, true
@@ -57,11 +56,11 @@ func (l Limit) And(m Limit) Limit {
 func (l Limit) String() string {
 	switch {
 	case l.hasBytes && l.hasItems:
-		return FormatBytes(l.bytes) + " and " + fmt.Sprint(l.items) + " items"
+		return FormatBytes(l.bytes) + " and " + units.Count(l.items, "item")
 	case l.hasBytes:
 		return FormatBytes(l.bytes)
 	case l.hasItems:
-		return fmt.Sprint(l.items) + " items"
+		return units.Count(l.items, "item")
 	}
 	return "default"
 }
@@ -70,7 +69,7 @@ func (l Limit) isZero() bool { return l == Limit{} }
 
 func (l Limit) check() error {
 	if l.bytes < 0 || l.items < 0 {
-		return fmt.Errorf("limit of %v is negative: use 0 for a rendezvous, or leave it out for the default", l)
+		return fmt.Errorf("negative limit %v; use 0 for a rendezvous, or the zero Limit for the default", l)
 	}
 	return nil
 }

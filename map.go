@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// Map passes each value through f. An error of f ends the flow, as an
-// [*ItemError], unless [SkipItems] or [RetryItems] says otherwise. With
-// [Workers], values are mapped concurrently; their order is kept unless
+// Map passes each value through f. An error of f ends the flow with an
+// [*ItemError], unless [SkipItems] or [RetryItems] is given. With [Workers],
+// several goroutines call f concurrently; Map keeps the order of the values unless
 // [Unordered] is given.
 func Map[T, U any](s Stream[T], f func(T) (U, error), opts ...MapOption) Stream[U] {
 	if f == nil {
@@ -26,10 +26,10 @@ func Map[T, U any](s Stream[T], f func(T) (U, error), opts ...MapOption) Stream[
 	return mapWith(s, func(_ context.Context, v T) (U, error) { return f(v) }, c)
 }
 
-// MapContext is Map for functions that wait. ctx ends when the flow does. When
-// the function fails for a value, the contexts of values behind it end; those of
-// values before it do not, since their results still count, unless [Unordered]
-// is given.
+// MapContext is like Map, for functions that wait. ctx ends when the flow ends. If
+// f fails for a value, the contexts of later values end. The contexts of earlier
+// values do not end, because their results still count, unless [Unordered] is
+// given.
 func MapContext[T, U any](s Stream[T], f func(ctx context.Context, v T) (U, error), opts ...MapOption) Stream[U] {
 	if f == nil {
 		return failed[U]("map", errNilFunc, s.roots())
@@ -255,10 +255,10 @@ func (p *pace) adjust(n int, d int64) {
 	}
 }
 
-// FlatMap turns each value into any number of values. What f gives to emit is
-// visible downstream at once, and emit waits while downstream is full, so that
-// a value that becomes a thousand stays bounded. The error of emit must be
-// returned.
+// FlatMap turns each value into any number of values. Downstream sees the values
+// that f passes to emit at once. emit waits while downstream is full, so a value
+// that becomes a thousand values stays within the memory limit. f must return the
+// error of emit.
 func FlatMap[T, U any](s Stream[T], f func(ctx context.Context, v T, emit func(...U) error) error) Stream[U] {
 	if f == nil {
 		return failed[U]("flat map", errNilFunc, s.roots())

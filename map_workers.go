@@ -27,12 +27,12 @@ type mapOptions struct {
 }
 
 // Workers maps n values at a time, in goroutines of the flow. 0 means one for
-// each core. One worker costs about a hundred nanoseconds for each batch, not
-// for each value: where values are cheap, a worker takes several at once.
+// each core. A worker costs about a hundred nanoseconds for each batch, not for
+// each value, because it takes several values at once if they are cheap.
 func Workers(n int) MapOption {
 	return func(c *mapOptions) {
 		if n < 0 {
-			c.err = fmt.Errorf("%d workers: use 1 or more, or 0 for one for each core", n)
+			c.err = fmt.Errorf("%d workers; use 1 or more, or 0 for one per core", n)
 		}
 		if n == 0 {
 			n = runtime.GOMAXPROCS(0)
@@ -41,20 +41,20 @@ func Workers(n int) MapOption {
 	}
 }
 
-// Window lets at most n results be finished or in work before the oldest of
-// them is delivered. It bounds memory where one slow value holds up the
-// others. The default is 4 for each worker where values take long, and more
-// where they are cheap: up to 1,024 for each worker, 4,096 in all.
+// Window limits how far workers can run ahead: at most n values are in progress or
+// finished but waiting for an earlier one. It limits memory if one slow value holds
+// up the others. The default is 4 for each worker if values take long. If they are
+// cheap it is more, up to 1,024 for each worker and 4,096 in all.
 func Window(n int) MapOption {
 	return func(c *mapOptions) {
 		if n < 1 {
-			c.err = fmt.Errorf("a window of %d: use 1 or more", n)
+			c.err = fmt.Errorf("invalid window %d; use 1 or more", n)
 		}
 		c.window, c.hasWindow = n, true
 	}
 }
 
-// Unordered delivers each result as soon as it is there, whatever the order of
+// Unordered delivers each result as soon as it is ready, whatever the order of
 // the values.
 func Unordered() MapOption { return func(c *mapOptions) { c.unordered = true } }
 
@@ -64,7 +64,7 @@ func Unordered() MapOption { return func(c *mapOptions) { c.unordered = true } }
 func RetryItems(attempts int, backoff func(attempt int) time.Duration) MapOption {
 	return func(c *mapOptions) {
 		if attempts < 1 {
-			c.err = fmt.Errorf("%d attempts: use 1 or more", attempts)
+			c.err = fmt.Errorf("%d attempts; use 1 or more", attempts)
 		}
 		if backoff == nil {
 			backoff = defaultBackoff
@@ -77,9 +77,9 @@ func defaultBackoff(attempt int) time.Duration {
 	return min(10*time.Second, 100*time.Millisecond<<min(attempt-1, 20))
 }
 
-// SkipItems leaves out values that failed, after handle was told. handle may
-// be called from several goroutines at a time; nil counts them only, as
-// dropped.
+// SkipItems calls handle for each value that failed, and leaves the value out.
+// Several goroutines can call handle at the same time. If handle is nil, the values
+// are only counted as dropped.
 func SkipItems(handle func(*ItemError)) MapOption {
 	if handle == nil {
 		handle = func(*ItemError) {}

@@ -17,8 +17,8 @@ var runHooks struct {
 }
 
 // OnRun calls begin at the start of every run of every flow in this process,
-// until remove is called. The runs behind [Collect], [Stream.All] and the
-// like count too. A composition error is not a run.
+// until remove is called. This includes the runs of [Collect], [Stream.All] and
+// similar functions. A composition error is not a run.
 //
 // begin is called before anything opens, and [Flow.Report] describes the new run
 // already. The function that begin returns, if not nil, is called once, with the
@@ -28,8 +28,8 @@ var runHooks struct {
 // calls of different flows are concurrent.
 //
 // remove returns at once. Runs that have begun still report their end. Calls
-// after the first do nothing. Without registrations a run costs one atomic load
-// more.
+// after the first do nothing. Without registrations, this costs a run one atomic
+// load.
 func OnRun(begin func(f *Flow) (end func(err error))) (remove func()) {
 	h := &runHook{begin}
 	changeHooks(func(all []*runHook) []*runHook { return append(all, h) })

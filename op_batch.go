@@ -21,16 +21,16 @@ type BatchOptions struct {
 func (c BatchOptions) check() error {
 	switch {
 	case c.Items < 0 || c.Bytes < 0 || c.Delay < 0:
-		return errors.New("one of its limits is negative")
+		return errors.New("negative limit")
 	case c == BatchOptions{}:
-		return errors.New("it has no limit: set Items, Bytes or Delay")
+		return errors.New("no limit; set Items, Bytes or Delay")
 	}
 	return nil
 }
 
-// Batch gathers values into slices, which belong to the receiver. What is left
-// at the end, also if that is an error, is a batch too; no batch is empty. A value that is larger than
-// Bytes is a batch by itself.
+// Batch collects values into slices, which belong to the receiver. At the end, even
+// after an error, the remaining values are a batch too. No batch is empty. A value
+// that is larger than Bytes is a batch by itself.
 //
 // Against Bytes, a string counts its length, a slice its capacity and what its
 // elements refer to, and a value with a size given by [Stream.Sized] that size.

@@ -18,9 +18,9 @@ func Merge[T any](streams ...Stream[T]) Stream[T] {
 	n := node[T]{name: "merge", roots: allRoots(streams), size: sizedAsOneOf(streams)}
 	switch {
 	case len(streams) == 0:
-		n.err = errors.New("there is nothing to merge")
+		n.err = errors.New("no streams to merge")
 	case isByte[T]():
-		n.err = errors.New("bytes of several streams would be mixed up: cut them into Lines first")
+		n.err = errors.New("merging would mix the bytes of several streams; split them into lines first")
 	}
 	n.ready = func(n *node[T], b *plan, ln *lane, to *stage) *pipe.Pipe[T] {
 		p := newEdge(b, n.limit, n.size, n.name, to.name)
@@ -41,10 +41,10 @@ func Merge[T any](streams ...Stream[T]) Stream[T] {
 // before the next one opens, so that a thousand files need one descriptor.
 // Branches of a [Tee] are the exception: they run from the beginning.
 //
-// Each stream runs as a flow of its own. The report of the whole shows Concat
-// as one source, whose time outside is the time it waited for that flow, so a
-// slow stage in front of it is not named; put what is common to all streams
-// behind Concat to see it.
+// Each stream runs as a separate flow. The report shows Concat as one source; its
+// time outside is the time for which it waited for those flows. So the report does
+// not name a slow stage inside them. Put stages that all streams have in common
+// after Concat to see them.
 func Concat[T any](streams ...Stream[T]) Stream[T] {
 	n := node[T]{name: "concat", roots: allRoots(streams), size: sizedAsOneOf(streams)}
 	n.build = func(n *node[T], b *plan, ln *lane, out link[T]) { buildConcat(n, b, ln, out, streams) }
@@ -135,7 +135,7 @@ type Pair[A, B any] struct {
 }
 
 // Zip passes on pairs: the first values of both streams, then the second ones,
-// and so on. It ends with the shorter stream, and ends the other.
+// and so on. When the shorter stream ends, Zip ends the other one too.
 func Zip[A, B any](first Stream[A], second Stream[B]) Stream[Pair[A, B]] {
 	n := node[Pair[A, B]]{name: "zip", work: true, size: pairSize(first, second)}
 	n.roots = first.roots().and(second.roots())

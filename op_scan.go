@@ -128,13 +128,13 @@ func Dedupe[T comparable](s Stream[T]) Stream[T] {
 }
 
 // DedupeBy leaves out values whose key is among the last window different keys
-// that were passed on. Its memory is that of window keys.
+// that were passed on. It holds at most window keys.
 func DedupeBy[T any, K comparable](s Stream[T], key func(T) K, window int) Stream[T] {
 	if key == nil {
 		return failed[T]("dedupe", errNilFunc, s.roots())
 	}
 	if window < 1 {
-		return failed[T]("dedupe", fmt.Errorf("a window of %d keys: use 1 or more", window), s.roots())
+		return failed[T]("dedupe", fmt.Errorf("invalid window of %d keys; use 1 or more", window), s.roots())
 	}
 	st := statefulStage("dedupe", func() func(T) (T, bool) {
 		seen := make(map[K]struct{})
@@ -164,9 +164,8 @@ func DedupeBy[T any, K comparable](s Stream[T], key func(T) K, window int) Strea
 	return Via(s, st)
 }
 
-// Hash passes bytes on and adds them up in a hash. When the stream has come to
-// its end, done is called once with the sum; a flow that fails does not call
-// it, unless it fails later.
+// Hash passes bytes on and computes their hash. done is called once with the sum
+// when the stream reaches its end. It is not called if the flow fails before that.
 //
 //	weir.Hash(sha256.New, func(sum []byte) { fmt.Printf("%x\n", sum) })
 func Hash(newHash func() hash.Hash, done func(sum []byte)) Stage[byte, byte] {
@@ -197,7 +196,7 @@ func (h *hasher) Flush(context.Context, func([]byte) error) error {
 }
 
 // Tally passes values on and adds their number, for bytes their length, to n,
-// which may be read at any time.
+// which can be read at any time.
 func Tally[T any](s Stream[T], n *atomic.Int64) Stream[T] {
 	return Via(s, Do("tally", func(_ context.Context, in []T, emit func([]T) error) error {
 		n.Add(int64(len(in)))

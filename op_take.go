@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// Take passes on the first n values and ends the source, without waiting for
-// one more. Take of 0 values reads nothing of a source that waits.
+// Take passes on the first n values and ends the source, without waiting for an
+// extra value. Take of 0 values does not wait for the source.
 func Take[T any](s Stream[T], n int64) Stream[T] {
 	return counted(s, "take", n, func(in []T, left *int64) (out []T, enough bool) {
 		k := min(int64(len(in)), *left)
@@ -26,7 +26,7 @@ func Drop[T any](s Stream[T], n int64) Stream[T] {
 
 func counted[T any](s Stream[T], name string, n int64, f func(in []T, left *int64) (out []T, enough bool)) Stream[T] {
 	if n < 0 {
-		return failed[T](name, fmt.Errorf("%d values is negative", n), s.roots())
+		return failed[T](name, fmt.Errorf("negative count %d", n), s.roots())
 	}
 	if n == 0 && name == "take" {
 		return Via(s, nothing[T](name))

@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// Timeout ends the flow with [ErrStalled] when no value has come for d. Time in
-// which downstream did not take what had come does not count.
+// Timeout ends the flow with [ErrStalled] if no value arrives for d. The time for
+// which downstream does not take earlier values does not count.
 func Timeout[T any](s Stream[T], d time.Duration) Stream[T] {
 	st := Stage[T, T]{Name: "timeout", Holds: int64(chunkLen[T]()) * slotSize[T](), Holders: -1}
 	if d <= 0 {
-		st.Err = errors.New("its duration is not positive")
+		st.Err = errors.New("duration is not positive")
 	}
 	st.Run = func(_ context.Context, in Reader[T], out Writer[T]) error {
 		r := in.(*laneReader[T])

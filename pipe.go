@@ -15,16 +15,16 @@ type PipeOptions[T any] struct {
 	// Limit is how much the pipe may hold. See [Bytes] and [Items].
 	Limit Limit
 
-	// LowWater is the fill, in bytes if the limit counts bytes and in items
-	// otherwise, at which a pipe that was full has room again: blocked
-	// writers go on and Ready fires (the tutorial's 'drain'). Zero means: as
-	// soon as anything fits.
+	// LowWater is the fill to which a full pipe must empty before blocked
+	// writers continue and Ready fires (the tutorial's 'drain'). It is in bytes
+	// if the limit counts bytes, and in items otherwise. Zero means that
+	// writers continue as soon as anything fits.
 	LowWater int64
 
 	// Size returns how many bytes v refers to beyond its own slot. The writer
 	// calls it once for each value, before it locks the pipe. If Size panics,
-	// so does the write, and the pipe stays usable. If Size
-	// is nil, the pipe measures what can be measured; see [Bytes].
+	// so does the write, and the pipe stays usable. If Size is nil, the pipe
+	// measures the value as far as it can; see [Bytes].
 	Size func(v T) int
 }
 
@@ -32,7 +32,7 @@ type PipeOptions[T any] struct {
 func (c PipeOptions[T]) New() (*PipeReader[T], *PipeWriter[T], error) {
 	err := c.Limit.check()
 	if err == nil && c.LowWater < 0 {
-		err = errors.New("the low-water mark is negative")
+		err = errors.New("negative low-water mark")
 	}
 	if err != nil {
 		return nil, nil, wrapf("pipe", err)
@@ -45,13 +45,13 @@ func (c PipeOptions[T]) New() (*PipeReader[T], *PipeWriter[T], error) {
 // goroutines that read. It is the buffered, measured [io.Pipe], for values of
 // any type.
 //
-// A writer that finds it full waits; this is the backpressure. What is written
-// is visible to the reader at once. Memory follows the fill: an empty pipe
-// holds at most one piece of a quarter of its limit, and values that were read
-// are not kept alive.
+// A writer waits while the pipe is full; this is the backpressure. Readers see
+// each write at once. The pipe takes memory as it fills: an empty pipe holds at
+// most one segment of a quarter of its limit. It does not keep values alive that
+// were read.
 //
 // NewPipe panics if the limit is negative, as make does for a channel; use
-// [PipeOptions.New] for limits that come from outside.
+// [PipeOptions.New] for limits from user input.
 func NewPipe[T any](limit Limit) (*PipeReader[T], *PipeWriter[T]) {
 	r, w, err := PipeOptions[T]{Limit: limit}.New()
 	if err != nil {
@@ -73,22 +73,23 @@ type anyPipe interface {
 	WatchedBy(w pipe.Watcher)
 	Resting() (read, write int)
 	Stirring() bool
+	Passing() bool
 }
 
 // PipeReader is the read half of a pipe. All methods may be called
 // concurrently; each value goes to one reader. A PipeReader[byte] is an
 // [io.ReadCloser] and an [io.WriterTo].
 //
-// When the writer has closed and everything is read, reads return [io.EOF] or
-// the writer's cause.
+// When the writer has closed the pipe and all values are read, reads return
+// [io.EOF] or the error given to the writer's CloseWithError.
 type PipeReader[T any] struct{ p *pipe.Pipe[T] }
 
 // PipeWriter is the write half of a pipe. All methods may be called
 // concurrently; batches of several writers are not mixed. A PipeWriter[byte]
 // is an [io.WriteCloser] and an [io.ReaderFrom].
 //
-// After Close, writes return [ErrClosed]. After the reader has closed, they
-// return its cause.
+// After Close, writes return [ErrClosed]. After the reader has closed the pipe,
+// they return the error given to its CloseWithError.
 type PipeWriter[T any] struct{ p *pipe.Pipe[T] }
 
 func (r *PipeReader[T]) half() (p anyPipe, writes bool) { return r.p, false }
@@ -110,43 +111,43 @@ func (r *PipeReader[T]) Read(dst []T) (int, error) {
 	return r.RecvBatch(context.Background(), dst)
 }
 
-// TryRecv takes a value if one is there, and returns [ErrEmpty] otherwise.
+// TryRecv takes a value if there is one, and returns [ErrEmpty] otherwise.
 func (r *PipeReader[T]) TryRecv() (T, error) {
 	var one [1]T
 	_, err := r.p.TryRead(one[:], pipe.NoMost)
 	return one[0], err
 }
 
-// TryRead moves what is there into dst without waiting, and returns
-// [ErrEmpty] if nothing is.
+// TryRead moves the available values into dst without waiting, and returns
+// [ErrEmpty] if there are none.
 func (r *PipeReader[T]) TryRead(dst []T) (int, error) { return r.p.TryRead(dst, pipe.NoMost) }
 
 // Ready returns a channel that is closed when a value can be taken or the pipe
 // has ended. Ask for a new channel before each wait.
 func (r *PipeReader[T]) Ready() <-chan struct{} { return r.p.ReadReady() }
 
-// Peek waits until len(dst) values are there and copies them into dst without
-// taking them. It returns fewer with the error that ended the pipe, or with
-// [ErrFull] if the pipe cannot hold as many.
+// Peek waits for len(dst) values and copies them into dst without taking them.
+// It returns fewer values with the error that ended the pipe, or with [ErrFull]
+// if the pipe cannot hold that many.
 func (r *PipeReader[T]) Peek(ctx context.Context, dst []T) (int, error) {
 	return r.p.Peek(ctx, dst)
 }
 
-// Unread puts values back in front of everything else, also when the pipe has
-// already been closed by its writer. At most as many as the last read took can
-// be put back. They do not count against the limit. vs is copied.
+// Unread puts values back at the front of the pipe, even if the writer has
+// already closed it. The caller can put back at most as many values as the last
+// read took. They do not count against the limit. Unread copies vs.
 func (r *PipeReader[T]) Unread(vs ...T) error { return r.p.Unread(vs) }
 
-// Acquire waits for data and returns a view of the first values as they lie in
-// the pipe's memory, without copying. The view is read-only and valid until
-// Release, which must follow; other readers wait until then.
+// Acquire waits for values and returns a view of the first ones in the pipe's own
+// memory, without copying. The view is read-only and valid until Release, which
+// the caller must call; other readers wait until then.
 func (r *PipeReader[T]) Acquire(ctx context.Context) ([]T, error) { return r.p.Acquire(ctx, nil) }
 
 // Release takes the first n values of the view out of the pipe.
 func (r *PipeReader[T]) Release(n int) error { return r.p.Release(n) }
 
-// WriteTo makes a PipeReader[byte] an [io.WriterTo]: it writes what comes to w,
-// straight from the pipe's memory, until the pipe ends. For other types it
+// WriteTo makes a PipeReader[byte] an [io.WriterTo]: it writes all data to w,
+// directly from the pipe's memory, until the pipe ends. For other types it
 // returns [errors.ErrUnsupported].
 func (r *PipeReader[T]) WriteTo(w io.Writer) (sum int64, err error) {
 	if !isByte[T]() {
@@ -156,12 +157,12 @@ func (r *PipeReader[T]) WriteTo(w io.Writer) (sum int64, err error) {
 	return sum, err
 }
 
-// Close tells writers that nobody will read any more: they get [ErrClosed].
-// What the pipe holds is dropped. It always returns nil.
+// Close closes the read half. The pipe drops the values that it holds, and
+// writes return [ErrClosed] from now on. Close always returns nil.
 func (r *PipeReader[T]) Close() error { return r.CloseWithError(nil) }
 
-// CloseWithError is Close with the error that writers get. Only the first
-// close counts. It always returns nil.
+// CloseWithError is like Close, but writes return cause. Only the first close
+// has an effect. CloseWithError always returns nil.
 func (r *PipeReader[T]) CloseWithError(cause error) error {
 	r.p.CloseRead(cause)
 	return nil
@@ -173,9 +174,9 @@ func (r *PipeReader[T]) Stats() report.PipeStats { return pipeStats(r.p) }
 // Send waits for room and adds v.
 func (w *PipeWriter[T]) Send(ctx context.Context, v T) error { return w.p.Send(ctx, nil, v) }
 
-// SendBatch adds all of vs, in order and not mixed with other writers' values,
-// waiting for room as often as it takes. It returns how many were added; the
-// error is not nil if that is fewer than len(vs). vs is copied.
+// SendBatch adds all of vs in order, without values of other writers in between,
+// and waits for room as often as necessary. It returns how many values it added;
+// the error is not nil if that is fewer than len(vs). SendBatch copies vs.
 func (w *PipeWriter[T]) SendBatch(ctx context.Context, vs []T) (int, error) {
 	return w.p.Write(ctx, nil, vs)
 }
@@ -189,18 +190,19 @@ func (w *PipeWriter[T]) Write(vs []T) (int, error) {
 func (w *PipeWriter[T]) TrySend(v T) error { return w.p.TryWrite([]T{v}) }
 
 // TryWrite adds all of vs, or nothing: it returns [ErrFull] if they do not fit
-// now and [ErrTooLarge] if they never will. It does not wait. vs is copied.
+// now and [ErrTooLarge] if they never will. It does not wait. TryWrite copies vs.
 func (w *PipeWriter[T]) TryWrite(vs []T) error { return w.p.TryWrite(vs) }
 
-// Ready returns a channel that is closed when what TryWrite or TrySend last
-// refused would fit (the tutorial's 'drain'), or the pipe was closed. Ask for
-// a new channel before each wait.
+// Ready returns a channel that is closed when the values that TryWrite or TrySend
+// last refused would fit (the tutorial's 'drain'), or when the pipe is closed. Ask
+// for a new channel before each wait.
 func (w *PipeWriter[T]) Ready() <-chan struct{} { return w.p.WriteReady() }
 
 // Reserve waits for room and returns up to n free slots of the pipe's memory
-// to be filled directly. Commit must follow; other writers wait until then. A
-// pipe with a limit in bytes whose values refer to other memory returns
-// [errors.ErrUnsupported], since slots are charged before they are filled.
+// for the caller to fill. The caller must then call Commit; other writers wait
+// until then. If the pipe has a limit in bytes and its values refer to other
+// memory, Reserve returns [errors.ErrUnsupported], because the pipe charges slots
+// before they are filled.
 func (w *PipeWriter[T]) Reserve(ctx context.Context, n int) ([]T, error) {
 	return w.p.Reserve(ctx, nil, n)
 }
@@ -208,9 +210,9 @@ func (w *PipeWriter[T]) Reserve(ctx context.Context, n int) ([]T, error) {
 // Commit adds the first n reserved slots to the pipe; 0 gives them back.
 func (w *PipeWriter[T]) Commit(n int) error { return w.p.Commit(n) }
 
-// ReadFrom makes a PipeWriter[byte] an [io.ReaderFrom]: r fills the pipe's
-// memory directly, until it ends. It does not close the pipe. For other types
-// it returns [errors.ErrUnsupported].
+// ReadFrom makes a PipeWriter[byte] an [io.ReaderFrom]: it reads from r directly
+// into the pipe's memory, until r ends. It does not close the pipe. For other
+// types it returns [errors.ErrUnsupported].
 func (w *PipeWriter[T]) ReadFrom(r io.Reader) (int64, error) {
 	if !isByte[T]() {
 		return 0, errors.ErrUnsupported
@@ -218,12 +220,12 @@ func (w *PipeWriter[T]) ReadFrom(r io.Reader) (int64, error) {
 	return w.p.FillFrom(context.Background(), r)
 }
 
-// Close ends the pipe: readers get [io.EOF] after what it holds. It always
-// returns nil.
+// Close ends the pipe: readers get the remaining values and then [io.EOF]. Close
+// always returns nil.
 func (w *PipeWriter[T]) Close() error { return w.CloseWithError(nil) }
 
-// CloseWithError ends the pipe with an error that readers get after what it
-// holds. Only the first close counts. It always returns nil.
+// CloseWithError ends the pipe: readers get the remaining values and then cause.
+// Only the first close has an effect. CloseWithError always returns nil.
 func (w *PipeWriter[T]) CloseWithError(cause error) error {
 	w.p.CloseWrite(cause)
 	return nil
@@ -237,6 +239,6 @@ func pipeStats(p anyPipe) report.PipeStats {
 	return report.PipeStats{
 		Name: p.Name(), Limit: limitOf(s.Limit).String(), Items: s.Items, Bytes: s.Bytes, Peak: s.Peak, Largest: s.Largest,
 		In: s.In, Out: s.Out, Blocked: s.Blocked, BlockedN: s.BlockedN, Starved: s.Starved, Dropped: s.Dropped,
-		Spells: report.Spells(s.Spells), MostMemory: p.Ceiling(), LimitBytes: s.LimitBytes, WaitingSend: s.WaitingSend, Closed: s.Closed,
+		Spells: report.Spells(s.Spells), MostMemory: p.Ceiling(), LimitBytes: s.LimitBytes, LimitItems: s.LimitItems, WaitingSend: s.WaitingSend, Closed: s.Closed,
 	}
 }

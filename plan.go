@@ -104,7 +104,7 @@ func (b *plan) within(f *Flow, build func()) {
 	}
 	switch {
 	case f.MaxValue < 0:
-		b.errs = append(b.errs, wrapf("flow", fmt.Errorf("a MaxValue of %d bytes is negative", f.MaxValue)))
+		b.errs = append(b.errs, wrapf("flow", fmt.Errorf("negative MaxValue of %d bytes", f.MaxValue)))
 	case f.MaxValue > 0:
 		b.maxValue = f.MaxValue
 	}

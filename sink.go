@@ -10,53 +10,53 @@ import (
 	"github.com/weir-go/weir/report"
 )
 
-// Sink is where a stream ends. A Sink is a description; each run of a flow
-// opens it anew.
+// Sink is the end of a stream. A Sink is a description; each run of a flow
+// opens it again.
 type Sink[T any] struct {
 	// Name appears in errors, reports and profiles.
 	Name string
 
-	// Open returns the running sink. When its stream has ended well, everything
-	// upstream has been closed. Then:
+	// Open returns the running sink. When its stream ends without an error, the
+	// flow first closes everything upstream. Then:
 	//
 	//   - A writer without a method Commit() error is closed, if it is an
 	//     [io.Closer]. Its Close is its commit: it says whether the sink has
-	//     taken everything. This is right where the other side waits for the
-	//     end of the stream, as behind a pipe, a socket or a command's standard
-	//     input.
-	//   - A writer with Commit waits until all streams of the flow have ended
-	//     well, those of joined flows included. Then all writers that have
-	//     Prepare() error prepare: they do what may fail, such as bringing data
-	//     to stable storage. Then all commit, one after the other, and then all
-	//     are closed.
+	//     taken everything. This is right if the other side waits for the end of
+	//     the stream, as with a pipe, a socket or a command's standard input.
+	//   - A writer with Commit waits until all streams of the flow, including
+	//     those of joined flows, have ended without an error. Then the flow calls
+	//     Prepare() error of all writers that have it, which does the work that
+	//     can fail, such as writing data to stable storage. Then all commit, one
+	//     after the other, and then all are closed.
 	//
-	// When the stream has failed, the writer's CloseWithError(error) error is
-	// called with the cause if it has that method, and Close otherwise. However
-	// the flow ends, a writer is closed exactly once. All errors of these
-	// methods are the flow's.
+	// If the stream fails, the flow calls the writer's CloseWithError(error)
+	// error with the cause if it has that method, and Close otherwise. However
+	// the flow ends, it closes a writer exactly once. Run returns the errors of
+	// all these methods.
 	//
-	// When the flow ends while Write waits, Write is interrupted through
-	// SetWriteDeadline if the writer has it, and by closing it otherwise. A
-	// Write that has enough returns [ErrStop].
+	// If the flow ends while Write waits, it interrupts Write with
+	// SetWriteDeadline if the writer has that method, and by closing the writer
+	// otherwise. A Write that needs no more input returns [ErrStop].
 	Open func(ctx context.Context) (Writer[T], error)
 
-	// Holds is how many bytes a running sink holds at most, beside the batch
-	// that it is given: parts that wait to be sent, for example. It is part of
-	// the flow's ceiling, and a flow with a [Budget] takes it before it opens
-	// anything.
+	// Holds is the largest number of bytes that a running sink holds, apart from
+	// the batch that it is given: parts that wait to be sent, for example. It is
+	// part of the flow's ceiling, and a flow with a [Budget] takes it before it
+	// opens anything.
 	Holds int64
 
-	// Err is a wrong argument of the sink's constructor, reported when the
-	// flow is run, before anything opens.
+	// Err is an error in the arguments of the sink's constructor. Run returns it
+	// before it opens anything.
 	Err error
 
 	// Like, if it is not nil, is a writer of the type that Open returns, such as
 	// a nil *os.File or *net.TCPConn, or a type around a file with the methods
-	// OSFile() *os.File and Moved(n int64, err error) error. Where no stage has to
+	// OSFile() *os.File and Moved(n int64, err error) error. If no stage has to
 	// see the bytes of a Sink[byte], the kernel can then move them from the source
-	// straight to that file or connection. Write is not called for them; Moved is,
-	// with how many bytes the file took and how the call ended, and returns the
-	// error to end with. See [Copy] for the system calls.
+	// directly to that file or connection. The flow then calls Moved instead of
+	// Write, with the number of bytes that the file took and the error of the
+	// system call. Moved returns the error for the flow. See [Copy] for the system
+	// calls.
 	Like Writer[T]
 
 	inside bool // Write is the user's own code, not the outside world
@@ -186,9 +186,9 @@ func (k *sinkEnd) end(cause error) error {
 	return protect(k.sp.st.name, k.sp.st.timed(func() error { return k.close(cause) }))
 }
 
-// ToWriter makes a sink of w. If w is an [io.Closer], it is closed when the
-// stream ends, however that ends, also if the flow fails before it starts; wrap w
-// in [KeepOpen] to prevent that. An [io.PipeWriter] gets the error of the flow.
+// ToWriter makes a sink of w. If w is an [io.Closer], the flow closes it when the
+// stream ends or fails, even if the flow fails before it starts; wrap w in
+// [KeepOpen] to prevent that. An [io.PipeWriter] gets the error of the flow.
 func ToWriter(w io.Writer) Sink[byte] {
 	k := Sink[byte]{Name: "write"}
 	if w == nil {
@@ -200,8 +200,8 @@ func ToWriter(w io.Writer) Sink[byte] {
 	return k
 }
 
-// Each makes a sink that calls f with every value. A value of f's error ends
-// the flow; [ErrStop] ends it well.
+// Each makes a sink that calls f with every value. An error of f ends the flow;
+// [ErrStop] ends it without an error.
 func Each[T any](f func(ctx context.Context, v T) error) Sink[T] {
 	if f == nil {
 		return Sink[T]{Name: "each", Err: errNilFunc}
@@ -221,8 +221,8 @@ func Each[T any](f func(ctx context.Context, v T) error) Sink[T] {
 	return k
 }
 
-// EachBatch makes a sink that calls f with every batch, which it may neither
-// change nor keep.
+// EachBatch makes a sink that calls f with every batch. f must neither change
+// nor keep the batch.
 func EachBatch[T any](f func(ctx context.Context, batch []T) error) Sink[T] {
 	k := Sink[T]{Name: "each batch", inside: true}
 	if f == nil {
@@ -256,23 +256,22 @@ func ToChan[T any](ch chan<- T) Sink[T] {
 	})
 	k.Name, k.inside = "channel", false
 	if ch == nil {
-		k.Err = errors.New("its channel is nil")
+		k.Err = errors.New("nil channel")
 	}
 	return k
 }
 
-// Discard is a sink that takes everything.
+// Discard makes a sink that drops every value.
 func Discard[T any]() Sink[T] {
 	k := EachBatch(func(context.Context, []T) error { return nil })
 	k.Name = "discard"
 	return k
 }
 
-// KeepOpen returns x, an [io.Reader] or [io.Writer], without its Close, for
-// sources and sinks that must not close what they were given. Deadlines still
-// reach x, so that a blocked call can be interrupted; when the flow has ended, the
-// flow clears such a deadline. Read or Write returns [errors.ErrUnsupported] if x
-// has no such method.
+// KeepOpen wraps x, an [io.Reader] or [io.Writer], so that a source or sink does
+// not close it. Deadlines still reach x, so that a flow can interrupt a blocked
+// call; the flow clears such a deadline when it has ended. Read or Write returns
+// [errors.ErrUnsupported] if x has no such method.
 func KeepOpen(x any) io.ReadWriter { return keptOpen{x} }
 
 type keptOpen struct{ x any }
@@ -309,9 +308,9 @@ func (k keptOpen) SetWriteDeadline(t time.Time) error {
 	return errors.ErrUnsupported
 }
 
-// ToPipe makes a sink of the write half of a pipe, which the flow closes when the
-// stream ends, also if it fails before it starts: the readers get its error, or
-// [io.EOF], behind the values.
+// ToPipe makes a sink of the write half of a pipe. The flow closes the pipe when
+// the stream ends or fails, even if the flow fails before it starts. After the
+// values, readers get the flow's error or [io.EOF].
 func ToPipe[T any](w *PipeWriter[T]) Sink[T] {
 	k := Sink[T]{Name: "pipe"}
 	if w == nil {

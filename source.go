@@ -10,36 +10,37 @@ import (
 	"github.com/weir-go/weir/report"
 )
 
-// Source is where a stream begins. A Source is a description; each run of a
-// flow opens it anew.
+// Source is the beginning of a stream. A Source is a description; each run of a
+// flow opens it again.
 type Source[T any] struct {
 	// Name appears in errors, reports and profiles.
 	Name string
 
-	// Open returns the running source. If the reader is an [io.Closer] it is
-	// closed exactly once when the flow ends. When the flow ends while Read
-	// waits, Read is interrupted through SetReadDeadline if the reader has it,
-	// and through Close otherwise.
+	// Open returns the running source. If the reader is an [io.Closer], the flow
+	// closes it exactly once when it ends. If Read is waiting at that moment, the
+	// flow interrupts it with SetReadDeadline if the reader has that method, and
+	// with Close otherwise.
 	//
-	// A reader that can find out that it is broken before that is read may have
-	// a method Watch(context.Context) error. It is called once, beside Read, and
-	// must return when its context ends. An error of it ends the flow at once,
-	// as one of Read does, also while what was read before waits for room.
+	// A reader that can notice a failure before Read does can have a method
+	// Watch(context.Context) error. The flow calls it once, concurrently with
+	// Read; it must return when its context ends. An error of Watch ends the flow
+	// at once, like an error of Read, even while earlier values wait for room.
 	Open func(ctx context.Context) (Reader[T], error)
 
-	// Holds is how many bytes a running source holds at most, beside what it
-	// hands on: what it reads ahead, for example. It is part of the flow's
-	// ceiling, and a flow with a [Budget] takes it before it opens anything.
+	// Holds is the largest number of bytes that a running source holds, apart
+	// from what it passes on: data that it reads ahead, for example. It is part
+	// of the flow's ceiling, and a flow with a [Budget] takes it before it opens
+	// anything.
 	Holds int64
 
-	// Err is a wrong argument of the source's constructor, reported when the
-	// flow is run, before anything opens.
+	// Err is an error in the arguments of the source's constructor. Run returns
+	// it before it opens anything.
 	Err error
 
 	// Like, if it is not nil, is a reader of the type that Open returns, such as
 	// a nil *os.File or *net.TCPConn, or a type around a file with the method
-	// OSFile() *os.File. Where no stage has to see the bytes of a Source[byte], the
-	// kernel can then move them from that file or connection straight to the sink,
+	// OSFile() *os.File. If no stage has to see the bytes of a Source[byte], the
+	// kernel can then move them directly from that file or connection to the sink,
 	// and Read is not called. See [Copy] for the system calls.
 	Like Reader[T]
 

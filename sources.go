@@ -18,10 +18,10 @@ import (
 	"github.com/weir-go/weir/report"
 )
 
-// FromReader begins a stream at r. If r is an [io.Closer], it is closed when the
-// stream ends, however that ends, also if the flow fails before it starts; wrap r
-// in [KeepOpen] to prevent that. An [io.PipeReader] gets the error of the flow.
-// The stream can be run once: a second run is [ErrUsedUp].
+// FromReader begins a stream at r. If r is an [io.Closer], the flow closes it when
+// the stream ends or fails, even if the flow fails before it starts; wrap r in
+// [KeepOpen] to prevent that. An [io.PipeReader] gets the error of the flow. The
+// stream can run once; a second run returns [ErrUsedUp].
 func FromReader(r io.Reader) Stream[byte] {
 	src := Source[byte]{Name: "read"}
 	if r == nil {
@@ -65,14 +65,14 @@ func FromSlice[T any](s []T) Stream[T] {
 // Values begins a stream at the given values.
 func Values[T any](vs ...T) Stream[T] { return FromSlice(vs).Named("values") }
 
-// FromSeq begins a stream at an iterator. The iterator runs in a lane of its
-// own and each value can be seen downstream at once, however long the next one
-// takes. When the flow ends early the iterator is stopped as by a break. For
-// values that lie in memory already [FromSlice] is faster.
+// FromSeq begins a stream at an iterator. The iterator runs in its own lane.
+// Downstream sees each value at once, however long the next one takes. When the
+// flow ends early, the iterator stops as if by a break. [FromSlice] is faster for
+// values that are already in memory.
 //
-// The stream can be run again if seq can be iterated over again. A run in which
-// seq yields nothing, after an earlier run in which it yielded something, is
-// [ErrUsedUp]: seq is a single-use iterator.
+// The stream can run again if seq can be iterated over again. If seq yields nothing
+// after an earlier run in which it yielded something, it is a single-use iterator,
+// and the run returns [ErrUsedUp].
 func FromSeq[T any](seq iter.Seq[T]) Stream[T] {
 	if seq == nil {
 		return FromSeq2[T](nil)
@@ -103,9 +103,9 @@ func FromSeq2[T any](seq iter.Seq2[T, error]) Stream[T] {
 }
 
 // FromFunc begins a stream at a function that returns the next value, or
-// [io.EOF] at the end. It runs in a lane of its own and is called from one
-// goroutine at a time. Its context ends with the flow, and when the flow is told
-// to take no more input. For a second run see [FromSeq].
+// [io.EOF] at the end. It runs in its own lane and is called from one goroutine at
+// a time. Its context ends with the flow, and on [Flow.Stop]. For a second run see
+// [FromSeq].
 func FromFunc[T any](next func(ctx context.Context) (T, error)) Stream[T] {
 	return oneByOne("func", next == nil, func(ctx context.Context, send func(T) error) error {
 		for {
@@ -183,8 +183,8 @@ func oneByOne[T any](name string, isNil bool, run func(ctx context.Context, send
 }
 
 // FromChan begins a stream at a channel and ends when the channel is closed.
-// It takes what is there, and never waits for more than one value. A run after
-// one that found the channel closed is [ErrUsedUp].
+// It takes the values that are available, and never waits for more than one. A run
+// after one that found the channel closed returns [ErrUsedUp].
 func FromChan[T any](ch <-chan T) Stream[T] {
 	src := Source[T]{Name: "channel"}
 	closed := new(atomic.Bool)
@@ -239,9 +239,9 @@ func (r chanReader[T]) readUpTo(dst []T, most int64, size func(*T) int64) (n int
 	return n, nil
 }
 
-// FromPipe begins a stream at the read half of a pipe, which the flow closes,
-// also if it fails before it starts: the writers get its error, or [ErrClosed].
-// The stream can be run once: a second run is [ErrUsedUp].
+// FromPipe begins a stream at the read half of a pipe. The flow closes it, even if
+// the flow fails before it starts; writers then get the flow's error or
+// [ErrClosed]. The stream can run once; a second run returns [ErrUsedUp].
 func FromPipe[T any](r *PipeReader[T]) Stream[T] {
 	src := Source[T]{Name: "pipe"}
 	if r == nil {
@@ -287,18 +287,18 @@ type RetryOptions struct {
 	When     func(error) bool                // whether an error is worth it; nil: any but fs.ErrNotExist is
 }
 
-// Retry begins a stream at a source that is opened again, where it broke off,
-// after a failure. open is given the number of values, for bytes the offset,
-// that were read so far, and must return a reader that goes on from there. A
-// reader that is an [io.Closer] is closed before the next is opened. Attempts
-// are counted anew after each value.
+// Retry begins a stream at a source that it opens again after a failure. It calls
+// open with the number of values read so far, which for bytes is the offset. open
+// must return a reader that continues from there. Retry closes a reader that is an
+// [io.Closer] before it opens the next one. The count of attempts starts again after
+// each value.
 func Retry[T any](open func(ctx context.Context, offset int64) (Reader[T], error), c RetryOptions) Stream[T] {
 	src := Source[T]{Name: "retry"}
 	if open == nil {
 		src.Err = errNilFunc
 	}
 	if c.Attempts < 0 {
-		src.Err = fmt.Errorf("%d attempts: use 1 or more, or 0 for 5", c.Attempts)
+		src.Err = fmt.Errorf("%d attempts; use 1 or more, or 0 for 5", c.Attempts)
 	}
 	if c.Attempts == 0 {
 		c.Attempts = 5
@@ -415,9 +415,8 @@ func closeIt(x any) error {
 }
 
 // Generate begins a stream at a function that emits batches until it returns.
-// emit waits while the flow is full and does not keep the batch; the error it
-// returns must be returned. The function runs in a lane of its own and should
-// return when ctx ends.
+// emit waits while the flow is full, and does not keep the batch. The function must
+// return the error of emit. It runs in its own lane and should return when ctx ends.
 func Generate[T any](name string, f func(ctx context.Context, emit func(batch []T) error) error) Stream[T] {
 	n := node[T]{name: name}
 	if f == nil {

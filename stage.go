@@ -9,58 +9,60 @@ import (
 	"github.com/weir-go/weir/report"
 )
 
-// Stage turns a stream of In into a stream of Out. Fill in Open or Run; a
-// Stage is a description, and each run of a flow makes its own instance.
+// Stage turns a stream of In into a stream of Out. Set either Open or Run. A
+// Stage is a description; each run of a flow makes its own instance.
 type Stage[In, Out any] struct {
 	// Name appears in errors, reports and profiles.
 	Name string
 
-	// Open makes a running instance that is pushed one batch after the other.
+	// Open makes a running instance, which gets one batch after the other.
 	// Such stages are fused with their neighbours into one goroutine.
 	Open func(ctx context.Context) (Transform[In, Out], error)
 
 	// Run reads in until [io.EOF] and writes to out until it returns. It gets
-	// a goroutine of its own, the only one that may use in and out. Where In
+	// a goroutine of its own; no other goroutine may use in and out. If In
 	// and Out are bytes, in is an [io.Reader] and an [io.WriterTo], and out is
-	// an [io.Writer] and an [io.ReaderFrom] that reads straight into the next
-	// pipe's memory. An error from out must be returned; returning nil early,
-	// or [ErrStop], means that no more input is wanted.
+	// an [io.Writer] and an [io.ReaderFrom] that reads directly into the next
+	// pipe's memory. Run must return an error from out. Returning nil before
+	// the end of the input, or [ErrStop], means that Run needs no more input.
 	Run func(ctx context.Context, in Reader[In], out Writer[Out]) error
 
-	// Heavy asks for a goroutine of its own for a stage made by Open.
+	// Heavy asks for a separate goroutine for a stage made by Open.
 	Heavy bool
 
-	// Workers says how many goroutines the stage runs itself, for Explain.
+	// Workers is the number of goroutines that the stage runs itself, for
+	// Explain.
 	Workers int
 
-	// Holds is how many bytes an instance holds at most, apart from values: its
-	// buffers, windows and tables. It is part of the flow's ceiling.
+	// Holds is the largest number of bytes that an instance holds, apart from
+	// values: its buffers, windows and tables. It is part of the flow's ceiling.
 	Holds int64
 
-	// Holders is how many values an instance holds at most in addition, where
-	// values are not all of one size: 0 means one value of Out, which the instance
-	// has made and not yet handed on. A negative number means none, because the
-	// instance passes on values that it was given, or because Holds covers those
-	// that it makes. For a stage made by Run the ceiling has 64 KiB and one value
-	// of In besides, for what its last Read took.
+	// Holders is the largest number of values that an instance holds in
+	// addition, if values differ in size. 0 means one value of Out, which the
+	// instance has made and not yet passed on. A negative number means none,
+	// because the instance only passes on the values that it gets, or because
+	// Holds covers those that it makes. For a stage made by Run, the ceiling also
+	// includes 64 KiB and one value of In, for its last Read.
 	Holders int
 
-	// Copies is how many copies of the contents of one value of In an instance
-	// holds at most in addition to Holds, as an encoder does whose buffer grows
-	// with the value.
+	// Copies is the largest number of copies of the contents of one value of In
+	// that an instance holds in addition to Holds. An encoder whose buffer grows
+	// with the value holds one, for instance.
 	Copies int
 
-	// Uncovered says which part of an instance's memory Holds cannot cover, such
-	// as "what its keys refer to". It is listed in the flow's ceiling. Empty means
-	// that there is none.
+	// Uncovered describes the part of an instance's memory that Holds cannot
+	// cover, such as "what its keys refer to". The flow's ceiling lists it. Empty
+	// means that there is none.
 	Uncovered string
 
-	// Err is a wrong argument of the stage's constructor. It is reported when
-	// the flow is run, before anything opens.
+	// Err is an error in the arguments of the stage's constructor. Run returns
+	// it before it opens anything.
 	Err error
 
-	// Limits says that the stage makes values wait on purpose, as to keep to a
-	// rate. Where it is the bottleneck, the verdict says that it is a limit.
+	// Limits says that the stage makes values wait on purpose, for instance to
+	// keep to a rate. If it is the bottleneck, the verdict says that it is a
+	// limit.
 	Limits bool
 
 	// compose makes the stage of streams, in place of Open and Run.
@@ -74,10 +76,11 @@ type Stage[In, Out any] struct {
 // goroutine at a time. If it is an [io.Closer] it is closed exactly once, when
 // the flow ends for whatever reason.
 type Transform[In, Out any] interface {
-	// Do takes a batch, which it may neither change nor keep, and hands the
-	// results on through emit. emit waits while the flow downstream is full,
-	// does not keep what it is given, and returns an error when no more is
-	// wanted, which Do must return. A Do that has enough returns [ErrStop].
+	// Do processes a batch, which it must neither change nor keep, and passes
+	// the results to emit. emit waits while the flow downstream is full, and
+	// does not keep its argument. It returns an error when downstream needs no
+	// more; Do must return that error. Do returns [ErrStop] if it needs no more
+	// input.
 	Do(ctx context.Context, in []In, emit func([]Out) error) error
 
 	// Flush is called once after the last batch, unless the flow failed.
@@ -159,7 +162,7 @@ func Do[In, Out any](name string,
 	return st
 }
 
-var errNilFunc = errors.New("its function is nil")
+var errNilFunc = errors.New("nil function")
 
 // DoWith is [Do] for functions that remember something from batch to batch. start
 // makes the state for each run, when the flow opens; its context ends with the

@@ -13,6 +13,7 @@ import (
 // longer before it runs, so when all lanes count, none of them can wake another.
 type standstill struct {
 	waiting, live atomic.Int64
+	moves         atomic.Int64  // changes of the two
 	found         chan struct{} // capacity 1: all lanes wait
 }
 
@@ -20,6 +21,7 @@ type standstill struct {
 func (s *standstill) Waits() {
 	if s != nil {
 		s.waiting.Add(1)
+		s.moves.Add(1)
 		s.look()
 	}
 }
@@ -28,6 +30,7 @@ func (s *standstill) Waits() {
 // another reason.
 func (s *standstill) Woken() {
 	if s != nil {
+		s.moves.Add(1)
 		// All lanes may count even so, if it was a goroutine outside the run that
 		// waited in a pipe of theirs, and it has left.
 		if s.waiting.Add(-1) >= s.live.Load() {
@@ -39,6 +42,7 @@ func (s *standstill) Woken() {
 // ended is called when a lane has ended.
 func (s *standstill) ended() {
 	s.live.Add(-1)
+	s.moves.Add(1)
 	s.look()
 }
 

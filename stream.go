@@ -7,13 +7,13 @@ import (
 	"sync"
 )
 
-// Stream describes values of type T on their way: a source and the stages
-// behind it. Nothing opens and nothing runs until the stream has met its sink
-// ([Stream.To]) and the resulting [Flow] is run.
+// Stream describes a sequence of values of type T: a source and the stages after
+// it. Nothing opens or runs until the stream is connected to a sink ([Stream.To])
+// and the resulting [Flow] runs.
 //
-// A Stream is a small value and may be copied. Within one flow it can be used
-// once; to use it twice, [Tee] it. It may be used in several flows if its
-// source can be opened several times, as [File] can and [FromReader] cannot.
+// A Stream is a small value and can be copied. One flow can use it only once; to
+// use it twice, [Tee] it. Several flows can use it if its source can be opened
+// several times, as with [File] but not with [FromReader].
 type Stream[T any] struct{ n *node[T] }
 
 func newStream[T any](n node[T]) Stream[T] {
@@ -24,9 +24,8 @@ func newStream[T any](n node[T]) Stream[T] {
 // Named gives the last step of the stream another name in reports and errors.
 func (s Stream[T]) Named(name string) Stream[T] { return s.with(func(n *node[T]) { n.name = name }) }
 
-// Async ends the lane behind the last step: what follows runs concurrently
-// with it, behind a pipe of the given limit (the zero Limit is the flow's
-// default).
+// Async ends the lane after the last step: later steps run concurrently with it,
+// behind a pipe with the given limit. The zero Limit means the flow's default.
 func (s Stream[T]) Async(limit Limit) Stream[T] {
 	return s.with(func(n *node[T]) {
 		n.async, n.limit = true, limit
@@ -36,13 +35,13 @@ func (s Stream[T]) Async(limit Limit) Stream[T] {
 	})
 }
 
-// Sized says how many bytes a value refers to beyond its own slot, so that limits
-// in bytes hold for it. A lane calls f once for each value that it writes to a
-// pipe, before it locks the pipe; stages that gather values call it too. Several
-// lanes may call f at the same time. A panic in f ends the flow with a
-// [PanicError]. Operators whose values have the same type keep f; [Merge] and
-// [Concat] keep that of their first stream that has one. Most types need no Sized; see [Bytes] for those that weir cannot
-// measure.
+// Sized sets the function that returns how many bytes a value refers to beyond its
+// own slot, so that limits in bytes apply to it. A lane calls f once for each value
+// that it writes to a pipe, before it locks the pipe; stages that collect values
+// call it too. Several lanes can call f at the same time. A panic in f ends the flow
+// with a [PanicError]. Operators keep f if their values have the same type; [Merge]
+// and [Concat] keep the one of their first stream that has one. Most types need no
+// Sized; see [Bytes] for those that weir cannot measure.
 func (s Stream[T]) Sized(f func(T) int) Stream[T] {
 	return s.with(func(n *node[T]) { n.size = f })
 }
@@ -64,10 +63,10 @@ func (s Stream[T]) Through(stages ...Stage[T, T]) Stream[T] {
 	return s
 }
 
-// All runs the stream and returns its values one after the other. The error,
-// if any, comes in a last pair, behind the values that came before it. A break
-// ends the source, and what follows the loop runs only after everything is
-// closed. The rest of the flow runs concurrently with the loop, behind a pipe.
+// All runs the stream and yields its values one after the other. If there is an
+// error, the last pair has it, after all values from before the error. A break
+// ends the source, and the loop ends only when everything is closed. The rest of
+// the flow runs concurrently with the loop, behind a pipe.
 func (s Stream[T]) All(ctx context.Context) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		o := open(ctx, s)
@@ -110,7 +109,7 @@ func (s Stream[T]) Chan(ctx context.Context) (<-chan T, func() error) {
 	}
 }
 
-// To ends the stream in a sink.
+// To connects the stream to a sink and returns the flow.
 func (s Stream[T]) To(k Sink[T]) *Flow {
 	f := &Flow{build: func(b *plan) { buildSink(b, s, k) }, given: s.roots().given}
 	if k.given != nil {

@@ -31,8 +31,8 @@ func (p Policy) String() string {
 }
 
 // Branch describes one output of a [Tee] or a [Hub]. The zero Branch blocks
-// and has the default limit. What a branch drops is counted in its pipe's
-// [report.PipeStats].
+// and has the default limit. The [report.PipeStats] of its pipe count the values
+// that a branch drops.
 type Branch struct {
 	Policy Policy
 	Limit  Limit
@@ -41,19 +41,19 @@ type Branch struct {
 
 func (br Branch) check() error {
 	if br.Policy < Block || br.Policy > Disconnect {
-		return fmt.Errorf("policy %d: use Block, DropOldest, DropNewest or Disconnect", int(br.Policy))
+		return fmt.Errorf("invalid policy %d; use Block, DropOldest, DropNewest or Disconnect", int(br.Policy))
 	}
 	if br.Policy == Disconnect && br.Lag <= 0 {
-		return errors.New("the policy Disconnect needs a Lag: how long the others may be made to wait")
+		return errors.New("the policy Disconnect needs a Lag; set how long the other branches may have to wait")
 	}
 	return br.Limit.check()
 }
 
 // Tee copies a stream to several branches, which run concurrently, each behind
-// a pipe of its own. All branches must be used, in flows that are run together
-// with [Join] or in one flow. A branch that ends early, as by [Take], is
-// detached and the others go on; the source ends when the last has left. An
-// error in a branch is an error of the flow.
+// a pipe of its own. All branches must be used, in one flow or in flows that run
+// together with [Join]. A branch that ends early, for instance with [Take], is
+// detached, and the others continue. The source ends with the last branch. An error
+// in a branch is an error of the flow.
 //
 //	hashed := weir.Tee(weir.File("in"), weir.Branch{}, weir.Branch{})
 //	err := weir.Join(hashed[0].To(…), hashed[1].To(…)).Run(ctx)
@@ -70,7 +70,7 @@ func newTee[T any](t *tee[T]) []Stream[T] {
 		}
 	}
 	if len(branches) == 0 {
-		t.err = errors.New("it has no branches")
+		t.err = errors.New("no branches")
 	}
 	streams := make([]Stream[T], len(branches))
 	for i := range branches {
@@ -125,7 +125,7 @@ func (t *tee[T]) attach(n *node[T], b *plan, ln *lane, to *stage, i int) *pipe.P
 func (t *tee[T]) build(b *plan, st *teeState[T]) {
 	for i, p := range st.pipes {
 		if p == nil {
-			b.fail(t.name, fmt.Errorf("branch %d of %d is not used: end it in a sink and run the flows together with Join", i, len(st.pipes)))
+			b.fail(t.name, fmt.Errorf("branch %d of %d is not used; connect it to a sink and run the flows together with Join", i, len(st.pipes)))
 			return
 		}
 	}
@@ -289,15 +289,15 @@ func (br *branch[T]) await(ctx context.Context, ln *lane) error {
 
 // Partition splits a stream into n: a value goes to stream key(v) modulo n, and
 // values with the same key stay in order. All streams must be used, as with
-// [Tee], and the slowest holds all others back. Values for a stream that has
-// ended early are dropped and counted.
+// [Tee], and the slowest holds all others back. Values for a stream that ended
+// early are counted as dropped.
 func Partition[T any](s Stream[T], n int, key func(T) int) []Stream[T] {
 	t := &tee[T]{name: "partition", in: s, branches: make([]Branch, max(n, 1)), key: key}
 	if n < 1 {
-		t.err = fmt.Errorf("%d streams: use 1 or more", n)
+		t.err = fmt.Errorf("%d streams; use 1 or more", n)
 	}
 	if key == nil {
-		t.err = errors.New("its key function is nil")
+		t.err = errors.New("nil key function")
 	}
 	return newTee(t)
 }

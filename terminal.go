@@ -9,10 +9,10 @@ import (
 	"github.com/weir-go/weir/internal/units"
 )
 
-// Collect runs the stream and returns its values, at most most of them: if
-// there are more the flow ends with [ErrLimit]. The maximum is mandatory, since
-// a stream may be endless. If the flow fails, Collect returns the values that
-// came before the error together with it.
+// Collect runs the stream and returns its values. If there are more than most, the
+// flow ends with [ErrLimit]. The maximum is mandatory, because a stream can be
+// endless. If the flow fails, Collect returns the error together with the values
+// from before it.
 func Collect[T any](ctx context.Context, s Stream[T], most int) ([]T, error) {
 	var all []T
 	k := EachBatch(func(_ context.Context, batch []T) error {
@@ -53,8 +53,8 @@ func Reduce[T, A any](ctx context.Context, s Stream[T], init A, f func(acc A, v 
 	return acc, err
 }
 
-// Find runs the stream until f returns true for a value, and returns it. The
-// source is ended then.
+// Find runs the stream until f returns true for a value, and returns that value. It
+// then ends the source.
 func Find[T any](ctx context.Context, s Stream[T], f func(T) bool) (found T, ok bool, err error) {
 	k := Sink[T]{Name: "find", Err: errNilFunc}
 	if f != nil {
@@ -107,9 +107,9 @@ func Count[T any](ctx context.Context, s Stream[T]) (int64, error) {
 }
 
 // Open runs the stream in the background and returns its bytes as a reader.
-// Read returns the flow's error in place of [io.EOF] if it failed. Close, which
-// is required, ends the flow and returns when nothing of it is left; it may be
-// called while Read waits, which it ends.
+// If the flow fails, Read returns its error instead of [io.EOF]. The caller must
+// call Close, which ends the flow and returns when everything is closed. Close can
+// be called while Read waits, and interrupts it.
 func Open(ctx context.Context, s Stream[byte]) io.ReadCloser {
 	return &reader{open(ctx, s)}
 }

@@ -15,7 +15,7 @@ import (
 var (
 	errMagic      = errors.New("another format")
 	errHeader     = errors.New("no header")
-	errDictionary = errors.New("it needs a dictionary")
+	errDictionary = errors.New("a dictionary is required")
 )
 
 // gzipReader reads one member of a gzip file.

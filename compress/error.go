@@ -9,20 +9,20 @@ import (
 )
 
 var (
-	// ErrTooLarge is the cause when [MaxOutput] or [MaxRatio] was reached. The
-	// error is a [*weir.LimitError].
+	// ErrTooLarge is the cause if the output would exceed [MaxOutput] or
+	// [MaxRatio]. The error is a [*weir.LimitError].
 	ErrTooLarge = errors.New("decompressed data is too large")
 
-	// ErrFormat is the cause when the input does not begin as its format does.
-	// Most likely it is in another format, rather than damaged.
+	// ErrFormat is the cause if the beginning of the input does not match the
+	// format. The input is then probably in another format, not damaged.
 	ErrFormat = errors.New("unrecognized format")
 
-	// ErrTrailing is the cause when compressed data is followed by other data
-	// than zeros, which was not read. See [OnTrailing].
+	// ErrTrailing is the cause if data other than zeros follows the compressed
+	// data. The decoder does not read it. See [OnTrailing].
 	ErrTrailing = errors.New("other data follows the end of the compressed data")
 
-	// ErrChecksum is the cause when data was decompressed and its checksum or
-	// length is not what the file says.
+	// ErrChecksum is the cause if the checksum or length of the decompressed data
+	// differs from the one in the file.
 	ErrChecksum = errors.New("checksum does not match")
 
 	// ErrWindow is the cause when zstd data needs a larger window than
@@ -30,12 +30,12 @@ var (
 	ErrWindow = errors.New("window is too large")
 )
 
-// CorruptError is the error of input that is damaged. What can be decompressed
-// is delivered before it. If the input ended too early the error matches
-// [io.ErrUnexpectedEOF]; if other data follows the end, which may be the rest of
-// the input with damage at its beginning, it matches [ErrTrailing]; if it was in
-// another format from the start, [ErrFormat]. Input that is only larger than a
-// limit allows is a [*weir.LimitError] instead.
+// CorruptError is the error for damaged input. Everything that can be decompressed
+// is delivered before it. The error matches [io.ErrUnexpectedEOF] if the input ended
+// too early, and [ErrFormat] if the input was in another format from the start. It
+// matches [ErrTrailing] if other data follows the end; that data can be the rest of
+// the input, damaged at its beginning. Input that only exceeds a limit is a
+// [*weir.LimitError] instead.
 type CorruptError struct {
 	Format string // "gzip"
 	Offset int64  // in the input, in bytes, up to where it was read

@@ -26,17 +26,19 @@ var (
 	}
 )
 
-// Gunzip decompresses a gzip file: all its members, one after the other. Zeros
-// behind the last one are ignored. Other data there is reported with
-// [ErrTrailing] when the members before it are delivered; see [OnTrailing].
-// Two kinds of files are decompressed on all cores. One has independent blocks
-// that end at full-flush points, as [Gzip] and pigz -i write them. Output and
-// errors are the same as on one core. The other has members that record their
-// sizes, as [Members] and bgzip(1) write them; it is an error if a size is wrong.
-// Everything that can be decompressed is delivered before an error is returned,
-// and before Gunzip waits for more input, but members that record their sizes
-// are delivered as a whole. Options: [MaxOutput], [MaxRatio], [OnTrailing];
-// [Workers], of which 1 holds much less memory.
+// Gunzip decompresses a gzip file: all its members, one after the other. It ignores
+// zeros after the last member. It reports other data there as [ErrTrailing], after
+// it has delivered all members; see [OnTrailing].
+//
+// Two kinds of files are decompressed on all cores. The first kind has independent
+// blocks that end at full-flush points, as [Gzip] and pigz -i write them. Output and
+// errors are the same as on one core. The second kind has members that record their
+// sizes, as [Members] and bgzip(1) write them; a wrong size is an error.
+//
+// Gunzip delivers everything that it can decompress before it returns an error, and
+// before it waits for more input. Members that record their sizes are delivered as a
+// whole. Options: [MaxOutput], [MaxRatio], [OnTrailing], and [Workers]; one worker
+// holds much less memory.
 func Gunzip(opts ...Option) weir.Stage[byte, byte] {
 	c := configure("gunzip", opts, "MaxOutput", "MaxRatio", "OnTrailing", "Workers")
 	if c.workers == 1 {
@@ -45,14 +47,14 @@ func Gunzip(opts ...Option) weir.Stage[byte, byte] {
 	return splitter(c)
 }
 
-// Unzlib decompresses the zlib format (RFC 1950). What follows its end is
-// treated as with [Gunzip]. Options: [MaxOutput], [MaxRatio], [OnTrailing].
+// Unzlib decompresses the zlib format (RFC 1950). It treats data after the end as
+// [Gunzip] does. Options: [MaxOutput], [MaxRatio], [OnTrailing].
 func Unzlib(opts ...Option) weir.Stage[byte, byte] {
 	return unzlibFormat.unpacker(configure("unzlib", opts, "MaxOutput", "MaxRatio", "OnTrailing"))
 }
 
-// Inflate decompresses bare deflate data (RFC 1951). What follows its end is
-// treated as with [Gunzip]. Options: [MaxOutput], [MaxRatio], [OnTrailing].
+// Inflate decompresses bare deflate data (RFC 1951). It treats data after the end as
+// [Gunzip] does. Options: [MaxOutput], [MaxRatio], [OnTrailing].
 func Inflate(opts ...Option) weir.Stage[byte, byte] {
 	return inflateFormat.unpacker(configure("inflate", opts, "MaxOutput", "MaxRatio", "OnTrailing"))
 }

@@ -11,12 +11,11 @@ import (
 	"github.com/weir-go/weir/internal/deflate"
 )
 
-// Gzip compresses to the gzip format (RFC 1952), as one member unless [Members]
-// says otherwise. Every mebibyte of input is compressed on its own and ends at a
-// byte boundary, with two empty stored blocks, as pigz --independent does. The
-// output is the same for any number of workers. A block is handed on when all of
-// its mebibyte has come. Options: [Level] 0 to 9, default 6; [Workers];
-// [Members].
+// Gzip compresses to the gzip format (RFC 1952), as one member unless [Members] is
+// given. It compresses every mebibyte of input independently, and ends it at a byte
+// boundary with two empty stored blocks, as pigz --independent does. The output is
+// the same for any number of workers. Gzip passes on a block when its whole mebibyte
+// of input has arrived. Options: [Level] 0 to 9, default 6; [Workers]; [Members].
 func Gzip(opts ...Option) weir.Stage[byte, byte] {
 	c := configure("gzip", opts, "Level", "Workers", "Members")
 	c.levels(0, 9, 6)

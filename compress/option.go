@@ -9,8 +9,8 @@ import (
 	"github.com/weir-go/weir/internal/units"
 )
 
-// Option changes how a codec works. An option that means nothing to a codec is
-// an error of the flow, before anything opens.
+// Option changes how a codec works. If a codec does not support an option, the flow
+// fails before it opens anything.
 type Option func(*config)
 
 type config struct {
@@ -27,12 +27,13 @@ type config struct {
 	err      error
 }
 
-// Level sets how hard an encoder tries: 1 is the fastest. The most is 9 for
-// gzip, zlib and deflate (0 only stores), 22 for zstd and 3 for s2. A higher
-// level takes longer and its output is not larger, but for tiny inputs. Gzip at
-// level 6 is as small as gzip(1) at the same level, at level 4 up to 4% larger,
-// and at level 9 smaller; for each core, 6 takes half the time of gzip(1), and 4
-// a third. Levels of zstd and s2 are those of klauspost/compress.
+// Level sets how hard an encoder tries: 1 is the fastest. The maximum is 9 for gzip,
+// zlib and deflate (where 0 only stores), 22 for zstd and 3 for s2. A higher level
+// takes longer, and its output is no larger, except for tiny inputs. The output of
+// Gzip at level 6 is as small as that of gzip(1) at the same level; at level 4 it is
+// up to 4% larger, and at level 9 smaller. On one core, level 6 takes half the time
+// of gzip(1), and level 4 a third. The levels of zstd and s2 are those of
+// klauspost/compress.
 func Level(n int) Option {
 	return func(c *config) {
 		c.level, c.hasLevel = n, true
@@ -40,9 +41,9 @@ func Level(n int) Option {
 	}
 }
 
-// Workers sets how many goroutines compress, or decompress the parts of a gzip
-// file that can be cut, at the same time. 0, the default, means one for each core.
-// 1 holds much less memory; gzip, zlib and deflate data is the same for any
+// Workers sets how many goroutines compress at the same time, or decompress the
+// independent parts of a gzip file. 0, the default, means one for each core. One
+// worker holds much less memory. Gzip, zlib and deflate output is the same for any
 // number.
 func Workers(n int) Option {
 	return func(c *config) {
@@ -56,12 +57,12 @@ func Workers(n int) Option {
 
 const mostWorkers = 1024
 
-// Members makes [Gzip] write a member for each mebibyte of its input, with the
-// sizes of the member in its header, for random access: a reader finds and
-// decompresses any of them without the others. Any gzip(1) reads the file, and
-// [Gunzip] does on all cores. Browsers, curl and other HTTP clients read only the
-// first member of an answer. A file that was cut exactly between two members
-// looks whole.
+// Members makes [Gzip] write one member for each mebibyte of its input, with the
+// sizes of the member in its header. This allows random access: a reader can find
+// and decompress any member without the others. Any gzip(1) can read the file, and
+// [Gunzip] reads it on all cores. Browsers, curl and other HTTP clients read only
+// the first member of a response. A file that was cut exactly between two members
+// looks complete.
 func Members() Option {
 	return func(c *config) {
 		c.members = true
@@ -69,8 +70,8 @@ func Members() Option {
 	}
 }
 
-// MaxOutput lets a decoder deliver at most n bytes. It delivers those, and then
-// fails with [ErrTooLarge].
+// MaxOutput limits the output of a decoder to n bytes. The decoder delivers those,
+// and then fails with [ErrTooLarge].
 func MaxOutput(n int64) Option {
 	return func(c *config) {
 		if n < 0 {
@@ -81,9 +82,10 @@ func MaxOutput(n int64) Option {
 	}
 }
 
-// MaxRatio lets a decoder deliver at most r times as many bytes as it has read.
-// The first mebibyte is free, since small inputs of zeros compress well without
-// being malicious. Beyond it the decoder fails with [ErrTooLarge].
+// MaxRatio limits the output of a decoder to r times the bytes that it has read.
+// The first mebibyte of output is exempt, because small inputs of zeros compress
+// well without being malicious. If the output exceeds the limit, the decoder fails
+// with [ErrTooLarge].
 func MaxRatio(r float64) Option {
 	return func(c *config) {
 		if !(r >= 1) {
@@ -94,12 +96,12 @@ func MaxRatio(r float64) Option {
 	}
 }
 
-// MaxWindow lets a zstd decoder use at most n bytes for the window that a frame
-// asks for, and makes that part of the flow's ceiling. A frame that asks for
-// more ends the flow with a [*weir.LimitError] that matches [ErrWindow]. The
-// default, 8 MiB, is what RFC 8878 asks of every decoder, and enough for what
-// [Zstd] and zstd(1) up to level 19 write. Use 128 MiB for files of zstd(1) with
-// --long or --ultra, and 2 GiB, the most, for those with --long=31.
+// MaxWindow limits the window of a zstd decoder to n bytes, which are part of the
+// flow's ceiling. A frame that needs a larger window ends the flow with a
+// [*weir.LimitError] that matches [ErrWindow]. The default, 8 MiB, is the size that
+// RFC 8878 recommends that every decoder support. It is enough for the output of
+// [Zstd] and of zstd(1) up to level 19. Use 128 MiB for files of zstd(1) with --long
+// or --ultra, and 2 GiB, the maximum, for those with --long=31.
 func MaxWindow(n int64) Option {
 	return func(c *config) {
 		if n < 1<<10 || n > mostWindow {
@@ -114,14 +116,14 @@ func MaxWindow(n int64) Option {
 // for it.
 const mostWindow = min(1<<31, math.MaxInt/4)
 
-// OnTrailing calls f where compressed data is followed by bytes that are neither
-// zeros nor, with gzip and zstd, another member or frame. offset is where they
-// begin in the input. They are not read. All data before them has been delivered
-// by then. If f returns nil, the flow ends without an error; it fails with the
-// error that f returns otherwise, in a [*CorruptError].
+// OnTrailing sets the function that is called if other bytes follow the compressed
+// data: neither zeros nor, with gzip and zstd, another member or frame. offset is
+// where these bytes begin in the input. The decoder does not read them, and calls f
+// after it has delivered all data before them. If f returns nil, the flow ends
+// without an error. Otherwise it fails with the error of f in a [*CorruptError].
 //
-// Without OnTrailing the flow fails with [ErrTrailing]: a damaged second member
-// looks like such bytes too.
+// Without OnTrailing the flow fails with [ErrTrailing], because such bytes can also
+// be a damaged second member.
 func OnTrailing(f func(offset int64) error) Option {
 	return func(c *config) {
 		if f == nil {

@@ -36,7 +36,7 @@ var unS2Format = &format{
 }
 
 // UnS2 decompresses s2 and snappy streams. The format does not mark its end: a
-// stream that was cut between two blocks looks whole, and an empty one is
+// stream that was cut between two blocks looks complete, and an empty one is
 // valid. Options: [MaxOutput], [MaxRatio].
 func UnS2(opts ...Option) weir.Stage[byte, byte] {
 	return unS2Format.unpacker(configure("uns2", opts, "MaxOutput", "MaxRatio"))

@@ -12,7 +12,7 @@ import (
 
 // Zstd compresses to the zstd format (RFC 8878). With several workers the
 // output is several frames, which every decoder reads as one. Options: [Level]
-// 1 to 22, default 3, of which the encoder knows four steps; [Workers].
+// 1 to 22, default 3 (the encoder has only four steps); [Workers].
 func Zstd(opts ...Option) weir.Stage[byte, byte] {
 	c := configure("zstd", opts, "Level", "Workers")
 	c.levels(1, 22, 3)
@@ -88,10 +88,10 @@ var (
 	}
 )
 
-// Unzstd decompresses zstd frames (RFC 8878), one after the other, skippable
-// ones included. What follows the last one is treated as with [Gunzip]. The
-// format does not mark the last frame: a file that was cut exactly between two
-// looks whole. Options: [MaxOutput], [MaxRatio], [MaxWindow], [OnTrailing].
+// Unzstd decompresses zstd frames (RFC 8878), one after the other, including
+// skippable ones. It treats data after the last frame as [Gunzip] does. The format
+// does not mark the last frame: a file that was cut exactly between two frames looks
+// complete. Options: [MaxOutput], [MaxRatio], [MaxWindow], [OnTrailing].
 func Unzstd(opts ...Option) weir.Stage[byte, byte] {
 	c := configure("unzstd", opts, "MaxOutput", "MaxRatio", "MaxWindow", "OnTrailing")
 	f := &format{

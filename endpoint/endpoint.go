@@ -144,7 +144,7 @@ func Schemes() []string {
 // and opens nothing.
 func Source(name string, o SourceOptions) (Input, error) {
 	if o.Offset < 0 {
-		return nil, fmt.Errorf("endpoint: offset %d is negative", o.Offset)
+		return nil, fmt.Errorf("endpoint: negative offset %d", o.Offset)
 	}
 	if path, ok := Local(name); ok {
 		return localSource(path, o)
@@ -154,7 +154,7 @@ func Source(name string, o SourceOptions) (Input, error) {
 		return nil, err
 	}
 	if s.Source == nil {
-		return nil, fmt.Errorf("endpoint: %s: nothing can be read from %s URLs", shown(u), u.Scheme)
+		return nil, fmt.Errorf("endpoint: %s: %s URLs cannot be read", shown(u), u.Scheme)
 	}
 	return s.Source(u, o)
 }
@@ -164,9 +164,9 @@ func Source(name string, o SourceOptions) (Input, error) {
 func Sink(name string, o SinkOptions) (weir.Sink[byte], error) {
 	switch {
 	case o.Offset < 0:
-		return weir.Sink[byte]{}, fmt.Errorf("endpoint: offset %d is negative", o.Offset)
+		return weir.Sink[byte]{}, fmt.Errorf("endpoint: negative offset %d", o.Offset)
 	case o.Exclusive && o.Offset > 0:
-		return weir.Sink[byte]{}, errors.New("endpoint: a file that is continued cannot be exclusive")
+		return weir.Sink[byte]{}, errors.New("endpoint: a continued file cannot be exclusive")
 	}
 	o.Size = max(o.Size, 0)
 	if path, ok := Local(name); ok {
@@ -177,7 +177,7 @@ func Sink(name string, o SinkOptions) (weir.Sink[byte], error) {
 		return weir.Sink[byte]{}, err
 	}
 	if s.Sink == nil {
-		return weir.Sink[byte]{}, fmt.Errorf("endpoint: %s: nothing can be written to %s URLs", shown(u), u.Scheme)
+		return weir.Sink[byte]{}, fmt.Errorf("endpoint: %s: %s URLs cannot be written", shown(u), u.Scheme)
 	}
 	return s.Sink(u, o)
 }
@@ -190,7 +190,7 @@ func lookup(name string) (Scheme, *url.URL, error) {
 	s, ok := registry.m[scheme]
 	registry.mu.RUnlock()
 	if !ok {
-		return Scheme{}, nil, fmt.Errorf("endpoint: unknown scheme %s://: known are %s; for a file of that name write ./ in front",
+		return Scheme{}, nil, fmt.Errorf("endpoint: unknown scheme %s://; known schemes are %s; for a file of that name put ./ before it",
 			scheme, strings.Join(Schemes(), ", "))
 	}
 	u, err := url.Parse(name)

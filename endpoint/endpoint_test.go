@@ -138,10 +138,10 @@ func descriptors(t *testing.T) int {
 
 func TestSchemes_AreFoundByName(t *testing.T) {
 	for name, want := range map[string]string{
-		"gopher://x/y":             "unknown scheme gopher://: known are file, http, https",
+		"gopher://x/y":             "unknown scheme gopher://; known schemes are file, http, https",
 		"":                         "empty source name",
-		"http://":                  "names no host",
-		"http:///path":             "names no host",
+		"http://":                  "has no host",
+		"http:///path":             "has no host",
 		"file://elsewhere/x":       "another machine",
 		"file://":                  "not a path",
 		"http://u:pa%zzss@host/":   "must be written as %XX",
@@ -187,7 +187,7 @@ func TestRegister_AddsAScheme(t *testing.T) {
 	if _, err := endpoint.Source(strings.ToUpper(scheme)+"://bucket/key", endpoint.SourceOptions{}); !errors.Is(err, boom) {
 		t.Errorf("got %v", err)
 	}
-	if _, err := endpoint.Sink(scheme+"://bucket/key", endpoint.SinkOptions{}); err == nil || !strings.Contains(err.Error(), "nothing can be written to") {
+	if _, err := endpoint.Sink(scheme+"://bucket/key", endpoint.SinkOptions{}); err == nil || !strings.Contains(err.Error(), "URLs cannot be written") {
 		t.Errorf("got %v", err)
 	}
 	for _, name := range []string{scheme, "http", "", "UP", "a b", "1a"} {

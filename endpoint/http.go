@@ -115,7 +115,7 @@ func newTarget(u *url.URL) (target, error) {
 	t := target{url: new(*u), name: shown(u), user: u.User}
 	t.url.User, t.url.Fragment, t.url.RawFragment = nil, "", ""
 	if u.Hostname() == "" {
-		return t, fmt.Errorf("endpoint: %s names no host", t.name)
+		return t, fmt.Errorf("endpoint: %s has no host", t.name)
 	}
 	return t, nil
 }
@@ -221,7 +221,7 @@ func (t *tries) next(ctx context.Context, err error, met bool) error {
 	var status *StatusError
 	if errors.As(err, &status) && status.RetryAfter > wait {
 		if wait = status.RetryAfter; wait > t.o.MaxWait {
-			return fmt.Errorf("%w (it asks to wait %v, longer than the %v that are allowed)", err, wait.Round(time.Second), t.o.MaxWait)
+			return fmt.Errorf("%w (the server asks to wait %v; at most %v are allowed)", err, wait.Round(time.Second), t.o.MaxWait)
 		}
 	}
 	timer := time.NewTimer(wait)

@@ -50,7 +50,7 @@ type upload struct {
 	whole    atomic.Bool // the body was sent up to its end
 }
 
-var errAborted = errors.New("upload was given up")
+var errAborted = errors.New("upload was aborted")
 
 // startUpload returns when the server has agreed to take the body, or has
 // said nothing against it.

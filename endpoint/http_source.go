@@ -218,7 +218,7 @@ func (d *download) recover(err error) error {
 			return cause
 		}
 		if d.met && d.known.validator == "" && d.at > d.in.o.Offset && worth(err, true) {
-			return fmt.Errorf("%w; the rest was not asked for, since the server has not said how to tell whether the file is still the same", err)
+			return fmt.Errorf("%w; cannot resume: the server sent no strong ETag or Last-Modified date, so the file may have changed", err)
 		}
 		if err = d.tries.next(d.ctx, err, d.met); err != nil {
 			return err

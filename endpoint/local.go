@@ -41,9 +41,9 @@ func Local(name string) (path string, ok bool) {
 func urlPath(u *url.URL) (string, error) {
 	switch {
 	case u.Host != "" && !strings.EqualFold(u.Host, "localhost"):
-		return "", fmt.Errorf("endpoint: %s is on another machine: a local file is file:///path", shown(u))
+		return "", fmt.Errorf("endpoint: %s is on another machine; write a local file as file:///path", shown(u))
 	case u.Path == "" || u.RawQuery != "" || u.User != nil:
-		return "", fmt.Errorf("endpoint: %s is not a path: a local file is file:///path", shown(u))
+		return "", fmt.Errorf("endpoint: %s is not a path; write a local file as file:///path", shown(u))
 	case strings.ContainsRune(u.Path, 0):
 		return "", errors.New("endpoint: a path cannot contain a zero byte")
 	}

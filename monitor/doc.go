@@ -15,6 +15,7 @@
 //
 //	{"v": 1,                        version of this format
 //	 "time": 1796015575.53,         seconds since 1970
+//	 "program": {"name": "weir", "pid": 4711, "start": 1796015561.2},
 //	 "state": "pushing back",       see State
 //	 "sentence": "gzip is the bottleneck: busy 97% of the time, and read waited for it 83% of the time",
 //	 "since": 1796015562.5,         when that became so
@@ -60,6 +61,9 @@
 //
 // Nothing is recorded while nothing runs, so there can be gaps.
 //
+// The pages that are open in one browser share one stream of events. Without one
+// they ask for status.json every 2 seconds.
+//
 // # Metrics
 //
 // metrics has the text format of Prometheus:
@@ -89,8 +93,16 @@
 // Runs of flows with the same name are added up, also when they have ended. Names
 // of flows and stages are labels. The words of a name that contain a slash or a
 // backslash are left out, since a path must not be a label; see also
-// [Monitor.Label]. At most 100 flows, 500 stages and 300 pipes get labels of
+// [Monitor.Label] and [Monitor.LabelPart]. At most 100 flows, 500 stages and 300 pipes get labels of
 // their own; the rest is counted under "other".
+//
+// # Trace
+//
+// POST to trace starts the flight recorder of the Go runtime, and GET returns what
+// it holds, for "go tool trace": about the last 10 seconds, aimed at 8 MiB. A trace
+// larger than 32 MiB is refused. The recorder ends 5 minutes after the last request
+// for it. A process has one, so POST fails while the program itself records. A
+// trace shows functions, goroutines and times, and no data.
 //
 // # Cost
 //

@@ -32,7 +32,7 @@ func Handler() http.Handler {
 	return Default.Handler(HandlerOptions{})
 }
 
-// Handler returns a read-only handler of what m knows. Mount it at a path that
+// Handler returns a handler that shows what m knows. Mount it at a path that
 // ends with a slash. Below that it answers at
 //
 //	(nothing)      the page, for people
@@ -42,6 +42,10 @@ func Handler() http.Handler {
 //	history.json   the last 10 minutes
 //	transfer.json  the report on one transfer: ?group=NAME&id=NUMBER
 //	metrics        metrics in the text format of Prometheus
+//	trace          an execution trace: POST starts to record, GET saves the last seconds
+//
+// All but POST of trace changes nothing. See the section Trace of the package
+// documentation.
 func (m *Monitor) Handler(o HandlerOptions) http.Handler {
 	allow := o.Allow
 	if allow == nil {
@@ -57,6 +61,10 @@ func (m *Monitor) Handler(o HandlerOptions) http.Handler {
 			http.Error(w, "the monitor answers only requests from this machine that name it (localhost)", http.StatusForbidden)
 			return
 		}
+		if _, name := path.Split(r.URL.Path); name == "trace" {
+			serveTrace(w, r)
+			return
+		}
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			h.Set("Allow", "GET, HEAD")
 			http.Error(w, "the monitor is read-only", http.StatusMethodNotAllowed)
@@ -67,7 +75,7 @@ func (m *Monitor) Handler(o HandlerOptions) http.Handler {
 }
 
 // assets are the names of the files that the page loads.
-var assets = map[string]bool{"monitor.js": true, "monitor.css": true}
+var assets = map[string]bool{"monitor.js": true, "draw.js": true, "worker.js": true, "monitor.css": true}
 
 func (m *Monitor) serve(w http.ResponseWriter, r *http.Request) {
 	dir, name := path.Split(r.URL.Path)

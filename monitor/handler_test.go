@@ -110,7 +110,7 @@ func TestHandler_ServesARealClientUntilItIsClosed(t *testing.T) {
 	if page, h := get(""); !strings.Contains(page, "monitor.js") || !strings.Contains(h.Get("Content-Security-Policy"), "default-src 'none'") {
 		t.Error(page, h)
 	}
-	if js, h := get("monitor.js"); !strings.Contains(js, "EventSource") || !strings.Contains(h.Get("Content-Type"), "javascript") {
+	if js, h := get("worker.js"); !strings.Contains(js, "EventSource") || !strings.Contains(h.Get("Content-Type"), "javascript") {
 		t.Error(h)
 	}
 	if text, _ := get("status.txt"); !strings.Contains(text, "flow 1 real") {

@@ -159,7 +159,7 @@ func (m *Monitor) Metrics() []Family {
 
 	reports := make([]report.Report, len(live))
 	for i, f := range flows {
-		reports[i] = f.Report()
+		reports[i] = m.labeled(m.report(f))
 	}
 	gauges := map[string]*flowGauges{}
 	m.mu.Lock()
@@ -168,7 +168,7 @@ func (m *Monitor) Metrics() []Family {
 	for i, r := range live {
 		rep := reports[i]
 		if r.ended { // the flow may have begun another run
-			rep = r.final
+			rep = r.counted
 		}
 		label := all.labels.flow(r.label)
 		all.add(label, rep, r.progress)
@@ -190,6 +190,11 @@ func (m *Monitor) Metrics() []Family {
 	}
 	m.sums.labels = all.labels
 	m.mu.Unlock()
+	for _, g := range gauges {
+		if m.LabelPart != nil && !notStages[g.bottleneck] {
+			g.bottleneck = m.LabelPart(g.bottleneck)
+		}
+	}
 	list := all.families(gauges)
 	if m.Budget != nil {
 		list = append(list,

@@ -42,6 +42,16 @@ type Monitor struct {
 	// contain a slash or a backslash, since a path must not become a label.
 	Label func(flow string) string
 
+	// LabelPart, if not nil, returns the value of the labels "stage", "pipe" and
+	// "bottleneck" of metrics for the name of a stage or a pipe. By default it is
+	// made as for flows.
+	LabelPart func(part string) string
+
+	// Edit, if not nil, returns the report that is shown for a report of a flow:
+	// with other names of stages, for instance. It may be called by several
+	// goroutines at a time.
+	Edit func(*weir.Flow, report.Report) report.Report
+
 	mu     sync.Mutex // guards what follows; never held while other code is called
 	lastID uint64
 	live   map[*weir.Flow]*run
@@ -81,6 +91,7 @@ type run struct {
 	// Guarded by Monitor.mu.
 	ended    bool
 	final    report.Report // once it has ended
+	counted  report.Report // final, with the names that metrics have
 	seen     bool          // the sampler has looked at it
 	shown    report.Report // its latest report, with the verdict that is shown
 	polled   bool          // it ran when Watch was called: nobody reports its end
@@ -120,6 +131,15 @@ func (m *Monitor) WatchAll() (stop func()) {
 	return m.observe(func(*weir.Flow) bool { return true }, nil)
 }
 
+// report returns the report on f that is shown.
+func (m *Monitor) report(f *weir.Flow) report.Report {
+	r := f.Report()
+	if m.Edit != nil {
+		r = m.Edit(f, r)
+	}
+	return r
+}
+
 // observe registers the runs of the flows that match. If running is not nil and
 // runs, it registers that run too.
 func (m *Monitor) observe(match func(*weir.Flow) bool, running *weir.Flow) func() {
@@ -131,7 +151,7 @@ func (m *Monitor) observe(match func(*weir.Flow) bool, running *weir.Flow) func(
 		if r == nil {
 			return nil
 		}
-		return func(error) { m.end(r, f.Report()) }
+		return func(error) { m.end(r, m.report(f)) }
 	})}
 	if running != nil && running.Report().Running {
 		m.begin(running, true)
@@ -160,7 +180,7 @@ func (m *Monitor) observe(match func(*weir.Flow) bool, running *weir.Flow) func(
 		}
 		m.mu.Unlock()
 		for _, r := range left {
-			m.end(r, r.flow.Report())
+			m.end(r, m.report(r.flow))
 		}
 	}
 }
@@ -216,12 +236,13 @@ func (r *run) lastSeen(m *Monitor) report.Report {
 // nothing.
 func (m *Monitor) end(r *run, rep report.Report) {
 	t := time.Now()
+	counted := m.labeled(rep)
 	m.mu.Lock()
 	if r.ended {
 		m.mu.Unlock()
 		return
 	}
-	r.ended, r.final = true, rep
+	r.ended, r.final, r.counted = true, rep, counted
 	m.stale = true
 	delete(m.live, r.flow)
 	r.flow = nil // it may hold much
@@ -234,7 +255,7 @@ func (m *Monitor) end(r *run, rep report.Report) {
 	case Canceled:
 		m.runs.Canceled++
 	}
-	m.sums.fold(m.sums.labels.flow(r.label), rep, state)
+	m.sums.fold(m.sums.labels.flow(r.label), counted, state)
 	m.recent = append(m.recent, r)
 	if len(m.recent) > maxRecent {
 		m.recent = slices.Delete(m.recent, 0, len(m.recent)-maxRecent)

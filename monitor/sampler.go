@@ -86,16 +86,22 @@ func (m *Monitor) run(l *loop) {
 	defer timer.Stop()
 	<-timer.C
 	for {
+		m.mu.Lock()
+		asks := m.asks // those that come during the sample want a later one
+		m.asks = nil
+		m.mu.Unlock()
 		s := m.sample()
 		m.mu.Lock()
 		m.latest = s
-		asks := m.asks
-		m.asks = nil
+		if s.Closed {
+			asks = append(asks, m.asks...)
+			m.asks = nil
+		}
 		for v := range m.viewers {
 			v.put(s)
 		}
 		busy := len(m.live) > 0 || len(m.viewers) > 0
-		over := s.Closed || !busy && len(m.groups) == 0 && !m.closed
+		over := s.Closed || !busy && len(m.groups) == 0 && !m.closed && len(m.asks) == 0
 		if over && !s.Closed {
 			m.loop = nil // Close waits for the last one
 		}
@@ -153,14 +159,14 @@ func (m *Monitor) sample() *sampled {
 	}
 	m.mu.Unlock()
 
-	s := &Snapshot{V: Version, Time: unix(t), Flows: map[string]Flow{}, Transfers: map[string]TransferGroup{}}
+	s := &Snapshot{V: Version, Time: unix(t), Program: program, Flows: map[string]Flow{}, Transfers: map[string]TransferGroup{}}
 	var live []subject
 	for i, r := range shown {
 		if f, ok := m.look(r, flows[i], t); ok {
 			s.Flows[strconv.FormatUint(r.id, 10)] = f
 			live = append(live, subject{"flow " + strconv.FormatUint(r.id, 10), f.State, f.Sentence, f.Since, f.Start})
 			s.Memory.Used += f.Used
-			s.Memory.Limit += f.Ceiling
+			s.Memory.Limit += f.Ceiling + int64(f.Holders)*f.Largest
 			addRates(s, f)
 		}
 	}
@@ -243,7 +249,7 @@ func (m *Monitor) look(r *run, flow *weir.Flow, t time.Time) (Flow, bool) {
 	if flow == nil {
 		return Flow{}, false
 	}
-	rep := flow.Report()
+	rep := m.report(flow)
 	r.latest = rep
 	if r.watcher == nil {
 		r.watcher = report.Watch(func() report.Report { return r.latest })

@@ -2,8 +2,19 @@ package monitor
 
 import (
 	"math"
+	"os"
+	"path/filepath"
 	"time"
 )
+
+var program = Program{Name: programName(), PID: os.Getpid(), Start: unix(time.Now())}
+
+func programName() string {
+	if len(os.Args) == 0 {
+		return ""
+	}
+	return filepath.Base(os.Args[0])
+}
 
 // Version is the version of the JSON that a Monitor writes. It changes when a
 // field changes its meaning or goes away, not when one is added.
@@ -18,6 +29,8 @@ const Version = 1
 type Snapshot struct {
 	V    int     `json:"v"`
 	Time float64 `json:"time"`
+
+	Program Program `json:"program"`
 
 	// State and Sentence describe the flow or the transfer that matters most:
 	// a stalled one, else one that is held back, else the oldest that runs, else
@@ -43,7 +56,15 @@ type Snapshot struct {
 	Closed bool `json:"closed,omitempty"`
 }
 
-// Memory is what flows hold in their pipes, and their ceiling.
+// Program is the process that a snapshot is about.
+type Program struct {
+	Name  string  `json:"name"` // of its executable file, without the folder
+	PID   int     `json:"pid"`
+	Start float64 `json:"start"` // about when it was started
+}
+
+// Memory is what flows hold in their pipes, and their ceiling. The ceiling counts
+// the values of holders as the largest one until now.
 type Memory struct {
 	Used  int64 `json:"used"`
 	Limit int64 `json:"limit"`
@@ -97,6 +118,7 @@ type Flow struct {
 	Peak    int64            `json:"peak"`
 	Ceiling int64            `json:"ceiling"`
 	Holders int              `json:"holders"` // so many values may come on top of the ceiling
+	Largest int64            `json:"largest"` // the largest value until now, in bytes
 	Kernel  string           `json:"kernel,omitempty"`
 	Stuck   []string         `json:"stuck,omitempty"` // stages that ignore the end of their context
 	Stages  map[string]Stage `json:"stages"`          // by their place in the flow; 0 is a source
@@ -140,7 +162,8 @@ type Pipe struct {
 	Used     int64   `json:"used"`
 	Limit    int64   `json:"limit"` // 0: it counts values of differing sizes, see Items
 	Items    int64   `json:"items"`
-	Fill     float64 `json:"fill"` // the part that is full
+	Most     int64   `json:"most,omitempty"` // its limit in values; 0: none
+	Fill     float64 `json:"fill"`           // the part that is full, by the limit that is nearer
 	Peak     int64   `json:"peak"`
 	BlockedN int64   `json:"blocked"` // how often a writer had to wait for room
 	Blocked  float64 `json:"blocked_seconds"`

@@ -26,7 +26,7 @@ func flowOf(r *run, now, was look) Flow {
 	rep := now.r
 	f := Flow{
 		ID: r.id, Name: rep.Flow, Running: rep.Running, Start: unix(r.start), Wall: seconds(rep.Wall),
-		Used: rep.Held, Peak: rep.Peak, Ceiling: rep.Ceiling, Holders: rep.Holders, Kernel: rep.Kernel, Stuck: rep.Stuck,
+		Used: rep.Held, Peak: rep.Peak, Ceiling: rep.Ceiling, Holders: rep.Holders, Largest: rep.Largest, Kernel: rep.Kernel, Stuck: rep.Stuck,
 		Stages: map[string]Stage{}, Pipes: map[string]Pipe{},
 		Hidden: max(0, len(rep.Stages)-maxParts) + max(0, len(rep.Pipes)-maxParts),
 	}
@@ -90,12 +90,16 @@ func states(s report.StageStats) [5]time.Duration {
 
 func pipeOf(p report.PipeStats) Pipe {
 	q := Pipe{
-		Name: p.Name, Used: p.Bytes, Limit: p.LimitBytes, Items: p.Items, Peak: p.Peak,
+		Name: p.Name, Used: p.Bytes, Limit: p.LimitBytes, Items: p.Items, Most: p.LimitItems, Peak: p.Peak,
 		BlockedN: p.BlockedN, Blocked: seconds(p.Blocked), Writers: p.WaitingSend, Dropped: p.Dropped,
 	}
 	if q.Limit > 0 {
-		q.Fill = hundredth(min(1, float64(q.Used)/float64(q.Limit)))
+		q.Fill = min(1, float64(q.Used)/float64(q.Limit))
 	}
+	if q.Most > 0 {
+		q.Fill = max(q.Fill, min(1, float64(q.Items)/float64(q.Most)))
+	}
+	q.Fill = hundredth(q.Fill)
 	return q
 }
 

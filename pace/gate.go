@@ -14,15 +14,15 @@ import (
 	"github.com/weir-go/weir"
 )
 
-// Gate pauses and resumes flows while they run. The zero Gate is open. It may
-// be used concurrently and by several flows, and must not be copied.
+// Gate pauses and resumes running flows. The zero Gate is open. A Gate can be used
+// concurrently and by several flows, and must not be copied.
 type Gate struct {
 	mu     sync.Mutex
 	closed chan struct{} // closed by Resume; nil while the gate is open
 }
 
-// Pause closes the gate: no value passes until Resume. Values that have passed
-// go on.
+// Pause closes the gate: no value passes until Resume. Values that have already
+// passed the gate continue downstream.
 func (g *Gate) Pause() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -65,9 +65,9 @@ func (g *Gate) pass(ctx context.Context) error {
 	}
 }
 
-// Gated lets values pass while the gate is open. They pass one by one, bytes in
-// chunks, so that a Pause from downstream holds back the very next. The time it
-// waits is time its stage is busy.
+// Gated lets values pass while the gate is open. They pass one by one, and bytes in
+// chunks, so that a Pause from downstream holds back even the next one. The time
+// for which the gate is closed counts as busy time of the stage.
 func Gated[T any](s weir.Stream[T], g *Gate) weir.Stream[T] {
 	st := weir.Stage[T, T]{Name: "gate", Holders: -1}
 	if g == nil {

@@ -8,12 +8,12 @@ import (
 	"github.com/weir-go/weir"
 )
 
-// RateLimit lets n values, for bytes n bytes, pass in each span of time. It is
-// measured where it stands: put it last to limit what reaches the sink. Values
-// pass in pieces of 50 ms worth. What the flow falls behind, in a stall of the
-// sink or of the machine, it catches up, but never more than 200 ms worth: what
-// passes in any time is at most what is due in it and 250 ms worth, and at
-// least one value. When it governs the flow the verdict says so.
+// RateLimit lets n values, or n bytes, pass in each period per. The rate applies at
+// the stage's place in the flow: put it last to limit the rate at the sink. Values
+// pass in portions of 50 ms. After a stall of the sink or of the machine, the flow
+// catches up at most 200 ms of the rate. So in any period at most the due amount
+// plus 250 ms of the rate passes, and at least one value. If the rate limit is the
+// bottleneck, the verdict says so.
 //
 //	weir.File("in").Through(pace.RateLimit[byte](10<<20, time.Second)).To(…)
 func RateLimit[T any](n int64, per time.Duration) weir.Stage[T, T] {
@@ -81,8 +81,8 @@ func (l *limiter[T]) wait(ctx context.Context, k int64) error {
 
 func (l *limiter[T]) Flush(context.Context, func([]T) error) error { return nil }
 
-// Throttle passes on at most one value in each interval, the first that comes,
-// and leaves out the others, which are counted as dropped.
+// Throttle passes on at most one value in each interval, the first that arrives. It
+// leaves out the others and counts them as dropped.
 func Throttle[T any](s weir.Stream[T], every time.Duration) weir.Stream[T] {
 	st := weir.Stage[T, T]{Name: "throttle", Holders: -1}
 	if every <= 0 {

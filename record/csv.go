@@ -43,9 +43,9 @@ func (c CSVOptions) check() error {
 	comma := c.comma()
 	switch {
 	case !separates(comma):
-		return errors.New("invalid separator; use a character that is no quote and no end of a line")
+		return errors.New("invalid separator; use a character that is neither a quote nor a line break")
 	case c.Comment != 0 && !separates(c.Comment):
-		return errors.New("invalid comment character; use a character that is no quote and no end of a line")
+		return errors.New("invalid comment character; use a character that is neither a quote nor a line break")
 	case comma == c.Comment:
 		return errors.New("separator and comment character are the same")
 	case c.MaxRecord < 0:
@@ -58,15 +58,17 @@ func separates(r rune) bool {
 	return r != '"' && r != '\n' && r != '\r' && r != utf8.RuneError && utf8.ValidRune(r)
 }
 
-// DecodeCSV reads records. Each is memory of its own. Empty lines are left out;
-// an end of a line within a field is kept as it is, "\n" or "\r\n". A UTF-8 byte order mark at the
-// beginning is no part of the first field; a text that begins with that of UTF-16
-// ends the flow with [text.ErrInvalidUTF8]. All other bytes of a field are kept as
-// they are. Errors in the text name the line and column ([csv.ParseError]). A
-// "\r" outside quotes that no "\n" follows is one of them, [ErrCarriageReturn].
-// A record that exceeds [CSVOptions.MaxRecord] ends the flow with a [*weir.LimitError] that
-// matches [weir.ErrLimit] and says where the record began. The records before an error
-// are delivered.
+// DecodeCSV reads records. Each record has its own memory, which the receiver can
+// keep. DecodeCSV leaves out empty lines, and keeps line ends within a field
+// unchanged, "\n" or "\r\n". A UTF-8 byte order mark at the beginning is not part of
+// the first field. A text that begins with the mark of UTF-16 ends the flow with
+// [text.ErrInvalidUTF8]. All other bytes of a field stay unchanged.
+//
+// Errors in the text name the line and column ([csv.ParseError]). One of them is
+// [ErrCarriageReturn], for a "\r" outside quotes without a following "\n". A record
+// that exceeds [CSVOptions.MaxRecord] ends the flow with a [*weir.LimitError] that
+// matches [weir.ErrLimit] and says where the record began. The records before an
+// error are delivered.
 func DecodeCSV(s weir.Stream[byte], c CSVOptions) weir.Stream[[]string] {
 	most := c.MaxRecord
 	if most == 0 {
@@ -86,8 +88,8 @@ func DecodeCSV(s weir.Stream[byte], c CSVOptions) weir.Stream[[]string] {
 	return weir.Via(s, st)
 }
 
-// ErrCarriageReturn is the cause when CSV has a "\r" outside quotes that no "\n"
-// follows: its lines may end in "\r" alone, which this decoder does not read.
+// ErrCarriageReturn is the cause if CSV has a "\r" outside quotes without a
+// following "\n". The lines may end in "\r" alone, which this decoder does not read.
 var ErrCarriageReturn = errors.New("carriage return without a newline")
 
 func (c CSVOptions) comment() []byte {
@@ -476,8 +478,8 @@ func (d *csvDecoder) Flush(_ context.Context, emit func([][]string) error) error
 	return err
 }
 
-// EncodeCSV writes records. [DecodeCSV] reads back what was written. A record without fields is an
-// error: no line stands for it.
+// EncodeCSV writes records in the form that [DecodeCSV] reads. A record without
+// fields is an error, because CSV cannot represent it.
 func EncodeCSV(s weir.Stream[[]string], c CSVOptions) weir.Stream[byte] {
 	if err := c.check(); err != nil {
 		return weir.Via(s, weir.Stage[[]string, byte]{Name: "encode csv", Err: err})

@@ -24,12 +24,11 @@ const (
 	FrameVarint                // an unsigned varint, as in package encoding/binary
 )
 
-// DecodeFrames cuts a stream of bytes into frames that are preceded by their
-// length. A frame of more than most bytes ends the flow with
-// [ErrFrameTooLarge]; an end within a frame is an [io.ErrUnexpectedEOF]. Both
-// say at which byte the frame begins, its length included, and come behind the
-// frames before it. Each frame is memory of its own, which the receiver may
-// keep.
+// DecodeFrames splits a stream of bytes into frames. The length of a frame precedes
+// it. A frame of more than most bytes ends the flow with [ErrFrameTooLarge]. If the
+// input ends within a frame, the flow ends with [io.ErrUnexpectedEOF]. Both errors
+// say at which byte the frame begins, counting from its length, and arrive after the
+// frames before it. Each frame has its own memory, which the receiver can keep.
 func DecodeFrames(s weir.Stream[byte], framing Framing, most int) weir.Stream[[]byte] {
 	st := weir.Stage[byte, []byte]{Name: "decode frames", Holders: -1}
 	if framing != Frame32 && framing != FrameVarint {
@@ -140,7 +139,7 @@ func (d *deframer) Flush(context.Context, func([][]byte) error) error {
 	return nil
 }
 
-// EncodeFrames writes each value behind its length.
+// EncodeFrames writes each value, preceded by its length.
 func EncodeFrames(s weir.Stream[[]byte], framing Framing) weir.Stream[byte] {
 	if framing != Frame32 && framing != FrameVarint {
 		return weir.Via(s, weir.Stage[[]byte, byte]{Name: "encode frames", Err: errFraming(framing)})

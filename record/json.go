@@ -18,9 +18,9 @@ import (
 	"github.com/weir-go/weir/text"
 )
 
-// DecodeJSON reads values of type T from JSON lines, or from JSON values that
-// are separated by nothing but white space. most is the maximum size of a value:
-// its bytes in the input, without the white space around it. 0 stands for 1 MiB.
+// DecodeJSON reads values of type T from JSON lines, or from JSON values with only
+// white space between them. most is the maximum size of a value: its bytes in the
+// input, without the white space around it. 0 means 1 MiB.
 // A larger value ends the flow with a [*weir.LimitError] that matches [weir.ErrLimit] and
 // says at which byte the value began. Other errors name the offset too. The
 // values before an error are delivered.
@@ -31,9 +31,9 @@ import (
 // half of a surrogate pair becomes U+FFFD in a string; a [json.RawMessage] keeps
 // it.
 //
-// What a value of type T takes in memory depends on T, and can be many times
-// its text: a []any of small numbers takes 12 times as much. The decoder's share
-// of the flow's ceiling includes one value as large as its text.
+// The memory that a value needs depends on T and can be many times the size of its
+// text: a []any of small numbers takes 12 times as much. The decoder's share of the
+// flow's ceiling includes one value as large as its text.
 func DecodeJSON[T any](s weir.Stream[byte], most int64) weir.Stream[T] {
 	st := weir.Stage[byte, T]{Name: "decode json"}
 	switch {
@@ -226,7 +226,7 @@ func (u *utf8Reader) begin() {
 
 // EncodeJSON writes each value as a line of JSON. Characters that are special
 // in HTML are not escaped. A string that is not UTF-8 ends the flow with
-// [text.ErrInvalidUTF8] behind the values before it.
+// [text.ErrInvalidUTF8] after the values before it.
 func EncodeJSON[T any](s weir.Stream[T]) weir.Stream[byte] {
 	return encode(s, "encode json", func() func([]byte, T) ([]byte, error) {
 		var w appender

@@ -34,14 +34,14 @@ func (k Kind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 // add up to Wall, the lifetimes of its workers so far and the time it took to
 // open and to close the stage:
 //
-//   - Busy: its own code ran. Of a copy by the kernel: the kernel was busy with
+//   - Busy: its own code ran. In a copy by the kernel: the kernel was busy with
 //     both reading and writing.
-//   - Blocked: what is downstream did not take its output. This is backpressure.
-//   - Starved: nothing came from upstream.
+//   - Blocked: the next stage did not take its output. This is backpressure.
+//   - Starved: nothing arrived from upstream.
 //   - Outside: it waited inside Read or Write of a file, socket or process, or
 //     opened or closed it.
 //   - Unknown: the kernel moved the bytes from source to sink in one call and
-//     waited for one of them; the call does not tell for which.
+//     waited for one of them, but did not report for which.
 type StageStats struct {
 	Name    string
 	Kind    Kind
@@ -62,16 +62,16 @@ type StageStats struct {
 
 	Limits bool // it limits the rate on purpose
 
-	// Upstream has the places in [Report.Stages] of the stages whose output this
-	// one takes.
+	// Upstream has the indexes in [Report.Stages] of the stages whose output
+	// this one takes.
 	Upstream []int `json:"-"`
 
 	Copied bool          `json:"-"` // the kernel moved its bytes, or was meant to
 	Hidden time.Duration `json:"-"` // the part of Unknown that, by samples of the calls, this end of the copy took
 }
 
-// Report says what a flow has done, until now or in all. It is a snapshot:
-// nothing in it changes any more.
+// Report says what a flow has done, so far or in total. It is a snapshot that does
+// not change.
 type Report struct {
 	Flow    string
 	Running bool
@@ -89,7 +89,7 @@ type Report struct {
 	Verdict Verdict
 }
 
-// Share returns the part of the stage's time, from 0 to 1, that d is.
+// Share returns d as a fraction of the stage's time, from 0 to 1.
 func (s StageStats) Share(d time.Duration) float64 {
 	if s.Wall <= 0 {
 		return 0
@@ -123,8 +123,8 @@ func amount(n int64, unit string) string {
 	return fmt.Sprint(n)
 }
 
-// PipeStats says what went through a pipe and who waited for whom. Durations
-// include the time of waits that go on.
+// PipeStats says what went through a pipe and how long each side waited. Durations
+// include waits that have not ended yet.
 type PipeStats struct {
 	Name        string        // "read → gzip"; empty for a pipe of one's own
 	Limit       string        // what it may hold: "64 KiB and 100 items"
@@ -140,29 +140,30 @@ type PipeStats struct {
 	Dropped     int64         // values a policy dropped
 	MostMemory  int64         // bytes it can take at most while no value is larger than its limit; a larger value passes alone, and the pipe then takes Largest
 	LimitBytes  int64         // its limit in bytes; 0: it counts values that are not all of one size
+	LimitItems  int64         // its limit in values; 0: none
 	WaitingSend int           // writers that wait now
 	Closed      bool          // no more values can be written
 }
 
-// Ceiling is the most memory that a flow holds: Bytes, and one value more in
-// each of as many places as Holders says, since a value exists before anybody
-// can measure it. How large a value is, its slot and what it refers to, is
-// measured as for weir.Bytes; [Report] says how large the largest one was. In a flow
-// of bytes no value is larger than a limit, and Holders is 0. With
-// the MaxValue of the flow the values of the holders are part of Bytes.
+// Ceiling is the most memory that a flow holds: Bytes, plus one value for each of
+// Holders, because a value exists before weir can measure it. The size of a value is
+// its slot plus the memory that it refers to, measured as for weir.Bytes; [Report]
+// has the size of the largest one. In a flow of bytes no value is larger than a
+// limit, and Holders is 0. If the flow has a MaxValue, Bytes includes the values of
+// the holders.
 type Ceiling struct {
-	// Bytes is what the pipes hold when they are filled to their limits, and
-	// what the stages declare to hold: windows, blocks, scratch memory.
+	// Bytes is the memory of the pipes when they are filled to their limits, plus
+	// the memory that the stages declare: windows, blocks, scratch memory.
 	Bytes int64
 
-	// Holders is how many values may be held in addition: a value in the hands
-	// of a stage or of a worker, one that is larger than the limit of its pipe,
-	// and those in a pipe that is limited by weir.Items only.
+	// Holders is how many values the flow can hold in addition: a value that a
+	// stage or worker has just made, one that is larger than the limit of its
+	// pipe, and those in a pipe that is limited only by weir.Items.
 	Holders int
 
-	// Uncovered lists the stages that hand on values which cannot be measured,
-	// or not all of them, with the reason: "map (map[string]int)". Such a value
-	// counts as its slot and as far as it can be measured. See Stream.Sized of
+	// Uncovered lists the stages that pass on values which weir cannot measure,
+	// or only in part, with the reason: "map (map[string]int)". Such a value
+	// counts its slot and the parts that weir can measure. See Stream.Sized of
 	// package weir.
 	Uncovered []string
 }

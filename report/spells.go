@@ -2,22 +2,21 @@ package report
 
 import "time"
 
-// Spells says how long writers of a pipe were blocked at a stretch. A writer that
-// is blocked half of the time by every value has many short spells; one that is
-// blocked for a second and not for the next has few long ones. Waits that follow
-// each other closely are one spell: a writer that waits for each value of a slow
-// reader is blocked all the time.
+// Spells is a histogram of how long the writers of a pipe were blocked at a stretch.
+// A writer that is blocked for a moment at every value has many short spells. A
+// writer that is blocked for one second and free for the next has few long ones.
+// Waits that follow each other closely count as one spell: a writer that waits for a
+// slow reader at each value is blocked all the time.
 type Spells struct {
-	// Counts has how many spells that are over took how long: Counts[i] those
-	// that took at most [SpellBound](i), and longer than the bound before. The
-	// last one counts all longer ones.
+	// Counts[i] is the number of ended spells that took at most [SpellBound](i)
+	// and longer than the bound before. The last one counts all longer spells.
 	Counts [SpellBounds + 1]int64
 
 	Total   time.Duration // of the spells that are over
 	Current time.Duration // how long the spell that goes on has taken; 0: none does
 }
 
-// SpellBounds is how many bounds Spells has.
+// SpellBounds is the number of bounds of Spells.
 const SpellBounds = 12
 
 // firstSpellBound is about 16 µs, a power of two.

@@ -33,7 +33,7 @@ type Verdict struct {
 	Share float64 // part of the flow's time for which it was the bottleneck, 0 to 1
 	Limit bool    // the stage limits the rate on purpose
 
-	// Measuring means that the flow runs and that it is too early to tell.
+	// Measuring means that the flow is running and that it is too early to tell.
 	Measuring bool
 
 	// Budget means that the flow waited for memory from its shared budget.
@@ -47,8 +47,8 @@ type Verdict struct {
 	// empty.
 	Kernel string
 
-	// Between names, where there is no single bottleneck, the two stages that
-	// share it, in the order of the flow. Both names are empty if more than two
+	// Between names the two stages that share the bottleneck, in the order of the
+	// flow, if there is no single one. Both names are empty if more than two
 	// stages share it.
 	Between [2]Part
 
@@ -196,7 +196,7 @@ func straggles(stages []StageStats, i int, d time.Duration) bool {
 	return s.Blocked > s.Starved
 }
 
-// Verdict names the bottleneck of a flow that has taken wall in all. stages are
+// Verdict names the bottleneck of a flow that has taken wall in total. stages are
 // the stages of the whole run.
 func (b Blame) Verdict(stages []StageStats, wall time.Duration) Verdict {
 	parts := make([]Part, 0, len(stages)+1)
@@ -306,10 +306,10 @@ func judge(stages []StageStats, wall time.Duration) Verdict {
 	return b.Verdict(stages, wall)
 }
 
-// JudgeCopy returns the verdict on a flow whose bytes the kernel moved, with the
-// system call of that name, from its source to its sink. It returns false for
-// all other flows, also for a copy that went through memory: its source and sink
-// took turns like any two stages of a lane.
+// JudgeCopy returns the verdict on a flow whose bytes the kernel moved from its
+// source to its sink, with the system call of that name. It returns false for all
+// other flows, including a copy through memory, whose source and sink take turns
+// like any two stages of a lane.
 func JudgeCopy(stages []StageStats, wall time.Duration, kernel string) (Verdict, bool) {
 	if kernel == "" || len(stages) != 2 || !stages[0].Copied || !stages[1].Copied {
 		return Verdict{}, false
@@ -359,8 +359,8 @@ func upstream(stages []StageStats, i int) []int {
 	return list[1:]
 }
 
-// None reports whether the verdict names no bottleneck, which means nothing yet
-// when a run has just begun.
+// None reports whether the verdict names no bottleneck. At the beginning of a run
+// this says nothing yet.
 func (v Verdict) None() bool { return v.Stage == "" && !v.Budget && !v.Copy }
 
 // agrees reports whether v and w say the same, but for the numbers.
@@ -417,8 +417,8 @@ func (v Verdict) String() string {
 	return s
 }
 
-// Since returns what each stage did between two reports of one run, the earlier
-// of which has the stages last.
+// Since returns what each stage did between two reports of one run. last has the
+// stages of the earlier report.
 func Since(stages, last []StageStats) []StageStats {
 	if len(last) != len(stages) {
 		return stages

@@ -2,9 +2,9 @@ package report
 
 import "time"
 
-// Watcher looks at a running flow from time to time and says what governs it
-// now, rather than since the beginning. It is for one goroutine. Make one with
-// [Watch].
+// Watcher looks at a running flow from time to time and names the bottleneck of the
+// last seconds, instead of that since the beginning. It is for one goroutine. Make
+// one with [Watch].
 type Watcher struct {
 	get   func() Report
 	last  look
@@ -25,12 +25,12 @@ type look struct {
 // single value in work here, and the next one there.
 const verdictSpan = 2 * time.Second
 
-// Hold is how long a verdict must hold before it counts: at a change, averages
-// name the wrong stage for a moment.
+// Hold is how long a verdict must hold before it counts, because at each change
+// averages name the wrong stage for a moment.
 const Hold = 2 * time.Second
 
-// Watch returns a Watcher of a flow that get reports on, such as the method
-// Report of a flow of package weir.
+// Watch returns a Watcher that calls get for reports on a flow. get is, for
+// instance, the method Report of a flow of package weir.
 //
 //	watcher := report.Watch(flow.Report)
 func Watch(get func() Report) *Watcher {
@@ -42,11 +42,12 @@ func watchFrom(get func() Report, l look) *Watcher {
 	return &Watcher{get: get, last: l, looks: []look{l}, since: l.at, shown: Verdict{Measuring: true}}
 }
 
-// Look returns the flow's report with the times and counts of the span since
-// the last Look, the verdict on the last 2 seconds, or on that span if it is
-// longer, and since when the verdict has held. A verdict is measuring until one
-// has held for 2 seconds, and another replaces it when that one has. Call Look
-// a few times a second. Pipes are reported as they are.
+// Look returns the flow's report and the time since when its verdict has held. The
+// times and counts of the stages cover the period since the last Look. The verdict
+// covers the last 2 seconds, or the period since the last Look if that is longer. It
+// is measuring until a verdict has held for 2 seconds. Another verdict replaces it
+// when that has held for 2 seconds. Pipes are reported as they are now. Call Look a
+// few times a second.
 func (w *Watcher) Look() (Report, time.Time) {
 	t := time.Now()
 	r := w.get()

@@ -11,12 +11,12 @@ import (
 	"github.com/weir-go/weir/internal/grow"
 )
 
-// Grep passes on the lines that match, with their ends, as they are. It takes
-// the same for lines, and for the beginning of the text, as [Lines]: it leaves
-// out a byte order mark. A last line without an end is a line. A line longer than [MaxLine], by default 1 MiB, ends the flow
-// with [ErrLineTooLong] behind the lines before it, unless MaxLine says
-// otherwise: with [CutLong] the pattern sees the beginning of a long line, and
-// only that is passed on.
+// Grep passes on the lines that match, unchanged and with their line ends. It
+// recognizes lines as [Lines] does, and leaves out a byte order mark at the
+// beginning. A last line without an end is a line. A line longer than [MaxLine], by
+// default 1 MiB, ends the flow with [ErrLineTooLong] after the lines before it. With
+// [CutLong], Grep matches and passes on only the beginning of a long line; with
+// [SkipLong] it leaves the line out.
 func Grep(re *regexp.Regexp, opts ...LineOption) weir.Stage[byte, byte] {
 	return grep("grep", re, true, opts)
 }
@@ -127,7 +127,7 @@ func (t *lineFilter) Flush(ctx context.Context, emit func([]byte) error) error {
 }
 
 // HeadLines passes on the first n lines and ends the source. It holds none of
-// them, so they may have any length. See [Lines] for what ends a line.
+// them, so they can have any length. See [Lines] for what ends a line.
 func HeadLines(n int64) weir.Stage[byte, byte] {
 	if n < 0 {
 		return weir.Stage[byte, byte]{Name: "head", Err: fmt.Errorf("negative number of lines %d", n)}
@@ -144,7 +144,7 @@ func HeadLines(n int64) weir.Stage[byte, byte] {
 	})
 }
 
-// SkipLines leaves out the first n lines. It holds none of them, so they may
+// SkipLines leaves out the first n lines. It holds none of them, so they can
 // have any length. See [Lines] for what ends a line.
 func SkipLines(n int64) weir.Stage[byte, byte] {
 	if n < 0 {

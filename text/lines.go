@@ -39,7 +39,7 @@ const (
 
 // MaxLine sets the maximum length of a line, in bytes without its end. The default
 // is 1 MiB. A longer line ends the flow with [ErrLineTooLong], unless [CutLong] or
-// [SkipLong] says otherwise.
+// [SkipLong] is given.
 func MaxLine(n int) LineOption { return func(l *lineLimit) { l.most = n } }
 
 // CutLong keeps the beginning of a line that is too long, and leaves out the rest.
@@ -171,16 +171,17 @@ func (b *lineBuffer) tooLong() error {
 	}
 }
 
-// Lines cuts a stream of bytes into lines, without their ends, which are "\n",
-// "\r\n" or "\r" alone. What follows the last end is a line too, unless it is
-// empty. A UTF-8 byte order mark at the beginning is no part of the first line; a
-// text that begins with that of UTF-16 ends the flow with [ErrInvalidUTF8]. All
-// other bytes of a line are kept as they are, whatever its encoding.
+// Lines splits a stream of bytes into lines, without their ends, which are "\n",
+// "\r\n" or "\r" alone. Text after the last end is a line too, unless it is empty. A
+// UTF-8 byte order mark at the beginning is not part of the first line. A text that
+// begins with the mark of UTF-16 ends the flow with [ErrInvalidUTF8]. Lines keeps
+// all other bytes of a line unchanged, whatever the encoding.
 //
-// The lines of a chunk are handed on together and at once. A line that ends in
-// "\r" at the end of a chunk is handed on with the next chunk, since "\n" may
-// follow. A line longer than [MaxLine] ends the flow, unless that says otherwise,
-// with a [*weir.LimitError] that matches [ErrLineTooLong], behind the lines before it.
+// Lines passes on the lines of a chunk together and at once. A line that ends in
+// "\r" at the end of a chunk waits for the next chunk, because "\n" could follow. A
+// line longer than [MaxLine] ends the flow after the lines before it, with a
+// [*weir.LimitError] that matches [ErrLineTooLong], unless [CutLong] or [SkipLong]
+// is given.
 func Lines(s weir.Stream[byte], opts ...LineOption) weir.Stream[string] {
 	limit, err := lineLimitOf(opts)
 	st := weir.Stage[byte, string]{Name: "lines", Err: err, Holders: -1}

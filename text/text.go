@@ -29,11 +29,11 @@ import (
 // segment is how many bytes of values a stage gathers before it hands them on.
 const segment = 64 << 10
 
-// ErrInvalidUTF8 is the cause when a stage cannot pass on bytes that are not
-// UTF-8. No stage replaces them. Those that only cut text into parts pass them on
-// as they are: [Lines], [Grep], [HeadLines], [Upper] and [Lower], and the CSV of
-// package record. JSON is UTF-8 by definition: package record ends the flow with
-// this error where JSON is not, as [Valid] does.
+// ErrInvalidUTF8 is the cause if a stage cannot pass on bytes that are not UTF-8. No
+// stage replaces such bytes. [Lines], [Grep], [HeadLines], [Upper] and [Lower], and
+// the CSV stages of package record, pass them on unchanged. JSON is UTF-8 by
+// definition, so the JSON stages of package record end the flow with this error, as
+// [Valid] does.
 var ErrInvalidUTF8 = chars.ErrInvalid
 
 // Upper maps text to upper case as [bytes.ToUpper] does. Characters that are
@@ -119,8 +119,8 @@ func appendRunes(dst, text []byte, full func([]byte) []byte) []byte {
 	return dst
 }
 
-// Map passes text through f in pieces that never split a character. f may
-// return its argument or new memory, and must not keep it.
+// Map passes text through f in pieces that never split a character. f can return
+// its argument or new memory, and must not keep its argument.
 func Map(name string, f func(text []byte) []byte) weir.Stage[byte, byte] {
 	if f == nil {
 		return weir.Stage[byte, byte]{Name: name, Err: errors.New("nil function")}
@@ -173,8 +173,8 @@ func (t *textMapper) Flush(_ context.Context, emit func([]byte) error) error {
 	return emit(t.f(t.part))
 }
 
-// Valid passes text on and ends the flow with [ErrInvalidUTF8], and the
-// offset, at the first bytes that are not UTF-8.
+// Valid passes text on. At the first bytes that are not UTF-8, it ends the flow with
+// [ErrInvalidUTF8]; the error has the offset.
 func Valid() weir.Stage[byte, byte] {
 	return weir.Stage[byte, byte]{
 		Name: "valid text",

@@ -87,15 +87,25 @@ func Example() {
 // Any stream is an answer. What fails before the first byte has a status of its
 // own; what fails later breaks the connection, so that the client sees it.
 func ExampleRespond() {
+	root, err := os.OpenRoot("testdata")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer root.Close()
 	handler := func(w http.ResponseWriter, r *http.Request) {
-		weirhttp.Respond(w, r, weir.File(r.PathValue("name")).Through(text.Upper()))
+		file, err := root.Open(r.PathValue("name")) // an os.Root: no path leads out of it
+		if err != nil {
+			http.NotFound(w, r)
+			return
+		}
+		weirhttp.Respond(w, r, weir.FromReader(file).Through(text.Upper()))
 	}
 
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /upper/{name...}", handler)
 	srv := httptest.NewServer(mux)
 	defer srv.Close()
-	for _, name := range []string{"testdata/hello.txt", "testdata/none.txt"} {
+	for _, name := range []string{"hello.txt", "none.txt", "..%2fguard.go"} {
 		resp, err := srv.Client().Get(srv.URL + "/upper/" + name)
 		if err != nil {
 			log.Fatal(err)
@@ -106,5 +116,6 @@ func ExampleRespond() {
 	}
 	// Output:
 	// 200 OK "HELLO\n" <nil>
-	// 404 Not Found "Not Found\n" <nil>
+	// 404 Not Found "404 page not found\n" <nil>
+	// 404 Not Found "404 page not found\n" <nil>
 }

@@ -32,7 +32,7 @@ type Sink[T any] struct {
 func (s *Sink[T]) Sink() weir.Sink[T] {
 	k := weir.Sink[T]{Name: "test sink"}
 	if s.After < 0 {
-		k.Err = errors.New("its After is negative")
+		k.Err = errors.New("negative After")
 	}
 	k.Open = func(ctx context.Context) (weir.Writer[T], error) {
 		if s.OpenErr != nil {

@@ -32,9 +32,9 @@ func (s *Source[T]) Stream() weir.Stream[T] {
 	src := weir.Source[T]{Name: "test source"}
 	switch {
 	case s.Batch < 0:
-		src.Err = errors.New("its Batch is negative")
+		src.Err = errors.New("negative Batch")
 	case s.Repeat && len(s.Values) == 0:
-		src.Err = errors.New("it has no values to repeat")
+		src.Err = errors.New("no values to repeat")
 	}
 	src.Open = func(ctx context.Context) (weir.Reader[T], error) {
 		if s.OpenErr != nil {

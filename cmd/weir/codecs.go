@@ -75,11 +75,11 @@ lies in the folder of the file. weir does not read the .Z format of compress(1).
 
 The output is one gzip member, which every gzip, browser and library can read.
 It consists of independent blocks of 1 MiB of input, compressed on all cores.
-Levels 5 and up give about the size of gzip -6 or less; level 4 is the fastest
-that stays within 4%.
+Levels 5 and up give about the size of gzip -6 or less. Level 4 is the fastest
+that is at most 4% larger.
 
 weir stores the name and the modification time of the source in the file,
-unless --no-name is given. It skips a source whose name has a suffix of gzip.`
+unless --no-name is given. It skips a source whose name already has a gzip suffix.`
 	}
 	c := &cobra.Command{
 		Use:   k.name + " [FILE]…",
@@ -88,19 +88,19 @@ unless --no-name is given. It skips a source whose name has a suffix of gzip.`
 
 Without a FILE, or with -, standard input goes to standard output. The result is
 whole or absent, and has the permissions and the modification time of the
-source. The source stays, unless --rm is given. Where standard error is no
-terminal, success says nothing.
+source. weir keeps the source unless --rm is given. If standard error is not a
+terminal, weir prints nothing on success.
 
 Unless --force is given, weir skips a file if its result exists already, if it
 is a device, pipe or socket, if it has the set-user-ID or set-group-ID bit, or
 if it is a symbolic link and --rm is given.%s
 With --stdout weir reads all of them. After a file that fails or is skipped,
-weir goes on with the others. The exit code is that of the first error, or 2 if
-files were only skipped.%s
+weir continues with the others. The exit code is that of the first error, or 2
+if files were only skipped.%s
 
---list decompresses each file to count its bytes. So its sizes are right for
-files of several members and of more than 4 GiB, and it fails if a file is
-damaged.`, k.short,
+--list decompresses each file to count its bytes. That makes its sizes right for
+files with several members and for files larger than 4 GiB, but it takes time,
+and it fails if a file is damaged.`, k.short,
 			map[bool]string{true: " It also skips a file with\nother hard links or with the sticky bit."}[k.gzip], more),
 		Example: strings.ReplaceAll(map[bool]string{
 			false: "  weir NAME access.log\n  weir NAME -9 old/*.log --rm\n  weir NAME -r logs\n  mysqldump shop | weir NAME > shop.sqlSUFFIX",
@@ -113,17 +113,17 @@ damaged.`, k.short,
 	r.flags(c)
 	f := c.Flags()
 	f.BoolVarP(&r.toStdout, "stdout", "c", false, "write to standard output")
-	f.BoolVarP(&r.force, "force", "f", false, "replace files that are there, take any kind of file but devices, write binary data to a terminal;\nwith --stdout pass on files in no known format when decompressing")
+	f.BoolVarP(&r.force, "force", "f", false, "replace existing files, accept any kind of file except devices, write binary data to a terminal;\nwith --stdout, pass on files in an unknown format when decompressing")
 	f.BoolVar(&r.remove, "rm", false, "remove each source when its result is on stable storage; not with --stdout, --test, --list or --keep")
-	f.BoolP("keep", "k", false, "keep the sources, which is what happens anyway")
+	f.BoolP("keep", "k", false, "keep the sources (the default)")
 	if k.suffixes[0].packed == ".zst" {
-		f.StringVar(&r.window, "window", defaultWindowText, "largest window that a file to decompress can ask for, up to 2GiB;\nzstd --long=31 needs that. It is part of the memory ceiling")
+		f.StringVar(&r.window, "window", defaultWindowText, "largest window to accept when decompressing, up to 2GiB, which files of\nzstd --long=31 need; it is part of the memory ceiling")
 	}
 	f.BoolVarP(&r.reverse, "decompress", "d", false, "decompress, as "+map[bool]string{true: k.stage, false: k.back}[k.expands]+" does")
 	f.BoolVarP(&r.test, "test", "t", false, "check compressed files and write nothing")
 	f.BoolVarP(&r.list, "list", "l", false, "print the sizes, the ratio and the name of compressed files")
-	f.BoolVarP(&r.recursive, "recursive", "r", false, "work on the files in folders")
-	f.BoolP("version", "V", false, "say which version this is")
+	f.BoolVarP(&r.recursive, "recursive", "r", false, "also process the files in folders")
+	f.BoolP("version", "V", false, "print the version")
 	r.suffixGiven = func() bool { return f.Changed("suffix") }
 	r.keepGiven = func() bool { keep, _ := f.GetBool("keep"); return keep }
 	r.removeIsDefault = func() bool { return f.Lookup("rm").Annotations[setBy] != nil }
@@ -140,9 +140,9 @@ damaged.`, k.short,
 		f.BoolFuncP("name", "N", "store the name and time of the source, which is the default; when decompressing, restore them", set(1))
 		f.BoolFuncP("no-name", "n", "neither store nor restore the name and time", set(-1))
 		f.StringVarP(&r.ownSuffix, "suffix", "S", "", "suffix of compressed files, in place of "+k.suffixes[0].packed)
-		f.BoolVar(&r.durable, "synchronous", false, "bring each result to stable storage before going on")
+		f.BoolVar(&r.durable, "synchronous", false, "write each result to stable storage before starting the next")
 	}
-	f.IntVar(&r.workers, "workers", 0, "how many cores to use at most; 0: all")
+	f.IntVar(&r.workers, "workers", 0, "maximum number of cores to use; 0 means all")
 	stores := ""
 	if k.gzip {
 		stores = "; 0 stores without compression"
@@ -388,7 +388,7 @@ func (r *codecRun) one(in input) (*step, error) {
 		case !r.force && there.IsDir():
 			return nil, skipped(fmt.Sprintf("weir pipe %s %s DST", quoted(name), r.stage), "%s is a folder, so %s was skipped", st.dst, name)
 		case !r.force:
-			return nil, skipped("--force, to replace what is there", "%s exists already, so %s was skipped", st.dst, name)
+			return nil, skipped("--force, to replace it", "%s exists already, so %s was skipped", st.dst, name)
 		case there.Mode()&fs.ModeSymlink != 0:
 			// Whoever may write to the folder could choose what is overwritten.
 			return nil, skipped("rm "+quoted(st.dst), "%s is a symbolic link, so %s was skipped", st.dst, name)
@@ -444,7 +444,7 @@ func (r *codecRun) one(in input) (*step, error) {
 		st.kept = &carry.Note{Metadata: true, Plain: true} // as gzip(1) does
 		err := st.flowRun(ctx, &r.settings)
 		if errors.Is(err, fs.ErrExist) && toFile && !r.force {
-			return skipped("--force, to replace what is there", "another run has made %s meanwhile, so %s was skipped", st.dst, name)
+			return skipped("--force, to replace it", "another run created %s in the meantime, so %s was skipped", st.dst, name)
 		}
 		if err != nil || !toFile {
 			return err
@@ -464,7 +464,7 @@ func (r *codecRun) one(in input) (*step, error) {
 		if err != nil {
 			return &failure{
 				code: exitSource, text: fmt.Sprintf("%s was not removed: %v", name, err),
-				try: fmt.Sprintf("weir %s -f --rm %s, when nobody writes to it any more", r.name, quoted(name)),
+				try: fmt.Sprintf("weir %s -f --rm %s, when nothing writes to it any more", r.name, quoted(name)),
 			}
 		}
 		return os.Remove(name)

@@ -80,6 +80,7 @@ stores" how object stores are found and folders compared with them.`,
 		RunE: func(_ *cobra.Command, args []string) error { return c.copy(args) },
 	}
 	c.flags(cmd)
+	c.uiFlag(cmd)
 	f := cmd.Flags()
 	f.BoolVarP(&c.preserve, "preserve", "p", false, "keep permissions, times, hard links, attributes, and owners where allowed")
 	f.BoolVar(&c.verify, "verify", false, "read back what was written and compare its SHA-256")

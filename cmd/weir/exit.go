@@ -293,9 +293,9 @@ func advice(s *step, code int, dst string, err error) string {
 	case errors.Is(err, chars.ErrUTF16):
 		return "put 'exec:iconv -f UTF-16 -t UTF-8' in front"
 	case errors.Is(err, text.ErrInvalidUTF8):
-		return "put 'exec:iconv -f WINDOWS-1252 -t UTF-8' in front, with the encoding that the text has"
+		return "put 'exec:iconv -f WINDOWS-1252 -t UTF-8' before the stage, with the encoding of the text"
 	case errors.Is(err, record.ErrCarriageReturn):
-		return `put 'exec:tr "\r" "\n"' in front, if the lines end in carriage returns alone`
+		return `put 'exec:tr "\r" "\n"' before the stage, if lines end in carriage returns only`
 	case errors.As(err, &limit):
 		return raised(s, s.word(err), limit)
 	case errors.Is(err, endpoint.ErrChanged):
@@ -309,7 +309,7 @@ func advice(s *step, code int, dst string, err error) string {
 	case errors.Is(err, tree.ErrFile), errors.Is(err, tree.ErrLink), errors.Is(err, tree.ErrFolder):
 		return "another destination, or: mv " + quoted(dst) + " " + quoted(dst+".old")
 	case errors.Is(err, tree.ErrInside):
-		return "a destination beside " + s.src
+		return "a destination outside " + s.src
 	case errors.Is(err, fs.ErrExist) && code == exitDestination && s.command == "":
 		return "leave out --no-clobber to replace what is there"
 	case errors.Is(err, syscall.EISDIR) && code == exitSource:
@@ -367,7 +367,7 @@ func space(s *step, dst string) string {
 		return "free some space on the server"
 	}
 	if st, err := os.Stat(file); err == nil && !st.Mode().IsRegular() {
-		return "another destination; " + dst + " takes no more"
+		return "another destination; " + dst + " is full"
 	}
 	advice := "free some space on " + filepath.Dir(dst) + "; the unfinished copy was removed"
 	if s.command == "" && !s.piped {
@@ -484,7 +484,7 @@ func usual(name string, err error) string {
 	case errors.As(err, &addr):
 		return "a port from 1 to 65535"
 	case errno.Is(err, syscall.ECONNREFUSED):
-		return "another port; nothing listens at that one"
+		return "another port; nothing listens on that one"
 	}
 	return "curl -I " + quoted(name)
 }

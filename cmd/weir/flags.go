@@ -20,8 +20,10 @@ type settings struct {
 	dryRun   bool
 	force    bool
 	noColor  bool
-	goOn     bool // with the next step when one fails
-	silent   bool // success says nothing where talks is false
+	ui       string // where to serve a page of the run; empty: nowhere
+	command  string // that has --ui
+	goOn     bool   // with the next step when one fails
+	silent   bool   // success says nothing where talks is false
 
 	limit          int64 // --memory in bytes; 0: none
 	stdout, stderr io.Writer
@@ -29,12 +31,12 @@ type settings struct {
 
 func (s *settings) flags(c *cobra.Command) {
 	f := c.Flags()
-	f.StringVar(&s.memory, "memory", "", "most memory the run may hold, as in 64MiB (default: what the stages need)")
+	f.StringVar(&s.memory, "memory", "", "maximum memory for pipes and stages, as in 64MiB (default: what the stages need)")
 	f.StringVar(&s.progress, "progress", "auto", "live, plain (a line every 10 s), none, or auto: live on a terminal, else none")
-	f.BoolVarP(&s.quiet, "quiet", "q", false, "say nothing unless something fails")
-	f.BoolVarP(&s.verbose, "verbose", "v", false, "say how it runs, and at the end what every stage and pipe did")
-	f.BoolVar(&s.json, "json", false, "lines of JSON on standard error, one summary last")
-	f.BoolVar(&s.dryRun, "dry-run", false, "show lanes, pipes and ceiling, and do nothing")
+	f.BoolVarP(&s.quiet, "quiet", "q", false, "print nothing unless something fails")
+	f.BoolVarP(&s.verbose, "verbose", "v", false, "print the plan before the run, and what every stage and pipe did after it")
+	f.BoolVar(&s.json, "json", false, "print lines of JSON on standard error; the last one is a summary")
+	f.BoolVar(&s.dryRun, "dry-run", false, "show lanes, pipes and ceiling without running anything")
 	f.BoolVar(&s.dryRun, "explain", false, "the same as --dry-run")
 	f.BoolVar(&s.noColor, "no-color", false, "no colours; NO_COLOR does the same")
 	for name, values := range map[string][]string{
@@ -56,7 +58,7 @@ func (s *settings) check() error {
 	}
 	n, err := parseSize(s.memory)
 	if err != nil || n <= 0 {
-		return &failure{code: exitUsage, text: fmt.Sprintf("--memory %s is no size", s.memory), try: "--memory 64MiB"}
+		return &failure{code: exitUsage, text: fmt.Sprintf("--memory %s is not a size", s.memory), try: "--memory 64MiB"}
 	}
 	s.limit = n
 	return nil
@@ -98,7 +100,7 @@ func parseSize(s string) (int64, error) {
 	}
 	n, err := humanize.ParseBytes(s)
 	if err != nil || n > 1<<62 {
-		return 0, fmt.Errorf("%q is no size", s)
+		return 0, fmt.Errorf("invalid size %q", s)
 	}
 	return int64(n), nil
 }
@@ -107,7 +109,7 @@ func parseSize(s string) (int64, error) {
 func parseRate(s string) (int64, error) {
 	n, err := parseSize(strings.TrimSuffix(s, "/s"))
 	if err == nil && n < 1 {
-		err = fmt.Errorf("%q is no rate", s)
+		err = fmt.Errorf("invalid rate %q", s)
 	}
 	return n, err
 }

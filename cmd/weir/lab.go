@@ -67,11 +67,11 @@ reading and writing. io.Copy would wait for the client, as pipe() does in Node.
 With --with-node, the tutorial's own JavaScript runs too (sides C and D).
 
 Each side runs in a process of its own. weir measures its memory from outside and
-ends it when it reaches --guard. All traffic stays on the loopback interface. A
+kills it when it reaches --guard. All traffic stays on the loopback interface. A
 page with plots and raw samples goes to weir-lab-EXPERIMENT.html, or to --report.
 
 weir lab exits with code 6 if side B breaks the memory ceiling that it states, or
-grows by more than the ceiling and ` + weir.FormatBytes(lab.Headroom) + `.`,
+grows by more than the ceiling plus ` + weir.FormatBytes(lab.Headroom) + `.`,
 		Example: `  weir lab
   weir lab clients --clients 500
   weir lab ignore-write-result --with-node --report lab.html`,
@@ -101,7 +101,7 @@ grows by more than the ceiling and ` + weir.FormatBytes(lab.Headroom) + `.`,
 	f.StringVar(&l.size, "size", "", "size of the file, or of the data, as in 64MiB")
 	f.StringVar(&l.rate, "rate", "", "rate of each slow client, or of the slow consumer, as in 1MiB/s")
 	f.DurationVar(&l.long, "for", 0, "longest time for each side, as in 10s")
-	f.StringVar(&l.guard, "guard", defaultGuard, "memory at which a side's process is ended")
+	f.StringVar(&l.guard, "guard", defaultGuard, "memory limit of each side; a process that reaches it is killed")
 	f.BoolVar(&l.withNode, "with-node", false, "run the tutorial's JavaScript too, if node is installed")
 	f.StringVar(&l.report, "report", "", "file for the report, or none (default: weir-lab-EXPERIMENT.html)")
 	f.StringVar(&l.picture, "picture", "", "file for the plot of the last experiment, as SVG")
@@ -128,7 +128,7 @@ func (l *laboratory) choose(name string, names []string, given func(string) bool
 	refuse := func(text, try string) error { return &failure{code: exitUsage, text: text, try: try} }
 	switch {
 	case l.all && name != "":
-		return refuse("--all runs every experiment, and one is named", "weir lab "+name)
+		return refuse("--all cannot be used with the name of an experiment", "weir lab "+name)
 	case l.all:
 		l.chosen = l.list
 	case name == "":
@@ -201,7 +201,7 @@ func (l *laboratory) choose(name string, names []string, given func(string) bool
 func (l *laboratory) run(listed bool) error {
 	exe, err := os.Executable()
 	if err != nil {
-		return &failure{code: exitFailed, text: fmt.Sprintf("cannot find this program: %v", err), try: "weir by its whole path"}
+		return &failure{code: exitFailed, text: fmt.Sprintf("cannot find this program: %v", err), try: "run weir by its full path"}
 	}
 	l.options.Command = func(ctx context.Context) *exec.Cmd {
 		cmd := exec.CommandContext(ctx, exe, labSide)
@@ -384,7 +384,7 @@ func (l *laboratory) conclude(ctx context.Context, results []*lab.Result) error 
 		l.emit("summary", map[string]any{"ok": len(broken) == 0, "results": len(results), "broken": append([]string{}, broken...), "report": name, "methods": lab.Methods()})
 	}
 	if len(broken) > 0 {
-		return &failure{code: exitCheck, text: "weir broke what it states: " + strings.Join(broken, "; "), try: cmp.Or(name, "weir lab "+l.chosen[0].Name+", again")}
+		return &failure{code: exitCheck, text: "weir exceeded a limit that it stated: " + strings.Join(broken, "; "), try: cmp.Or(name, "weir lab "+l.chosen[0].Name+", again")}
 	}
 	if l.unprinted != nil {
 		return &failure{code: exitDestination, text: fmt.Sprintf("cannot write standard output: %v", innermost(l.unprinted))}

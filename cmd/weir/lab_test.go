@@ -164,7 +164,7 @@ func TestLab_ExitsWithSixWhenWeirBreaksItsCeiling(t *testing.T) {
 		if !errors.As(err, &exit) || exit.ExitCode() != exitCheck {
 			t.Fatalf("%v: %s%s", err, out, &stderr)
 		}
-		if !strings.Contains(stderr.String(), "weir broke what it states: transform: memory in weir's buffers: 65 KiB of at most 64 KiB: broken") {
+		if !strings.Contains(stderr.String(), "weir exceeded a limit that it stated: transform: memory in weir's buffers: 65 KiB of at most 64 KiB: broken") {
 			t.Errorf("stderr: %s", &stderr)
 		}
 		if _, err := os.Stat(filepath.Join(cmd.Dir, "page.html")); err != nil {

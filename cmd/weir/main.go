@@ -194,7 +194,7 @@ func newRoot(stdout, out, stderr io.Writer) *cobra.Command {
 		"{{rpad .CommandPath .CommandPathPadding}}", "{{.Root.Name}} help {{rpad .Name .NamePadding}}",
 		"Additional help topics:", "Help topics:",
 	).Replace(root.UsageTemplate()))
-	root.Flags().Bool("version", false, "say which version this is")
+	root.Flags().Bool("version", false, "print the version")
 	root.AddGroup(&cobra.Group{ID: "move", Title: "Move data:"}, &cobra.Group{ID: "serve", Title: "Serve:"}, &cobra.Group{ID: "watch", Title: "Find what is slow:"},
 		&cobra.Group{ID: "about", Title: "Learn more:"})
 	for _, c := range []*cobra.Command{

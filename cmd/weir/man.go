@@ -172,21 +172,21 @@ func environment(c *cobra.Command) string {
 			return
 		}
 		flags++
-		s += fmt.Sprintf(".TP\n\\fB%s\\fP\nstands in for \\fB\\-\\-%s\\fP; the flag wins\n", environmentName(f.Name), roff(f.Name))
+		s += fmt.Sprintf(".TP\n\\fB%s\\fP\nsets \\fB\\-\\-%s\\fP; a flag on the command line takes precedence\n", environmentName(f.Name), roff(f.Name))
 	})
 	if flags == 0 {
-		s += ".PP\nEach flag of a command can be set by a variable: WEIR_ and the name of the flag in upper case, with _ for \\-, as in WEIR_MEMORY=64MiB. The flag wins.\n"
+		s += ".PP\nEach flag of a command can be set by a variable: WEIR_ and the name of the flag in upper case, with _ for \\-, as in WEIR_MEMORY=64MiB. A flag on the command line takes precedence.\n"
 	}
 	if c.Flags().Lookup("no-color") != nil || flags == 0 {
 		s += ".TP\n\\fBNO_COLOR\\fP\nif it is not empty, no colours are used\n" +
-			".TP\n\\fBCLICOLOR_FORCE\\fP\nif it is neither empty nor 0, colours are used in any case\n" +
+			".TP\n\\fBCLICOLOR_FORCE\\fP\nif it is neither empty nor 0, colours are always used\n" +
 			".TP\n\\fBTERM\\fP\nif it is dumb, progress is shown in plain lines\n"
 	}
 	switch c.Name() {
 	case "copy", "pipe":
 		s += ".TP\n\\fBHTTP_PROXY, HTTPS_PROXY, NO_PROXY\\fP\nthe proxy for URLs, and the hosts that need none\n"
 	case "serve":
-		s += ".TP\n\\fBGOGC\\fP\nif it is set, weir leaves it as it is; otherwise it collects garbage early while little goes on\n"
+		s += ".TP\n\\fBGOGC\\fP\nif it is set, weir does not change it; otherwise weir collects garbage early when idle\n"
 	}
 	return s
 }

@@ -197,7 +197,7 @@ func (p *partial) find(ctx context.Context, was *partNote, info endpoint.Info, k
 	}
 	switch {
 	case was == nil || was.Folder:
-		p.c.warn("%s has no note of what it is a part of; starting again", p.shown)
+		p.c.warn("nothing records the source of %s; starting again", p.shown)
 		return nil
 	case withoutUser(was.Source) != p.Source:
 		return &failure{
@@ -205,14 +205,14 @@ func (p *partial) find(ctx context.Context, was *partNote, info endpoint.Info, k
 			try: "rm " + quoted(p.shown),
 		}
 	case was.Validator == "":
-		p.c.warn("%s cannot tell its versions apart; starting again", p.src)
+		p.c.warn("cannot tell whether %s has changed; starting again", p.src)
 		return nil
 	}
 	p.offset, p.Validator = st.Size(), was.Validator
 	touched := was.Left != nil && *was.Left != stateOf(st)
 	if !p.local() {
 		if touched {
-			p.c.warn("%s was changed since weir left it; starting again", p.shown)
+			p.c.warn("%s has changed since weir wrote it; starting again", p.shown)
 			p.offset, p.Validator = 0, info.Validator
 		}
 		return nil

@@ -23,7 +23,7 @@ func newPassword(stdout, stderr io.Writer) *cobra.Command {
 		Short: "Make a line for the file of weir serve --auth",
 		Long: `Ask for a password, or read it from standard input, and print a line for the
 file of weir serve --auth: the name, the argon2id hash of the password, and the
-rights. At a terminal it is asked for twice.`,
+rights. At a terminal weir asks for the password twice.`,
 		Example: "  weir password ann >> users.txt\n  weir password guest --rights r >> users.txt",
 		Args:    one("name", "weir password ann"),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -60,11 +60,11 @@ func checkName(name string) error {
 	f := &failure{code: exitUsage, try: "weir password ann"}
 	switch i := strings.IndexAny(name, ":. "); {
 	case name == "":
-		f.text = "the name is empty"
+		f.text = "empty user name"
 	case name[0] == '#':
 		f.text = fmt.Sprintf("the name %q would be a comment in the file of --auth", name)
 	case i >= 0:
-		f.text = fmt.Sprintf("the name %q cannot hold a %s", name, map[byte]string{':': "colon", '.': "dot", ' ': "space"}[name[i]])
+		f.text = fmt.Sprintf("the name %q cannot contain a %s", name, map[byte]string{':': "colon", '.': "dot", ' ': "space"}[name[i]])
 		f.try = "weir password " + strings.Map(func(r rune) rune {
 			if strings.ContainsRune(":. ", r) {
 				return '-'
@@ -72,7 +72,7 @@ func checkName(name string) error {
 			return r
 		}, name)
 	case strings.ContainsFunc(name, unicode.IsControl):
-		f.text = fmt.Sprintf("the name %q cannot hold what ends a line, nor other control characters", name)
+		f.text = fmt.Sprintf("the name %q cannot contain line breaks or other control characters", name)
 	default:
 		return nil
 	}
@@ -102,7 +102,7 @@ func readPassword(stderr io.Writer) (string, error) {
 		}
 		again, err := ask(fd, stderr, "once more: ")
 		if err == nil && again != text {
-			err = errors.New("the two are not the same")
+			err = errors.New("the two passwords differ")
 		}
 		return text, err
 	}
@@ -111,7 +111,7 @@ func readPassword(stderr io.Writer) (string, error) {
 		return line, nil
 	}
 	if err == nil || err == io.EOF {
-		err = errors.New("it is empty")
+		err = errors.New("empty password")
 	}
 	return "", err
 }
@@ -121,7 +121,7 @@ func ask(fd int, stderr io.Writer, what string) (string, error) {
 	text, err := term.ReadPassword(fd)
 	fmt.Fprintln(stderr)
 	if err == nil && len(text) == 0 {
-		err = errors.New("it is empty")
+		err = errors.New("empty password")
 	}
 	return string(text), err
 }

@@ -24,7 +24,7 @@ func TestPassword_IsAskedForTwiceAtATerminal(t *testing.T) {
 		until(t, "the second question", asked("once more: "))
 		fmt.Fprint(tty, again+"\n")
 		wait()
-		if got := cmd.ProcessState.ExitCode(); got != code || s.seen(`^ann:\$argon2id\$`) != (code == exitOK) || s.seen("the two are not the same") == (code == exitOK) {
+		if got := cmd.ProcessState.ExitCode(); got != code || s.seen(`^ann:\$argon2id\$`) != (code == exitOK) || s.seen("the two passwords differ") == (code == exitOK) {
 			t.Errorf("exit code %d:\n%s", got, strings.Join(s.lines, "\n"))
 		}
 	}

@@ -24,12 +24,12 @@ func newPipe(stdout, stderr io.Writer) *cobra.Command {
 		Long: `Pass a file through stages, in bounded memory.
 
 SRC and DST are files, URLs (http://, https://, s3://bucket/key), or - for
-standard input and output. A STAGE is a name, or a name with arguments behind a
+standard input and output. A STAGE is a name, or a name with arguments after a
 colon: gzip, gzip:level=9, grep:ERROR. "weir stages" lists them, "weir help
-stages" has the grammar. The stage tee:DST writes what passes it to a further
-destination. A DST with the name of a stage is taken for a forgotten DST; write
-it as ./gzip. Destinations are whole or absent: after a failure they are as they
-were before.`,
+stages" has the grammar. The stage tee:DST also writes the data to DST. If the
+last word is the name of a stage, weir assumes that you forgot DST; to write to a
+file called gzip, use ./gzip. Destinations are whole or absent: after a failure
+they are unchanged.`,
 		Example: `  weir pipe access.log gzip access.log.gz
   weir pipe access.log.gz gunzip grep:ERROR head:100 -
   weir pipe https://example.org/data.csv.gz gunzip tee:data.csv csvjson zstd data.jsonl.zst
@@ -50,6 +50,7 @@ were before.`,
 		ValidArgsFunction: completeStage,
 	}
 	s.flags(c)
+	s.uiFlag(c)
 	c.Flags().BoolVarP(&s.force, "force", "f", false, "write binary data to a terminal")
 	c.Flags().BoolVarP(&preserve, "preserve", "p", false, "keep permissions, times, and the owner where allowed")
 	return c
@@ -82,8 +83,8 @@ func (s *settings) pipeStep(words []string, preserve bool) (*step, error) {
 	line := append([]string{"pipe"}, words...)
 	if name, _, _ := strings.Cut(dst, ":"); isStage(name) {
 		return nil, &failure{
-			code: exitUsage, line: line, word: n + 1, text: fmt.Sprintf("%q is a stage, and there is no destination behind it", dst),
-			try: fmt.Sprintf("a file or - behind it, or ./%s for a file of that name", dst),
+			code: exitUsage, line: line, word: n + 1, text: fmt.Sprintf("missing destination after %q", dst),
+			try: fmt.Sprintf("add a file or - at the end, or write ./%s for a file of that name", dst),
 		}
 	}
 	st.build = func(frugal bool) (*weir.Flow, error) {

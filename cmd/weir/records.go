@@ -247,7 +247,7 @@ func (m *recordMaker) record(object json.RawMessage, emit func([][]string) error
 	return record, err
 }
 
-var errNoObject = errors.New("not a JSON object with members, so there is no record to make of it")
+var errNoObject = errors.New("not a JSON object with members, so it cannot become a record")
 
 // members calls f with the names and values of an object in their order.
 func members(object json.RawMessage, f func(name, value string) error) error {
@@ -300,7 +300,7 @@ func csvField(raw json.RawMessage) (string, error) {
 	return string(raw), nil
 }
 
-var errHalfPair = errors.New("an escape sequence for half of a surrogate pair, which is no character")
+var errHalfPair = errors.New("an escape sequence for half of a surrogate pair, which is not a character")
 
 // wholeText refuses half a surrogate pair, which no text can hold: package json
 // has made U+FFFD of it.

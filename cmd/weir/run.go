@@ -25,6 +25,14 @@ func (s *settings) execute(verb string, steps ...*step) error {
 			return err
 		}
 	}
+	var page *livePage
+	if !s.dryRun {
+		var err error
+		if page, err = s.openPage(steps); err != nil {
+			return err
+		}
+		defer page.close()
+	}
 	if s.dryRun || s.verbose && !s.json {
 		if err := s.showPlan(steps); err != nil {
 			return err
@@ -37,6 +45,7 @@ func (s *settings) execute(verb string, steps ...*step) error {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	v := newView(s, verb, steps)
+	v.page = page
 	for _, st := range steps {
 		st.failed = v.failed
 	}
@@ -218,7 +227,7 @@ func (s *step) state() string {
 	p, _ := s.tree()
 	switch {
 	case p.Files == 0:
-		return fmt.Sprintf("no file was copied to %s; those that were there are as they were", s.dst)
+		return fmt.Sprintf("no file was copied to %s; existing files are unchanged", s.dst)
 	case p.Walked && p.Files == p.FilesFound:
 		return fmt.Sprintf("all %s are complete in %s", units.Count(p.Files, "file"), s.dst)
 	}
@@ -229,5 +238,5 @@ func (s *step) state() string {
 	if p.Files == 1 {
 		are = "is"
 	}
-	return fmt.Sprintf("%d of %s%s %s complete in %s; the others are as they were", p.Files, least, units.Count(p.FilesFound, "file"), are, s.dst)
+	return fmt.Sprintf("%d of %s%s %s complete in %s; the others are unchanged", p.Files, least, units.Count(p.FilesFound, "file"), are, s.dst)
 }

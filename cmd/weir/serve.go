@@ -84,7 +84,7 @@ than --min-rate. Any other client can take as long as it likes.
 INT, TERM and QUIT end the server: it accepts no more connections and waits up
 to --grace for running transfers. A second signal disconnects them at once. HUP
 reloads the users of --auth and the certificate of --tls-cert. In the foreground
-of a terminal HUP ends the server, since it means that the terminal was closed.`,
+of a terminal HUP ends the server, because it means that the terminal was closed.`,
 		Example: `  weir serve
   weir serve ./public --uploads ./inbox --max-size 10GiB
   weir serve --listen :8443 --tls-self-signed --auth users.txt
@@ -116,7 +116,7 @@ of a terminal HUP ends the server, since it means that the terminal was closed.`
 	f.StringVar(&s.connRate, "conn-rate", "", "maximum bandwidth of each connection")
 	f.StringVar(&s.minRate, "min-rate", "512B/s", "minimum average transfer rate; slower clients are disconnected")
 	f.DurationVar(&s.stall, "stall", time.Minute, "longest time without progress; then the client is disconnected")
-	f.DurationVar(&s.queue, "queue", 5*time.Second, "how long a transfer waits for memory before it is answered with 503")
+	f.DurationVar(&s.queue, "queue", 5*time.Second, "how long a transfer waits for memory before it gets 503")
 	f.IntVar(&s.maxConns, "max-conns", 10_000, "maximum connections at a time")
 	f.IntVar(&s.maxPerAddr, "max-conns-per-addr", 0, "maximum connections per client address (default 512; unlimited for this machine)")
 	f.StringVar(&s.maxSize, "max-size", "", "largest upload, as in 10GiB")
@@ -152,13 +152,13 @@ func (s *serving) together(given func(string) bool) error {
 		}
 	}
 	if s.stall <= 0 {
-		return refuse(fmt.Sprintf("--stall %v would disconnect every client", s.stall), "--stall 24h, for almost any")
+		return refuse(fmt.Sprintf("--stall %v would disconnect every client", s.stall), "--stall 24h")
 	}
 	if s.queue <= 0 {
-		return refuse(fmt.Sprintf("--queue %v is not a positive duration", s.queue), "--queue 1ms, to wait hardly at all")
+		return refuse(fmt.Sprintf("--queue %v is not a positive duration", s.queue), "--queue 1ms")
 	}
 	if s.grace < 0 {
-		return refuse(fmt.Sprintf("--grace %v is negative", s.grace), "--grace 0s, to wait for nobody")
+		return refuse(fmt.Sprintf("--grace %v is negative", s.grace), "--grace 0s, not to wait")
 	}
 	for _, f := range []struct {
 		flag string
@@ -365,6 +365,14 @@ func (s *serving) announce(addr net.Addr, secure bool) {
 		fields["uploads"], fields["uploads_url"] = s.uploads, url+"_upload/"
 		text += fmt.Sprintf("uploads   %-20s %s_upload/  (PUT, POST, tus, or the page)\n", s.uploads, url)
 	}
+	if page := s.pageOf(scheme, addr); page != "" {
+		fields["ui"] = page
+		who := "this machine only"
+		if s.users != "" {
+			who = "users"
+		}
+		text += fmt.Sprintf("monitor   %-20s %s\n", who, page)
+	}
 	text += fmt.Sprintf("memory    %s for all transfers (when full, new transfers wait up to %v, then get 503)\n", weir.FormatBytes(ceiling), s.queue)
 	s.say("start", fields, "%s", text)
 	host, _, _ := net.SplitHostPort(addr.String())
@@ -416,7 +424,7 @@ func (s *serving) farewell(cut bool) {
 		text += fmt.Sprintf("; %d ended early", t.Failed)
 	}
 	if cut {
-		text += "; transfers still running at the end were broken off"
+		text += "; transfers still running at shutdown were disconnected"
 	}
 	text += fmt.Sprintf("; peak %s for transfers", weir.FormatBytes(peak))
 	if process > 0 {

@@ -18,9 +18,10 @@ func (s *serving) mountMonitor(mux *http.ServeMux) {
 		o.Allow = func(*http.Request) bool { return true } // userGate has asked
 	}
 	h := s.monitor.Handler(o)
-	for _, name := range []string{"{$}", "status.json", "status.txt", "events", "history.json", "transfer.json", "metrics", "monitor.js", "monitor.css"} {
+	for _, name := range []string{"{$}", "status.json", "status.txt", "events", "history.json", "transfer.json", "metrics", "trace", "monitor.js", "draw.js", "worker.js", "monitor.css"} {
 		mux.Handle("GET /_weir/"+name, h)
 	}
+	mux.Handle("POST /_weir/trace", h)
 }
 
 // tellMonitor makes an event of a transfer that has failed.

@@ -110,6 +110,10 @@ func TestServe_MonitorAnswersThisMachineOnlyAndLeavesThePageItsFiles(t *testing.
 		{"_weir/history.json", "", 200},
 		{"_weir/monitor.js", "", 200},
 		{"_weir/monitor.css", "", 200},
+		{"_weir/draw.js", "", 200},
+		{"_weir/worker.js", "", 200},
+		{"_weir/trace", "", 409}, // nothing is recorded unless asked
+		{"_weir/trace", "X-Forwarded-For: 192.0.2.1", 403},
 		{"_weir/page.css", "", 200},
 		{"_weir/icon.svg", "", 200},
 		{"_weir/nothing", "", 404},

@@ -48,7 +48,7 @@ func init() {
 	const pack, texts, measure, control = "Compression", "Text, lines and JSON", "Digests and counts", "Flow"
 	stageKinds = []stageKind{
 		{pack, "gzip", "[:level=0…9,workers=N,members=yes]", "compress, on all cores, to one member", "gzip:level=9", true, codec(compress.Gzip, "workers", "members")},
-		{pack, "gunzip", "[:max=SIZE,ratio=N,workers=N]", "decompress gzip; on all cores if it can be", "gunzip", false, decoder(compress.Gunzip, "workers")},
+		{pack, "gunzip", "[:max=SIZE,ratio=N,workers=N]", "decompress gzip, on all cores if the file allows it", "gunzip", false, decoder(compress.Gunzip, "workers")},
 		{pack, "zstd", "[:level=1…22,workers=N]", "compress, on all cores", "zstd:level=3", true, codec(compress.Zstd, "workers")},
 		{pack, "unzstd", "[:max=SIZE,ratio=N,window=SIZE]", "decompress zstd", "unzstd:window=128MiB", false, decoder(compress.Unzstd, "window")},
 		{pack, "s2", "[:level=1…3]", "compress fast", "s2", true, codec(compress.S2)},
@@ -58,13 +58,13 @@ func init() {
 		{pack, "deflate", "[:level=0…9]", "compress", "deflate:level=9", true, codec(compress.Deflate)},
 		{pack, "inflate", "[:max=SIZE,ratio=N]", "decompress deflate", "inflate", false, decoder(compress.Inflate)},
 
-		{texts, "upper", "", "to upper case, as UTF-8", "upper", false, plain(text.Upper)},
-		{texts, "lower", "", "to lower case, as UTF-8", "lower", false, plain(text.Lower)},
+		{texts, "upper", "", "convert to upper case (UTF-8)", "upper", false, plain(text.Upper)},
+		{texts, "lower", "", "convert to lower case (UTF-8)", "lower", false, plain(text.Lower)},
 		{texts, "utf8", "", "fail at the first byte that is not UTF-8", "utf8", false, plain(text.Valid)},
-		{texts, "lines", "[:max-line=SIZE]", "end every line with \\n, the last one too", "lines", false, ofLines(cleanLines)},
+		{texts, "lines", "[:max-line=SIZE]", "end every line with \\n, including the last", "lines", false, ofLines(cleanLines)},
 		{texts, "grep", ":[max-line=SIZE,]PATTERN", "only lines that match a regular expression", "grep:ERROR", false, grep(text.Grep)},
 		{texts, "grepout", ":[max-line=SIZE,]PATTERN", "only lines that do not match", "grepout:DEBUG", false, grep(text.GrepOut)},
-		{texts, "head", ":N or :SIZE", "the first N lines or bytes, and stop reading", "head:100, head:10MiB", false, head},
+		{texts, "head", ":N or :SIZE", "the first N lines or bytes; then stop reading", "head:100, head:10MiB", false, head},
 		{texts, "skip", ":N or :SIZE", "all but the first N lines or bytes", "skip:1, skip:512B", false, skip},
 		{texts, "uniq", "[:max-line=SIZE]", "leave out lines equal to the one before", "uniq", false, ofLines(uniq)},
 		{texts, "json", "[:max-value=SIZE]", "check JSON values, one to a line, without spaces", "json", false, compactJSON},
@@ -78,11 +78,11 @@ func init() {
 		digest(measure, "crc32", func() hash.Hash { return crc32.NewIEEE() }),
 		{measure, "count", "", "count lines and bytes", "count", false, count},
 
-		{control, "rate", ":SIZE/s", "no faster than this", "rate:10MiB/s", false, limitRate},
+		{control, "rate", ":SIZE/s", "limit the rate", "rate:10MiB/s", false, limitRate},
 		{control, "buffer", ":SIZE", "a pipe of this size, to even out bursts", "buffer:64MiB", false, buffer},
-		{control, "timeout", ":DURATION", "fail when nothing comes for so long", "timeout:30s", false, timeout},
-		{control, "tee", ":FILE", "write what passes to a file or URL too", "tee:raw.log", false, tee},
-		{control, "exec", ":COMMAND", "through a shell command", "exec:'jq -c .'", false, execute},
+		{control, "timeout", ":DURATION", "fail if no data arrives for this long", "timeout:30s", false, timeout},
+		{control, "tee", ":FILE", "also write the data to a file or URL", "tee:raw.log", false, tee},
+		{control, "exec", ":COMMAND", "pass the data through a shell command", "exec:'jq -c .'", false, execute},
 	}
 }
 
@@ -279,7 +279,7 @@ func skip(_ *builder, w word) (byteStage, error) {
 }
 
 func digest(group, name string, newHash func() hash.Hash) stageKind {
-	return stageKind{group, name, "", "print the digest of what passes", name, false, func(b *builder, w word) (byteStage, error) {
+	return stageKind{group, name, "", "print the digest of the data", name, false, func(b *builder, w word) (byteStage, error) {
 		return weir.Hash(newHash, func(sum []byte) {
 			b.step.sums = append(b.step.sums, fmt.Sprintf("%s %x", name, sum))
 		}), w.none()
@@ -335,7 +335,7 @@ func tee(b *builder, w word) (byteStage, error) {
 		return byteStage{}, err
 	}
 	if file == "-" || sameFile(file, b.step.src) || sameFile(file, b.step.dst) {
-		return byteStage{}, w.wrong("needs a file of its own")
+		return byteStage{}, w.wrong("needs a file that is neither the source nor the destination")
 	}
 	branches := weir.Tee(b.stream, weir.Branch{}, weir.Branch{})
 	sink, err := endpoint.Sink(file, endpoint.SinkOptions{File: []weir.FileOption{weir.Perm(b.step.perm)}})

@@ -281,7 +281,7 @@ func (s *step) fit(memory string, limit int64) error {
 	}
 	return &failure{
 		code: exitMemory,
-		text: fmt.Sprintf("--memory %s is too little: this needs at least %s", memory, weir.FormatBytes(need)),
+		text: fmt.Sprintf("--memory %s is too small: this needs at least %s", memory, weir.FormatBytes(need)),
 		try:  fmt.Sprintf("--memory %dKiB", (need+1023)/1024),
 	}
 }

@@ -48,15 +48,15 @@ func badValue(f *pflag.Flag, value string) (what, try string) {
 	switch f.Value.Type() {
 	case "duration":
 		if _, err := strconv.ParseFloat(value, 64); err == nil {
-			return "is no duration: the unit is missing", " " + value + "s"
+			return "is not a duration: missing unit", " " + value + "s"
 		}
-		return "is no duration, as in 10s or 5m", " 10s"
+		return "is not a duration, as in 10s or 5m", " 10s"
 	case "int":
-		return "is no number", " 4"
+		return "is not a number", " 4"
 	case "bool":
 		return "is neither true nor false", "=false"
 	}
-	return "is no value for it", " " + f.DefValue
+	return "is not a valid value", " " + f.DefValue
 }
 
 // unknownFlag suggests the flag that was perhaps meant.
@@ -86,5 +86,5 @@ func noArgs(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	return &failure{code: exitUsage, text: fmt.Sprintf("%s takes no arguments, and there is %q", c.Name(), strings.Join(args, " ")), try: c.CommandPath()}
+	return &failure{code: exitUsage, text: fmt.Sprintf("%s takes no arguments, but got %q", c.Name(), strings.Join(args, " ")), try: c.CommandPath()}
 }

@@ -21,7 +21,8 @@ type view struct {
 	verb  string
 	steps []*step
 	began time.Time
-	live  *region // nil if standard error is no terminal, or must not be one
+	page  *livePage // nil without --ui
+	live  *region   // nil if standard error is no terminal, or must not be one
 	every time.Duration
 
 	mu      sync.Mutex // guards what follows: a snapshot may be asked for at any time
@@ -70,7 +71,11 @@ func (v *view) ceiling() {
 	switch {
 	case v.json:
 		first, last := v.steps[0], v.steps[len(v.steps)-1]
-		v.emit("start", map[string]any{"source": first.src, "destination": last.destination(), "sources": len(v.steps), "ceiling": most})
+		fields := map[string]any{"source": first.src, "destination": last.destination(), "sources": len(v.steps), "ceiling": most}
+		if v.page != nil {
+			fields["ui"] = v.page.url
+		}
+		v.emit("start", fields)
 	case !v.quiet && v.talks():
 		fmt.Fprintf(v.stderr, "memory ceiling %s\n", weir.FormatBytes(most))
 	}

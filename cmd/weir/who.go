@@ -68,7 +68,7 @@ For each process it shows how its time splits:
     blocked  its output pipe was full: a later process is slow
     starved  its input pipe was empty: an earlier process is slow
     outside  it waited for something else: a disk, the network, a timer
-    unknown  nothing could be read that tells
+    unknown  weir could not find out
 
 The bar after a process shows how full its output pipe was on average. weir who
 reads only /proc, changes nothing, and looks only at your own processes. It works

@@ -152,12 +152,12 @@ func (f *finding) found() string {
 	sources, sinks := f.ends()
 	for _, i := range sinks {
 		if share := f.share(i, f.times[i].Blocked); share >= 0.7 {
-			return fmt.Sprintf("the reader of %s is the bottleneck, which is not in this pipeline: %s waits for it %.0f%% of %s", f.names[i], f.names[i], 100*share, f.last())
+			return fmt.Sprintf("the reader of %s is the bottleneck, but is not part of this pipeline: %s waits for it %.0f%% of %s", f.names[i], f.names[i], 100*share, f.last())
 		}
 	}
 	for _, i := range sources {
 		if share := f.share(i, f.times[i].Starved); share >= 0.7 {
-			return fmt.Sprintf("the input of %s is the bottleneck, which is not in this pipeline: %s waits for it %.0f%% of %s", f.names[i], f.names[i], 100*share, f.last())
+			return fmt.Sprintf("the input of %s is the bottleneck, but is not part of this pipeline: %s waits for it %.0f%% of %s", f.names[i], f.names[i], 100*share, f.last())
 		}
 	}
 	for i, t := range f.times {

@@ -66,8 +66,8 @@ func TestFinding_SaysWhatItFound(t *testing.T) {
 		{looked([4]int{50, 50, 0, 0}, [4]int{50, 0, 50, 0}), "no single bottleneck: a (50% of the last 100 s) and b (50%) take turns"},
 		{looked([4]int{99, 1, 0, 0}, [4]int{99, 0, 1, 0}), "no single bottleneck: a (99% of the last 100 s) and b (99%) are equally slow"},
 		{looked([4]int{34, 66, 0, 0}, [4]int{33, 33, 34, 0}, [4]int{33, 0, 67, 0}), "no single bottleneck: no process governed the pipeline for most of the last 100 s"},
-		{looked([4]int{2, 98, 0, 0}, [4]int{3, 97, 0, 0}), "the reader of b is the bottleneck, which is not in this pipeline: b waits for it 97% of the last 100 s"},
-		{looked([4]int{2, 0, 98, 0}, [4]int{3, 0, 97, 0}), "the input of a is the bottleneck, which is not in this pipeline: a waits for it 98% of the last 100 s"},
+		{looked([4]int{2, 98, 0, 0}, [4]int{3, 97, 0, 0}), "the reader of b is the bottleneck, but is not part of this pipeline: b waits for it 97% of the last 100 s"},
+		{looked([4]int{2, 0, 98, 0}, [4]int{3, 0, 97, 0}), "the input of a is the bottleneck, but is not part of this pipeline: a waits for it 98% of the last 100 s"},
 	} {
 		if got := c.f.sentence(); got != c.want {
 			t.Errorf("got %q, want %q", got, c.want)

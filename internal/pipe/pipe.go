@@ -32,10 +32,10 @@ var (
 	ErrTooLarge = errors.New("batch is larger than the pipe's limit")
 
 	// ErrUnread is returned by Unread for more values than the last read took.
-	ErrUnread = errors.New("unread of more than was read")
+	ErrUnread = errors.New("cannot unread more than was read")
 
-	errCommit  = errors.New("commit of more than was reserved")
-	errRelease = errors.New("release of more than was acquired")
+	errCommit  = errors.New("cannot commit more than was reserved")
+	errRelease = errors.New("cannot release more than was acquired")
 )
 
 const (
@@ -353,6 +353,7 @@ type Stats struct {
 	Starved     time.Duration // time readers waited for values, added up over readers
 	Dropped     int64         // values a policy dropped
 	LimitBytes  int64         // its limit in bytes; 0: it counts values that are not all of one size
+	LimitItems  int64         // its limit in values; 0: none
 	WaitingSend int           // writers that wait now
 	Closed      bool          // no more values can be written
 }
@@ -371,6 +372,9 @@ func (p *Pipe[T]) Stats() Stats {
 	}
 	if p.limit.HasBytes {
 		s.LimitBytes = p.capBytes
+	}
+	if p.limit.HasItems {
+		s.LimitItems = p.limit.Items
 	}
 	s.Largest = p.largest
 	if p.size == nil {
@@ -424,6 +428,15 @@ func (p *Pipe[T]) Resting() (read, write int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.r.resting, p.w.resting
+}
+
+// Passing reports whether somebody waits although there is something to read or
+// room to write: another goroutine has the turn, has been woken for it, and has
+// not run yet.
+func (p *Pipe[T]) Passing() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.r.resting > 0 && p.buffered() > 0 || p.w.resting > 0 && p.hasRoom()
 }
 
 // Stirring reports whether a token is on its way to a goroutine that counts as

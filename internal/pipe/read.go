@@ -352,4 +352,4 @@ func (p *Pipe[T]) CopyTo(ctx context.Context, clk *clock.Clock, w io.Writer, mov
 	}
 }
 
-var errBadWrite = errors.New("its Write returned an impossible count")
+var errBadWrite = errors.New("Write returned an impossible count")

@@ -366,4 +366,4 @@ func (p *Pipe[T]) FillFrom(ctx context.Context, r io.Reader) (sum int64, err err
 	return sum, io.ErrNoProgress
 }
 
-var errBadRead = errors.New("its Read returned an impossible count")
+var errBadRead = errors.New("Read returned an impossible count")

@@ -84,7 +84,7 @@ func Parse(r io.Reader) (*Users, error) {
 		return nil, fmt.Errorf("auth: %w", err)
 	}
 	if len(u.users) == 0 {
-		return nil, errors.New("auth: there are no users")
+		return nil, errors.New("auth: no users")
 	}
 	return u, nil
 }
@@ -93,7 +93,7 @@ func (u *Users) add(line string) error {
 	name, rest, _ := strings.Cut(line, ":")
 	text, letters, found := strings.Cut(rest, ":")
 	if !found || name == "" {
-		return errors.New("it is not NAME:HASH:RIGHTS")
+		return errors.New("not of the form NAME:HASH:RIGHTS")
 	}
 	if strings.ContainsAny(name, ".: ") {
 		return fmt.Errorf("the name %q contains a dot or a space", name)
@@ -103,11 +103,11 @@ func (u *Users) add(line string) error {
 	}
 	h, err := parseHash(text)
 	if err != nil {
-		return fmt.Errorf("the hash of %s: %w", name, err)
+		return fmt.Errorf("hash of %s: %w", name, err)
 	}
 	rights, ok := map[string]Rights{"r": Read, "w": Write, "rw": Read | Write}[letters]
 	if !ok {
-		return fmt.Errorf("the rights of %s are %q: use r, w or rw", name, letters)
+		return fmt.Errorf("invalid rights %[2]q of %[1]s; use r, w or rw", name, letters)
 	}
 	u.users[name] = user{h, rights}
 	if u.dummy == nil || h.cost() > u.dummy.cost() {

@@ -69,32 +69,32 @@ func parseHash(text string) (hash, error) {
 			return nil, err
 		}
 		if cost > 16 {
-			return nil, fmt.Errorf("a bcrypt cost of %d takes seconds: use 16 or less", cost)
+			return nil, fmt.Errorf("bcrypt cost %d takes seconds; use 16 or less", cost)
 		}
 		return bcryptHash(text), nil
 	case strings.HasPrefix(text, "$argon2id$"):
 		return parseArgon(text)
 	}
-	return nil, errors.New("it is neither argon2id nor bcrypt")
+	return nil, errors.New("neither argon2id nor bcrypt")
 }
 
 func parseArgon(text string) (hash, error) {
 	parts := strings.Split(text, "$") // "", argon2id, v=19, m=…, salt, sum
 	if len(parts) != 6 || parts[2] != fmt.Sprintf("v=%d", argon2.Version) {
-		return nil, errors.New("it is not argon2id of version 19")
+		return nil, errors.New("not argon2id of version 19")
 	}
 	var h argonHash
 	if _, err := fmt.Sscanf(parts[3], "m=%d,t=%d,p=%d", &h.memory, &h.passes, &h.lanes); err != nil {
-		return nil, fmt.Errorf("its costs are %q", parts[3])
+		return nil, fmt.Errorf("invalid costs %q", parts[3])
 	}
 	if h.memory == 0 || h.memory > maxMemory || h.passes == 0 || h.passes > 16 || h.lanes == 0 {
-		return nil, fmt.Errorf("its costs %q are out of bounds", parts[3])
+		return nil, fmt.Errorf("costs %q out of bounds", parts[3])
 	}
 	var err, serr error
 	h.salt, err = base64.RawStdEncoding.DecodeString(parts[4])
 	h.sum, serr = base64.RawStdEncoding.DecodeString(parts[5])
 	if err != nil || serr != nil || len(h.salt) < 8 || len(h.sum) < 16 {
-		return nil, errors.New("its salt or its sum is broken")
+		return nil, errors.New("invalid salt or sum")
 	}
 	return h, nil
 }
