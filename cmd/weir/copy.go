@@ -61,8 +61,9 @@ checked. A URL as DST is sent a PUT.
 the files of a folder that are not there yet. It leaves out files of the same
 size that have the time of the source, or, without --preserve, are newer; with
 --checksum, those of the same contents. If DST is a folder and everything in it is
-also in the folder SRC, --resume goes on in DST itself, not in DST/SRC. --delete removes from the copy of a folder
-SRC what SRC does not have, when everything else has succeeded. A pattern of
+also in the folder SRC, --resume goes on in DST itself, not in DST/SRC. --delete
+removes from the copy of a folder SRC what SRC does not have, when everything
+else has succeeded. A pattern of
 --exclude without a slash is matched against every name in a folder, one with a
 slash against the path below SRC, one that ends in a slash against folders only;
 * ? [a-z] stand for characters of a name, ** for any folders. --delete leaves
