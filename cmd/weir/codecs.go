@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -142,7 +143,12 @@ and it fails if a file is damaged.`, k.short,
 		f.BoolVar(&r.durable, "synchronous", false, "write each result to stable storage before starting the next")
 	}
 	f.IntVar(&r.workers, "workers", 0, "maximum number of cores to use; 0 means all")
-	f.IntVar(&r.level, "level", 0, fmt.Sprintf("compression level, 1 (fast) to %d (small); -1 to -%[1]d mean the same", k.levels))
+	stores := ""
+	if k.gzip {
+		stores = "; 0 stores without compression"
+	}
+	f.IntVar(&r.level, "level", usualLevel, fmt.Sprintf("compression level, 1 (fast) to %d (small)%s; -1 to -%[1]d mean the same", k.levels, stores))
+	f.Lookup("level").DefValue = "0" // which help does not show
 	for n := 1; n <= 9; n++ {
 		f.BoolFuncP(fmt.Sprint("level-", n), fmt.Sprint(n), "", func(string) error { r.level = n; return nil })
 		_ = f.MarkHidden(fmt.Sprint("level-", n))
@@ -233,15 +239,26 @@ func splitLevels(c *cobra.Command, word string) (words []string, more bool) {
 	return words, more
 }
 
+// usualLevel stands for the level that a format has if none is given.
+const usualLevel = math.MinInt
+
+// least is the lowest level.
+func (k codecCommand) least() int {
+	if k.gzip {
+		return 0 // stored
+	}
+	return 1
+}
+
 // check finds what is wrong with the numbers, in terms of the flags.
 func (r *codecRun) check() error {
 	refuse := func(text, try string) error { return &failure{code: exitUsage, text: text, try: try} }
 	switch {
-	case r.level < 0 || r.level > r.most:
+	case r.level != usualLevel && (r.level < r.least() || r.level > r.most):
 		if r.digits != "" {
 			return refuse(fmt.Sprintf("invalid level -%s for %s; use -1 to -%d", r.digits, r.name, r.most), fmt.Sprintf("-%d", r.levels))
 		}
-		return refuse(fmt.Sprintf("--level %d: use 1 to %d", r.level, r.most), "--level 6")
+		return refuse(fmt.Sprintf("--level %d: use %d to %d", r.level, r.least(), r.most), "--level 6")
 	case r.workers < 0 || r.workers > 1024:
 		return refuse(fmt.Sprintf("--workers %d: use 1 to 1024, or 0 for all cores", r.workers), "--workers 0")
 	}
@@ -471,7 +488,7 @@ func (r *codecRun) word(frugal bool) string {
 		return word
 	}
 	word += fmt.Sprintf(":workers=%d", r.workers)
-	if r.level != 0 {
+	if r.level != usualLevel {
 		word += fmt.Sprintf(",level=%d", r.level)
 	}
 	return word

@@ -60,8 +60,10 @@ checked. A URL as DST is sent a PUT.
 --resume goes on with what an interrupted copy has left: the rest of a file, or
 the files of a folder that are not there yet. It leaves out files of the same
 size that have the time of the source, or, without --preserve, are newer; with
---checksum, those of the same contents. --delete removes from the copy of a folder
-SRC what SRC does not have, when everything else has succeeded. A pattern of
+--checksum, those of the same contents. If DST is a folder and everything in it is
+also in the folder SRC, --resume goes on in DST itself, not in DST/SRC. --delete
+removes from the copy of a folder SRC what SRC does not have, when everything
+else has succeeded. A pattern of
 --exclude without a slash is matched against every name in a folder, one with a
 slash against the path below SRC, one that ends in a slash against folders only;
 * ? [a-z] stand for characters of a name, ** for any folders. --delete leaves
@@ -103,12 +105,15 @@ func (c *copying) copy(names []string) error {
 	if c.rate != "" {
 		n, err := parseRate(c.rate)
 		if err != nil {
-			return &failure{code: exitUsage, text: fmt.Sprintf("--rate %s is no rate", c.rate), try: "--rate 10MiB/s"}
+			return badRate("rate", c.rate)
 		}
 		c.perSecond = n
 	}
 	if c.verify && c.resume {
 		return &failure{code: exitUsage, text: "--verify checks a whole copy, and --resume makes the rest of one", try: "leave out one of them"}
+	}
+	if err := c.unverifiable(names[len(names)-1]); err != nil {
+		return err
 	}
 	if c.noClobber && (c.keep || c.resume) {
 		return &failure{code: exitUsage, text: "--no-clobber creates files, and --resume and --keep-partial change what is there", try: "leave out one of them"}
@@ -163,6 +168,19 @@ func (c *copying) copy(names []string) error {
 		return err
 	}
 	return c.execute("copied", steps...)
+}
+
+// unverifiable refuses --verify where what was written cannot be read back.
+func (c *copying) unverifiable(dst string) error {
+	if !c.verify || s3.IsFolder(dst) { // storeFolder says more
+		return nil
+	}
+	file, local := endpoint.Local(dst)
+	st, err := os.Stat(file)
+	if local && file != "-" && (err != nil || st.Mode().IsRegular() || st.IsDir()) {
+		return nil
+	}
+	return &failure{code: exitUsage, text: fmt.Sprintf("--verify reads back files, and %s cannot be read back", stream(dst, "output")), try: "leave out --verify"}
 }
 
 // collision refuses two sources of which one would replace what the other has
@@ -311,6 +329,7 @@ func (c *copying) file(src, dst string) (*step, error) {
 			st.partial = part.shown
 		}
 	}
+	st.verifies = c.verify
 	var verified string
 	st.build = func(bool) (*weir.Flow, error) {
 		var so endpoint.SourceOptions
@@ -326,12 +345,15 @@ func (c *copying) file(src, dst string) (*step, error) {
 		if c.perSecond > 0 {
 			s = s.Through(pace.RateLimit[byte](c.perSecond, time.Second))
 		}
-		sink, err := c.sink(dst, st.perm, part, func(sum []byte) { verified = fmt.Sprintf("%x", sum) }, st.size())
+		sink, err := c.sink(dst, st.perm, part, func(sum []byte) {
+			verified = fmt.Sprintf("%x", sum)
+			st.sums = []string{"sha256 " + verified}
+		}, st.size())
 		if err != nil {
 			return nil, err
 		}
 		flow := s.To(sink)
-		flow.Name = "copy " + src
+		flow.Name = "copy " + st.src
 		return flow, nil
 	}
 	st.kept = &carry.Note{Metadata: c.preserve && isFile(src)}
@@ -340,12 +362,17 @@ func (c *copying) file(src, dst string) (*step, error) {
 		st.run = func(ctx context.Context) error { return st.flowRun(ctx, &c.settings) }
 	} else {
 		st.prepare = func(ctx context.Context) error {
-			if err := part.begin(ctx); err != nil || part.offset == 0 {
+			err := part.begin(ctx)
+			st.equal = part.there
+			if err != nil || part.offset == 0 {
 				return err
 			}
 			return st.fit(c.memory, c.limit) // from the offset on
 		}
 		st.run = func(ctx context.Context) error {
+			if part.there {
+				return nil
+			}
 			err := st.flowRun(ctx, &c.settings)
 			if err != nil {
 				return errors.Join(err, part.leave())
@@ -355,9 +382,14 @@ func (c *copying) file(src, dst string) (*step, error) {
 	}
 	st.note = func() string {
 		switch {
+		case st.equal:
+			return fmt.Sprintf("; %s is already there", st.dst)
 		case part != nil && part.offset > 0:
 			return fmt.Sprintf(", on top of the %s that were there", weir.FormatBytes(part.offset))
 		case verified != "":
+			if c.goOn { // the sums follow, with the names
+				return ", verified by reading back"
+			}
 			return ", verified by reading back, sha256 " + verified
 		}
 		return ""
@@ -448,10 +480,12 @@ func (c *copying) folder(src, dst string) (*step, error) {
 		return nil, badName(err)
 	}
 	dst = filepath.Clean(dst)
-	st := &step{src: src, dst: dst, isTree: true, deletes: c.delete}
+	st := &step{src: src, dst: dst, isTree: true, deletes: c.delete, verifies: c.verify}
 	noteName := ""
 	if there, err := os.Stat(dst); err == nil && there.IsDir() {
 		if c.unfinished(dst, abs) {
+			noteName = dst + partSuffix + ".json"
+		} else if inner := filepath.Join(dst, filepath.Base(abs)); c.resume && !exists(inner) && isCopyOf(dst, src) {
 			noteName = dst + partSuffix + ".json"
 		} else if !isContents(src, abs) {
 			st.dst = filepath.Join(dst, filepath.Base(abs))
@@ -472,9 +506,12 @@ func (c *copying) folder(src, dst string) (*step, error) {
 			From: src, To: st.dst, Metadata: c.preserve, Durable: c.sync, Rate: c.perSecond, Verify: c.verify,
 			KeepPartial: c.keep || c.resume, Resume: c.resume, Checksum: c.checksum, Exclude: c.exclude, Delete: c.delete,
 			NoClobber: c.noClobber,
-			Skip:      func(path string, mode fs.FileMode) { c.warn("%s is %s and is not copied", path, kindOf(mode)) },
-			Changed:   func(path, how string) { changes = append(changes, path+" "+how) },
-			Failed:    func(err error) { st.failed(explain(st, report.Report{}, err)) },
+			Skip: func(path string, mode fs.FileMode) {
+				st.warned = true
+				c.warn("%s is %s and is not copied", path, kindOf(mode))
+			},
+			Changed: func(path, how string) { changes = append(changes, path+" "+how) },
+			Failed:  func(err error) { st.failed(explain(st, report.Report{}, err)) },
 		}
 		if c.verbose {
 			cp.Deleted = func(path string) { c.warn("deleted %s", path) }
@@ -521,6 +558,9 @@ func (c *copying) folder(src, dst string) (*step, error) {
 	st.note = func() string {
 		var text string
 		p := cp.Progress()
+		if c.verify {
+			text = ", verified by reading back"
+		}
 		if p.Equal > 0 {
 			were := "were"
 			if p.Equal == 1 {
@@ -547,6 +587,28 @@ func isContents(src, abs string) bool {
 		return true
 	}
 	return filepath.Dir(abs) == abs
+}
+
+func exists(name string) bool {
+	_, err := os.Lstat(name)
+	return err == nil
+}
+
+// isCopyOf reports whether the folder dst looks like what an earlier copy of the
+// folder src has made, so that --resume means this place and not one in it: dst is
+// not empty, and what it has is in src too.
+func isCopyOf(dst, src string) bool {
+	list, err := os.ReadDir(dst)
+	if err != nil || len(list) == 0 {
+		return false
+	}
+	for _, d := range list {
+		st, err := os.Lstat(filepath.Join(src, d.Name()))
+		if err != nil || st.Mode().Type() != d.Type() {
+			return false
+		}
+	}
+	return true
 }
 
 // unfinished reports whether the folder dst is what an interrupted copy of the

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"unicode"
@@ -18,6 +19,7 @@ import (
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/compress"
 	"github.com/weir-go/weir/endpoint"
+	"github.com/weir-go/weir/internal/chars"
 	"github.com/weir-go/weir/internal/errno"
 	"github.com/weir-go/weir/internal/units"
 	"github.com/weir-go/weir/record"
@@ -81,9 +83,13 @@ func (f *failure) fields() map[string]any {
 func (f *failure) print(w io.Writer) {
 	fmt.Fprintf(w, "weir: %s\n", f.text)
 	if f.line != nil {
-		before := "  weir " + strings.Join(append(f.line[:f.word:f.word], ""), " ")
-		fmt.Fprintf(w, "%s%s\n%s%s\n", before, strings.Join(f.line[f.word:], " "),
-			strings.Repeat(" ", runewidth.StringWidth(before)), strings.Repeat("^", runewidth.StringWidth(f.line[f.word])))
+		line := slices.Clone(f.line)
+		for i, word := range line { // here, so that the mark is below the word
+			line[i] = endpoint.Redact(word)
+		}
+		before := "  weir " + strings.Join(append(line[:f.word:f.word], ""), " ")
+		fmt.Fprintf(w, "%s%s\n%s%s\n", before, strings.Join(line[f.word:], " "),
+			strings.Repeat(" ", runewidth.StringWidth(before)), strings.Repeat("^", runewidth.StringWidth(line[f.word])))
 	}
 	if f.try != "" {
 		fmt.Fprintf(w, "  try: %s\n", f.try)
@@ -284,6 +290,8 @@ func advice(s *step, code int, dst string, err error) string {
 		return "file " + quoted(s.src) + damage(s)
 	case errors.As(err, &corrupt):
 		return "another copy of " + stream(s.src, "input") + damage(s)
+	case errors.Is(err, chars.ErrUTF16):
+		return "put 'exec:iconv -f UTF-16 -t UTF-8' in front"
 	case errors.Is(err, text.ErrInvalidUTF8):
 		return "put 'exec:iconv -f WINDOWS-1252 -t UTF-8' before the stage, with the encoding of the text"
 	case errors.Is(err, record.ErrCarriageReturn):

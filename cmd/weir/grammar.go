@@ -11,6 +11,7 @@ import (
 	"github.com/mattn/go-runewidth"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/endpoint"
 )
 
 // word is one stage as it was written: a name, and what follows the first
@@ -211,7 +212,7 @@ func (b *builder) parseStage(line []string, at int) error {
 			names = append(names, k.name)
 			continue
 		}
-		b.words = append(b.words, &typed{kind: k.name, text: line[at]})
+		b.words = append(b.words, &typed{kind: k.name, text: endpoint.Redact(line[at])}) // whole: messages shorten it
 		w := word{k, text, has, line, at}
 		st, err := k.make(b, w)
 		if err != nil {

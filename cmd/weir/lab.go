@@ -218,7 +218,7 @@ func (l *laboratory) run(listed bool) error {
 	defer cancel(nil)
 	sig := watchSignals(cancel, func() {})
 	defer sig.end()
-	if f, ok := l.stderr.(*os.File); ok && isTerminal(f) && os.Getenv("TERM") != "dumb" && !l.quiet && !l.json {
+	if f := fileOf(l.stderr); isTerminal(l.stderr) && os.Getenv("TERM") != "dumb" && !l.quiet && !l.json {
 		l.live = &region{out: l.stderr, tty: f, paint: painter{colours(l.noColor)}}
 		l.options.Watch = l.watch
 	}

@@ -17,10 +17,13 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/weir-go/weir/endpoint"
+	"github.com/weir-go/weir/internal/errno"
 	"github.com/weir-go/weir/internal/lab"
 )
 
@@ -31,6 +34,7 @@ func main() {
 // run executes the command line and returns the exit code.
 func run(args []string, stdout, stderr io.Writer) int {
 	out := &checkedWriter{to: stdout}
+	stderr = discreet{stderr}
 	return runRoot(newRoot(stdout, out, stderr), out, args, stderr)
 }
 
@@ -52,8 +56,8 @@ func runRoot(root *cobra.Command, out *checkedWriter, args []string, stderr io.W
 	} else {
 		c, err = root.ExecuteContextC(context.Background())
 	}
-	if werr := out.failure(); werr != nil {
-		err = werr
+	if out.err != nil { // some commands return it too
+		err = out.failure()
 	}
 	if err == nil {
 		return exitOK
@@ -67,14 +71,40 @@ func runRoot(root *cobra.Command, out *checkedWriter, args []string, stderr io.W
 	return f.code
 }
 
+// discreet hides the passwords and queries of URLs. It is around standard error as
+// a whole, since a message that names a URL can come from anywhere.
+type discreet struct{ to io.Writer }
+
+func (w discreet) Write(p []byte) (int, error) {
+	text := []byte(endpoint.Redact(string(p)))
+	if _, err := w.to.Write(text); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// fileOf returns the file that w writes to, or nil.
+func fileOf(w io.Writer) *os.File {
+	if d, ok := w.(discreet); ok {
+		w = d.to
+	}
+	f, _ := w.(*os.File)
+	return f
+}
+
 // checkedWriter keeps the first error of a writer whose users look at none: the
 // help that a full disk does not take has not been printed.
 type checkedWriter struct {
-	to  io.Writer
-	err error
+	to    io.Writer
+	err   error
+	begun bool
 }
 
 func (w *checkedWriter) Write(p []byte) (int, error) {
+	if !w.begun { // until the process ends, so that its exit code tells of the write
+		w.begun = true
+		keepPipes()
+	}
 	n, err := w.to.Write(p)
 	if w.err == nil {
 		w.err = err
@@ -83,8 +113,8 @@ func (w *checkedWriter) Write(p []byte) (int, error) {
 }
 
 func (w *checkedWriter) failure() error {
-	if w.err == nil {
-		return nil
+	if w.err == nil || errno.Is(w.err, syscall.EPIPE) {
+		return nil // a reader that left has seen enough, as head has
 	}
 	return &failure{code: exitDestination, text: fmt.Sprintf("cannot write standard output: %v", innermost(w.err))}
 }

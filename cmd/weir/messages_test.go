@@ -41,7 +41,7 @@ var outcomes = []outcome{
 	{args: "copy a b --memory", code: 2, text: "--memory needs a value", try: "weir copy --help"},
 	{args: "copy a b --quiet=perhaps", code: 2, text: "--quiet perhaps is neither true nor false", try: "--quiet=false"},
 	{args: "copy a b --memory lots", code: 2, text: "--memory lots is not a size", try: "--memory 64MiB"},
-	{args: "gzip --level 77 a", code: 2, text: "--level 77: use 1 to 9", try: "--level 6"},
+	{args: "gzip --level 77 a", code: 2, text: "--level 77: use 0 to 9", try: "--level 6"},
 	{args: "zstd --workers -1 a", code: 2, text: "--workers -1: use 1 to 1024, or 0 for all cores", try: "--workers 0"},
 	{args: "gzip -S a/b a", code: 2, text: `invalid suffix "a/b" for --suffix: use 1 to 30 characters without a slash`, try: "--suffix .gz"},
 	{args: "serve --stall 5", code: 2, text: "--stall 5 is not a duration: missing unit", try: "--stall 5s"},
@@ -54,12 +54,12 @@ var outcomes = []outcome{
 	{args: "copy a b", env: "WEIR_RATE=fast", code: 2, text: "WEIR_RATE=fast is no rate", try: "WEIR_RATE=10MiB/s"},
 	{args: "copy a b", env: "WEIR_VERIFY=maybe", code: 2, text: "WEIR_VERIFY=maybe is neither true nor false", try: "unset WEIR_VERIFY"},
 	{args: "pipe a zstd b", env: "WEIR_MEMORY=1MiB", code: 5, text: "WEIR_MEMORY=1MiB is too small: this needs at least N MiB", try: "WEIR_MEMORY=NKiB"},
-	{args: "gzip a", env: "WEIR_LEVEL=77", code: 2, text: "WEIR_LEVEL=77: use 1 to 9", try: "WEIR_LEVEL=6"},
+	{args: "gzip a", env: "WEIR_LEVEL=77", code: 2, text: "WEIR_LEVEL=77: use 0 to 9", try: "WEIR_LEVEL=6"},
 	{args: "gzip a", env: "WEIR_LEVEL=high", code: 2, text: "WEIR_LEVEL=high is not a number", try: "unset WEIR_LEVEL"},
 	{args: "serve", env: "WEIR_STALL=0s", code: 2, text: "WEIR_STALL=0s would disconnect every client", try: "WEIR_STALL=24h"},
 	{args: "serve", env: "WEIR_LISTEN=8080", code: 2, text: "cannot listen on 8080: address 8080: missing port in address (from WEIR_LISTEN)", try: "--listen 127.0.0.1:8080"},
 	{args: "serve", env: "WEIR_AUTH=none", code: 2, text: "cannot read the users in none: no such file or directory (from WEIR_AUTH)", try: "weir password NAME >> none"},
-	{args: "serve", env: "WEIR_UPLOADS=none", code: 4, text: "cannot store uploads in none: not a folder (from WEIR_UPLOADS)", try: "mkdir -p none"},
+	{args: "serve", env: "WEIR_UPLOADS=none", code: 4, text: "cannot store uploads in none: no such file or directory (from WEIR_UPLOADS)", try: "mkdir -p none"},
 
 	// The source.
 	{args: "copy none b", code: 3, text: "cannot read none: no such file or directory", try: "ls ."},

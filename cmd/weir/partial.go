@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -107,6 +108,7 @@ type partial struct {
 	offset int64  // how much of it is there
 	in     endpoint.Input
 	note   *noteFile
+	there  bool // dst is a copy already
 }
 
 // openPartial prepares an unfinished copy. It returns nil if dst is written to
@@ -120,7 +122,7 @@ func openPartial(c *copying, src, dst string) (*partial, error) {
 	if err != nil {
 		return nil, badName(err)
 	}
-	p := &partial{partNote: partNote{Source: src}, c: c, src: src, path: target + partSuffix, shown: dst + partSuffix, dst: target, in: in}
+	p := &partial{partNote: partNote{Source: withoutUser(src)}, c: c, src: src, path: target + partSuffix, shown: dst + partSuffix, dst: target, in: in}
 	if filepath.Base(target) != filepath.Base(dst) { // dst is a symbolic link
 		p.shown = p.path
 	}
@@ -131,6 +133,20 @@ func openPartial(c *copying, src, dst string) (*partial, error) {
 		}
 	}
 	return p, nil
+}
+
+// withoutUser is a URL without its user name and password, which nobody may find
+// in a note. Its query stays: it can tell two sources apart.
+func withoutUser(name string) string {
+	if _, local := endpoint.Local(name); local {
+		return name
+	}
+	u, err := url.Parse(name)
+	if err != nil {
+		return endpoint.Redact(name)
+	}
+	u.User = nil
+	return u.String()
 }
 
 // local reports whether the source is a file of this machine.
@@ -150,6 +166,11 @@ func (p *partial) begin(ctx context.Context) error {
 	}
 	info, serr := p.in.Stat(ctx) // if it fails the flow says it better
 	p.offset, p.Validator = 0, info.Validator
+	if p.c.resume && serr == nil {
+		if p.there, err = p.isThere(ctx, info); p.there || err != nil {
+			return errors.Join(err, p.note.remove())
+		}
+	}
 	if p.c.resume {
 		if err := p.find(ctx, was, info, serr == nil); err != nil {
 			return errors.Join(err, p.note.close())
@@ -178,7 +199,7 @@ func (p *partial) find(ctx context.Context, was *partNote, info endpoint.Info, k
 	case was == nil || was.Folder:
 		p.c.warn("nothing records the source of %s; starting again", p.shown)
 		return nil
-	case was.Source != p.Source:
+	case withoutUser(was.Source) != p.Source:
 		return &failure{
 			code: exitUsage, text: fmt.Sprintf("%s is a part of %s, not of %s", p.shown, was.Source, p.src),
 			try: "rm " + quoted(p.shown),
@@ -205,7 +226,7 @@ func (p *partial) find(ctx context.Context, was *partNote, info endpoint.Info, k
 	}
 	// A run that was killed, or somebody who wrote to one of the two: only the
 	// contents can tell.
-	same, err := p.compare(ctx)
+	same, err := p.compare(ctx, p.path, p.offset)
 	if err != nil {
 		return err
 	}
@@ -224,21 +245,55 @@ func sameSizeAndTime(a, b string) bool {
 	return len(x) >= 2 && len(y) >= 2 && x[0] == y[0] && x[1] == y[1]
 }
 
-// compare reports whether the source begins with what the part holds.
-func (p *partial) compare(ctx context.Context) (bool, error) {
+// isThere reports whether no part is left and dst is a copy of the source, as
+// tree.Copy finds it of a file in a folder: by size and time, or by contents.
+func (p *partial) isThere(ctx context.Context, info endpoint.Info) (bool, error) {
+	if _, err := os.Lstat(p.path); !errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	there, err := os.Stat(p.dst)
+	if err != nil || !there.Mode().IsRegular() || there.Size() != info.Size {
+		return false, nil
+	}
+	var changed time.Time
+	same := true // in what --preserve keeps
+	if name, local := endpoint.Local(p.src); local {
+		st, err := os.Stat(name)
+		if err != nil {
+			return false, nil
+		}
+		changed, same = stamp.Of(st).Changed, st.Mode() == there.Mode()
+	}
+	switch at := there.ModTime(); {
+	case p.c.preserve && !same, info.Modified.IsZero():
+		return false, nil
+	case p.c.checksum:
+		if !p.local() || p.c.preserve && !at.Equal(info.Modified) {
+			return false, nil
+		}
+		return p.compare(ctx, p.dst, info.Size)
+	case at.Equal(info.Modified):
+		return true, nil
+	default:
+		return !p.c.preserve && at.After(info.Modified) && !at.Before(changed), nil
+	}
+}
+
+// compare reports whether the source begins with the first n bytes of a file.
+func (p *partial) compare(ctx context.Context, path string, n int64) (bool, error) {
 	name, _ := endpoint.Local(p.src)
 	a, err := os.Open(name)
 	if err != nil {
 		return false, nil // the flow says it better
 	}
 	defer a.Close()
-	b, err := os.Open(p.path)
+	b, err := os.Open(path)
 	if err != nil {
 		return false, err
 	}
 	defer b.Close()
 	x, y := make([]byte, 256<<10), make([]byte, 256<<10)
-	for left := p.offset; left > 0; {
+	for left := n; left > 0; {
 		if ctx.Err() != nil {
 			return false, context.Cause(ctx)
 		}

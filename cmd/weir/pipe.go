@@ -26,7 +26,7 @@ func newPipe(stdout, stderr io.Writer) *cobra.Command {
 SRC and DST are files, URLs (http://, https://, s3://bucket/key), or - for
 standard input and output. A STAGE is a name, or a name with arguments after a
 colon: gzip, gzip:level=9, grep:ERROR. "weir stages" lists them, "weir help
-stages" has the grammar. The stage tee:FILE also writes the data to FILE. If the
+stages" has the grammar. The stage tee:DST also writes the data to DST. If the
 last word is the name of a stage, weir assumes that you forgot DST; to write to a
 file called gzip, use ./gzip. Destinations are whole or absent: after a failure
 they are unchanged.`,

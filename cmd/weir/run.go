@@ -34,8 +34,11 @@ func (s *settings) execute(verb string, steps ...*step) error {
 		defer page.close()
 	}
 	if s.dryRun || s.verbose && !s.json {
-		if err := s.showPlan(steps); err != nil || s.dryRun {
+		if err := s.showPlan(steps); err != nil {
 			return err
+		}
+		if s.dryRun {
+			return warned(steps)
 		}
 	}
 	collectOften(steps)
@@ -59,6 +62,7 @@ func (s *settings) execute(verb string, steps ...*step) error {
 			v.ended(st, report.Report{}, 0, f)
 			v.failed(f)
 		default:
+			v.ended(st, report.Report{}, 0, f)
 			v.summary(f)
 			return f
 		}
@@ -87,6 +91,11 @@ func (s *settings) execute(verb string, steps ...*step) error {
 	if failed != nil {
 		return failed
 	}
+	return warned(steps)
+}
+
+// warned is the end of a run that succeeded but for what it has warned of, or nil.
+func warned(steps []*step) error {
 	for _, st := range steps {
 		if st.warned {
 			return &failure{code: exitUsage, told: true}
@@ -141,11 +150,15 @@ func stopped(st *step, by *stop) *failure {
 func (s *settings) showPlan(steps []*step) error {
 	var first *failure
 	for _, st := range steps {
-		if st.refused != nil {
+		f := st.refused
+		if f == nil && s.dryRun {
+			f = cmp.Or(st.missing(), st.unplaced())
+		}
+		if f != nil {
 			if s.dryRun { // without it the run tells
-				st.refused.tell(s.stderr, s.json)
-				st.refused.told = true
-				first = cmp.Or(first, st.refused)
+				f.tell(s.stderr, s.json)
+				f.told = true
+				first = cmp.Or(first, f)
 			}
 			continue
 		}

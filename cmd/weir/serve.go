@@ -476,6 +476,9 @@ func (s *serving) parseSizes() (sizes, error) {
 		}
 		var err error
 		if *f.n, err = parseRate(f.value); err != nil {
+			if strings.HasSuffix(f.flag, "rate") {
+				return sizes{}, badRate(f.flag, f.value)
+			}
 			return sizes{}, &failure{code: exitUsage, text: fmt.Sprintf("--%s %s is not a size", f.flag, f.value), try: "--" + f.flag + " 10MiB"}
 		}
 	}
@@ -541,8 +544,16 @@ func (s *serving) uploadsHandler() (*weirhttp.Uploads, error) {
 	if s.uploads == "" {
 		return nil, nil
 	}
-	if st, err := os.Stat(s.uploads); err != nil || !st.IsDir() {
-		return nil, &failure{code: exitDestination, text: fmt.Sprintf("cannot store uploads in %s: not a folder", s.uploads), try: "mkdir -p " + quoted(s.uploads)}
+	st, err := os.Stat(s.uploads)
+	if err == nil && !st.IsDir() {
+		return nil, &failure{code: exitDestination, text: fmt.Sprintf("cannot store uploads in %s: not a folder", s.uploads), try: "another folder; " + s.uploads + " is a file"}
+	}
+	if err != nil {
+		f := &failure{code: exitDestination, text: fmt.Sprintf("cannot store uploads in %s: %v", s.uploads, innermost(err))}
+		if errors.Is(err, fs.ErrNotExist) {
+			f.try = "mkdir -p " + quoted(s.uploads)
+		}
+		return nil, f
 	}
 	up := weirhttp.UploadTo(s.uploads)
 	up.MaxSize, up.Quota, up.Overwrite, up.Sync = s.sizes.maxSize, s.sizes.quota, s.overwrite, s.sync

@@ -21,6 +21,7 @@ import (
 
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/compress"
+	"github.com/weir-go/weir/endpoint"
 	"github.com/weir-go/weir/internal/units"
 	"github.com/weir-go/weir/pace"
 	"github.com/weir-go/weir/record"
@@ -46,15 +47,15 @@ var stageKinds []stageKind
 func init() {
 	const pack, texts, measure, control = "Compression", "Text, lines and JSON", "Digests and counts", "Flow"
 	stageKinds = []stageKind{
-		{pack, "gzip", "[:level=1…9,workers=N,members=yes]", "compress, on all cores, to one member", "gzip:level=9", true, codec(compress.Gzip, "workers", "members")},
+		{pack, "gzip", "[:level=0…9,workers=N,members=yes]", "compress, on all cores, to one member", "gzip:level=9", true, codec(compress.Gzip, "workers", "members")},
 		{pack, "gunzip", "[:max=SIZE,ratio=N,workers=N]", "decompress gzip, on all cores if the file allows it", "gunzip", false, decoder(compress.Gunzip, "workers")},
 		{pack, "zstd", "[:level=1…22,workers=N]", "compress, on all cores", "zstd:level=3", true, codec(compress.Zstd, "workers")},
 		{pack, "unzstd", "[:max=SIZE,ratio=N,window=SIZE]", "decompress zstd", "unzstd:window=128MiB", false, decoder(compress.Unzstd, "window")},
 		{pack, "s2", "[:level=1…3]", "compress fast", "s2", true, codec(compress.S2)},
 		{pack, "uns2", "[:max=SIZE,ratio=N]", "decompress S2 and Snappy", "uns2", false, decoder(compress.UnS2)},
-		{pack, "zlib", "[:level=1…9]", "compress", "zlib:level=9", true, codec(compress.Zlib)},
+		{pack, "zlib", "[:level=0…9]", "compress", "zlib:level=9", true, codec(compress.Zlib)},
 		{pack, "unzlib", "[:max=SIZE,ratio=N]", "decompress zlib", "unzlib", false, decoder(compress.Unzlib)},
-		{pack, "deflate", "[:level=1…9]", "compress", "deflate:level=9", true, codec(compress.Deflate)},
+		{pack, "deflate", "[:level=0…9]", "compress", "deflate:level=9", true, codec(compress.Deflate)},
 		{pack, "inflate", "[:max=SIZE,ratio=N]", "decompress deflate", "inflate", false, decoder(compress.Inflate)},
 
 		{texts, "upper", "", "convert to upper case (UTF-8)", "upper", false, plain(text.Upper)},
@@ -80,7 +81,7 @@ func init() {
 		{control, "rate", ":SIZE/s", "limit the rate", "rate:10MiB/s", false, limitRate},
 		{control, "buffer", ":SIZE", "a pipe of this size, to even out bursts", "buffer:64MiB", false, buffer},
 		{control, "timeout", ":DURATION", "fail if no data arrives for this long", "timeout:30s", false, timeout},
-		{control, "tee", ":FILE", "also write the data to a file", "tee:raw.log", false, tee},
+		{control, "tee", ":FILE", "also write the data to a file or URL", "tee:raw.log", false, tee},
 		{control, "exec", ":COMMAND", "pass the data through a shell command", "exec:'jq -c .'", false, execute},
 	}
 }
@@ -337,8 +338,11 @@ func tee(b *builder, w word) (byteStage, error) {
 		return byteStage{}, w.wrong("needs a file that is neither the source nor the destination")
 	}
 	branches := weir.Tee(b.stream, weir.Branch{}, weir.Branch{})
-	sink := weir.Create(file, weir.Perm(b.step.perm))
-	sink.Name = "tee " + file
+	sink, err := endpoint.Sink(file, endpoint.SinkOptions{File: []weir.FileOption{weir.Perm(b.step.perm)}})
+	if err != nil {
+		return byteStage{}, badName(err)
+	}
+	sink.Name = "tee " + shown(file)
 	b.flows = append(b.flows, branches[1].To(sink))
 	if b.step.branches == nil {
 		b.step.branches = map[string]string{}

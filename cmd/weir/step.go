@@ -6,10 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"syscall"
 
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/endpoint"
@@ -44,6 +47,8 @@ type step struct {
 	window   string                          // how to allow a larger window, if not by a word
 	partial  string                          // where an unfinished copy stays
 	isTree   bool
+	verifies bool     // what it has written
+	equal    bool     // the file was there already
 	piped    bool     // it is one of weir pipe
 	warned   bool     // the exit code is that of a warning, though the step succeeds
 	discards bool     // it only checks its source
@@ -204,6 +209,33 @@ func (s *step) missing() *failure {
 		f := &failure{code: exitSource, text: fmt.Sprintf("cannot read %s: %v", s.src, innermost(err))}
 		f.try = advice(s, f.code, s.dst, err)
 		return f
+	}
+	return nil
+}
+
+// unplaced says that the folder is not there in which a local destination would
+// be. The run finds that out when it opens the destination.
+func (s *step) unplaced() *failure {
+	names := slices.Sorted(maps.Values(s.branches))
+	if !s.discards {
+		names = append(names, s.dst)
+	}
+	for _, name := range names {
+		file, local := endpoint.Local(name)
+		if !local || file == "-" || file == "" {
+			continue
+		}
+		text, err := "", error(nil)
+		if above := inTheWay(file); above != "" {
+			text, err = above+" is a file", syscall.ENOTDIR
+		} else if _, serr := os.Stat(filepath.Dir(file)); serr != nil {
+			text, err = innermost(serr).Error(), serr
+		}
+		if err != nil {
+			f := &failure{code: exitDestination, text: fmt.Sprintf("cannot write %s: %s", name, text)}
+			f.try = advice(s, f.code, name, err)
+			return f
+		}
 	}
 	return nil
 }

@@ -58,7 +58,10 @@ func (c *copying) storeFolder(src, dst string) (*step, error) {
 	st.build = func(frugal bool) (*weir.Flow, error) {
 		cp = &s3.Copy{
 			From: src, To: dst, Exclude: c.exclude, Delete: c.delete, NoClobber: c.noClobber, Checksum: c.checksum,
-			Skip:    func(path string, mode fs.FileMode) { c.warn("%s is %s and is not copied", path, kindIn(mode)) },
+			Skip: func(path string, mode fs.FileMode) {
+				st.warned = true
+				c.warn("%s is %s and is not copied", path, kindIn(mode))
+			},
 			Changed: func(path, how string) { c.warn("%s %s while it was copied", path, how) },
 			Failed:  func(err error) { st.failed(explain(st, report.Report{}, err)) },
 		}

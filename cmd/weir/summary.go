@@ -135,17 +135,22 @@ func (v *view) summary(f *failure) {
 	if n, folders := files(done); folders && whole {
 		fmt.Fprint(v.stderr, ", ", units.Count(n, "file"))
 	}
+	told := ""
 	for _, d := range done {
-		if d.step.note != nil && whole {
-			fmt.Fprint(v.stderr, d.step.note())
+		if d.step.note == nil || !whole {
+			continue
+		}
+		if note := d.step.note(); note != told { // the same of several is told once
+			fmt.Fprint(v.stderr, note)
+			told = note
 		}
 	}
 	fmt.Fprintln(v.stderr)
 	for _, d := range done {
-		for _, s := range d.step.sums {
-			if len(done) > 1 {
-				s += "  " + d.step.src
-			}
+		if d.step.verifies && !v.goOn {
+			continue // the line above has it
+		}
+		for _, s := range d.namedSums(len(done) > 1) {
 			fmt.Fprintln(v.stderr, s)
 		}
 	}
@@ -163,6 +168,19 @@ func (v *view) summary(f *failure) {
 		fmt.Fprintf(v.stderr, ", process peak %s", weir.FormatBytes(p))
 	}
 	fmt.Fprintln(v.stderr)
+}
+
+// namedSums are what the stages of a step found out, with the name of the source
+// if there are several.
+func (d ended) namedSums(several bool) []string {
+	var list []string
+	for _, s := range d.step.sums {
+		if several {
+			s += "  " + d.step.src
+		}
+		list = append(list, s)
+	}
+	return list
 }
 
 // files counts those of all steps, and says whether any is a folder.
@@ -236,15 +254,24 @@ func (v *view) emitSummary(f *failure, done []ended, longest ended, in, out int6
 		case d.step.tree != nil:
 			p, _ := d.step.tree()
 			files, equal, failures = files+p.Files-p.Equal, equal+p.Equal, failures+p.Failed
+			if p.Failed == 0 && d.failed != nil { // not one of its files, but the folder
+				failures++
+			}
+		case d.failed != nil && d.failed.skipped:
+			// neither done nor failed
 		case d.failed != nil:
 			failures++
+		case d.step.equal:
+			equal++
 		default:
 			files++
 		}
 	}
+	verified := len(done) > 0 && f == nil
 	sums, unread := []string{}, []map[string]any{}
 	for _, d := range done {
-		sums = append(sums, d.step.sums...)
+		sums = append(sums, d.namedSums(len(done) > 1)...)
+		verified = verified && d.step.verifies
 	}
 	for _, d := range v.done { // failed or not
 		for _, u := range d.step.left() {
@@ -252,7 +279,7 @@ func (v *view) emitSummary(f *failure, done []ended, longest ended, in, out int6
 		}
 	}
 	v.emit("summary", map[string]any{
-		"ok": f == nil, "bytes_in": in, "bytes_out": out, "seconds": took.Seconds(), "sums": sums, "unread": unread, "files": files, "equal": equal, "failed": failures,
+		"ok": f == nil, "bytes_in": in, "bytes_out": out, "seconds": took.Seconds(), "sums": sums, "verified": verified, "unread": unread, "files": files, "equal": equal, "failed": failures,
 		"stages": stagesJSON(longest.report), "bottleneck": bottleneck(longest.report.Verdict),
 		"memory": map[string]any{"ceiling": ceiling, "peak": peak, "process": peakMemory()},
 	})
@@ -281,7 +308,8 @@ func bottleneck(v report.Verdict) map[string]any {
 	return m
 }
 
-func stagesJSON(r report.Report) (list []map[string]any) {
+func stagesJSON(r report.Report) []map[string]any {
+	list := []map[string]any{}
 	for _, s := range r.Stages {
 		list = append(list, map[string]any{
 			"name": s.Name, "kind": s.Kind, "workers": s.Workers, "in": s.In, "out": s.Out,

@@ -38,6 +38,11 @@ func wrongFlag(c *cobra.Command, err error) error {
 	return misuse(c, err.Error())
 }
 
+// badRate refuses the value of a flag that is a rate.
+func badRate(flag, value string) *failure {
+	return &failure{code: exitUsage, text: fmt.Sprintf("--%s %s is no rate", flag, value), try: "--" + flag + " 10MiB/s"}
+}
+
 // badValue is what is wrong with a value of f, and what is not.
 func badValue(f *pflag.Flag, value string) (what, try string) {
 	switch f.Value.Type() {

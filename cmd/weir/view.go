@@ -56,7 +56,7 @@ func newView(s *settings, verb string, steps []*step) *view {
 	default:
 		v.every = 250 * time.Millisecond
 		v.live = &region{out: s.stderr, paint: painter{colours(s.noColor)}}
-		v.live.tty, _ = s.stderr.(*os.File)
+		v.live.tty = fileOf(s.stderr)
 	}
 	return v
 }

@@ -26,7 +26,9 @@ var (
 	bomUTF16BE = []byte("\xfe\xff")
 )
 
-var errUTF16 = fmt.Errorf("%w: the text is UTF-16; convert it to UTF-8 first", ErrInvalid)
+// ErrUTF16 is the error of a text that begins with the mark of UTF-16. It is an
+// ErrInvalid.
+var ErrUTF16 = fmt.Errorf("%w: the text is UTF-16; convert it to UTF-8 first", ErrInvalid)
 
 // Take returns in without a mark, and how many bytes that left out. It returns
 // nothing while it cannot tell.
@@ -39,7 +41,7 @@ func (s *Start) Take(in []byte) (text []byte, left int, err error) {
 	}
 	switch {
 	case bytes.HasPrefix(in, bomUTF16LE), bytes.HasPrefix(in, bomUTF16BE):
-		return nil, 0, errUTF16
+		return nil, 0, ErrUTF16
 	case bytes.HasPrefix(in, bomUTF8):
 		s.over = true
 		return in[len(bomUTF8):], len(bomUTF8), nil
