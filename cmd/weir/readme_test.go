@@ -157,7 +157,7 @@ func (c shownCommand) try(t *testing.T) {
 	for i, src := range args[2:] { // a dry run finds what is missing
 		var err error
 		switch {
-		case strings.Contains(src, "://"):
+		case strings.Contains(src, "://"), src == ".", src == "..":
 		case strings.HasSuffix(src, "/"):
 			err = os.MkdirAll(src, 0o700)
 		case src != "-" && !filepath.IsAbs(src) && (i == 0 || found.Name() == "copy" && i < len(args)-3 && !strings.HasPrefix(src, "-")):
