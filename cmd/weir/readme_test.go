@@ -154,8 +154,16 @@ func (c shownCommand) try(t *testing.T) {
 			args[i] = t.TempDir()
 		}
 	}
-	if src := args[2]; src != "-" && !strings.Contains(src, "://") {
-		if err := os.WriteFile(src, []byte("text\n"), 0o600); err != nil {
+	for i, src := range args[2:] { // a dry run finds what is missing
+		var err error
+		switch {
+		case strings.Contains(src, "://"), src == ".", src == "..":
+		case strings.HasSuffix(src, "/"):
+			err = os.MkdirAll(src, 0o700)
+		case src != "-" && !filepath.IsAbs(src) && (i == 0 || found.Name() == "copy" && i < len(args)-3 && !strings.HasPrefix(src, "-")):
+			err = os.WriteFile(src, []byte("text\n"), 0o600)
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
