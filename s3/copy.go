@@ -87,7 +87,7 @@ type Copy struct {
 }
 
 // ErrName is the error of a key that cannot be the name of a file.
-var ErrName = errors.New("the key is no name of a file")
+var ErrName = errors.New("object key is not a valid file name")
 
 // ErrCollision is the error of an object whose name the local file system takes
 // for that of another file.
