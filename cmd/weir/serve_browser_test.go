@@ -123,6 +123,9 @@ func TestServe_PagePausesAndResumes(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(in, "long.bin")); err == nil {
 		t.Error("half a file has its name")
 	}
+	// The browser may not have closed the paused connection yet, and what it has
+	// handed to it would still come through.
+	g.cut()
 	g.open(1 << 40)
 	do(t, ctx, press("Resume long.bin"), says("long.bin", "done", "Done, 48 MiB"))
 	same(t, filepath.Join(in, "long.bin"), content)
