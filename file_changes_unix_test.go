@@ -66,7 +66,12 @@ func TestFile_ThatGrowsWhileItIsReadIsReadOn(t *testing.T) {
 	err := weir.File(src).To(weir.EachBatch(func(_ context.Context, b []byte) error {
 		if n += len(b); !grown {
 			grown = true
-			return os.WriteFile(src, make([]byte, 2000), 0o600)
+			f, err := os.OpenFile(src, os.O_WRONLY|os.O_APPEND, 0)
+			if err != nil {
+				return err
+			}
+			_, err = f.Write(make([]byte, 1000))
+			return errors.Join(err, f.Close())
 		}
 		return nil
 	})).Run(t.Context())
