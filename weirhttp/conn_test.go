@@ -20,7 +20,7 @@ import (
 // longer than Stall.
 func TestConn_WithoutTheKernelsWordSteadyClientsAreNotDisconnected(t *testing.T) {
 	atOnce(t)
-	const stall = 300 * time.Millisecond
+	const stall = 600 * time.Millisecond
 	root := tree(t, map[string]string{"big": pattern(16 << 20), "small": pattern(4 << 10)})
 	files := quiet(root)
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
