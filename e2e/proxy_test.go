@@ -8,8 +8,6 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
-	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -24,7 +22,6 @@ type proxy struct {
 	pass *httputil.ReverseProxy
 
 	mu    sync.Mutex // guards the rest
-	plan  func(n int, r *http.Request) fault
 	count map[string]int
 }
 
@@ -186,11 +183,4 @@ func (s *wrong) Write(p []byte) (int, error) {
 		p[len(p)/2] ^= 1
 	}
 	return s.ResponseWriter.Write(p)
-}
-
-// rangeStart is where the range that a request asks for begins, or 0.
-func rangeStart(r *http.Request) int64 {
-	from, _, _ := strings.Cut(strings.TrimPrefix(r.Header.Get("Range"), "bytes="), "-")
-	n, _ := strconv.ParseInt(from, 10, 64)
-	return n
 }
