@@ -22,16 +22,8 @@ func cut(data []byte, seed uint64) weir.Stream[byte] {
 	})
 }
 
+// collect returns the values before an error too.
 func collect[T any](s weir.Stream[T]) (out []T, err error) {
-	err = s.To(weir.EachBatch(func(_ context.Context, batch []T) error {
-		out = append(out, batch...)
-		return nil
-	})).Run(context.Background())
-	return out, err
-}
-
-// collectBefore returns the values before an error too.
-func collectBefore[T any](s weir.Stream[T]) (out []T, err error) {
 	err = s.To(weir.EachBatch(func(_ context.Context, batch []T) error {
 		out = append(out, batch...)
 		return nil

@@ -19,23 +19,23 @@ import (
 // make of it.
 var textReaders = map[string]func(weir.Stream[byte]) (string, error){
 	"lines": func(s weir.Stream[byte]) (string, error) {
-		got, err := collectBefore(text.Lines(s))
+		got, err := collect(text.Lines(s))
 		return fmt.Sprintf("%q", got), err
 	},
 	"grep": func(s weir.Stream[byte]) (string, error) {
-		got, err := collectBefore(s.Through(text.Grep(regexp.MustCompile("^[0-9]"))))
+		got, err := collect(s.Through(text.Grep(regexp.MustCompile("^[0-9]"))))
 		return string(got), err
 	},
 	"grep out": func(s weir.Stream[byte]) (string, error) {
-		got, err := collectBefore(s.Through(text.GrepOut(regexp.MustCompile("^x"))))
+		got, err := collect(s.Through(text.GrepOut(regexp.MustCompile("^x"))))
 		return string(got), err
 	},
 	"csv": func(s weir.Stream[byte]) (string, error) {
-		got, err := collectBefore(record.DecodeCSV(s, record.CSVOptions{}))
+		got, err := collect(record.DecodeCSV(s, record.CSVOptions{}))
 		return fmt.Sprintf("%q", got), err
 	},
 	"json": func(s weir.Stream[byte]) (string, error) {
-		got, err := collectBefore(record.DecodeJSON[json.RawMessage](s, 0))
+		got, err := collect(record.DecodeJSON[json.RawMessage](s, 0))
 		return fmt.Sprintf("%q", got), err
 	},
 }
@@ -87,14 +87,14 @@ func TestText_BytesThatAreNotUTF8ArePassedOnOrAnError(t *testing.T) {
 
 	// JSON is UTF-8. What comes before is delivered, however it is cut.
 	for seed := range uint64(30) {
-		got, err := collectBefore(record.DecodeJSON[any](cut([]byte("\ufeff{\"a\":\"\u00e9\"}\n{\"b\":\"caf\xe9\"}\n3"), seed), 0))
+		got, err := collect(record.DecodeJSON[any](cut([]byte("\ufeff{\"a\":\"\u00e9\"}\n{\"b\":\"caf\xe9\"}\n3"), seed), 0))
 		if !errors.Is(err, text.ErrInvalidUTF8) || !strings.Contains(err.Error(), "at byte 23") || len(got) != 1 {
 			t.Errorf("json: %v, %v", got, err)
 		}
-		if got, err := collectBefore(record.DecodeJSON[any](cut([]byte("1 \"\xe2\x82"), seed), 0)); !errors.Is(err, text.ErrInvalidUTF8) || len(got) != 1 {
+		if got, err := collect(record.DecodeJSON[any](cut([]byte("1 \"\xe2\x82"), seed), 0)); !errors.Is(err, text.ErrInvalidUTF8) || len(got) != 1 {
 			t.Errorf("json that ends within a character: %v, %v", got, err)
 		}
-		if got, err := collectBefore(cut([]byte("\u00e9\u20acx\xe2\x82y"), seed).Through(text.Valid())); !strings.HasPrefix(string(got), "\u00e9\u20acx") || err == nil || !strings.Contains(err.Error(), "at byte 6") {
+		if got, err := collect(cut([]byte("\u00e9\u20acx\xe2\x82y"), seed).Through(text.Valid())); !strings.HasPrefix(string(got), "\u00e9\u20acx") || err == nil || !strings.Contains(err.Error(), "at byte 6") {
 			t.Errorf("valid text: %q, %v", got, err)
 		}
 	}
@@ -124,7 +124,7 @@ func TestEncodeJSON_NeverReplacesBytes(t *testing.T) {
 		embedded{inner: inner{bad}}, embedded{P: &inner{bad}}, embedded{List: []any{map[string]any{"x": bad}}},
 		embedded{Raw: json.RawMessage("\"\xe9\"")},
 	} {
-		content, err := collectBefore(record.EncodeJSON(weir.FromSlice([]any{"before", v})))
+		content, err := collect(record.EncodeJSON(weir.FromSlice([]any{"before", v})))
 		if !errors.Is(err, text.ErrInvalidUTF8) || !strings.Contains(err.Error(), "value 2") || string(content) != "\"before\"\n" {
 			t.Errorf("%+v: %q, %v", v, content, err)
 		}
