@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/weir-go/weir/internal/clock"
+	"github.com/weir-go/weir/internal/pause"
 	"github.com/weir-go/weir/internal/pipe"
 	"github.com/weir-go/weir/report"
 )
@@ -150,7 +151,7 @@ func (c *caller[T, U]) call(ctx context.Context, v T, index int64) (u U, ok bool
 			c.sg.dropped.Add(1)
 			return u, false, nil
 		}
-		if err := sleep(ctx, c.backoff(n)); err != nil {
+		if err := pause.For(ctx, c.backoff(n)); err != nil {
 			return u, false, err
 		}
 	}
@@ -163,18 +164,6 @@ func (c *caller[T, U]) check(u U) error {
 	}
 	one := u // moves to the heap, but only here
 	return tooLarge(c.size, &one, c.most)
-}
-
-// sleep waits for d or until ctx ends.
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }
 
 // mapWith maps with workers, policies, or functions that wait.

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/weir-go/weir/internal/pause"
 	"github.com/weir-go/weir/internal/pipe"
 	"github.com/weir-go/weir/internal/units"
 	"github.com/weir-go/weir/report"
@@ -338,7 +339,7 @@ func (r *retrier[T]) again(err error) error {
 			if r.failures++; r.failures >= r.c.Attempts || !r.c.When(err) {
 				return r.failure(err)
 			}
-			if err := sleep(r.ctx, r.c.Backoff(r.failures)); err != nil {
+			if err := pause.For(r.ctx, r.c.Backoff(r.failures)); err != nil {
 				return err
 			}
 		}

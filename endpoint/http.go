@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/weir-go/weir/internal/pause"
 	"github.com/weir-go/weir/internal/units"
 )
 
@@ -217,19 +218,12 @@ func (t *tries) next(ctx context.Context, err error, met bool) error {
 		}
 		return err
 	}
-	wait := t.o.Backoff(t.failed + 1)
+	delay := t.o.Backoff(t.failed + 1)
 	var status *StatusError
-	if errors.As(err, &status) && status.RetryAfter > wait {
-		if wait = status.RetryAfter; wait > t.o.MaxWait {
-			return fmt.Errorf("%w (the server asks to wait %v; at most %v are allowed)", err, wait.Round(time.Second), t.o.MaxWait)
+	if errors.As(err, &status) && status.RetryAfter > delay {
+		if delay = status.RetryAfter; delay > t.o.MaxWait {
+			return fmt.Errorf("%w (the server asks to wait %v; at most %v are allowed)", err, delay.Round(time.Second), t.o.MaxWait)
 		}
 	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+	return pause.For(ctx, delay)
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/internal/pause"
 )
 
 // RateLimit lets n values, or n bytes, pass in each period per. The rate applies at
@@ -74,7 +75,7 @@ func (l *limiter[T]) wait(ctx context.Context, k int64) error {
 		l.given %= l.n
 	}
 	if d := due.Sub(t); d > 0 {
-		return sleep(ctx, d)
+		return pause.For(ctx, d)
 	}
 	return nil
 }
@@ -110,14 +111,3 @@ func (t *throttle[T]) Do(ctx context.Context, in []T, emit func([]T) error) erro
 }
 
 func (t *throttle[T]) Flush(context.Context, func([]T) error) error { return nil }
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}

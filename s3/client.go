@@ -16,6 +16,7 @@ import (
 	"github.com/minio/minio-go/v7"
 
 	"github.com/weir-go/weir/endpoint"
+	"github.com/weir-go/weir/internal/pause"
 )
 
 // policy says how long to try.
@@ -130,22 +131,15 @@ func (t *tries) next(ctx context.Context, err error) error {
 		}
 		return err
 	}
-	wait := t.p.backoff(t.failed + 1)
+	delay := t.p.backoff(t.failed + 1)
 	if a := attemptOf(ctx); a != nil {
 		if after := a.retryAfter(); after > t.p.maxWait {
 			return fmt.Errorf("%w (the store asks to wait %v, longer than the %v that are allowed)", err, after, t.p.maxWait)
-		} else if after > wait {
-			wait = after
+		} else if after > delay {
+			delay = after
 		}
 	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+	return pause.For(ctx, delay)
 }
 
 // request calls f until it succeeds, or has failed in a way that cannot be

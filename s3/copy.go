@@ -14,6 +14,7 @@ import (
 
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/endpoint"
+	"github.com/weir-go/weir/internal/errno"
 	"github.com/weir-go/weir/tree"
 )
 
@@ -276,14 +277,14 @@ func (j *job) begin(ctx context.Context, make bool) error {
 			j.made = true
 		}
 		if err := os.MkdirAll(local, 0o777); err != nil {
-			return &tree.WriteError{Path: local, Err: innermost(err)}
+			return &tree.WriteError{Path: local, Err: errno.Bare(err)}
 		}
 	}
 	j.root, err = os.OpenRoot(local)
 	switch {
 	case err != nil && j.down && !make && errors.Is(err, fs.ErrNotExist):
 	case err != nil && j.down:
-		return &tree.WriteError{Path: local, Err: innermost(err)}
+		return &tree.WriteError{Path: local, Err: errno.Bare(err)}
 	case err != nil:
 		return err
 	}
@@ -321,9 +322,9 @@ func (j *job) localError(rel string, err error) error {
 	}
 	name := filepath.Join(j.dir, filepath.FromSlash(rel))
 	if j.down {
-		return &tree.WriteError{Path: name, Err: innermost(err)}
+		return &tree.WriteError{Path: name, Err: errno.Bare(err)}
 	}
-	return &fs.PathError{Op: "read", Path: name, Err: innermost(err)}
+	return &fs.PathError{Op: "read", Path: name, Err: errno.Bare(err)}
 }
 
 // shorn is an error of a store without the operation and the URL, which the
@@ -339,18 +340,6 @@ func (s *shorn) Error() string {
 }
 
 func (s *shorn) Unwrap() error { return s.error }
-
-func innermost(err error) error {
-	var pe *fs.PathError
-	var le *os.LinkError
-	switch {
-	case errors.As(err, &pe):
-		return pe.Err
-	case errors.As(err, &le):
-		return le.Err
-	}
-	return err
-}
 
 // checkName says why the part of a key behind the prefix cannot be the path of a
 // file below a folder, or returns nil.

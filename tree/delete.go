@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/weir-go/weir/internal/atomicfile"
+	"github.com/weir-go/weir/internal/errno"
 )
 
 // extra is something in the destination that the source does not have.
@@ -114,7 +115,7 @@ func (j *job) remove(ctx context.Context) error {
 			}
 		}
 		if err != nil {
-			return &WriteError{Path: filepath.Join(j.To, x.path), Err: innermost(err)}
+			return &WriteError{Path: filepath.Join(j.To, x.path), Err: errno.Bare(err)}
 		}
 	}
 	return nil

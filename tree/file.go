@@ -41,7 +41,7 @@ func (j *job) copy(ctx context.Context, e entry) (int64, error) {
 
 // writing is the error of the destination's side.
 func (j *job) writing(f *folder, name string, err error) error {
-	return &WriteError{Path: filepath.Join(j.To, f.path(), name), Err: innermost(err)}
+	return &WriteError{Path: filepath.Join(j.To, f.path(), name), Err: errno.Bare(err)}
 }
 
 // WriteError is a failure to write the destination.

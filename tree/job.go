@@ -11,9 +11,10 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/weir-go/weir/internal/atomicfile"
 	"github.com/weir-go/weir/internal/errno"
-	"golang.org/x/time/rate"
 )
 
 // job is one run of a Copy.
@@ -74,17 +75,17 @@ func (j *job) begin() error {
 	case existed:
 		j.merge, j.to = true, to
 	case !errors.Is(err, fs.ErrNotExist):
-		return &WriteError{to, innermost(err)}
+		return &WriteError{to, errno.Bare(err)}
 	case isLink(to):
 		return &WriteError{to, atomicfile.ErrDangling}
 	case j.KeepPartial || j.Resume:
 		j.merge, j.to = true, to
 		if err := os.Mkdir(to, j.initial(from.Mode().Perm()|0o700)); err != nil {
-			return &WriteError{to, innermost(err)}
+			return &WriteError{to, errno.Bare(err)}
 		}
 	default:
 		if err := j.makeTemp(to, j.initial(from.Mode().Perm()|0o700)); err != nil {
-			return &WriteError{to, innermost(err)}
+			return &WriteError{to, errno.Bare(err)}
 		}
 	}
 	src, err := os.OpenRoot(j.From)
@@ -93,7 +94,7 @@ func (j *job) begin() error {
 	}
 	dst, err := os.OpenRoot(j.to)
 	if err != nil {
-		return errors.Join(&WriteError{to, innermost(err)}, src.Close(), j.undo())
+		return errors.Join(&WriteError{to, errno.Bare(err)}, src.Close(), j.undo())
 	}
 	j.top = &folder{job: j, src: src, dst: dst, name: ".", info: from, existed: existed}
 	j.opened(j.top)
@@ -106,18 +107,6 @@ func (j *job) begin() error {
 func isLink(name string) bool {
 	st, err := os.Lstat(name)
 	return err == nil && st.Mode()&fs.ModeSymlink != 0
-}
-
-func innermost(err error) error {
-	var pe *fs.PathError
-	var le *os.LinkError
-	switch {
-	case errors.As(err, &pe):
-		return pe.Err
-	case errors.As(err, &le):
-		return le.Err
-	}
-	return err
 }
 
 // makeTemp makes the temporary folder and keeps it locked, so that no sweep
@@ -187,7 +176,7 @@ func (j *job) name() error {
 	if _, lerr := os.Lstat(j.To); lerr == nil {
 		return &WriteError{Path: j.To, Err: ErrAppeared}
 	}
-	return &WriteError{Path: j.To, Err: innermost(err)}
+	return &WriteError{Path: j.To, Err: errno.Bare(err)}
 }
 
 func (j *job) undo() error {

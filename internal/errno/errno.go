@@ -6,6 +6,8 @@ package errno
 
 import (
 	"errors"
+	"io/fs"
+	"os"
 	"syscall"
 )
 
@@ -21,4 +23,18 @@ func Is(err error, e syscall.Errno) bool {
 		}
 	}
 	return false
+}
+
+// Bare returns err without the operation and the names that package os puts around
+// it, for a sentence that has them already.
+func Bare(err error) error {
+	var pe *fs.PathError
+	var le *os.LinkError
+	switch {
+	case errors.As(err, &pe):
+		return pe.Err
+	case errors.As(err, &le):
+		return le.Err
+	}
+	return err
 }

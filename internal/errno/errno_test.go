@@ -1,7 +1,9 @@
 package errno_test
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"syscall"
@@ -42,5 +44,19 @@ func TestIs_KnowsAPipeWithoutAReader(t *testing.T) {
 func TestIs_IsFalseForNoError(t *testing.T) {
 	if errno.Is(nil, syscall.EPIPE) {
 		t.Error("nil is an error")
+	}
+}
+
+func TestBare_LeavesOutTheOperationAndTheNames(t *testing.T) {
+	cause, plain := errors.New("cause"), errors.New("plain")
+	for _, tt := range []struct{ err, want error }{
+		{&fs.PathError{Op: "open", Path: "a", Err: cause}, cause},
+		{fmt.Errorf("copy: %w", &os.LinkError{Op: "rename", Old: "a", New: "b", Err: cause}), cause},
+		{plain, plain},
+		{nil, nil},
+	} {
+		if got := errno.Bare(tt.err); got != tt.want {
+			t.Errorf("Bare(%v) = %v, want %v", tt.err, got, tt.want)
+		}
 	}
 }
