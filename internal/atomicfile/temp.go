@@ -60,6 +60,13 @@ func createTemp(target string, perm fs.FileMode) (*os.File, error) {
 	}, os.Lstat)
 }
 
+// tempTries is how many files [Temp] creates before it gives up. A sweep that
+// runs at the same moment may well take one of them, between its creation and
+// its lock. Sweeps that follow each other on all processors take a dozen in a
+// row, as a test shows; a thousand in a row means that the file system has no
+// stable identities for files.
+const tempTries = 1000
+
 // Temp calls create until it has a file that is new and that no [Sweep] has
 // taken before it was locked. lstat looks up the name of the file. The lock
 // lasts until the file is closed.
@@ -71,15 +78,18 @@ func Temp(create func() (*os.File, error), lstat func(name string) (fs.FileInfo,
 			return f, nil
 		case err == nil:
 			f.Close()
-			err = fs.ErrExist
+			err = errTaken
 		case !errors.Is(err, fs.ErrExist):
 			return nil, err
 		}
-		if try == 10 {
+		if try == tempTries {
 			return nil, err
 		}
 	}
 }
+
+// errTaken is the error of [Temp] when no file it created was its own.
+var errTaken = errors.New("temporary files disappear as soon as they are created")
 
 // sweepable is how many names of a folder a sweep looks at. Reading more would
 // take longer than the leftovers are worth.
