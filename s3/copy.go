@@ -92,7 +92,7 @@ var ErrName = errors.New("object key is not a valid file name")
 
 // ErrCollision is the error of an object whose name the local file system takes
 // for that of another file.
-var ErrCollision = errors.New("another file has that name, or one that the file system takes for the same")
+var ErrCollision = errors.New("name is taken by another file, or by one whose name the file system takes for the same")
 
 // Progress returns how far the copy is. It may be called at any time, by any
 // goroutine.

@@ -56,15 +56,15 @@ func (e *WriteError) Unwrap() error { return e.Err }
 
 // ErrFolder is the error of a file whose name is taken by a folder in the
 // destination.
-var ErrFolder = errors.New("a folder has that name")
+var ErrFolder = errors.New("name is taken by a folder")
 
 // ErrFile is the error of a folder whose name is taken in the destination by
 // something that is no folder.
-var ErrFile = errors.New("a file has that name")
+var ErrFile = errors.New("name is taken by a file")
 
 // ErrLink is the error of a folder whose name is taken in the destination by a
 // symbolic link. Nothing is written through it.
-var ErrLink = errors.New("a symbolic link has that name")
+var ErrLink = errors.New("name is taken by a symbolic link")
 
 func (j *job) copyLink(e entry) error {
 	target, err := e.in.src.Readlink(e.name)
