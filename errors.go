@@ -57,9 +57,7 @@ var (
 	ErrUsedUp = errors.New("source has been used up")
 
 	// ErrDeadlock is returned by Run when every lane of the flow waits for
-	// another one. The error names the stages that wait for each other. The
-	// streams in a [Concat] run as separate flows: Run does not notice if one of
-	// them waits for a pipe that the surrounding flow feeds.
+	// another one. The error names the stages that wait for each other.
 	ErrDeadlock = errors.New("deadlock")
 
 	// ErrLagging is the error of a branch that was detached because it fell

@@ -41,6 +41,9 @@ type Copy struct {
 	// Store has the settings that the URL does not set.
 	Store Store
 
+	// HTTP says how to talk to the store. Its Header and Answer are not used.
+	HTTP endpoint.HTTPOptions
+
 	// Workers is how many files are copied at a time. Zero stands for 8.
 	Workers int
 
@@ -92,7 +95,7 @@ var ErrName = errors.New("object key is not a valid file name")
 
 // ErrCollision is the error of an object whose name the local file system takes
 // for that of another file.
-var ErrCollision = errors.New("another file has that name, or one that the file system takes for the same")
+var ErrCollision = errors.New("name is taken by another file, or by one whose name the file system takes for the same")
 
 // Progress returns how far the copy is. It may be called at any time, by any
 // goroutine.
@@ -288,7 +291,7 @@ func (j *job) begin(ctx context.Context, make bool) error {
 	case err != nil:
 		return err
 	}
-	if j.c, err = newClient(j.at, endpoint.HTTPOptions{}); err != nil {
+	if j.c, err = newClient(j.at, j.HTTP); err != nil {
 		j.end()
 		return j.remoteError(j.at.String(), err)
 	}

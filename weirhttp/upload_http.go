@@ -185,17 +185,17 @@ func (up *httpUpload) read(offset int64) (err error) {
 	if n, ok := sfInteger(up.r.Header.Values(lengthField)); ok {
 		up.length = n
 	}
-	if n := up.r.ContentLength; up.complete && n >= 0 {
-		if up.length >= 0 && up.length != offset+n {
-			return &problem{kind: inconsistentLength, text: fmt.Sprintf("%s is %d, and with this request the file has %d bytes", lengthField, up.length, offset+n)}
-		}
-		up.length = offset + n
-	}
 	if most := up.set.maxSize; most > 0 && max(up.length, offset+up.r.ContentLength) > most {
 		return &http.MaxBytesError{Limit: most}
 	}
 	if most := up.set.maxRequest; most > 0 && up.r.ContentLength > most {
 		return errRequest(most)
+	}
+	if n := up.r.ContentLength; up.complete && n >= 0 {
+		if up.length >= 0 && up.length != offset+n {
+			return &problem{kind: inconsistentLength, text: fmt.Sprintf("%s is %d, and with this request the file has %d bytes", lengthField, up.length, offset+n)}
+		}
+		up.length = offset + n
 	}
 	return nil
 }

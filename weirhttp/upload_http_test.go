@@ -193,7 +193,7 @@ var conformance = []struct {
 	{"a removal", []step{newOf100, {request: "DELETE at", status: 204}}},
 	{"a removal of a complete upload", []step{{request: "POST", header: "Upload-Complete: ?1 | Upload-Length: 5", body: "Hello", status: 201}, {request: "DELETE at", status: 404}}},
 	{"OPTIONS announces the limits", []step{{request: "OPTIONS", status: 200, want: "Upload-Limit: max-size=1000, max-age=86400"}}},
-	{"a file that is too large", []step{{request: "POST", header: "Upload-Complete: ?1 | Upload-Length: 1001", body: "x", status: 400}, {request: "POST", header: "Upload-Complete: ?0 | Upload-Length: 1001", body: "x", status: 413, want: "Upload-Limit:"}}},
+	{"a file that is too large", []step{{request: "POST", header: "Upload-Complete: ?1 | Upload-Length: 1001", body: "x", status: 413, want: "Upload-Limit:"}, {request: "POST", header: "Upload-Complete: ?0 | Upload-Length: 1001", body: "x", status: 413, want: "Upload-Limit:"}}},
 	{"a last append of one byte", []step{{request: "POST", header: "Upload-Complete: ?0 | Upload-Length: 1", status: 201}, appendStep(0, "?1", "X", 201, "Upload-Complete: ?1")}},
 	{"HEAD after a removal", []step{newOf100, {request: "DELETE at", status: 204}, isGone}},
 	{"an append after a removal", []step{newOf100, {request: "DELETE at", status: 204}, appendStep(0, "?0", "A", 404, "")}},

@@ -137,6 +137,7 @@ func (u *resumption) begin(ctx context.Context, req *uploadRequest, state upload
 		return nil, err
 	}
 	s := &session{u: u, id: id, state: state, own: own}
+	s.called(s.name())
 	if s.data, err = u.store.append(ctx, id, state.Epoch, s.lost); err != nil {
 		s.end()
 		return nil, err
@@ -270,6 +271,7 @@ func (s *session) enter(ctx context.Context, valid func(uploadState) error) erro
 			return err
 		}
 		s.state.Offset = s.data.size()
+		s.called(s.name())
 		return valid(s.state) // the older request can have added bytes
 	}
 }
@@ -464,6 +466,13 @@ func (s *session) undo(from int64, cause error) (int64, error) {
 // name returns the name that the client wants for its file.
 func (s *session) name() string { return wantedName(s.id, s.state.Metadata) }
 
+// called sets the name of the file in the registry of transfers.
+func (s *session) called(name string) {
+	if s.own.req != nil {
+		s.own.req.x.names(name)
+	}
+}
+
 func wantedName(id string, metadata map[string]string) string {
 	for _, key := range [...]string{"filename", "name"} {
 		if name := names.Safe(metadata[key]); name != "" {
@@ -510,6 +519,7 @@ func (s *session) finish() (got Received, replaced bool, err error) {
 	if err != nil && !errors.Is(err, errTaken) {
 		return got, replaced, err
 	}
+	s.called(got.Name)
 	s.u.set.stored(got)
 	return got, replaced, nil
 }

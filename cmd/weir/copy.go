@@ -70,7 +70,8 @@ slash against the path below SRC, one that ends in a slash against folders only;
 alone what is excluded. --no-clobber fails where a file or object exists.
 
 "weir help keep" says what is kept of permissions, owners and times, "weir help
-stores" how object stores are found and folders compared with them.`,
+stores" how object stores are found and folders compared with them, and "weir help
+remote" what weir sends to servers.`,
 		Example: `  weir copy holiday.mp4 /mnt/usb/
   weir copy photos music /mnt/usb/ --preserve
   weir copy site/. /srv/www --resume --delete --exclude '*.tmp' --dry-run
@@ -82,6 +83,7 @@ stores" how object stores are found and folders compared with them.`,
 	}
 	c.flags(cmd)
 	c.uiFlag(cmd)
+	c.remote.flags(cmd)
 	f := cmd.Flags()
 	f.BoolVarP(&c.preserve, "preserve", "p", false, "keep permissions, times, hard links, attributes, and owners where allowed")
 	f.BoolVar(&c.verify, "verify", false, "read back what was written and compare its SHA-256")
@@ -101,6 +103,9 @@ stores" how object stores are found and folders compared with them.`,
 func (c *copying) copy(names []string) error {
 	if len(names) < 2 {
 		return &failure{code: exitUsage, text: "copy takes sources and a destination, not " + units.Count(int64(len(names)), "name"), try: "weir copy SRC… DST"}
+	}
+	if err := c.remote.parse(names); err != nil {
+		return err
 	}
 	if c.rate != "" {
 		n, err := parseRate(c.rate)
@@ -243,7 +248,7 @@ func (c *copying) step(src, dst string) (*step, error) {
 	if s3.IsFolder(src) {
 		return c.storeFolder(src, dst)
 	}
-	in, err := endpoint.Source(src, endpoint.SourceOptions{})
+	in, err := endpoint.Source(src, endpoint.SourceOptions{HTTP: c.remote.options})
 	if err != nil {
 		return nil, badName(err)
 	}
@@ -332,7 +337,7 @@ func (c *copying) file(src, dst string) (*step, error) {
 	st.verifies = c.verify
 	var verified string
 	st.build = func(bool) (*weir.Flow, error) {
-		var so endpoint.SourceOptions
+		so := endpoint.SourceOptions{HTTP: c.remote.options}
 		if part != nil && part.offset > 0 {
 			so.Offset, so.Validator = part.offset, part.Validator
 		}
@@ -430,7 +435,7 @@ func sizeOf(src string, in endpoint.Input) func() int64 {
 }
 
 func (c *copying) sink(dst string, perm fs.FileMode, part *partial, verified func([]byte), size int64) (weir.Sink[byte], error) {
-	o := endpoint.SinkOptions{Size: max(size, 0), Exclusive: c.noClobber}
+	o := endpoint.SinkOptions{Size: max(size, 0), Exclusive: c.noClobber, HTTP: c.remote.options}
 	if name, local := endpoint.Local(dst); local && name != "-" {
 		o.Size = 0
 		if c.sync {

@@ -20,10 +20,11 @@ type settings struct {
 	dryRun   bool
 	force    bool
 	noColor  bool
-	ui       string // where to serve a page of the run; empty: nowhere
-	command  string // that has --ui
-	goOn     bool   // with the next step when one fails
-	silent   bool   // success says nothing where talks is false
+	ui       string      // where to serve a page of the run; empty: nowhere
+	command  string      // that has --ui
+	goOn     bool        // with the next step when one fails
+	silent   bool        // success says nothing where talks is false
+	remote   remoteFlags // how to talk to servers
 
 	limit          int64 // --memory in bytes; 0: none
 	stdout, stderr io.Writer
