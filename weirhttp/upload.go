@@ -25,10 +25,17 @@ import (
 //   - POST with multipart/form-data. Every part with a file name is a file. Either all of
 //     them are stored, or none.
 //   - PUT. The name is the last element of the path.
-//   - POST, HEAD, PATCH and DELETE of resumable uploads: tus 1.0 with its extensions
-//     creation, creation-with-upload, creation-defer-length, termination, checksum and
-//     expiration, and the drafts of the IETF up to interop version 6. Mount the handler
-//     at "/upload/" too for these.
+//   - POST, HEAD, PATCH and DELETE of tus 1.0, with its extensions creation,
+//     creation-with-upload, creation-defer-length, termination, checksum and expiration.
+//     Mount the handler at "/upload/" too for these.
+//   - POST or PUT with Upload-Complete, and HEAD, GET, PATCH and DELETE, of resumable
+//     uploads over HTTP: the interop versions 3 to 9 of
+//     draft-ietf-httpbis-resumable-upload, and the form without a version that the RFC
+//     will have. Another version is refused with 400 and a text, unless it brings the
+//     whole file in one request; that is an ordinary upload.
+//
+// A PUT or POST over HTTP/1 needs Content-Length or Transfer-Encoding; without either it is
+// refused with 411.
 //
 // The answer to a stored file is 201, or 200 if the file has replaced another one, with
 // its Location and a [Received] as JSON. The answer to multipart is always 201, with a
@@ -48,6 +55,16 @@ import (
 // hold, the answer is 412 and nothing is stored. The handler checks them before it reads
 // the body, and again when it gives the file its name. For a resumable upload, those of
 // the request that created it apply.
+//
+// The newest request for a resumable upload wins: it ends an older one that still adds to
+// the upload, and the offset that it returns stays valid. A request that contradicts the
+// upload, such as one with a wrong offset, is refused first and ends nothing. The HEAD of a
+// tus client leaves a transfer alone that has received bytes within the last 2 s. An
+// interrupted client of tus gets 423. For one of resumable uploads over HTTP the connection
+// breaks, as it does after any other interruption, because such clients resume only then.
+// Several processes can share one folder, on a file system with locks.
+//
+// DELETE of an upload that is complete gets 404, and the file stays.
 //
 // At most 10,000 resumable uploads can be pending, each with up to 4 KiB of metadata. One
 // more is refused with 507 until another one is complete, removed or expired.
@@ -86,7 +103,9 @@ type Uploads struct {
 	Queue  time.Duration // 0: 5 s; negative: do not wait
 
 	// URL is where clients can read the files of the folder, for Location. The
-	// default is the path of the request.
+	// default is the path at which the handler is mounted, as far as the pattern of
+	// an [http.ServeMux] and [http.StripPrefix] tell; otherwise it is the path of the
+	// request.
 	URL string
 
 	Log  *slog.Logger   // for failures; nil: slog.Default()

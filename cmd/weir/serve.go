@@ -74,7 +74,8 @@ func newServe(stdout, stderr io.Writer) *cobra.Command {
 		Short: "Serve a folder over HTTP, and take uploads",
 		Long: `Serve the files of a folder over HTTP, to any number of clients, fast or slow,
 in bounded memory. With --uploads, weir also receives files: from the page by
-drag and drop, from curl -T, from forms, and from tus clients, which can resume.
+drag and drop, from curl -T, from forms, and from clients that can resume: those
+of tus 1.0, and of resumable uploads over HTTP (interop versions 3 to 9, or none).
 
 By default weir serve listens on this machine only, and is read-only. It does
 not serve names that begin with a dot, and no path and no symbolic link leads
