@@ -108,6 +108,7 @@ func (up *httpUpload) create() error {
 	if err != nil || up.complete {
 		return err
 	}
+	up.s.end() // the client can come back before we have returned
 	h := up.w.Header()
 	h.Set("Location", up.url())
 	up.describe(h)
@@ -240,6 +241,7 @@ func (up *httpUpload) append() error {
 	if up.d.created {
 		status = http.StatusCreated
 	}
+	up.s.end()
 	up.describe(up.w.Header())
 	up.answerEmpty(status)
 	return nil

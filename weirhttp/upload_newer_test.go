@@ -8,12 +8,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"path"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -265,6 +267,11 @@ func TestHTTPUpload_IsTakenOverFromAnotherProcess(t *testing.T) {
 		other.run(appendStep(length/2, "?1", u.all[length/2:], 201, "Upload-Complete: ?1"))
 		other.wantFiles(map[string]string{"a": u.all})
 		u.run(headStep(length, "?1", ""))
+		// The first process still holds space for the upload, until it looks.
+		if err := u.u.opened.http.sweep(time.Now().Add(-time.Hour)); err != nil {
+			t.Error(err)
+		}
+		u.wantNoRoom()
 	}
 }
 
@@ -459,4 +466,66 @@ func TestUploads_LocationIsWhereTheHandlerIsMounted(t *testing.T) {
 			t.Errorf("%s %s: %d, Location %s, want %s", c.method, c.path, w.Code, got, c.want)
 		}
 	}
+}
+
+// Each upload goes through two processes on one folder. Some requests are abandoned: they
+// keep their connection, and their client asks for the offset somewhere else. If such a
+// request reaches the server late, it ends a newer one, whose client then asks again.
+func TestHTTPUpload_IsExactOverTwoProcesses(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	both := []*inbox{newInbox(t, &Uploads{Dir: dir}), newInbox(t, &Uploads{Dir: dir})}
+	want := map[string]string{}
+	var wg sync.WaitGroup
+	for i := range 8 {
+		random := rand.New(rand.NewPCG(uint64(i), 1))
+		name, all := fmt.Sprintf("file-%d", i), content(1_000_000+i)
+		want[name] = all
+		wg.Go(func() {
+			c := &resumer{inbox: both[i%2]}
+			c.run(step{request: "POST /upload?name=" + name, header: "Upload-Complete: ?0", status: 201})
+			for offset, pieces := 0, 0; ; pieces++ {
+				n, complete := random.IntN(500_000), "?0"
+				if offset+n >= len(all) {
+					n, complete = len(all)-offset, "?1"
+				}
+				c.inbox = both[random.IntN(2)]
+				if pieces%3 == 1 {
+					conn := c.dial(fmt.Sprintf("PATCH %s HTTP/1.1\r\nHost: x\r\nUpload-Offset: %d\r\nUpload-Complete: ?1\r\n"+
+						"Content-Type: application/partial-upload\r\nContent-Length: %d\r\n\r\n%s", c.at, offset, len(all)-offset, all[offset:offset+n/2]))
+					defer conn.Close()
+				} else {
+					s := appendStep(offset, complete, all[offset:offset+n], 0, "")
+					req, err := http.NewRequest("PATCH", c.URL+c.at, strings.NewReader(s.body))
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					for _, f := range fields(s.header) {
+						req.Header.Set(f[0], f[1])
+					}
+					if res, err := c.Client().Do(req); err == nil { // else it was ended
+						res.Body.Close()
+						if res.StatusCode/100 != 2 && res.StatusCode != 409 {
+							t.Errorf("%s: %s", name, res.Status)
+							return
+						}
+					}
+				}
+				c.inbox = both[random.IntN(2)]
+				res, _ := c.do(step{request: "HEAD at"})
+				now, err := strconv.Atoi(res.Header.Get("Upload-Offset"))
+				if err != nil || now < offset || now > offset+n {
+					t.Errorf("%s: the offset is %d after %d to %d: %v", name, now, offset, offset+n, res.Status)
+					return
+				}
+				if res.Header.Get("Upload-Complete") == "?1" {
+					return
+				}
+				offset = now
+			}
+		})
+	}
+	wg.Wait()
+	both[0].wantFiles(want)
 }

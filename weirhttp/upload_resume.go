@@ -399,10 +399,7 @@ func (s *session) receive(req *uploadRequest, from, most int64, keep bool) (int6
 			budget: s.u.set.budget, queue: s.u.set.queue}
 		err = k.run(req.ctx, req.x)
 		to.moved(k.n)
-		if err == nil {
-			err = s.data.flush()
-		}
-		return k.n, err
+		return k.n, s.kept(err)
 	}
 	var sums io.Writer = io.Discard
 	if req.checksum != nil {
@@ -423,10 +420,19 @@ func (s *session) receive(req *uploadRequest, from, most int64, keep bool) (int6
 	case req.checksum != nil && !req.checksum.matches():
 		return s.undo(from, req.checksum.mismatch)
 	}
-	if err == nil {
-		err = s.data.flush()
+	return n, s.kept(err)
+}
+
+// kept brings bytes to stable storage if the client will be told that they have arrived. That
+// is also so when it has broken off with err and asks for the offset.
+func (s *session) kept(err error) error {
+	if err != nil && !isBrokenOff(err) {
+		return err
 	}
-	return n, err
+	if ferr := s.data.flush(); ferr != nil {
+		return ferr
+	}
+	return err
 }
 
 // capped is a writer that takes left more bytes.
