@@ -27,7 +27,8 @@ type resumption struct {
 	store  uploadStore
 	moving time.Duration // how long after its last bytes a transfer counts as moving
 
-	mu     sync.Mutex        // guards owners
+	mu     sync.Mutex        // guards the fields below
+	claims int64             // how often claim was called
 	owners map[string]*owner // of uploads, by id: requests of this process
 }
 
@@ -95,6 +96,7 @@ func (req *uploadRequest) end() {
 
 // owner is a request that works with an upload.
 type owner struct {
+	rank int64          // a later request has a higher one
 	req  *uploadRequest // nil: it cannot be interrupted
 	done chan struct{}  // closed when it has ended
 
@@ -208,18 +210,26 @@ func (u *resumption) take(ctx context.Context, id string, req *uploadRequest, va
 }
 
 // claim makes the request the only one of this process that works with the upload. It
-// interrupts the one that does, and waits for its end.
+// interrupts the one that does, and waits for its end. If a later request has been faster,
+// the error is errTaken.
 func (u *resumption) claim(ctx context.Context, id string, req *uploadRequest) (*owner, error) {
 	own := &owner{req: req, done: make(chan struct{})}
 	for {
 		u.mu.Lock()
+		if own.rank == 0 {
+			u.claims++
+			own.rank = u.claims
+		}
 		old := u.owners[id]
 		if old == nil {
 			u.owners[id] = own
 		}
 		u.mu.Unlock()
-		if old == nil {
+		switch {
+		case old == nil:
 			return own, nil
+		case old.rank > own.rank:
+			return nil, errTaken
 		}
 		if old.req != nil {
 			old.req.interrupt()
