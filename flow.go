@@ -27,8 +27,8 @@ type Flow struct {
 	// Limit is the limit of every pipe without a limit of its own.
 	Limit Limit
 
-	// Budget, if not nil, provides the flow's memory. Run waits until the
-	// budget has the memory without which the flow cannot move.
+	// Budget, if not nil, provides the flow's memory. Run waits until the budget
+	// has the memory that the flow needs to start.
 	Budget *Budget
 
 	// MaxValue is the largest size of a value in bytes: its slot plus the

@@ -54,16 +54,16 @@ func (e *WriteError) Error() string { return fmt.Sprintf("write %s: %v", e.Path,
 
 func (e *WriteError) Unwrap() error { return e.Err }
 
-// ErrFolder is the error of a file whose name is taken by a folder in the
-// destination.
+// ErrFolder is the error for a file if the destination has a folder of that
+// name.
 var ErrFolder = errors.New("name is taken by a folder")
 
-// ErrFile is the error of a folder whose name is taken in the destination by
-// something that is no folder.
+// ErrFile is the error for a folder if the destination has something else of
+// that name.
 var ErrFile = errors.New("name is taken by a file")
 
-// ErrLink is the error of a folder whose name is taken in the destination by a
-// symbolic link. Nothing is written through it.
+// ErrLink is the error for a folder if the destination has a symbolic link of
+// that name. Copy writes nothing through the link.
 var ErrLink = errors.New("name is taken by a symbolic link")
 
 func (j *job) copyLink(e entry) error {
