@@ -4,9 +4,11 @@ package archive
 import (
 	"archive/tar"
 	"archive/zip"
+	"bytes"
 	"io"
 	"io/fs"
 	"time"
+	"unicode/utf8"
 )
 
 // Writer writes an archive.
@@ -50,16 +52,36 @@ type tarArchive struct{ *tar.Writer }
 func newTar(w io.Writer, _ func() error) Writer { return tarArchive{tar.NewWriter(w)} }
 
 func (t tarArchive) Folder(name string, info fs.FileInfo) error {
-	return t.WriteHeader(&tar.Header{
-		Typeflag: tar.TypeDir, Name: name + "/", Mode: int64(info.Mode().Perm()), ModTime: info.ModTime().Truncate(time.Second),
-	})
+	return t.WriteHeader(tarHeader(name, info.Mode(), 0, info.ModTime()))
 }
 
 func (t tarArchive) File(name string, info fs.FileInfo) (io.Writer, error) {
-	return t, t.WriteHeader(&tar.Header{
-		Typeflag: tar.TypeReg, Name: name, Mode: int64(info.Mode().Perm()), Size: info.Size(),
-		ModTime: info.ModTime().Truncate(time.Second),
-	})
+	return t, t.WriteHeader(tarHeader(name, info.Mode(), info.Size(), info.ModTime()))
+}
+
+// TarBlock is the unit of a tar file: the header and the bytes of each file begin at a
+// multiple of it. TarEnd bytes of zeros end a tar file.
+const (
+	TarBlock = 512
+	TarEnd   = 2 * TarBlock
+)
+
+// AppendTarHeader appends the header of a file or folder in a tar file to b.
+func AppendTarHeader(b []byte, name string, mode fs.FileMode, size int64, modified time.Time) ([]byte, error) {
+	w := bytes.NewBuffer(b)
+	err := tar.NewWriter(w).WriteHeader(tarHeader(name, mode, size, modified))
+	return w.Bytes(), err
+}
+
+func tarHeader(name string, mode fs.FileMode, size int64, modified time.Time) *tar.Header {
+	h := &tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: int64(mode.Perm()), Size: size, ModTime: modified.Truncate(time.Second)}
+	if mode.IsDir() {
+		h.Typeflag, h.Name, h.Size = tar.TypeDir, name+"/", 0
+	}
+	if !utf8.ValidString(name) {
+		h.Format = tar.FormatGNU // PAX has names in UTF-8 only
+	}
+	return h
 }
 
 type zipArchive struct {
