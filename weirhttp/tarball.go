@@ -17,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/weirhttp/internal/archive"
 	"github.com/weir-go/weir/weirhttp/internal/budget"
 	"github.com/weir-go/weir/weirhttp/internal/openfile"
@@ -488,5 +489,68 @@ func (c *tarballs) serveTar(w http.ResponseWriter, r *http.Request, v view, name
 		size: t.size, tag: t.tag, memory: copyCost, log: v.log,
 	}
 	d.answer(w, r)
+	return true, nil
+}
+
+// info describes an entry as it was when the list was made.
+func (p *packedFile) info() fs.FileInfo { return packedInfo{p} }
+
+type packedInfo struct{ *packedFile }
+
+func (p packedInfo) Name() string       { return p.name }
+func (p packedInfo) Size() int64        { return p.size }
+func (p packedInfo) Mode() fs.FileMode  { return p.mode }
+func (p packedInfo) ModTime() time.Time { return time.Unix(0, p.modified) }
+func (p packedInfo) IsDir() bool        { return p.mode.IsDir() }
+func (p packedInfo) Sys() any           { return nil }
+
+// serveZip answers with a folder as a zip file that states its size, since its files are
+// not compressed. It reports false if the folder is too large for that.
+func (c *tarballs) serveZip(w http.ResponseWriter, r *http.Request, p *packer, name string) (bool, error) {
+	base := archiveName(w.Header(), name, "zip")
+	t, err := c.get(r.Context(), p.view, p.guard, name, base, wants(r))
+	switch {
+	case errors.Is(err, errLong):
+		return false, nil
+	case err != nil:
+		return true, err
+	}
+	defer c.release(t)
+	sizer := archive.NewSizer()
+	for i := range t.entries {
+		e := &t.entries[i]
+		if err := sizer.Add(e.as(base), e.mode, e.size, time.Unix(0, e.modified)); err != nil {
+			return true, err
+		}
+	}
+	size, err := sizer.Size()
+	if err != nil {
+		return true, err
+	}
+	tellLeftOut(w.Header(), p.view.log, name, t.leftOut)
+	body := &tarBody{tarball: t, from: c}
+	zipped := weir.Generate("zip", func(ctx context.Context, emit func([]byte) error) error {
+		p.out = p.format.New(emitter(emit), func() error { return p.held.reserve(ctx, p.guard, archive.ZipMemory) })
+		for i := range t.entries {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			e := &t.entries[i]
+			var f *openfile.File
+			if !e.mode.IsDir() {
+				var err error
+				if f, err = body.open(e); err != nil {
+					return err
+				}
+			}
+			err := p.add(e.as(base), e.info(), f)
+			f.Release()
+			if err != nil {
+				return err
+			}
+		}
+		return p.out.Close()
+	})
+	Response{Type: p.format.Type, Name: strings.TrimPrefix(name+".zip", "./"), Size: size, Plain: true, Flush: -1}.Send(w, r, zipped)
 	return true, nil
 }

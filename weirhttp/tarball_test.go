@@ -292,6 +292,42 @@ func TestTarball_WaitsForItsClientWithoutNetHTTP(t *testing.T) {
 	ask(t, c, br, "/d/?archive=tar", "Range", "bytes=0-0") // the connection goes on
 }
 
+// TestTarball_ZipThatIsNotCompressedStatesItsSize makes a zip file of the list of a tar
+// file.
+func TestTarball_ZipThatIsNotCompressedStatesItsSize(t *testing.T) {
+	root, files := mixed(t)
+	h := archives(root)
+	s := guarded(t, new(Guard), h)
+	c := browser(t)
+	resp, body := s.fetch(t, c, "GET", "/d/?archive=zip&method=store")
+	if resp.StatusCode != 200 || resp.ContentLength != int64(len(body)) {
+		t.Errorf("%s, %d bytes of %d", resp.Status, len(body), resp.ContentLength)
+	}
+	unpacked := unzip([]byte(body))
+	for name, text := range files {
+		if unpacked[name] != text {
+			t.Errorf("%.40s: %d bytes of %d", name, len(unpacked[name]), len(text))
+		}
+	}
+	if head, _ := s.fetch(t, c, "HEAD", "/d/?archive=zip&method=store"); head.ContentLength != int64(len(body)) {
+		t.Errorf("HEAD: %d bytes of %d", head.ContentLength, len(body))
+	}
+	h.tars.most = 5
+	if resp, body := s.fetch(t, c, "GET", "/d/?archive=zip&method=store"); resp.ContentLength != -1 || len(unzip([]byte(body))) != len(unpacked) {
+		t.Errorf("of a folder that is too large: %d bytes", resp.ContentLength)
+	}
+	for _, path := range []string{"/d/?archive=zip&method=best", "/d/?archive=tar&method=store"} {
+		if resp, _ := s.fetch(t, c, "GET", path); resp.StatusCode != 400 {
+			t.Errorf("%s: %s", path, resp.Status)
+		}
+	}
+	path := filepath.Join(t.TempDir(), "d.zip")
+	if err := os.WriteFile(path, []byte(body), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	succeed(t, "unzip", "-qt", path)
+}
+
 // TestTarball_ClientsResume interrupts downloads, and compares with one that was not.
 func TestTarball_ClientsResume(t *testing.T) {
 	root, files := mixed(t)
