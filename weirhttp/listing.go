@@ -6,7 +6,6 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
-	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,6 +27,10 @@ type Entry struct {
 	Size     int64     `json:"size"` // bytes; 0 for folders
 	Modified time.Time `json:"modified"`
 	Folder   bool      `json:"folder"`
+
+	// Href is a link to the entry, relative to the URL of its folder. Name is not enough
+	// for a link if it has bytes that are not UTF-8: JSON cannot express them.
+	Href string `json:"href"`
 }
 
 // Listing describes a folder for its page.
@@ -35,7 +38,13 @@ type Listing struct {
 	Path    string  `json:"path"`          // from the root, with a slash at both ends
 	Entries []Entry `json:"entries"`       // folders first, by name
 	Cut     bool    `json:"cut,omitempty"` // the folder has more names than the listing
-	Archive bool    `json:"-"`             // the folder can be downloaded as an archive
+
+	// LeftOut is how many names the listing does not have because clients cannot get
+	// them: names with control characters, links that lead to no served file, pipes and
+	// devices. Names that are hidden on purpose do not count.
+	LeftOut int `json:"leftOut,omitempty"`
+
+	Archive bool `json:"-"` // the folder can be downloaded as an archive
 }
 
 // listFolder lists a folder: folders first, then by name. For HEAD the listing has no
@@ -55,8 +64,11 @@ func listFolder(v view, r *http.Request, name string) (list Listing, held reserv
 	for r.Method != http.MethodHead {
 		batch, err := dir.ReadDir(listedBatch)
 		for _, d := range batch {
-			if e, ok := entryOf(v, name, d); ok {
-				list.Entries = append(list.Entries, e)
+			switch info, leftOut := v.show(name, d); {
+			case info != nil:
+				list.Entries = append(list.Entries, entryOf(d.Name(), info))
+			case leftOut:
+				list.LeftOut++
 			}
 		}
 		if err == io.EOF || err == nil && len(batch) < listedBatch {
@@ -86,23 +98,14 @@ func listFolder(v view, r *http.Request, name string) (list Listing, held reserv
 	return list, held, nil
 }
 
-// entryOf describes d in the folder dir. It reports false if clients must not see d.
-func entryOf(v view, dir string, d fs.DirEntry) (Entry, bool) {
-	if names.Withheld(d.Name(), v.hidden) || !names.Printable(d.Name()) {
-		return Entry{}, false
-	}
-	info, err := d.Info()
-	if err == nil && info.Mode()&fs.ModeSymlink != 0 {
-		info, err = v.stat(path.Join(dir, d.Name()))
-	}
-	if err != nil || !info.IsDir() && !info.Mode().IsRegular() {
-		return Entry{}, false
-	}
-	e := Entry{Name: d.Name(), Modified: info.ModTime().UTC().Truncate(time.Second), Folder: info.IsDir()}
+// entryOf describes an entry of a folder.
+func entryOf(name string, info fs.FileInfo) Entry {
+	e := Entry{Name: name, Modified: info.ModTime().UTC().Truncate(time.Second), Folder: info.IsDir()}
 	if !e.Folder {
 		e.Size = info.Size()
 	}
-	return e, true
+	e.Href = e.href()
+	return e
 }
 
 // href is a link to the entry from the page of its folder.
@@ -141,6 +144,7 @@ tr:hover { background: #8881 }
 {{end}}{{range .Entries}}<tr><td><a href="{{href .}}">{{.Name}}{{if .Folder}}/{{end}}</a></td><td class="n"{{if not .Folder}} title="{{exact .Size}}"{{end}}>{{if not .Folder}}{{bytes .Size}}{{end}}</td><td class="n">{{.Modified.Format "2006-01-02 15:04:05"}}</td></tr>
 {{end}}</table>
 {{if .Cut}}<p>This folder has more names than are listed here.</p>
+{{end}}{{if .LeftOut}}<p>Not listed because the server cannot send them: {{.LeftOut}}</p>
 {{end}}</body>
 </html>
 `))
