@@ -243,6 +243,8 @@ func (s *serving) answer(h http.Handler) error {
 	}
 	s.announce(l.Addr(), srv.TLSConfig != nil)
 
+	defer s.top().close()
+
 	served := make(chan error, 1)
 	go func() { served <- s.guard.Serve(srv, l) }()
 	unwatch := s.watch()
@@ -329,7 +331,7 @@ func (s *serving) shutdown(stopped *stopper, signals <-chan os.Signal) error {
 					continue
 				}
 				if ctx.Err() != nil {
-					os.Exit(stopped.first.code)
+					exitNow(stopped.first.code)
 				}
 				cancel()
 			case <-done:
