@@ -51,7 +51,7 @@ func newTop(stdout, stderr io.Writer) *cobra.Command {
 		Short: "Show what every running weir does, and what is slow",
 		Long: `Show every weir that you are running on this machine, in any terminal, what it
 moves, and what is slow. Commands that a shell pipe connects are one line with one
-answer, and the other programs of the pipeline are part of it under their own names.
+answer; the other programs of the pipeline are part of it under their own names.
 
 With a URL, weir top shows the server or the --ui page there. :8080 stands for
 http://127.0.0.1:8080/_weir/.

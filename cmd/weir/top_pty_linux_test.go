@@ -49,7 +49,9 @@ func TestTop_InATerminalShowsRunsUntilQIsPressed(t *testing.T) {
 		return s.shows(fmt.Sprintf("> %7d weir pipe /dev/zero rate:1MiB…", slow.Process.Pid)) && s.shows("the rate limit (rate) is the bottleneck: ")
 	})
 	other := begin("upper", "rate:2MiB/s")
-	until(t, "both", func() bool { return s.shows("weir top: 2 commands") && s.shows(fmt.Sprintf("  %7d weir pipe /dev/zero upper", other.Process.Pid)) })
+	until(t, "both", func() bool {
+		return s.shows("weir top: 2 commands") && s.shows(fmt.Sprintf("  %7d weir pipe /dev/zero upper", other.Process.Pid))
+	})
 	fmt.Fprint(tty, "\x1b[B")
 	until(t, "the other one chosen", func() bool { return s.shows(fmt.Sprintf("> %7d", other.Process.Pid)) && s.shows("\n  upper ") })
 	fmt.Fprint(tty, "k")

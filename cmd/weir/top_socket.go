@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"net"
 	"net/http"
 	"os"
@@ -300,6 +299,3 @@ func (s *settings) topOf(steps []*step, page *livePage) *topSocket {
 		return m, m.Close
 	})
 }
-
-// errNoSocketFolder is the reason why there is no folder of sockets.
-var errNoSocketFolder = errors.New("no folder for the sockets of running commands")
