@@ -84,6 +84,7 @@ type tusInfo struct {
 // tusUpload is an upload during one request, for which tusd has locked it.
 type tusUpload struct {
 	s      *tusStore
+	x      *transfer // of the request; nil: none
 	id     string
 	info   tusInfo
 	offset int64
@@ -96,7 +97,7 @@ func (s *tusStore) NewUpload(ctx context.Context, info handler.FileInfo) (handle
 	if err != nil {
 		return nil, err
 	}
-	up := &tusUpload{s: s, id: newTusID(), info: tusInfo{
+	up := &tusUpload{s: s, id: newTusID(), x: req.x, info: tusInfo{
 		Size: info.Size, Deferred: info.SizeIsDeferred, Metadata: info.MetaData,
 		Terms: precondition.Of(req.r.Header),
 	}}
@@ -112,6 +113,7 @@ func (s *tusStore) NewUpload(ctx context.Context, info handler.FileInfo) (handle
 		return nil, s.failed(ctx, err)
 	}
 	req.created = up
+	up.x.names(up.name())
 	return up, nil
 }
 
@@ -197,6 +199,8 @@ func (s *tusStore) GetUpload(ctx context.Context, id string) (handler.Upload, er
 	if err != nil {
 		return nil, s.failed(ctx, err)
 	}
+	up.x = req.x
+	up.x.names(up.name())
 	if req.method != http.MethodDelete && up.info.State != tusDone && !up.info.Deferred && up.offset == up.info.Size {
 		if err := up.finish(); err != nil {
 			return nil, s.failed(ctx, err)
@@ -545,6 +549,7 @@ func (up *tusUpload) finish() error {
 		return err
 	}
 	up.s.dropHold(up.id)
+	up.x.names(name)
 	d.set.stored(Received{Name: name, Size: up.offset})
 	return nil
 }

@@ -238,7 +238,11 @@ func (u *Uploads) takeBody(w http.ResponseWriter, r *http.Request, body *request
 	defer in.abort()
 	body.limit = u.MaxSize
 	x := begin(r, Upload, name, r.ContentLength)
+	x.names(name)
 	got, replaced, err := u.store(r, in, body, name, policy, digests, x)
+	if err == nil {
+		x.names(got.Name)
+	}
 	x.end(err)
 	if err != nil {
 		return err
@@ -285,6 +289,11 @@ func (u *Uploads) takeForm(w http.ResponseWriter, r *http.Request, body *request
 	defer form.abort()
 	form.x = begin(r, Upload, "form", r.ContentLength)
 	list, err := form.store(r)
+	var stored []string
+	for _, got := range list {
+		stored = append(stored, got.Name)
+	}
+	form.x.names(stored...)
 	form.x.end(err)
 	if err != nil {
 		return err

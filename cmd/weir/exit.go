@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -146,9 +147,6 @@ func explain(s *step, r report.Report, err error) *failure {
 	var se *weir.StageError
 	var we *tree.WriteError
 	var ie *tree.IncompleteError
-	if given := (*failure)(nil); errors.As(err, &given) {
-		return given
-	}
 	switch {
 	case errors.As(err, &ie):
 		first := explain(s, r, ie.First)
@@ -300,6 +298,8 @@ func advice(s *step, code int, dst string, err error) string {
 		return raised(s, s.word(err), limit)
 	case errors.Is(err, endpoint.ErrChanged):
 		return "the same without --resume"
+	case errors.As(err, new(*tls.CertificateVerificationError)):
+		return "--cacert FILE, with the certificate of the server or of its authority"
 	case errors.As(err, &status) && (status.StatusCode == 401 || status.StatusCode == 403):
 		return "https://user:password@host/…"
 	case errors.As(err, &status) && status.StatusCode == 404:

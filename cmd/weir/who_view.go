@@ -10,7 +10,6 @@ import (
 
 	"github.com/mattn/go-runewidth"
 
-	"github.com/weir-go/weir/endpoint"
 	"github.com/weir-go/weir/internal/procpipe"
 	"github.com/weir-go/weir/report"
 )
@@ -24,8 +23,7 @@ func title(p *procpipe.Process) string {
 		return runewidth.Truncate(printable(p.Command), titleWidth, "…")
 	}
 	words := []string{strings.TrimPrefix(path.Base(p.Args[0]), "-")} // a login shell has the dash
-	for _, a := range p.Args[1:] {
-		a = endpoint.Redact(a)
+	for _, a := range discreetArgs(p.Args)[1:] {
 		above := ""
 		if dir, base := path.Split(a); len(a) > titleWidth/2 && path.IsAbs(a) && base != "" && dir != "/" {
 			above, a = "…/", base
@@ -216,8 +214,8 @@ func (f *finding) json(samples int) map[string]any {
 	for i, p := range f.line.Processes {
 		t := f.times[i]
 		args := []string{}
-		for _, a := range p.Args {
-			args = append(args, endpoint.Redact(strings.ToValidUTF8(a, "\ufffd")))
+		for _, a := range discreetArgs(p.Args) {
+			args = append(args, strings.ToValidUTF8(a, "\ufffd"))
 		}
 		process := map[string]any{
 			"pid": p.PID, "name": f.names[i], "args": args, "readable": !p.Hidden, "ended": t.Ended, "stopped": t.Stopped,
