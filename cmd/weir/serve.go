@@ -281,6 +281,8 @@ func (s *serving) answer(h http.Handler) error {
 	s.notifier = newNotifier(s.logger())
 	s.announce(l.Addr(), srv.TLSConfig != nil)
 
+	defer s.top().close()
+
 	served := make(chan error, 1)
 	go func() { served <- s.guard.Serve(srv, l) }()
 	s.notifier.ready() // connections wait in the listener's queue until Serve accepts them
@@ -379,7 +381,7 @@ func (s *serving) shutdown(stopped *stopper, signals <-chan os.Signal) error {
 					continue
 				}
 				if ctx.Err() != nil {
-					os.Exit(stopped.first.code)
+					exitNow(stopped.first.code)
 				}
 				cancel()
 			case <-done:
