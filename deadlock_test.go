@@ -3,6 +3,7 @@ package weir_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -113,6 +114,88 @@ func TestJoin_FeedsOneFlowFromAnother(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// nested puts a stream into a Concat of its own, depth times.
+func nested(s weir.Stream[int], depth int) weir.Stream[int] {
+	for range depth {
+		s = weir.Concat(weir.Values(0), s, weir.Values[int]())
+	}
+	return s
+}
+
+func TestConcat_NoticesADeadlockThroughOneOfItsStreams(t *testing.T) {
+	id := func(i int) (int, error) { return i, nil }
+	positive := func(i int) bool { return i > 0 }
+	double := func(s weir.Stream[int]) weir.Stream[int] { return weir.Map(s, id, weir.Workers(2)) }
+	for _, c := range []struct {
+		name   string
+		inside func(weir.Stream[int]) weir.Stream[int]
+	}{
+		{"as it is", func(s weir.Stream[int]) weir.Stream[int] { return s }},
+		{"behind workers", double},
+		{"behind a pipe", func(s weir.Stream[int]) weir.Stream[int] { return s.Async(weir.Items(1)) }},
+		{"merged", func(s weir.Stream[int]) weir.Stream[int] { return weir.Merge(s, weir.Values(0, 0)) }},
+	} {
+		for depth := range 3 {
+			t.Run(fmt.Sprintf("%s, %d deep", c.name, depth+1), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					// Each flow waits for the values of the other one.
+					r1, w1 := weir.NewPipe[int](weir.Items(1))
+					r2, w2 := weir.NewPipe[int](weir.Items(1))
+					err := weir.Join(
+						weir.Filter(nested(weir.Concat(c.inside(weir.FromPipe(r1)), weir.Values(7)), depth), positive).To(weir.ToPipe(w2)),
+						weir.Filter(nested(weir.Concat(weir.Values[int](), c.inside(weir.FromPipe(r2))), depth), positive).To(weir.ToPipe(w1)),
+					).Run(t.Context())
+					if !errors.Is(err, weir.ErrDeadlock) {
+						t.Error(err)
+					}
+				})
+			})
+		}
+	}
+}
+
+// The lane that runs a stream inside a Concat also executes what follows the
+// Concat, and waits there.
+func TestConcat_NoticesADeadlockBehindIt(t *testing.T) {
+	triple := func(s weir.Stream[int]) weir.Stream[int] {
+		return weir.FlatMap(s, func(_ context.Context, i int, emit func(...int) error) error { return emit(i, i, i) })
+	}
+	for name, between := range map[string]func(weir.Stream[int]) weir.Stream[int]{
+		"at once":       triple,
+		"behind a pipe": func(s weir.Stream[int]) weir.Stream[int] { return triple(s.Async(weir.Items(1))) },
+	} {
+		for depth := range 3 {
+			t.Run(fmt.Sprintf("%s, %d deep", name, depth+1), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					r1, w1 := weir.NewPipe[int](weir.Items(1))
+					r2, w2 := weir.NewPipe[int](weir.Items(1))
+					err := weir.Join(
+						between(nested(weir.Concat(weir.Values(1), weir.FromPipe(r2)), depth)).To(weir.ToPipe(w1)),
+						between(nested(weir.FromPipe(r1), depth+1)).To(weir.ToPipe(w2)),
+					).Run(t.Context())
+					if !errors.Is(err, weir.ErrDeadlock) {
+						t.Error(err)
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestConcat_FeedsItsStreamsFromTheFlowAround(t *testing.T) {
+	for range 20 {
+		r, w := weir.NewPipe[int](weir.Items(2))
+		got := 0
+		f := weir.Join(
+			weir.FromSlice(ints(1000)).To(weir.ToPipe(w)),
+			nested(weir.FromPipe(r), 3).Async(weir.Items(1)).To(weir.Each(func(context.Context, int) error { got++; return nil })),
+		)
+		if err := f.Run(t.Context()); err != nil || got != 1003 {
+			t.Fatal(got, err)
+		}
+	}
 }
 
 func TestFlow_WaitsForABudgetThatOthersHold(t *testing.T) {

@@ -108,7 +108,7 @@ func TestSentinels_OfEachWrongKindAreFound(t *testing.T) {
 			t.Errorf("%q passes", text)
 		}
 	}
-	for _, text := range []string{"pipe is closed", "Content-Encoding is not supported", "a folder has that name", "invalid UTF-8"} {
+	for _, text := range []string{"pipe is closed", "Content-Encoding is not supported", "name is taken by a folder", "invalid UTF-8"} {
 		if wrong := wrongSentinel(text); wrong != "" {
 			t.Errorf("%q: %s", text, wrong)
 		}

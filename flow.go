@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"runtime/pprof"
 	"slices"
 	"strings"
@@ -26,8 +27,8 @@ type Flow struct {
 	// Limit is the limit of every pipe without a limit of its own.
 	Limit Limit
 
-	// Budget, if not nil, provides the flow's memory. Run waits until the
-	// budget has the memory without which the flow cannot move.
+	// Budget, if not nil, provides the flow's memory. Run waits until the budget
+	// has the memory that the flow needs to start.
 	Budget *Budget
 
 	// MaxValue is the largest size of a value in bytes: its slot plus the
@@ -103,9 +104,14 @@ type run struct {
 	live   map[*lane]bool
 	idle   chan struct{} // closed when no lane is left
 
-	still  *standstill
+	still  *standstill // shared with the parts
 	owned  []*ownedPipe
 	needed []need // what was taken from budgets at the start
+
+	// host is the lane of a Concat that waits for this run, the run of one of
+	// its streams. It is nil for a run that nobody else waits for.
+	host  *lane
+	parts map[*lane]*run // the runs that lanes of this one wait for; guarded by mu
 }
 
 // Run executes the flow and returns when everything it started has ended and
@@ -126,11 +132,12 @@ type run struct {
 //
 // A flow can run again if its sources can be opened again (see [ErrUsedUp]). Run
 // of a flow that is running returns [ErrRunning].
-func (f *Flow) Run(ctx context.Context) (err error) { return f.runUntil(ctx, nil) }
+func (f *Flow) Run(ctx context.Context) (err error) { return f.run(ctx, nil) }
 
-// runUntil is Run that is told to take no more input when stop ends. A nil stop
-// never does.
-func (f *Flow) runUntil(ctx, stop context.Context) (err error) {
+// run is Run on behalf of the lane host, which waits for it, and with its context.
+// It takes no more input when the source of the host is told that. A nil host is
+// nobody.
+func (f *Flow) run(ctx context.Context, host *lane) (err error) {
 	b, err := f.assemble()
 	if err != nil {
 		if f != nil {
@@ -143,7 +150,7 @@ func (f *Flow) runUntil(ctx, stop context.Context) (err error) {
 		f.mu.Unlock()
 		return ErrRunning
 	}
-	r := &run{flow: f, plan: b, outer: ctx, live: map[*lane]bool{}, idle: make(chan struct{}), failed: make(chan struct{})}
+	r := &run{flow: f, plan: b, host: host, outer: ctx, live: map[*lane]bool{}, idle: make(chan struct{}), failed: make(chan struct{})}
 	ctx, r.cancel = context.WithCancelCause(ctx)
 	r.ctx = ctx
 	r.start = clock.Now()
@@ -151,19 +158,12 @@ func (f *Flow) runUntil(ctx, stop context.Context) (err error) {
 	for _, l := range b.lanes {
 		l.prepare(ctx, r)
 	}
-	r.still = &standstill{found: make(chan struct{}, 1)}
-	r.owned = b.owned()
-	for _, e := range b.edges {
-		e.WatchedBy(r.still)
-	}
-	for _, p := range r.owned {
-		p.WatchedBy(r.still)
-	}
+	r.watchForStandstill()
 	f.last = r
 	f.mu.Unlock()
 	ended := begun(f)
-	if stop != nil { // not before f.last is set: Stop would find nothing that runs
-		defer context.AfterFunc(stop, f.Stop)()
+	if host != nil { // not before f.last is set: Stop would find nothing that runs
+		defer context.AfterFunc(host.source, f.Stop)()
 	}
 	defer func() {
 		for _, l := range b.lanes {
@@ -181,6 +181,22 @@ func (f *Flow) runUntil(ctx, stop context.Context) (err error) {
 		}
 	}()
 	return closeGiven(f.given, r.run(ctx))
+}
+
+// watchForStandstill makes the pipes of the run tell who waits in them. A part
+// tells the run around it: only both together know whether anything moves.
+func (r *run) watchForStandstill() {
+	if r.host != nil {
+		r.still, r.owned = r.host.r.still, r.plan.ownedIn(r.host.r.owned)
+	} else {
+		r.still, r.owned = &standstill{found: make(chan struct{}, 1)}, r.plan.owned()
+		for _, p := range r.owned {
+			p.WatchedBy(r.still)
+		}
+	}
+	for _, e := range r.plan.edges {
+		e.WatchedBy(r.still)
+	}
 }
 
 // Stop tells the running flow to take no more input and to finish the values that
@@ -368,7 +384,13 @@ func (r *run) lanes(ctx context.Context) {
 		r.live[l] = true
 	}
 	r.mu.Unlock()
-	r.still.live.Store(int64(len(r.plan.lanes)))
+	r.still.live.Add(int64(len(r.plan.lanes)))
+	var found <-chan struct{} // the run around a part looks for both
+	if r.host == nil {
+		found = r.still.found
+	} else {
+		defer r.host.hosts(r)()
+	}
 	for _, l := range r.plan.lanes {
 		labels := pprof.Labels("weir_flow", r.flow.Name, "weir_stage", l.name())
 		go pprof.Do(l.ctx, labels, func(context.Context) { l.run() })
@@ -382,7 +404,7 @@ func (r *run) lanes(ctx context.Context) {
 		select {
 		case <-r.idle:
 			return
-		case <-r.still.found:
+		case <-found:
 			moves = r.still.moves.Load()
 			switch err := r.deadlock(); {
 			case err == nil:
@@ -530,28 +552,9 @@ func (r *run) deadlock() error {
 	if !r.still.all() {
 		return nil
 	}
-	r.mu.Lock()
-	live := make([]*lane, 0, len(r.live))
-	for _, l := range r.plan.lanes {
-		if r.live[l] {
-			live = append(live, l)
-		}
-	}
-	r.mu.Unlock()
-	for _, l := range live {
-		if l.ctx.Err() != nil || l.timed.Load() || !l.waits(r.owned) {
-			return nil
-		}
-	}
-	// A budget that gives memory back at this moment sends a token to those who
-	// wait for it, so tokens are looked for after budgets.
-	if r.held() {
+	live, ok := r.resting()
+	if !ok {
 		return nil
-	}
-	for _, e := range r.plan.edges {
-		if e.Stirring() {
-			return nil
-		}
 	}
 	for _, p := range r.owned {
 		if read, write := p.Resting(); read > 1 || write > 1 || p.Stirring() || p.Passing() {
@@ -562,6 +565,42 @@ func (r *run) deadlock() error {
 		return nil // what was seen above was not true at one time
 	}
 	return wrapf(r.flow.doing(), fmt.Errorf("%w: %s", ErrDeadlock, cycle(live, r.owned)))
+}
+
+// resting returns the lanes of the run, if there are any and all of them wait for
+// each other, for lanes of its parts or of the run around it.
+func (r *run) resting() (live []*lane, ok bool) {
+	r.mu.Lock()
+	for _, l := range r.plan.lanes {
+		if r.live[l] {
+			live = append(live, l)
+		}
+	}
+	parts := maps.Clone(r.parts)
+	r.mu.Unlock()
+	for _, l := range live {
+		if l.ctx.Err() != nil || l.timed.Load() {
+			return nil, false
+		}
+		if part := parts[l]; part != nil {
+			if _, ok := part.resting(); !ok {
+				return nil, false
+			}
+		} else if !l.waits(r.owned) {
+			return nil, false
+		}
+	}
+	// A budget that gives memory back at this moment sends a token to those who
+	// wait for it, so tokens are looked for after budgets.
+	if r.held() {
+		return nil, false
+	}
+	for _, e := range r.plan.edges {
+		if e.Stirring() {
+			return nil, false
+		}
+	}
+	return live, len(live) > 0
 }
 
 // held reports whether a pipe waits for a budget of which others hold a part,

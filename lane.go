@@ -465,13 +465,47 @@ func (l *lane) watch(sp *spot, x any) (end func() error) {
 // inside the Read or Write of a pipe whose two halves belong to the run.
 func (l *lane) waits(owned []*ownedPipe) bool {
 	at := l.At()
-	if at == l.Starved() || at == l.Blocked() {
+	if at == l.Starved() {
 		return true
 	}
 	for _, p := range owned {
-		if p.reader == l && at == l.spots[0].outside() || p.writer == l && at == l.spots[len(l.spots)-1].outside() {
+		if p.reader == l && at == l.spots[0].outside() {
 			return true
 		}
 	}
-	return false
+	return l.waitsForRoom(owned)
+}
+
+// waitsForRoom reports whether the lane waits for another one to read.
+func (l *lane) waitsForRoom(owned []*ownedPipe) bool {
+	at := l.At()
+	if at == l.Blocked() {
+		return true
+	}
+	for _, p := range owned {
+		if p.writer == l && at == l.spots[len(l.spots)-1].outside() {
+			return true
+		}
+	}
+	// The last lane of a part executes the stages behind it on its host's clock.
+	h := l.r.host
+	return h != nil && len(l.outs) == 0 && h.waitsForRoom(h.r.owned)
+}
+
+// hosts records that the lane waits for part, until done is called.
+func (l *lane) hosts(part *run) (done func()) {
+	set := func(part *run) {
+		l.r.mu.Lock()
+		defer l.r.mu.Unlock()
+		if l.r.parts == nil {
+			l.r.parts = map[*lane]*run{}
+		}
+		l.r.parts[l] = part
+	}
+	set(part)
+	l.r.still.Waits()
+	return func() {
+		set(nil)
+		l.r.still.Woken()
+	}
 }

@@ -293,8 +293,9 @@ func (r *laneReader[T]) readUntil(dst []T, due <-chan time.Time) (int, error) {
 }
 
 // Reader is where values come from. A Reader[byte] is an [io.Reader], and the
-// rules are the same: Read waits for at least one value, moves what is there
-// into dst and returns how many; [io.EOF] ends it. It must not keep dst.
+// rules are the same: Read waits for at least one value, moves the available
+// values into dst and returns how many. It returns [io.EOF] at the end, and
+// must not keep dst.
 type Reader[T any] interface {
 	Read(dst []T) (n int, err error)
 }

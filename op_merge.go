@@ -100,6 +100,9 @@ func buildConcat[T any](n *node[T], b *plan, ln *lane, out link[T], streams []St
 			b.errs = append(b.errs, err)
 			return
 		}
+		for _, h := range inner.halves {
+			b.halves = append(b.halves, half{h.given, ln})
+		}
 		held := inner.ceiling()
 		sg.holds = max(sg.holds, held.Bytes)
 		sg.beyond.values = max(sg.beyond.values, held.Holders) // with a MaxValue they are among the bytes
@@ -110,7 +113,7 @@ func buildConcat[T any](n *node[T], b *plan, ln *lane, out link[T], streams []St
 		}
 		parts[i] = func() error {
 			ln.Enter(sp.outside())
-			return f.runUntil(ln.ctx, ln.source)
+			return f.run(ln.ctx, ln)
 		}
 	}
 	ln.main = func() error {

@@ -158,7 +158,8 @@ func (b *plan) needs() []need {
 	return list
 }
 
-// half is one half of a pipe made by the user, and the lane that uses it.
+// half is one half of a pipe made by the user, and the lane that uses it: for a
+// stream inside a [Concat], the lane of the Concat.
 type half struct {
 	given any
 	ln    *lane
@@ -168,13 +169,10 @@ type half struct {
 func (b *plan) owned() (all []*ownedPipe) {
 	byPipe := map[any]*ownedPipe{}
 	for _, h := range b.halves {
-		e, ok := h.given.(interface {
-			half() (p anyPipe, writes bool)
-		})
-		if !ok {
+		p, writes := h.pipe()
+		if p == nil {
 			continue
 		}
-		p, writes := e.half()
 		o := byPipe[p]
 		if o == nil {
 			o = &ownedPipe{anyPipe: p}
@@ -188,6 +186,35 @@ func (b *plan) owned() (all []*ownedPipe) {
 		}
 	}
 	return slices.DeleteFunc(all, func(o *ownedPipe) bool { return o.reader == nil || o.writer == nil })
+}
+
+// ownedIn lists those of the pipes that the plan, of a stream inside a [Concat],
+// has a half of. Its own lanes use it there.
+func (b *plan) ownedIn(around []*ownedPipe) (all []*ownedPipe) {
+	for _, h := range b.halves {
+		p, writes := h.pipe()
+		for _, o := range around {
+			switch {
+			case p == nil || o.anyPipe != p:
+			case writes:
+				all = append(all, &ownedPipe{p, o.reader, h.ln})
+			default:
+				all = append(all, &ownedPipe{p, h.ln, o.writer})
+			}
+		}
+	}
+	return all
+}
+
+// pipe returns the pipe that the half belongs to, or nil if it is a half of
+// something else.
+func (h half) pipe() (p anyPipe, writes bool) {
+	if e, ok := h.given.(interface {
+		half() (p anyPipe, writes bool)
+	}); ok {
+		return e.half()
+	}
+	return nil, false
 }
 
 func (b *plan) newLane() *lane {

@@ -285,7 +285,7 @@ func (pipeSource[T]) endsWithContext() {}
 type RetryOptions struct {
 	Attempts int                             // in a row without progress; 0 stands for 5
 	Backoff  func(attempt int) time.Duration // wait before attempt 2, 3, …; nil: 100 ms, doubling up to 10 s
-	When     func(error) bool                // whether an error is worth it; nil: any but fs.ErrNotExist is
+	When     func(error) bool                // whether to retry after an error; nil: after any but fs.ErrNotExist
 }
 
 // Retry begins a stream at a source that it opens again after a failure. It calls

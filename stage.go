@@ -144,9 +144,9 @@ func (st Stage[In, Out]) check() error {
 // Do makes a stage from a function that is called with each batch. name, f
 // and flush are as in [Transform]; flush may be nil.
 //
-// What f keeps in variables outside of it outlives the run, and is shared by
-// flows that use the stage at the same time. A stage that has to remember
-// something needs [DoWith].
+// Variables that f captures outlive the run, and flows that use the stage at
+// the same time share them. Use [DoWith] for a stage that has to remember
+// something.
 func Do[In, Out any](name string,
 	f func(ctx context.Context, in []In, emit func([]Out) error) error,
 	flush func(ctx context.Context, emit func([]Out) error) error,
@@ -378,8 +378,9 @@ func buildRun[In, Out any](n *node[Out], b *plan, ln *lane, out link[Out], s Str
 	}
 }
 
-// Compose makes a stage of everything f puts behind a stream: stages, maps with
-// workers, boundaries. f is called when the stage is used, and starts nothing.
+// Compose makes one stage of all steps that f adds to a stream, such as stages,
+// maps with workers and calls of [Stream.Async]. f is called when the stage is
+// used, and starts nothing.
 func Compose[In, Out any](name string, f func(Stream[In]) Stream[Out]) Stage[In, Out] {
 	st := Stage[In, Out]{Name: name, compose: f}
 	if f == nil {

@@ -187,8 +187,9 @@ type Plan struct {
 	Delete       []string // what would be removed: files, and folders with all that is in them
 }
 
-// Plan compares source and destination and changes neither. It calls Skip as Run
-// does. It is for a Copy that is not run.
+// Plan compares source and destination and changes neither. What Run could not
+// copy, because it cannot be read or something has its name, fails here too; Failed
+// and Skip are called as by Run. Plan is for a Copy that is not run.
 func (c *Copy) Plan(ctx context.Context) (Plan, error) {
 	var p Plan
 	j := newJob(c)
@@ -214,6 +215,12 @@ func (c *Copy) Plan(ctx context.Context) (Plan, error) {
 	j.top = &folder{job: j, src: src, dst: dst, name: "."}
 	err = j.plan(ctx, &p, j.top)
 	slices.Sort(p.Delete)
+	if failed := j.failures.Load(); failed > 0 {
+		p.Delete = nil // after a failure Run removes nothing
+		if err == nil {
+			err = &IncompleteError{failed, j.first}
+		}
+	}
 	return p, err
 }
 
@@ -231,23 +238,21 @@ func (j *job) plan(ctx context.Context, p *Plan, f *folder) error {
 			continue
 		}
 		names.add(d.Name())
+		var err error
 		switch t := d.Type(); {
 		case t.IsDir():
-			if err := j.planFolder(ctx, p, f, d.Name()); err != nil {
-				return err
-			}
+			err = j.planFolder(ctx, p, f, d.Name())
 		case t.IsRegular():
-			if err := j.planFile(ctx, p, entry{in: f, name: d.Name()}); err != nil {
-				return err
-			}
+			err = j.planFile(ctx, p, entry{in: f, name: d.Name()})
 		case t&fs.ModeSymlink != 0:
-			if err := j.planLink(p, f, d.Name()); err != nil {
-				return err
-			}
+			err = j.planLink(p, f, d.Name())
 		case j.Skip != nil:
 			j.tell(func() { j.Skip(filepath.Join(j.From, f.path(), d.Name()), t) })
 		default:
-			return f.failed(d.Name(), ErrSpecial)
+			err = f.failed(d.Name(), ErrSpecial)
+		}
+		if err := j.report(ctx, err); err != nil {
+			return err
 		}
 	}
 	if !j.Delete || f.dst == nil {
@@ -289,6 +294,9 @@ func (j *job) planLink(p *Plan, f *folder, name string) error {
 			return nil
 		}
 	}
+	if err := j.obstacle(f, name); err != nil {
+		return err
+	}
 	p.Files++
 	return nil
 }
@@ -301,12 +309,18 @@ func (j *job) planFolder(ctx context.Context, p *Plan, f *folder, name string) e
 	defer src.Close()
 	in := &folder{job: j, parent: f, src: src, name: name}
 	if f.dst != nil {
-		if dst, err := f.dst.OpenRoot(name); err == nil {
+		switch dst, err := f.dst.OpenRoot(name); {
+		case err == nil:
 			defer dst.Close()
 			in.dst = dst
+		case !errors.Is(err, fs.ErrNotExist):
+			return j.writing(f, name, inTheWay(f.dst, name, err))
 		}
 	}
-	return j.plan(ctx, p, in)
+	if err := j.plan(ctx, p, in); err != nil {
+		return &ending{err}
+	}
+	return nil
 }
 
 func (j *job) planFile(ctx context.Context, p *Plan, e entry) error {
@@ -337,6 +351,9 @@ func (j *job) planFile(ctx context.Context, p *Plan, e entry) error {
 				return nil
 			}
 		}
+	}
+	if err := j.obstacle(e.in, e.name); err != nil {
+		return err
 	}
 	p.Files++
 	p.Bytes += info.Size()

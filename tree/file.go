@@ -54,17 +54,17 @@ func (e *WriteError) Error() string { return fmt.Sprintf("write %s: %v", e.Path,
 
 func (e *WriteError) Unwrap() error { return e.Err }
 
-// ErrFolder is the error of a file whose name is taken by a folder in the
-// destination.
-var ErrFolder = errors.New("a folder has that name")
+// ErrFolder is the error for a file if the destination has a folder of that
+// name.
+var ErrFolder = errors.New("name is taken by a folder")
 
-// ErrFile is the error of a folder whose name is taken in the destination by
-// something that is no folder.
-var ErrFile = errors.New("a file has that name")
+// ErrFile is the error for a folder if the destination has something else of
+// that name.
+var ErrFile = errors.New("name is taken by a file")
 
-// ErrLink is the error of a folder whose name is taken in the destination by a
-// symbolic link. Nothing is written through it.
-var ErrLink = errors.New("a symbolic link has that name")
+// ErrLink is the error for a folder if the destination has a symbolic link of
+// that name. Copy writes nothing through the link.
+var ErrLink = errors.New("name is taken by a symbolic link")
 
 func (j *job) copyLink(e entry) error {
 	target, err := e.in.src.Readlink(e.name)
@@ -102,8 +102,8 @@ func (j *job) place(e entry, make func(name string) error) error {
 	name := e.name
 	if j.merge {
 		name = atomicfile.TempName(e.name)
-		if st, err := e.in.dst.Lstat(e.name); err == nil && st.IsDir() {
-			return j.writing(e.in, e.name, ErrFolder)
+		if err := j.obstacle(e.in, e.name); err != nil {
+			return err
 		}
 	}
 	err := make(name)
@@ -114,6 +114,26 @@ func (j *job) place(e entry, make func(name string) error) error {
 		return j.writing(e.in, e.name, err) // it is not ours
 	}
 	return j.placed(e, name, err)
+}
+
+// obstacle says why the entry called name would not be written, or is nil.
+func (j *job) obstacle(f *folder, name string) error {
+	if f.dst == nil { // the destination has no such folder yet
+		return nil
+	}
+	there, err := f.dst.Lstat(name)
+	if err != nil || !j.NoClobber && !there.IsDir() {
+		return nil
+	}
+	return j.taken(f, name, there)
+}
+
+// taken is the error of an entry that must not replace what is there.
+func (j *job) taken(f *folder, name string, there fs.FileInfo) error {
+	if there.IsDir() && !j.NoClobber {
+		return j.writing(f, name, ErrFolder)
+	}
+	return j.writing(f, name, fs.ErrExist)
 }
 
 // placed removes what was made as name if err is not nil, and says where err
@@ -153,18 +173,17 @@ func (j *job) copyFile(ctx context.Context, e entry) (n int64, err error) {
 	if !info.Mode().IsRegular() { // changed since it was found
 		return 0, e.in.failed(e.name, ErrSpecial)
 	}
-	j.found.Add(info.Size())
 	if j.Metadata {
 		if l, first := j.linkable.claim(info); first {
 			defer func() { l.placed(filepath.Join(e.in.path(), e.name), err) }()
 		} else if l != nil {
 			linked, err := j.linkTo(ctx, e, l)
 			if linked || err != nil {
-				j.bytes.Add(info.Size())
-				return info.Size(), err
+				return 0, err // a name is not counted as bytes
 			}
 		}
 	}
+	j.found.Add(info.Size())
 	var old fs.FileInfo
 	if j.merge {
 		if st, err := e.in.dst.Lstat(e.name); err == nil {
@@ -190,10 +209,8 @@ func (j *job) copyFile(ctx context.Context, e entry) (n int64, err error) {
 func (j *job) write(ctx context.Context, e entry, src *os.File, info, old fs.FileInfo) (n int64, err error) {
 	replaces := old != nil && old.Mode().IsRegular()
 	switch {
-	case old != nil && j.NoClobber:
-		return 0, j.writing(e.in, e.name, fs.ErrExist)
-	case old != nil && old.IsDir():
-		return 0, j.writing(e.in, e.name, ErrFolder)
+	case old != nil && (j.NoClobber || old.IsDir()):
+		return 0, j.taken(e.in, e.name, old)
 	case replaces:
 		// Replacing takes no right to write to the file itself. Whoever took
 		// that right away meant it.
@@ -477,7 +494,6 @@ func (j *job) linkTo(ctx context.Context, e entry, l *link) (bool, error) {
 		there, terr := e.in.dst.Lstat(e.name)
 		if err == nil && terr == nil && os.SameFile(is, there) {
 			j.equal.Add(1)
-			j.equalBytes.Add(there.Size())
 			return true, nil
 		}
 	}

@@ -33,6 +33,9 @@ func TestMetadata_KeepsHardLinks(t *testing.T) {
 			c := tree.Copy{From: src, To: dst, Metadata: true, Resume: resume}
 			must(t, c.Run(t.Context()))
 			wantTexts(t, dst, texts(t, src))
+			if p := c.Progress(); p.Bytes != 8 || p.Found != 8 {
+				t.Errorf("resume %v: %d bytes of %d, want only those of the two files", resume, p.Bytes, p.Found)
+			}
 			a := inode(filepath.Join(dst, "a"))
 			for _, name := range []string{"b", "sub/c", "sub/d"} {
 				if inode(filepath.Join(dst, name)) != a {

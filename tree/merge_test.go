@@ -189,6 +189,55 @@ func TestCopy_NamesWhatIsInTheWayOfAFolder(t *testing.T) {
 	}
 }
 
+// What a plan says is what a run then does: the same numbers and failures.
+func TestPlan_MeetsTheFailuresOfRun(t *testing.T) {
+	for _, c := range []struct {
+		name        string
+		set         func(*tree.Copy)
+		files, size int64
+		failed      map[string]error
+	}{
+		{"merge", func(*tree.Copy) {}, 3, 13, map[string]error{"d": tree.ErrFolder, "l": tree.ErrFolder, "f": tree.ErrFile, "s": tree.ErrLink}},
+		{"no clobber", func(c *tree.Copy) { c.NoClobber = true }, 2, 8, map[string]error{"d": fs.ErrExist, "l": fs.ErrExist, "f": tree.ErrFile, "s": tree.ErrLink, "old": fs.ErrExist}},
+		{"resume", func(c *tree.Copy) { c.Resume = true }, 3, 13, map[string]error{"d": tree.ErrFolder, "l": tree.ErrFolder, "f": tree.ErrFile, "s": tree.ErrLink}},
+		{"delete", func(c *tree.Copy) { c.Delete = true }, 3, 13, map[string]error{"d": tree.ErrFolder, "l": tree.ErrFolder, "f": tree.ErrFile, "s": tree.ErrLink}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			src, dst := t.TempDir(), t.TempDir()
+			put(t, src, map[string]string{"d": "x", "f/x": "x", "s/x": "x", "old": "newer", "new": "new", "sub/deep": "hello"})
+			symlink(t, "nowhere", filepath.Join(src, "l"))
+			put(t, dst, map[string]string{"d/x": "x", "l/x": "x", "f": "x", "old": "old", "more": "x"})
+			symlink(t, t.TempDir(), filepath.Join(dst, "s"))
+			do := func(run func(*tree.Copy) error) map[string]error {
+				failed := map[string]error{}
+				cp := tree.Copy{From: src, To: dst, Failed: func(err error) {
+					var we *tree.WriteError
+					if !errors.As(err, &we) {
+						t.Fatal(err)
+					}
+					failed[filepath.Base(we.Path)] = we.Err
+				}}
+				c.set(&cp)
+				var incomplete *tree.IncompleteError
+				if err := run(&cp); !errors.As(err, &incomplete) || incomplete.Failed != int64(len(failed)) {
+					t.Errorf("%v, want that %d failed", err, len(failed))
+				}
+				return failed
+			}
+			var plan tree.Plan
+			planned := do(func(cp *tree.Copy) (err error) { plan, err = cp.Plan(t.Context()); return err })
+			var done tree.Progress
+			ran := do(func(cp *tree.Copy) error { defer func() { done = cp.Progress() }(); return cp.Run(t.Context()) })
+			if !reflect.DeepEqual(planned, c.failed) || !reflect.DeepEqual(ran, c.failed) {
+				t.Errorf("planned failures %v, failures %v; want %v", planned, ran, c.failed)
+			}
+			if plan.Files != c.files || plan.Bytes != c.size || len(plan.Delete) > 0 || done.Files != c.files || done.Bytes != c.size {
+				t.Errorf("planned %+v, done %+v; want %d files of %d bytes", plan, done, c.files, c.size)
+			}
+		})
+	}
+}
+
 func TestResume_TakesNoFileForEqualThatMayDiffer(t *testing.T) {
 	src, dst := t.TempDir(), t.TempDir()
 	past := time.Now().Add(-time.Hour).Truncate(time.Second)

@@ -168,11 +168,9 @@ func (p *packer) file(f *openfile.File, to string) error {
 	if err != nil {
 		return err
 	}
+	f.Size, f.Modified = info.Size(), info.ModTime() // it is not shared
 	buf := copyBuffers.Get().(*[]byte)
 	defer copyBuffers.Put(buf)
-	n, err := io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{&extent{f: f, size: info.Size()}}, *buf)
-	if err == nil && n < info.Size() {
-		err = ErrTruncated
-	}
+	_, err = io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{fileSpan(f, 0, f.Size)}, *buf)
 	return err
 }

@@ -22,12 +22,15 @@ import (
 // be set. The fields must not change after the first request. Requests are served
 // concurrently.
 //
-// It answers ranges (one, several, suffixes), If-Range and conditional requests. Entity
-// tags are strong, made of modification time, size and inode. Paths never lead out of
-// Root. Names that begin with a dot do not exist for clients, and neither do files that
-// are still being written. Named pipes, devices and sockets are refused. If a folder has
-// an index.html, that is its page. A file that becomes shorter while it is sent breaks
-// the connection; of a file that grows, the announced length is sent.
+// It answers ranges and conditional requests as RFC 9110 says. Entity tags are strong,
+// made of modification time, size and inode. A modification date identifies a file only
+// when its second is over. Paths never lead out of Root. Names that begin with a dot do
+// not exist for clients, and neither do files that are still being written. Named pipes,
+// devices and sockets are refused. If a folder has an index.html, that is its page.
+//
+// A file that becomes shorter while it is sent, or that changes without growing, breaks
+// the connection with [ErrChanged]: the last 64 KiB leave only after a look at its time
+// and size. Of a file that grows, the announced length is sent.
 //
 // With Precompressed, NAME.gz is sent only if its first member holds all of NAME. Browsers
 // and curl read no further, while files of several members are common (bgzip, cat, and
@@ -193,7 +196,6 @@ func (s *FileServer) serveFile(w http.ResponseWriter, r *http.Request, name stri
 		s.fail(w, r, err)
 		return
 	}
-	defer func() { f.Release() }() // f changes below
 	h := w.Header()
 	if s.Precompressed {
 		h.Add("Vary", "Accept-Encoding")
@@ -206,13 +208,11 @@ func (s *FileServer) serveFile(w http.ResponseWriter, r *http.Request, name stri
 			h.Set("Content-Encoding", coding)
 		}
 	}
-	h.Set("ETag", f.Tag())
-	a := &answer{ResponseWriter: w, r: r, name: name, f: f, log: v.log}
-	http.ServeContent(a, r, name, f.Modified, &extent{f: f, size: f.Size})
-	if a.parked {
-		f = nil
+	d := &described{sliceable: oneFile{f}, name: name, size: f.Size, tag: f.Tag(), modified: f.Modified, log: v.log}
+	if _, ok := h["Content-Type"]; !ok {
+		d.kind = f.ContentType(name)
 	}
-	a.finish()
+	d.answer(w, r)
 }
 
 // serveFolder answers with a folder as an archive, its index.html, or its listing.

@@ -103,12 +103,12 @@ func TestFiles_ClientThatLeavesTheQueueIsNotAnError(t *testing.T) {
 	}
 }
 
-func TestFiles_PartsThatAreCopiedCostAsMuch(t *testing.T) {
+func TestFiles_SeveralPartsCostAsMuchAsOne(t *testing.T) {
 	b := weir.NewBudget(1 << 20)
 	s := guarded(t, &Guard{Budget: b}, bigAndStream(t, 8<<20))
 	c := s.dial(t, 8<<10)
 	ask(t, c, bufio.NewReader(c), "/big", "Range", "bytes=0-1000,2000-")
-	if n := b.Used(); n != copyCost {
+	if n := b.Used(); n != parkedCost {
 		t.Errorf("several parts cost %d", n)
 	}
 	c.Close()

@@ -28,6 +28,7 @@ var layers = [][]string{
 	{"body.go"},   // what a request brings
 	{"rolling.go"},
 	{"answer.go"}, // downloads
+	{"content.go"},
 	{"open.go"},
 	{"respond.go"},
 	{"archive.go"},

@@ -75,8 +75,8 @@ lies in the folder of the file. weir does not read the .Z format of compress(1).
 
 The output is one gzip member, which every gzip, browser and library can read.
 It consists of independent blocks of 1 MiB of input, compressed on all cores.
-Levels 5 and up give about the size of gzip -6 or less. Level 4 is the fastest
-that is at most 4% larger.
+Files of level 5 and up are about as small as those of gzip -6, or smaller.
+Level 4 is the fastest level whose files are at most 4% larger than that.
 
 weir stores the name and the modification time of the source in the file,
 unless --no-name is given. It skips a source whose name already has a gzip suffix.`

@@ -46,32 +46,35 @@ func newCopy(stdout, stderr io.Writer) *cobra.Command {
 		Long: `Copy files and folders, in bounded memory.
 
 SRC and DST are files, folders, URLs (http://, https://, s3://bucket/key), or -
-for standard input and output. With several sources DST is a folder, and two
-sources of the same name are refused. Folders are copied with all that is in them,
-many small files at a time; SRC/. stands for the contents of SRC.
+for standard input and output. With several sources, DST must be a folder, and
+no two sources may have the same name. A folder is copied with everything in it;
+SRC/. means the contents of SRC. An http:// or https:// URL as DST gets a PUT
+request.
 
-Every file is whole or absent: it takes its name when it has been copied, and
-after a failure DST has the file that was there before. Where a source or a file
-in a folder cannot be read, weir says so and copies the others; the exit code is
-that of the first error. A new folder takes its name at the end. A download goes
-on where it stopped when its connection breaks, and its length and digest are
-checked. A URL as DST is sent a PUT.
+Every file is whole or absent: it gets its name when all of it has been copied,
+and after a failure DST is as it was before. A new folder gets its name at the
+end. If a source, or a file in a folder, cannot be read, weir reports it and
+copies the others; the exit code is that of the first error. If the connection
+of a download breaks, weir resumes the download. It checks length and digest.
 
---resume goes on with what an interrupted copy has left: the rest of a file, or
-the files of a folder that are not there yet. It leaves out files of the same
-size that have the time of the source, or, without --preserve, are newer; with
---checksum, those of the same contents. If DST is a folder and everything in it is
-also in the folder SRC, --resume goes on in DST itself, not in DST/SRC. --delete
-removes from the copy of a folder SRC what SRC does not have, when everything
-else has succeeded. A pattern of
---exclude without a slash is matched against every name in a folder, one with a
-slash against the path below SRC, one that ends in a slash against folders only;
-* ? [a-z] stand for characters of a name, ** for any folders. --delete leaves
-alone what is excluded. --no-clobber fails where a file or object exists.
+--resume continues an interrupted copy: it copies the rest of a file, or the
+files that a folder does not have yet. It skips files that have the size and the
+time of the source or, without --preserve, the size and a newer time. With
+--checksum it skips files with the same contents. If DST is a folder, and
+everything in it is also in the folder SRC, --resume copies into DST itself, not
+into DST/SRC.
 
-"weir help keep" says what is kept of permissions, owners and times, "weir help
-stores" how object stores are found and folders compared with them, and "weir help
-remote" what weir sends to servers.`,
+--delete removes from the copy of a folder what SRC does not have, after
+everything else has succeeded. It keeps what --exclude matches.
+
+A pattern of --exclude without a slash is matched against every name in a
+folder, and a pattern with a slash against the path below SRC. A pattern that
+ends in a slash matches only folders. In a pattern, * stands for any characters
+of a name, ? for one character, [a-z] for one of a range, and ** for any number
+of folders.
+
+"weir help keep" lists which permissions, owners and times a copy keeps. "weir
+help stores" explains object stores.`,
 		Example: `  weir copy holiday.mp4 /mnt/usb/
   weir copy photos music /mnt/usb/ --preserve
   weir copy site/. /srv/www --resume --delete --exclude '*.tmp' --dry-run
@@ -88,15 +91,15 @@ remote" what weir sends to servers.`,
 	f.BoolVarP(&c.preserve, "preserve", "p", false, "keep permissions, times, hard links, attributes, and owners where allowed")
 	f.BoolVar(&c.verify, "verify", false, "read back what was written and compare its SHA-256")
 	f.BoolVar(&c.sync, "sync", false, "return only when everything is on stable storage")
-	f.StringVar(&c.rate, "rate", "", "no faster than this, as in 10MiB/s")
+	f.StringVar(&c.rate, "rate", "", "maximum rate, as in 10MiB/s")
 	f.BoolVar(&c.keep, "keep-partial", false, "keep an unfinished copy, as DST"+partSuffix)
-	f.BoolVar(&c.resume, "resume", false, "go on with an unfinished copy; implies --keep-partial")
-	f.BoolVarP(&c.noClobber, "no-clobber", "n", false, "replace nothing: a file or object that exists is an error")
+	f.BoolVar(&c.resume, "resume", false, "continue an unfinished copy; implies --keep-partial")
+	f.BoolVarP(&c.noClobber, "no-clobber", "n", false, "fail if a file or object exists, instead of replacing it")
 	f.BoolVar(&c.checksum, "checksum", false, "with --resume, compare contents instead of sizes and times")
-	f.BoolVar(&c.delete, "delete", false, "remove from DST what a folder SRC does not have")
-	f.StringArrayVar(&c.exclude, "exclude", nil, "leave out what matches this pattern in folders; may be repeated")
+	f.BoolVar(&c.delete, "delete", false, "remove from DST the files that a folder SRC does not have")
+	f.StringArrayVar(&c.exclude, "exclude", nil, "leave out files and folders that match this pattern; repeatable")
 	f.BoolP("recursive", "r", true, "")
-	_ = f.MarkHidden("recursive") // what the fingers know from cp
+	_ = f.MarkHidden("recursive") // accepted because cp has it
 	return cmd
 }
 

@@ -147,9 +147,6 @@ func explain(s *step, r report.Report, err error) *failure {
 	var se *weir.StageError
 	var we *tree.WriteError
 	var ie *tree.IncompleteError
-	if given := (*failure)(nil); errors.As(err, &given) {
-		return given
-	}
 	switch {
 	case errors.As(err, &ie):
 		first := explain(s, r, ie.First)

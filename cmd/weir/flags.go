@@ -35,7 +35,7 @@ func (s *settings) flags(c *cobra.Command) {
 	f.StringVar(&s.memory, "memory", "", "maximum memory for pipes and stages, as in 64MiB (default: what the stages need)")
 	f.StringVar(&s.progress, "progress", "auto", "live, plain (a line every 10 s), none, or auto: live on a terminal, else none")
 	f.BoolVarP(&s.quiet, "quiet", "q", false, "print nothing unless something fails")
-	f.BoolVarP(&s.verbose, "verbose", "v", false, "print the plan before the run, and what every stage and pipe did after it")
+	f.BoolVarP(&s.verbose, "verbose", "v", false, "print the plan before the run, and the times of every stage and pipe after it")
 	f.BoolVar(&s.json, "json", false, "print lines of JSON on standard error; the last one is a summary")
 	f.BoolVar(&s.dryRun, "dry-run", false, "show lanes, pipes and ceiling without running anything")
 	f.BoolVar(&s.dryRun, "explain", false, "the same as --dry-run")

@@ -57,9 +57,9 @@ func newLab(stdout, stderr io.Writer, list []lab.Experiment) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "lab [EXPERIMENT]",
 		Short: "Run a server without backpressure beside weir, and plot its memory",
-		Long: `Run a tutorial's experiments on backpressure: each with the tutorial's mistake
-(side A) and with weir (side B). Without a name, list the experiments and run the
-first.
+		Long: `Run the experiments of a tutorial on backpressure: each with the tutorial's
+mistake (side A) and with weir (side B). Without a name, list the experiments and
+run the first.
 ` + text + `
 
 Side A makes the mistake in Go, on purpose: an unbounded queue stands between

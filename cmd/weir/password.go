@@ -20,7 +20,7 @@ func newPassword(stdout, stderr io.Writer) *cobra.Command {
 	rights := "rw"
 	c := &cobra.Command{
 		Use:   "password NAME",
-		Short: "Make a line for the file of weir serve --auth",
+		Short: "Make a user entry for weir serve --auth",
 		Long: `Ask for a password, or read it from standard input, and print a line for the
 file of weir serve --auth: the name, the argon2id hash of the password, and the
 rights. At a terminal weir asks for the password twice.`,

@@ -10,6 +10,7 @@ import (
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/internal/units"
 	"github.com/weir-go/weir/report"
+	"github.com/weir-go/weir/tree"
 )
 
 // execute runs the steps one after the other and returns a *failure or nil.
@@ -149,6 +150,8 @@ func stopped(st *step, by *stop) *failure {
 // showPlan is --dry-run: how the steps would run.
 func (s *settings) showPlan(steps []*step) error {
 	var first *failure
+	plan := "" // of the steps whose names are written already
+	defer func() { fmt.Fprint(s.stderr, plan) }()
 	for _, st := range steps {
 		f := st.refused
 		if f == nil && s.dryRun {
@@ -183,10 +186,13 @@ func (s *settings) showPlan(steps []*step) error {
 			emitLine(s.stderr, "plan", map[string]any{"source": st.src, "destination": st.destination(), "ceiling": ceiling, "text": text})
 			continue
 		}
+		if text != plan { // a plan of a thousand files is written once
+			fmt.Fprint(s.stderr, plan)
+			plan = text
+		}
 		if len(steps) > 1 {
 			fmt.Fprintf(s.stderr, "%s → %s\n", st.src, st.dst)
 		}
-		fmt.Fprint(s.stderr, text)
 	}
 	if first != nil {
 		return first
@@ -196,14 +202,19 @@ func (s *settings) showPlan(steps []*step) error {
 
 // showPreview says what the copy of a folder would do.
 func (s *settings) showPreview(st *step) error {
+	st.failed = func(f *failure) { f.tell(s.stderr, s.json) }
+	var incomplete error
 	p, err := st.preview()
-	if err != nil {
+	if ie := (*tree.IncompleteError)(nil); errors.As(err, &ie) {
+		first := explain(st, report.Report{}, ie.First)
+		incomplete = &failure{code: first.code, text: fmt.Sprintf("%s would be incomplete: %s", st.dst, units.Count(ie.Failed, "failure"))}
+	} else if err != nil {
 		return explain(st, report.Report{}, err)
 	}
 	if s.json {
 		names := append([]string{}, p.Delete...)
 		s.emit("plan", map[string]any{"source": st.src, "destination": st.dst, "files": p.Files, "bytes": p.Bytes, "equal": p.Equal, "delete": names})
-		return nil
+		return incomplete
 	}
 	for _, name := range p.Delete {
 		fmt.Fprintf(s.stderr, "delete     %s\n", name)
@@ -218,7 +229,7 @@ func (s *settings) showPreview(st *step) error {
 	}
 	ceiling, err := st.ceiling()
 	fmt.Fprintf(s.stderr, "\nmemory     ceiling %s\n", weir.FormatBytes(ceiling))
-	return err
+	return cmp.Or(incomplete, err)
 }
 
 // state says how far the copy of a folder came that goes straight to its

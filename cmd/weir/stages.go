@@ -67,7 +67,7 @@ func init() {
 		{texts, "head", ":N or :SIZE", "the first N lines or bytes; then stop reading", "head:100, head:10MiB", false, head},
 		{texts, "skip", ":N or :SIZE", "all but the first N lines or bytes", "skip:1, skip:512B", false, skip},
 		{texts, "uniq", "[:max-line=SIZE]", "leave out lines equal to the one before", "uniq", false, ofLines(uniq)},
-		{texts, "json", "[:max-value=SIZE]", "check JSON values, one to a line, without spaces", "json", false, compactJSON},
+		{texts, "json", "[:max-value=SIZE]", "check JSON; write one compact value per line", "json", false, compactJSON},
 		{texts, "csvjson", "[:comma=C,max-record=SIZE]", "CSV with a header to JSON lines", "csvjson:comma=\\t", false, csvJSON},
 		{texts, "jsoncsv", "[:comma=C,max-value=SIZE]", "JSON objects to CSV with a header", "jsoncsv:comma=;", false, jsonCSV},
 

@@ -37,8 +37,8 @@ func main() {
 
 // region detect
 
-// detect copies a file at most rate bytes a second, tells what it sees while it
-// runs, and returns the report.
+// detect copies a file at no more than rate bytes a second, prints the verdict
+// while the flow runs, and returns the report.
 func detect(ctx context.Context, source, destination string, rate int64, out io.Writer) (report.Report, error) {
 	flow := weir.File(source).Through(pace.RateLimit[byte](rate, time.Second)).To(weir.Create(destination))
 	ended := make(chan error, 1)

@@ -51,7 +51,7 @@ func copyFile(ctx context.Context, source, destination string) (pauses int, err 
 	written := make(chan error, 1)
 	go func() {
 		err := weir.FromPipe(r).To(weir.Create(destination)).Run(ctx)
-		r.CloseWithError(err) // nobody reads any more, also if nobody began
+		r.CloseWithError(err) // ends feed, even if the flow failed before it read anything
 		written <- err
 	}()
 

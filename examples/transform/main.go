@@ -37,7 +37,7 @@ func main() {
 
 // region upperFile
 
-// upperFile writes input to output in upper case, with spaces in place of tabs.
+// upperFile writes input to output in upper case, with spaces instead of tabs.
 func upperFile(ctx context.Context, input, output string) error {
 	return weir.File(input).
 		Through(text.Upper(), expandTabs(4)).
@@ -49,7 +49,7 @@ func upperFile(ctx context.Context, input, output string) error {
 
 // region expandTabs
 
-// expandTabs puts width spaces in place of each tab.
+// expandTabs replaces each tab by width spaces.
 func expandTabs(width int) weir.Stage[byte, byte] {
 	spaces := bytes.Repeat([]byte(" "), width)
 	return weir.Do("expand tabs", func(_ context.Context, in []byte, emit func([]byte) error) error {
