@@ -22,21 +22,21 @@ type lane struct {
 	main  func() error
 	ins   []lanesEnd
 	outs  []lanesEnd
-	owner *stage // names a lane that has no stage of its own
+	owner *stage // names a lane without stages
 	r     *run
 
 	ctx    context.Context
 	cancel context.CancelCauseFunc
-	open   atomic.Int32 // outs that somebody still reads
+	open   atomic.Int32 // number of outs that still have a reader
 	timed  atomic.Bool  // it waits no longer than a certain time
 
-	// source is the context of the lane's source. It ends with ctx, or when
-	// the flow is told to take no more input; then its cause is ErrStop.
+	// source is the context of the lane's source. It ends with ctx, or on
+	// Flow.Stop; then its cause is ErrStop.
 	source     context.Context
 	stopSource context.CancelCauseFunc
 
 	broken error // the error that stops the lane; only the lane's goroutine uses it
-	err    error // what it ended with; nil if it ended well or nobody wanted more
+	err    error // the error it ended with; nil at the end of its input or after ErrStop
 
 	// enough ends the stream downstream of the stage that wants no more input,
 	// and enoughAt is that stage's place among the spots. The lane calls enough
@@ -52,7 +52,7 @@ type lane struct {
 type spot struct {
 	ln   *lane
 	st   *stage
-	ctx  *stageContext // the lane's, as the stage sees it
+	ctx  *stageContext // the lane's context, as passed to the stage
 	busy int32
 
 	emitsLast bool // the stage does nothing between its last emit and its return
@@ -209,8 +209,8 @@ func (s *spot) stopped(err error) bool {
 		(errors.Is(err, context.Canceled) || errors.Is(err, os.ErrDeadlineExceeded) || isClosed(err))
 }
 
-// enoughFrom says that the stage wants no more input and that end ends what is
-// downstream of it. It returns the error to unwind with.
+// enoughFrom records that the stage needs no more input, and that end ends
+// everything downstream of it. It returns the error that stops the lane.
 func (s *spot) enoughFrom(end func() error) error {
 	l := s.ln
 	if err := l.ended(); err != nil {

@@ -86,8 +86,8 @@ func buildConcat[T any](n *node[T], b *plan, ln *lane, out link[T], streams []St
 			}
 			continue
 		}
-		// A flow of its own, while the lane waits: the two never run at the
-		// same time.
+		// The stream runs as a separate flow while the lane waits: the two never run
+		// at the same time.
 		f := s.To(EachBatch(func(_ context.Context, batch []T) error {
 			ln.Enter(sp.busy)
 			_, err := w.Write(batch)

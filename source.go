@@ -182,16 +182,15 @@ func writeDeadline(x any) func(time.Time) error {
 type ioGuard struct {
 	x      any
 	stop   func()
-	late   func(time.Time) error // a deadline that was set and is to be taken back
+	late   func(time.Time) error // sets the deadline, to clear one that was set
 	closed bool
 	err    error
 }
 
-// guardIO unblocks a Read or Write of x when the lane's context ends, or, for a
-// source, when the flow is told to take no more input: by a deadline or else by
-// closing x. A lane that is not inside one at that moment finds out by itself: it
-// looks at its context after it has said that it goes outside and before it
-// calls.
+// guardIO unblocks a Read or Write of x when the lane's context ends or, for a
+// source, on Flow.Stop. It sets a deadline, or closes x if that is not
+// possible. It does nothing while the lane is not inside such a call: the lane
+// enters the state outside first, then checks its context, and only then calls.
 func guardIO(sp *spot, x any, deadline func(any) func(time.Time) error) *ioGuard {
 	g := &ioGuard{x: x}
 	ctx := sp.ln.source

@@ -100,7 +100,7 @@ type teeState[T any] struct {
 	to    []*stage
 }
 
-// attach builds branch i and, once they are all there, what is in front.
+// attach builds branch i and, after the last branch, the steps before the Tee.
 func (t *tee[T]) attach(n *node[T], b *plan, ln *lane, to *stage, i int) *pipe.Pipe[T] {
 	st, _ := b.state[t].(*teeState[T])
 	if st == nil {

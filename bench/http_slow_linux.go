@@ -34,11 +34,11 @@ type slowSays struct {
 // slowVisits is how often a slow client reads, in a second.
 const slowVisits = 4
 
-// slowClients is many slow clients in one process and, but for the connecting,
-// one goroutine. Arguments: address, path, how many, the least and the largest
-// rate in bytes a second, seconds to settle, seconds to measure, whether it
-// waits for its standard input to end. A client takes part of the rates by its
-// number.
+// slowClients runs many slow clients in one process and, except for connecting,
+// one goroutine. Arguments: address, path, number of clients, smallest and
+// largest rate in bytes a second, seconds to settle, seconds to measure, and
+// whether to wait for the end of standard input. The rate of a client depends
+// on its number.
 func slowClients(args []string) error {
 	var n [6]int
 	for i, a := range args[2:] {
@@ -104,7 +104,7 @@ type slowLoop struct {
 // slowGroups is how many groups of clients take turns.
 const slowGroups = 10
 
-// run goes on for d, or until done is closed.
+// run runs the loop for d, or until done is closed.
 func (l *slowLoop) run(d time.Duration, done <-chan struct{}) {
 	tick := time.NewTicker(time.Second / slowVisits / slowGroups)
 	defer tick.Stop()

@@ -60,9 +60,9 @@ func newZstd(options ...zstd.EOption) *zstd.Encoder {
 var zstdPools, zstdBlockPools, unzstdPools pools
 
 const (
-	// zstdBlock is the input of one frame. Frames of half the size would cost
-	// 1 to 4% in size and some time; those of twice the size would gain half
-	// of that again.
+	// zstdBlock is the input of one frame. Frames of half the size would cost 1 to
+	// 4% in size, and some time. Frames of twice the size would save half of that
+	// again.
 	zstdBlock = 2 << 20
 
 	// zstdKeep is how much of a frame waits for the next: of output that ends

@@ -99,10 +99,10 @@ func (c CSVOptions) comment() []byte {
 	return utf8.AppendRune(nil, c.Comment)
 }
 
-// csvDecoder reads the same records as [csv.Reader], but for the ends of lines
-// within fields, which that changes to "\n", and finds the same errors.
-// It is pushed chunk after chunk and never holds more than a record: csv.Reader
-// has no limit, and a reader in front of it cannot tell where a record begins
+// csvDecoder reads the same records as [csv.Reader] and finds the same errors.
+// Only line ends within fields differ: csv.Reader changes them to "\n". It is
+// pushed chunk after chunk and never holds more than a record: csv.Reader has
+// no limit, and a reader in front of it cannot tell where a record begins
 // without reading the quotes too.
 type csvDecoder struct {
 	c              CSVOptions

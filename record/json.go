@@ -239,8 +239,8 @@ func EncodeJSON[T any](s weir.Stream[T]) weir.Stream[byte] {
 				return w.p, err
 			}
 			count++
-			// Package json replaces what is not UTF-8 by an escape sequence, which
-			// it uses for nothing else but may find in a json.RawMessage.
+			// Package json replaces invalid UTF-8 by an escape sequence. It writes that
+			// sequence for nothing else, but can find it in a json.RawMessage.
 			line := w.p[len(buf):]
 			if !utf8.Valid(line) || bytes.Contains(line, []byte(`\ufffd`)) && !validStrings(reflect.ValueOf(v)) {
 				return buf, fmt.Errorf("%w in value %d", text.ErrInvalidUTF8, count)

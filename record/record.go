@@ -24,8 +24,8 @@ const (
 	segment = 64 << 10 // bytes of records that are handed on at once
 )
 
-// encode turns each value into bytes that a function appends to buf. Each run
-// gets a function of its own from start.
+// encode turns each value into bytes that a function appends to buf. start
+// makes a new function for each run.
 func encode[T any](s weir.Stream[T], name string, start func() func(buf []byte, v T) ([]byte, error)) weir.Stream[byte] {
 	return weir.Via(s, weir.Stage[T, byte]{
 		Name:   name,

@@ -2,7 +2,7 @@ package report
 
 import "time"
 
-// Transfer is what is known of one transfer of a server at one moment.
+// Transfer describes one transfer of a server at one moment.
 type Transfer struct {
 	ID     uint64 // counts from 1 in its registry
 	Upload bool   // the client sends; else it receives

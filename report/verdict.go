@@ -178,9 +178,9 @@ func holdsBack(stages []StageStats, i int, d time.Duration) bool {
 	return true
 }
 
-// straggles reports whether one worker of stage i holds up everything: it works
-// on one value all the time, the other workers may not go further ahead, what
-// is before the stage is blocked and what is behind it is starved.
+// straggles reports whether one worker of stage i holds up everything. It then
+// works on one value all the time, the other workers must not run further
+// ahead, the stage before is blocked, and the stage after is starved.
 func straggles(stages []StageStats, i int, d time.Duration) bool {
 	s := stages[i]
 	if s.Workers < 2 || float64(s.Busy+s.Outside) < bottleneckShare*float64(d) || !holdsBack(stages, i, d) {
@@ -363,7 +363,7 @@ func upstream(stages []StageStats, i int) []int {
 // this says nothing yet.
 func (v Verdict) None() bool { return v.Stage == "" && !v.Budget && !v.Copy }
 
-// agrees reports whether v and w say the same, but for the numbers.
+// agrees reports whether v and w say the same apart from the numbers.
 func (v Verdict) agrees(w Verdict) bool {
 	return v.Stage == w.Stage && v.Measuring == w.Measuring && v.Budget == w.Budget && v.Copy == w.Copy &&
 		(v.Why == Unknown) == (w.Why == Unknown) &&

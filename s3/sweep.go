@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// stale is how long nothing has arrived for an upload that nobody goes on with.
+// stale is the age at which an unfinished upload counts as abandoned.
 const stale = 24 * time.Hour
 
 // sweep removes multipart uploads to keys that begin with prefix which a killed

@@ -128,8 +128,8 @@ func Map(name string, f func(text []byte) []byte) weir.Stage[byte, byte] {
 	return textStage(name, 0, func() func([]byte) []byte { return f })
 }
 
-// textStage calls a function with pieces of whole characters. Each run gets one
-// of its own from start.
+// textStage calls a function with pieces of whole characters. start makes a new
+// function for each run.
 func textStage(name string, holds int64, start func() func(text []byte) []byte) weir.Stage[byte, byte] {
 	return weir.Stage[byte, byte]{
 		Name:  name,
@@ -147,7 +147,7 @@ func (t *textMapper) Do(_ context.Context, in []byte, emit func([]byte) error) e
 	for len(t.part) > 0 && len(in) > 0 {
 		t.part = append(t.part, in[0])
 		in = in[1:]
-		// An invalid beginning may be followed by that of another character.
+		// An invalid beginning can be followed by the beginning of another character.
 		for utf8.FullRune(t.part) {
 			_, n := utf8.DecodeRune(t.part)
 			if err := emit(t.f(t.part[:n])); err != nil {

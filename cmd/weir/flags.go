@@ -46,7 +46,7 @@ func (s *settings) flags(c *cobra.Command) {
 	}
 }
 
-// check finds what is wrong with the flags.
+// check returns an error if a flag is invalid.
 func (s *settings) check() error {
 	switch s.progress {
 	case "auto", "live", "plain", "none":
@@ -73,9 +73,9 @@ func (s *settings) warn(format string, args ...any) {
 	fmt.Fprintf(s.stderr, "weir: %s\n", text)
 }
 
-// talks reports whether what is said of success is more than a line: on a
-// terminal, and for who asks. Elsewhere most of it is noise, in the mail of cron
-// for one.
+// talks reports whether to print more than one line on success: on a terminal,
+// or if the user asked for it. Elsewhere, such as in mail from cron, more would
+// be noise.
 func (s *settings) talks() bool {
 	return s.verbose || isTerminal(s.stderr) || s.progress == "plain" || s.progress == "live"
 }

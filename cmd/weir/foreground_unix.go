@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// foreground reports whether the terminal is ours to draw on: a job that was
-// sent to the background would write over whoever is in front.
+// foreground reports whether weir may draw on the terminal. A job in the
+// background would overwrite the output of the job in the foreground.
 func foreground(tty *os.File) bool {
 	group, err := unix.IoctlGetInt(int(tty.Fd()), unix.TIOCGPGRP)
 	return err != nil || group == unix.Getpgrp()

@@ -146,7 +146,7 @@ func wantsJSON(c *cobra.Command, args []string) bool {
 func unknownCommand(root *cobra.Command, args []string) *failure {
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd(args...)
-	c, rest, _ := root.Find(args) // its error is what is looked for here
+	c, rest, _ := root.Find(args) // an error is expected: the command is unknown
 	if !c.HasSubCommands() {
 		return nil
 	}

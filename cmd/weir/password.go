@@ -93,7 +93,7 @@ func readUsers(name string) (*auth.Users, error) {
 	return users, nil
 }
 
-// readPassword asks twice at a terminal, since nobody sees what is typed.
+// readPassword asks twice at a terminal, because the input is not shown.
 func readPassword(stderr io.Writer) (string, error) {
 	if fd := int(os.Stdin.Fd()); term.IsTerminal(fd) {
 		text, err := ask(fd, stderr, "password: ")

@@ -76,7 +76,7 @@ func keepPipes() (end func()) {
 	return func() { signal.Stop(ch) }
 }
 
-// signals watches for signals while a run goes on.
+// signals watches for signals during a run.
 type signals struct {
 	ch         chan os.Signal
 	done, over chan struct{}

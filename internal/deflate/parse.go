@@ -213,8 +213,8 @@ func (e *Encoder) literals(in *Input, from, to int) {
 	e.seqs[e.nseqs].lits += uint32(to - from)
 }
 
-// near reports whether the four bytes at i are those of a position in the
-// window, at distance d.
+// near reports whether the four bytes at i equal those at distance d, and that
+// position is in the window.
 func near(in *Input, i int, v uint64, d uint32) bool {
 	return d < window && load32(in, i-int(d)) == uint32(v)
 }

@@ -149,8 +149,8 @@ func (d *Decoder) Next(n int) ([]byte, error) {
 	return b, nil
 }
 
-// wrap goes on at the beginning of the ring once its end is reached. All has been
-// delivered.
+// wrap continues at the beginning of the ring when its end is reached.
+// Everything has been delivered by then.
 func (d *Decoder) wrap() {
 	if d.write >= outSize {
 		copy(d.out[:copySpan], d.out[outSize:d.write])

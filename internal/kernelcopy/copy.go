@@ -99,8 +99,8 @@ func Copy(ctx context.Context, dst io.Writer, src io.Reader, o Options) (int64, 
 	return t.total, err
 }
 
-// interrupted returns errEnded in place of an error of the source, or of the
-// wait for the destination, that Stop has caused.
+// interrupted returns errEnded instead of an error that Stop has caused in the
+// source, or in the wait for the destination.
 func (t *transfer) interrupted(err error) error {
 	if err != nil && t.g.stopping.Load() && (errors.Is(err, os.ErrDeadlineExceeded) || t.g.forced.Load()) {
 		return errEnded

@@ -13,9 +13,9 @@ const (
 	seekHole = 4
 )
 
-// keepHoles makes a mover between regular files leave out what is a hole in
-// the source, if the source has any and the destination is written at its end,
-// where nothing has to be overwritten with zeros.
+// keepHoles makes a mover between regular files skip the holes of the source.
+// It does so only if the source has holes and the destination is written at its
+// end, where no old data must be overwritten with zeros.
 func keepHoles(dst, src *os.File, data mover) mover {
 	if !sparse(src) {
 		return data
@@ -89,7 +89,7 @@ func sparsePiece(t *transfer, dst, src *os.File, max int64, data mover) (int64, 
 // destination grows at once, since the hole may be the last of it.
 func skip(dst, src *os.File, at, n int64) (int64, error) {
 	if n < 0 {
-		n = 0 // it was cut off meanwhile
+		n = 0 // it was truncated after Stat
 	}
 	if _, err := src.Seek(at+n, io.SeekStart); err != nil || n == 0 {
 		return 0, err

@@ -70,10 +70,10 @@ type Host struct {
 	mu     sync.Mutex // guards out
 }
 
-// Ready tells the parent that the side can be measured. The address is that of
-// its server, or nil. The ceiling is the most memory that it states to hold, in
-// bytes; held returns the most that it has held so far, by its own account. A side
-// without a ceiling gives 0 and nil.
+// Ready tells the parent that the side can be measured. addr is the address of
+// its server, or nil. ceiling is the memory ceiling that the side states, in
+// bytes; held returns the most that it has held so far, by its own count. A
+// side without a ceiling passes 0 and nil.
 func (h *Host) Ready(addr net.Addr, ceiling int64, held func() int64) {
 	m := message{Kind: messageReady, Ceiling: ceiling}
 	if addr != nil {
@@ -136,7 +136,7 @@ func RunSide(list []Experiment, in io.Reader, out io.Writer) error {
 	return nil
 }
 
-// run runs the side of s, and tells its counts meanwhile.
+// run runs the side of s, and sends its counts during the run.
 func (h *Host) run(ctx context.Context, list []Experiment, s spec) error {
 	e, ok := Find(list, s.Experiment)
 	if !ok {

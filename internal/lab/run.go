@@ -24,8 +24,8 @@ const (
 	sampleEvery = 50 * time.Millisecond
 	readyIn     = 20 * time.Second // how long a side may take to begin
 	settleIn    = 3 * time.Second  // how long after the last client descriptors are waited for
-	settleLooks = 20               // looks that find none closed, after which no more will be
-	endIn       = 10 * time.Second // how long a side may take to end when it is told to
+	settleLooks = 20               // end the wait after this many looks without a closed file
+	endIn       = 10 * time.Second // how long to wait for a side to end
 
 	fileName = "huge-file.mp4"
 )
@@ -38,7 +38,7 @@ type Options struct {
 
 	Guard    int64           // resident memory, in bytes, at which a side is ended
 	Node     string          // path of node; "" leaves its sides out
-	Override Settings        // what is not zero is used in place of the experiments' own
+	Override Settings        // a setting other than zero replaces the experiment's own
 	Watch    func(*Progress) // if not nil, is called about ten times a second
 }
 
@@ -485,8 +485,8 @@ func (u *run) sample() Sample {
 	return s
 }
 
-// settle waits until the server has closed what its clients have left behind, or
-// closes no more, where that is what is measured.
+// settle waits, in an experiment about aborts, until the server has closed the
+// files of the clients that left, or closes no more.
 func (u *run) settle(ctx context.Context) {
 	if u.e.load != loadAbort || u.before.files == unmeasured {
 		return
