@@ -149,8 +149,9 @@ func (l *lane) ended() error {
 	return l.broken
 }
 
-// finish ends the stream of the stage well: it closes what the stage has
-// opened and then calls end, which tells the stage downstream.
+// finish ends the stream of the stage without an error: it closes everything
+// that the stage has opened and then calls end, which ends the stage
+// downstream.
 func (s *spot) finish(end func() error) error {
 	l := s.ln
 	if err := l.ended(); err != nil {
@@ -195,8 +196,8 @@ func (s *spot) fail(err error) error {
 	return l.broken
 }
 
-// stopped reports whether err ends the source's stream well: it is ErrStop, or it
-// only says that the source was told to take no more input (see [Flow.Stop]).
+// stopped reports whether err ends the source's stream without a failure: it is
+// ErrStop, or only the result of [Flow.Stop].
 func (s *spot) stopped(err error) bool {
 	l := s.ln
 	if err == nil || l.ctx.Err() != nil || l.broken != nil {
@@ -365,7 +366,7 @@ func abnormal(recovered any) error {
 
 var errGoexit = errors.New("called runtime.Goexit")
 
-// close tells both neighbours that the lane has ended.
+// close informs both neighbours that the lane has ended.
 func (l *lane) close(err error) {
 	cause := err
 	if cause == nil {

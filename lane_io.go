@@ -244,7 +244,7 @@ func (p *portion[T]) read(r Reader[T]) (int, error) {
 	return n, err
 }
 
-// clear lets go of the n values that were handed on.
+// clear releases the n values that were passed on.
 func (p *portion[T]) clear(n int) {
 	if p.size != nil {
 		clear(p.buf[:n])

@@ -63,7 +63,7 @@ func (m *mapper[T, U]) Do(ctx context.Context, in []T, emit func([]U) error) err
 		}
 		out := m.out[:n]
 		if err != nil {
-			// What went before it is handed on.
+			// Pass on the values before it.
 			return errors.Join(emit(out), err)
 		}
 		k = n
@@ -231,8 +231,8 @@ func (p *pace) most(n int) int { return max(1, min(p.n, n)) }
 // next is most with the time that the stage has worked so far, for took.
 func (p *pace) next(n int) (k int, since int64) { return p.most(n), p.sp.took() }
 
-// took is called when n values have been worked on and handed on. If nothing
-// was handed on, the clock of the lane has not moved yet.
+// took is called when n values have been worked on and passed on. If nothing
+// was passed on, the clock of the lane has not moved yet.
 func (p *pace) took(n int, since int64, emitted bool) {
 	if !emitted {
 		p.sp.ln.Enter(p.sp.busy)

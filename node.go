@@ -46,7 +46,7 @@ type link[T any] struct {
 	pipe  *pipe.Pipe[T] // if the link is a pipe, to be filled in place
 
 	size func(*T) int64 // how the values are measured; nil: they need not be, or cannot
-	most int            // how many values to hand on at once, because the pipe at the lane's end holds no more; 0: any number
+	most int            // how many values to pass on at once, because the pipe at the lane's end holds no more; 0: any number
 }
 
 // attach builds the step, and all steps before it, in front of a consumer at
@@ -112,9 +112,9 @@ func pipeLink[T any](p *pipe.Pipe[T], ln *lane, to *stage) link[T] {
 	}
 }
 
-// few is how many values the pipe p holds if that is less than stages hand on at
-// once, so that they do not work on many values ahead of a pipe that is to hold
-// few. 0: it holds enough.
+// few returns how many values the pipe p can hold, if that is less than stages
+// pass on at once. Stages then do not work on many values ahead of a small
+// pipe. 0 means that the pipe holds enough.
 func few[T any](p *pipe.Pipe[T]) int {
 	if isByte[T]() || p.Cap() >= chunkLen[T]() {
 		return 0

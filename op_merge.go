@@ -119,7 +119,7 @@ func buildConcat[T any](n *node[T], b *plan, ln *lane, out link[T], streams []St
 	ln.main = func() error {
 		for _, part := range parts {
 			if ln.source.Err() != nil {
-				break // told to take no more input
+				break // Flow.Stop was called
 			}
 			err := part()
 			ln.Enter(sp.busy)

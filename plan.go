@@ -52,7 +52,7 @@ type stage struct {
 	ups             []*stage
 	holds           int64
 	beyond          beyond
-	uncovered       []string // values that it hands on and that cannot be measured
+	uncovered       []string // values that it passes on and that cannot be measured
 	budget          *Budget
 	limits          bool       // waits on purpose, to keep to a rate
 	kernel          string     // the system call that is meant to move the bytes
@@ -81,8 +81,9 @@ type settler interface {
 	end(cause error) error
 }
 
-// lanesEnd is how a lane tells its neighbours that it has ended. The cause is
-// ErrStop if it has ended well, or nobody wanted more.
+// lanesEnd informs a neighbour of a lane that the lane has ended. The cause is
+// ErrStop if the lane ended without an error, or because downstream needed no
+// more.
 type lanesEnd interface {
 	CloseRead(cause error)  // nothing more will be read
 	CloseWrite(cause error) // nothing more will be written; a lane that ended well may have said so before

@@ -90,7 +90,7 @@ func From[T any](src Source[T]) Stream[T] {
 			var err error
 			if r, err = src.Open(ln.source); err != nil {
 				if ln.source.Err() != nil && sp.stopped(err) {
-					r = ended[T]{} // told to take no more input while it opened
+					r = ended[T]{} // Flow.Stop was called while it opened
 					return nil, nil
 				}
 				return nil, err
@@ -138,7 +138,7 @@ type ended[T any] struct{}
 
 func (ended[T]) Read([]T) (int, error) { return 0, io.EOF }
 
-// stopReader reads no more once the flow was told to take no more input.
+// stopReader reads no more after Flow.Stop.
 type stopReader[T any] struct {
 	ln *lane
 	r  Reader[T]

@@ -218,7 +218,7 @@ func fewest[T any](pipes []*pipe.Pipe[T]) (n int) {
 type branch[T any] struct {
 	Branch
 	p    *pipe.Pipe[T]
-	gone bool // its reader has left, or was told to
+	gone bool // its reader has left, or was disconnected
 	rest []T  // of the batch in delivery, what did not fit at once
 }
 

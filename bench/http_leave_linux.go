@@ -303,7 +303,7 @@ func (h *httpBench) abortMany(s *server, n int) error {
 	return errors.Join(errs...)
 }
 
-// inventory tells what a server has when nothing is under way.
+// inventory returns what a server holds when no transfer is running.
 func (h *httpBench) inventory(ctx context.Context, s *server, name string) (figures, error) {
 	fds, err := s.idle(ctx)
 	if err != nil {

@@ -24,7 +24,8 @@ type slowConn struct {
 	ended  bool
 }
 
-// slowSays is what the process of slow clients tells, a line for each phase.
+// slowSays is a message of the process of slow clients: one line for each
+// phase.
 type slowSays struct {
 	Phase     string  `json:"phase"`     // "connected", "window", "end"
 	Delivered float64 `json:"delivered"` // part of what was asked for in the window
@@ -212,7 +213,7 @@ func startSlow(ctx context.Context, addr, path string, w slowWish) (*slowLoad, e
 	return l, l.cmd.Start()
 }
 
-// phase waits for the process to tell that it has reached a phase.
+// phase waits until the process reports a phase.
 func (l *slowLoad) phase(name string) (slowSays, error) {
 	for l.out.Scan() {
 		var s slowSays
@@ -226,7 +227,7 @@ func (l *slowLoad) phase(name string) (slowSays, error) {
 	return slowSays{}, errors.Join(fmt.Errorf("the slow clients ended before %q", name), l.out.Err())
 }
 
-// finish ends the clients and returns what they tell then.
+// finish ends the clients and returns their last message.
 func (l *slowLoad) finish() (slowSays, error) {
 	l.in.Close()
 	s, err := l.phase("end")

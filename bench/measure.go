@@ -50,7 +50,7 @@ func inProcess(n int, loop func(n int) (uint64, error), checks map[int]uint64) (
 	}, nil
 }
 
-// said is what a child of ours tells about itself when it has finished.
+// said is the report of one of our child processes when it has finished.
 type said struct {
 	Peak  int64   `json:"peak"`            // its largest resident set, in bytes
 	Limit int64   `json:"limit,omitempty"` // the ceiling its flow stated, in bytes

@@ -38,8 +38,8 @@ func (g *guard) Read(p []byte) (int, error) {
 	return n, g.note(err)
 }
 
-// left is how many of n bytes may be handed on when done were, and the decoder
-// has read so many bytes.
+// left returns how many of n bytes may be passed on, after done bytes have
+// been, and the decoder has read read bytes.
 func (c *config) left(done, n, read int64) int64 {
 	if c.maxOut >= 0 {
 		n = min(n, c.maxOut-done)

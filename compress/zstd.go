@@ -65,9 +65,9 @@ const (
 	// again.
 	zstdBlock = 2 << 20
 
-	// zstdKeep is how much of a frame waits for the next: of output that ends
-	// because its writer was killed, nobody could tell otherwise that frames
-	// are missing. A frame is never so short.
+	// zstdKeep is how many bytes of a frame wait for the next one. If the writer
+	// is killed, the output then ends within a frame, so a reader notices that
+	// frames are missing. Every frame is longer.
 	zstdKeep = 4
 )
 
@@ -126,7 +126,7 @@ func (z *zstdCodec) Read(p []byte) (int, error) {
 	return n, z.limit(err)
 }
 
-// limit tells a window that is too large from damage.
+// limit distinguishes a window that is too large from damage.
 func (z *zstdCodec) limit(err error) error {
 	if !errors.Is(err, zstd.ErrWindowSizeExceeded) && !errors.Is(err, zstd.ErrDecoderSizeExceeded) {
 		return err

@@ -89,8 +89,8 @@ func (u *upload) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// refused says why the body is not taken: the answer tells more than a broken
-// pipe.
+// refused returns why the server does not take the body: its answer says more
+// than a broken pipe.
 func (u *upload) refused() error {
 	<-u.answered // soon: the request ends with its body, or by the watchdog
 	if u.err != nil {

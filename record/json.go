@@ -54,7 +54,7 @@ func DecodeJSON[T any](s weir.Stream[byte], most int64) weir.Stream[T] {
 		var one [1]T
 		for {
 			src.between = true
-			dec.More() // goes to where the value begins; Decode tells what it meets
+			dec.More() // moves to the beginning of the value; Decode reports errors
 			src.between = false
 			src.from = dec.InputOffset()
 			at := func(offset int64) int64 { return offset + src.skipped + whole.left }
@@ -206,7 +206,7 @@ func (u *utf8Reader) complete() {
 	}
 }
 
-// begin reads as few bytes as tell whether there is a mark.
+// begin reads only the bytes that show whether there is a mark.
 func (u *utf8Reader) begin() {
 	var first [len("\xef\xbb\xbf")]byte
 	n, err := u.r.Read(first[:len(first)-u.start.Held()])

@@ -20,8 +20,8 @@ import (
 )
 
 const (
-	chunk   = 2048     // records that are handed on at once
-	segment = 64 << 10 // bytes of records that are handed on at once
+	chunk   = 2048     // records that are passed on at once
+	segment = 64 << 10 // bytes of records that are passed on at once
 )
 
 // encode turns each value into bytes that a function appends to buf. start

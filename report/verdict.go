@@ -103,9 +103,9 @@ func (b Blame) Clone() Blame {
 // the times of the phase, which took d. It walks from the sink to the source
 // and stops at the first stage that is active for most of the phase and holds
 // back the stage before it: all stages run at the same rate, so only the edge
-// between "blocked" and "starved" tells them apart. Stages that it passed on
-// the way and that were active all the time too are behind a pipe that still
-// fills: only a later phase can tell which of them is slower, so all get the
+// between "blocked" and "starved" shows which one is slow. Stages that it
+// passed and that were active all the time too are after a pipe that still
+// fills. Only a later phase can show which of them is slower, so all get the
 // blame. If no stage stands out, each gets the time for which it was active.
 func (b *Blame) Add(stages []StageStats, d time.Duration) {
 	if d <= 0 {

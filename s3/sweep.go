@@ -32,9 +32,9 @@ func (c *client) sweep(ctx context.Context, prefix string) {
 	}
 }
 
-// isAbandoned reports whether an unfinished upload is ours, which the size of its
-// parts tells, and has received nothing for a while. One without parts takes no
-// room, and could be anybody's.
+// isAbandoned reports whether an unfinished upload is ours, judging by the size
+// of its parts, and has received nothing for a while. An upload without parts
+// takes no space, and can belong to anybody.
 func (c *client) isAbandoned(ctx context.Context, key, id string) bool {
 	marker, ours := 0, false
 	for {

@@ -24,7 +24,7 @@ func keep(_ *os.Root, _ string, open *os.File, info fs.FileInfo) error {
 	return atomicfile.Keep(open, info)
 }
 
-// fileID tells a file from all others.
+// fileID identifies a file.
 type fileID struct{ dev, ino uint64 }
 
 // idOf returns the identity of a file, and whether it has several names.

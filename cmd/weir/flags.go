@@ -96,7 +96,7 @@ func isTerminal(w io.Writer) bool {
 // parseSize reads 64MiB, 64M (the same), 10kB or a plain number of bytes.
 func parseSize(s string) (int64, error) {
 	if n := len(s); n > 1 && strings.ContainsRune("kKmMgGtT", rune(s[n-1])) {
-		s += "iB" // one letter stands for the binary unit
+		s += "iB" // one letter means the binary unit
 	}
 	n, err := humanize.ParseBytes(s)
 	if err != nil || n > 1<<62 {

@@ -32,9 +32,10 @@ func newTerminalJob() *terminalJob {
 	return j
 }
 
-// inFront reports whether the process is in the foreground. Once the terminal is
-// closed the system can no longer tell, and inFront repeats its last answer: call
-// it also when the process was continued, since that is when a job moves.
+// inFront reports whether the process is in the foreground. After the terminal
+// is closed the system does not know, and inFront repeats its last answer. So
+// call it also when the process was continued, because that is when a job
+// moves.
 func (j *terminalJob) inFront() bool {
 	if j.tty == nil {
 		return false

@@ -101,7 +101,7 @@ type checkedWriter struct {
 }
 
 func (w *checkedWriter) Write(p []byte) (int, error) {
-	if !w.begun { // until the process ends, so that its exit code tells of the write
+	if !w.begun { // until the process ends, so that its exit code reports the failed write
 		w.begun = true
 		keepPipes()
 	}

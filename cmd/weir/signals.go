@@ -42,7 +42,7 @@ func stopSignals() (list []os.Signal) {
 // terminal sends Ctrl-C to all of a pipeline.
 const echoTime = 250 * time.Millisecond
 
-// stopper tells the first signal from the one that asks again.
+// stopper distinguishes the first signal from a repeated one.
 type stopper struct {
 	first *stop
 	at    time.Time

@@ -52,8 +52,8 @@ type Options struct {
 	Mode Mode
 
 	// Perm are the permission bits of a file that does not exist yet, before
-	// umask; zero stands for 0666. Other bits are ignored: set-user-ID for one
-	// would come with the wrong owner. A file that exists keeps its own.
+	// umask; zero means 0666. Other bits are ignored: set-user-ID, for example,
+	// would come with the wrong owner. An existing file keeps its own.
 	Perm fs.FileMode
 
 	// Like makes Commit give the file the owner, the permissions and the

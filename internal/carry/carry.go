@@ -86,7 +86,7 @@ type plain struct{ fs.FileInfo }
 
 func (p plain) Mode() fs.FileMode { return p.FileInfo.Mode().Perm() }
 
-// Opened tells that f, which info describes, is being read.
+// Opened records that the flow reads f, which info describes.
 func Opened(ctx context.Context, f *os.File, info fs.FileInfo) {
 	n := of(ctx)
 	if n == nil {
@@ -142,10 +142,10 @@ func (e *ShrankError) Error() string {
 
 func (e *ShrankError) Unwrap() error { return io.ErrUnexpectedEOF }
 
-// Ended tells that f was read to its end, and compares it with what it was when
-// it was opened. The error is a [*ShrankError]. Growth is no error: what was
-// there at first has been read. It is for regular files; all others end as they
-// like.
+// Ended records that f was read to its end, and compares it with its state when
+// it was opened. The error is a [*ShrankError]. Growth is no error: the
+// original contents have been read. Ended is for regular files only, because
+// other files have no fixed length.
 func Ended(ctx context.Context, f *os.File, opened fs.FileInfo) error {
 	if !opened.Mode().IsRegular() {
 		return nil

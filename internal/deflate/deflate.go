@@ -195,7 +195,7 @@ func (e *Encoder) encode(in *Input, n int, last bool) {
 	e.base += uint32(n) + window
 }
 
-// emit hands on what there is.
+// emit passes on the finished bytes.
 func (e *Encoder) emit() {
 	if e.to == nil {
 		return

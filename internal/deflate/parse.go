@@ -439,8 +439,9 @@ const (
 	observed   = 10
 )
 
-// splitter finds out where a block should end: where what comes differs from
-// what the block has. It tells eight kinds of literals and two of matches apart.
+// splitter finds where a block should end: where the next data differs from the
+// data of the block. It distinguishes eight kinds of literals and two of
+// matches.
 type splitter struct {
 	old, fresh   [observed]uint32
 	nold, nfresh uint32

@@ -45,7 +45,7 @@ func Tell(w http.ResponseWriter, r *http.Request, status int, text string, last 
 	}
 	w.WriteHeader(status)
 	if r.Method != http.MethodHead {
-		_, _ = io.WriteString(w, text+"\n") // the client may have gone: nobody to tell
+		_, _ = io.WriteString(w, text+"\n") // the client may have gone
 	}
 }
 

@@ -114,8 +114,9 @@ func pieces(d, s end, name string, call func(dst, src, max int) (int, error)) mo
 	}
 }
 
-// around makes a call that moves bytes, or waits for an end, and tells the
-// observer where its time went. reads and writes say for which end it can sleep.
+// around makes a call that moves bytes, or waits for an end, and reports to the
+// observer where its time went. reads and writes say for which end it can
+// sleep.
 func (t *transfer) around(call func() int64, reads, writes bool) {
 	if !t.observed() {
 		call()

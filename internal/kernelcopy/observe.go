@@ -92,8 +92,8 @@ func (s *samples) divide(wait time.Duration, n int64) (read, write time.Duration
 	}
 	scale := float64(n) / float64(s.bytes)
 	r, w := float64(s.read)*scale, float64(s.write)*scale
-	// A sample that meets a pause of the disk stands for more bytes than it has,
-	// so the two may exceed what there is. Their proportion still holds.
+	// A sample that meets a pause of the disk counts for more bytes than it has,
+	// so the two can exceed the whole time. Their proportion still holds.
 	if sum := r + w; sum > float64(wait) {
 		r, w = r/sum*float64(wait), w/sum*float64(wait)
 	}

@@ -70,7 +70,7 @@ func sparsePiece(t *transfer, dst, src *os.File, max int64, data mover) (int64, 
 			return 0, err
 		}
 		return skip(dst, src, at, min(end-at, max))
-	case err != nil: // the file system does not tell
+	case err != nil: // the file system does not report holes
 		return data(t, max)
 	case begin > at:
 		return skip(dst, src, at, min(begin-at, max))

@@ -14,8 +14,8 @@ import (
 
 // This file makes the tutorial's mistakes on purpose. Do not copy from it.
 
-// A queue takes every chunk at once. It stands for the buffer of a Node stream
-// whose write returns false to a caller that does not look.
+// A queue takes every chunk at once. It plays the buffer of a Node stream whose
+// caller ignores that write returns false.
 type queue struct {
 	mu     sync.Mutex
 	chunks [][]byte

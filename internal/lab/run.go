@@ -269,7 +269,7 @@ func (u *run) run(ctx context.Context, p program) (err error) {
 	return u.judge()
 }
 
-// start starts the process and the reader of what it tells.
+// start starts the process and the reader of its messages.
 func (u *run) start(ctx context.Context, p program) (err error) {
 	if p.script != nil {
 		u.cmd, err = p.script.command(ctx, u.o.Node, u.spec)
@@ -296,7 +296,7 @@ func (u *run) start(ctx context.Context, p program) (err error) {
 		defer close(u.gone)
 		u.listen(stdout)
 		_, _ = io.Copy(io.Discard, stdout) // if a line was too long
-		_ = u.cmd.Wait()                   // how it ended shows in what it told
+		_ = u.cmd.Wait()                   // its messages show how it ended
 	}()
 	if p.script == nil {
 		text, err := json.Marshal(u.spec)
@@ -312,7 +312,7 @@ func (u *run) start(ctx context.Context, p program) (err error) {
 	return nil
 }
 
-// listen takes in what the side tells until its output ends.
+// listen reads the messages of the side until its output ends.
 func (u *run) listen(stdout io.Reader) {
 	ended := false
 	for lines := bufio.NewScanner(stdout); lines.Scan(); {
@@ -533,7 +533,8 @@ func (u *run) finish() {
 	side.Whole = u.traffic.whole.Load()
 }
 
-// judge says why a side ended before it was told to. Of weir that is an error.
+// judge finds out why a side ended before the parent stopped it. For a side of
+// weir that is an error.
 func (u *run) judge() error {
 	u.traffic.mu.Lock()
 	failed := u.traffic.err

@@ -119,8 +119,8 @@ func (p *Pipe[T]) Recv(ctx context.Context) (T, error) {
 }
 
 // Read waits for at least one value and moves up to len(dst) into dst. first is
-// the number of values that were read before them: several readers of one pipe
-// can tell the order of what they got. A reader that shares its goroutine with
+// the number of values that were read before them, so several readers of one
+// pipe know the order of their values. A reader that shares its goroutine with
 // others brings the clock of their lane; it may be nil.
 func (p *Pipe[T]) Read(ctx context.Context, clk *clock.Clock, dst []T) (n int, first int64, err error) {
 	p.mu.Lock()
