@@ -8,14 +8,14 @@ import (
 	"github.com/weir-go/weir/internal/pipe"
 )
 
-// Budget is an amount of memory, in bytes, that the flows which name it share.
+// Budget is an amount of memory, in bytes, that several flows share.
 //
-// Before a flow opens anything, it takes the memory without which it cannot run:
-// the memory of its stages, and a reserve for each of its pipes. It waits for that,
+// Before a flow opens anything, it takes the memory that it needs to run: the
+// memory of its stages, and a reserve for each of its pipes. It waits for that,
 // and flows get it in the order in which they asked. Beyond its reserve, a pipe
 // takes memory as it fills and gives it back as it empties. A pipe that gets no
 // more memory behaves as if it were full. While a flow waits to start, no pipe
-// gets more memory than it has.
+// gets any more memory.
 //
 // A pipe that is empty can always take one value, however large, even if the
 // budget is used up. So a flow that has started never waits for another flow's

@@ -28,11 +28,12 @@
 // while the next pipe is full. That wait is the backpressure. It reaches the source
 // by itself, and no producer can ignore it.
 //
-// [Flow.Ceiling] says, before anything opens, how much memory a flow can hold: a
-// number of bytes, and the number of values to add, because a value exists before
-// weir can measure it. [Flow.MaxValue] limits the size of values, so that the
-// ceiling is a number of bytes only. The ceiling names the stages whose values
-// cannot be measured. A [Budget] limits many flows together.
+// [Flow.Ceiling] says, before anything opens, how much memory a flow can hold.
+// It is a number of bytes plus, if values differ in size, a number of values:
+// weir can measure a value only when it exists. [Flow.MaxValue] limits the size
+// of values, so that the ceiling is a number of bytes only. The ceiling names
+// the stages whose values cannot be measured. A [Budget] limits many flows
+// together.
 //
 // # Endings
 //

@@ -37,8 +37,8 @@ var (
 	// before its end.
 	ErrPrematureClose = errors.New("source was closed before its end")
 
-	// ErrLimit is returned if a maximum was exceeded, such as that of
-	// [Collect] or [Flow.MaxValue].
+	// ErrLimit is returned if a maximum was exceeded, such as the one of [Collect]
+	// or [Flow.MaxValue].
 	ErrLimit = errors.New("maximum exceeded")
 
 	// ErrBudget is returned when a flow needs more memory than the total of
@@ -179,20 +179,21 @@ func trimPrefix(err error) string {
 }
 
 // LimitError is the error of input that exceeds a limit. The input may well be
-// valid: it can be read with a higher limit. What decoders deliver before it
-// is the same with any limit.
+// valid: it can be read with a higher limit. A higher limit does not change the
+// values that a decoder delivers before the error.
 //
 // LimitError matches the error of its kind with [errors.Is]: [ErrLimit],
 // or one of package text, record or compress.
 type LimitError struct {
 	Err    error  // the kind
-	Detail string // what is too large, where, and the limit: "line 3 (at byte 100) is longer than 1 MiB"
+	Detail string // names the part that is too large and the limit: "line 3 (at byte 100) is longer than 1 MiB"
 	Option string // the Go option that sets the limit: "MaxLine"; empty if the limit is fixed
 	Max    int64  // the limit
-	Need   int64  // the least limit with which this part of the input can be read; 0 if it is not known
+	Need   int64  // the smallest limit that allows this part of the input; 0 if it is not known
 }
 
-// Error names what is too large, the limit, and the option that raises it.
+// Error names the part that is too large, the limit, and the option that raises
+// it.
 func (e *LimitError) Error() string {
 	text := e.Err.Error() + ": " + e.Detail
 	if e.Option != "" {

@@ -69,7 +69,7 @@ func ExampleNewPipe() {
 		for _, chunk := range []string{"one ", "two ", "three"} {
 			for errors.Is(w.TryWrite([]byte(chunk)), weir.ErrFull) {
 				select {
-				case <-w.Ready(): // the tutorial's 'drain'
+				case <-w.Ready(): // Node's 'drain'
 				case <-ctx.Done():
 					return
 				}

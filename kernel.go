@@ -15,7 +15,8 @@ import (
 // reached dst. Between two files, or a file and a socket, the kernel moves the
 // bytes (copy_file_range, sendfile, splice), in pieces, so that the end of ctx
 // is noticed; a blocked call is unblocked by a deadline. The error is then
-// context.Cause(ctx). Neither end is closed, unless nothing else unblocks it.
+// context.Cause(ctx). Copy closes an end only if nothing else can unblock a
+// call on it.
 func Copy(ctx context.Context, dst io.Writer, src io.Reader) (int64, error) {
 	n, err := kernelcopy.Copy(ctx, dst, src, kernelcopy.Options{})
 	if err != nil {
@@ -46,7 +47,7 @@ func kernelFlow[T any](b *plan, s Stream[T], k Sink[T], ln *lane, to *spot, w *W
 		var err error
 		if r, err = n.origin.open(ln.source); err != nil {
 			if r = nil; ln.source.Err() != nil && from.stopped(err) {
-				return nil, nil // told to take no more input while it opened
+				return nil, nil // Flow.Stop was called while it opened
 			}
 			return nil, err
 		}

@@ -15,10 +15,10 @@ type PipeOptions[T any] struct {
 	// Limit is how much the pipe may hold. See [Bytes] and [Items].
 	Limit Limit
 
-	// LowWater is the fill to which a full pipe must empty before blocked
-	// writers continue and Ready fires (the tutorial's 'drain'). It is in bytes
-	// if the limit counts bytes, and in items otherwise. Zero means that
-	// writers continue as soon as anything fits.
+	// LowWater is the fill to which a full pipe must empty before blocked writers
+	// continue and Ready fires (Node's 'drain' event). It is in bytes if the limit
+	// counts bytes, and in items otherwise. Zero means that writers continue as
+	// soon as anything fits.
 	LowWater int64
 
 	// Size returns how many bytes v refers to beyond its own slot. The writer
@@ -193,9 +193,9 @@ func (w *PipeWriter[T]) TrySend(v T) error { return w.p.TryWrite([]T{v}) }
 // now and [ErrTooLarge] if they never will. It does not wait. TryWrite copies vs.
 func (w *PipeWriter[T]) TryWrite(vs []T) error { return w.p.TryWrite(vs) }
 
-// Ready returns a channel that is closed when the values that TryWrite or TrySend
-// last refused would fit (the tutorial's 'drain'), or when the pipe is closed. Ask
-// for a new channel before each wait.
+// Ready returns a channel that is closed when the values that TryWrite or
+// TrySend last refused would fit (Node's 'drain' event), or when the pipe is
+// closed. Ask for a new channel before each wait.
 func (w *PipeWriter[T]) Ready() <-chan struct{} { return w.p.WriteReady() }
 
 // Reserve waits for room and returns up to n free slots of the pipe's memory

@@ -19,12 +19,12 @@ type Stage[In, Out any] struct {
 	// Such stages are fused with their neighbours into one goroutine.
 	Open func(ctx context.Context) (Transform[In, Out], error)
 
-	// Run reads in until [io.EOF] and writes to out until it returns. It gets
-	// a goroutine of its own; no other goroutine may use in and out. If In
-	// and Out are bytes, in is an [io.Reader] and an [io.WriterTo], and out is
-	// an [io.Writer] and an [io.ReaderFrom] that reads directly into the next
-	// pipe's memory. Run must return an error from out. Returning nil before
-	// the end of the input, or [ErrStop], means that Run needs no more input.
+	// Run reads in until [io.EOF] and writes to out until it returns. It gets a
+	// separate goroutine; no other goroutine may use in and out. If In and Out are
+	// bytes, in is an [io.Reader] and an [io.WriterTo], and out is an [io.Writer]
+	// and an [io.ReaderFrom] that reads directly into the next pipe's memory. Run
+	// must return an error from out. Returning nil before the end of the input, or
+	// [ErrStop], means that Run needs no more input.
 	Run func(ctx context.Context, in Reader[In], out Writer[Out]) error
 
 	// Heavy asks for a separate goroutine for a stage made by Open.
@@ -65,7 +65,7 @@ type Stage[In, Out any] struct {
 	// limit.
 	Limits bool
 
-	// compose makes the stage of streams, in place of Open and Run.
+	// compose builds the stage from streams, instead of Open and Run.
 	compose func(Stream[In]) Stream[Out]
 
 	// node makes a stage that builds its own lanes.
@@ -144,9 +144,9 @@ func (st Stage[In, Out]) check() error {
 // Do makes a stage from a function that is called with each batch. name, f
 // and flush are as in [Transform]; flush may be nil.
 //
-// What f keeps in variables outside of it outlives the run, and is shared by
-// flows that use the stage at the same time. A stage that has to remember
-// something needs [DoWith].
+// Variables that f captures outlive the run, and flows that use the stage at
+// the same time share them. Use [DoWith] for a stage that has to remember
+// something.
 func Do[In, Out any](name string,
 	f func(ctx context.Context, in []In, emit func([]Out) error) error,
 	flush func(ctx context.Context, emit func([]Out) error) error,
@@ -378,8 +378,9 @@ func buildRun[In, Out any](n *node[Out], b *plan, ln *lane, out link[Out], s Str
 	}
 }
 
-// Compose makes a stage of everything f puts behind a stream: stages, maps with
-// workers, boundaries. f is called when the stage is used, and starts nothing.
+// Compose makes one stage of all steps that f adds to a stream, such as stages,
+// maps with workers and calls of [Stream.Async]. f is called when the stage is
+// used, and starts nothing.
 func Compose[In, Out any](name string, f func(Stream[In]) Stream[Out]) Stage[In, Out] {
 	st := Stage[In, Out]{Name: name, compose: f}
 	if f == nil {

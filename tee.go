@@ -17,12 +17,12 @@ type Policy int
 const (
 	// Block waits: the slowest branch governs, and no value is lost.
 	Block Policy = iota
-	// DropOldest makes room by dropping what has waited longest in the branch.
+	// DropOldest makes room by dropping the values that have waited longest.
 	DropOldest
-	// DropNewest drops what does not fit.
+	// DropNewest drops new values that do not fit.
 	DropNewest
-	// Disconnect waits, but no longer than the branch's Lag; then the branch
-	// ends, after what it holds, with [ErrLagging].
+	// Disconnect waits, but no longer than the branch's Lag. Then the branch ends
+	// with [ErrLagging], after the values that it holds.
 	Disconnect
 )
 
@@ -50,10 +50,10 @@ func (br Branch) check() error {
 }
 
 // Tee copies a stream to several branches, which run concurrently, each behind
-// a pipe of its own. All branches must be used, in one flow or in flows that run
+// its own pipe. All branches must be used, in one flow or in flows that run
 // together with [Join]. A branch that ends early, for instance with [Take], is
-// detached, and the others continue. The source ends with the last branch. An error
-// in a branch is an error of the flow.
+// detached, and the others continue. The source ends with the last branch. An
+// error in a branch is an error of the flow.
 //
 //	hashed := weir.Tee(weir.File("in"), weir.Branch{}, weir.Branch{})
 //	err := weir.Join(hashed[0].To(…), hashed[1].To(…)).Run(ctx)
@@ -100,7 +100,7 @@ type teeState[T any] struct {
 	to    []*stage
 }
 
-// attach builds branch i and, once they are all there, what is in front.
+// attach builds branch i and, after the last branch, the steps before the Tee.
 func (t *tee[T]) attach(n *node[T], b *plan, ln *lane, to *stage, i int) *pipe.Pipe[T] {
 	st, _ := b.state[t].(*teeState[T])
 	if st == nil {
@@ -218,7 +218,7 @@ func fewest[T any](pipes []*pipe.Pipe[T]) (n int) {
 type branch[T any] struct {
 	Branch
 	p    *pipe.Pipe[T]
-	gone bool // its reader has left, or was told to
+	gone bool // its reader has left, or was disconnected
 	rest []T  // of the batch in delivery, what did not fit at once
 }
 

@@ -38,7 +38,7 @@ var (
 // [*weir.LimitError] instead.
 type CorruptError struct {
 	Format string // "gzip"
-	Offset int64  // in the input, in bytes, up to where it was read
+	Offset int64  // position in the input, in bytes, up to which it was read
 	Err    error
 }
 

@@ -14,23 +14,24 @@
 //
 // A download asks for the bytes as they are stored and passes them on
 // unchanged. When the connection breaks, or nothing arrives for a while, it
-// goes on where it stopped, if the server has given the file a strong
-// validator: the rest is asked for with Range and If-Range, so that two
-// versions of a file are never joined ([ErrChanged]). What arrives is held
-// against the announced length and, if the server has sent one, against the
-// digest of the file ([ErrDigest]). A stream that ends well is whole, as far as
-// the server has told what whole means.
+// resumes where it stopped, if the server sent a strong validator: it requests
+// the rest with Range and If-Range, so that two versions of a file are never
+// joined ([ErrChanged]). It checks the length that the server announced and, if
+// the server sent one, the digest of the file ([ErrDigest]). So a stream that
+// ends without an error is complete, as far as the server's response shows.
 //
 // # Uploads
 //
-// An upload is a PUT. Its body is sent only when the server has agreed to take
-// it, or has said nothing for a second, so that a refusal comes before the
-// first byte is read for it. It has succeeded when the server has said so after
-// the last byte; a flow that fails aborts the request, and the server sees that
-// the body is incomplete.
+// An upload is a PUT. It asks the server first (Expect: 100-continue) and sends
+// the body when the server agrees or has not answered for a second. So most
+// refusals arrive before the flow reads the first byte. The upload has
+// succeeded when the server reports success after the last byte. A flow that
+// fails aborts the request, so that the server sees that the body is
+// incomplete.
 //
 // # Names and passwords
 //
-// A user name and password in a URL are used, and never printed: errors show
-// URLs without them and without their query, which often carries a signature.
+// A user name and password in a URL are sent to the server but never printed.
+// Errors show URLs without them and without the query, which often contains a
+// signature.
 package endpoint

@@ -13,71 +13,72 @@ import (
 	"github.com/weir-go/weir"
 )
 
-// Input is a source behind a name. Its methods may be called concurrently.
+// Input is a source that [Source] found by its name. Its methods can be called
+// concurrently.
 type Input interface {
 	// Stream begins a stream at the source. Each run of a flow opens it anew.
 	Stream() weir.Stream[byte]
 
-	// Stat asks the source what it is, without reading it. It blocks until
-	// the source has answered or ctx ends.
+	// Stat finds out the properties of the source without reading it. It blocks
+	// until the source has answered or ctx ends.
 	Stat(ctx context.Context) (Info, error)
 
-	// Info returns what is known by now, from Stat or from a flow that runs
-	// or has run. It does not block.
+	// Info returns what Stat, or a flow that runs or has run, has found out so
+	// far. It does not block.
 	Info() Info
 }
 
-// Info describes a source. What is not known is zero, but for Size.
+// Info describes a source. A field that is not known is zero, except Size.
 type Info struct {
-	// Name is what to call a copy of the source in a folder: one path element,
-	// safe to use, or empty if the source has no name.
+	// Name is a safe name for a copy of the source in a folder: one path element.
+	// It is empty if the source has no name.
 	Name string
 
-	// Size is the length of the whole source in bytes, or -1.
+	// Size is the length of the whole source in bytes, or -1 if it is not known.
 	Size int64
 
-	// Validator identifies this version of the contents. A later run hands it
-	// back in [SourceOptions] to go on at an offset. It is empty if the source
-	// cannot tell its versions apart with certainty.
+	// Validator identifies this version of the contents. A later run passes it in
+	// [SourceOptions] to resume at an offset. It is empty if the source cannot
+	// distinguish its versions with certainty.
 	Validator string
 
-	// Modified is when the contents last changed.
+	// Modified is the time of the last change of the contents.
 	Modified time.Time
 
-	// Resumable says that the source can begin at an offset and has a
-	// Validator.
+	// Resumable means that the source can begin at an offset and has a Validator.
 	Resumable bool
 }
 
-// SourceOptions says how to read. The zero value reads everything.
+// SourceOptions are the options of [Source]. The zero value reads everything.
 type SourceOptions struct {
-	// Offset is where to begin, in bytes. A digest of the whole cannot be
-	// checked then.
+	// Offset is where to begin, in bytes. If it is not 0, a digest of the whole
+	// file cannot be checked.
 	Offset int64
 
-	// Validator is the [Info].Validator of the version whose first Offset
-	// bytes the caller has. If the source has changed since, the flow ends
-	// with [ErrChanged] before anything is read. Without it nothing ties the
-	// bytes to those before Offset.
+	// Validator is the [Info].Validator of the version whose first Offset bytes
+	// the caller has. If the source has changed since, the flow ends with
+	// [ErrChanged] before anything is read. Without a Validator, the bytes can be
+	// from another version than those before Offset.
 	Validator string
 
 	HTTP HTTPOptions
 }
 
-// SinkOptions says how to write. The zero value replaces what is there, whole
-// or not at all where the destination can do that.
+// SinkOptions are the options of [Sink]. The zero value replaces an existing
+// file or object, whole or not at all if the destination supports that.
 type SinkOptions struct {
-	// Size is how many bytes will be written, as [Info] has it; 0 or less if
-	// that is not known. A server can refuse what is too large before the first byte. An upload of
-	// another number of bytes fails; a local file may have any length.
+	// Size is how many bytes will be written, as in [Info].Size. 0 or less means
+	// that it is not known. A server can then refuse an upload that is too large
+	// before the first byte. An upload of another number of bytes fails; a local
+	// file can have any length.
 	Size int64
 
-	// Offset continues a local file that is exactly this long. What is
-	// written stays after a failure.
+	// Offset continues a local file that is exactly this long. The data written so
+	// far remains after a failure.
 	Offset int64
 
-	// Exclusive fails, with an error that matches fs.ErrExist, if there is
-	// something already.
+	// Exclusive makes the flow fail, with an error that matches fs.ErrExist, if
+	// the destination exists already.
 	Exclusive bool
 
 	// File changes how local files are written.
@@ -87,8 +88,8 @@ type SinkOptions struct {
 }
 
 var (
-	// ErrChanged is the cause when a source is not what it was when its first
-	// part was read.
+	// ErrChanged is the cause when a source has changed since its first part was
+	// read.
 	ErrChanged = errors.New("source changed since the download started")
 
 	// ErrDigest is the cause when the bytes that arrived do not match the
@@ -96,9 +97,9 @@ var (
 	ErrDigest = errors.New("digest does not match")
 )
 
-// Scheme opens the URLs of one scheme. A nil function says that the scheme
-// has no sources, or no sinks. The functions check their arguments and open
-// nothing; they may be called concurrently.
+// Scheme opens the URLs of one scheme. A nil function means that the scheme has
+// no sources, or no sinks. The functions check their arguments and open
+// nothing. They can be called concurrently.
 type Scheme struct {
 	Source func(u *url.URL, o SourceOptions) (Input, error)
 	Sink   func(u *url.URL, o SinkOptions) (weir.Sink[byte], error)
@@ -113,8 +114,8 @@ var registry = struct {
 	"https": {httpSource, httpSink},
 }}
 
-// Register makes a scheme known under its name, as in "s3". It panics if the
-// name is not a scheme or is taken, and is meant to be called from init. It may
+// Register registers a scheme under its name, such as "s3". Call it from init.
+// It panics if the name is not a valid scheme or is already registered. It can
 // be called concurrently.
 func Register(name string, s Scheme) {
 	if !isScheme(name) || strings.ToLower(name) != name {
@@ -230,8 +231,7 @@ func isScheme(s string) bool {
 	return s != ""
 }
 
-// shown is u without what is nobody else's business: user name, password and
-// query.
+// shown returns u without its secrets: user name, password and query.
 func shown(u *url.URL) string {
 	v := *u
 	v.User, v.Fragment, v.RawFragment = nil, "", ""

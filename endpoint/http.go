@@ -15,40 +15,42 @@ import (
 	"github.com/weir-go/weir/internal/units"
 )
 
-// HTTPOptions says how to talk to servers. The zero value has sane limits.
+// HTTPOptions are the options for HTTP servers. The zero value has sensible
+// limits.
 type HTTPOptions struct {
-	// Client sends the requests. Nil stands for one of its own for each flow,
-	// whose connections are closed with it; it speaks HTTP/1.1 and uses the
-	// proxy that the environment names.
+	// Client sends the requests. Nil means a new client for each flow, whose
+	// connections are closed at the end. It uses HTTP/1.1 and the proxy from the
+	// environment.
 	Client *http.Client
 
-	// Header is added to each request. After a redirect to another host none of
-	// it is sent but User-Agent, since any field can hold a secret.
+	// Header is added to each request. After a redirect to another host weir sends
+	// none of it except User-Agent, because any field can hold a secret.
 	Header http.Header
 
-	// TLS, if not nil, has the settings of TLS where Client is nil, such as the
-	// certificates to trust. It is cloned for each flow.
+	// TLS, if not nil, has the TLS settings, such as the certificates to trust. It
+	// is used only if Client is nil, and is cloned for each flow.
 	TLS *tls.Config
 
-	// Attempts is how often a download is tried in a row without progress.
-	// 0 stands for 5. An upload is tried once: its bytes have gone.
+	// Attempts is the maximum number of attempts of a download in a row without
+	// progress. 0 means 5. An upload is tried once, because its bytes cannot be
+	// read again.
 	Attempts int
 
-	// Backoff is the wait before attempt 2, 3, …; nil: 200 ms, doubling up to
-	// 10 s. A server that says Retry-After may make it longer, up to MaxWait.
+	// Backoff is the wait before attempt 2, 3, …; nil: 200 ms, doubling up to 10
+	// s. Retry-After of the server can make it longer, up to MaxWait.
 	Backoff func(attempt int) time.Duration
 
-	// MaxWait is the longest Retry-After that is waited for; a longer one ends
-	// the flow. 0 stands for 1 minute.
+	// MaxWait is the longest Retry-After to wait for; a longer one ends the flow.
+	// 0 means 1 minute.
 	MaxWait time.Duration
 
-	// Stall is how long a server may send nothing, or take nothing, while we
-	// wait for it. Time in which the flow itself is held back does not count.
-	// 0 stands for 1 minute; below 0 there is no limit.
+	// Stall is the longest time a server can make no progress while the flow waits
+	// for it. Time during which the flow itself is held back does not count. 0
+	// means 1 minute; negative means no limit.
 	Stall time.Duration
 
-	// Answer is how long a server may take to answer an upload after its last
-	// byte. 0 stands for 5 minutes; below 0 there is no limit.
+	// Answer is how long to wait for the response to an upload after its last
+	// byte. 0 means 5 minutes; negative means no limit.
 	Answer time.Duration
 }
 
@@ -109,8 +111,7 @@ func (o HTTPOptions) client(redirect func(*http.Request, []*http.Request) error)
 	return &http.Client{Transport: t, CheckRedirect: redirect}, t.CloseIdleConnections
 }
 
-// target is a URL taken apart: what is requested, what is printed, and who
-// asks.
+// target is a parsed URL: the URL to request, its printable form, and the user.
 type target struct {
 	url  *url.URL // without user name and password
 	name string   // safe to print

@@ -2,17 +2,18 @@ package endpoint
 
 import "regexp"
 
-// begin is that of a URL. filepath.Clean leaves one slash of "//".
+// begin matches the beginning of a URL. filepath.Clean leaves one slash of
+// "//".
 const begin = `([A-Za-z][A-Za-z0-9+.-]*://|(?:https?|s3):/)`
 
 var (
-	// userInfo is a user name and password in front of a host. A slash in a
+	// userInfo matches a user name and password in front of a host. A slash in a
 	// password, which makes the URL invalid, makes its beginning look like a port
 	// that is no number.
 	userInfo = regexp.MustCompile(begin + `(?:[^\s"/?#]*@|[^\s"/?#:]*:[0-9]*[^\s"/?#0-9@][^\s"]*@)`)
 
-	// query is one behind a URL, in plain text and in JSON, which escapes an
-	// ampersand.
+	// query matches the query of a URL, in plain text and in JSON, which escapes
+	// an ampersand.
 	query = regexp.MustCompile(begin + `([^\s"'?#]*)\?(?:[^\s"'\\#]|\\u[0-9a-f]{4})+`)
 )
 
@@ -22,8 +23,8 @@ var secretField = regexp.MustCompile(`(?i)\b((?:proxy-)?authorization|cookie|x-a
 // Redact returns text without the user names, passwords and queries of the URLs
 // in it, and without the values of header fields that are secret by their name,
 // such as Authorization. A query becomes "?…", and a value "…". The text can be a
-// URL, a message, an argument, or JSON.
-// Redact is for what is printed: the result names no endpoint that can be opened.
+// URL, a message, an argument, or JSON. Use Redact only for output: the URLs in the
+// result cannot be opened.
 func Redact(text string) string {
 	text = query.ReplaceAllString(userInfo.ReplaceAllString(text, "$1"), "$1$2?…")
 	return secretField.ReplaceAllString(text, "$1$2…")

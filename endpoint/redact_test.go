@@ -23,7 +23,7 @@ func TestRedact_LeavesNoPasswordAndNoQuery(t *testing.T) {
 		"a://b and ann@example.org":                     "a://b and ann@example.org",
 		"is it there?":                                  "is it there?",
 		"Authorization: Bearer secret":                  "Authorization: …",
-		"-H cookie:a=secret; b=secret":              "-H cookie:…",
+		"-H cookie:a=secret; b=secret":                  "-H cookie:…",
 		"the key: a value":                              "the key: a value",
 	} {
 		if got := endpoint.Redact(text); got != want {

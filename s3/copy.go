@@ -18,24 +18,26 @@ import (
 	"github.com/weir-go/weir/tree"
 )
 
-// Copy describes the copy of a folder to an object store, or of a prefix of keys
-// to a folder. Set its fields before Flow or Run; a Copy is for one run and must
-// not be copied after that. Its functions are called by one goroutine at a time,
-// and must not call methods of the Copy but Progress and Current.
+// Copy copies a folder to an object store, or a prefix of keys to a folder. Set
+// its fields before Flow or Run. A Copy is for one run and must not be copied
+// after that. Its functions are called by one goroutine at a time. Of the
+// methods of the Copy they can call only Progress and Current.
 //
-// The key of a file is the prefix and its path with slashes. Files that are equal
-// on both sides are left out: those of the same length whose object was written
-// after the last change of the file, or whose file has the time of its object, or
-// whose contents have the MD5 that the object's ETag is. A file that is downloaded
-// gets the time of its object. Folders without files, permissions and owners have
-// no place in a store, and symbolic links are not copied.
+// The key of a file is the prefix followed by the path of the file, with
+// slashes. Copy skips files that are equal on both sides. File and object are
+// equal if they have the same length and one of these holds: the object was
+// written after the last change of the file (to a store); the file has the time
+// of the object (to a folder); the ETag of the object is the MD5 of the file's
+// contents. A downloaded file gets the time of its object. Folders without
+// files, permissions, owners and symbolic links are not copied.
 //
-// Each file and each object is whole or as it was. Both sides are listed in the
-// order of their keys and compared side by side: of the store 1,000 keys are in
-// memory at a time, of the folder the names in one folder and in those around it.
+// After a failure, each file and each object is complete or as it was before.
+// Copy lists both sides in the order of their keys. It holds 1,000 keys of the
+// store in memory at a time, and the names in one local folder and in the
+// folders around it.
 type Copy struct {
-	// From and To are an s3:// URL that ends in a slash and the path of a
-	// folder, one of each.
+	// From and To are the source and the destination. One is an s3:// URL that
+	// ends in a slash, the other is the path of a folder.
 	From, To string
 
 	// Store has the settings that the URL does not set.
@@ -44,38 +46,41 @@ type Copy struct {
 	// HTTP says how to talk to the store. Its Header and Answer are not used.
 	HTTP endpoint.HTTPOptions
 
-	// Workers is how many files are copied at a time. Zero stands for 8.
+	// Workers is how many files are copied at a time. Zero means 8.
 	Workers int
 
-	// Exclude are patterns of what to leave out, as in [tree.Copy].
+	// Exclude lists patterns of files and folders to leave out, as in [tree.Copy].
 	Exclude []string
 
-	// Delete removes from To, when everything has been copied, what From does
-	// not have. What Exclude matches stays. After any failure nothing is
-	// removed.
+	// Delete removes files or objects from To that From does not have, after
+	// everything has been copied. It keeps those that Exclude matches. After a
+	// failure it removes nothing.
 	Delete bool
 
-	// NoClobber replaces nothing: a file or object that exists with other
-	// contents is a failure that matches [fs.ErrExist].
+	// NoClobber makes every file or object that exists with other contents a
+	// failure that matches [fs.ErrExist]. It stays as it is.
 	NoClobber bool
 
-	// Checksum compares contents also where the times say that they are equal.
+	// Checksum compares contents instead of times.
 	Checksum bool
 
-	// Skip is called for what is neither a file nor a folder and therefore is
-	// not copied. It may be nil.
+	// Skip, if not nil, is called for everything in a folder that is not copied
+	// because it is neither a file nor a folder.
 	Skip func(path string, mode fs.FileMode)
 
-	// Failed is called for each file that could not be copied, and for keys
-	// that cannot be names of files. The copy goes on and ends with a
-	// [*tree.IncompleteError]. What every further file would meet ends it in
-	// any case. If Failed is nil, the first failure ends the copy.
+	// Failed is called for each file that could not be copied, and for each key
+	// that cannot be the name of a file. The copy then continues, and Run returns
+	// a [*tree.IncompleteError]. A failure that every further file would meet,
+	// such as a full disk, always ends the copy. If Failed is nil, the first
+	// failure ends it.
 	Failed func(err error)
 
-	// Changed is called for a file that was written to while it was copied.
+	// Changed, if not nil, is called for a file that was written to while it was
+	// copied; how describes the change.
 	Changed func(path, how string)
 
-	// Deleted is called for what Delete has removed.
+	// Deleted, if not nil, is called for each file or object that Delete has
+	// removed.
 	Deleted func(path string)
 
 	files, bytes, found, seen, equal, failures, deletions atomic.Int64
@@ -90,14 +95,14 @@ type Copy struct {
 	first error      // the first failure that did not end the flow
 }
 
-// ErrName is the error of a key that cannot be the name of a file.
+// ErrName is the error for a key that cannot be the name of a file.
 var ErrName = errors.New("object key is not a valid file name")
 
-// ErrCollision is the error of an object whose name the local file system takes
-// for that of another file.
+// ErrCollision is the error for an object if the local file system treats its
+// name as the name of another file.
 var ErrCollision = errors.New("name is taken by another file, or by one whose name the file system takes for the same")
 
-// Progress returns how far the copy is. It may be called at any time, by any
+// Progress returns how far the copy is. It can be called at any time, by any
 // goroutine.
 func (c *Copy) Progress() tree.Progress {
 	return tree.Progress{
@@ -107,7 +112,7 @@ func (c *Copy) Progress() tree.Progress {
 }
 
 // Current returns the path of a file that is being copied, and "" before the
-// first. It may be called at any time, by any goroutine.
+// first. It can be called at any time, by any goroutine.
 func (c *Copy) Current() string {
 	if p := c.current.Load(); p != nil {
 		return *p
@@ -115,13 +120,14 @@ func (c *Copy) Current() string {
 	return ""
 }
 
-// inFlight is how many files may wait to be copied.
+// inFlight is the largest number of files that wait to be copied.
 const inFlight = 256
 
-// listing is the most memory that a page of keys takes, about.
+// listing is about the most memory that a page of keys takes.
 const listing = 4 << 20
 
-// perWorker is what a worker holds: a buffer, and what a request takes.
+// perWorker is the memory of a worker: a buffer, and the memory that a request
+// takes.
 const perWorker = 512 << 10
 
 func (c *Copy) workers() int {
@@ -131,12 +137,12 @@ func (c *Copy) workers() int {
 	return 8
 }
 
-// Memory returns about how much the listing and the workers hold beside the
-// pipes of the flow, in bytes.
+// Memory returns about how many bytes the listing and the workers hold in
+// addition to the pipes of the flow.
 func (c *Copy) Memory() int64 { return listing + int64(c.workers())*perWorker }
 
-// Flow returns the flow that does the work, for its report, its watcher and its
-// ceiling. It is run by [Copy.Run], not by itself.
+// Flow returns the flow that does the work, for its report and its ceiling. Do
+// not run it directly: [Copy.Run] does.
 func (c *Copy) Flow() *weir.Flow {
 	if c.flow != nil {
 		return c.flow
@@ -149,7 +155,7 @@ func (c *Copy) Flow() *weir.Flow {
 	return c.flow
 }
 
-// Run copies, and returns when nothing of it goes on any more.
+// Run copies the files and returns when all its goroutines have ended.
 func (c *Copy) Run(ctx context.Context) error {
 	flow := c.Flow()
 	if err := c.job.begin(ctx, true); err != nil {
@@ -241,15 +247,14 @@ type job struct {
 	at      address
 	c       *client
 	dir     string
-	again   bool     // the folder was walked before: what is skipped was told
+	again   bool     // the folder was walked before, and Skip was called then
 	made    bool     // the folder did not exist
 	root    *os.Root // nil: the folder does not exist, in a plan
 	exclude tree.Patterns
 	buffers sync.Pool
 }
 
-// begin opens both ends. make says whether to create the folder that is copied
-// to.
+// begin opens both ends. make says whether to create the destination folder.
 func (j *job) begin(ctx context.Context, make bool) error {
 	j.down = IsFolder(j.From)
 	remote, local := j.To, j.From

@@ -8,9 +8,9 @@
 //	err = in.Stream().Through(compress.Gzip()).To(out).Run(ctx)
 //
 // Importing the package registers the scheme s3 with package endpoint. [Store]
-// opens the same URLs with settings of the program's own.
+// opens the same URLs with settings that your program chooses.
 //
-// # Where the store is, and who asks
+// # Endpoint, region and credentials
 //
 // Endpoint, region and credentials come from, in this order: the query of the
 // URL (?endpoint=http://host:9000, ?region=, ?profile=), the fields of Store,
@@ -18,40 +18,41 @@
 // AWS_ENDPOINT_URL, AWS_REGION, AWS_DEFAULT_REGION, AWS_ACCESS_KEY_ID,
 // AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_PROFILE), the files
 // ~/.aws/credentials and ~/.aws/config (or those that
-// AWS_SHARED_CREDENTIALS_FILE and AWS_CONFIG_FILE name), and at last the roles
-// of containers and machines. ?anonymous=true sends unsigned requests, for
-// public buckets. A URL holds no password.
+// AWS_SHARED_CREDENTIALS_FILE and AWS_CONFIG_FILE name), and finally the role
+// of the container or machine. ?anonymous=true sends unsigned requests, for
+// public buckets. A URL cannot contain credentials.
 //
-// Stores other than that of Amazon are asked path-style: http://host/bucket/key.
+// Requests to stores other than Amazon's are path-style:
+// http://host/bucket/key.
 //
 // # Downloads
 //
-// A download first asks for the object's length, ETag and checksum. Every
-// request after that names this ETag, so that parts of two versions are never
-// joined ([endpoint.ErrChanged]). Large objects are read in several ranges at a
-// time, each into memory that the source declares; ?parallel=1 reads in one.
-// When a connection breaks, the rest is asked for again. The bytes are compared
-// with the length and with the store's checksum of the whole object, or with
-// an ETag that is its MD5, where the store has one of them.
+// A download first asks for the object's length, ETag and checksum. Every later
+// request names this ETag, so parts of two versions are never joined
+// ([endpoint.ErrChanged]). The source reads several ranges of a large object at
+// a time, into memory that it declares; with ?parallel=1 it reads one. When a
+// connection breaks, it requests the rest again. It compares the bytes with the
+// length and, if the store has one, with the checksum of the whole object, or
+// with an ETag that is its MD5.
 //
 // # Uploads
 //
-// An object is whole or absent. What fits into one part is sent by one request
-// at the end of the stream. Anything longer is a multipart upload: its parts
-// come from a fixed number of buffers, which the sink declares, and it is
-// completed only after the whole flow has succeeded. After a failure the upload
-// is aborted. A process that was killed leaves its parts invisible; the next
-// upload to the same key removes those that are older than a day. A lost answer
-// to the last request is settled by looking at the object, which carries a mark
-// of its upload.
+// An object is whole or absent. A stream that fits into one part is sent in one
+// request at its end. A longer stream is a multipart upload: its parts come
+// from a fixed number of buffers, which the sink declares. The sink completes
+// the upload only after the whole flow has succeeded, and aborts it after a
+// failure. A process that is killed can leave invisible parts in the store; the
+// next upload to the same key removes those that are older than a day. If the
+// response to the last request is lost, the sink looks at the object, which
+// carries a mark of its upload.
 //
-// A part is 8 MiB and 23 KiB, or more if the length is known and does not fit into
-// 9,000 of them. At most 10,000 parts make an object, so a stream of unknown
-// length can be 78 GiB long; ?part-size=64MiB allows more.
+// A part has 8 MiB and 23 KiB, or more if the length is known and does not fit
+// into 9,000 such parts. An object can have 10,000 parts, so a stream of
+// unknown length can be 78 GiB long; ?part-size=64MiB allows more.
 //
 // # Retries
 //
-// Requests are repeated, with growing waits, when the connection breaks, when
-// the store is overloaded (503, 429) or fails (500, 502, 504), and never after
-// another refusal.
+// Requests are retried, with growing waits, if the connection breaks, or if the
+// store is overloaded (503, 429) or fails (500, 502, 504). Other errors of the
+// store are not retried.
 package s3

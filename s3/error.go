@@ -13,16 +13,16 @@ import (
 	"github.com/weir-go/weir/endpoint"
 )
 
-// Error is a request that a store refused, or that did not reach it. It matches
-// [fs.ErrNotExist], [fs.ErrPermission], [fs.ErrExist] and
-// [endpoint.ErrChanged] where the refusal means that.
+// Error describes a request that failed: the store refused it, or it did not
+// reach the store. It matches [fs.ErrNotExist], [fs.ErrPermission],
+// [fs.ErrExist] or [endpoint.ErrChanged] if the store's answer means that.
 type Error struct {
 	Op         string // "read", "write", "list", "delete", …
 	URL        string // of the object or prefix
-	Code       string // of the store, as in "NoSuchKey"; empty if it did not answer
-	StatusCode int    // of the answer; 0 if there was none
-	Message    string // what the store says
-	Err        error  // what went wrong if the store did not answer
+	Code       string // the store's error code, as in "NoSuchKey"; empty if it did not answer
+	StatusCode int    // HTTP status of the response; 0 if there was none
+	Message    string // the store's error message
+	Err        error  // the cause, if the store did not answer
 
 	region string // where the bucket is, if the store says so
 	create bool   // a failed condition means that the object exists
@@ -48,7 +48,7 @@ func (e *Error) Reason() string {
 	return "the store answered " + e.Code
 }
 
-// Advice says what to do about the error, or returns "".
+// Advice returns what to do about the error, or "" if it has no advice.
 func (e *Error) Advice() string { return e.known().advice }
 
 // known is a refusal that we can say more about than the store does.
@@ -108,8 +108,8 @@ func (e *Error) known() known {
 	return known{}
 }
 
-// codeNoCredentials is the code of a request that was not sent because nobody
-// said who asks.
+// codeNoCredentials is the code of a request that was not sent because there
+// were no credentials.
 const codeNoCredentials = "NoCredentials"
 
 // codeEmpty is the code of a prefix without objects.
@@ -122,7 +122,7 @@ func (e *Error) verb() string {
 	return "write"
 }
 
-// Is makes the error match those of packages fs and endpoint.
+// Is makes the error match errors of packages fs and endpoint.
 func (e *Error) Is(target error) bool {
 	switch {
 	case e.Code == "PreconditionFailed" || e.StatusCode == http.StatusPreconditionFailed:

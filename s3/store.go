@@ -11,12 +11,12 @@ import (
 	"github.com/weir-go/weir/endpoint"
 )
 
-// Store says where objects are, who asks for them, and how they are moved. Empty
-// fields are filled in from the environment, see the package comment. A Store is
-// a value: it may be copied and used concurrently.
+// Store has the address of an object store, the credentials for it, and
+// settings for transfers. Empty fields are filled in from the environment; see
+// the package comment. A Store can be copied and used concurrently.
 type Store struct {
 	// Endpoint is the URL of the store: http://host:port or https://host. Empty
-	// stands for the store of Amazon.
+	// means Amazon S3.
 	Endpoint string
 
 	// Region is the region of the bucket.
@@ -25,27 +25,27 @@ type Store struct {
 	// Profile is the section of the files in ~/.aws to use.
 	Profile string
 
-	// AccessKeyID, SecretAccessKey and SessionToken are credentials that are
-	// used in place of those of the environment and the files. SessionToken is
-	// only set for temporary credentials.
+	// AccessKeyID, SecretAccessKey and SessionToken are credentials. They take
+	// precedence over the environment and the files. SessionToken is for temporary
+	// credentials only.
 	AccessKeyID, SecretAccessKey, SessionToken string
 
 	// Anonymous sends requests unsigned.
 	Anonymous bool
 
-	// PartSize is the least size of a part of an upload, from 5 MiB to 5 GiB.
-	// Zero stands for 8 MiB and 23 KiB. Parts are larger if the length is known and would
-	// need more than 9,000 of them.
+	// PartSize is the minimum size of a part of an upload, from 5 MiB to 5 GiB.
+	// Zero means 8 MiB and 23 KiB. Parts are larger if the length is known and
+	// would need more than 9,000 of them.
 	PartSize int64
 
-	// Parallel is how many requests one download or upload makes at a time, from
-	// 1 to 64. Zero stands for 4 ranges of 4 MiB, or 2 parts. A download holds
-	// its ranges in memory, unless Parallel is 1; an upload holds its parts and
-	// one more that fills.
+	// Parallel is how many requests one download or upload makes at a time, from 1
+	// to 64. Zero means 4 ranges of 4 MiB for a download, and 2 parts for an
+	// upload. A download holds its ranges in memory, unless Parallel is 1. An
+	// upload holds its parts, and one more that it fills.
 	Parallel int
 
-	// Transport sends the requests. Nil stands for one of its own for each flow
-	// and each folder, whose connections are closed with it.
+	// Transport sends the requests. Nil means a new transport for each flow and
+	// each folder, whose connections are closed at the end.
 	Transport http.RoundTripper
 }
 
@@ -55,12 +55,12 @@ const (
 	most    = 10_000 // parts of one object
 	planned = 9_000  // parts of an object of known length, at most
 
-	// defaultPart is not a round number on purpose: it tells the sweep which
-	// unfinished uploads are ours, since a store does not say who began one.
+	// defaultPart is deliberately not a round number: from the size of the parts,
+	// the sweep recognizes uploads that weir began. A store does not record who
+	// began one.
 	defaultPart = 8<<20 + partMark
 
-	// partMark is what is left of the size of our parts when it is divided by
-	// partUnit.
+	// partMark is the remainder of the size of our parts modulo partUnit.
 	partMark = 23 << 10
 	partUnit = 1 << 20
 

@@ -6,21 +6,20 @@ import (
 	"strings"
 )
 
-// pattern says what to leave out, see [Copy].Exclude.
+// pattern is one pattern of [Copy].Exclude.
 type pattern struct {
 	parts    []string // between the slashes
 	anchored bool     // it is matched against the path, not the name
 	folders  bool     // it matches folders only
 }
 
-// ParsePattern says whether s is a valid pattern for [Copy].Exclude.
+// ParsePattern returns an error if s is not a valid pattern for [Copy].Exclude.
 func ParsePattern(s string) error {
 	_, err := parsePattern(s)
 	return err
 }
 
-// Patterns decide which names in a folder are left out, as those of
-// [Copy].Exclude do.
+// Patterns is a list of patterns for names to leave out, as in [Copy].Exclude.
 type Patterns struct{ list []pattern }
 
 // ParsePatterns reads patterns. Its error names the first invalid one.
@@ -29,8 +28,9 @@ func ParsePatterns(list []string) (Patterns, error) {
 	return Patterns{patterns}, err
 }
 
-// Match reports whether name, a path below the top with slashes, matches one of
-// the patterns. It does not look at the folders that name is in.
+// Match reports whether name matches one of the patterns. name is a path below
+// the top folder, with slashes. Match does not look at the folders that contain
+// it.
 func (p Patterns) Match(name string, folder bool) bool { return excluded(p.list, name, folder) }
 
 func parsePattern(s string) (pattern, error) {
@@ -82,7 +82,7 @@ func (p pattern) matches(name string, folder bool) bool {
 	return matchParts(p.parts, strings.Split(name, "/"))
 }
 
-// matchParts matches part by part. "**" stands for any number of parts.
+// matchParts matches part by part. "**" means any number of parts.
 func matchParts(pattern, name []string) bool {
 	for len(pattern) > 0 {
 		if pattern[0] == "**" {

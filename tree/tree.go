@@ -1,9 +1,8 @@
-// Package tree copies folders as weir flows: one goroutine walks, several copy
-// files, and a bounded number of files is on its way at any time.
+// Package tree copies folders as weir flows: one goroutine walks the source,
+// several copy files, and the number of files in progress is bounded.
 //
-// Everything is opened below an [os.Root] of its own directory, so that neither
-// a symbolic link in the source nor one that appears in the destination leads
-// out of them.
+// Everything is opened below an [os.Root] of the source or the destination, so
+// no symbolic link in either leads out of it.
 package tree
 
 import (
@@ -19,88 +18,87 @@ import (
 	"github.com/weir-go/weir/internal/units"
 )
 
-// Copy describes the copy of a folder. Set its fields before Flow or Run; a
-// Copy is for one run and must not be copied after that. Its functions are
-// called by one goroutine at a time, and must not call methods of the Copy but
-// Progress and Current.
+// Copy copies a folder. Set its fields before Flow or Run. A Copy is for one
+// run and must not be copied after that. Its functions are called by one
+// goroutine at a time. Of the methods of the Copy they can call only Progress
+// and Current.
 type Copy struct {
-	// From is the folder to copy, To what the copy is called. If To does not
-	// exist, it is built under a temporary name beside it and takes its name
-	// at the end. If it is a folder, the files are merged into it, each of
-	// them whole or as it was.
+	// From is the folder to copy, and To is the path of the copy. If To does not
+	// exist, Run builds it under a temporary name in the same folder and renames
+	// it at the end. If To is a folder, Run merges the files into it; each is then
+	// complete or as it was before.
 	From, To string
 
 	// Workers is how many files are copied at a time. Zero means two for each
 	// core.
 	Workers int
 
-	// Metadata keeps permissions whatever the umask, times, and owners where
-	// the system allows it, of symbolic links too; hard links between the
-	// files that are copied; and on Linux the extended attributes of users.
-	// Set-user-ID and set-group-ID are kept only where owner and group are;
-	// file capabilities and access control lists are not copied. Without
-	// Metadata a new file has the permissions of the source as far as the
-	// umask lets it, as by cp -r, and one that replaces another has those of
-	// the file that was there. Holes in files are always kept.
+	// Metadata keeps permissions regardless of the umask, times, and owners where
+	// the system allows it, also for symbolic links. It keeps hard links between
+	// the copied files and, on Linux, extended attributes of users. It keeps
+	// set-user-ID and set-group-ID only together with owner and group. It copies
+	// neither file capabilities nor access control lists. Without Metadata, a new
+	// file gets the permissions of the source, restricted by the umask, as with cp
+	// -r. A file that replaces another gets the permissions of the old one. Holes
+	// in files are always kept.
 	Metadata bool
 
 	// Durable makes Run return only when everything is on stable storage.
 	Durable bool
 
-	// Rate is how many bytes a second may be copied at most, by all workers
-	// together. Zero means no limit.
+	// Rate is the maximum rate of all workers together, in bytes a second. Zero
+	// means no limit.
 	Rate int64
 
-	// Verify reads each file back when it is written, before it takes its
-	// name. A file that holds something else than what was read fails with
-	// [weir.ErrReadBack].
+	// Verify reads each file back before it gets its name. If the contents differ
+	// from what was read, the file fails with [weir.ErrReadBack].
 	Verify bool
 
-	// KeepPartial copies straight to To, so that the files that were copied
-	// are still there after a failure, each of them whole.
+	// KeepPartial copies directly to To, so that the files copied so far remain
+	// after a failure. Each of them is complete.
 	KeepPartial bool
 
-	// Resume leaves out files that To has already: of the same size, and with
-	// the source's modification time or, without Metadata, written after the
-	// last change of the source. It copies straight to To, as KeepPartial.
+	// Resume skips files that To already has: files of the same size that have the
+	// modification time of the source or, without Metadata, were written after the
+	// last change of the source. It copies directly to To, as KeepPartial does.
 	Resume bool
 
-	// Checksum makes Resume compare contents in place of times.
+	// Checksum makes Resume compare contents instead of times.
 	Checksum bool
 
-	// NoClobber replaces nothing: a file that To has already is a failure that
-	// matches [fs.ErrExist], and stays as it is. So does one that appears while
-	// the copy runs.
+	// NoClobber makes every file that To already has a failure that matches
+	// [fs.ErrExist]. The file stays as it is. This includes files that appear
+	// during the copy.
 	NoClobber bool
 
-	// Exclude are patterns of what to leave out. A pattern without a slash is
-	// matched against every name, one with a slash against the path below
-	// From; one that ends in a slash matches folders only. In it * and ? stand
-	// for characters of one name, [a-z] for one of them, and ** for any number
-	// of folders. A folder is left out with all that is in it.
+	// Exclude lists patterns of files and folders to leave out. A pattern without
+	// a slash is matched against every name, and a pattern with a slash against
+	// the path below From. A pattern that ends in a slash matches only folders. In
+	// a pattern, * stands for any characters of a name, ? for one character, [a-z]
+	// for one of a range, and ** for any number of folders. An excluded folder is
+	// left out with everything in it.
 	Exclude []string
 
-	// Delete removes from To, when everything has been copied, what From does
-	// not have. What Exclude matches stays. After any failure nothing is
-	// removed.
+	// Delete removes files and folders from To that From does not have, after
+	// everything has been copied. It keeps those that Exclude matches. After a
+	// failure it removes nothing.
 	Delete bool
 
-	// Skip is called for what is neither a file, a folder nor a symbolic link
-	// and therefore is not copied. If it is nil, such a thing fails with
-	// [ErrSpecial].
+	// Skip is called for each device, socket or named pipe, because Copy does not
+	// copy them. If Skip is nil, they fail with [ErrSpecial].
 	Skip func(path string, mode fs.FileMode)
 
-	// Failed is called for each file and folder that could not be copied. The
-	// copy goes on and ends with an [*IncompleteError]. A full disk and the
-	// end of the context end it in any case. If Failed is nil, the first
-	// failure ends the copy.
+	// Failed is called for each file and folder that could not be copied. The copy
+	// then continues, and Run returns an [*IncompleteError]. A full disk and the
+	// end of the context always end the copy. If Failed is nil, the first failure
+	// ends it.
 	Failed func(err error)
 
-	// Changed is called for a file that was written to while it was copied,
-	// with how that shows. One that became shorter fails.
+	// Changed, if not nil, is called for a file that was written to while it was
+	// copied; how describes the change. A file that became shorter fails instead.
 	Changed func(path, how string)
 
-	// Deleted is called for what Delete has removed.
+	// Deleted, if not nil, is called for each path that Delete has removed.
 	Deleted func(path string)
 
 	files, folders, bytes, found     atomic.Int64
@@ -112,20 +110,18 @@ type Copy struct {
 	job                              *job
 }
 
-// ErrSpecial is the error of a copy that meets a device, a socket or a named
-// pipe.
+// ErrSpecial is the error for a device, a socket or a named pipe in the source.
 var ErrSpecial = errors.New("not a file, folder or symbolic link")
 
-// ErrInside is the error of a copy into a folder that it copies.
+// ErrInside is returned if To is inside From.
 var ErrInside = errors.New("destination is inside the source")
 
-// ErrAppeared is the error of a copy to a name that was free when the copy began,
-// and that something else has when it ends. The copy is discarded, and what has
-// the name is as it was.
+// ErrAppeared is returned if To did not exist when the copy began but exists
+// when it ends. Run then discards the copy and leaves To as it is.
 var ErrAppeared = errors.New("something else has taken this name since the copy began")
 
-// IncompleteError is the error of a copy that went on after failures. The
-// destination has all the rest.
+// IncompleteError is returned by a copy that continued after failures. The
+// destination has everything else.
 type IncompleteError struct {
 	Failed int64 // files and folders that could not be copied
 	First  error // the first failure
@@ -153,7 +149,7 @@ type Progress struct {
 	Walked         bool  // FilesFound is all there is
 }
 
-// Progress returns how far the copy is. It may be called at any time, by any
+// Progress returns how far the copy is. It can be called at any time, by any
 // goroutine.
 func (c *Copy) Progress() Progress {
 	return Progress{
@@ -163,13 +159,13 @@ func (c *Copy) Progress() Progress {
 	}
 }
 
-// Merges reports whether the copy goes straight to To, so that the files copied
-// so far are there while it runs and after a failure. It may be called when Run
+// Merges reports whether the copy writes directly to To, so that the files
+// copied so far are there during the run and after a failure. Call it after Run
 // has returned.
 func (c *Copy) Merges() bool { return c.job != nil && c.job.merge }
 
 // Current returns the path below From of a file that is being copied, and ""
-// before the first. It may be called at any time, by any goroutine.
+// before the first. It can be called at any time, by any goroutine.
 func (c *Copy) Current() string {
 	e := c.current.Load()
 	if e == nil {
@@ -179,12 +175,12 @@ func (c *Copy) Current() string {
 }
 
 const (
-	// inFlight is how many files may wait to be copied; each may hold the two
-	// descriptors of its folder.
+	// inFlight is the largest number of files that wait to be copied. Each can
+	// hold the two descriptors of its folder.
 	inFlight = 256
 
-	// bufferSize is what a worker reads a file into. Longer files are copied
-	// by the kernel where it can.
+	// bufferSize is the size of the buffer that a worker reads a file into. The
+	// kernel copies longer files, where it can.
 	bufferSize = 128 << 10
 )
 
@@ -195,8 +191,8 @@ func (c *Copy) workers() int {
 	return 2 * runtime.GOMAXPROCS(0)
 }
 
-// Flow returns the flow that does the work, for its report, its watcher and
-// its ceiling. It is run by [Copy.Run], not by itself.
+// Flow returns the flow that does the work, for its report and its ceiling. Do
+// not run it directly: [Copy.Run] does.
 func (c *Copy) Flow() *weir.Flow {
 	if c.flow != nil {
 		return c.flow
@@ -209,8 +205,8 @@ func (c *Copy) Flow() *weir.Flow {
 	return c.flow
 }
 
-// Memory returns the most that the workers hold beside the pipes of the flow,
-// in bytes.
+// Memory returns the most bytes that the workers hold in addition to the pipes
+// of the flow.
 func (c *Copy) Memory() int64 {
 	n := int64(bufferSize)
 	if c.Checksum {
@@ -219,10 +215,10 @@ func (c *Copy) Memory() int64 {
 	return int64(c.workers()) * n
 }
 
-// Run copies, and returns when nothing of it goes on any more. Unless Failed
-// keeps it going, after a failure a folder that did not exist before does not
-// exist, and one that did holds the files that were copied before. Errors name
-// the path.
+// Run copies the folder and returns when all its goroutines have ended. If a
+// failure ends the copy, Run removes a To that did not exist before, unless
+// KeepPartial or Resume is set. A To that existed keeps the files copied so
+// far. Errors name the path.
 func (c *Copy) Run(ctx context.Context) error {
 	flow := c.Flow()
 	if err := c.job.begin(); err != nil {

@@ -46,32 +46,35 @@ func newCopy(stdout, stderr io.Writer) *cobra.Command {
 		Long: `Copy files and folders, in bounded memory.
 
 SRC and DST are files, folders, URLs (http://, https://, s3://bucket/key), or -
-for standard input and output. With several sources DST is a folder, and two
-sources of the same name are refused. Folders are copied with all that is in them,
-many small files at a time; SRC/. stands for the contents of SRC.
+for standard input and output. With several sources, DST must be a folder, and
+no two sources may have the same name. A folder is copied with everything in it;
+SRC/. means the contents of SRC. An http:// or https:// URL as DST gets a PUT
+request.
 
-Every file is whole or absent: it takes its name when it has been copied, and
-after a failure DST has the file that was there before. Where a source or a file
-in a folder cannot be read, weir says so and copies the others; the exit code is
-that of the first error. A new folder takes its name at the end. A download goes
-on where it stopped when its connection breaks, and its length and digest are
-checked. A URL as DST is sent a PUT.
+Every file is whole or absent: it gets its name when all of it has been copied,
+and after a failure DST is as it was before. A new folder gets its name at the
+end. If a source, or a file in a folder, cannot be read, weir reports it and
+copies the others; the exit code is that of the first error. If the connection
+of a download breaks, weir resumes the download. It checks length and digest.
 
---resume goes on with what an interrupted copy has left: the rest of a file, or
-the files of a folder that are not there yet. It leaves out files of the same
-size that have the time of the source, or, without --preserve, are newer; with
---checksum, those of the same contents. If DST is a folder and everything in it is
-also in the folder SRC, --resume goes on in DST itself, not in DST/SRC. --delete
-removes from the copy of a folder SRC what SRC does not have, when everything
-else has succeeded. A pattern of
---exclude without a slash is matched against every name in a folder, one with a
-slash against the path below SRC, one that ends in a slash against folders only;
-* ? [a-z] stand for characters of a name, ** for any folders. --delete leaves
-alone what is excluded. --no-clobber fails where a file or object exists.
+--resume continues an interrupted copy: it copies the rest of a file, or the
+files that a folder does not have yet. It skips files that have the size and the
+time of the source or, without --preserve, the size and a newer time. With
+--checksum it skips files with the same contents. If DST is a folder, and
+everything in it is also in the folder SRC, --resume copies into DST itself, not
+into DST/SRC.
 
-"weir help keep" says what is kept of permissions, owners and times, "weir help
-stores" how object stores are found and folders compared with them, and "weir help
-remote" what weir sends to servers.`,
+--delete removes from the copy of a folder what SRC does not have, after
+everything else has succeeded. It keeps what --exclude matches.
+
+A pattern of --exclude without a slash is matched against every name in a
+folder, and a pattern with a slash against the path below SRC. A pattern that
+ends in a slash matches only folders. In a pattern, * stands for any characters
+of a name, ? for one character, [a-z] for one of a range, and ** for any number
+of folders.
+
+"weir help keep" lists which permissions, owners and times a copy keeps. "weir
+help stores" explains object stores.`,
 		Example: `  weir copy holiday.mp4 /mnt/usb/
   weir copy photos music /mnt/usb/ --preserve
   weir copy site/. /srv/www --resume --delete --exclude '*.tmp' --dry-run
@@ -88,21 +91,21 @@ remote" what weir sends to servers.`,
 	f.BoolVarP(&c.preserve, "preserve", "p", false, "keep permissions, times, hard links, attributes, and owners where allowed")
 	f.BoolVar(&c.verify, "verify", false, "read back what was written and compare its SHA-256")
 	f.BoolVar(&c.sync, "sync", false, "return only when everything is on stable storage")
-	f.StringVar(&c.rate, "rate", "", "no faster than this, as in 10MiB/s")
+	f.StringVar(&c.rate, "rate", "", "maximum rate, as in 10MiB/s")
 	f.BoolVar(&c.keep, "keep-partial", false, "keep an unfinished copy, as DST"+partSuffix)
-	f.BoolVar(&c.resume, "resume", false, "go on with an unfinished copy; implies --keep-partial")
-	f.BoolVarP(&c.noClobber, "no-clobber", "n", false, "replace nothing: a file or object that exists is an error")
+	f.BoolVar(&c.resume, "resume", false, "continue an unfinished copy; implies --keep-partial")
+	f.BoolVarP(&c.noClobber, "no-clobber", "n", false, "fail if a file or object exists, instead of replacing it")
 	f.BoolVar(&c.checksum, "checksum", false, "with --resume, compare contents instead of sizes and times")
-	f.BoolVar(&c.delete, "delete", false, "remove from DST what a folder SRC does not have")
-	f.StringArrayVar(&c.exclude, "exclude", nil, "leave out what matches this pattern in folders; may be repeated")
+	f.BoolVar(&c.delete, "delete", false, "remove from DST the files that a folder SRC does not have")
+	f.StringArrayVar(&c.exclude, "exclude", nil, "leave out files and folders that match this pattern; repeatable")
 	f.BoolP("recursive", "r", true, "")
-	_ = f.MarkHidden("recursive") // what the fingers know from cp
+	_ = f.MarkHidden("recursive") // accepted because cp has it
 	return cmd
 }
 
 func (c *copying) copy(names []string) error {
 	if len(names) < 2 {
-		return &failure{code: exitUsage, text: "copy takes sources and a destination, not " + units.Count(int64(len(names)), "name"), try: "weir copy SRC… DST"}
+		return &failure{code: exitUsage, text: "copy needs at least one source and a destination", try: "weir copy SRC… DST"}
 	}
 	if err := c.remote.parse(names); err != nil {
 		return err
@@ -140,13 +143,13 @@ func (c *copying) copy(names []string) error {
 	case dst == "-" && len(sources) > 1:
 		return &failure{
 			code: exitUsage, text: fmt.Sprintf("standard output takes one source, not %d", len(sources)),
-			try: "cat FILE… | weir copy - -, or a folder as destination",
+			try: "cat FILE… | weir copy - -, or use a folder as destination",
 		}
 	}
 	if st, err := os.Stat(strings.TrimSuffix(dst, "/")); len(sources) > 1 && isLocal(dst) && (err != nil || !st.IsDir()) {
-		f := &failure{code: exitUsage, text: fmt.Sprintf("%s, and %s is no folder", units.Count(int64(len(sources)), "source"), dst), try: "mkdir -p " + quoted(dst)}
+		f := &failure{code: exitUsage, text: fmt.Sprintf("%s is not a folder, so it cannot take %s", dst, units.Count(int64(len(sources)), "source")), try: "mkdir -p " + quoted(dst)}
 		if err == nil {
-			f.try = fmt.Sprintf("another destination; %s is a file", dst)
+			f.try = fmt.Sprintf("use another destination; %s is a file", dst)
 		}
 		return f
 	}
@@ -188,8 +191,8 @@ func (c *copying) unverifiable(dst string) error {
 	return &failure{code: exitUsage, text: fmt.Sprintf("--verify reads back files, and %s cannot be read back", stream(dst, "output")), try: "leave out --verify"}
 }
 
-// collision refuses two sources of which one would replace what the other has
-// become.
+// collision refuses two sources if the copy of one would replace the copy of
+// the other.
 func collision(steps []*step) error {
 	for i, a := range steps {
 		for _, b := range steps[i+1:] {
@@ -209,7 +212,7 @@ func collision(steps []*step) error {
 			if at != "" {
 				return &failure{
 					code: exitUsage, text: fmt.Sprintf("%s and %s would both be copied to %s", a.src, b.src, at),
-					try: "another name for one of them",
+					try: "use another name for one of them",
 				}
 			}
 		}
@@ -217,8 +220,8 @@ func collision(steps []*step) error {
 	return nil
 }
 
-// isIn reports whether the target of s is something that the folder of other
-// has too.
+// isIn reports whether the target of s is also part of the copy of the folder
+// other.
 func (s *step) isIn(other *step) bool {
 	rel, ok := strings.CutPrefix(s.target, strings.TrimSuffix(other.target, string(filepath.Separator))+string(filepath.Separator))
 	if !ok || !other.isTree {
@@ -256,12 +259,13 @@ func (c *copying) step(src, dst string) (*step, error) {
 		return nil, err
 	}
 	if sameFile(src, dst) {
-		return nil, &failure{code: exitUsage, text: fmt.Sprintf("%s and %s are the same file", src, dst), try: "another name for the destination"}
+		return nil, &failure{code: exitUsage, text: fmt.Sprintf("%s and %s are the same file", src, dst), try: "use another name for the destination"}
 	}
 	return c.file(src, dst)
 }
 
-// into is what dst stands for: something of that name in it, if it is a folder.
+// into returns the path of the copy: dst/name if dst is a folder, otherwise
+// dst.
 func into(dst, name, src string) (string, error) {
 	isFolder := strings.HasSuffix(dst, "/") || s3.IsFolder(dst)
 	file, local := endpoint.Local(dst)
@@ -287,11 +291,11 @@ func into(dst, name, src string) (string, error) {
 }
 
 func badName(err error) error {
-	return &failure{code: exitUsage, text: strings.TrimPrefix(err.Error(), "endpoint: "), try: "a file, -, or a URL as in https://example.org/big.iso"}
+	return &failure{code: exitUsage, text: strings.TrimPrefix(err.Error(), "endpoint: "), try: "use a file, -, or a URL such as https://example.org/big.iso"}
 }
 
-// shown is a name as it may be printed: a URL without its password and its
-// query, which often is one.
+// shown returns a name that is safe to print: a URL without its password and
+// its query, which often contains a secret.
 func shown(name string) string {
 	if _, local := endpoint.Local(name); local {
 		return name
@@ -392,7 +396,7 @@ func (c *copying) file(src, dst string) (*step, error) {
 		case part != nil && part.offset > 0:
 			return fmt.Sprintf(", on top of the %s that were there", weir.FormatBytes(part.offset))
 		case verified != "":
-			if c.goOn { // the sums follow, with the names
+			if c.goOn { // the summary lists the sums with the names
 				return ", verified by reading back"
 			}
 			return ", verified by reading back, sha256 " + verified
@@ -402,7 +406,7 @@ func (c *copying) file(src, dst string) (*step, error) {
 	return st, nil
 }
 
-// permOf are the permissions of a new copy of src, before umask.
+// permOf returns the permissions of a new copy of src, before umask.
 func permOf(src string) fs.FileMode {
 	if name, local := endpoint.Local(src); local && isFile(src) {
 		if st, err := os.Stat(name); err == nil {
@@ -412,8 +416,8 @@ func permOf(src string) fs.FileMode {
 	return 0o666
 }
 
-// isFile reports whether src is a file of this machine, whose metadata can be
-// kept: those of a pipe or of a device say nothing about the bytes in it.
+// isFile reports whether src is a local regular file, so that its metadata can
+// be kept. The metadata of a pipe or device do not describe its bytes.
 func isFile(src string) bool {
 	name, local := endpoint.Local(src)
 	if !local || name == "-" {
@@ -423,7 +427,8 @@ func isFile(src string) bool {
 	return err == nil && st.Mode().IsRegular()
 }
 
-// sizeOf finds the size of a source, which a server tells only while it sends.
+// sizeOf returns a function for the size of a source. A server reports the size
+// only with the download.
 func sizeOf(src string, in endpoint.Input) func() int64 {
 	if name, local := endpoint.Local(src); local {
 		if st, err := os.Stat(name); err == nil && st.Mode().IsRegular() {
@@ -448,7 +453,7 @@ func (c *copying) sink(dst string, perm fs.FileMode, part *partial, verified fun
 		if part != nil {
 			dst, o.Offset = part.path, part.offset
 			if part.offset == 0 {
-				o.File = append(o.File, weir.KeepPartial(), weir.Perm(0o600)) // finish says otherwise
+				o.File = append(o.File, weir.KeepPartial(), weir.Perm(0o600)) // finish sets the real permissions
 			}
 		}
 	}
@@ -459,7 +464,7 @@ func (c *copying) sink(dst string, perm fs.FileMode, part *partial, verified fun
 	return sink, nil
 }
 
-// told is a hash that tells its sum.
+// told is a hash that passes its sum to a function.
 type told struct {
 	hash.Hash
 	tell func([]byte)
@@ -500,7 +505,7 @@ func (c *copying) folder(src, dst string) (*step, error) {
 	}
 	for _, name := range []string{dst, st.dst} {
 		if sameFile(src, name) {
-			return nil, &failure{code: exitUsage, text: fmt.Sprintf("%s and %s are the same folder", src, name), try: "another name for the destination"}
+			return nil, &failure{code: exitUsage, text: fmt.Sprintf("%s and %s are the same folder", src, name), try: "use another name for the destination"}
 		}
 	}
 	st.target = st.dst
@@ -584,8 +589,8 @@ func (c *copying) folder(src, dst string) (*step, error) {
 	return st, nil
 }
 
-// isContents reports whether src, which is abs, stands for what is in a folder:
-// it ends in "." or "..", which are no names, or it is the root.
+// isContents reports whether src means the contents of a folder: it ends in "."
+// or "..", or it is the root. abs is its absolute path.
 func isContents(src, abs string) bool {
 	switch src[strings.LastIndexFunc(src, func(r rune) bool { return r < 0x80 && os.IsPathSeparator(byte(r)) })+1:] {
 	case ".", "..":
@@ -599,9 +604,9 @@ func exists(name string) bool {
 	return err == nil
 }
 
-// isCopyOf reports whether the folder dst looks like what an earlier copy of the
-// folder src has made, so that --resume means this place and not one in it: dst is
-// not empty, and what it has is in src too.
+// isCopyOf reports whether the folder dst looks like an earlier copy of the
+// folder src: it is not empty, and everything in it is in src too. --resume
+// then copies into dst itself.
 func isCopyOf(dst, src string) bool {
 	list, err := os.ReadDir(dst)
 	if err != nil || len(list) == 0 {
@@ -616,8 +621,8 @@ func isCopyOf(dst, src string) bool {
 	return true
 }
 
-// unfinished reports whether the folder dst is what an interrupted copy of the
-// folder abs has left, so that another run goes on in the same place.
+// unfinished reports whether the folder dst is an interrupted copy of the
+// folder abs. Another run then continues in dst itself.
 func (c *copying) unfinished(dst, abs string) bool {
 	if !c.keep && !c.resume {
 		return false

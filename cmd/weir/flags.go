@@ -21,7 +21,7 @@ type settings struct {
 	force    bool
 	noColor  bool
 	ui       string      // where to serve a page of the run; empty: nowhere
-	command  string      // that has --ui
+	command  string      // what runs: copy, pipe, gzip, …
 	goOn     bool        // with the next step when one fails
 	silent   bool        // success says nothing where talks is false
 	remote   remoteFlags // how to talk to servers
@@ -31,11 +31,12 @@ type settings struct {
 }
 
 func (s *settings) flags(c *cobra.Command) {
+	s.command = c.Name()
 	f := c.Flags()
 	f.StringVar(&s.memory, "memory", "", "maximum memory for pipes and stages, as in 64MiB (default: what the stages need)")
 	f.StringVar(&s.progress, "progress", "auto", "live, plain (a line every 10 s), none, or auto: live on a terminal, else none")
 	f.BoolVarP(&s.quiet, "quiet", "q", false, "print nothing unless something fails")
-	f.BoolVarP(&s.verbose, "verbose", "v", false, "print the plan before the run, and what every stage and pipe did after it")
+	f.BoolVarP(&s.verbose, "verbose", "v", false, "print the plan before the run, and the times of every stage and pipe after it")
 	f.BoolVar(&s.json, "json", false, "print lines of JSON on standard error; the last one is a summary")
 	f.BoolVar(&s.dryRun, "dry-run", false, "show lanes, pipes and ceiling without running anything")
 	f.BoolVar(&s.dryRun, "explain", false, "the same as --dry-run")
@@ -47,7 +48,7 @@ func (s *settings) flags(c *cobra.Command) {
 	}
 }
 
-// check finds what is wrong with the flags.
+// check returns an error if a flag is invalid.
 func (s *settings) check() error {
 	switch s.progress {
 	case "auto", "live", "plain", "none":
@@ -74,9 +75,9 @@ func (s *settings) warn(format string, args ...any) {
 	fmt.Fprintf(s.stderr, "weir: %s\n", text)
 }
 
-// talks reports whether what is said of success is more than a line: on a
-// terminal, and for who asks. Elsewhere most of it is noise, in the mail of cron
-// for one.
+// talks reports whether to print more than one line on success: on a terminal,
+// or if the user asked for it. Elsewhere, such as in mail from cron, more would
+// be noise.
 func (s *settings) talks() bool {
 	return s.verbose || isTerminal(s.stderr) || s.progress == "plain" || s.progress == "live"
 }
@@ -97,7 +98,7 @@ func isTerminal(w io.Writer) bool {
 // parseSize reads 64MiB, 64M (the same), 10kB or a plain number of bytes.
 func parseSize(s string) (int64, error) {
 	if n := len(s); n > 1 && strings.ContainsRune("kKmMgGtT", rune(s[n-1])) {
-		s += "iB" // one letter stands for the binary unit
+		s += "iB" // one letter means the binary unit
 	}
 	n, err := humanize.ParseBytes(s)
 	if err != nil || n > 1<<62 {

@@ -22,8 +22,8 @@ import (
 	"github.com/weir-go/weir/internal/lab"
 )
 
-// labSide is the hidden command that runs one side of an experiment, in a process
-// of its own.
+// labSide is the hidden command that runs one side of an experiment in a
+// separate process.
 const labSide = "lab-side"
 
 const defaultGuard = "2GiB"
@@ -57,9 +57,9 @@ func newLab(stdout, stderr io.Writer, list []lab.Experiment) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "lab [EXPERIMENT]",
 		Short: "Run a server without backpressure beside weir, and plot its memory",
-		Long: `Run a tutorial's experiments on backpressure: each with the tutorial's mistake
-(side A) and with weir (side B). Without a name, list the experiments and run the
-first.
+		Long: `Run the experiments of a tutorial on backpressure: each with the tutorial's
+mistake (side A) and with weir (side B). Without a name, list the experiments and
+run the first.
 ` + text + `
 
 Side A makes the mistake in Go, on purpose: an unbounded queue stands between
@@ -320,7 +320,7 @@ func (l *laboratory) show(r *lab.Result) {
 	l.say(r.Setup + "\n" + r.Text(l.width()) + "\n")
 }
 
-// width is that of the terminal that results are printed to.
+// width returns the width of the terminal that results are printed to.
 func (l *laboratory) width() int {
 	if f, ok := l.stdout.(*os.File); ok {
 		if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 0 {

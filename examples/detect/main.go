@@ -1,5 +1,6 @@
 // Detect re-enacts the tutorial's "Debugging backpressure": a file is copied to
-// a slow destination, and the program says who waited for whom, and how long.
+// a slow destination, and the program says which stage waited for which, and
+// how long.
 //
 //	go run ./examples/detect huge-file.txt output.txt
 //
@@ -37,8 +38,8 @@ func main() {
 
 // region detect
 
-// detect copies a file at most rate bytes a second, tells what it sees while it
-// runs, and returns the report.
+// detect copies a file at no more than rate bytes a second, prints the verdict
+// while the flow runs, and returns the report.
 func detect(ctx context.Context, source, destination string, rate int64, out io.Writer) (report.Report, error) {
 	flow := weir.File(source).Through(pace.RateLimit[byte](rate, time.Second)).To(weir.Create(destination))
 	ended := make(chan error, 1)

@@ -85,7 +85,7 @@ type sender struct {
 	path   string
 	budget *weir.Budget
 	stall  time.Duration       // how long a client may take nothing
-	done   func(report.Report) // is told about every transfer
+	done   func(report.Report) // called after every transfer
 }
 
 func (s *sender) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -110,9 +110,9 @@ func (s *sender) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // region respond
 
-// respond sends body to the client. What goes wrong before the first byte has a
-// status of its own; what goes wrong later breaks the connection, so that no
-// client takes a part for the whole.
+// respond sends body to the client. An error before the first byte becomes a
+// status code. An error after it breaks the connection, so that no client takes
+// a part for the whole.
 func (s *sender) respond(w http.ResponseWriter, r *http.Request, body weir.Stream[byte]) {
 	c := &client{w: w, conn: http.NewResponseController(w), stall: s.stall}
 	flow := body.To(weir.Sink[byte]{Name: "client", Open: c.open})
@@ -134,8 +134,8 @@ func (s *sender) respond(w http.ResponseWriter, r *http.Request, body weir.Strea
 
 // region client
 
-// client is a response as the end of a flow. A write that takes longer than
-// stall fails; one that is under way when the flow ends is interrupted through
+// client writes the response at the end of a flow. A write that takes longer
+// than stall fails. When the flow ends, it interrupts a running write through
 // SetWriteDeadline.
 type client struct {
 	w     http.ResponseWriter
@@ -154,7 +154,7 @@ func (c *client) Write(chunk []byte) (int, error) {
 	if err := c.SetWriteDeadline(time.Now().Add(c.stall)); err != nil {
 		return 0, err
 	}
-	if c.ctx.Err() != nil { // the deadline that interrupts may have come before ours
+	if c.ctx.Err() != nil { // ours may have replaced the deadline that interrupts
 		return 0, context.Cause(c.ctx)
 	}
 	c.begun = true

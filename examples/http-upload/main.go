@@ -6,11 +6,11 @@
 //	go run ./examples/http-upload /tmp/inbox
 //	curl --data-binary @huge-file.mp4 http://127.0.0.1:3000/upload
 //
-// What the tutorial got wrong: every upload has the same name, so that two at a
-// time are told 200 each and leave a mixture of both; an upload that is broken
-// off leaves half a file under the final name and keeps it open for good, since
-// pipe() passes on neither errors nor the end of its source; nothing bounds the
-// size, and nothing brings the file to the disk before it says "complete".
+// What the tutorial got wrong: every upload has the same name, so two at a time
+// both get 200 and leave a mixture of both. An aborted upload leaves half a
+// file under the final name and keeps it open forever, because pipe() passes on
+// neither errors nor the end of its source. Nothing limits the size, and
+// nothing writes the file to the disk before the response says "complete".
 package main
 
 import (
@@ -88,7 +88,7 @@ type inbox struct {
 	dir   string
 	limit int64               // largest upload, in bytes
 	stall time.Duration       // how long a client may send nothing
-	done  func(report.Report) // is told about every upload
+	done  func(report.Report) // called after every upload
 }
 
 func (in *inbox) handler() http.Handler {
@@ -110,8 +110,8 @@ func (in *inbox) upload(w http.ResponseWriter, r *http.Request) {
 	flow := weir.From(weir.Source[byte]{Name: "client", Open: c.open}).
 		Through(weir.Hash(sha256.New, func(sum []byte) { digest = sum })).
 		To(weir.CreateNew(filepath.Join(in.dir, name), weir.Durable()))
-	// The request's context ends with any failed read, a timeout too. What the
-	// body itself says is more exact, and a client that leaves ends it as well.
+	// Any failed read ends the request's context, even a timeout. The error of the
+	// body is more exact, and the flow gets it too when the client leaves.
 	err := flow.Run(context.WithoutCancel(r.Context()))
 	in.done(flow.Report())
 
@@ -157,7 +157,7 @@ func (c *client) Read(p []byte) (int, error) {
 	if err := c.SetReadDeadline(time.Now().Add(c.stall)); err != nil {
 		return 0, err
 	}
-	if c.ctx.Err() != nil { // the deadline that interrupts may have come before ours
+	if c.ctx.Err() != nil { // ours may have replaced the deadline that interrupts
 		return 0, context.Cause(c.ctx)
 	}
 	return c.body.Read(p)

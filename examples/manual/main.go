@@ -1,14 +1,14 @@
 // Manual re-enacts the tutorial's "Backpressure manual (sin pipe)": a copy that
 // asks before each chunk whether there is room, pauses when there is none, and
-// goes on when the buffer has drained.
+// resumes when the buffer has drained.
 //
 //	go run ./examples/manual source.mp4 destination.mp4
 //
 // What the tutorial got wrong: it prints "Copy complete" when everything was
 // read, not when it was written; its errors destroy the other side and are then
 // lost, so that no caller learns of them; a failed copy leaves half a file. And
-// write() === false does not refuse the chunk, it has taken it already: whoever
-// forgets to pause queues without limit. TryWrite refuses.
+// write() === false does not refuse the chunk, it has taken it already: a
+// program that forgets to pause queues without limit. TryWrite refuses.
 package main
 
 import (
@@ -51,7 +51,7 @@ func copyFile(ctx context.Context, source, destination string) (pauses int, err 
 	written := make(chan error, 1)
 	go func() {
 		err := weir.FromPipe(r).To(weir.Create(destination)).Run(ctx)
-		r.CloseWithError(err) // nobody reads any more, also if nobody began
+		r.CloseWithError(err) // ends feed, even if the flow failed before it read anything
 		written <- err
 	}()
 

@@ -68,8 +68,8 @@ func run(ctx context.Context, out io.Writer, size, rate int64) error {
 
 // region unbounded
 
-// queue takes everything at once, and so holds whatever its reader has not
-// come to yet.
+// queue takes everything at once, so it holds everything that its reader has
+// not taken yet.
 type queue struct {
 	mu         sync.Mutex
 	chunks     [][]byte
