@@ -201,11 +201,6 @@ func (up *httpUpload) read(offset int64) (err error) {
 	return nil
 }
 
-// errRequest refuses a request that brings more than most bytes.
-func errRequest(most int64) error {
-	return &refusal{http.StatusRequestEntityTooLarge, fmt.Sprintf("A request can carry at most %d bytes; send the file in parts", most)}
-}
-
 // append adds the body of a PATCH to an upload.
 func (up *httpUpload) append() error {
 	id := lastElement(up.r.URL.Path)

@@ -333,7 +333,11 @@ func TestHTTPUpload_OverHTTP2(t *testing.T) {
 	if x.Direction != Upload {
 		t.Errorf("%v", x)
 	}
-	d := in.u.opened
+	d, err := in.u.open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.users.Done()
 	d.http.mu.Lock()
 	for id := range d.http.owners {
 		c.at = "/upload/" + id

@@ -47,6 +47,11 @@ var errComplete = &refusal{http.StatusNotFound, "The upload is complete and can 
 // mostMetadata limits what the record of an upload holds, in bytes.
 const mostMetadata = 4 << 10
 
+// errRequest refuses a request that brings more than most bytes.
+func errRequest(most int64) error {
+	return &refusal{http.StatusRequestEntityTooLarge, fmt.Sprintf("A request can carry at most %d bytes; send the file in parts", most)}
+}
+
 // uploadRequest is a request that can append to an upload, and that another request can
 // end.
 type uploadRequest struct {
