@@ -100,7 +100,7 @@ func (t *follower) run() error {
 			return nil
 		}
 		timer.Reset(min(followPoll, t.wait))
-		t.x.idle.Store(true)
+		t.x.caughtUp.Store(true)
 		select {
 		case <-timer.C:
 		case <-over:
@@ -112,19 +112,10 @@ func (t *follower) run() error {
 				return err
 			}
 		}
-		t.x.idle.Store(false)
+		t.x.caughtUp.Store(false)
 		if err != nil {
 			return err
 		}
-	}
-}
-
-func isClosed(c <-chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
 	}
 }
 

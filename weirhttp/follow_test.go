@@ -28,7 +28,17 @@ func liveSite(t *testing.T, files map[string]string, change func(*FileServer)) (
 	mux.Handle("/", h)
 	mux.Handle("/up/", up)
 	s = guarded(t, new(Guard), mux)
-	t.Cleanup(func() { up.Close() })
+	t.Cleanup(func() {
+		up.Close()
+		dir := pathOf(root)
+		arriving.mu.Lock()
+		defer arriving.mu.Unlock()
+		for path := range arriving.byPath {
+			if filepath.Dir(path) == dir {
+				t.Errorf("%s is still arriving", path)
+			}
+		}
+	})
 	return s, root.Name()
 }
 
@@ -248,8 +258,55 @@ func TestFollow_UploadIsReadAsItArrives(t *testing.T) {
 			})
 		}
 	}
-	if len(arriving.byPath) != 0 {
-		t.Errorf("%d uploads are left", len(arriving.byPath))
+}
+
+// TestFollow_UploadInSeveralRequestsIsReadAsItArrives has a tus upload that waits for its
+// client between two requests.
+func TestFollow_UploadInSeveralRequestsIsReadAsItArrives(t *testing.T) {
+	for _, end := range []string{"complete", "removed"} {
+		t.Run(end, func(t *testing.T) {
+			s, _ := liveSite(t, map[string]string{"other": ""}, nil)
+			c := browser(t)
+			tus := func(method, path, body string, header ...string) *http.Response {
+				t.Helper()
+				req, err := http.NewRequest(method, path, strings.NewReader(body))
+				if err != nil {
+					t.Fatal(err)
+				}
+				req.Header.Set("Tus-Resumable", "1.0.0")
+				for i := 0; i < len(header); i += 2 {
+					req.Header.Set(header[i], header[i+1])
+				}
+				resp, err := c.Do(req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				resp.Body.Close()
+				if resp.StatusCode/100 != 2 {
+					t.Fatalf("%s: %s", method, resp.Status)
+				}
+				return resp
+			}
+			made := tus("POST", s.url("/up/"), "", "Upload-Length", "10", "Upload-Metadata", "filename bmV3") // "new"
+			at, err := made.Location()
+			if err != nil {
+				t.Fatal(err)
+			}
+			tus("PATCH", at.String(), "0123", "Upload-Offset", "0", "Content-Type", "application/offset+octet-stream")
+			_, body := follow(t, s, "/new?follow")
+			expect(t, body, "0123")
+			if end == "removed" {
+				tus("DELETE", at.String(), "")
+				if rest, err := io.ReadAll(body); err == nil {
+					t.Errorf("it looks whole, with %q at its end", rest)
+				}
+				return
+			}
+			tus("PATCH", at.String(), "456789", "Upload-Offset", "4", "Content-Type", "application/offset+octet-stream")
+			if rest, err := io.ReadAll(body); err != nil || string(rest) != "456789" {
+				t.Errorf("the end: %q, %v", rest, err)
+			}
+		})
 	}
 }
 
