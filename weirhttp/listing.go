@@ -137,7 +137,7 @@ tr:hover { background: #8881 }
 </head>
 <body>
 <h1>{{.Path}}</h1>
-{{if .Archive}}<p><a href="?archive=tar.gz">tar.gz</a> <a href="?archive=tar.zst">tar.zst</a> <a href="?archive=zip">zip</a></p>
+{{if .Archive}}<p><a href="?archive=tar">tar</a> <a href="?archive=tar.gz">tar.gz</a> <a href="?archive=tar.zst">tar.zst</a> <a href="?archive=zip">zip</a></p>
 {{end}}<table>
 <tr><th>Name</th><th class="n">Size</th><th class="n">Modified (UTC)</th></tr>
 {{if ne .Path "/"}}<tr><td><a href="../">../</a></td><td></td><td></td></tr>
