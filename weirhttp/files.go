@@ -3,7 +3,6 @@ package weirhttp
 import (
 	"bufio"
 	"cmp"
-	"encoding/json"
 	"errors"
 	"io"
 	"io/fs"
@@ -75,6 +74,12 @@ type FileServer struct {
 	// stops.
 	Followers  int
 	FollowWait time.Duration // 0: 1 minute
+
+	// Top, if not nil, writes the top of the page, and Page writes the rest. The
+	// client gets the top of a long folder before the server has read all its names;
+	// the listing has no entries then. If reading fails after that, Page finds the
+	// error in the Err of its listing.
+	Top func(w http.ResponseWriter, r *http.Request, l Listing)
 
 	Log *slog.Logger // for failures; nil: slog.Default()
 
@@ -396,25 +401,39 @@ func (s *FileServer) serveList(w http.ResponseWriter, r *http.Request, name stri
 		http.Error(w, "format must be html or json", http.StatusBadRequest)
 		return
 	}
-	list, held, err := listFolder(s.view(), r, name)
+	limit := pageLength
+	if asJSON {
+		limit = mostListed
+	}
+	selection, err := selectionOf(r.URL.Query(), limit)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	l, err := openLister(s.view(), r, name, selection)
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
-	defer held.release()
-	list.Archive = s.Archive
+	defer l.close()
+	l.Archive = s.Archive
 	h := w.Header()
 	h.Set("Cache-Control", "no-cache")
 	h.Add("Vary", "Accept")
 	if !asJSON && s.Page != nil {
-		s.Page(w, r, list)
+		s.servePage(w, r, l)
+		return
+	}
+	if err := l.finish(); err != nil {
+		s.fail(w, r, err)
 		return
 	}
 	if asJSON {
 		h.Set("Content-Type", "application/json")
 	} else {
+		l.explain()
 		h.Set("Content-Type", "text/html; charset=utf-8")
-		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
+		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'")
 	}
 	h.Set("X-Content-Type-Options", "nosniff")
 	if r.Method == http.MethodHead {
@@ -424,9 +443,9 @@ func (s *FileServer) serveList(w http.ResponseWriter, r *http.Request, name stri
 	defer wire.arm()
 	out := bufio.NewWriterSize(wire, rollingPiece) // a template writes word by word
 	if asJSON {
-		err = json.NewEncoder(out).Encode(list)
+		err = l.writeJSON(out)
 	} else {
-		err = listPage.Execute(out, list)
+		err = listPage.Execute(out, l.Listing)
 	}
 	if err == nil {
 		err = out.Flush()
@@ -434,6 +453,27 @@ func (s *FileServer) serveList(w http.ResponseWriter, r *http.Request, name stri
 	if err != nil { // the client must not mistake a part for the whole
 		panic(http.ErrAbortHandler)
 	}
+}
+
+// servePage answers with the page of a folder. If the folder is long, it sends the top of
+// the page before it reads the rest of the names.
+func (s *FileServer) servePage(w http.ResponseWriter, r *http.Request, l *lister) {
+	if s.Top != nil {
+		s.Top(w, r, l.Listing)
+		if !l.done {
+			_ = http.NewResponseController(w).Flush() // an error means that the client has disconnected
+		}
+	}
+	if err := l.finish(); err != nil {
+		if s.Top == nil {
+			s.fail(w, r, err)
+			return
+		}
+		l.Err = err
+		s.log().Warn("folder not listed", "path", r.URL.Path, "client", r.RemoteAddr, "error", err)
+	}
+	l.explain()
+	s.Page(w, r, l.Listing)
 }
 
 // fail answers with the status of err.

@@ -54,11 +54,21 @@ func TestArchive_GoesWithoutWhatCannotBeRead(t *testing.T) {
 func TestFiles_FolderThatCannotBeReadIsNotListedInPart(t *testing.T) {
 	h := quiet(tree(t, map[string]string{"file": "x"}))
 	r := httptest.NewRequest("GET", "/", nil)
-	if list, _, err := listFolder(h.view(), r, "file"); err == nil { // which opens, and has no names
-		t.Errorf("%+v", list)
+	usual, err := selectionOf(nil, pageLength)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if list, _, err := listFolder(h.view(), r, "."); err != nil || len(list.Entries) != 1 {
-		t.Errorf("%+v, %v", list, err)
+	if l, err := openLister(h.view(), r, "file", usual); err == nil { // which opens, and has no names
+		l.close()
+		t.Errorf("%+v", l.Listing)
+	}
+	l, err := openLister(h.view(), r, ".", usual)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.close()
+	if err := l.finish(); err != nil || len(l.Entries) != 1 {
+		t.Errorf("%+v, %v", l.Listing, err)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"html/template"
 	"io"
 	"io/fs"
 	"log/slog"
@@ -25,6 +26,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/internal/chars"
 	"github.com/weir-go/weir/internal/deny"
 	"github.com/weir-go/weir/internal/units"
 	"github.com/weir-go/weir/monitor"
@@ -37,6 +39,7 @@ type serving struct {
 	dir, uploads, listen            string
 	memory, rate, connRate          string
 	minRate, maxSize, quota         string
+	maxRequest                      string
 	maxConns, maxPerAddr            int
 	stall, grace, queue, drainTime  time.Duration
 	socketMode                      string
@@ -54,6 +57,7 @@ type serving struct {
 	name, inbox, shown string   // for the page: the names of DIR and of the uploads folder, and the path of the latter if it is served
 	careful            []string // paths at which uploaded files are served
 	realDir, realInbox string   // DIR and the uploads folder without symbolic links; "" if there are no uploads
+	sameFolder         bool     // DIR is the uploads folder
 	proxies            proxies
 	fingerprint        string // of a generated certificate
 	health             health
@@ -140,6 +144,7 @@ systemd learns when the server is ready, reloads and stops (Type=notify).`,
 	f.IntVar(&s.maxConns, "max-conns", 10_000, "maximum connections at a time")
 	f.IntVar(&s.maxPerAddr, "max-conns-per-addr", 0, "maximum connections per client address (default 512; unlimited for this machine)")
 	f.StringVar(&s.maxSize, "max-size", "", "largest upload, as in 10GiB")
+	f.StringVar(&s.maxRequest, "max-request", "", "largest body of a request, for a proxy that allows no more; resumable uploads send pieces of this size")
 	f.StringVar(&s.quota, "quota", "", "maximum size of the uploads folder")
 	f.BoolVar(&s.overwrite, "overwrite", false, "replace a file with the name of an upload, instead of adding a number to the name")
 	f.BoolVar(&s.digest, "digest", false, "include the SHA-256 in the upload response (about doubles the CPU cost)")
@@ -166,7 +171,7 @@ systemd learns when the server is ready, reloads and stops (Type=notify).`,
 func (s *serving) together(given func(string) bool) error {
 	refuse := func(text, try string) error { return &failure{code: exitUsage, text: text, try: try} }
 	if s.uploads == "" {
-		for _, flag := range []string{"max-size", "quota", "overwrite", "digest", "sync"} {
+		for _, flag := range []string{"max-size", "max-request", "quota", "overwrite", "digest", "sync"} {
 			if given(flag) {
 				return refuse("--"+flag+" requires --uploads", "--uploads inbox --"+flag+" …")
 			}
@@ -505,7 +510,7 @@ func (s *serving) farewell(cut bool) {
 
 // sizes are the values of the flags with a size; 0 if not given.
 type sizes struct {
-	memory, rate, connRate, minRate, maxSize, quota int64
+	memory, rate, connRate, minRate, maxSize, maxRequest, quota int64
 }
 
 // leastMemory is the most that an archive of a folder or an upload takes, in bytes. Most
@@ -524,6 +529,7 @@ func (s *serving) parseSizes() (sizes, error) {
 		{"conn-rate", s.connRate, &n.connRate},
 		{"min-rate", s.minRate, &n.minRate},
 		{"max-size", s.maxSize, &n.maxSize},
+		{"max-request", s.maxRequest, &n.maxRequest},
 		{"quota", s.quota, &n.quota},
 	} {
 		if f.value == "" {
@@ -587,7 +593,7 @@ func (s *serving) handler(root *os.Root, up *weirhttp.Uploads) (http.Handler, er
 	if err != nil {
 		return nil, err
 	}
-	h = s.health.before(h)
+	h = s.health.before(errorPages(h))
 	if s.access && !s.quiet {
 		h = logRequests(s.requestLogger(), h)
 	}
@@ -645,14 +651,31 @@ func (s *serving) protect(h http.Handler) (http.Handler, error) {
 	return h, nil
 }
 
-// page answers with the listing of a folder and the means to upload. Without JavaScript it
-// is a listing with a form.
+// pageTop writes the top of the page of a folder: its path, and the means to upload and to
+// filter. Without JavaScript both are forms.
+func (s *serving) pageTop(w http.ResponseWriter, r *http.Request, l weirhttp.Listing) {
+	pageHeader(w.Header())
+	if r.Method == http.MethodHead {
+		return
+	}
+	_ = topTemplate.Execute(w, s.pageData(l)) // an error means that the client has disconnected
+}
+
+// page writes the rest: the entries of the folder.
 func (s *serving) page(w http.ResponseWriter, r *http.Request, l weirhttp.Listing) {
+	if r.Method == http.MethodHead {
+		return
+	}
+	_ = pageTemplate.Execute(w, s.pageData(l)) // an error means that the client has disconnected
+}
+
+// pageData returns what the templates of the page show.
+func (s *serving) pageData(l weirhttp.Listing) map[string]any {
 	var crumbs []crumb
 	parts := strings.Split(strings.Trim(l.Path, "/"), "/")
 	for i, name := range parts {
 		if name != "" {
-			crumbs = append(crumbs, crumb{name, strings.Repeat("../", len(parts)-1-i) + "./"})
+			crumbs = append(crumbs, crumb{chars.Visible(name), strings.Repeat("../", len(parts)-1-i) + "./"})
 		}
 	}
 	title := s.name
@@ -660,23 +683,16 @@ func (s *serving) page(w http.ResponseWriter, r *http.Request, l weirhttp.Listin
 		title = crumbs[len(crumbs)-1].Name
 		crumbs[len(crumbs)-1].Link = ""
 	}
-	var folders, files, size int64
-	for _, e := range l.Entries {
-		if e.Folder {
-			folders++
-			continue
-		}
-		files++
-		size += e.Size
+	into, query := "", ""
+	if s.sameFolder {
+		into = l.Path
+		query = "?" + url.Values{"folder": {l.Path}}.Encode()
 	}
-	pageHeader(w.Header())
-	if r.Method == http.MethodHead {
-		return
-	}
-	_ = pageTemplate.Execute(w, map[string]any{ // an error means that the client has disconnected
+	return map[string]any{
 		"List": l, "Title": title, "Root": s.name, "Crumbs": crumbs, "Up": strings.Repeat("../", len(crumbs)) + "./",
-		"Counts": counts(folders, files, size), "Uploads": s.inbox, "Shown": s.shown, "Max": s.sizes.maxSize,
-	})
+		"Counts": counts(l), "Columns": columnsOf(l.Selection), "Uploads": s.inbox, "Max": s.sizes.maxSize,
+		"Request": s.sizes.maxRequest, "Into": into, "Query": template.URL(query),
+	}
 }
 
 // classify sets the names of the folders for the page, the paths at which the server shows
@@ -732,7 +748,7 @@ func (s *serving) files(root *os.Root, log *slog.Logger) http.Handler {
 		f := weirhttp.Files(root)
 		f.Hidden, f.Symlinks, f.List, f.Archive = s.hidden, s.symlinks, !s.noList, !s.noList
 		f.NoIndex, f.Precompressed = careful, !careful
-		f.Log, f.Page = log, s.page
+		f.Log, f.Top, f.Page = log, s.pageTop, s.page
 		f.Followers = mostFollowers
 		return f
 	}
