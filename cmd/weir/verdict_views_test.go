@@ -27,7 +27,6 @@ var writeDocs = flag.Bool("docs", false, "write the table of docs/how-the-verdic
 type course struct {
 	name string
 	turn []turn
-	lead time.Duration // before which nothing needs to be known
 	slow func(t time.Duration) (read, work, store time.Duration)
 	disk bool          // store is the outside world
 	held time.Duration // for how long others hold the memory
