@@ -389,6 +389,13 @@ func (s *session) append(req *uploadRequest, most int64, keep bool) (n int64, er
 	s.own.mu.Lock()
 	s.own.whole, s.own.start = req.checksum != nil, from
 	s.own.mu.Unlock()
+	if c, ok := s.data.(interface{ follow(name string, size int64) }); ok {
+		size := int64(-1)
+		if !s.state.Deferred {
+			size = s.state.Size
+		}
+		c.follow(s.name(), size)
+	}
 	n, err = s.receive(req, from, most, keep)
 	s.state.Offset = s.data.size()
 	if req.stop.Err() != nil && !req.body().ended {

@@ -356,6 +356,7 @@ func (s *folderStore) dropHold(id string) {
 	if ok {
 		h.Release()
 	}
+	arriving.finish(s.d.root, id, errUnfinished)
 }
 
 // adopt reserves space for uploads that an earlier process began.
@@ -590,6 +591,13 @@ func (c *folderContent) forKernel(n int64) (*os.File, *quota.Hold, error) {
 	return c.file, c.hold, nil
 }
 
+// follow lets clients follow the upload, which will have this name, until its space is
+// given back.
+func (c *folderContent) follow(name string, size int64) {
+	root, file := c.s.d.root, contentFile(c.id)
+	arriving.resume(root, name, c.id, size, func() (*os.File, error) { return root.Open(file) })
+}
+
 // moved records that the kernel has added n bytes, which the reservation knows of.
 func (c *folderContent) moved(n int64) { c.n += n }
 
@@ -605,6 +613,7 @@ func (c *folderContent) finish(want string, r rule, again bool) (got Received, r
 			return Received{}, false, fmt.Errorf("give the upload its name: %w", err)
 		}
 	}
+	arriving.finish(d.root, c.id, nil)
 	c.s.dropHold(c.id)
 	if d.set.sync {
 		err = d.syncNames()
