@@ -221,3 +221,25 @@ func TestTus_AnswersBeforeTheBodyAreComplete(t *testing.T) {
 		})
 	}
 }
+
+// Who follows an upload can have sent on bytes that are then taken back.
+func TestTus_PieceThatIsTakenBackEndsThoseWhoFollow(t *testing.T) {
+	in := newInbox(t, &Uploads{})
+	dir, err := filepath.EvalSymlinks(in.u.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	loc := in.create(10, "a")
+	in.patch(204, loc, 0, strings.NewReader("01234"))
+	followed := arriving.find(filepath.Join(dir, "a"))
+	if followed == nil {
+		t.Fatal("the upload cannot be followed")
+	}
+	in.patch(460, loc, 5, strings.NewReader("56789"), "Upload-Checksum", "md5 AAAA")
+	<-followed.over
+	if !errors.Is(followed.err, errUnfinished) {
+		t.Error(followed.err)
+	}
+	in.patch(204, loc, 5, strings.NewReader("56789"))
+	in.wantFiles(map[string]string{"a": "0123456789"})
+}

@@ -485,6 +485,9 @@ func isBrokenOff(err error) bool {
 // undo removes the bytes of this request and returns cause, or its own error with the
 // number of bytes that are still there.
 func (s *session) undo(from int64, cause error) (int64, error) {
+	if c, ok := s.data.(interface{ unfollow() }); ok {
+		c.unfollow() // whoever follows can have sent these bytes on
+	}
 	if err := s.data.cut(from); err != nil {
 		return s.data.size() - from, err
 	}

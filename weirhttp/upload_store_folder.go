@@ -598,6 +598,9 @@ func (c *folderContent) follow(name string, size int64) {
 	arriving.resume(root, name, c.id, size, func() (*os.File, error) { return root.Open(file) })
 }
 
+// unfollow ends those who follow the upload, and tells them that it has failed.
+func (c *folderContent) unfollow() { arriving.finish(c.s.d.root, c.id, errUnfinished) }
+
 // moved records that the kernel has added n bytes, which the reservation knows of.
 func (c *folderContent) moved(n int64) { c.n += n }
 
