@@ -573,7 +573,7 @@ func (s *serving) handler(root *os.Root, up *weirhttp.Uploads) (http.Handler, er
 	mux.HandleFunc("GET /_weir/", serveAsset)
 	s.mountMonitor(mux)
 	if up != nil {
-		uploads := formAnswer(up)
+		uploads := limitRequests(s.sizes.maxRequest, formAnswer(up))
 		mux.Handle("/_upload", uploads)
 		mux.Handle("/_upload/", uploads)
 		mux.HandleFunc("PUT /_upload", func(w http.ResponseWriter, r *http.Request) {
