@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -48,7 +49,7 @@ type FileServer struct {
 	Hidden        bool // serve names that begin with a dot
 	Symlinks      bool // follow symbolic links that lead out of Root
 	List          bool // list folders: HTML, or JSON for Accept: application/json and ?format=json
-	Archive       bool // send folders as ?archive=tar, tar.gz, tar.zst or zip
+	Archive       bool // send folders as ?archive=tar, which can be resumed, tar.gz, tar.zst, zip, or zip&method=store, which states its size
 	NoIndex       bool // list a folder even if it has an index.html
 	Precompressed bool // send NAME.zst or NAME.gz instead of NAME if the client accepts it and NAME is not newer
 
@@ -67,6 +68,7 @@ type FileServer struct {
 
 	open  openfile.Shelf
 	small smallFiles
+	tars  tarballs
 }
 
 // Files returns a handler for the files below root. root must stay open while the handler
@@ -147,7 +149,7 @@ func (s *FileServer) serveSmall(w http.ResponseWriter, r *http.Request, name str
 		return false
 	}
 	id := openfile.Identify(info)
-	if id.IsZero() {
+	if id.IsZero() || s.view().linked(filepath.Dir(name)) {
 		return false
 	}
 	f := s.small.get(name, id)
@@ -236,12 +238,27 @@ func (s *FileServer) serveFolder(w http.ResponseWriter, r *http.Request, name st
 	s.serveList(w, r, name)
 }
 
-// serveArchive sends a folder as an archive, which is made while it is sent.
+// serveArchive sends a folder as an archive. All but tar files are made while they are
+// sent.
 func (s *FileServer) serveArchive(w http.ResponseWriter, r *http.Request, name, kind string) {
 	format, ok := archive.Formats[kind]
 	if !ok {
 		http.Error(w, "archive must be tar, tar.gz, tar.zst or zip", http.StatusBadRequest)
 		return
+	}
+	stored := false
+	switch method := r.URL.Query().Get("method"); {
+	case kind == "zip" && method == "store":
+		format, stored = archive.Stored, true
+	case method != "":
+		http.Error(w, "method must be store, for a zip", http.StatusBadRequest)
+		return
+	}
+	if kind == "tar" {
+		done, err := s.tars.serveTar(w, r, s.view(), name)
+		if s.failed(w, r, err) || done {
+			return
+		}
 	}
 	p := &packer{view: s.view(), format: format, guard: guardOf(r)}
 	defer p.held.release()
@@ -251,7 +268,25 @@ func (s *FileServer) serveArchive(w http.ResponseWriter, r *http.Request, name, 
 			return
 		}
 	}
+	if stored {
+		done, err := s.tars.serveZip(w, r, p, name)
+		if s.failed(w, r, err) || done {
+			return
+		}
+	}
 	sendArchive(w, r, p, name, kind)
+}
+
+// failed answers with the status of err, unless that is nil, and reports whether it did.
+func (s *FileServer) failed(w http.ResponseWriter, r *http.Request, err error) bool {
+	switch {
+	case err == nil:
+		return false
+	case r.Context().Err() != nil: // the client left
+		panic(http.ErrAbortHandler)
+	}
+	s.fail(w, r, err)
+	return true
 }
 
 // serveList answers with the listing of a folder.

@@ -37,20 +37,15 @@ type Entry struct {
 	Size     int64     `json:"size"` // bytes; 0 for folders
 	Modified time.Time `json:"modified"`
 	Folder   bool      `json:"folder"`
+
+	// Href is a link to the entry, relative to the URL of its folder. Name is not enough
+	// for a link if it has bytes that are not UTF-8: JSON cannot express them.
+	Href string `json:"href"`
 }
 
 // Label returns the name for display. Characters in it that are invisible, or that display
 // others in another order, are replaced by their codes.
 func (e Entry) Label() string { return chars.Visible(e.Name) }
-
-// Link returns a link to the entry from the page of its folder.
-func (e Entry) Link() string {
-	u := "./" + names.Escape(e.Name)
-	if e.Folder {
-		u += "/"
-	}
-	return u
-}
 
 // Selection says which entries of a folder a listing has, and in which order. Clients
 // choose it with the query of the URL: sort, order (asc or desc), q, page and limit.
@@ -168,9 +163,14 @@ type Listing struct {
 	Entries []Entry `json:"entries"`       // of the page
 	Total   int     `json:"total"`         // names that match the filter, on all pages
 	Cut     bool    `json:"cut,omitempty"` // the folder has more names than the listing can reach
-	Archive bool    `json:"-"`             // the folder can be downloaded as an archive
-	Readme  *Readme `json:"-"`             // on the first page; nil: none
-	Err     error   `json:"-"`             // the listing is not complete; only after Top of FileServer was called
+	// LeftOut is how many names the listing does not have because clients cannot get
+	// them: names with control characters, links that lead to no served file, pipes and
+	// devices. Names that are hidden on purpose do not count.
+	LeftOut int `json:"leftOut,omitempty"`
+
+	Archive bool    `json:"-"` // the folder can be downloaded as an archive
+	Readme  *Readme `json:"-"` // on the first page; nil: none
+	Err     error   `json:"-"` // the listing is not complete; only after Top of FileServer was called
 
 	Selection Selection `json:"-"`
 }
@@ -281,10 +281,11 @@ func (l *lister) finish() error {
 	from := min((s.Page-1)*s.Limit, len(l.list))
 	for _, c := range l.list[from:min(from+s.Limit, len(l.list))] {
 		if c.d != nil {
-			var ok bool
-			if c.Entry, ok = entryOf(l.v, l.name, c.d); !ok {
+			info, _ := l.v.show(l.name, c.d)
+			if info == nil {
 				continue // it is gone
 			}
+			c.Entry = entryOf(c.Name, info)
 		}
 		l.Entries = append(l.Entries, c.Entry)
 	}
@@ -313,7 +314,7 @@ func (l *lister) step() error {
 // take returns what is known of d without looking at the file, if that is enough.
 func (l *lister) take(d fs.DirEntry) (e listed, ok bool) {
 	name := d.Name()
-	if names.Withheld(name, l.v.hidden) || !names.Printable(name) {
+	if names.Withheld(name, l.v.hidden) {
 		return listed{}, false
 	}
 	if rank := readmeRank(name); rank > l.rank && d.Type().IsRegular() {
@@ -322,12 +323,17 @@ func (l *lister) take(d fs.DirEntry) (e listed, ok bool) {
 	if !l.matches(name) {
 		return listed{}, false
 	}
-	if l.early || d.Type()&fs.ModeSymlink != 0 {
-		e.Entry, ok = entryOf(l.v, l.name, d)
-		return e, ok
+	if !l.early && names.Printable(name) && (d.IsDir() || d.Type().IsRegular()) {
+		return listed{Entry{Name: name, Folder: d.IsDir()}, d}, true
 	}
-	e = listed{Entry{Name: name, Folder: d.IsDir()}, d}
-	return e, d.IsDir() || d.Type().IsRegular()
+	info, leftOut := l.v.show(l.name, d)
+	if leftOut {
+		l.LeftOut++
+	}
+	if info == nil {
+		return listed{}, false
+	}
+	return listed{entryOf(name, info), nil}, true
 }
 
 func (l *lister) matches(name string) bool {
@@ -442,27 +448,30 @@ func (l *lister) writeJSON(out io.Writer) error {
 	if l.Cut {
 		end += `,"cut":true`
 	}
+	if l.LeftOut > 0 {
+		end += `,"leftOut":` + strconv.Itoa(l.LeftOut)
+	}
 	_, err = io.WriteString(out, end+"}\n")
 	return err
 }
 
-// entryOf describes d in the folder dir. It reports false if clients must not see d.
-func entryOf(v view, dir string, d fs.DirEntry) (Entry, bool) {
-	if names.Withheld(d.Name(), v.hidden) || !names.Printable(d.Name()) {
-		return Entry{}, false
-	}
-	info, err := d.Info()
-	if err == nil && info.Mode()&fs.ModeSymlink != 0 {
-		info, err = v.stat(path.Join(dir, d.Name()))
-	}
-	if err != nil || !info.IsDir() && !info.Mode().IsRegular() {
-		return Entry{}, false
-	}
-	e := Entry{Name: d.Name(), Modified: info.ModTime().UTC().Truncate(time.Second), Folder: info.IsDir()}
+// entryOf describes an entry of a folder.
+func entryOf(name string, info fs.FileInfo) Entry {
+	e := Entry{Name: name, Modified: info.ModTime().UTC().Truncate(time.Second), Folder: info.IsDir()}
 	if !e.Folder {
 		e.Size = info.Size()
 	}
-	return e, true
+	e.Href = e.href()
+	return e
+}
+
+// href is a link to the entry from the page of its folder.
+func (e Entry) href() string {
+	u := "./" + names.Escape(e.Name)
+	if e.Folder {
+		u += "/"
+	}
+	return u
 }
 
 var listPage = template.Must(template.New("list").Funcs(template.FuncMap{
@@ -490,14 +499,15 @@ pre { white-space: pre-wrap; overflow-wrap: anywhere; border-top: 1px solid #888
 <body>
 <h1><bdi>{{visible .Path}}</bdi></h1>
 <form><input type="search" name="q" value="{{.Selection.Filter}}" aria-label="Filter"> <button>Filter</button></form>
-{{if .Archive}}<p><a href="?archive=tar.gz">tar.gz</a> <a href="?archive=tar.zst">tar.zst</a> <a href="?archive=zip">zip</a></p>
+{{if .Archive}}<p><a href="?archive=tar">tar</a> <a href="?archive=tar.gz">tar.gz</a> <a href="?archive=tar.zst">tar.zst</a> <a href="?archive=zip">zip</a></p>
 {{end}}<table>
 <tr><th><a href="{{(.Selection.By "name").Link}}">Name</a></th><th class="n"><a href="{{(.Selection.By "size").Link}}">Size</a></th><th class="n when"><a href="{{(.Selection.By "time").Link}}">Modified (UTC)</a></th></tr>
 {{if ne .Path "/"}}<tr><td><a href="../">../</a></td><td></td><td class="when"></td></tr>
-{{end}}{{range .Entries}}<tr><td><a href="{{.Link}}"><bdi>{{.Label}}</bdi>{{if .Folder}}/{{end}}</a></td><td class="n"{{if not .Folder}} title="{{exact .Size}}"{{end}}>{{if not .Folder}}{{bytes .Size}}{{end}}</td><td class="n when">{{.Modified.Format "2006-01-02 15:04:05"}}</td></tr>
+{{end}}{{range .Entries}}<tr><td><a href="{{.Href}}"><bdi>{{.Label}}</bdi>{{if .Folder}}/{{end}}</a></td><td class="n"{{if not .Folder}} title="{{exact .Size}}"{{end}}>{{if not .Folder}}{{bytes .Size}}{{end}}</td><td class="n when">{{.Modified.Format "2006-01-02 15:04:05"}}</td></tr>
 {{end}}</table>
 {{if gt .Pages 1}}<p>{{$s := .Selection}}{{range .Around}}{{if not .}}… {{else if eq . $s.Page}}<b>{{.}}</b> {{else}}<a href="{{($s.At .).Link}}">{{.}}</a> {{end}}{{end}}of {{.Total}} names</p>
 {{end}}{{if .Cut}}<p>This folder has more names than can be listed here. Use the filter.</p>
+{{end}}{{if .LeftOut}}<p>Not listed because the server cannot send them: {{.LeftOut}}</p>
 {{end}}{{with .Readme}}<h2>{{.Name}}</h2>
 <pre>{{.Text}}</pre>
 {{if .Cut}}<p>The file is longer.</p>

@@ -179,6 +179,7 @@ type transfer struct {
 	reg     *Transfers
 	info    Transfer // does not change
 	moved   atomic.Int64
+	last    atomic.Int64          // when the last bytes of an upload arrived, in Unix nanoseconds
 	done    func(Transfer, error) // of the request; can be nil
 	meter   meter.Meter           // accounts for the time unless flow does
 	flow    atomic.Pointer[watched]
@@ -307,7 +308,15 @@ func (x *transfer) fileNames() []string {
 }
 
 // add counts n more bytes as moved.
-func (x *transfer) add(n int64) { x.moved.Add(n) }
+func (x *transfer) add(n int64) {
+	x.moved.Add(n)
+	if x.info.Direction == Upload {
+		x.last.Store(time.Now().UnixNano())
+	}
+}
+
+// idle returns how long ago the last bytes of an upload arrived.
+func (x *transfer) idle() time.Duration { return time.Since(time.Unix(0, x.last.Load())) }
 
 // look returns the current state of the transfer.
 func (x *transfer) look() Transfer {

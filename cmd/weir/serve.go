@@ -57,6 +57,7 @@ type serving struct {
 	name, inbox, shown string   // for the page: the names of DIR and of the uploads folder, and the path of the latter if it is served
 	careful            []string // paths at which uploaded files are served
 	sameFolder         bool     // DIR is the uploads folder
+	realDir, realInbox string   // DIR and the uploads folder without symbolic links; "" if there are no uploads
 	proxies            proxies
 	fingerprint        string // of a generated certificate
 	health             health
@@ -77,7 +78,8 @@ func newServe(stdout, stderr io.Writer) *cobra.Command {
 		Short: "Serve a folder over HTTP, and take uploads",
 		Long: `Serve the files of a folder over HTTP, to any number of clients, fast or slow,
 in bounded memory. With --uploads, weir also receives files: from the page by
-drag and drop, from curl -T, from forms, and from tus clients, which can resume.
+drag and drop, from curl -T, from forms, and from clients that can resume: those
+of tus 1.0, and of resumable uploads over HTTP (interop versions 3 to 9, or none).
 
 By default weir serve listens on this machine only, and is read-only. It does
 not serve names that begin with a dot, and no path and no symbolic link leads
@@ -284,6 +286,8 @@ func (s *serving) answer(h http.Handler) error {
 	s.notifier = newNotifier(s.logger())
 	s.announce(l.Addr(), srv.TLSConfig != nil)
 
+	defer s.top().close()
+
 	served := make(chan error, 1)
 	go func() { served <- s.guard.Serve(srv, l) }()
 	s.notifier.ready() // connections wait in the listener's queue until Serve accepts them
@@ -382,7 +386,7 @@ func (s *serving) shutdown(stopped *stopper, signals <-chan os.Signal) error {
 					continue
 				}
 				if ctx.Err() != nil {
-					os.Exit(stopped.first.code)
+					exitNow(stopped.first.code)
 				}
 				cancel()
 			case <-done:
@@ -643,9 +647,9 @@ func (s *serving) protect(h http.Handler) (http.Handler, error) {
 	return h, nil
 }
 
-// top writes the top of the page of a folder: its path, and the means to upload and to
+// pageTop writes the top of the page of a folder: its path, and the means to upload and to
 // filter. Without JavaScript both are forms.
-func (s *serving) top(w http.ResponseWriter, r *http.Request, l weirhttp.Listing) {
+func (s *serving) pageTop(w http.ResponseWriter, r *http.Request, l weirhttp.Listing) {
 	pageHeader(w.Header())
 	if r.Method == http.MethodHead {
 		return
@@ -709,6 +713,11 @@ func (s *serving) classify() {
 		}
 		return filepath.EvalSymlinks(dir)
 	}
+	dir, err1 := resolved(s.dir)
+	in, err2 := resolved(s.uploads)
+	if err1 == nil && err2 == nil {
+		s.realDir, s.realInbox = dir, in
+	}
 	for _, as := range []func(string) (string, error){filepath.Abs, resolved} {
 		dir, err1 := as(s.dir)
 		in, err2 := as(s.uploads)
@@ -735,7 +744,7 @@ func (s *serving) files(root *os.Root, log *slog.Logger) http.Handler {
 		f := weirhttp.Files(root)
 		f.Hidden, f.Symlinks, f.List, f.Archive = s.hidden, s.symlinks, !s.noList, !s.noList
 		f.NoIndex, f.Precompressed = careful, !careful
-		f.Log, f.Top, f.Page = log, s.top, s.page
+		f.Log, f.Top, f.Page = log, s.pageTop, s.page
 		return f
 	}
 	own, inbox := server(false), server(true)
@@ -751,22 +760,37 @@ func (s *serving) files(root *os.Root, log *slog.Logger) http.Handler {
 	})
 }
 
-// uploaded reports whether the file at a path can have been uploaded. It ignores case, as
-// some file systems do.
+// uploaded reports whether the file at a path can have been uploaded: by its path, or
+// because a symbolic link leads to the uploads folder. It ignores case, as some file systems
+// do.
 func (s *serving) uploaded(p string) bool {
-	if len(s.careful) == 0 {
+	if s.uploads == "" {
 		return false
 	}
 	if !strings.HasPrefix(p, "/") {
 		p = "/" + p
 	}
+	folder := strings.HasSuffix(p, "/")
 	p = path.Clean(p)
 	for _, in := range s.careful {
 		if in == "/" || len(p) >= len(in) && strings.EqualFold(p[:len(in)], in) && (len(p) == len(in) || p[len(in)] == '/') {
 			return true
 		}
 	}
-	return false
+	return s.leadsToUploads(p) || folder && s.leadsToUploads(path.Join(p, "index.html"))
+}
+
+// leadsToUploads reports whether the file at a clean path is really in the uploads folder.
+func (s *serving) leadsToUploads(p string) bool {
+	if s.realInbox == "" {
+		return false
+	}
+	at, err := filepath.EvalSymlinks(filepath.Join(s.realDir, filepath.FromSlash(p)))
+	if err != nil {
+		return false // no such file
+	}
+	in := strings.TrimSuffix(s.realInbox, string(filepath.Separator))
+	return len(at) >= len(in) && strings.EqualFold(at[:len(in)], in) && (len(at) == len(in) || at[len(in)] == filepath.Separator)
 }
 
 // Values of headers, which all answers share.

@@ -106,7 +106,7 @@ func watchSignals(cancel context.CancelCauseFunc, snapshot func()) *signals {
 				case first != nil:
 					cancel(first)
 				case again:
-					os.Exit(s.first.code)
+					exitNow(s.first.code)
 				}
 			}
 		}
