@@ -18,6 +18,7 @@ import (
 
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/internal/chars"
+	"github.com/weir-go/weir/weirhttp/internal/dirents"
 	"github.com/weir-go/weir/weirhttp/internal/names"
 	"github.com/weir-go/weir/weirhttp/internal/natural"
 )
@@ -211,16 +212,17 @@ func (l Listing) Around() (pages []int) {
 // lister reads a folder. However many names the folder has, it keeps only those of the
 // page and of the pages before it.
 type lister struct {
-	v     view
-	r     *http.Request
-	dir   *os.File
-	name  string
-	words []string // of the filter, in lower case
-	early bool     // describe each file at once: the order or the length needs it
-	keep  int      // entries that can be of the page, or before it
-	held  reserved // memory
-	paid  int      // batches that held covers
-	done  bool     // all names were read
+	v       view
+	r       *http.Request
+	dir     *os.File
+	entries *dirents.Reader // of dir
+	name    string
+	words   []string // of the filter, in lower case
+	early   bool     // describe each file at once: the order or the length needs it
+	keep    int      // entries that can be of the page, or before it
+	held    reserved // memory
+	paid    int      // batches that held covers
+	done    bool     // all names were read
 
 	list   []listed
 	bound  *Entry // an entry after this one is not of the page; nil: not known yet
@@ -243,7 +245,7 @@ func openLister(v view, r *http.Request, name string, s Selection) (*lister, err
 	if err != nil {
 		return nil, err
 	}
-	l := &lister{v: v, r: r, dir: dir, name: name, words: strings.Fields(strings.ToLower(s.Filter))}
+	l := &lister{v: v, r: r, dir: dir, entries: dirents.New(dir), name: name, words: strings.Fields(strings.ToLower(s.Filter))}
 	l.Selection, l.Path = s, "/"
 	if name != "." {
 		l.Path += strings.ReplaceAll(name, `\`, "/") + "/"
@@ -297,7 +299,7 @@ func (l *lister) step() error {
 	if l.done {
 		return nil
 	}
-	batch, err := l.dir.ReadDir(listedBatch)
+	batch, err := l.entries.Read(listedBatch)
 	for _, d := range batch {
 		if e, ok := l.take(d); ok {
 			if aerr := l.add(e); aerr != nil {
