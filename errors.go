@@ -155,7 +155,7 @@ type errorList struct{ first, next error }
 func (e *errorList) Error() string   { return e.first.Error() + "; then " + trimPrefix(e.next) }
 func (e *errorList) Unwrap() []error { return []error{e.first, e.next} }
 
-// wrapf says what was being done, once, behind the package's name.
+// wrapf adds the operation and the name of the package to an error, once.
 func wrapf(doing string, err error) error {
 	return &opError{doing, err}
 }

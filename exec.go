@@ -18,7 +18,7 @@ import (
 // execError is the failure of an external command.
 type execError struct {
 	name   string
-	stderr string // the end of what it wrote there
+	stderr string // the last bytes that it wrote there
 	err    error  // usually an *exec.ExitError
 }
 
@@ -130,7 +130,7 @@ func buildExec(n *node[byte], b *plan, ln *lane, out link[byte], s Stream[byte],
 	}, true)
 }
 
-// process is a running command, and what its two lanes have in common.
+// process is a running command, with the state that its two lanes share.
 type process struct {
 	feed   *lane
 	cmd    *exec.Cmd
@@ -164,7 +164,7 @@ func (p *process) start(cmd *exec.Cmd) error {
 	} else {
 		cmd.Stderr = io.MultiWriter(cmd.Stderr, &p.stderr)
 	}
-	cmd.WaitDelay = 2 * time.Second // for what holds standard error open after the end
+	cmd.WaitDelay = 2 * time.Second // for processes that hold standard error open after the end
 	ownGroup(cmd)
 	err = cmd.Start()
 	inR.Close()

@@ -281,7 +281,7 @@ func ReadBack(newHash func() hash.Hash) FileOption {
 	return func(o *fileOptions) { o.readBack = newHash }
 }
 
-// readBack is a fileWriter that checks what it has written.
+// readBack is a fileWriter that reads its file back and compares the digests.
 type readBack struct {
 	*fileWriter
 	ctx  context.Context

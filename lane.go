@@ -57,7 +57,8 @@ type spot struct {
 
 	emitsLast bool // the stage does nothing between its last emit and its return
 
-	// closer closes what the stage has opened. nil: nothing, or closed already.
+	// closer closes everything that the stage has opened. nil: nothing, or closed
+	// already.
 	closer func(cause error) error
 }
 
@@ -398,7 +399,7 @@ func (l *lane) downstream(all []*lane) map[*lane]bool {
 	return found
 }
 
-// conduit is what the reading lane knows out by.
+// conduit returns the value by which the reading lane knows out.
 func conduit(out lanesEnd) lanesEnd {
 	if g, ok := out.(interface{ shared() lanesEnd }); ok {
 		return g.shared()

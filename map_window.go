@@ -19,7 +19,7 @@ type window[U any] struct {
 	slots   []result[U]
 	head    int64 // the next value to deliver
 	workers int   // that have not ended
-	err     error // what a worker's lane ended with
+	err     error // the error of a worker's lane
 	failure error // of the value at failed
 	failed  int64 // the first value that could not be mapped; -1: none
 	room    []*roomWait
@@ -144,7 +144,7 @@ func (win *window[U]) wait(w *lane, me *roomWait) error {
 	return context.Cause(w.ctx)
 }
 
-// fits reports whether what r waits for is there, and takes it. mu is held.
+// fits reports whether there is room for r, and takes it. mu is held.
 func (win *window[U]) fits(r *roomWait) bool {
 	if win.head < r.from || r.bytes > 0 && r.first > win.head && win.bytes+r.bytes > win.most {
 		return false

@@ -41,8 +41,8 @@ type opener struct {
 	open func() (close func(cause error) error, err error)
 }
 
-// stage is what the plan, the clock and the report know of a source, a stage
-// or a sink.
+// stage is a source, a stage or a sink, as the plan, the clock and the report
+// know it.
 type stage struct {
 	name            string
 	kind            report.Kind
@@ -126,7 +126,7 @@ func (b *plan) later(f func()) {
 	})
 }
 
-// need is what a flow takes from a budget before it starts.
+// need is the memory that a flow takes from a budget before it starts.
 type need struct {
 	b     *Budget
 	bytes int64

@@ -43,7 +43,7 @@ func (f *Flow) Report() report.Report {
 	return rep
 }
 
-// stats returns what the stage has done until t.
+// stats returns the times and counts of the stage until t.
 func (st *stage) stats(lanes map[*lane]clock.Reading, t int64) report.StageStats {
 	s := report.StageStats{
 		Name: st.name, Kind: st.kind, Workers: st.workers, Limits: st.limits,

@@ -104,8 +104,8 @@ func Via[In, Out any](s Stream[In], st Stage[In, Out]) Stream[Out] {
 	return newStream(n)
 }
 
-// sizedAs returns what the user has said about the size of the values of s, for
-// a stream of values of the same type, and nil if the type is another one.
+// sizedAs returns the user's size function for the values of s, for a stream of
+// values of the same type, and nil if the type is another one.
 func sizedAs[Out, In any](s Stream[In]) func(Out) int {
 	if s.n == nil {
 		return nil

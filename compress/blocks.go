@@ -12,7 +12,7 @@ import (
 
 // block is a piece of the input on its way to being a piece of the output.
 type block struct {
-	_ size.Elsewhere // what cut declares to hold
+	_ size.Elsewhere // the memory that cut declares
 
 	in   []byte
 	out  []byte
@@ -20,7 +20,7 @@ type block struct {
 	last bool
 }
 
-// packer is what a format does with blocks.
+// packer compresses the blocks of a format.
 type packer struct {
 	c     config
 	size  int   // bytes of input in a block

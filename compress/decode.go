@@ -14,7 +14,7 @@ import (
 	"github.com/weir-go/weir"
 )
 
-// format is what the decoders of one format have in common.
+// format has the properties that the decoders of one format share.
 type format struct {
 	name  string // of the data: "gzip"
 	holds int64  // bytes a codec holds at most

@@ -13,7 +13,7 @@ import (
 // errMemberSize is the cause when the sizes that a member records are not true.
 var errMemberSize = errors.New("a member does not end where its header says")
 
-// errCut is what the input of a segment between marks ends with.
+// errCut is the error at the end of the input of a segment between marks.
 var errCut = errors.New("the end of a segment")
 
 // inflater decompresses segments.

@@ -47,7 +47,7 @@ var mark = []byte{0, 0, 0xff, 0xff, 0, 0, 0, 0xff, 0xff}
 // chunk is a part of the input on its way from the splitting to the joining side
 // of Gunzip.
 type chunk struct {
-	_ size.Elsewhere // what the stages declare to hold
+	_ size.Elsewhere // the memory that the stages declare
 
 	buf [chunkSize]byte
 	b   []byte // of buf
@@ -105,7 +105,7 @@ func (s *segment) drop() {
 	}
 }
 
-// work is what both sides and the workers share in one run.
+// work is the state that both sides and the workers share in one run.
 type work struct {
 	queue  chan *segment // in order; those that find no room are not decompressed ahead
 	giveUp atomic.Bool   // marks proved to be false, and are ignored from now on
@@ -228,8 +228,8 @@ func (t *split) send(c *chunk) error {
 	return err
 }
 
-// sizes returns what the next member records. It asks for no byte that any
-// member would not have.
+// sizes returns the sizes that the next member records. It asks for no byte
+// that any member would not have.
 func (t *split) sizes() (sizes, bool) {
 	head, _ := t.in.Peek(gzipFixed + 2)
 	n, ok := extraSize(head)

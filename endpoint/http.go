@@ -79,8 +79,8 @@ func (o HTTPOptions) withDefaults() HTTPOptions {
 
 func (o HTTPOptions) silence() error { return &stallError{"the server sent nothing", o.Stall} }
 
-// client returns what sends the requests, and what closes its connections if
-// they are ours.
+// client returns the client that sends the requests, and a function that closes
+// its connections if they are ours.
 func (o HTTPOptions) client(redirect func(*http.Request, []*http.Request) error) (c *http.Client, release func()) {
 	if o.Client != nil {
 		own := *o.Client

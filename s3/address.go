@@ -13,7 +13,7 @@ import (
 	"github.com/weir-go/weir/endpoint"
 )
 
-// scheme is what URLs of objects begin with.
+// scheme is the scheme of URLs of objects.
 const scheme = "s3"
 
 func init() {

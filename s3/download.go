@@ -26,7 +26,7 @@ type download struct {
 	f    facts
 	at   int64 // offset of the next byte that Read returns
 	sum  *checksum
-	err  error // what Read returns from now on
+	err  error // returned by Read from now on
 
 	one *part // the whole, if it is read in one piece; nil: in ranges
 
@@ -245,7 +245,7 @@ func (r *part) read(p []byte) (int, error) {
 	return n, err
 }
 
-// open asks for what comes next, and checks that the store sends that.
+// open requests the next bytes, and checks that the store sends these.
 func (r *part) open() error {
 	var o minio.GetObjectOptions
 	if r.f.etag != "" {

@@ -94,7 +94,7 @@ func (w *writing) arrived() int {
 	return w.count
 }
 
-// headers are what marks the object. sum may be empty.
+// headers returns the headers that mark the object. sum can be empty.
 func (w *writing) headers(more ...string) map[string]string {
 	h := map[string]string{headerNonce: w.nonce}
 	for i := 0; i < len(more); i += 2 {

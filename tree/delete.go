@@ -94,7 +94,7 @@ func isASCII(s string) bool {
 	return true
 }
 
-// remove removes what the source does not have.
+// remove removes the entries that the source does not have.
 func (j *job) remove(ctx context.Context) error {
 	root, err := os.OpenRoot(j.to)
 	if err != nil {
@@ -181,11 +181,11 @@ func (j *job) surplus(root *os.Root, path string, remove bool) (all bool, paths 
 	return true, []string{path}, nil
 }
 
-// Plan is what a copy would do.
+// Plan is the work that a copy would do.
 type Plan struct {
 	Files, Bytes int64    // to copy, without those that are equal; symbolic links count as files
 	Equal        int64    // files that the destination has already
-	Delete       []string // what would be removed: files, and folders with all that is in them
+	Delete       []string // paths to remove: files, and folders with everything in them
 }
 
 // Plan compares source and destination and changes neither. What Run could not

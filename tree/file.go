@@ -324,7 +324,7 @@ func (j *job) isEqual(ctx context.Context, e entry, src *os.File, info, there fs
 	}
 	dst, err := openPlain(e.in.dst, e.name)
 	if err != nil {
-		return false, nil // what cannot be compared is replaced
+		return false, nil // a file that cannot be compared is replaced
 	}
 	defer dst.Close()
 	if j.Checksum {

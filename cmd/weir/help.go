@@ -12,7 +12,7 @@ import (
 //go:embed help/*.md
 var helpTexts embed.FS
 
-// topics are what weir help explains beside the commands.
+// topics are the subjects that weir help explains in addition to the commands.
 var topics = []struct{ name, short string }{
 	{"memory", "What the memory ceiling covers, and --memory"},
 	{"states", "Busy, blocked, starved and outside"},

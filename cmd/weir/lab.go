@@ -299,7 +299,7 @@ func (l *laboratory) printed(err error) {
 	}
 }
 
-// introduce says what an experiment is about to do.
+// introduce prints the description of an experiment before it runs.
 func (l *laboratory) introduce(e lab.Experiment) {
 	s := e.Settings.Or(l.options.Override)
 	l.say(fmt.Sprintf(`%s: %s.

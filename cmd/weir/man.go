@@ -114,7 +114,7 @@ func roff(text string) string {
 	return regexp.MustCompile(`(?m)^([.'])`).ReplaceAllString(text, `\&$1`)
 }
 
-// exitCode is a code and what it means.
+// exitCode is a code and its meaning.
 type exitCodeText struct {
 	code string
 	text string

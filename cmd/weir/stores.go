@@ -116,7 +116,8 @@ func collectOften(steps []*step) {
 	}
 }
 
-// beside is about what the program takes beside the ceiling of a flow.
+// beside is about the memory of the program in addition to the ceiling of a
+// flow.
 const beside = 8 << 20
 
 // kindIn is kindOf for a place where symbolic links are not copied.

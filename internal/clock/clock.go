@@ -132,7 +132,7 @@ func (c *Clock) Until(t int64) Reading {
 	return r
 }
 
-// Reading is what a clock has read at one time.
+// Reading is a reading of a clock at one time.
 type Reading struct {
 	places                []int64
 	wall, short, blockedN int64

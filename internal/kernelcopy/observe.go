@@ -17,7 +17,7 @@ type Observer interface {
 	Path(name string)
 }
 
-// Activity is what Copy does with its time.
+// Activity says what Copy spends its time on.
 type Activity int
 
 const (

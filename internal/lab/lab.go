@@ -58,7 +58,7 @@ func (s Settings) Or(o Settings) Settings {
 	return s
 }
 
-// A load is what the parent does to the server of a side.
+// A load is the way in which the parent uses the server of a side.
 type load int
 
 const (
@@ -79,7 +79,7 @@ type Experiment struct {
 	A, B func(ctx context.Context, h *Host) error
 
 	Naive, Weir string // what A and B do, in a sentence
-	Stated      string // what weir's ceiling is made of
+	Stated      string // the parts of weir's ceiling
 
 	Settings Settings
 	Rounds   []int // numbers of clients, one run for each; nil: only Settings.Clients

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// A quantity is what a plot shows of the samples.
+// A quantity is the part of the samples that a plot shows.
 type quantity struct {
 	title  string
 	of     func(Sample) int64

@@ -71,7 +71,7 @@ func (b *Budget) Acquire(ctx context.Context, n int64) error {
 	}
 }
 
-// ask takes n bytes and returns nil, or returns what to wait for.
+// ask takes n bytes and returns nil, or returns the waiter to wait for.
 func (b *Budget) ask(n int64) *claim {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -84,7 +84,8 @@ func (b *Budget) ask(n int64) *claim {
 	return w
 }
 
-// quit takes w out of the queue, or gives back what came at the same moment.
+// quit takes w out of the queue, or gives back memory that was granted at the
+// same moment.
 func (b *Budget) quit(w *claim) {
 	b.mu.Lock()
 	i := slices.Index(b.queue, w)
