@@ -2,11 +2,13 @@ package endpoint
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/weir-go/weir/internal/pause"
@@ -21,9 +23,13 @@ type HTTPOptions struct {
 	// environment.
 	Client *http.Client
 
-	// Header is added to each request. A redirect to another host drops the secret
-	// headers, Authorization and Cookie.
+	// Header is added to each request. After a redirect to another host weir sends
+	// none of it except User-Agent, because any field can hold a secret.
 	Header http.Header
+
+	// TLS, if not nil, has the TLS settings, such as the certificates to trust. It
+	// is used only if Client is nil, and is cloned for each flow.
+	TLS *tls.Config
 
 	// Attempts is the maximum number of attempts of a download in a row without
 	// progress. 0 means 5. An upload is tried once, because its bytes cannot be
@@ -98,7 +104,8 @@ func (o HTTPOptions) client(redirect func(*http.Request, []*http.Request) error)
 		DisableCompression:     true,
 		// HTTP/2 would keep a window of 4 MiB of a slow flow in our memory,
 		// which no ceiling knows of; HTTP/1.1 leaves it in the kernel.
-		Protocols: new(http.Protocols),
+		Protocols:       new(http.Protocols),
+		TLSClientConfig: o.TLS.Clone(),
 	}
 	t.Protocols.SetHTTP1(true)
 	return &http.Client{Transport: t, CheckRedirect: redirect}, t.CloseIdleConnections
@@ -132,12 +139,11 @@ func (t target) request(ctx context.Context, method string, o HTTPOptions) (*htt
 	if req.Header = o.Header.Clone(); req.Header == nil {
 		req.Header = http.Header{}
 	}
-	if host := req.Header.Get("Host"); host != "" && !t.foreign {
-		req.Host = host
-	}
 	if t.foreign {
-		req.Header.Del("Authorization")
-		req.Header.Del("Cookie")
+		o.conceal(req.Header)
+	}
+	if host := req.Header.Get("Host"); host != "" {
+		req.Host = host
 	}
 	if t.user != nil {
 		password, _ := t.user.Password()
@@ -161,10 +167,48 @@ func bare(err error) error {
 	return err
 }
 
+// conceal removes from h what another host must not learn. The address of the
+// page before can hold a signature.
+func (o HTTPOptions) conceal(h http.Header) {
+	for name := range o.Header {
+		if name = http.CanonicalHeaderKey(name); name != "User-Agent" {
+			h.Del(name)
+		}
+	}
+	for _, name := range []string{"Authorization", "Cookie", "Referer"} {
+		h.Del(name)
+	}
+}
+
 // followed bounds redirects, and refuses those that would send on an open line
-// what was asked for on a safe one.
-func followed(req *http.Request, via []*http.Request) error {
+// what was asked for on a safe one. Once a redirect has led to another host, no
+// later request has what is secret.
+func (o HTTPOptions) followed(req *http.Request, via []*http.Request) error {
+	for _, r := range append(via[1:len(via):len(via)], req) {
+		if !sameHost(via[0].URL, r.URL) {
+			o.conceal(req.Header)
+			break
+		}
+	}
 	return mayFollow(via[len(via)-1].URL, req.URL, len(via))
+}
+
+// sameHost reports whether a server at to may learn what is meant for from: it
+// has the same name and port, or is the same one over TLS.
+func sameHost(from, to *url.URL) bool {
+	if !strings.EqualFold(from.Hostname(), to.Hostname()) {
+		return false
+	}
+	port := func(u *url.URL) string {
+		switch {
+		case u.Port() != "":
+			return u.Port()
+		case u.Scheme == "https":
+			return "443"
+		}
+		return "80"
+	}
+	return port(from) == port(to) || from.Scheme == "http" && to.Scheme == "https" && port(from) == "80" && port(to) == "443"
 }
 
 func mayFollow(from, to *url.URL, hops int) error {

@@ -225,7 +225,7 @@ func (t target) redirected(resp *http.Response, hops int) (target, error) {
 		return t, err
 	}
 	next, err := newTarget(to)
-	next.foreign = t.foreign || to.Host != t.url.Host
+	next.foreign = t.foreign || !sameHost(t.url, to)
 	if next.user == nil && !next.foreign {
 		next.user = t.user
 	}

@@ -58,7 +58,7 @@ func (in *httpInput) learn(f facts) {
 // Stat asks with HEAD, and a server that does not know HEAD with a GET of which
 // it takes only the header.
 func (in *httpInput) Stat(ctx context.Context) (Info, error) {
-	client, release := in.o.HTTP.client(followed)
+	client, release := in.o.HTTP.client(in.o.HTTP.followed)
 	defer release()
 	t := tries{o: in.o.HTTP}
 	method := http.MethodHead
@@ -137,7 +137,7 @@ type download struct {
 func (in *httpInput) open(ctx context.Context) (weir.Reader[byte], error) {
 	d := &download{in: in, at: in.o.Offset, tries: tries{o: in.o.HTTP}}
 	d.ctx, d.stop = context.WithCancelCause(ctx)
-	d.client, d.free = in.o.HTTP.client(followed)
+	d.client, d.free = in.o.HTTP.client(in.o.HTTP.followed)
 	d.known = facts{size: -1, validator: in.o.Validator}
 	d.dog = &watchdog{d: in.o.HTTP.Stall, bark: func() { d.interrupt(in.o.HTTP.silence()) }}
 	if err := d.connect(); err != nil {

@@ -17,9 +17,15 @@ var (
 	query = regexp.MustCompile(begin + `([^\s"'?#]*)\?(?:[^\s"'\\#]|\\u[0-9a-f]{4})+`)
 )
 
+// secretField is a field of the header of a request that holds a secret.
+var secretField = regexp.MustCompile(`(?i)\b((?:proxy-)?authorization|cookie|x-api-key|x-auth-token|x-amz-security-token|private-token)(:\s*)(?:[^\r\n"\\]|\\.)+`)
+
 // Redact returns text without the user names, passwords and queries of the URLs
-// in it. A query becomes "?…". The text can be a URL, a message, or JSON. Use
-// Redact only for output: the URLs in the result cannot be opened.
+// in it, and without the values of header fields that are secret by their name,
+// such as Authorization. A query becomes "?…", and a value "…". The text can be a
+// URL, a message, an argument, or JSON. Use Redact only for output: the URLs in the
+// result cannot be opened.
 func Redact(text string) string {
-	return query.ReplaceAllString(userInfo.ReplaceAllString(text, "$1"), "$1$2?…")
+	text = query.ReplaceAllString(userInfo.ReplaceAllString(text, "$1"), "$1$2?…")
+	return secretField.ReplaceAllString(text, "$1$2…")
 }

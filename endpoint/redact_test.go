@@ -22,6 +22,9 @@ func TestRedact_LeavesNoPasswordAndNoQuery(t *testing.T) {
 		"http://example.org:80/a@b, c@d":                "http://example.org:80/a@b, c@d",
 		"a://b and ann@example.org":                     "a://b and ann@example.org",
 		"is it there?":                                  "is it there?",
+		"Authorization: Bearer secret":                  "Authorization: …",
+		"-H cookie:a=secret; b=secret":                  "-H cookie:…",
+		"the key: a value":                              "the key: a value",
 	} {
 		if got := endpoint.Redact(text); got != want {
 			t.Errorf("%s\ngot  %s\nwant %s", text, got, want)

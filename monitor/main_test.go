@@ -10,10 +10,11 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/internal/browsertest"
 	"github.com/weir-go/weir/report"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(browsertest.Suite{M: m}) }
 
 // paced returns a flow whose sink takes each chunk of 1 KiB in write, and whose
 // source makes one in read. It ends when the source has made n chunks.

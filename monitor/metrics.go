@@ -170,7 +170,7 @@ func (m *Monitor) Metrics() []Family {
 		if r.ended { // the flow may have begun another run
 			rep = r.counted
 		}
-		label := all.labels.flow(r.label)
+		label := all.labels.flow(r.labelOf(rep))
 		all.add(label, rep, r.progress)
 		if r.ended {
 			if all.runs == nil {

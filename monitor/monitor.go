@@ -39,7 +39,8 @@ type Monitor struct {
 
 	// Label, if not nil, returns the value of the label "flow" of metrics for
 	// the name of a flow. By default that is the name without the words that
-	// contain a slash or a backslash, since a path must not become a label.
+	// contain a slash or a backslash, since a path must not become a label. If
+	// nothing is left, the label is the name of the flow's sink.
 	Label func(flow string) string
 
 	// LabelPart, if not nil, returns the value of the labels "stage", "pipe" and
@@ -107,6 +108,15 @@ type run struct {
 	named   string // the bottleneck of which the last event spoke
 	stalled bool
 	card    *Flow // once it has ended
+}
+
+// labelOf is the label of the run in metrics: where its name has nothing that may
+// be one, as the path that a server answers, its sink has. Monitor.mu is held.
+func (r *run) labelOf(rep report.Report) string {
+	if n := len(rep.Stages); r.label == "" && n > 0 {
+		r.label = cleanLabel(rep.Stages[n-1].Name)
+	}
+	return r.label
 }
 
 // group is a registry of transfers.
@@ -255,7 +265,7 @@ func (m *Monitor) end(r *run, rep report.Report) {
 	case Canceled:
 		m.runs.Canceled++
 	}
-	m.sums.fold(m.sums.labels.flow(r.label), counted, state)
+	m.sums.fold(m.sums.labels.flow(r.labelOf(counted)), counted, state)
 	m.recent = append(m.recent, r)
 	if len(m.recent) > maxRecent {
 		m.recent = slices.Delete(m.recent, 0, len(m.recent)-maxRecent)
@@ -290,11 +300,8 @@ func outcome(r report.Report) State {
 
 // named is what events call a flow.
 func named(r report.Report) string {
-	if r.Flow != "" {
-		return "flow " + r.Flow
-	}
-	if n := len(r.Stages); n > 0 {
-		return "flow " + r.Stages[0].Name + " → " + r.Stages[n-1].Name
+	if name := flowName(r); name != "" {
+		return "flow " + name
 	}
 	return "flow"
 }

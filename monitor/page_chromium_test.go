@@ -9,7 +9,6 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -26,6 +25,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/internal/browsertest"
 )
 
 // tab is a tab of a browser, and what is wrong with what it loads.
@@ -36,30 +36,10 @@ type tab struct {
 	bad []string // messages on its console, and requests to other hosts
 }
 
-// openTab starts Chromium, headless, and ends it with the test.
+// openTab opens a tab, which is closed with the test.
 func openTab(t *testing.T) *tab {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("a browser takes seconds")
-	}
-	path := ""
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "chrome"} {
-		if p, err := exec.LookPath(name); err == nil {
-			path = p
-			break
-		}
-	}
-	if path == "" {
-		t.Skip("no chromium in PATH: the page is not tested (apt-get install chromium)")
-	}
-	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
-		chromedp.UserDataDir(t.TempDir()), chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-quic", true),
-		chromedp.WindowSize(1280, 900))
-	alloc, stop := chromedp.NewExecAllocator(t.Context(), opts...)
-	t.Cleanup(stop)
-	limited, cancel := context.WithTimeout(alloc, 90*time.Second)
-	t.Cleanup(cancel)
-	return newTab(t, limited)
+	return watched(t, browsertest.Open(t, 1280, 900, 90*time.Second))
 }
 
 // newTab opens a tab in the browser of ctx.
@@ -67,10 +47,16 @@ func newTab(t *testing.T, parent context.Context) *tab {
 	t.Helper()
 	ctx, end := chromedp.NewContext(parent)
 	t.Cleanup(end)
-	b := &tab{t: t, ctx: ctx}
 	if err := chromedp.Do(ctx); err != nil {
-		t.Fatalf("chromium does not start: %v", err)
+		t.Fatal(err)
 	}
+	return watched(t, ctx)
+}
+
+// watched returns the tab of ctx and takes note of what is wrong in it.
+func watched(t *testing.T, ctx context.Context) *tab {
+	t.Helper()
+	b := &tab{t: t, ctx: ctx}
 	if _, err := chromedp.Call(ctx, network.Enable, network.EnableParams{}); err != nil {
 		t.Fatal(err)
 	}
@@ -339,6 +325,7 @@ func TestPage_FreezesAndSavesAReportThatOpensOffline(t *testing.T) {
 	events := true
 	_, err := chromedp.CallBrowser(b.ctx, browser.SetDownloadBehavior, browser.SetDownloadBehaviorParams{
 		Behavior: browser.SetDownloadBehaviorBehaviorAllow, DownloadPath: into, EventsEnabled: &events,
+		BrowserContextID: chromedp.FromContext(b.ctx).BrowserContextID,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -101,7 +101,7 @@ const (
 // Flow is one run of a flow. Of one that has ended, shares are of the whole run.
 type Flow struct {
 	ID       uint64  `json:"id"`
-	Name     string  `json:"name"` // may be empty
+	Name     string  `json:"name"` // of a flow without one, its first and its last stage
 	Running  bool    `json:"running"`
 	Start    float64 `json:"start"`
 	Wall     float64 `json:"wall"` // how long it has run

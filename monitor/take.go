@@ -25,7 +25,7 @@ type look struct {
 func flowOf(r *run, now, was look) Flow {
 	rep := now.r
 	f := Flow{
-		ID: r.id, Name: rep.Flow, Running: rep.Running, Start: unix(r.start), Wall: seconds(rep.Wall),
+		ID: r.id, Name: flowName(rep), Running: rep.Running, Start: unix(r.start), Wall: seconds(rep.Wall),
 		Used: rep.Held, Peak: rep.Peak, Ceiling: rep.Ceiling, Holders: rep.Holders, Largest: rep.Largest, Kernel: rep.Kernel, Stuck: rep.Stuck,
 		Stages: map[string]Stage{}, Pipes: map[string]Pipe{},
 		Hidden: max(0, len(rep.Stages)-maxParts) + max(0, len(rep.Pipes)-maxParts),
@@ -59,6 +59,15 @@ func flowOf(r *run, now, was look) Flow {
 		f.Pipes[decimal(i)] = pipeOf(p)
 	}
 	return f
+}
+
+// flowName is the name of a flow, or what it leads from and to: that of a flow
+// that nobody has named, such as one of weir.Count.
+func flowName(r report.Report) string {
+	if n := len(r.Stages); r.Flow == "" && n > 0 {
+		return r.Stages[0].Name + " → " + r.Stages[n-1].Name
+	}
+	return r.Flow
 }
 
 func stageOf(s, was report.StageStats, span time.Duration) Stage {

@@ -64,8 +64,10 @@ func newClient(a address, o endpoint.HTTPOptions) (*client, error) {
 	if to == nil {
 		c.own = newTransport()
 		to = c.own
-		if c.own.TLSClientConfig, err = trust(); err != nil {
-			return nil, err
+		if c.own.TLSClientConfig = o.TLS.Clone(); o.TLS == nil {
+			if c.own.TLSClientConfig, err = trust(); err != nil {
+				return nil, err
+			}
 		}
 	}
 	c.core, err = a.store.connect(&watched{c.patience, to})

@@ -43,6 +43,9 @@ type Copy struct {
 	// Store has the settings that the URL does not set.
 	Store Store
 
+	// HTTP says how to talk to the store. Its Header and Answer are not used.
+	HTTP endpoint.HTTPOptions
+
 	// Workers is how many files are copied at a time. Zero means 8.
 	Workers int
 
@@ -293,7 +296,7 @@ func (j *job) begin(ctx context.Context, make bool) error {
 	case err != nil:
 		return err
 	}
-	if j.c, err = newClient(j.at, endpoint.HTTPOptions{}); err != nil {
+	if j.c, err = newClient(j.at, j.HTTP); err != nil {
 		j.end()
 		return j.remoteError(j.at.String(), err)
 	}

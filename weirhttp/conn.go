@@ -367,7 +367,7 @@ func (c *conn) sendSpan(s *span) (n int64, err error) {
 		defer headerBuffers.Put(h)
 		head = *h
 	}
-	if s.body != nil {
+	if s.f == nil && s.rest == nil {
 		return c.sendBody(h, s)
 	}
 	c.writing.Add(1)
@@ -388,9 +388,10 @@ func (c *conn) sendSpan(s *span) (n int64, err error) {
 	return n, c.cause(err)
 }
 
-// sendBody sends a small file behind the header h, which can be nil, in one write.
+// sendBody sends a span that is in memory behind the header h, which can be nil, in one
+// write.
 func (c *conn) sendBody(h *[]byte, s *span) (int64, error) {
-	body, head := s.body[s.off:s.off+s.left], 0
+	body, head := s.body, 0
 	if h != nil {
 		head = len(*h)
 		*h = append(*h, body...)

@@ -17,8 +17,8 @@ const canPark = true
 // openFlags keep open from waiting for the other end of a named pipe.
 const openFlags = unix.O_NONBLOCK | unix.O_NOCTTY
 
-// sendFile sends h and then n bytes of s. The kernel copies them from an explicit
-// offset, so that any number of clients share one descriptor.
+// sendFile sends h and then n bytes of s. The kernel copies those of a file from an
+// explicit offset, so that any number of clients share one descriptor.
 func (c *conn) sendFile(h []byte, s *span, n int64) (sent int64, err error) {
 	m := s.meter()
 	werr := c.raw.Write(func(fd uintptr) bool {
@@ -37,11 +37,23 @@ func (c *conn) sendFile(h []byte, s *span, n int64) (sent int64, err error) {
 			}
 		}
 		for sent < n {
-			k, e := tcp.SendFile(int(fd), s.f.FD, &s.f.Copied, s.off, n-sent)
+			if err = s.load(); err != nil {
+				return true
+			}
+			var k int
+			var e error
+			ask := min(n-sent, int64(len(s.body)))
+			if ask > 0 {
+				k, e = tcp.Send(int(fd), s.body[:ask], s.left > ask)
+			} else {
+				if ask, err = s.ready(min(n-sent, tcp.MaxSend)); err != nil {
+					return true
+				}
+				k, e = tcp.SendFile(int(fd), s.f.FD, &s.f.Copied, s.off, ask)
+			}
 			switch {
 			case k > 0:
 				s.advance(int64(k))
-				ask := min(n-sent, tcp.MaxSend)
 				sent += int64(k)
 				c.gave(int64(k))
 				if s.try && int64(k) < ask {

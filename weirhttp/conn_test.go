@@ -171,8 +171,12 @@ func TestConn_FilesThatTheKernelCannotSendAreCopied(t *testing.T) {
 	nc := dial(t, l)
 	p := newPort(new(Guard), new(http.Server), l)
 	c := newConn(&p.rules, p, nc)
-	folder := &openfile.File{F: dir, FD: int(dir.Fd())}
-	if n, err := c.sendFile(nil, &span{f: folder, left: 1}, 1); n != 0 || err == nil || errors.Is(err, ErrTruncated) {
+	info, err := dir.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := &openfile.File{F: dir, FD: int(dir.Fd()), Size: info.Size(), Modified: info.ModTime()}
+	if n, err := c.sendFile(nil, fileSpan(folder, 0, 1), 1); n != 0 || err == nil || errors.Is(err, ErrTruncated) {
 		t.Errorf("a folder: %d bytes, %v", n, err)
 	}
 	if canPark && !folder.Copied.Load() {

@@ -2,13 +2,13 @@ package weirhttp
 
 import (
 	"bufio"
-	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
 	"net/http"
 	"os"
 	"path"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -23,12 +23,15 @@ import (
 // be set. The fields must not change after the first request. Requests are served
 // concurrently.
 //
-// It answers ranges (one, several, suffixes), If-Range and conditional requests. Entity
-// tags are strong, made of modification time, size and inode. Paths never lead out of
-// Root. Names that begin with a dot do not exist for clients, and neither do files that
-// are still being written. Named pipes, devices and sockets are refused. If a folder has
-// an index.html, that is its page. A file that becomes shorter while it is sent breaks
-// the connection; of a file that grows, the announced length is sent.
+// It answers ranges and conditional requests as RFC 9110 says. Entity tags are strong,
+// made of modification time, size and inode. A modification date identifies a file only
+// when its second is over. Paths never lead out of Root. Names that begin with a dot do
+// not exist for clients, and neither do files that are still being written. Named pipes,
+// devices and sockets are refused. If a folder has an index.html, that is its page.
+//
+// A file that becomes shorter while it is sent, or that changes without growing, breaks
+// the connection with [ErrChanged]: the last 64 KiB leave only after a look at its time
+// and size. Of a file that grows, the announced length is sent.
 //
 // With Precompressed, NAME.gz is sent only if its first member holds all of NAME. Browsers
 // and curl read no further, while files of several members are common (bgzip, cat, and
@@ -46,7 +49,7 @@ type FileServer struct {
 	Hidden        bool // serve names that begin with a dot
 	Symlinks      bool // follow symbolic links that lead out of Root
 	List          bool // list folders: HTML, or JSON for Accept: application/json and ?format=json
-	Archive       bool // send folders as ?archive=tar, tar.gz, tar.zst or zip
+	Archive       bool // send folders as ?archive=tar, which can be resumed, tar.gz, tar.zst, zip, or zip&method=store, which states its size
 	NoIndex       bool // list a folder even if it has an index.html
 	Precompressed bool // send NAME.zst or NAME.gz instead of NAME if the client accepts it and NAME is not newer
 
@@ -55,10 +58,17 @@ type FileServer struct {
 	// no entries.
 	Page func(w http.ResponseWriter, r *http.Request, l Listing)
 
+	// Top, if not nil, writes the top of the page, and Page writes the rest. The
+	// client gets the top of a long folder before the server has read all its names;
+	// the listing has no entries then. If reading fails after that, Page finds the
+	// error in the Err of its listing.
+	Top func(w http.ResponseWriter, r *http.Request, l Listing)
+
 	Log *slog.Logger // for failures; nil: slog.Default()
 
 	open  openfile.Shelf
 	small smallFiles
+	tars  tarballs
 }
 
 // Files returns a handler for the files below root. root must stay open while the handler
@@ -139,7 +149,7 @@ func (s *FileServer) serveSmall(w http.ResponseWriter, r *http.Request, name str
 		return false
 	}
 	id := openfile.Identify(info)
-	if id.IsZero() {
+	if id.IsZero() || s.view().linked(filepath.Dir(name)) {
 		return false
 	}
 	f := s.small.get(name, id)
@@ -188,7 +198,6 @@ func (s *FileServer) serveFile(w http.ResponseWriter, r *http.Request, name stri
 		s.fail(w, r, err)
 		return
 	}
-	defer func() { f.Release() }() // f changes below
 	h := w.Header()
 	if s.Precompressed {
 		h.Add("Vary", "Accept-Encoding")
@@ -201,13 +210,11 @@ func (s *FileServer) serveFile(w http.ResponseWriter, r *http.Request, name stri
 			h.Set("Content-Encoding", coding)
 		}
 	}
-	h.Set("ETag", f.Tag())
-	a := &answer{ResponseWriter: w, r: r, name: name, f: f, log: v.log}
-	http.ServeContent(a, r, name, f.Modified, &extent{f: f, size: f.Size})
-	if a.parked {
-		f = nil
+	d := &described{sliceable: oneFile{f}, name: name, size: f.Size, tag: f.Tag(), modified: f.Modified, log: v.log}
+	if _, ok := h["Content-Type"]; !ok {
+		d.kind = f.ContentType(name)
 	}
-	a.finish()
+	d.answer(w, r)
 }
 
 // serveFolder answers with a folder as an archive, its index.html, or its listing.
@@ -231,12 +238,27 @@ func (s *FileServer) serveFolder(w http.ResponseWriter, r *http.Request, name st
 	s.serveList(w, r, name)
 }
 
-// serveArchive sends a folder as an archive, which is made while it is sent.
+// serveArchive sends a folder as an archive. All but tar files are made while they are
+// sent.
 func (s *FileServer) serveArchive(w http.ResponseWriter, r *http.Request, name, kind string) {
 	format, ok := archive.Formats[kind]
 	if !ok {
 		http.Error(w, "archive must be tar, tar.gz, tar.zst or zip", http.StatusBadRequest)
 		return
+	}
+	stored := false
+	switch method := r.URL.Query().Get("method"); {
+	case kind == "zip" && method == "store":
+		format, stored = archive.Stored, true
+	case method != "":
+		http.Error(w, "method must be store, for a zip", http.StatusBadRequest)
+		return
+	}
+	if kind == "tar" {
+		done, err := s.tars.serveTar(w, r, s.view(), name)
+		if s.failed(w, r, err) || done {
+			return
+		}
 	}
 	p := &packer{view: s.view(), format: format, guard: guardOf(r)}
 	defer p.held.release()
@@ -246,7 +268,25 @@ func (s *FileServer) serveArchive(w http.ResponseWriter, r *http.Request, name, 
 			return
 		}
 	}
+	if stored {
+		done, err := s.tars.serveZip(w, r, p, name)
+		if s.failed(w, r, err) || done {
+			return
+		}
+	}
 	sendArchive(w, r, p, name, kind)
+}
+
+// failed answers with the status of err, unless that is nil, and reports whether it did.
+func (s *FileServer) failed(w http.ResponseWriter, r *http.Request, err error) bool {
+	switch {
+	case err == nil:
+		return false
+	case r.Context().Err() != nil: // the client left
+		panic(http.ErrAbortHandler)
+	}
+	s.fail(w, r, err)
+	return true
 }
 
 // serveList answers with the listing of a folder.
@@ -263,25 +303,39 @@ func (s *FileServer) serveList(w http.ResponseWriter, r *http.Request, name stri
 		http.Error(w, "format must be html or json", http.StatusBadRequest)
 		return
 	}
-	list, held, err := listFolder(s.view(), r, name)
+	limit := pageLength
+	if asJSON {
+		limit = mostListed
+	}
+	selection, err := selectionOf(r.URL.Query(), limit)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	l, err := openLister(s.view(), r, name, selection)
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
-	defer held.release()
-	list.Archive = s.Archive
+	defer l.close()
+	l.Archive = s.Archive
 	h := w.Header()
 	h.Set("Cache-Control", "no-cache")
 	h.Add("Vary", "Accept")
 	if !asJSON && s.Page != nil {
-		s.Page(w, r, list)
+		s.servePage(w, r, l)
+		return
+	}
+	if err := l.finish(); err != nil {
+		s.fail(w, r, err)
 		return
 	}
 	if asJSON {
 		h.Set("Content-Type", "application/json")
 	} else {
+		l.explain()
 		h.Set("Content-Type", "text/html; charset=utf-8")
-		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
+		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'")
 	}
 	h.Set("X-Content-Type-Options", "nosniff")
 	if r.Method == http.MethodHead {
@@ -291,9 +345,9 @@ func (s *FileServer) serveList(w http.ResponseWriter, r *http.Request, name stri
 	defer wire.arm()
 	out := bufio.NewWriterSize(wire, rollingPiece) // a template writes word by word
 	if asJSON {
-		err = json.NewEncoder(out).Encode(list)
+		err = l.writeJSON(out)
 	} else {
-		err = listPage.Execute(out, list)
+		err = listPage.Execute(out, l.Listing)
 	}
 	if err == nil {
 		err = out.Flush()
@@ -301,6 +355,27 @@ func (s *FileServer) serveList(w http.ResponseWriter, r *http.Request, name stri
 	if err != nil { // the client must not mistake a part for the whole
 		panic(http.ErrAbortHandler)
 	}
+}
+
+// servePage answers with the page of a folder. If the folder is long, it sends the top of
+// the page before it reads the rest of the names.
+func (s *FileServer) servePage(w http.ResponseWriter, r *http.Request, l *lister) {
+	if s.Top != nil {
+		s.Top(w, r, l.Listing)
+		if !l.done {
+			_ = http.NewResponseController(w).Flush() // an error means that the client has disconnected
+		}
+	}
+	if err := l.finish(); err != nil {
+		if s.Top == nil {
+			s.fail(w, r, err)
+			return
+		}
+		l.Err = err
+		s.log().Warn("folder not listed", "path", r.URL.Path, "client", r.RemoteAddr, "error", err)
+	}
+	l.explain()
+	s.Page(w, r, l.Listing)
 }
 
 // fail answers with the status of err.

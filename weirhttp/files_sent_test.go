@@ -4,66 +4,181 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 )
 
-func TestFiles_TruncatedIsAbortedAndGrownIsCutAtItsLength(t *testing.T) {
-	for _, kind := range []string{"parked", "not parked", "tls", "multipart"} {
+// sentOver are the ways in which the bytes of a file reach a client. Each wraps a handler
+// and says where it is served.
+var sentOver = map[string]func(t *testing.T, h http.Handler) (*http.Client, string){
+	"parked": func(t *testing.T, h http.Handler) (*http.Client, string) {
+		return browser(t), guarded(t, new(Guard), h).url("")
+	},
+	"paced": func(t *testing.T, h http.Handler) (*http.Client, string) {
+		return browser(t), guarded(t, &Guard{Rate: 4 << 30, ConnRate: 4 << 30}, h).url("")
+	},
+	"not parked": func(t *testing.T, h http.Handler) (*http.Client, string) { // this one hides that the connection can be had
+		return browser(t), guarded(t, new(Guard), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			h.ServeHTTP(struct{ http.ResponseWriter }{w}, r)
+		})).url("")
+	},
+	"TLS": func(t *testing.T, h http.Handler) (*http.Client, string) {
+		c := browser(t)
+		c.Transport.(*http.Transport).ForceAttemptHTTP2 = false
+		return c, guarded(t, new(Guard), h, withTLS).url("")
+	},
+	"HTTP/2": func(t *testing.T, h http.Handler) (*http.Client, string) {
+		return browser(t), guarded(t, new(Guard), h, withTLS).url("")
+	},
+	"no guard": func(t *testing.T, h http.Handler) (*http.Client, string) {
+		s := httptest.NewUnstartedServer(h)
+		s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)
+		s.Start()
+		t.Cleanup(s.Close)
+		return browser(t), s.URL
+	},
+}
+
+// rewrite gives a file the same bytes and another time, as a program does that writes
+// over it.
+func rewrite(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err == nil {
+		_, err = f.WriteAt([]byte("x"), 0)
+		f.Close()
+	}
+	if err == nil {
+		err = os.Chtimes(path, time.Now(), time.Now().Add(time.Hour))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// lengthen appends to a file.
+func lengthen(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	if err == nil {
+		_, err = f.WriteString("more")
+		f.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestFiles_ChangedWhileSentBreaksTheConnection has files that change when a part of them
+// has arrived.
+func TestFiles_ChangedWhileSentBreaksTheConnection(t *testing.T) {
+	for kind, serve := range sentOver {
 		t.Run(kind, func(t *testing.T) {
-			size := 8 << 20
-			body := pattern(size)
-			root := tree(t, map[string]string{"shrinks": body, "grows": body})
-			var change []func(*http.Server)
-			h := http.Handler(quiet(root))
-			header := []string{}
-			switch kind {
-			case "not parked": // this one hides that the connection can be had
-				h = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-					quiet(root).ServeHTTP(struct{ http.ResponseWriter }{w}, r)
-				})
-			case "tls":
-				change = append(change, withTLS)
-			case "multipart":
-				header = []string{"Range", "bytes=0-1000,2000-"}
-			}
-			s := guarded(t, &Guard{}, h, change...)
-			for _, name := range []string{"shrinks", "grows"} {
-				req, _ := http.NewRequest("GET", s.url("/"+name), nil)
-				if len(header) > 0 {
-					req.Header.Set(header[0], header[1])
-				}
-				resp, err := browser(t).Do(req)
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer resp.Body.Close()
-				if _, err := io.CopyN(io.Discard, resp.Body, 100_000); err != nil {
-					t.Fatal(err)
-				}
-				path := filepath.Join(root.Name(), name)
-				if name == "shrinks" {
-					err = os.Truncate(path, 200_000)
-				} else {
-					var f *os.File
-					if f, err = os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0); err == nil {
-						_, err = f.WriteString("more")
-						f.Close()
+			body := pattern(8 << 20)
+			root := tree(t, map[string]string{"shrinks": body, "changes": body, "grows": body})
+			c, url := serve(t, quiet(root))
+			for _, name := range []string{"shrinks", "changes", "grows"} {
+				for _, ranges := range []string{"", "bytes=0-1000,2000-"} {
+					req, _ := http.NewRequest("GET", url+"/"+name, nil)
+					if ranges != "" {
+						if name == "shrinks" {
+							continue // it has no such range any more
+						}
+						req.Header.Set("Range", ranges)
+					}
+					resp, err := c.Do(req)
+					if err != nil {
+						t.Fatal(err)
+					}
+					defer resp.Body.Close()
+					if _, err := io.CopyN(io.Discard, resp.Body, 100_000); err != nil {
+						t.Fatal(err)
+					}
+					path := filepath.Join(root.Name(), name)
+					switch name {
+					case "shrinks":
+						if err := os.Truncate(path, 200_000); err != nil {
+							t.Fatal(err)
+						}
+					case "changes":
+						rewrite(t, path)
+					case "grows":
+						lengthen(t, path)
+					}
+					n, err := io.Copy(io.Discard, resp.Body)
+					if name == "grows" {
+						if err != nil || n != resp.ContentLength-100_000 {
+							t.Errorf("a file that grew: %d bytes of %d, %v", n+100_000, resp.ContentLength, err)
+						}
+					} else if err == nil {
+						t.Errorf("%s, %q: it looks whole: %d bytes", name, ranges, n)
 					}
 				}
+			}
+		})
+	}
+}
+
+// TestFiles_ChangedSinceItWasOpenedIsNotSentWhole has files of every size that change
+// before their last bytes can leave.
+func TestFiles_ChangedSinceItWasOpenedIsNotSentWhole(t *testing.T) {
+	sizes := map[string]int{"small": 10_000, "edge": heldBack, "beyond": heldBack + 1, "large": 1 << 20}
+	for kind, serve := range sentOver {
+		t.Run(kind, func(t *testing.T) {
+			files := map[string]string{}
+			for size, n := range sizes {
+				for _, what := range []string{"shrink", "change", "grow"} {
+					files[what+"/"+size] = pattern(n)
+				}
+			}
+			root := tree(t, files)
+			v := quiet(root).view()
+			v.log = slog.New(slog.DiscardHandler)
+			ended := make(chan error, 1)
+			c, url := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				name := strings.TrimPrefix(r.URL.Path, "/")
+				f, err := v.openFile(name, plainConn(r) != nil)
 				if err != nil {
-					t.Fatal(err)
+					t.Error(err)
+					return
 				}
-				n, err := io.Copy(io.Discard, resp.Body)
-				if name == "shrinks" && err == nil {
-					t.Errorf("a truncated file looks whole: %d bytes", n)
+				path := filepath.Join(root.Name(), name)
+				switch what, _, _ := strings.Cut(name, "/"); what {
+				case "shrink":
+					if err := os.Truncate(path, f.Size-1); err != nil {
+						t.Error(err)
+					}
+				case "change":
+					rewrite(t, path)
+				case "grow":
+					lengthen(t, path)
 				}
-				if name == "grows" && (err != nil || n != resp.ContentLength-100_000) {
-					t.Errorf("a file that grew: %d bytes of %d, %v", n+100_000, resp.ContentLength, err)
+				d := &described{sliceable: oneFile{f}, name: name, size: f.Size, tag: f.Tag(), modified: f.Modified, kind: "text/plain", log: v.log}
+				d.answer(w, r.WithContext(WithDone(r.Context(), func(_ Transfer, err error) { ended <- err })))
+			}))
+			c.Transport.(*http.Transport).DisableKeepAlives = true // or the client would ask again on its own
+			for name, body := range files {
+				resp, err := c.Get(url + "/" + name)
+				var got []byte
+				if err == nil {
+					got, err = io.ReadAll(resp.Body)
+					resp.Body.Close()
+				}
+				if grew := strings.HasPrefix(name, "grow/"); grew != (err == nil) || grew && string(got) != body {
+					t.Errorf("%s: %d bytes, %v", name, len(got), err)
+				}
+				shrank, grew := strings.HasPrefix(name, "shrink/"), strings.HasPrefix(name, "grow/")
+				if err := <-ended; errors.Is(err, ErrChanged) == grew || errors.Is(err, ErrTruncated) != shrank {
+					t.Errorf("%s: the transfer ended with %v", name, err)
 				}
 			}
 		})

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -73,83 +72,6 @@ func h2c() *http.Protocols {
 	p.SetHTTP1(false)
 	p.SetUnencryptedHTTP2(true)
 	return p
-}
-
-// TestFiles_RangesAndConditionsAreThoseOfServeContent compares with the standard
-// library's answers to requests made at random.
-func TestFiles_RangesAndConditionsAreThoseOfServeContent(t *testing.T) {
-	body := pattern(700_000)
-	root := tree(t, map[string]string{"f.bin": body})
-	info, err := root.Stat("f.bin")
-	if err != nil {
-		t.Fatal(err)
-	}
-	tag := tagOf(info)
-	s := guarded(t, &Guard{}, quiet(root))
-	plain := guarded(t, &Guard{}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("ETag", tag)
-		http.ServeContent(w, r, "f.bin", info.ModTime(), strings.NewReader(body))
-	}))
-	c := browser(t)
-	rnd := rand.New(rand.NewPCG(1, 2))
-	offset := func() string {
-		n := [...]int{0, 1, 511, 4096, 350_000, 699_999, 700_000, 700_001, rnd.IntN(700_000), -1}[rnd.IntN(10)]
-		if n < 0 {
-			return "99999999999999999999999"
-		}
-		return fmt.Sprint(n)
-	}
-	spec := func() string {
-		switch rnd.IntN(5) {
-		case 0:
-			return "-" + offset()
-		case 1:
-			return offset() + "-"
-		case 2:
-			return [...]string{"-", "x-1", "5-2", "", " 0-1 "}[rnd.IntN(5)]
-		}
-		return offset() + "-" + offset()
-	}
-	times := []string{httpTime(info.ModTime()), httpTime(info.ModTime().Add(-time.Hour)), httpTime(info.ModTime().Add(time.Hour)), "rubbish"}
-	tags := []string{tag, `"other"`, "*", "W/" + tag, tag + `, "other"`}
-	pick := func(l []string) string { return l[rnd.IntN(len(l))] }
-	for i := range 120 {
-		var header []string
-		add := func(chance int, k, v string) {
-			if rnd.IntN(100) < chance {
-				header = append(header, k, v)
-			}
-		}
-		specs := make([]string, 1+rnd.IntN(3)*rnd.IntN(2))
-		for j := range specs {
-			specs[j] = spec()
-		}
-		add(85, "Range", "bytes="+strings.Join(specs, ","))
-		add(20, "If-Range", pick(append(tags[:2:2], times...)))
-		add(10, "If-None-Match", pick(tags))
-		add(10, "If-Match", pick(tags))
-		add(10, "If-Modified-Since", pick(times))
-		add(10, "If-Unmodified-Since", pick(times))
-		method := [...]string{"GET", "GET", "HEAD"}[rnd.IntN(3)]
-		got, gotBody := s.fetch(t, c, method, "/f.bin", header...)
-		want, wantBody := plain.fetch(t, c, method, "/f.bin", header...)
-		if b := boundary(want); b != "" {
-			gotBody, wantBody = strings.ReplaceAll(gotBody, boundary(got), "B"), strings.ReplaceAll(wantBody, b, "B")
-			got.Header.Del("Content-Type")
-			want.Header.Del("Content-Type")
-		}
-		got.Header.Del("Date")
-		want.Header.Del("Date")
-		if got.StatusCode != want.StatusCode || fmt.Sprint(got.Header) != fmt.Sprint(want.Header) || gotBody != wantBody {
-			t.Fatalf("%d: %s %q:\n%s %v, %d bytes\nServeContent: %s %v, %d bytes", i, method, header,
-				got.Status, got.Header, len(gotBody), want.Status, want.Header, len(wantBody))
-		}
-	}
-}
-
-func boundary(r *http.Response) string {
-	_, b, _ := strings.Cut(r.Header.Get("Content-Type"), "boundary=")
-	return b
 }
 
 func TestFiles_PathsThatMayNotBeServedAreRefused(t *testing.T) {

@@ -15,8 +15,6 @@ import (
 //   - isOwnBody: the names of the types of request bodies.
 //   - announcesClose: how net/http spells a header field.
 //   - leavesRoot: the text of an error of os.Root.
-//   - contentOf: http.ServeContent copies a single part with io.CopyN, whose source is an
-//     *io.LimitedReader around our reader, into the ReadFrom of the ResponseWriter.
 //   - sendThrough: after a flush, the ReadFrom of net/http's ResponseWriter passes our
 //     reader itself, not a copy of its bytes, to the ReadFrom of the connection.
 //   - bufferedBody: the size of net/http's read buffer.
@@ -44,17 +42,6 @@ func announcesClose(header []byte) bool {
 func leavesRoot(err error) bool {
 	var pe *fs.PathError
 	return errors.As(err, &pe) && pe.Err != nil && pe.Err.Error() == "path escapes from parent"
-}
-
-// contentOf returns what http.ServeContent wants to copy: size bytes of content, which
-// the caller must subtract from lr.N. If size is -1, the size is unknown and lr is nil.
-// content is the reader that ServeContent was given if it wants one part of that, and a
-// multipart message if it wants several.
-func contentOf(src io.Reader) (content io.Reader, lr *io.LimitedReader, size int64) {
-	if lr, ok := src.(*io.LimitedReader); ok {
-		return lr.R, lr, lr.N
-	}
-	return src, nil, -1
 }
 
 // sendThrough calls body, which sends the body of an answer over c such that the header

@@ -119,46 +119,6 @@ func TestGoInternals_RootSaysThatAPathEscapesLikeThis(t *testing.T) {
 	}
 }
 
-// seen is a ResponseWriter that keeps what ServeContent wants to copy.
-type seen struct {
-	http.ResponseWriter
-	content io.Reader
-	size    int64
-}
-
-func (s *seen) ReadFrom(src io.Reader) (int64, error) {
-	content, lr, size := contentOf(src)
-	s.content, s.size = content, size
-	if lr != nil {
-		lr.N = 0
-	}
-	return size, nil
-}
-
-func TestGoInternals_ServeContentCopiesThePartItself(t *testing.T) {
-	body := strings.NewReader("0123456789")
-	for _, c := range []struct {
-		ranges string
-		size   int64
-		part   bool
-	}{
-		{"", 10, true},
-		{"bytes=2-5", 4, true},
-		{"bytes=0-1,5-6", -1, false}, // a multipart message, whose length counts
-	} {
-		r := httptest.NewRequest("GET", "/", nil)
-		if c.ranges != "" {
-			r.Header.Set("Range", c.ranges)
-		}
-		w := &seen{ResponseWriter: httptest.NewRecorder()}
-		http.ServeContent(w, r, "x.bin", time.Time{}, body)
-		_, part := w.content.(*strings.Reader)
-		if part != c.part || part && w.size != c.size || w.size <= 0 {
-			t.Errorf("%q: ServeContent copies %d bytes of a %T", c.ranges, w.size, w.content)
-		}
-	}
-}
-
 // spied records the readers that net/http passes to the ReadFrom of a connection.
 type spied struct {
 	net.Conn

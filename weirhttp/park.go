@@ -1,7 +1,6 @@
 package weirhttp
 
 import (
-	"errors"
 	"net"
 	"net/http"
 	"time"
@@ -78,10 +77,10 @@ func (p *parked) end(err error) {
 	if err != nil {
 		p.c.Close() // the client notices: the answer is shorter than announced
 	}
-	if errors.Is(err, ErrTruncated) {
+	if isFileFault(err) {
 		p.port.g.log().Warn("download aborted", "path", p.s.x.info.Name, "client", p.c.RemoteAddr().String(), "error", err)
 	}
-	p.s.f.Release()
+	p.s.close()
 	p.release()
 	p.s.x.end(err)
 	*p = parked{} // the goroutine stays while the connection waits for a request

@@ -98,7 +98,7 @@ func (s *site) fetch(t *testing.T, c *http.Client, method, path string, header .
 		t.Fatal(err)
 	}
 	for i := 0; i < len(header); i += 2 {
-		req.Header.Set(header[i], header[i+1])
+		req.Header.Add(header[i], header[i+1])
 	}
 	resp, err := c.Do(req)
 	if err != nil {

@@ -73,6 +73,9 @@ func (c *smallFiles) read(v view, name string, id openfile.Identity) *smallFile 
 	if n, err := f.ReadAt(body, 0); err != nil && err != io.EOF || n < len(body) {
 		return nil
 	}
+	if info, err := f.F.Stat(); err != nil || openfile.Identify(info) != id {
+		return nil // it was written while it was read
+	}
 	n := &smallFile{
 		id: id, body: body,
 		kind: []string{f.ContentType(name)}, length: []string{strconv.Itoa(len(body))},

@@ -143,12 +143,16 @@ func failureLevel(status int) slog.Level {
 // httpError answers with a status and its text. It removes the header fields that
 // describe the answer that failed.
 func httpError(w http.ResponseWriter, status int) {
-	h := w.Header()
+	undescribe(w.Header())
+	http.Error(w, http.StatusText(status), status)
+}
+
+// undescribe removes the header fields that describe an answer.
+func undescribe(h http.Header) {
 	for _, k := range [...]string{"Accept-Ranges", "Cache-Control", "Content-Disposition", "Content-Encoding", "Content-Length",
 		"Content-Range", "Etag", "Last-Modified"} {
 		h.Del(k)
 	}
-	http.Error(w, http.StatusText(status), status)
 }
 
 // httpTime formats a time for a header.

@@ -48,6 +48,10 @@ type Transfer struct {
 	Unsent    int64         `json:"unsent"` // bytes in the kernel that wait for the client; 0 if the platform does not tell
 	State     TransferState `json:"state"`
 
+	// Files are the names under which the files of an upload are stored, once they
+	// are. Before that, it is the name that the client wants for its file.
+	Files []string `json:"files,omitempty"`
+
 	x *transfer
 }
 
@@ -175,10 +179,12 @@ type transfer struct {
 	reg     *Transfers
 	info    Transfer // does not change
 	moved   atomic.Int64
+	last    atomic.Int64          // when the last bytes of an upload arrived, in Unix nanoseconds
 	done    func(Transfer, error) // of the request; can be nil
 	meter   meter.Meter           // accounts for the time unless flow does
 	flow    atomic.Pointer[watched]
 	carrier atomic.Pointer[carrier] // the connection, if a guard watches it
+	files   atomic.Pointer[[]string]
 
 	kernel atomic.Bool // the kernel moves the bytes
 }
@@ -287,13 +293,36 @@ func begin(r *http.Request, kind Direction, name string, size int64) *transfer {
 	return x
 }
 
+// names sets the files of an upload; see Transfer. x can be nil.
+func (x *transfer) names(files ...string) {
+	if x != nil {
+		x.files.Store(&files)
+	}
+}
+
+func (x *transfer) fileNames() []string {
+	if files := x.files.Load(); files != nil {
+		return *files
+	}
+	return nil
+}
+
 // add counts n more bytes as moved.
-func (x *transfer) add(n int64) { x.moved.Add(n) }
+func (x *transfer) add(n int64) {
+	x.moved.Add(n)
+	if x.info.Direction == Upload {
+		x.last.Store(time.Now().UnixNano())
+	}
+}
+
+// idle returns how long ago the last bytes of an upload arrived.
+func (x *transfer) idle() time.Duration { return time.Since(time.Unix(0, x.last.Load())) }
 
 // look returns the current state of the transfer.
 func (x *transfer) look() Transfer {
 	info := x.info
 	info.x, info.Moved = x, x.moved.Load()
+	info.Files = x.fileNames()
 	info.State = StateSending
 	if info.Direction == Upload {
 		info.State = StateReceiving
@@ -388,7 +417,7 @@ func (x *transfer) end(err error) {
 		return
 	}
 	info := x.info
-	info.x, info.Moved, info.State = x, x.moved.Load(), StateEnded
+	info.x, info.Moved, info.State, info.Files = x, x.moved.Load(), StateEnded, x.fileNames()
 	x.reg.tell(x.done, info, err)
 }
 

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -34,11 +36,13 @@ func (p painter) sgr(code, s string) string {
 
 func (p painter) bold(s string) string { return p.sgr("1", s) }
 
-// looks says how each state is shown.
-var looks = []struct {
+// stateLook is how a state is shown.
+type stateLook struct {
 	word, glyph, colour string
 	of                  func(report.StageStats) time.Duration
-}{
+}
+
+var looks = []stateLook{
 	{"busy", "█", "33", func(s report.StageStats) time.Duration { return s.Busy }},
 	{"outside", "░", "90", func(s report.StageStats) time.Duration { return s.Outside }},
 	{"unknown", "?", "35", func(s report.StageStats) time.Duration { return s.Unknown }},
@@ -48,15 +52,26 @@ var looks = []struct {
 
 const barWidth = 20
 
-// stageRows draws each stage, and each pipe between two of them as a tank.
-func (v *view) stageRows(r report.Report, p painter) []string {
-	name := 5
+// stageRows draws each stage, and each pipe between two of them as a tank, in
+// width columns. Where these are too few, bars become shorter and go, and states
+// that take little time are cut off: names, rates and the states that matter stay.
+func stageRows(r report.Report, width int, p painter) []string {
+	name, longest := 5, 0
 	for _, s := range r.Stages {
 		name = max(name, min(14, runewidth.StringWidth(s.Name)))
+		longest = max(longest, runewidth.StringWidth(states(s)))
+	}
+	wide := min(barWidth, width-2-name-2-rateWidth-2-longest)
+	if wide < 5 {
+		wide = 0
 	}
 	var rows []string
 	for i, s := range r.Stages {
-		rows = append(rows, "  "+runewidth.FillRight(runewidth.Truncate(s.Name, name, "…"), name)+" "+bar(s, p)+"  "+states(s)+moved(s))
+		row := "  " + runewidth.FillRight(runewidth.Truncate(s.Name, name, "…"), name) + " "
+		if wide > 0 {
+			row += bar(s, wide, p) + " "
+		}
+		rows = append(rows, fmt.Sprintf("%s%*s  %s", row, rateWidth, throughput(s, r.Wall), states(s)))
 		if i+1 == len(r.Stages) {
 			break
 		}
@@ -69,12 +84,12 @@ func (v *view) stageRows(r report.Report, p painter) []string {
 	return rows
 }
 
-// bar shows the states of a stage.
-func bar(s report.StageStats, p painter) string {
+// bar shows the states of a stage in so many columns.
+func bar(s report.StageStats, width int, p painter) string {
 	var b strings.Builder
-	left := barWidth
+	left := width
 	for i, l := range looks {
-		n := min(left, int(s.Share(l.of(s))*barWidth+0.5))
+		n := min(left, int(s.Share(l.of(s))*float64(width)+0.5))
 		if i == len(looks)-1 {
 			n = left
 		}
@@ -84,36 +99,48 @@ func bar(s report.StageStats, p painter) string {
 	return b.String()
 }
 
-// states says in words what the bar shows.
+// states says in words what the bar shows, the longest state first.
 func states(s report.StageStats) string {
-	text := ""
-	for _, l := range looks {
+	sorted := slices.Clone(looks)
+	slices.SortStableFunc(sorted, func(a, b stateLook) int { return cmp.Compare(b.of(s), a.of(s)) })
+	var words []string
+	for _, l := range sorted {
 		if n := int(100*s.Share(l.of(s)) + 0.5); n > 0 {
-			text += fmt.Sprintf("%s %d%%  ", l.word, n)
+			words = append(words, fmt.Sprintf("%s %d%%", l.word, n))
 		}
 	}
-	return text
+	return strings.Join(words, "  ")
 }
 
-// moved is what went through the stage, in its own unit.
-func moved(s report.StageStats) string {
+// rateWidth is how many columns a rate takes: 1023.9 KiB/s.
+const rateWidth = 12
+
+// throughput is what goes through the stage in a second, in its own unit.
+func throughput(s report.StageStats, took time.Duration) string {
 	n, unit := s.Out, s.OutUnit
 	if s.Kind == report.KindSink {
 		n, unit = s.In, s.Unit
 	}
-	if unit == "bytes" {
-		return weir.FormatBytes(n)
+	switch {
+	case took <= 0:
+		return "-"
+	case unit == "bytes":
+		return rate(n, took)
 	}
-	return fmt.Sprint(n, " ", unit)
+	return fmt.Sprintf("%.0f %s/s", float64(n)/took.Seconds(), unit)
 }
 
 // tank shows how full a pipe is.
 func tank(p report.PipeStats) string {
 	const width = 10
-	fill := 0.0
+	fill, held := 0.0, weir.FormatBytes(p.Bytes)
 	if p.LimitBytes > 0 {
 		fill = min(1, float64(p.Bytes)/float64(p.LimitBytes))
+		held += " of " + weir.FormatBytes(p.LimitBytes)
+	}
+	if p.LimitItems > 0 {
+		fill = max(fill, min(1, float64(p.Items)/float64(p.LimitItems)))
 	}
 	n := int(fill*width + 0.5)
-	return fmt.Sprintf("[%s%s] %3.0f%%  %s", strings.Repeat("■", n), strings.Repeat(" ", width-n), 100*fill, weir.FormatBytes(p.Bytes))
+	return fmt.Sprintf("[%s%s] %3.0f%% full, %s", strings.Repeat("■", n), strings.Repeat(" ", width-n), 100*fill, held)
 }

@@ -86,6 +86,7 @@ help stores" explains object stores.`,
 	}
 	c.flags(cmd)
 	c.uiFlag(cmd)
+	c.remote.flags(cmd)
 	f := cmd.Flags()
 	f.BoolVarP(&c.preserve, "preserve", "p", false, "keep permissions, times, hard links, attributes, and owners where allowed")
 	f.BoolVar(&c.verify, "verify", false, "read back what was written and compare its SHA-256")
@@ -105,6 +106,9 @@ help stores" explains object stores.`,
 func (c *copying) copy(names []string) error {
 	if len(names) < 2 {
 		return &failure{code: exitUsage, text: "copy needs at least one source and a destination", try: "weir copy SRC… DST"}
+	}
+	if err := c.remote.parse(names); err != nil {
+		return err
 	}
 	if c.rate != "" {
 		n, err := parseRate(c.rate)
@@ -247,7 +251,7 @@ func (c *copying) step(src, dst string) (*step, error) {
 	if s3.IsFolder(src) {
 		return c.storeFolder(src, dst)
 	}
-	in, err := endpoint.Source(src, endpoint.SourceOptions{})
+	in, err := endpoint.Source(src, endpoint.SourceOptions{HTTP: c.remote.options})
 	if err != nil {
 		return nil, badName(err)
 	}
@@ -337,7 +341,7 @@ func (c *copying) file(src, dst string) (*step, error) {
 	st.verifies = c.verify
 	var verified string
 	st.build = func(bool) (*weir.Flow, error) {
-		var so endpoint.SourceOptions
+		so := endpoint.SourceOptions{HTTP: c.remote.options}
 		if part != nil && part.offset > 0 {
 			so.Offset, so.Validator = part.offset, part.Validator
 		}
@@ -436,7 +440,7 @@ func sizeOf(src string, in endpoint.Input) func() int64 {
 }
 
 func (c *copying) sink(dst string, perm fs.FileMode, part *partial, verified func([]byte), size int64) (weir.Sink[byte], error) {
-	o := endpoint.SinkOptions{Size: max(size, 0), Exclusive: c.noClobber}
+	o := endpoint.SinkOptions{Size: max(size, 0), Exclusive: c.noClobber, HTTP: c.remote.options}
 	if name, local := endpoint.Local(dst); local && name != "-" {
 		o.Size = 0
 		if c.sync {

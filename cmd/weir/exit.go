@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -296,6 +297,8 @@ func advice(s *step, code int, dst string, err error) string {
 		return raised(s, s.word(err), limit)
 	case errors.Is(err, endpoint.ErrChanged):
 		return "run the same command without --resume"
+	case errors.As(err, new(*tls.CertificateVerificationError)):
+		return "--cacert FILE, with the certificate of the server or of its authority"
 	case errors.As(err, &status) && (status.StatusCode == 401 || status.StatusCode == 403):
 		return "https://user:password@host/…"
 	case errors.As(err, &status) && status.StatusCode == 404:

@@ -20,16 +20,18 @@ type settings struct {
 	dryRun   bool
 	force    bool
 	noColor  bool
-	ui       string // where to serve a page of the run; empty: nowhere
-	command  string // that has --ui
-	goOn     bool   // with the next step when one fails
-	silent   bool   // success says nothing where talks is false
+	ui       string      // where to serve a page of the run; empty: nowhere
+	command  string      // what runs: copy, pipe, gzip, …
+	goOn     bool        // with the next step when one fails
+	silent   bool        // success says nothing where talks is false
+	remote   remoteFlags // how to talk to servers
 
 	limit          int64 // --memory in bytes; 0: none
 	stdout, stderr io.Writer
 }
 
 func (s *settings) flags(c *cobra.Command) {
+	s.command = c.Name()
 	f := c.Flags()
 	f.StringVar(&s.memory, "memory", "", "maximum memory for pipes and stages, as in 64MiB (default: what the stages need)")
 	f.StringVar(&s.progress, "progress", "auto", "live, plain (a line every 10 s), none, or auto: live on a terminal, else none")

@@ -20,6 +20,7 @@ var topics = []struct{ name, short string }{
 	{"exit-codes", "What the exit codes mean"},
 	{"json", "The lines of --json"},
 	{"stores", "Object stores: s3://bucket/key"},
+	{"remote", "What weir sends to servers: passwords, headers, certificates"},
 	{"keep", "What a copy keeps: permissions, owner, times, holes"},
 }
 

@@ -209,7 +209,7 @@ func newRoot(stdout, out, stderr io.Writer) *cobra.Command {
 		c.GroupID = "serve"
 		root.AddCommand(c)
 	}
-	for _, c := range []*cobra.Command{newWho(stdout, stderr)} {
+	for _, c := range []*cobra.Command{newTop(stdout, stderr), newWho(stdout, stderr)} {
 		c.GroupID = "watch"
 		root.AddCommand(c)
 	}

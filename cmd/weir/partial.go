@@ -119,7 +119,7 @@ func openPartial(c *copying, src, dst string) (*partial, error) {
 	if err != nil || there != nil && !there.Mode().IsRegular() {
 		return nil, nil
 	}
-	in, err := endpoint.Source(src, endpoint.SourceOptions{})
+	in, err := endpoint.Source(src, endpoint.SourceOptions{HTTP: c.remote.options})
 	if err != nil {
 		return nil, badName(err)
 	}

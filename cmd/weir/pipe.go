@@ -41,6 +41,9 @@ they are unchanged.`,
 					try: "weir pipe SRC STAGE… DST, as in: weir pipe access.log gzip access.log.gz",
 				}
 			}
+			if err := s.remote.parse(args); err != nil {
+				return err
+			}
 			st, err := s.pipeStep(args, preserve)
 			if err != nil {
 				return err
@@ -51,6 +54,7 @@ they are unchanged.`,
 	}
 	s.flags(c)
 	s.uiFlag(c)
+	s.remote.flags(c)
 	c.Flags().BoolVarP(&s.force, "force", "f", false, "write binary data to a terminal")
 	c.Flags().BoolVarP(&preserve, "preserve", "p", false, "keep permissions, times, and the owner where allowed")
 	return c
@@ -88,7 +92,7 @@ func (s *settings) pipeStep(words []string, preserve bool) (*step, error) {
 		}
 	}
 	st.build = func(frugal bool) (*weir.Flow, error) {
-		in, err := endpoint.Source(src, endpoint.SourceOptions{})
+		in, err := endpoint.Source(src, endpoint.SourceOptions{HTTP: s.remote.options})
 		if err != nil {
 			return nil, badName(err)
 		}
@@ -99,7 +103,7 @@ func (s *settings) pipeStep(words []string, preserve bool) (*step, error) {
 				return nil, err
 			}
 		}
-		sink, err := endpoint.Sink(dst, endpoint.SinkOptions{File: []weir.FileOption{weir.Perm(st.perm)}})
+		sink, err := endpoint.Sink(dst, endpoint.SinkOptions{File: []weir.FileOption{weir.Perm(st.perm)}, HTTP: s.remote.options})
 		if err != nil {
 			return nil, badName(err)
 		}

@@ -165,10 +165,10 @@ func TestLiveView_ShowsStagesTanksAndTheBottleneck(t *testing.T) {
 	wait()
 	for _, re := range []string{
 		`^memory ceiling `,
-		`^  read  .*(blocked|outside) \d+%.*iB$`,
-		`^ +\[■+ *\] +\d+%  .*iB$`,
-		`^  rate .*%  `,
-		`of 8 MiB  \d+%  .*/s.*ETA`,
+		`^  read  .*iB/s  (blocked|outside) \d+%`,
+		`^ +\[■+ *\] +\d+% full, .*iB of 256 KiB$`,
+		`^  rate .*iB/s  busy \d+%`,
+		`^  \[■+ *\]  .* of 8 MiB  \d+%  [^ ]+ .iB/s  0:00:0\d  ETA `,
 		`since \d+ s: .*is the bottleneck`,
 		`^piped 8 MiB in `,
 	} {
@@ -227,6 +227,30 @@ func TestLiveView_IsOneLineInANarrowTerminalAndFollowsAResize(t *testing.T) {
 	wait()
 	if bytes.Contains(s.raw.Bytes(), []byte("\x1b[3")) {
 		t.Error("there is colour in spite of NO_COLOR")
+	}
+}
+
+// In few columns or rows the time that is left stays.
+func TestLiveView_KeepsTheTimeLeftInASmallWindow(t *testing.T) {
+	t.Parallel()
+	for _, size := range []pty.Winsize{{Rows: 24, Cols: 80}, {Rows: 4, Cols: 80}, {Rows: 24, Cols: 30}} {
+		name := testFile(t, 8<<20)
+		tty, s, _, wait := inTerminal(t, size.Cols, nil, "pipe", name, "upper", "rate:1MiB/s", "gzip", name+".out")
+		if err := pty.Setsize(tty, &size); err != nil {
+			t.Fatal(err)
+		}
+		until(t, "the time left", func() bool { return s.seen(`ETA 0:`) })
+		stages := s.seen(`^  upper .*/s`)
+		if small := size.Rows < 10 || size.Cols < 60; !stages && !small {
+			t.Errorf("no stages in %d columns and %d rows", size.Cols, size.Rows)
+		}
+		fmt.Fprint(tty, "\x03")
+		wait()
+		for _, l := range s.lines {
+			if n := columns(l); n >= int(size.Cols) && strings.Contains(l, "ETA") {
+				t.Errorf("%d columns: %q", n, l)
+			}
+		}
 	}
 }
 

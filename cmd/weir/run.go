@@ -70,6 +70,7 @@ func (s *settings) execute(verb string, steps ...*step) error {
 	}
 	sig := watchSignals(cancel, v.snapshot)
 	defer sig.end()
+	defer s.topOf(steps, page).close() // signals are caught by now, so none leaves it behind
 	if len(ready) > 0 {
 		v.ceiling()
 	}

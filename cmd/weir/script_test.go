@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/weir-go/weir/internal/browsertest"
 )
 
 func TestMain(m *testing.M) {
@@ -33,7 +35,7 @@ func (s suite) Run() int {
 			panic(err) // testing has that flag
 		}
 	}
-	return s.M.Run()
+	return browsertest.Suite{M: s.M}.Run()
 }
 
 func TestScripts_DoWhatTheySay(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"html/template"
 	"io"
 	"io/fs"
 	"log/slog"
@@ -16,7 +17,6 @@ import (
 	"path"
 	"path/filepath"
 	"runtime/debug"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -26,8 +26,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/internal/chars"
 	"github.com/weir-go/weir/internal/deny"
-	"github.com/weir-go/weir/internal/errno"
 	"github.com/weir-go/weir/internal/units"
 	"github.com/weir-go/weir/monitor"
 	"github.com/weir-go/weir/weirhttp"
@@ -39,8 +39,11 @@ type serving struct {
 	dir, uploads, listen            string
 	memory, rate, connRate          string
 	minRate, maxSize, quota         string
+	maxRequest                      string
 	maxConns, maxPerAddr            int
-	stall, grace, queue             time.Duration
+	stall, grace, queue, drainTime  time.Duration
+	socketMode                      string
+	trusted                         []string // addresses of proxies
 	cert, key                       string
 	selfSigned, h2c                 bool
 	users, cors                     string
@@ -53,6 +56,12 @@ type serving struct {
 	sizes              sizes    // in bytes
 	name, inbox, shown string   // for the page: the names of DIR and of the uploads folder, and the path of the latter if it is served
 	careful            []string // paths at which uploaded files are served
+	realDir, realInbox string   // DIR and the uploads folder without symbolic links; "" if there are no uploads
+	sameFolder         bool     // DIR is the uploads folder
+	proxies            proxies
+	fingerprint        string // of a generated certificate
+	health             health
+	notifier           *notifier
 
 	guard          *weirhttp.Guard
 	monitor        *monitor.Monitor
@@ -69,7 +78,8 @@ func newServe(stdout, stderr io.Writer) *cobra.Command {
 		Short: "Serve a folder over HTTP, and take uploads",
 		Long: `Serve the files of a folder over HTTP, to any number of clients, fast or slow,
 in bounded memory. With --uploads, weir also receives files: from the page by
-drag and drop, from curl -T, from forms, and from tus clients, which can resume.
+drag and drop, from curl -T, from forms, and from clients that can resume: those
+of tus 1.0, and of resumable uploads over HTTP (interop versions 3 to 9, or none).
 
 By default weir serve listens on this machine only, and is read-only. It does
 not serve names that begin with a dot, and no path and no symbolic link leads
@@ -81,13 +91,21 @@ rebinding.
 weir disconnects a client that makes no progress for --stall, or averages less
 than --min-rate. Any other client can take as long as it likes.
 
-INT, TERM and QUIT end the server: it accepts no more connections and waits up
+/_weir/ shows the running transfers and what is slow, to users, or without --auth
+to this machine only. /healthz answers ok while the server runs, /readyz while it
+takes new work; neither asks for a password. USR1 logs the running transfers.
+
+INT, TERM and QUIT end the server. If anyone has asked /readyz in the last minute,
+it answers 503 for --drain first, while the server still serves, so that load
+balancers can turn away. Then the server accepts no more connections and waits up
 to --grace for running transfers. A second signal disconnects them at once. HUP
 reloads the users of --auth and the certificate of --tls-cert. In the foreground
-of a terminal HUP ends the server, because it means that the terminal was closed.`,
+of a terminal HUP ends the server, because it means that the terminal was closed.
+systemd learns when the server is ready, reloads and stops (Type=notify).`,
 		Example: `  weir serve
   weir serve ./public --uploads ./inbox --max-size 10GiB
   weir serve --listen :8443 --tls-self-signed --auth users.txt
+  weir serve --listen unix:/run/weir/http.sock --trusted-proxy unix
   curl -T big.iso http://127.0.0.1:8080/_upload/`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 {
@@ -110,7 +128,9 @@ of a terminal HUP ends the server, because it means that the terminal was closed
 	}
 	f := c.Flags()
 	f.StringVar(&s.uploads, "uploads", "", "folder for uploads, which clients send to /_upload/")
-	f.StringVarP(&s.listen, "listen", "l", "127.0.0.1:8080", "address to listen on; port 0 picks a free port")
+	f.StringVarP(&s.listen, "listen", "l", "127.0.0.1:8080", "address to listen on; port 0 picks a free port; unix:PATH is a socket")
+	f.StringVar(&s.socketMode, "socket-mode", "0660", "permissions of the socket of --listen unix:PATH")
+	f.StringArrayVar(&s.trusted, "trusted-proxy", nil, "proxy whose X-Forwarded-For or Forwarded names the client: address, network as in 10.0.0.0/8, or unix; repeatable")
 	f.StringVar(&s.memory, "memory", "256MiB", "maximum memory for all transfers")
 	f.StringVar(&s.rate, "rate", "", "maximum bandwidth of all connections together, as in 100MiB/s")
 	f.StringVar(&s.connRate, "conn-rate", "", "maximum bandwidth of each connection")
@@ -120,6 +140,7 @@ of a terminal HUP ends the server, because it means that the terminal was closed
 	f.IntVar(&s.maxConns, "max-conns", 10_000, "maximum connections at a time")
 	f.IntVar(&s.maxPerAddr, "max-conns-per-addr", 0, "maximum connections per client address (default 512; unlimited for this machine)")
 	f.StringVar(&s.maxSize, "max-size", "", "largest upload, as in 10GiB")
+	f.StringVar(&s.maxRequest, "max-request", "", "largest body of a request, for a proxy that allows no more; resumable uploads send pieces of this size")
 	f.StringVar(&s.quota, "quota", "", "maximum size of the uploads folder")
 	f.BoolVar(&s.overwrite, "overwrite", false, "replace a file with the name of an upload, instead of adding a number to the name")
 	f.BoolVar(&s.digest, "digest", false, "include the SHA-256 in the upload response (about doubles the CPU cost)")
@@ -135,6 +156,7 @@ of a terminal HUP ends the server, because it means that the terminal was closed
 	f.BoolVar(&s.symlinks, "symlinks", false, "follow symbolic links out of the folder")
 	f.BoolVar(&s.noList, "no-list", false, "do not list folders")
 	f.BoolVar(&s.access, "access-log", true, "log a line for each request; as JSON if standard error is not a terminal, or with --json")
+	f.DurationVar(&s.drainTime, "drain", 5*time.Second, "how long /readyz answers 503 before the shutdown, if anyone has asked it in the last minute")
 	f.DurationVar(&s.grace, "grace", 10*time.Second, "how long to wait for running transfers at shutdown")
 	f.BoolVarP(&s.quiet, "quiet", "q", false, "print errors only")
 	f.BoolVar(&s.json, "json", false, "print JSON lines on standard error, and nothing else")
@@ -145,7 +167,7 @@ of a terminal HUP ends the server, because it means that the terminal was closed
 func (s *serving) together(given func(string) bool) error {
 	refuse := func(text, try string) error { return &failure{code: exitUsage, text: text, try: try} }
 	if s.uploads == "" {
-		for _, flag := range []string{"max-size", "quota", "overwrite", "digest", "sync"} {
+		for _, flag := range []string{"max-size", "max-request", "quota", "overwrite", "digest", "sync"} {
 			if given(flag) {
 				return refuse("--"+flag+" requires --uploads", "--uploads inbox --"+flag+" …")
 			}
@@ -156,6 +178,9 @@ func (s *serving) together(given func(string) bool) error {
 	}
 	if s.queue <= 0 {
 		return refuse(fmt.Sprintf("--queue %v is not a positive duration", s.queue), "--queue 1ms")
+	}
+	if s.drainTime < 0 {
+		return refuse(fmt.Sprintf("--drain %v is negative", s.drainTime), "--drain 0s, not to wait")
 	}
 	if s.grace < 0 {
 		return refuse(fmt.Sprintf("--grace %v is negative", s.grace), "--grace 0s, not to wait")
@@ -172,6 +197,23 @@ func (s *serving) together(given func(string) bool) error {
 		if plainHost(host) == "" || strings.ContainsAny(host, "/@ ") {
 			return refuse(fmt.Sprintf("--host %q is not a host name", host), "--host files.example")
 		}
+	}
+	if _, err := parseMode(s.socketMode); err != nil {
+		return refuse(fmt.Sprintf("--socket-mode %s is not a file mode", s.socketMode), "--socket-mode 0660")
+	}
+	path, onSocket := socketOf(s.listen)
+	if onSocket && (path == "" || strings.HasPrefix(path, "@")) {
+		return refuse(fmt.Sprintf("--listen %s does not name a file", s.listen), "--listen unix:/run/weir/http.sock")
+	}
+	if given("socket-mode") && !onSocket {
+		return refuse("--socket-mode requires --listen unix:PATH", "--listen unix:/run/weir/http.sock --socket-mode "+s.socketMode)
+	}
+	var err error
+	if s.proxies, err = parseProxies(s.trusted); err != nil {
+		return refuse("--trusted-proxy: "+err.Error(), "--trusted-proxy 127.0.0.1")
+	}
+	if s.proxies.unix && !onSocket {
+		return refuse("--trusted-proxy unix requires --listen unix:PATH", "--trusted-proxy 127.0.0.1")
 	}
 	switch {
 	case s.selfSigned && (s.cert != "" || s.key != ""):
@@ -237,14 +279,18 @@ func (s *serving) answer(h http.Handler) error {
 	}
 	job := newTerminalJob()
 	defer job.close()
-	l, err := net.Listen("tcp", s.listen)
+	l, err := s.openListener()
 	if err != nil {
 		return s.cannotListen(err)
 	}
+	s.notifier = newNotifier(s.logger())
 	s.announce(l.Addr(), srv.TLSConfig != nil)
+
+	defer s.top().close()
 
 	served := make(chan error, 1)
 	go func() { served <- s.guard.Serve(srv, l) }()
+	s.notifier.ready() // connections wait in the listener's queue until Serve accepts them
 	unwatch := s.watch()
 	defer unwatch()
 	var stopped stopper
@@ -265,6 +311,7 @@ func (s *serving) answer(h http.Handler) error {
 			}
 		}
 	}
+	s.drain(&stopped, signals)
 	s.monitor.Close() // an open page must not keep the server
 	failed := s.guard.Transfers.Totals().Failed
 	cut := s.shutdown(&stopped, signals) != nil && s.guard.Transfers.Totals().Failed > failed
@@ -272,24 +319,6 @@ func (s *serving) answer(h http.Handler) error {
 	unwatch() // write the lines of requests before the summary
 	s.farewell(cut)
 	return &failure{code: stopped.first.code, told: true}
-}
-
-func (s *serving) cannotListen(err error) error {
-	f := &failure{code: exitDestination, text: fmt.Sprintf("cannot listen on %s: %v", s.listen, plainNetError(err))}
-	switch {
-	case errno.Is(err, syscall.EADDRINUSE):
-		f.try = "--listen 127.0.0.1:0, for a free port"
-	case !strings.Contains(s.listen, ":"):
-		f.try, f.code = "--listen 127.0.0.1:8080", exitUsage
-		if _, err := strconv.ParseUint(s.listen, 10, 16); err == nil {
-			f.try = "--listen 127.0.0.1:" + s.listen
-		}
-	case errno.Is(err, syscall.EADDRNOTAVAIL):
-		f.try = "--listen :8080, for every address of this machine"
-	case errno.Is(err, syscall.EACCES):
-		f.try = "--listen 127.0.0.1:8080; ports below 1024 are for root"
-	}
-	return f
 }
 
 // watch starts the background work of the server, and returns a function that ends it.
@@ -305,14 +334,42 @@ func (s *serving) watch() (stop func()) {
 	})
 }
 
+// drain makes /readyz answer 503 and serves on for --drain, or until the next signal. It
+// does not wait if nobody asks /readyz.
+func (s *serving) drain(stopped *stopper, signals <-chan os.Signal) {
+	watched := s.health.stop(time.Now())
+	if !watched || s.drainTime == 0 {
+		s.notifier.stopping(s.grace)
+		return
+	}
+	s.notifier.stopping(s.drainTime + s.grace)
+	s.say("draining", map[string]any{"cause": stopped.first.text, "drain": s.drainTime.Seconds()},
+		"draining: /readyz answers 503 for %v (Ctrl-C again: stop now)\n", s.drainTime)
+	over := time.NewTimer(s.drainTime)
+	defer over.Stop()
+	for !stopped.again {
+		select {
+		case <-over.C:
+			return
+		case sig := <-signals:
+			if stops[sig] != nil {
+				stopped.take(sig, time.Now())
+			}
+		}
+	}
+}
+
 // shutdown waits for running transfers, up to --grace or until the next signal. One more
 // signal ends the process. It returns an error if it has broken off transfers.
 func (s *serving) shutdown(stopped *stopper, signals <-chan os.Signal) error {
-	if n := len(s.guard.Transfers.List()); n > 0 {
+	if n := len(s.guard.Transfers.List()); n > 0 && !stopped.again {
 		s.say("stopping", map[string]any{"cause": stopped.first.text, "transfers": n, "grace": s.grace.Seconds()},
 			"stopping: waiting up to %[2]v for %[1]s (Ctrl-C again: stop now)\n", units.Count(int64(n), "transfer"), s.grace)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), s.grace)
+	if stopped.again {
+		cancel()
+	}
 	done := make(chan struct{})
 	var again sync.WaitGroup
 	defer again.Wait()
@@ -329,7 +386,7 @@ func (s *serving) shutdown(stopped *stopper, signals <-chan os.Signal) error {
 					continue
 				}
 				if ctx.Err() != nil {
-					os.Exit(stopped.first.code)
+					exitNow(stopped.first.code)
 				}
 				cancel()
 			case <-done:
@@ -358,12 +415,19 @@ func (s *serving) announce(addr net.Addr, secure bool) {
 		scheme = "https"
 	}
 	url := fmt.Sprintf("%s://%s/", scheme, addr)
+	if addr.Network() == "unix" {
+		url = "unix:" + addr.String()
+	}
 	ceiling := s.guard.Budget.Total()
 	fields := map[string]any{"folder": s.dir, "url": url, "ceiling": ceiling}
 	text := fmt.Sprintf("serving   %-20s %s\n", s.dir, url)
 	if s.uploads != "" {
-		fields["uploads"], fields["uploads_url"] = s.uploads, url+"_upload/"
-		text += fmt.Sprintf("uploads   %-20s %s_upload/  (PUT, POST, tus, or the page)\n", s.uploads, url)
+		at := url + "_upload/"
+		if addr.Network() == "unix" {
+			at = "/_upload/"
+		}
+		fields["uploads"], fields["uploads_url"] = s.uploads, at
+		text += fmt.Sprintf("uploads   %-20s %s  (PUT, POST, tus, or the page)\n", s.uploads, at)
 	}
 	if page := s.pageOf(scheme, addr); page != "" {
 		fields["ui"] = page
@@ -372,6 +436,10 @@ func (s *serving) announce(addr net.Addr, secure bool) {
 			who = "users"
 		}
 		text += fmt.Sprintf("monitor   %-20s %s\n", who, page)
+	}
+	if s.fingerprint != "" {
+		fields["fingerprint"] = s.fingerprint
+		text += fmt.Sprintf("tls       %-20s %s\n", "SHA-256 fingerprint", s.fingerprint)
 	}
 	text += fmt.Sprintf("memory    %s for all transfers (when full, new transfers wait up to %v, then get 503)\n", weir.FormatBytes(ceiling), s.queue)
 	s.say("start", fields, "%s", text)
@@ -436,21 +504,9 @@ func (s *serving) farewell(cut bool) {
 	}, "%s\n", text)
 }
 
-func plainNetError(err error) error {
-	var oe *net.OpError
-	if errors.As(err, &oe) {
-		var se *os.SyscallError
-		if errors.As(oe.Err, &se) {
-			return se.Err
-		}
-		return oe.Err
-	}
-	return err
-}
-
 // sizes are the values of the flags with a size; 0 if not given.
 type sizes struct {
-	memory, rate, connRate, minRate, maxSize, quota int64
+	memory, rate, connRate, minRate, maxSize, maxRequest, quota int64
 }
 
 // leastMemory is the most that an archive of a folder or an upload takes, in bytes. Most
@@ -469,6 +525,7 @@ func (s *serving) parseSizes() (sizes, error) {
 		{"conn-rate", s.connRate, &n.connRate},
 		{"min-rate", s.minRate, &n.minRate},
 		{"max-size", s.maxSize, &n.maxSize},
+		{"max-request", s.maxRequest, &n.maxRequest},
 		{"quota", s.quota, &n.quota},
 	} {
 		if f.value == "" {
@@ -532,11 +589,11 @@ func (s *serving) handler(root *os.Root, up *weirhttp.Uploads) (http.Handler, er
 	if err != nil {
 		return nil, err
 	}
-	h = withHealth(h)
+	h = s.health.before(errorPages(h))
 	if s.access && !s.quiet {
 		h = logRequests(s.requestLogger(), h)
 	}
-	return h, nil
+	return s.proxies.behind(resourcePolicy(s.cors, h)), nil
 }
 
 // uploadsHandler returns the handler of uploads, nil if there is no --uploads.
@@ -581,22 +638,40 @@ func (s *serving) protect(h http.Handler) (http.Handler, error) {
 	if s.cors != "" {
 		h = allowOrigin(s.cors, h)
 	}
-	if s.users == "" && s.cert == "" && !s.selfSigned {
+	_, onSocket := socketOf(s.listen)
+	if s.users == "" && s.cert == "" && !s.selfSigned && (!onSocket || len(s.hosts) > 0) {
 		// Otherwise a page that reaches us by DNS rebinding fails for want of a password or a
-		// certificate.
+		// certificate. No browser opens a unix socket; the proxy on it knows its own names.
 		h = ownHost(s.listen, s.hosts, h)
 	}
 	return h, nil
 }
 
-// page answers with the listing of a folder and the means to upload. Without JavaScript it
-// is a listing with a form.
+// pageTop writes the top of the page of a folder: its path, and the means to upload and to
+// filter. Without JavaScript both are forms.
+func (s *serving) pageTop(w http.ResponseWriter, r *http.Request, l weirhttp.Listing) {
+	pageHeader(w.Header())
+	if r.Method == http.MethodHead {
+		return
+	}
+	_ = topTemplate.Execute(w, s.pageData(l)) // an error means that the client has disconnected
+}
+
+// page writes the rest: the entries of the folder.
 func (s *serving) page(w http.ResponseWriter, r *http.Request, l weirhttp.Listing) {
+	if r.Method == http.MethodHead {
+		return
+	}
+	_ = pageTemplate.Execute(w, s.pageData(l)) // an error means that the client has disconnected
+}
+
+// pageData returns what the templates of the page show.
+func (s *serving) pageData(l weirhttp.Listing) map[string]any {
 	var crumbs []crumb
 	parts := strings.Split(strings.Trim(l.Path, "/"), "/")
 	for i, name := range parts {
 		if name != "" {
-			crumbs = append(crumbs, crumb{name, strings.Repeat("../", len(parts)-1-i) + "./"})
+			crumbs = append(crumbs, crumb{chars.Visible(name), strings.Repeat("../", len(parts)-1-i) + "./"})
 		}
 	}
 	title := s.name
@@ -604,23 +679,16 @@ func (s *serving) page(w http.ResponseWriter, r *http.Request, l weirhttp.Listin
 		title = crumbs[len(crumbs)-1].Name
 		crumbs[len(crumbs)-1].Link = ""
 	}
-	var folders, files, size int64
-	for _, e := range l.Entries {
-		if e.Folder {
-			folders++
-			continue
-		}
-		files++
-		size += e.Size
+	into, query := "", ""
+	if s.sameFolder {
+		into = l.Path
+		query = "?" + url.Values{"folder": {l.Path}}.Encode()
 	}
-	pageHeader(w.Header())
-	if r.Method == http.MethodHead {
-		return
-	}
-	_ = pageTemplate.Execute(w, map[string]any{ // an error means that the client has disconnected
+	return map[string]any{
 		"List": l, "Title": title, "Root": s.name, "Crumbs": crumbs, "Up": strings.Repeat("../", len(crumbs)) + "./",
-		"Counts": counts(folders, files, size), "Uploads": s.inbox, "Shown": s.shown, "Max": s.sizes.maxSize,
-	})
+		"Counts": counts(l), "Columns": columnsOf(l.Selection), "Uploads": s.inbox, "Max": s.sizes.maxSize,
+		"Request": s.sizes.maxRequest, "Into": into, "Query": template.URL(query),
+	}
 }
 
 // classify sets the names of the folders for the page, the paths at which the server shows
@@ -644,6 +712,11 @@ func (s *serving) classify() {
 			return "", err
 		}
 		return filepath.EvalSymlinks(dir)
+	}
+	dir, err1 := resolved(s.dir)
+	in, err2 := resolved(s.uploads)
+	if err1 == nil && err2 == nil {
+		s.realDir, s.realInbox = dir, in
 	}
 	for _, as := range []func(string) (string, error){filepath.Abs, resolved} {
 		dir, err1 := as(s.dir)
@@ -671,7 +744,7 @@ func (s *serving) files(root *os.Root, log *slog.Logger) http.Handler {
 		f := weirhttp.Files(root)
 		f.Hidden, f.Symlinks, f.List, f.Archive = s.hidden, s.symlinks, !s.noList, !s.noList
 		f.NoIndex, f.Precompressed = careful, !careful
-		f.Log, f.Page = log, s.page
+		f.Log, f.Top, f.Page = log, s.pageTop, s.page
 		return f
 	}
 	own, inbox := server(false), server(true)
@@ -687,22 +760,37 @@ func (s *serving) files(root *os.Root, log *slog.Logger) http.Handler {
 	})
 }
 
-// uploaded reports whether the file at a path can have been uploaded. It ignores case, as
-// some file systems do.
+// uploaded reports whether the file at a path can have been uploaded: by its path, or
+// because a symbolic link leads to the uploads folder. It ignores case, as some file systems
+// do.
 func (s *serving) uploaded(p string) bool {
-	if len(s.careful) == 0 {
+	if s.uploads == "" {
 		return false
 	}
 	if !strings.HasPrefix(p, "/") {
 		p = "/" + p
 	}
+	folder := strings.HasSuffix(p, "/")
 	p = path.Clean(p)
 	for _, in := range s.careful {
 		if in == "/" || len(p) >= len(in) && strings.EqualFold(p[:len(in)], in) && (len(p) == len(in) || p[len(in)] == '/') {
 			return true
 		}
 	}
-	return false
+	return s.leadsToUploads(p) || folder && s.leadsToUploads(path.Join(p, "index.html"))
+}
+
+// leadsToUploads reports whether the file at a clean path is really in the uploads folder.
+func (s *serving) leadsToUploads(p string) bool {
+	if s.realInbox == "" {
+		return false
+	}
+	at, err := filepath.EvalSymlinks(filepath.Join(s.realDir, filepath.FromSlash(p)))
+	if err != nil {
+		return false // no such file
+	}
+	in := strings.TrimSuffix(s.realInbox, string(filepath.Separator))
+	return len(at) >= len(in) && strings.EqualFold(at[:len(in)], in) && (len(at) == len(in) || at[len(in)] == filepath.Separator)
 }
 
 // Values of headers, which all answers share.
@@ -734,8 +822,14 @@ func (s *serving) userGate(h http.Handler) (http.Handler, error) {
 		return nil, err
 	}
 	s.reloads = append(s.reloads, reloading{"users", load})
+	known := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if l := lineOf(r); l != nil {
+			l.user, _, _ = auth.Credentials(r)
+		}
+		h.ServeHTTP(w, r)
+	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		users.Load().Handler(h).ServeHTTP(w, r)
+		users.Load().Handler(known).ServeHTTP(w, r)
 	}), nil
 }
 
@@ -761,6 +855,8 @@ func (s *serving) certificate() (*tls.Config, error) {
 // reload reads users and certificate again.
 func (s *serving) reload() {
 	log := s.logger()
+	s.notifier.reloading()
+	defer s.notifier.ready()
 	if len(s.reloads) == 0 {
 		log.Info("SIGHUP: no users and no certificate to reload")
 	}
@@ -781,6 +877,7 @@ func (s *serving) tls() (*tls.Config, error) {
 		if err != nil {
 			return nil, &failure{code: exitFailed, text: "cannot make a certificate: " + err.Error()}
 		}
+		s.fingerprint = fingerprintOf(cert)
 		return &tls.Config{Certificates: []tls.Certificate{cert}}, nil
 	case s.cert != "" && s.key != "":
 		c, err := s.certificate()
@@ -851,7 +948,7 @@ func (s *serving) watchSlow(ctx context.Context) {
 				continue
 			}
 			live[t.ID] = true
-			log.Info("slow client", s.describe(t)...)
+			log.Info("slow client", append(s.describe(t), "slow", slowMeans)...)
 		}
 		told = live
 	}
@@ -859,6 +956,8 @@ func (s *serving) watchSlow(ctx context.Context) {
 
 // slowAfter is the age from which a transfer that waits for its client is called slow.
 const slowAfter = 10 * time.Second
+
+var slowMeans = fmt.Sprintf("it has run for %v or more and waits for its client now", slowAfter)
 
 // stayThin keeps the memory of the process small when that costs nothing, and returns
 // memory to the system after a burst of clients or requests. While clients are slow the

@@ -36,6 +36,7 @@ func TestServe_PageFollowsFoldersAndDownloads(t *testing.T) {
 	events := true
 	_, err = chromedp.CallBrowser(ctx, browser.SetDownloadBehavior, browser.SetDownloadBehaviorParams{
 		Behavior: browser.SetDownloadBehaviorBehaviorAllow, DownloadPath: into, EventsEnabled: &events,
+		BrowserContextID: chromedp.FromContext(ctx).BrowserContextID,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -6,48 +6,19 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/chromedp/chromedp"
+
+	"github.com/weir-go/weir/internal/browsertest"
 )
 
-// browsers are slots: each browser takes a few hundred MiB.
-var browsers = make(chan struct{}, 2)
-
-// openBrowser starts Chromium, headless, and ends it with the test.
+// openBrowser opens a tab, which is closed with the test.
 func openBrowser(t *testing.T) context.Context {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("a browser takes seconds")
-	}
-	path := ""
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "chrome"} {
-		if p, err := exec.LookPath(name); err == nil {
-			path = p
-			break
-		}
-	}
-	if path == "" {
-		t.Skip("no chromium in PATH: the page is not tested (apt-get install chromium)")
-	}
-	browsers <- struct{}{}
-	t.Cleanup(func() { <-browsers })
-	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
-		chromedp.UserDataDir(t.TempDir()), chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-quic", true),
-		chromedp.WindowSize(1000, 800))
-	alloc, stop := chromedp.NewExecAllocator(t.Context(), opts...)
-	t.Cleanup(stop)
-	ctx, end := chromedp.NewContext(alloc)
-	t.Cleanup(end)
-	if err := chromedp.Do(ctx); err != nil {
-		t.Fatalf("chromium does not start: %v", err)
-	}
-	limited, cancel := context.WithTimeout(ctx, 45*time.Second)
-	t.Cleanup(cancel)
-	return limited
+	return browsertest.Open(t, 1000, 800, 45*time.Second)
 }
 
 // deed is something done in the browser.

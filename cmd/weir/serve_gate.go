@@ -4,6 +4,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -119,15 +120,61 @@ func allowOrigin(origin string, h http.Handler) http.Handler {
 	})
 }
 
-// withHealth serves /healthz and /readyz before h. During shutdown the listener is closed,
-// so probes fail to connect.
-func withHealth(h http.Handler) http.Handler {
-	ok := func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") }
+// health answers /healthz and /readyz. The zero health is ready.
+type health struct {
+	stopping atomic.Bool
+	asked    atomic.Int64 // when anyone last asked /readyz, in nanoseconds; 0: never
+}
+
+// watchedFor is how long after a question at /readyz another one is expected.
+const watchedFor = time.Minute
+
+// stop makes /readyz answer 503, and reports whether anyone is likely to see that.
+func (h *health) stop(now time.Time) bool {
+	h.stopping.Store(true)
+	last := h.asked.Load()
+	return last != 0 && now.Sub(time.Unix(0, last)) <= watchedFor
+}
+
+// before serves /healthz and /readyz before next.
+func (h *health) before(next http.Handler) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/", h)
-	mux.HandleFunc("GET /healthz", ok)
-	mux.HandleFunc("GET /readyz", ok)
+	mux.Handle("/", next)
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		_, _ = io.WriteString(w, "ok\n")
+	})
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		h.asked.Store(time.Now().UnixNano())
+		w.Header().Set("Cache-Control", "no-store")
+		if h.stopping.Load() {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			_, _ = io.WriteString(w, "stopping\n")
+			return
+		}
+		_, _ = io.WriteString(w, "ok\n")
+	})
 	return mux
+}
+
+// resourcePolicy keeps pages of other origins from embedding what h serves, as an image
+// for one. A browser asks nobody before it embeds, so CORS does not do that. With --cors
+// for one origin its pages can fetch, and embed with the attribute crossorigin.
+func resourcePolicy(cors string, h http.Handler) http.Handler {
+	policy := []string{"same-origin"}
+	if cors == "*" {
+		policy = []string{"cross-origin"}
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header()["Cross-Origin-Resource-Policy"] = policy
+		h.ServeHTTP(w, r)
+	})
+}
+
+// fingerprintOf returns the SHA-256 of a certificate as browsers and openssl show it.
+func fingerprintOf(cert tls.Certificate) string {
+	sum := sha256.Sum256(cert.Certificate[0])
+	return strings.ReplaceAll(fmt.Sprintf("% X", sum), " ", ":")
 }
 
 // selfSigned generates a certificate for the names of this machine. It is valid for a week

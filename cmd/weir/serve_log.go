@@ -63,6 +63,11 @@ func requestText(r slog.Record) string {
 		v["path"] += "?" + q
 	}
 	text := fmt.Sprintf("%s %s %s  %s in %s  %s", v["status"], v["method"], v["path"], strings.Trim(v["bytes"], `"`), v["seconds"], v["client"])
+	for _, key := range []string{"file", "user"} {
+		if v[key] != "" {
+			text += "  " + key + "=" + v[key]
+		}
+	}
 	if v["error"] != "" {
 		text += "  ended early: " + v["error"]
 	}
@@ -106,9 +111,18 @@ func logRequests(log *slog.Logger, h http.Handler) http.Handler {
 		lw := &logged{ResponseWriter: w, line: l}
 		returned := false
 		defer func() { l.leave(lw.bytes, returned) }()
-		h.ServeHTTP(lw, r.WithContext(weirhttp.WithDone(r.Context(), l.ended)))
+		ctx := context.WithValue(weirhttp.WithDone(r.Context(), l.ended), lineKey{}, l)
+		h.ServeHTTP(lw, r.WithContext(ctx))
 		returned = true
 	})
+}
+
+type lineKey struct{}
+
+// lineOf returns the log line of r, nil if it gets none.
+func lineOf(r *http.Request) *line {
+	l, _ := r.Context().Value(lineKey{}).(*line)
+	return l
 }
 
 // line is the log line of a request. It keeps nothing of the request in memory, since a
@@ -118,11 +132,13 @@ type line struct {
 	method, path, query string
 	client, proto       string
 	began               time.Time
+	user                string // whose password was accepted; for the handler only
 
 	mu     sync.Mutex // guards the fields below
 	status int
-	away   bool   // a download that continues without its handler
-	upload *int64 // bytes received, if the transfer is an upload
+	away   bool     // a download that continues without its handler
+	upload *int64   // bytes received, if the transfer is an upload
+	files  []string // stored by the upload, or its name if it is not complete
 	err    error
 }
 
@@ -132,7 +148,7 @@ func (l *line) ended(t weirhttp.Transfer, err error) {
 	defer l.mu.Unlock()
 	l.err = err
 	if t.Direction == weirhttp.Upload {
-		l.upload = &t.Moved
+		l.upload, l.files = &t.Moved, t.Files
 	}
 	if l.away {
 		l.write(t.Moved)
@@ -171,6 +187,12 @@ func (l *line) write(bytes int64) {
 		slog.Int("status", l.status), slog.Int64("bytes", bytes), slog.Float64("seconds", seconds(now.Sub(l.began))))
 	if l.query != "" {
 		rec.AddAttrs(slog.String("query", l.query)) // it changes the answer
+	}
+	if len(l.files) > 0 {
+		rec.AddAttrs(slog.String("file", strings.Join(l.files, ", ")))
+	}
+	if l.user != "" {
+		rec.AddAttrs(slog.String("user", l.user))
 	}
 	if l.err != nil {
 		rec.AddAttrs(slog.String("error", l.err.Error()))

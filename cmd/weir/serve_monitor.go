@@ -30,3 +30,8 @@ func (s *serving) tellMonitor(t weirhttp.Transfer, err error) {
 		s.monitor.TransferEnded("files", t.Summary(), err)
 	}
 }
+
+// top makes the socket on which the server answers weir top.
+func (s *serving) top() *topSocket {
+	return openTopSocket(func() (*monitor.Monitor, func()) { return s.monitor, func() {} })
+}

@@ -21,6 +21,8 @@ type served struct {
 	cmd  *exec.Cmd
 	end  func() string // ends it and returns all of its standard error
 
+	ended chan struct{} // closed when it has ended
+
 	mu    sync.Mutex // guards lines
 	lines []string
 }
@@ -28,7 +30,14 @@ type served struct {
 // startServe runs weir serve on a free port until the test ends.
 func startServe(t *testing.T, args ...string) *served {
 	t.Helper()
-	s := &served{cmd: exec.Command("weir", append([]string{"serve", "--listen", "127.0.0.1:0", "--grace", "2s"}, args...)...)}
+	return startServeWith(t, nil, args...)
+}
+
+// startServeWith is startServe with variables in its environment.
+func startServeWith(t *testing.T, env []string, args ...string) *served {
+	t.Helper()
+	s := &served{ended: make(chan struct{}), cmd: exec.Command("weir", append([]string{"serve", "--listen", "127.0.0.1:0", "--grace", "2s"}, args...)...)}
+	s.cmd.Env = append(os.Environ(), env...)
 	stderr, err := s.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -36,9 +45,9 @@ func startServe(t *testing.T, args ...string) *served {
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	began, ended := make(chan string, 1), make(chan struct{})
+	began := make(chan string, 1)
 	go func() {
-		defer close(ended)
+		defer close(s.ended)
 		for in := bufio.NewScanner(stderr); in.Scan(); {
 			s.mu.Lock()
 			s.lines = append(s.lines, in.Text())
@@ -50,7 +59,7 @@ func startServe(t *testing.T, args ...string) *served {
 	}()
 	s.end = sync.OnceValue(func() string {
 		_ = s.cmd.Process.Signal(os.Interrupt)
-		<-ended
+		<-s.ended
 		_ = s.cmd.Wait() // 130: it was interrupted
 		return strings.Join(s.lines, "\n")
 	})
@@ -61,18 +70,20 @@ func startServe(t *testing.T, args ...string) *served {
 	})
 	select {
 	case s.url = <-began:
-	case <-ended:
+	case <-s.ended:
 		t.Fatalf("weir serve ended: %s", s.end())
 	}
-	s.addr = strings.TrimSuffix(s.url[strings.Index(s.url, "//")+2:], "/")
+	if _, addr, ok := strings.Cut(s.url, "//"); ok { // not a socket
+		s.addr = strings.TrimSuffix(addr, "/")
+	}
 	return s
 }
 
 // request is a line of the access log.
 type request struct {
-	Msg, Method, Path, Client, Proto, Error string
-	Status                                  int
-	Bytes                                   int64
+	Msg, Method, Path, Client, Proto, Error, File, User string
+	Status                                              int
+	Bytes                                               int64
 }
 
 // requests returns what was logged of requests so far.

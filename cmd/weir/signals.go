@@ -46,6 +46,7 @@ const echoTime = 250 * time.Millisecond
 type stopper struct {
 	first *stop
 	at    time.Time
+	again bool // the user has asked a second time
 }
 
 // take records a signal that came at now. It returns the stop of a first
@@ -60,7 +61,7 @@ func (s *stopper) take(sig os.Signal, now time.Time) (first *stop, again bool) {
 	if sig == syscall.SIGHUP || now.Sub(s.at) < echoTime {
 		return nil, false
 	}
-	s.at = now
+	s.at, s.again = now, true
 	return nil, true
 }
 
@@ -105,7 +106,7 @@ func watchSignals(cancel context.CancelCauseFunc, snapshot func()) *signals {
 				case first != nil:
 					cancel(first)
 				case again:
-					os.Exit(s.first.code)
+					exitNow(s.first.code)
 				}
 			}
 		}

@@ -338,7 +338,7 @@ func tee(b *builder, w word) (byteStage, error) {
 		return byteStage{}, w.wrong("needs a file that is neither the source nor the destination")
 	}
 	branches := weir.Tee(b.stream, weir.Branch{}, weir.Branch{})
-	sink, err := endpoint.Sink(file, endpoint.SinkOptions{File: []weir.FileOption{weir.Perm(b.step.perm)}})
+	sink, err := endpoint.Sink(file, endpoint.SinkOptions{File: []weir.FileOption{weir.Perm(b.step.perm)}, HTTP: b.set.remote.options})
 	if err != nil {
 		return byteStage{}, badName(err)
 	}

@@ -57,7 +57,7 @@ func (c *copying) storeFolder(src, dst string) (*step, error) {
 	var cp *s3.Copy
 	st.build = func(frugal bool) (*weir.Flow, error) {
 		cp = &s3.Copy{
-			From: src, To: dst, Exclude: c.exclude, Delete: c.delete, NoClobber: c.noClobber, Checksum: c.checksum,
+			From: src, To: dst, Exclude: c.exclude, Delete: c.delete, NoClobber: c.noClobber, Checksum: c.checksum, HTTP: c.remote.options,
 			Skip: func(path string, mode fs.FileMode) {
 				st.warned = true
 				c.warn("%s is %s and is not copied", path, kindIn(mode))

@@ -11,9 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/monitor"
-	"github.com/weir-go/weir/report"
 )
 
 const (
@@ -23,7 +21,6 @@ const (
 
 // uiFlag adds --ui.
 func (s *settings) uiFlag(c *cobra.Command) {
-	s.command = c.Name()
 	c.Flags().StringVar(&s.ui, "ui", "", "show the run on a web page while it lasts; --ui=ADDR chooses the address (default: a free port of 127.0.0.1)")
 	c.Flags().Lookup("ui").NoOptDefVal = uiAnyPort
 }
@@ -53,26 +50,8 @@ func (s *settings) openPage(steps []*step) (*livePage, error) {
 	if err != nil {
 		return nil, &failure{code: exitUsage, text: fmt.Sprintf("cannot listen on %s: %v", addr, innermost(err)), try: "--ui, which takes a free port"}
 	}
-	of := map[*weir.Flow]*step{}
-	for _, st := range steps {
-		if st.flow != nil {
-			of[st.flow] = st
-		}
-	}
 	p := &livePage{url: "http://" + l.Addr().String() + "/_weir/", served: make(chan struct{})}
-	p.monitor = &monitor.Monitor{
-		// No name of a file may become a label of metrics.
-		Label:     func(string) string { return s.command },
-		LabelPart: withoutArguments,
-		Edit: func(f *weir.Flow, r report.Report) report.Report {
-			if st := of[f]; st != nil {
-				r = st.named(r)
-				r.Ceiling += st.holds
-			}
-			return r
-		},
-	}
-	p.monitor.WatchAll() // until Close
+	p.monitor = s.watchSteps(steps)
 	mux := http.NewServeMux()
 	mux.Handle("/_weir/", p.monitor.Handler(monitor.HandlerOptions{}))
 	mux.Handle("/{$}", http.RedirectHandler("/_weir/", http.StatusFound))

@@ -14,3 +14,11 @@ var umask = func() fs.FileMode {
 	syscall.Umask(m)
 	return fs.FileMode(m).Perm()
 }()
+
+// withUmask runs f, which creates files without the permissions in mask. Nothing else
+// may create files at that time.
+func withUmask(mask fs.FileMode, f func()) {
+	old := syscall.Umask(int(mask.Perm()))
+	defer syscall.Umask(old)
+	f()
+}

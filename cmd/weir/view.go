@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -150,70 +151,133 @@ func (v *view) snapshot() {
 	}
 	plain := painter{}
 	fmt.Fprintln(v.stderr, v.line(all))
-	for _, r := range v.stageRows(all, plain) {
+	for _, r := range stageRows(all, 1<<16, plain) {
 		fmt.Fprintln(v.stderr, r)
 	}
 	fmt.Fprintln(v.stderr, "  "+all.Verdict.String())
 }
 
-// line is the progress in one line.
-func (v *view) line(all report.Report) string {
-	took := time.Since(v.since)
-	n, out := v.current.bytes(all)
-	inRate, outRate := v.speed.look(time.Now(), n, out)
-	total := v.current.total()
-	s := ""
+// line is the progress in one line without limit.
+func (v *view) line(all report.Report) string { return v.progressOf(all).text(1 << 16) }
+
+// progressOf says how far the step is.
+func (v *view) progressOf(all report.Report) progress {
+	p := progress{took: time.Since(v.since), total: v.current.total()}
+	p.in, p.out = v.current.bytes(all)
+	p.held = all.Held
+	p.inRate, p.outRate = v.speed.look(time.Now(), p.in, p.out)
 	if len(v.steps) > 1 {
-		s = fmt.Sprintf("%d/%d %s  ", len(v.done)+1, len(v.steps), v.current.src)
+		p.step, p.name = fmt.Sprintf("%d/%d", len(v.done)+1, len(v.steps)), printable(v.current.src)
 	}
 	if v.current.tree != nil {
-		p, _ := v.current.tree()
-		s += fmt.Sprintf("%d of %d", p.Files, p.FilesFound)
-		if !p.Walked {
-			s += "+"
+		t, _ := v.current.tree()
+		p.files = fmt.Sprintf("%d of %d", t.Files, t.FilesFound)
+		if !t.Walked {
+			p.files += "+"
 		}
-		s += " files  "
+		p.files += " files"
 	}
-	s += weir.FormatBytes(n)
-	if total > 0 {
-		s += fmt.Sprintf(" of %s  %d%%", weir.FormatBytes(total), 100*n/total)
-	}
-	s += "  " + perSecond(inRate)
-	if n != out && out > 0 {
-		s += " in, " + perSecond(outRate) + " out"
-	}
-	s += "  " + clock(took)
-	if total > 0 {
-		eta := "-"
-		if d, known := timeLeft(total-n, inRate, took); known {
-			eta = clock(d)
+	return p
+}
+
+// progress is how far a step is.
+type progress struct {
+	step, name, files string // empty where they say nothing
+	in, out, held     int64  // bytes
+	total             int64  // negative if it is not known
+	inRate, outRate   float64
+	took              time.Duration
+}
+
+// text is the progress in at most width columns, if that is possible at all. What
+// it leaves out first is decoration, and last the time that is left.
+func (p progress) text(width int) string {
+	amount, part, left := weir.FormatBytes(p.in), "", ""
+	if p.total > 0 {
+		part = fmt.Sprintf("%d%%", min(100, 100*p.in/p.total))
+		left = "ETA -"
+		if d, known := timeLeft(p.total-p.in, p.inRate, p.took); known {
+			left = "ETA " + clock(d)
 		}
-		s += "  ETA " + eta
 	}
-	return s
+	of, rate, both := amount, perSecond(p.inRate), perSecond(p.inRate)
+	if p.total > 0 {
+		of += " of " + weir.FormatBytes(p.total)
+	}
+	if differ(p.in-p.held, p.out) {
+		both = perSecond(p.inRate) + " in, " + perSecond(p.outRate) + " out"
+	}
+	numbered := p.step
+	if p.step != "" {
+		numbered += " " + p.name
+	}
+	last := ""
+	for _, parts := range [][]string{
+		{numbered, p.files, of, part, both, clock(p.took), left},
+		{p.step, p.files, of, part, both, clock(p.took), left},
+		{p.step, p.files, of, part, both, left},
+		{p.step, p.files, of, part, rate, left},
+		{p.step, of, part, rate, left},
+		{p.step, part, rate, left},
+		{p.step, amount, left},
+		{part, left},
+	} {
+		words := slices.DeleteFunc(parts, func(s string) bool { return s == "" })
+		if len(words) == 0 {
+			break
+		}
+		last = strings.Join(words, "  ")
+		if n := runewidth.StringWidth(last); n <= width {
+			if bar := p.bar(min(barWidth, width-n-4)); bar != "" && width < 1<<16 {
+				return bar + "  " + last
+			}
+			return last
+		}
+	}
+	return last
+}
+
+// differ reports whether what comes out of a flow is more or less than what goes
+// in, and not just on its way: what is held in pipes is not.
+func differ(in, out int64) bool {
+	return out > 0 && (float64(out) < 0.95*float64(in) || float64(out) > 1.05*float64(in))
+}
+
+// bar shows how much of the whole job is done, if that is known and there is room.
+func (p progress) bar(width int) string {
+	if p.total <= 0 || width < 8 {
+		return ""
+	}
+	n := int(float64(width) * min(1, float64(p.in)/float64(p.total)))
+	return "[" + strings.Repeat("■", n) + strings.Repeat(" ", width-n) + "]"
 }
 
 // rows are the live region: stages with the pipes between them, the line, and
-// who is slow.
+// who is slow. A window that is too small for that gets the line.
 func (v *view) rows(now, all report.Report, since time.Time) []string {
-	if v.live.width() < 60 {
-		return []string{v.line(all)}
+	width := v.live.width() - 1
+	p := v.progressOf(all)
+	if width < 59 {
+		return []string{p.text(width)}
 	}
 	var rows []string
 	if v.current.tree != nil {
 		_, file := v.current.tree()
-		rows = append(rows, "  "+printable(file), "  "+v.line(all))
+		rows = append(rows, "  "+printable(file), "  "+p.text(width-2))
 	} else {
-		rows = append(v.stageRows(now, v.live.paint), "", "  "+v.line(all))
+		rows = append(stageRows(now, width, v.live.paint), "", "  "+p.text(width-2))
 	}
 	if time.Since(v.since) > 2*time.Second {
 		s := now.Verdict.String()
 		if now.Verdict != (report.Verdict{}) && !now.Verdict.Measuring {
 			s = fmt.Sprintf("since %d s: %s", int(time.Since(since).Seconds()), s)
 		}
-		for _, row := range wrap(s, max(20, v.live.width()-4)) {
+		for _, row := range wrap(s, max(20, width-3)) {
 			rows = append(rows, "  "+v.live.paint.bold(row))
 		}
+	}
+	if len(rows) > height(v.live.tty)-1 {
+		return []string{p.text(width)}
 	}
 	return rows
 }

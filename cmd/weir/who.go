@@ -43,11 +43,13 @@ type who struct {
 	pid            int
 	window         time.Duration
 
-	account account // the exact times of a process of weir; nil: none are known
-	sampler procpipe.Sampler
-	lines   []*procpipe.Pipeline
-	more    int // pipelines that are not watched
-	began   time.Time
+	programs *programs                     // those of weir in the pipelines, which count their times themselves; nil: none are asked
+	account  account                       // their times
+	keep     func(*procpipe.Pipeline) bool // whether to watch a pipeline; nil: all are watched
+	sampler  procpipe.Sampler
+	lines    []*procpipe.Pipeline
+	more     int // pipelines that are not watched
+	began    time.Time
 }
 
 func newWho(stdout, stderr io.Writer) *cobra.Command {
@@ -98,6 +100,9 @@ on Linux. The exit code is 1 if no pipeline is running. See docs/who.md.`,
 }
 
 func (w *who) run() error {
+	w.programs = newPrograms(w.watches)
+	w.account = w.programs.exact
+	defer w.programs.end()
 	if err := w.find(); err != nil {
 		return err
 	}
@@ -141,10 +146,21 @@ func (w *who) find() error {
 	} else {
 		lines = slices.DeleteFunc(lines, func(l *procpipe.Pipeline) bool { return l.Collected })
 	}
+	if w.keep != nil {
+		lines = slices.DeleteFunc(lines, func(l *procpipe.Pipeline) bool { return !w.keep(l) })
+	}
 	slices.SortStableFunc(lines, func(a, b *procpipe.Pipeline) int { return cmp.Compare(distant(a, scan.Self), distant(b, scan.Self)) })
 	w.more = max(0, len(lines)-whoMost)
 	w.lines = lines[:len(lines)-w.more]
+	if w.programs != nil {
+		_ = w.programs.find() // weir who samples the processes that it cannot ask
+	}
 	return nil
+}
+
+// watches reports whether a process is in a pipeline that is watched.
+func (w *who) watches(pid int) bool {
+	return slices.ContainsFunc(w.lines, func(l *procpipe.Pipeline) bool { return l.Has(pid) })
 }
 
 // around returns the pipelines that a process is in, or if there are none, those
@@ -282,7 +298,11 @@ func (w *who) live(ctx context.Context) error {
 	ctx, quit := context.WithCancel(ctx)
 	defer quit()
 	tty, _ := w.stdout.(*os.File)
-	keys := readKeys(quit)
+	keys := readKeys(func(key string) {
+		if key == "q" || key == "Q" {
+			quit()
+		}
+	})
 	defer keys.end()
 	screen := &region{out: w.stdout, tty: tty, paint: w.paint()}
 	looks := []procpipe.Totals{}

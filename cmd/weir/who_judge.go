@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/weir-go/weir/internal/procpipe"
@@ -10,16 +11,17 @@ import (
 )
 
 // account returns the stages of a process of weir with the exact times that it
-// has counted itself in the last window, source first. It reports false for any
-// other process.
+// has counted itself in about the last window, in the order of its flow, each
+// with its Kind and its Upstream. It reports false for any other process.
 type account func(pid int, window time.Duration) (stages []report.StageStats, ok bool)
 
 // finding is what was seen of a pipeline, and the verdict on it.
 type finding struct {
 	line   *procpipe.Pipeline
-	names  []string         // of the processes, each once
-	times  []procpipe.Times // of the processes
-	levels []procpipe.Level // of the pipes
+	names  []string              // of the processes, each once
+	times  []procpipe.Times      // of the processes
+	levels []procpipe.Level      // of the pipes
+	exact  [][]report.StageStats // of each process that has counted them itself; nil for others
 	window time.Duration
 
 	verdict report.Verdict
@@ -47,8 +49,11 @@ func judge(l *procpipe.Pipeline, now, before procpipe.Totals, exact account) *fi
 		f.verdict.Measuring = true
 		return f
 	}
+	for i := range l.Processes {
+		f.exact = append(f.exact, f.counted(i, exact))
+	}
 	for i, path := range l.Paths(maxPaths) {
-		v, of := f.judgePath(path, exact)
+		v, of := f.judgePath(path)
 		if i == 0 || clearer(v, f.verdict) {
 			f.verdict, f.at, f.waiting = v, -1, -1
 			if p, ok := of[v.Stage]; ok {
@@ -62,36 +67,102 @@ func judge(l *procpipe.Pipeline, now, before procpipe.Totals, exact account) *fi
 	return f
 }
 
+// counted returns the stages of a process of weir, with times that fill the
+// window as those of the other processes do. What it reads from and writes to is
+// a pipe of the pipeline, in which it waits for other processes and not for the
+// outside world. It returns nil for other processes.
+func (f *finding) counted(place int, exact account) []report.StageStats {
+	if exact == nil {
+		return nil
+	}
+	stages, ok := exact(f.line.Processes[place].PID, f.window)
+	if !ok {
+		return nil
+	}
+	var span time.Duration // that the account is about
+	for _, s := range stages {
+		span = max(span, s.Wall/time.Duration(max(1, s.Workers)))
+	}
+	if span <= 0 {
+		return nil
+	}
+	scale := float64(f.window) / float64(span)
+	for i := range stages {
+		s := &stages[i]
+		for _, d := range []*time.Duration{&s.Wall, &s.Busy, &s.Blocked, &s.Starved, &s.Outside, &s.Unknown, &s.Budget, &s.Hidden} {
+			*d = time.Duration(float64(*d) * scale)
+		}
+	}
+	in, out := joints(stages)
+	for _, p := range f.line.Pipes {
+		if s := &stages[in]; slices.Contains(p.To, place) {
+			s.Starved, s.Outside = s.Starved+s.Outside, 0
+		}
+		if s := &stages[out]; slices.Contains(p.From, place) {
+			s.Blocked, s.Outside = s.Blocked+s.Outside, 0
+		}
+	}
+	return stages
+}
+
 // judgePath returns the verdict on one way through the pipeline, and which
 // process each stage in it belongs to.
-func (f *finding) judgePath(path []int, exact account) (report.Verdict, map[string]int) {
+func (f *finding) judgePath(path []int) (report.Verdict, map[string]int) {
 	var stages []report.StageStats
 	of := map[string]int{}
-	for _, i := range path {
-		t := f.times[i]
-		own := []report.StageStats{{
-			Wall: t.Wall, Busy: t.Busy, Blocked: t.Blocked, Starved: t.Starved, Outside: t.Outside, Unknown: t.Unknown,
-			Workers: 1, Unit: "bytes", OutUnit: "bytes",
-		}}
-		if exact != nil {
-			if known, ok := exact(f.line.Processes[i].PID, f.window); ok && len(known) > 0 {
-				own = known
-			}
+	before := -1 // the stage that writes into the pipe before the process
+	for n, i := range path {
+		own := slices.Clone(f.exact[i])
+		if own == nil {
+			t := f.times[i]
+			own = []report.StageStats{{
+				Wall: t.Wall, Busy: t.Busy, Blocked: t.Blocked, Starved: t.Starved, Outside: t.Outside, Unknown: t.Unknown,
+				Workers: 1, Unit: "bytes", OutUnit: "bytes",
+			}}
 		}
-		for _, s := range own {
+		in, out := joints(own)
+		begin := len(stages)
+		for k, s := range own {
 			if s.Name == "" {
 				s.Name = f.names[i]
 			} else {
 				s.Name = fmt.Sprintf("%s (%s)", s.Name, f.names[i])
 			}
+			ups := s.Upstream
+			s.Upstream = nil
+			for _, u := range ups {
+				s.Upstream = append(s.Upstream, begin+u)
+			}
 			s.Kind = report.KindStage
+			if n > 0 && k == in {
+				s.Upstream = append(s.Upstream, before)
+			}
 			stages = append(stages, s)
 			of[s.Name] = i
 		}
+		before = begin + out
 	}
 	stages[0].Kind = report.KindSource
 	stages[len(stages)-1].Kind = report.KindSink
-	return report.Judge(f.window, stages...), of
+	var b report.Blame
+	b.Add(stages, f.window)
+	return b.Verdict(stages, f.window), of
+}
+
+// joints returns the stages of a process that read from the pipe before it and
+// write to the one behind it: standard input and output, if they are there.
+func joints(stages []report.StageStats) (in, out int) {
+	out = len(stages) - 1
+	named := false
+	for i, s := range stages {
+		if s.Kind == report.KindSource && s.Name == "stdin" {
+			in = i
+		}
+		if s.Kind == report.KindSink && !named {
+			out, named = i, s.Name == "stdout"
+		}
+	}
+	return in, out
 }
 
 // clearer reports whether a verdict says more than another one.
@@ -205,12 +276,14 @@ type steady struct {
 	shown, next string // what the verdicts say, without numbers
 	since, come time.Time
 	text        string
+	verdict     report.Verdict // that is shown
 }
 
 const steadyHold = 2 * time.Second
 
-// sentence returns what to show of a finding.
-func (s *steady) sentence(f *finding, now time.Time) string {
+// hold returns what to show of a finding, and for how long that has held. That is
+// negative until a verdict has held.
+func (s *steady) hold(f *finding, now time.Time) (text string, since time.Duration) {
 	v := f.verdict
 	says := fmt.Sprint(v.Measuring, v.Stage, "\x00", v.Between[0].Name, "\x00", v.Between[1].Name)
 	if says != s.next {
@@ -221,9 +294,19 @@ func (s *steady) sentence(f *finding, now time.Time) string {
 	}
 	switch {
 	case s.shown == "":
-		return "measuring"
+		s.verdict = report.Verdict{Measuring: true}
+		return "measuring", -1
 	case s.next == s.shown:
-		s.text = f.sentence()
+		s.text, s.verdict = f.sentence(), v
 	}
-	return fmt.Sprintf("since %d s: %s", int(now.Sub(s.since).Seconds()), s.text)
+	return s.text, now.Sub(s.since)
+}
+
+// sentence is what to show of a finding in one line.
+func (s *steady) sentence(f *finding, now time.Time) string {
+	text, since := s.hold(f, now)
+	if since < 0 {
+		return text
+	}
+	return fmt.Sprintf("since %d s: %s", int(since.Seconds()), text)
 }

@@ -16,9 +16,11 @@ type keys struct {
 	over   chan struct{}
 }
 
-// readKeys calls quit when the user presses q. Without a terminal, or in the
-// background, it reads nothing; signals end the program in any case.
-func readKeys(quit func()) *keys {
+// readKeys calls press for each key that the user presses, in a goroutine that
+// end waits for. Keys that send several bytes have a name: "up", "down", "left",
+// "right", "enter", "esc", "backspace". Without a terminal, or in the background, it
+// reads nothing; signals end the program in any case.
+func readKeys(press func(key string)) *keys {
 	k := &keys{}
 	tty, err := os.OpenFile("/dev/tty", os.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -47,21 +49,20 @@ func readKeys(quit func()) *keys {
 			}
 		}
 	}()
-	go k.read(quit)
+	go k.read(press)
 	return k
 }
 
-func (k *keys) read(quit func()) {
+func (k *keys) read(press func(key string)) {
 	defer close(k.done)
-	var key [1]byte
+	var buf [64]byte
 	for {
-		n, err := k.tty.Read(key[:])
+		n, err := k.tty.Read(buf[:])
 		if err != nil {
 			return // end has closed it, or the terminal is gone
 		}
-		if n == 1 && (key[0] == 'q' || key[0] == 'Q') {
-			quit()
-			return
+		for _, key := range keyNames(string(buf[:n])) {
+			press(key)
 		}
 	}
 }

@@ -1,10 +1,10 @@
-//go:build !linux
+//go:build !linux && !darwin && !freebsd && !netbsd && !openbsd && !dragonfly
 
 package main
 
-// keys reads single keys from the terminal, where weir who works.
+// keys reads no keys on this system: Ctrl-C ends a live view.
 type keys struct{}
 
-func readKeys(func()) *keys { return &keys{} }
+func readKeys(func(key string)) *keys { return &keys{} }
 
 func (*keys) end() {}

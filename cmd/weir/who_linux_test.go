@@ -528,9 +528,10 @@ func TestWho_UsesTheExactTimesOfAProcessOfWeir(t *testing.T) {
 			return nil, false
 		}
 		return []report.StageStats{
-			{Name: "stdin", Workers: 1, Wall: 5 * s, Blocked: 5 * s},
-			{Name: "zstd", Workers: 1, Wall: 5 * s, Busy: 5 * s},
-			{Name: "stdout", Workers: 1, Wall: 5 * s, Starved: 5 * s},
+			// Of 4 s of the 5, as when it was asked a second ago.
+			{Name: "stdin", Kind: report.KindSource, Workers: 1, Wall: 4 * s, Blocked: 4 * s},
+			{Name: "zstd", Kind: report.KindStage, Workers: 2, Wall: 8 * s, Busy: 8 * s, Upstream: []int{0}},
+			{Name: "stdout", Kind: report.KindSink, Workers: 1, Wall: 4 * s, Starved: 4 * s, Upstream: []int{1}},
 		}, true
 	})
 	if got, want := f.sentence(), "zstd (weir) is the bottleneck: busy 100% of the last 5 s; tar waits for it 100%"; got != want || f.at != 1 {
@@ -538,5 +539,86 @@ func TestWho_UsesTheExactTimesOfAProcessOfWeir(t *testing.T) {
 	}
 	if f = judge(line, now, procpipe.Totals{}, nil); f.at != -1 || !strings.HasPrefix(f.sentence(), "unknown bottleneck: weir cannot see what weir does") {
 		t.Errorf("process %d, %s", f.at, f.sentence())
+	}
+}
+
+// Between two processes of weir, what one writes to is what the other reads from:
+// the time outside of one is a wait for the pipe.
+func TestWho_TakesTheEndsOfProcessesOfWeirForThePipeBetweenThem(t *testing.T) {
+	const s = time.Second
+	line := &procpipe.Pipeline{
+		Processes: []*procpipe.Process{{PID: 1, Command: "first"}, {PID: 2, Command: "sort"}, {PID: 3, Command: "last"}},
+		Pipes:     []procpipe.Pipe{{Inode: 7, From: []int{0}, To: []int{1}}, {Inode: 8, From: []int{1}, To: []int{2}}},
+	}
+	stage := func(name string, kind report.Kind, spent report.StageStats, ups ...int) report.StageStats {
+		spent.Name, spent.Kind, spent.Workers, spent.Wall, spent.Upstream = name, kind, 1, 5*s, ups
+		return spent
+	}
+	// Each case is what sort did, what the end of first and the begin of last did,
+	// and what else there is.
+	for _, c := range []struct {
+		name, want  string
+		sort        procpipe.Times
+		first, last []report.StageStats
+	}{
+		{
+			"the process in the middle is slow", "sort", procpipe.Times{Wall: 5 * s, Busy: 5 * s},
+			[]report.StageStats{
+				stage("read", report.KindSource, report.StageStats{Blocked: 5 * s}), stage("gunzip", report.KindStage, report.StageStats{Blocked: 5 * s}, 0),
+				stage("stdout", report.KindSink, report.StageStats{Outside: 5 * s}, 1),
+			},
+			[]report.StageStats{
+				stage("stdin", report.KindSource, report.StageStats{Outside: 5 * s}), stage("zstd", report.KindStage, report.StageStats{Starved: 5 * s}, 0),
+				stage("write", report.KindSink, report.StageStats{Starved: 5 * s}, 1),
+			},
+		},
+		{
+			"a stage of the first is slow", "gunzip (first)", procpipe.Times{Wall: 5 * s, Starved: 5 * s},
+			[]report.StageStats{
+				stage("read", report.KindSource, report.StageStats{Blocked: 5 * s}), stage("gunzip", report.KindStage, report.StageStats{Busy: 5 * s}, 0),
+				stage("stdout", report.KindSink, report.StageStats{Starved: 5 * s}, 1),
+			},
+			[]report.StageStats{
+				stage("stdin", report.KindSource, report.StageStats{Outside: 5 * s}), stage("zstd", report.KindStage, report.StageStats{Starved: 5 * s}, 0),
+				stage("write", report.KindSink, report.StageStats{Starved: 5 * s}, 1),
+			},
+		},
+		{
+			"the disk of the last is slow", "write (last)", procpipe.Times{Wall: 5 * s, Blocked: 5 * s},
+			[]report.StageStats{
+				stage("read", report.KindSource, report.StageStats{Blocked: 5 * s}), stage("gunzip", report.KindStage, report.StageStats{Blocked: 5 * s}, 0),
+				stage("stdout", report.KindSink, report.StageStats{Outside: 5 * s}, 1),
+			},
+			[]report.StageStats{
+				stage("stdin", report.KindSource, report.StageStats{Blocked: 5 * s}), stage("zstd", report.KindStage, report.StageStats{Blocked: 5 * s}, 0),
+				stage("write", report.KindSink, report.StageStats{Outside: 5 * s}, 1),
+			},
+		},
+		{
+			"a branch of the first is slow", "to slow.txt (first)", procpipe.Times{Wall: 5 * s, Starved: 5 * s},
+			[]report.StageStats{
+				stage("read", report.KindSource, report.StageStats{Blocked: 5 * s}), stage("tee", report.KindStage, report.StageStats{Blocked: 5 * s}, 0),
+				stage("to slow.txt", report.KindSink, report.StageStats{Outside: 5 * s}, 1), stage("stdout", report.KindSink, report.StageStats{Starved: 5 * s}, 1),
+			},
+			[]report.StageStats{
+				stage("stdin", report.KindSource, report.StageStats{Outside: 5 * s}), stage("write", report.KindSink, report.StageStats{Starved: 5 * s}, 0),
+			},
+		},
+	} {
+		now := procpipe.Totals{Samples: 9, Processes: map[procpipe.ID]procpipe.Times{
+			{PID: 1}: {Wall: 5 * s, Unknown: 5 * s}, {PID: 2}: c.sort, {PID: 3}: {Wall: 5 * s, Unknown: 5 * s},
+		}}
+		f := judge(line, now, procpipe.Totals{}, func(pid int, _ time.Duration) ([]report.StageStats, bool) {
+			switch pid {
+			case 1:
+				return slices.Clone(c.first), true
+			case 3:
+				return slices.Clone(c.last), true
+			}
+			return nil, false
+		})
+		if f.verdict.Stage != c.want {
+			t.Errorf("%s: %q, want %q is the bottleneck", c.name, f.sentence(), c.want)
+		}
 	}
 }

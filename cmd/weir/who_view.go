@@ -10,8 +10,8 @@ import (
 
 	"github.com/mattn/go-runewidth"
 
-	"github.com/weir-go/weir/endpoint"
 	"github.com/weir-go/weir/internal/procpipe"
+	"github.com/weir-go/weir/report"
 )
 
 // titleWidth is how many columns the name of a process takes at most.
@@ -23,8 +23,7 @@ func title(p *procpipe.Process) string {
 		return runewidth.Truncate(printable(p.Command), titleWidth, "…")
 	}
 	words := []string{strings.TrimPrefix(path.Base(p.Args[0]), "-")} // a login shell has the dash
-	for _, a := range p.Args[1:] {
-		a = endpoint.Redact(a)
+	for _, a := range discreetArgs(p.Args)[1:] {
 		above := ""
 		if dir, base := path.Split(a); len(a) > titleWidth/2 && path.IsAbs(a) && base != "" && dir != "/" {
 			above, a = "…/", base
@@ -109,11 +108,37 @@ func (f *finding) rows(sentence string, width int, p painter) (rows []string) {
 			}
 			rows = append(rows, r)
 		}
+		rows = append(rows, f.stageRows(i, name, showUnknown)...)
 	}
 	for _, note := range f.notes() {
 		for _, r := range wrap(note, width-2) {
 			rows = append(rows, "  "+r)
 		}
+	}
+	return rows
+}
+
+// stageRows are the stages of a process of weir, below it.
+func (f *finding) stageRows(i, name int, showUnknown bool) (rows []string) {
+	if f.exact == nil {
+		return nil
+	}
+	for _, s := range f.exact[i] {
+		mark := "  "
+		if i == f.at && fmt.Sprintf("%s (%s)", s.Name, f.names[i]) == f.verdict.Stage {
+			mark = "> "
+		}
+		row := fmt.Sprintf("%s%7s %s ", mark, "", runewidth.FillRight(runewidth.Truncate("  "+printable(s.Name), name, "…"), name))
+		for _, c := range []struct {
+			d     time.Duration
+			width int
+		}{{s.Busy, 4}, {s.Blocked, 7}, {s.Starved, 7}, {s.Outside, 7}} {
+			row += fmt.Sprintf(" %*s", c.width, fmt.Sprintf("%.0f%%", 100*s.Share(c.d)))
+		}
+		if showUnknown {
+			row += fmt.Sprintf(" %7s", fmt.Sprintf("%.0f%%", 100*s.Share(s.Unknown)))
+		}
+		rows = append(rows, row)
 	}
 	return rows
 }
@@ -189,14 +214,18 @@ func (f *finding) json(samples int) map[string]any {
 	for i, p := range f.line.Processes {
 		t := f.times[i]
 		args := []string{}
-		for _, a := range p.Args {
-			args = append(args, endpoint.Redact(strings.ToValidUTF8(a, "\ufffd")))
+		for _, a := range discreetArgs(p.Args) {
+			args = append(args, strings.ToValidUTF8(a, "\ufffd"))
 		}
-		processes = append(processes, map[string]any{
+		process := map[string]any{
 			"pid": p.PID, "name": f.names[i], "args": args, "readable": !p.Hidden, "ended": t.Ended, "stopped": t.Stopped,
 			"busy": f.share(i, t.Busy), "blocked": f.share(i, t.Blocked), "starved": f.share(i, t.Starved),
 			"outside": f.share(i, t.Outside), "unknown": f.share(i, t.Unknown), "cpu_seconds": t.CPU.Seconds(),
-		})
+		}
+		if f.exact != nil && f.exact[i] != nil {
+			process["stages"] = stagesJSON(report.Report{Stages: f.exact[i]})
+		}
+		processes = append(processes, process)
 	}
 	for i, p := range f.line.Pipes {
 		m := map[string]any{"from": pids(p.From), "to": pids(p.To)}

@@ -6,7 +6,7 @@ const stateGlyphs = ['█', '▒', '·', '░', '?']
 const sizes = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB']
 function bytes(n) {
   let i = 0
-  while (n >= 1024 && i < sizes.length - 1) { n /= 1024; i++ }
+  while (n >= 1023.95 && i < sizes.length - 1) { n /= 1024; i++ }
   return n.toFixed(1).replace(/\.0$/, '') + ' ' + sizes[i]
 }
 const rate = (n, unit) => (unit === 'items' ? Number(n.toPrecision(3)).toLocaleString('en') + ' items' : bytes(n)) + '/s'

@@ -144,9 +144,10 @@ function fillRows(body, rows) {
   })
 }
 
+const words = new Set(['client', 'direction', 'file', 'state']) // heads of columns that have no numbers
 function table(heads) {
   const scroll = make('div', undefined, 'scroll tall'), t = make('table'), top = t.createTHead().insertRow()
-  for (const h of heads) top.append(make('th', h, h === 'state' || h === 'file' ? 'text' : ''))
+  for (const h of heads) top.append(make('th', h, words.has(h) ? 'text' : ''))
   scroll.append(t)
   return { scroll, body: t.createTBody() }
 }
@@ -258,7 +259,7 @@ function drawTransfers(s) {
   for (const [name, g] of Object.entries(s.transfers)) {
     const rows = Object.entries(g.rows).sort((a, b) => b[1].waited - a[1].waited || a[0] - b[0])
     if (!groups[name]) {
-      const box = make('article'), head = make('h2'), sums = make('p', undefined, 'quiet'), t = table(['client', 'file', 'state', 'moved', 'rate', 'unsent', 'waited'])
+      const box = make('article'), head = make('h2'), sums = make('p', undefined, 'quiet'), t = table(['client', 'direction', 'file', 'state', 'moved', 'rate', 'unsent', 'waited'])
       box.append(head, sums, t.scroll)
       $('transfers').append(box)
       groups[name] = { box, head, sums, ...t }
@@ -270,8 +271,8 @@ function drawTransfers(s) {
       (g.hidden ? `The table shows only the ${rows.length} of ${g.active.toLocaleString('en')} that have waited longest for their clients; together they move ${rate(shown)} and have ${bytes(unsent)} unsent.` : `Sorted by the time spent waiting for the client.`))
     fillRows(show.body, rows.map(([id, r]) => ({
       act: () => { chosen = chosen === `${name} ${id}` ? null : `${name} ${id}`; loadTransfer(); redraw() },
-      cells: [r.client, r.name, r.state, bytes(r.moved) + (r.size >= 0 ? ' of ' + bytes(r.size) : ''), rate(r.rate), bytes(r.unsent), span(r.waited)],
-      classes: ['', 'text name', 'text'].concat(['', '', '', '']),
+      cells: [r.client, r.kind === 'upload' ? '↑ upload' : '↓ download', r.name, r.state, bytes(r.moved) + (r.size >= 0 ? ' of ' + bytes(r.size) : ''), rate(r.rate), bytes(r.unsent), span(r.waited)],
+      classes: ['', 'word', 'text name', 'word', '', '', '', ''],
     })))
   }
 }
@@ -300,7 +301,7 @@ function drawFlows(s) {
   fillRows($('flowrows'), list.map(f => ({
     act: () => { chosen = chosen === 'flow ' + f.id ? null : 'flow ' + f.id; redraw() },
     cells: [flowName(f), `${glyphs[f.state] ?? ''} ${f.state}`, f.running ? flowRate(f, 'source') : '', f.running ? flowRate(f, 'sink') : '', f.running ? bytes(f.used) : '', f.error ?? f.sentence],
-    classes: ['', '', '', '', '', 'text'],
+    classes: ['', 'word', '', '', '', 'text'],
   })))
   say($('moreflows'), s.running > list.filter(f => f.running).length ? `${s.running} flows run; the table shows the oldest ${list.filter(f => f.running).length}.` : '')
 }
@@ -313,6 +314,7 @@ function drawEvents(s) {
   const box = $('events'), list = ids(s.events).reverse()
   if (box.dataset.last === list.join()) return
   box.dataset.last = list.join()
+  $('happened').hidden = list.length === 0
   box.replaceChildren(...list.map(i => {
     const li = make('li'), at = make('time', clock(s.events[i].time))
     li.append(at, s.events[i].text)
@@ -468,6 +470,13 @@ addEventListener('keydown', e => {
     const now = (frozen?.state ?? state)?.time ?? 0, step = seconds / 60 * (e.key === 'ArrowLeft' ? -1 : 1)
     cursorAt = Math.min(now, Math.max(now - seconds, (cursorAt ?? now) + step))
     redraw()
+  }
+  // In a table the arrow keys go from row to row.
+  const row = on.closest?.('tbody tr')
+  if (row && on.tagName === 'BUTTON' && (e.key === 'ArrowUp' || e.key === 'ArrowDown')) {
+    const next = e.key === 'ArrowUp' ? row.previousElementSibling : row.nextElementSibling
+    e.preventDefault()
+    next?.querySelector('button')?.focus()
   }
   if (e.key === 'Escape' && cursorAt !== null) { cursorAt = null; redraw() }
 })

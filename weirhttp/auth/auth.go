@@ -189,13 +189,7 @@ func (u *Users) wait(addr string) time.Duration {
 // a dot and the password.
 func (u *Users) Handler(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		name, password, ok := r.BasicAuth()
-		if !ok {
-			scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-			if strings.EqualFold(scheme, "Bearer") {
-				name, password, ok = strings.Cut(token, ".")
-			}
-		}
+		name, password, ok := Credentials(r)
 		rights, wait, err := Rights(0), time.Duration(0), error(nil)
 		if ok {
 			rights, wait, err = u.check(r.Context(), name, password, addrOf(r))
@@ -216,6 +210,20 @@ func (u *Users) Handler(h http.Handler) http.Handler {
 			h.ServeHTTP(w, r)
 		}
 	})
+}
+
+// Credentials returns the name and password that a client sent with Basic or
+// Bearer, or reports that it sent none. A handler behind [Users.Handler] learns
+// from it who its user is. Elsewhere nobody has checked the password.
+func Credentials(r *http.Request) (name, password string, ok bool) {
+	if name, password, ok = r.BasicAuth(); ok {
+		return name, password, true
+	}
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return "", "", false
+	}
+	return strings.Cut(token, ".")
 }
 
 // need is the right that r takes, or those of which any will do.

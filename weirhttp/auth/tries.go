@@ -66,7 +66,11 @@ func (t tries) makeRoom(now time.Time) {
 func addrOf(r *http.Request) string {
 	from, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
-		return r.RemoteAddr
+		addr, err := netip.ParseAddr(r.RemoteAddr) // a proxy has named it
+		if err != nil {
+			return r.RemoteAddr
+		}
+		from = netip.AddrPortFrom(addr, 0)
 	}
 	addr := from.Addr().Unmap()
 	if addr.Is6() {
