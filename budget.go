@@ -74,7 +74,7 @@ func (b *Budget) acquire(ctx context.Context, who string, n int64) error {
 // Release gives n bytes back. It panics if n is negative or more than is taken.
 func (b *Budget) Release(n int64) { b.b.Release(n) }
 
-// budgetError says that a budget is smaller than what somebody needs.
+// budgetError is the error for a budget that is smaller than a request.
 type budgetError struct {
 	who         string // "flow", "flow a"; empty for a caller of Acquire
 	need, total int64

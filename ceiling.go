@@ -56,9 +56,9 @@ type beyond struct {
 	most   int64
 }
 
-// measured returns the function that says what a value is charged, its slot and
-// what it refers to, and nil if no value of T is larger than its slot, as far as
-// anybody knows. sized is what the user has said, or nil.
+// measured returns the function for the charge of a value: its slot and the
+// memory that it refers to. It returns nil if no value of T is known to be
+// larger than its slot. sized is the user's size function, or nil.
 func measured[T any](sized func(T) int) func(*T) int64 {
 	slot := slotSize[T]()
 	if sized != nil {

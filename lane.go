@@ -301,8 +301,8 @@ func (l *lane) wrapUp(err error) error {
 	return err
 }
 
-// unlessEnough returns err, or nil if err says only that nobody wants more. A
-// panic is never that.
+// unlessEnough returns err, or nil if err only means that downstream needs no
+// more. A panic never means that.
 func (l *lane) unlessEnough(err error) error {
 	var pe *PanicError
 	if isStop(err) || err != nil && context.Cause(l.ctx) == ErrStop && !errors.As(err, &pe) {
@@ -325,7 +325,7 @@ func protectLane(l *lane, f func() error) (err error) {
 	return err
 }
 
-// awaitUpstream waits for the lanes upstream that nobody reads any more, and
+// awaitUpstream waits for the upstream lanes that have no reader any more, and
 // returns the first error that one of them ended with.
 func (l *lane) awaitUpstream() (first error) {
 	for _, u := range l.upstream() {
@@ -408,7 +408,7 @@ func conduit(out lanesEnd) lanesEnd {
 }
 
 // leave is called when one of the lane's output pipes has lost its reader: with
-// ErrStop if nobody wants more, and with what went wrong otherwise.
+// ErrStop if downstream needs no more, and otherwise with the error.
 func (l *lane) leave(cause error) {
 	if l.open.Add(-1) == 0 {
 		l.cancel(cause)

@@ -238,7 +238,8 @@ func (st Stage[In, Out]) extra() int {
 	return max(0, st.Holders)
 }
 
-// declare adds to sg what st says of its memory beside Holds and Holders.
+// declare adds to sg the declarations of st about its memory, except Holds and
+// Holders.
 func declare[In, Out any](b *plan, sg *stage, s Stream[In], st Stage[In, Out]) {
 	if st.Copies > 0 && measured(sizedAs[In](s)) != nil {
 		sg.beyond = beyond{sg.beyond.values + st.Copies, b.maxValue}

@@ -76,10 +76,10 @@ type segment struct {
 	at     int64 // of a member: where it begins in the input
 	err    error // of a member: what the input ended with, within it
 
-	// taken says that somebody has the segment: the joining side may take it any
-	// time, to decompress it itself, a worker once it is in the queue, and the
-	// splitting side if it is not to be decompressed ahead of its turn. The
-	// latter two close done.
+	// taken says that one side has taken the segment. The joining side can take it
+	// at any time, to decompress it itself; a worker can take it from the queue;
+	// and the splitting side takes it to prevent that it is decompressed before
+	// its turn. The latter two close done.
 	taken atomic.Bool
 	done  chan struct{}
 
@@ -98,7 +98,7 @@ type segment struct {
 // take reports whether the caller is the first to take the segment.
 func (s *segment) take() bool { return s.taken.CompareAndSwap(false, true) }
 
-// drop sees to it that nobody decompresses the segment ahead of its turn.
+// drop prevents that a worker decompresses the segment before its turn.
 func (s *segment) drop() {
 	if s.take() {
 		close(s.done)

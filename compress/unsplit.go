@@ -262,8 +262,8 @@ func (j *unsplitter) start() {
 	}
 }
 
-// ahead decompresses a segment ahead of its turn, unless somebody else has it. The
-// room for it was taken.
+// ahead decompresses a segment before its turn, unless another side has taken
+// it. The caller has taken the room for it.
 func (j *unsplitter) ahead(s *segment, w *work) {
 	if s.sizes.member == 0 && w.giveUp.Load() || !s.take() {
 		j.room.give(outMost)

@@ -43,7 +43,8 @@ type Copy struct {
 	// Store has the settings that the URL does not set.
 	Store Store
 
-	// HTTP says how to talk to the store. Its Header and Answer are not used.
+	// HTTP has the options for requests to the store. Header and Answer are not
+	// used.
 	HTTP endpoint.HTTPOptions
 
 	// Workers is how many files are copied at a time. Zero means 8.

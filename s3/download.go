@@ -15,8 +15,8 @@ import (
 	"github.com/weir-go/weir/endpoint"
 )
 
-// download reads an object from an offset to its end. Read is for one goroutine;
-// Close may be called beside it.
+// download reads an object from an offset to its end. Read is for one
+// goroutine; Close can be called concurrently.
 type download struct {
 	c    *client
 	own  bool // the client is closed with the download

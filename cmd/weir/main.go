@@ -267,8 +267,8 @@ func fromEnvironment(flags *pflag.FlagSet) (err error) {
 // that it has there.
 const setBy = "weir_environment"
 
-// blameEnvironment makes f name the variable where it blames a flag that nobody
-// typed, or a value that nobody typed.
+// blameEnvironment makes f name the environment variable, if f blames a flag or
+// a value that comes from one.
 func blameEnvironment(flags *pflag.FlagSet, f *failure) {
 	flags.VisitAll(func(fl *pflag.Flag) {
 		value, set := fl.Annotations[setBy]
