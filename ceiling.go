@@ -97,7 +97,7 @@ func makes[T any](b *plan, sg *stage, sized func(T) int, values int) func(*T) in
 	return size
 }
 
-// from is the link out for the stage of sp, which makes values measured by size.
+// from returns the link out for the stage of sp, which makes values measured by size.
 // It refuses those that are larger than the flow allows.
 func (out link[T]) from(sp *spot, size func(*T) int64) link[T] {
 	out.size = size
@@ -124,7 +124,7 @@ func (out link[T]) from(sp *spot, size func(*T) int64) link[T] {
 	return out
 }
 
-// tooLarge is the error of a value that is larger than most, or nil.
+// tooLarge returns the error for a value that is larger than most, or nil.
 func tooLarge[T any](size func(*T) int64, v *T, most int64) error {
 	if n := size(v); n > most {
 		return fmt.Errorf("%w: a value of %s; the flow's MaxValue is %s", ErrLimit, units.Exact(n), units.Exact(most))

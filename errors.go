@@ -143,7 +143,7 @@ func adds(err, m error) bool {
 	return !errors.Is(err, m)
 }
 
-// sameError is a == b for errors of any type, also those that cannot be compared.
+// sameError returns a == b for errors of any type, also those that cannot be compared.
 func sameError(a, b error) bool {
 	t := reflect.TypeOf(a)
 	return t == reflect.TypeOf(b) && (t == nil || t.Comparable() && a == b)

@@ -219,9 +219,9 @@ func (p *process) CloseRead(cause error) {
 	p.kill()
 }
 
-// CloseWrite is called when the input has ended. After an error the command gets the
-// end of its input all the same, so that what it makes of the input before the
-// error arrives; then the flow fails.
+// CloseWrite is called when the input has ended. After an error the command
+// also gets the end of its input, so that its output for the input before the
+// error arrives. Then the flow fails.
 func (p *process) CloseWrite(cause error) {
 	if cause != ErrStop {
 		p.failed.CompareAndSwap(nil, &cause)
@@ -229,7 +229,7 @@ func (p *process) CloseWrite(cause error) {
 	p.closeInput()
 }
 
-// inputError is the error that ended the input, or nil.
+// inputError returns the error that ended the input, or nil.
 func (p *process) inputError() error {
 	if err := p.failed.Load(); err != nil {
 		return *err

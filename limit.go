@@ -88,7 +88,7 @@ const (
 	maxSegment   = pipe.MaxSegment
 )
 
-// slotSize is the size of one value of T inside a pipe, without the memory that
+// slotSize returns the size of one value of T inside a pipe, without the memory that
 // it refers to.
 func slotSize[T any]() int64 { return size.Slot[T]() }
 

@@ -95,8 +95,9 @@ func buildMapOrdered[T, U any](b *plan, ln *lane, out link[U], s Stream[T], c *c
 	}
 }
 
-// span is how many values may be between the oldest and the newest that a
-// worker takes n of at once: a few for each worker where they take long.
+// span returns how many values may lie between the oldest and the newest in
+// progress, if a worker takes n at once: a few for each worker if values take
+// long.
 func (c *mapOptions) span(n int) int64 {
 	if c.hasWindow {
 		return int64(c.window)

@@ -354,7 +354,7 @@ func newResults[U any](n int, sized bool) results[U] {
 	return r
 }
 
-// first is the first n results.
+// first returns the first n results.
 func (r results[U]) first(n int) results[U] {
 	r.vs, r.oks = r.vs[:n], r.oks[:n]
 	if r.costs != nil {

@@ -258,7 +258,7 @@ func newEdge[T any](b *plan, limit Limit, size func(T) int, from, to string) *pi
 	return p
 }
 
-// kernel is the system call that has moved bytes in the flow, or empty.
+// kernel returns the system call that has moved bytes in the flow, or empty.
 func (b *plan) kernel() string {
 	for _, st := range b.stages {
 		if st.copy != nil {

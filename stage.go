@@ -114,8 +114,8 @@ func sizedAs[Out, In any](s Stream[In]) func(Out) int {
 	return f
 }
 
-// sizedAsOneOf is sizedAs for a stream of the values of several: the first that has
-// something to say speaks for all.
+// sizedAsOneOf is sizedAs for a stream with the values of several streams: it
+// returns the first size function of theirs.
 func sizedAsOneOf[T any](streams []Stream[T]) func(T) int {
 	for _, s := range streams {
 		if f := sizedAs[T](s); f != nil {
@@ -230,7 +230,7 @@ func (t funcTransform[In, Out]) Flush(ctx context.Context, emit func([]Out) erro
 	return t.flush(ctx, emit)
 }
 
-// extra is how many values of Out an instance may hold beyond Holds.
+// extra returns how many values of Out an instance may hold beyond Holds.
 func (st Stage[In, Out]) extra() int {
 	if st.Holders == 0 {
 		return 1

@@ -44,7 +44,7 @@ func decoders(make func() codec) *sync.Pool {
 	return &sync.Pool{New: func() any { return &decoder{make(), newInput()} }}
 }
 
-// unpacker is a stage that decompresses.
+// unpacker returns a stage that decompresses.
 func (f *format) unpacker(c config) weir.Stage[byte, byte] {
 	return weir.Stage[byte, byte]{
 		Name:  c.stage,

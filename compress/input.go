@@ -47,7 +47,7 @@ func (in *input) reset(r io.Reader) {
 	in.Input.Reset(&in.src)
 }
 
-// offset is how much of the input was used.
+// offset returns how much of the input was used.
 func (in *input) offset() int64 { return in.src.n - int64(in.Buffered()) }
 
 // exhausted reports whether the decoder has asked for more than there is.

@@ -272,9 +272,8 @@ func (b *uploadBody) stop() bool {
 	return !b.asked
 }
 
-// Close is called by the transport when it is through with the body. A Write
-// that waits must then learn that nobody takes its bytes, but not before the
-// answer is there.
+// Close is called by the transport when it is done with the body. A waiting
+// Write must then fail, but not before the answer has arrived.
 func (b *uploadBody) Close() error {
 	b.stop()
 	return nil

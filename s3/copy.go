@@ -388,8 +388,8 @@ func (j *job) isExcluded(rel string) bool {
 	return rel != "" && j.exclude.Match(rel, false)
 }
 
-// key is the key of a file.
+// key returns the key of a file.
 func (j *job) key(rel string) string { return j.at.key + rel }
 
-// parent is the folder of a path, "." for the top.
+// parent returns the folder of a path, "." for the top.
 func parent(rel string) string { return path.Dir(rel) }

@@ -87,7 +87,7 @@ func (w *writing) sent(p sentPart) {
 	w.count++
 }
 
-// arrived is how many parts the store has.
+// arrived returns how many parts the store has.
 func (w *writing) arrived() int {
 	w.partsMu.Lock()
 	defer w.partsMu.Unlock()

@@ -39,7 +39,7 @@ func (j *job) copy(ctx context.Context, e entry) (int64, error) {
 	return n, j.report(ctx, err)
 }
 
-// writing is the error of the destination's side.
+// writing returns the error of the destination's side.
 func (j *job) writing(f *folder, name string, err error) error {
 	return &WriteError{Path: filepath.Join(j.To, f.path(), name), Err: errno.Bare(err)}
 }

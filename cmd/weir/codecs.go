@@ -477,7 +477,7 @@ func (r *codecRun) one(in input) (*step, error) {
 // defaultWindowText is defaultWindow as a flag has it.
 const defaultWindowText = "128MiB"
 
-// word is the stage that does the work, with its settings.
+// word returns the stage that does the work, with its settings.
 func (r *codecRun) word(frugal bool) string {
 	word := r.stage
 	if r.expands {

@@ -31,8 +31,8 @@ func helpTopics() (list []*cobra.Command) {
 	return list
 }
 
-// newHelp is the command help, which does not take what it does not know for a
-// question about everything.
+// newHelp returns the command help. For an unknown word it returns an error,
+// not the general help.
 func newHelp() *cobra.Command {
 	return &cobra.Command{
 		Use:   "help [COMMAND or TOPIC]",

@@ -240,7 +240,7 @@ func commandNames(c *cobra.Command) (names []string) {
 	return names
 }
 
-// environmentName is the variable that stands in for a flag: WEIR_MEMORY.
+// environmentName returns the variable that stands in for a flag: WEIR_MEMORY.
 func environmentName(flag string) string {
 	return "WEIR_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }

@@ -280,7 +280,7 @@ func members(object json.RawMessage, f func(name, value string) error) error {
 	return nil
 }
 
-// csvField is a JSON value as a field: the text of a string, nothing for null,
+// csvField returns a JSON value as a field: the text of a string, nothing for null,
 // and JSON for all else, so that numbers keep their digits.
 func csvField(raw json.RawMessage) (string, error) {
 	switch raw[0] {

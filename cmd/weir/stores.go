@@ -142,7 +142,7 @@ func lastName(name string) string {
 	return path[strings.LastIndexByte(path, '/')+1:]
 }
 
-// below is the URL of the folder called name in the folder of a URL.
+// below returns the URL of the folder called name in the folder of a URL.
 func below(folder, name string) string {
 	u, err := url.Parse(folder)
 	if err != nil {

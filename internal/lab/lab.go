@@ -126,10 +126,10 @@ func (e Experiment) size(s Settings) string {
 	return fmt.Sprintf("%s to a consumer of %s/s", bytes(s.Size), bytes(s.Rate))
 }
 
-// bytes is a number of bytes as people read it.
+// bytes returns a number of bytes as people read it.
 func bytes(n int64) string { return weir.FormatBytes(n) }
 
-// count is a number of things, in English.
+// count returns a number of things, in English.
 func count(n int64, what string) string {
 	if n == 1 {
 		return "1 " + what
@@ -137,7 +137,7 @@ func count(n int64, what string) string {
 	return fmt.Sprintf("%s %ss", grouped(n), what)
 }
 
-// grouped is a number with commas between the thousands.
+// grouped returns a number with commas between the thousands.
 func grouped(n int64) string {
 	text := fmt.Sprint(n)
 	for i := len(text) - 3; i > 0 && text[i-1] != '-'; i -= 3 {

@@ -356,7 +356,8 @@ func (u *run) told() message {
 	return u.last
 }
 
-// complaint is what the process said is wrong, for the end of a sentence.
+// complaint returns the error message of the process, for the end of a
+// sentence.
 func (u *run) complaint() string {
 	if text := cmp.Or(u.told().Error, u.stderr.problem()); text != "" {
 		return ": " + text
@@ -437,7 +438,7 @@ func (u *run) measure(ctx context.Context, addr string) {
 	}
 }
 
-// resident is the memory of the process: as the system has it, or else as the
+// resident returns the memory of the process: as the system has it, or else as the
 // process itself does.
 func (u *run) resident(s state) int64 {
 	if s.resident != unmeasured {

@@ -262,7 +262,7 @@ func (p *Pipe[T]) Holders() (values int, most int64) {
 // cost returns the charge of v. Only for pipes with a size function.
 func (p *Pipe[T]) cost(v T) int64 { return p.slot + max(0, int64(p.size(v))) }
 
-// fill is the charge in the unit that the limit is kept in.
+// fill returns the charge in the unit that the limit is kept in.
 func (p *Pipe[T]) fill() int64 {
 	if p.size != nil {
 		return p.chargeIn - p.chargeOut
@@ -270,7 +270,7 @@ func (p *Pipe[T]) fill() int64 {
 	return int64(p.items)
 }
 
-// used is the charge in bytes.
+// used returns the charge in bytes.
 func (p *Pipe[T]) used() int64 {
 	if p.size != nil {
 		return p.chargeIn - p.chargeOut
@@ -278,7 +278,7 @@ func (p *Pipe[T]) used() int64 {
 	return int64(p.items) * p.slot
 }
 
-// writeError is why nothing more can be written, or nil. mu is held.
+// writeError returns why nothing more can be written, or nil. mu is held.
 func (p *Pipe[T]) writeError() error {
 	if p.rerr != nil {
 		return p.rerr
@@ -289,7 +289,7 @@ func (p *Pipe[T]) writeError() error {
 	return nil
 }
 
-// readError is why nothing more will come, or nil. mu is held.
+// readError returns why nothing more will come, or nil. mu is held.
 func (p *Pipe[T]) readError() error {
 	if p.rerr != nil {
 		return ErrClosed

@@ -133,7 +133,7 @@ type writeOp[T any] struct {
 // rest returns the values that are still to be added.
 func (o *writeOp[T]) rest() []T { return o.vs[o.n:] }
 
-// charges are the charges of the next values.
+// charges returns the charges of the next values.
 func (o *writeOp[T]) charges() charges {
 	c := charges{sums: o.buf[o.at:o.to], largest: o.largest}
 	if o.at > 0 {

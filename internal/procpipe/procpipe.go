@@ -167,7 +167,7 @@ type Fill struct {
 	Size  int64 // that it can hold
 }
 
-// share is the part of the pipe that is used.
+// share returns the part of the pipe that is used.
 func (f Fill) share() float64 {
 	if f.Size <= 0 {
 		return 0
@@ -187,7 +187,7 @@ func (l Level) Sub(earlier Level) Level {
 	return Level{l.Looks - earlier.Looks, l.Sum - earlier.Sum, l.Last}
 }
 
-// Mean is the part of the pipe that was used on average, 0 to 1.
+// Mean returns the part of the pipe that was used on average, 0 to 1.
 func (l Level) Mean() float64 {
 	if l.Looks == 0 {
 		return 0

@@ -119,7 +119,7 @@ func (s *Sampler) process(p *Process, st *stat, in, out []Fill) {
 	t.add(classify(in, out, func() tasks { return p.tasks(st) }), passed-ran)
 }
 
-// cpu is the time that all threads of the process ran, and its children that
+// cpu returns the time that all threads of the process ran, and its children that
 // have ended. Of a hidden process it includes those that it runs, as sudo does.
 func (p *Process) cpu(st *stat) time.Duration {
 	sum := time.Duration(st.ticks) * (time.Second / clockTicks)
