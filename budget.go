@@ -28,7 +28,7 @@ import (
 // them, it waits for the other, which waits for memory. Run such flows together
 // with [Join], which takes the memory of all of them before it starts any.
 //
-// A Budget may be used concurrently. Make one with [NewBudget].
+// A Budget can be used concurrently. Make one with [NewBudget].
 type Budget struct {
 	serial int64 // the order in which budgets were made
 	b      pipe.Budget

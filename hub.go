@@ -17,7 +17,7 @@ import (
 //	go events.To(hub.Sink()).Run(ctx)
 //	r, err := hub.Attach(weir.Branch{Policy: weir.DropOldest})
 //
-// A Hub may be used concurrently, and must not be copied.
+// A Hub can be used concurrently, and must not be copied.
 type Hub[T any] struct {
 	mu       sync.Mutex
 	branches []*branch[T]

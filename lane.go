@@ -80,7 +80,7 @@ func (l *lane) place(st *stage) *spot {
 // CountDropped adds n to the values that a stage has left out on purpose, which
 // its report calls dropped. ctx is the context that the stage got for its Open,
 // Do, Flush or Run, or one derived from it. With any other context CountDropped
-// does nothing, so that a stage can be tested without a flow. It may be called
+// does nothing, so that a stage can be tested without a flow. It can be called
 // by several goroutines at the same time.
 func CountDropped(ctx context.Context, n int64) {
 	if st, ok := ctx.Value(stageKey{}).(*stage); ok {
@@ -261,9 +261,9 @@ func (l *lane) run() {
 	returned = true
 }
 
-// wrapUp ends the lane's stages, from the source on, and returns what the lane
-// has ended with. What follows a stage that has enough ends last, and only if
-// everything upstream could be closed.
+// wrapUp ends the lane's stages, from the source on, and returns the error of
+// the lane. If a stage needs no more input, the stages after it end last, and
+// only if everything upstream could be closed.
 func (l *lane) wrapUp(err error) error {
 	err = l.unlessEnough(err)
 	// What ends downstream may have enough itself, further on.

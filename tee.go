@@ -223,9 +223,9 @@ type branch[T any] struct {
 }
 
 // deliverAll hands part(i) to branch i as its policy says, and returns how many
-// values were dropped. What fits goes to all branches before any of them is
-// waited for. An error is only ever the end of ctx: a branch whose reader has
-// left is gone.
+// values were dropped. It delivers the values that fit to all branches before
+// it waits for any of them. An error is only ever the end of ctx: a branch
+// whose reader has left is gone.
 func deliverAll[T any](ctx context.Context, ln *lane, all []*branch[T], part func(i int) []T) (dropped int, err error) {
 	for i, br := range all {
 		if br.gone {

@@ -14,10 +14,10 @@ import (
 // decoder on one core. But where it has come to the beginning of a segment that
 // a worker has decompressed, it uses that.
 //
-// A mark proves nothing. What makes a segment right is that the decoder, which
-// was right so far, stands exactly at its beginning, between two blocks. Then the
-// blocks of the segment are what comes next, and their output follows, provided
-// that they do not refer to anything before them.
+// A mark alone proves nothing. A segment is right if the decoder, which was
+// right so far, stands exactly at its beginning, between two blocks. Then the
+// blocks of the segment come next, and their output follows, provided that they
+// do not refer to anything before them.
 type unsplitter struct {
 	gzipReader
 	input input

@@ -17,7 +17,7 @@ type zstdOffsets struct {
 	block  []byte // the compressed block that is being read
 	repeat [3]uint64
 	tables [3]fseTable // literal lengths, offsets, match lengths
-	known  [3]bool     // that a table may be used again
+	known  [3]bool     // that a table can be used again
 	lost   bool        // it cannot follow this frame
 }
 

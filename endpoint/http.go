@@ -227,9 +227,9 @@ type final struct{ error }
 
 func (e final) Unwrap() error { return e.error }
 
-// worth reports whether an attempt that failed with err may do better the next
-// time. met says that the server has answered before: until then, a host that
-// is not there is taken for a slip of the pen.
+// worth reports whether to retry after err. met says that the server has
+// answered before. Until then, a host that does not exist counts as a typo, so
+// there is no retry.
 func worth(err error, met bool) bool {
 	var status *StatusError
 	var dns *net.DNSError

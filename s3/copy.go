@@ -101,7 +101,7 @@ var ErrName = errors.New("object key is not a valid file name")
 
 // ErrCollision is the error for an object if the local file system treats its
 // name as the name of another file.
-var ErrCollision = errors.New("name is taken by another file, or by one whose name the file system takes for the same")
+var ErrCollision = errors.New("name is taken by another file, or by one whose name the file system treats as equal")
 
 // Progress returns how far the copy is. It can be called at any time, by any
 // goroutine.

@@ -57,8 +57,8 @@ func (c *client) download(ctx context.Context, key string, f facts, offset int64
 	if offset == 0 && f.sum != nil {
 		d.sum = f.sum()
 	}
-	// Without an ETag nothing ties two requests together. What fits into two
-	// ranges would gain nothing.
+	// Without an ETag, two requests can return different versions. An object of up
+	// to two ranges would gain nothing.
 	if ranges < 2 || f.etag == "" || f.size-offset <= 2*rangeSize {
 		d.one = d.part(offset, f.size)
 	}

@@ -196,7 +196,7 @@ func (w *writing) begin() error {
 }
 
 // sendPart sends a part, whose number and sum are set, and notes its ETag in p.
-// It may be called concurrently.
+// It can be called concurrently.
 func (w *writing) sendPart(ctx context.Context, p *sentPart, body io.ReadSeeker, size int64, md5 func() string) error {
 	return w.c.request(ctx, "write", w.key, false, func(ctx context.Context) error {
 		ctx = context.WithValue(w.partCtx, attemptKey{}, attemptOf(ctx))

@@ -212,8 +212,8 @@ func (j *job) write(ctx context.Context, e entry, src *os.File, info, old fs.Fil
 	case old != nil && (j.NoClobber || old.IsDir()):
 		return 0, j.taken(e.in, e.name, old)
 	case replaces:
-		// Replacing takes no right to write to the file itself. Whoever took
-		// that right away meant it.
+		// Renaming over a file needs no permission to write to it. If the file is
+		// write-protected, that is on purpose.
 		w, err := e.in.dst.OpenFile(e.name, os.O_WRONLY|nonblock, 0)
 		if errors.Is(err, fs.ErrPermission) {
 			return 0, j.writing(e.in, e.name, err)

@@ -27,8 +27,8 @@ func (j *job) metadata(f *folder, name string, open, src *os.File, info fs.FileI
 }
 
 // initial returns the permissions with which to create a file or folder that
-// will get perm. What is to get the metadata of the source is the user's alone
-// until it has the right owner.
+// will get perm. A file that will get the metadata of the source belongs to the
+// user alone until it has the right owner.
 func (j *job) initial(perm fs.FileMode) fs.FileMode {
 	if j.Metadata {
 		return perm & 0o700

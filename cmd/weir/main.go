@@ -170,8 +170,8 @@ func unknownCommand(root *cobra.Command, args []string) *failure {
 	return nil
 }
 
-// newRoot builds the commands. What moves data writes to stdout, and what
-// explains weir writes to out.
+// newRoot builds the commands. Commands that move data write to stdout, and
+// those that explain weir write to out.
 func newRoot(stdout, out, stderr io.Writer) *cobra.Command {
 	root := &cobra.Command{
 		Use:     "weir",

@@ -102,7 +102,7 @@ func Opened(ctx context.Context, f *os.File, info fs.FileInfo) {
 
 // Wanted returns a function for the description of the file that is read, or
 // nil if metadata are not to be carried. The function returns nil before
-// [Opened] was called; it may be called by any goroutine.
+// [Opened] was called; it can be called by any goroutine.
 func Wanted(ctx context.Context) func() fs.FileInfo {
 	n := of(ctx)
 	if n == nil || !n.Metadata {

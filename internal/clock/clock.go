@@ -107,9 +107,9 @@ func (c *Clock) BlockedN() int64 { return c.blockedN.Load() }
 // budget had no memory.
 func (c *Clock) Short() *Span { return &c.short }
 
-// Until returns what the clock reads at time t. What the counters do not hold yet
-// belongs to the place where the lane is now, so that the times of all places
-// add up to the lane's lifetime.
+// Until returns the reading of the clock at time t. Time that the counters do
+// not include yet belongs to the place where the lane is now, so that the times
+// of all places add up to the lane's lifetime.
 func (c *Clock) Until(t int64) Reading {
 	r := Reading{places: make([]int64, len(c.spent))}
 	if c.start.Load() == 0 {

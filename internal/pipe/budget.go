@@ -11,15 +11,16 @@ import (
 
 // Budget is an amount of memory, in bytes, that pipes and their owners share.
 // The owner of a pipe acquires its reserve before it uses it. Beyond that, a
-// pipe takes memory as it fills and gives it back as it empties; a pipe that gets
-// no more behaves as if it were full. While somebody waits in Acquire, no pipe
-// gets more than it has.
+// pipe takes memory as it fills and gives it back as it empties; a pipe that
+// gets no more behaves as if it were full. While a caller waits in Acquire, no
+// pipe gets any more.
 //
 // An empty pipe can always take one value, however large, so the budget is
 // exceeded by at most one value for each pipe.
 //
-// Whoever waits in Acquire is served in the order of asking. A Budget may be used
-// concurrently, and must not be copied. The zero Budget has no memory; see Init.
+// Callers of Acquire are served in the order in which they asked. A Budget can
+// be used concurrently, and must not be copied. The zero Budget has no memory;
+// see Init.
 type Budget struct {
 	mu      sync.Mutex
 	total   int64

@@ -91,9 +91,9 @@ type Watcher interface {
 //
 // Everything is guarded by mu, which is held for a few instructions and for
 // copies of at most smallCopy bytes, never while a caller's code runs or a
-// goroutine waits. What takes longer (a write that has to wait for room, a
-// view of the memory) holds its side's turn instead, so that several writers
-// do not mix their batches and a view has one owner.
+// goroutine waits. A longer operation (a write that has to wait for room, a
+// view of the memory) holds its side's turn instead, so that several writers do
+// not mix their batches and a view has one owner.
 type Pipe[T any] struct {
 	mu sync.Mutex
 

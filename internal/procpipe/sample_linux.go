@@ -23,8 +23,8 @@ type mark struct {
 	cpu time.Duration
 }
 
-// Sample looks once at the pipes and processes of the pipelines. What it has
-// seen of processes that are in none of them any more is forgotten.
+// Sample looks once at the pipes and processes of the pipelines. It forgets
+// processes that are in none of them any more.
 func (s *Sampler) Sample(pipelines []*Pipeline) error {
 	if s.marks == nil {
 		s.marks = map[ID]mark{}
