@@ -16,7 +16,7 @@ import (
 	"testing"
 )
 
-// asking records who asked a server for what.
+// asking records the requests to a server.
 type asking struct {
 	mu   sync.Mutex
 	seen []string // method, path, and the fields X-Key and Authorization
