@@ -64,7 +64,10 @@ func (t *tusStore) NewUpload(ctx context.Context, info handler.FileInfo) (handle
 		Size: info.Size, Deferred: info.SizeIsDeferred, Metadata: info.MetaData,
 		Terms: precondition.Of(req.r.Header),
 	}
-	if err := t.u.store.allows(wantedName("", state.Metadata), t.u.set.rule(state.Terms)); err != nil {
+	if state.Folder, err = t.u.set.folderOf(req.r); err != nil {
+		return nil, t.failed(req, err)
+	}
+	if err := t.u.store.allows(wantedName("", &state), t.u.set.rule(state.Terms)); err != nil {
 		return nil, t.failed(req, err)
 	}
 	s, err := t.u.begin(ctx, req.uploadRequest, state)

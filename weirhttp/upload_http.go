@@ -89,7 +89,7 @@ func (up *httpUpload) create() error {
 	if err != nil {
 		return err
 	}
-	if err := up.store.allows(wantedName("", state.Metadata), up.set.rule(state.Terms)); err != nil {
+	if err := up.store.allows(wantedName("", &state), up.set.rule(state.Terms)); err != nil {
 		return err
 	}
 	ctx := context.WithoutCancel(up.r.Context())
@@ -141,6 +141,9 @@ func (up *httpUpload) announced() (uploadState, error) {
 	state := uploadState{
 		Size: up.length, Deferred: up.length < 0, Explicit: true,
 		Metadata: map[string]string{"name": name}, Terms: precondition.Of(up.r.Header),
+	}
+	if state.Folder, err = up.set.folderOf(up.r); err != nil {
+		return uploadState{}, err
 	}
 	if state.Deferred {
 		state.Size = 0

@@ -9,6 +9,7 @@ import (
 	"math"
 	"net/http"
 	"os"
+	"path"
 	"sync"
 	"time"
 
@@ -495,7 +496,7 @@ func (s *session) undo(from int64, cause error) (int64, error) {
 }
 
 // name returns the name that the client wants for its file.
-func (s *session) name() string { return wantedName(s.id, s.state.Metadata) }
+func (s *session) name() string { return wantedName(s.id, &s.state) }
 
 // called sets the name of the file in the registry of transfers.
 func (s *session) called(name string) {
@@ -504,13 +505,13 @@ func (s *session) called(name string) {
 	}
 }
 
-func wantedName(id string, metadata map[string]string) string {
+func wantedName(id string, state *uploadState) string {
 	for _, key := range [...]string{"filename", "name"} {
-		if name := names.Safe(metadata[key]); name != "" {
-			return name
+		if name := names.Safe(state.Metadata[key]); name != "" {
+			return path.Join(state.Folder, name)
 		}
 	}
-	return "upload-" + id
+	return path.Join(state.Folder, "upload-"+id)
 }
 
 // finish gives the file its name. After an error the upload stays as it is, so that the

@@ -619,7 +619,7 @@ func (c *folderContent) finish(want string, r rule, again bool) (got Received, r
 	arriving.finish(d.root, c.id, nil)
 	c.s.dropHold(c.id)
 	if d.set.sync {
-		err = d.syncNames()
+		err = d.syncNames(got.Name)
 	}
 	return got, replaced, err
 }
