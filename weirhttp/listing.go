@@ -18,6 +18,7 @@ import (
 
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/internal/chars"
+	"github.com/weir-go/weir/weirhttp/internal/dirents"
 	"github.com/weir-go/weir/weirhttp/internal/names"
 	"github.com/weir-go/weir/weirhttp/internal/natural"
 )
@@ -163,7 +164,6 @@ type Listing struct {
 	Entries []Entry `json:"entries"`       // of the page
 	Total   int     `json:"total"`         // names that match the filter, on all pages
 	Cut     bool    `json:"cut,omitempty"` // the folder has more names than the listing can reach
-
 	// LeftOut is how many names the listing does not have because clients cannot get
 	// them: names with control characters, links that lead to no served file, pipes and
 	// devices. Names that are hidden on purpose do not count.
@@ -212,16 +212,17 @@ func (l Listing) Around() (pages []int) {
 // lister reads a folder. However many names the folder has, it keeps only those of the
 // page and of the pages before it.
 type lister struct {
-	v     view
-	r     *http.Request
-	dir   *os.File
-	name  string
-	words []string // of the filter, in lower case
-	early bool     // describe each file at once: the order or the length needs it
-	keep  int      // entries that can be of the page, or before it
-	held  reserved // memory
-	paid  int      // batches that held covers
-	done  bool     // all names were read
+	v       view
+	r       *http.Request
+	dir     *os.File
+	entries *dirents.Reader // of dir
+	name    string
+	words   []string // of the filter, in lower case
+	early   bool     // describe each file at once: the order or the length needs it
+	keep    int      // entries that can be of the page, or before it
+	held    reserved // memory
+	paid    int      // batches that held covers
+	done    bool     // all names were read
 
 	list   []listed
 	bound  *Entry // an entry after this one is not of the page; nil: not known yet
@@ -244,7 +245,7 @@ func openLister(v view, r *http.Request, name string, s Selection) (*lister, err
 	if err != nil {
 		return nil, err
 	}
-	l := &lister{v: v, r: r, dir: dir, name: name, words: strings.Fields(strings.ToLower(s.Filter))}
+	l := &lister{v: v, r: r, dir: dir, entries: dirents.New(dir), name: name, words: strings.Fields(strings.ToLower(s.Filter))}
 	l.Selection, l.Path = s, "/"
 	if name != "." {
 		l.Path += strings.ReplaceAll(name, `\`, "/") + "/"
@@ -282,12 +283,9 @@ func (l *lister) finish() error {
 	from := min((s.Page-1)*s.Limit, len(l.list))
 	for _, c := range l.list[from:min(from+s.Limit, len(l.list))] {
 		if c.d != nil {
-			info, leftOut := l.v.show(l.name, c.d)
-			if leftOut {
-				l.LeftOut++
-			}
+			info, _ := l.v.show(l.name, c.d)
 			if info == nil {
-				continue // it is gone, for instance
+				continue // it is gone
 			}
 			c.Entry = entryOf(c.Name, info)
 		}
@@ -301,7 +299,7 @@ func (l *lister) step() error {
 	if l.done {
 		return nil
 	}
-	batch, err := l.dir.ReadDir(listedBatch)
+	batch, err := l.entries.Read(listedBatch)
 	for _, d := range batch {
 		if e, ok := l.take(d); ok {
 			if aerr := l.add(e); aerr != nil {
@@ -318,31 +316,26 @@ func (l *lister) step() error {
 // take returns what is known of d without looking at the file, if that is enough.
 func (l *lister) take(d fs.DirEntry) (e listed, ok bool) {
 	name := d.Name()
-	t := d.Type()
-	switch {
-	case names.Withheld(name, l.v.hidden):
-		return listed{}, false
-	case !names.Printable(name) || !d.IsDir() && !t.IsRegular() && t&fs.ModeSymlink == 0:
-		l.LeftOut++
+	if names.Withheld(name, l.v.hidden) {
 		return listed{}, false
 	}
-	if rank := readmeRank(name); rank > l.rank && t.IsRegular() {
+	if rank := readmeRank(name); rank > l.rank && d.Type().IsRegular() {
 		l.readme, l.rank = name, rank
 	}
 	if !l.matches(name) {
 		return listed{}, false
 	}
-	if l.early || t&fs.ModeSymlink != 0 {
-		info, leftOut := l.v.show(l.name, d)
-		if leftOut {
-			l.LeftOut++
-		}
-		if info == nil {
-			return listed{}, false
-		}
-		return listed{entryOf(name, info), nil}, true
+	if !l.early && names.Printable(name) && (d.IsDir() || d.Type().IsRegular()) {
+		return listed{Entry{Name: name, Folder: d.IsDir()}, d}, true
 	}
-	return listed{Entry{Name: name, Folder: d.IsDir()}, d}, true
+	info, leftOut := l.v.show(l.name, d)
+	if leftOut {
+		l.LeftOut++
+	}
+	if info == nil {
+		return listed{}, false
+	}
+	return listed{entryOf(name, info), nil}, true
 }
 
 func (l *lister) matches(name string) bool {
@@ -475,6 +468,15 @@ func entryOf(name string, info fs.FileInfo) Entry {
 		e.Href += "/"
 	}
 	return e
+}
+
+// href is a link to the entry from the page of its folder.
+func (e Entry) href() string {
+	u := "./" + names.Escape(e.Name)
+	if e.Folder {
+		u += "/"
+	}
+	return u
 }
 
 var listPage = template.Must(template.New("list").Funcs(template.FuncMap{

@@ -64,7 +64,10 @@ func (t *tusStore) NewUpload(ctx context.Context, info handler.FileInfo) (handle
 		Size: info.Size, Deferred: info.SizeIsDeferred, Metadata: info.MetaData,
 		Terms: precondition.Of(req.r.Header),
 	}
-	if err := t.u.store.allows(wantedName("", state.Metadata), t.u.set.rule(state.Terms)); err != nil {
+	if state.Folder, err = t.u.set.folderOf(req.r); err != nil {
+		return nil, t.failed(req, err)
+	}
+	if err := t.u.store.allows(wantedName("", &state), t.u.set.rule(state.Terms)); err != nil {
 		return nil, t.failed(req, err)
 	}
 	s, err := t.u.begin(ctx, req.uploadRequest, state)
@@ -176,7 +179,11 @@ func (up *tusUpload) WriteChunk(context.Context, int64, io.Reader) (int64, error
 	if s == nil || s.data == nil {
 		return 0, up.failed(errTaken)
 	}
-	n, err := s.append(up.req.uploadRequest, s.most(), false)
+	most := s.most()
+	if m := up.u.set.maxRequest; m > 0 {
+		most = min(most, s.data.size()+m)
+	}
+	n, err := s.append(up.req.uploadRequest, most, false)
 	if err != nil {
 		up.broken = !isBrokenOff(err)
 		err = up.failed(err)

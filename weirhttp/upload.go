@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"path"
 	"sync"
 	"time"
 
@@ -84,6 +85,11 @@ type Uploads struct {
 	// front of the server. It is announced to the clients of resumable uploads, and
 	// enforced for them. Zero means no limit.
 	MaxRequest int64
+
+	// Folders lets clients choose a folder below Dir: the query parameter folder, as in
+	// PUT /upload/a.txt?folder=photos/2026, is its path. It need not exist; names in it
+	// are made safe like those of files. The file has the path as its name in Received.
+	Folders bool
 
 	Overwrite bool // an upload replaces a file with the same name
 	Sync      bool // answer when the file and its name are on stable storage
@@ -222,7 +228,7 @@ func (u *Uploads) settings() *settings {
 	return &settings{
 		dir: u.Dir, maxSize: u.MaxSize, quota: u.Quota, minFree: u.MinFree, overwrite: u.Overwrite, sync: u.Sync,
 		showDigest: !u.NoDigest, stall: u.stall(), expire: u.Expire, budget: u.Budget, queue: u.Queue, log: u.log(), done: u.Done,
-		url: u.URL, maxRequest: u.MaxRequest,
+		url: u.URL, maxRequest: u.MaxRequest, folders: u.Folders,
 	}
 }
 
@@ -252,6 +258,11 @@ func (u *Uploads) takeBody(w http.ResponseWriter, r *http.Request, body *request
 	if err != nil {
 		return err
 	}
+	folder, err := d.folderOf(r)
+	if err != nil {
+		return err
+	}
+	name = path.Join(folder, name)
 	if err := acceptable(r); err != nil {
 		return err
 	}

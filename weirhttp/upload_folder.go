@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -45,6 +47,9 @@ type settings struct {
 	done       func(Received) // can be nil
 	url        string
 	maxRequest int64
+	folders    bool
+
+	folderOf func(*http.Request) (string, error) // see folder.folderOf
 }
 
 // expiry returns after how long a resumable upload expires. It reports false if it never
@@ -111,7 +116,7 @@ func (s *settings) location(r *http.Request, name string) string {
 	if !strings.HasSuffix(base, "/") {
 		base += "/"
 	}
-	return base + url.PathEscape(name)
+	return base + strings.ReplaceAll(url.PathEscape(name), "%2F", "/")
 }
 
 // refuse answers an upload that failed, and logs it.
@@ -174,6 +179,7 @@ func openFolder(set *settings) (*folder, error) {
 	d := &folder{set: set, root: root, dir: dir, live: make(map[string]struct{})}
 	d.ledger.Root, d.ledger.Live, d.ledger.Quota, d.ledger.Spare = root, d.isLive, set.quota, set.minFree
 	d.ledger.Free = func() (int64, error) { return quota.FreeSpace(dir) }
+	set.folderOf = d.folderOf
 	return d, nil
 }
 
@@ -226,11 +232,43 @@ func (d *folder) isLive(temp string) bool {
 	return ok
 }
 
+// mostFolders is how many folders the path of an upload can have.
+const mostFolders = 50
+
+// folderOf returns the path of the folder that a request chooses, "" for d itself. A folder
+// that exists keeps its name; the names of others are made safe.
+func (d *folder) folderOf(r *http.Request) (string, error) {
+	asked := r.URL.Query().Get("folder")
+	if !d.set.folders || asked == "" {
+		return "", nil
+	}
+	at := ""
+	for n, name := range strings.FieldsFunc(asked, func(r rune) bool { return r == '/' }) {
+		safe := names.Safe(name)
+		if safe == "" || n == mostFolders || names.Withheld(name, false) {
+			return "", &refusal{http.StatusBadRequest, "There can be no folder of this name"}
+		}
+		if info, err := d.root.Stat(path.Join(at, name)); err == nil && info.IsDir() && filepath.IsLocal(name) {
+			safe = name
+		}
+		at = path.Join(at, safe)
+		if info, err := d.root.Stat(at); err == nil && !info.IsDir() {
+			return "", &refusal{http.StatusConflict, "A file has the name of the folder"}
+		}
+	}
+	return at, nil
+}
+
 // place gives the file at temp its final name in one step. It returns the name and the
 // size of the file that it replaced, -1 if none.
 func (d *folder) place(temp, want string, r rule) (name string, was int64, err error) {
 	if was, err = d.allows(want, r); err != nil {
 		return "", -1, err
+	}
+	if dir := path.Dir(want); dir != "." {
+		if err := d.root.MkdirAll(dir, 0o777); err != nil {
+			return "", -1, fmt.Errorf("create the folder of the upload: %w", err)
+		}
 	}
 	if r.mode == replace {
 		return want, was, d.root.Rename(temp, want)
@@ -272,10 +310,21 @@ func (d *folder) rename(temp, name string) error {
 	return nil
 }
 
-// syncNames writes the names in the folder to stable storage.
-func (d *folder) syncNames() error {
+// syncNames writes the name of a file, and those of its folders, to stable storage.
+func (d *folder) syncNames(name string) error {
 	if runtime.GOOS == "windows" {
 		return nil // Windows cannot flush a folder
+	}
+	for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
+		f, err := d.root.Open(dir)
+		if err != nil {
+			return fmt.Errorf("sync the folder of the upload: %w", err)
+		}
+		err = f.Sync()
+		f.Close()
+		if err != nil && !errors.Is(err, syscall.EINVAL) {
+			return fmt.Errorf("sync the folder of the upload: %w", err)
+		}
 	}
 	if err := d.dir.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) {
 		return fmt.Errorf("sync the folder for uploads: %w", err)
@@ -485,7 +534,7 @@ func (in *incoming) publish(want string, r rule) (got Received, replaced bool, e
 	}
 	in.unlock()
 	if in.d.set.sync {
-		err = in.d.syncNames()
+		err = in.d.syncNames(got.Name)
 	}
 	return got, replaced, err
 }

@@ -8,6 +8,7 @@ import (
 	"mime"
 	"mime/multipart"
 	"net/http"
+	"path"
 	"strings"
 
 	"github.com/weir-go/weir/weirhttp/internal/digest"
@@ -132,6 +133,11 @@ func (f *form) take(r *http.Request, part *multipart.Part) error {
 	if name == "" {
 		name = names.New()
 	}
+	folder, err := f.d.folderOf(r)
+	if err != nil {
+		return err
+	}
+	name = path.Join(folder, name)
 	if _, err := f.d.allows(name, f.rule); err != nil {
 		return err
 	}

@@ -89,7 +89,7 @@ func (up *httpUpload) create() error {
 	if err != nil {
 		return err
 	}
-	if err := up.store.allows(wantedName("", state.Metadata), up.set.rule(state.Terms)); err != nil {
+	if err := up.store.allows(wantedName("", &state), up.set.rule(state.Terms)); err != nil {
 		return err
 	}
 	ctx := context.WithoutCancel(up.r.Context())
@@ -108,6 +108,7 @@ func (up *httpUpload) create() error {
 	if err != nil || up.complete {
 		return err
 	}
+	up.s.end() // the client can come back before we have returned
 	h := up.w.Header()
 	h.Set("Location", up.url())
 	up.describe(h)
@@ -140,6 +141,9 @@ func (up *httpUpload) announced() (uploadState, error) {
 	state := uploadState{
 		Size: up.length, Deferred: up.length < 0, Explicit: true,
 		Metadata: map[string]string{"name": name}, Terms: precondition.Of(up.r.Header),
+	}
+	if state.Folder, err = up.set.folderOf(up.r); err != nil {
+		return uploadState{}, err
 	}
 	if state.Deferred {
 		state.Size = 0
@@ -200,11 +204,6 @@ func (up *httpUpload) read(offset int64) (err error) {
 	return nil
 }
 
-// errRequest refuses a request that brings more than most bytes.
-func errRequest(most int64) error {
-	return &refusal{http.StatusRequestEntityTooLarge, fmt.Sprintf("A request can carry at most %d bytes; send the file in parts", most)}
-}
-
 // append adds the body of a PATCH to an upload.
 func (up *httpUpload) append() error {
 	id := lastElement(up.r.URL.Path)
@@ -240,6 +239,7 @@ func (up *httpUpload) append() error {
 	if up.d.created {
 		status = http.StatusCreated
 	}
+	up.s.end()
 	up.describe(up.w.Header())
 	up.answerEmpty(status)
 	return nil

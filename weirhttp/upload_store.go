@@ -106,6 +106,7 @@ type uploadState struct {
 	Deferred bool                `json:"deferred,omitempty"`
 	Explicit bool                `json:"explicit,omitempty"` // the client says when it is complete; else the last byte does
 	Metadata map[string]string   `json:"metadata,omitempty"`
+	Folder   string              `json:"folder,omitempty"`  // of the file
 	Digests  map[string][]string `json:"digests,omitempty"` // header fields with digests of the whole file
 	Phase    uploadPhase         `json:"state,omitempty"`
 	precondition.Terms

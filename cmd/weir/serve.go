@@ -56,8 +56,8 @@ type serving struct {
 	sizes              sizes    // in bytes
 	name, inbox, shown string   // for the page: the names of DIR and of the uploads folder, and the path of the latter if it is served
 	careful            []string // paths at which uploaded files are served
-	realDir, realInbox string   // DIR and the uploads folder without symbolic links; "" if there are no uploads
 	sameFolder         bool     // DIR is the uploads folder
+	realDir, realInbox string   // DIR and the uploads folder without symbolic links; "" if there are no uploads
 	proxies            proxies
 	fingerprint        string // of a generated certificate
 	health             health
@@ -131,7 +131,7 @@ systemd learns when the server is ready, reloads and stops (Type=notify).`,
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&s.uploads, "uploads", "", "folder for uploads, which clients send to /_upload/")
+	f.StringVar(&s.uploads, "uploads", "", "folder for uploads, which clients send to /_upload/; if it is DIR, the page uploads into the folder it shows")
 	f.StringVarP(&s.listen, "listen", "l", "127.0.0.1:8080", "address to listen on; port 0 picks a free port; unix:PATH is a socket")
 	f.StringVar(&s.socketMode, "socket-mode", "0660", "permissions of the socket of --listen unix:PATH")
 	f.StringArrayVar(&s.trusted, "trusted-proxy", nil, "proxy whose X-Forwarded-For or Forwarded names the client: address, network as in 10.0.0.0/8, or unix; repeatable")
@@ -581,7 +581,7 @@ func (s *serving) handler(root *os.Root, up *weirhttp.Uploads) (http.Handler, er
 	mux.HandleFunc("GET /_weir/", serveAsset)
 	s.mountMonitor(mux)
 	if up != nil {
-		uploads := formAnswer(up)
+		uploads := limitRequests(s.sizes.maxRequest, formAnswer(up))
 		mux.Handle("/_upload", uploads)
 		mux.Handle("/_upload/", uploads)
 		mux.HandleFunc("PUT /_upload", func(w http.ResponseWriter, r *http.Request) {
@@ -619,7 +619,7 @@ func (s *serving) uploadsHandler() (*weirhttp.Uploads, error) {
 	up := weirhttp.UploadTo(s.uploads)
 	up.MaxSize, up.Quota, up.Overwrite, up.Sync = s.sizes.maxSize, s.sizes.quota, s.overwrite, s.sync
 	up.Stall, up.Queue, up.Budget, up.Log = s.stall, s.queue, s.guard.Budget, s.guard.Log
-	up.NoDigest, up.URL = !s.digest, s.shown
+	up.NoDigest, up.URL, up.MaxRequest, up.Folders = !s.digest, s.shown, s.sizes.maxRequest, s.sameFolder
 	if s.access {
 		up.Log = s.leveled(slog.LevelError) // the request log has a line for each refusal
 	}
@@ -734,6 +734,7 @@ func (s *serving) classify() {
 		}
 		at := path.Join("/", filepath.ToSlash(rel))
 		s.careful = append(s.careful, at)
+		s.sameFolder = s.sameFolder || at == "/"
 		if s.hidden || !strings.Contains(at, "/.") {
 			s.shown = (&url.URL{Path: at}).EscapedPath()
 		}

@@ -305,7 +305,7 @@ func TestServe_PageIsUsedByKeyboardAndByName(t *testing.T) {
 	}
 	do(t, ctx,
 		// From the last control of the form, on to the row of the upload.
-		chromedp.Focus(chromedp.CSS("input[type=file]")),
+		chromedp.Focus(chromedp.CSS("input[webkitdirectory]")),
 		chromedp.KeyEvent("\t"),
 		seen(`document.activeElement.getAttribute("aria-label") === "Dismiss b.txt"`),
 		chromedp.KeyEvent("\r"),

@@ -20,6 +20,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/internal/deny"
 )
 
@@ -155,6 +156,28 @@ func (h *health) before(next http.Handler) http.Handler {
 		_, _ = io.WriteString(w, "ok\n")
 	})
 	return mux
+}
+
+// limitRequests refuses requests with a body of more than most bytes, and announces that
+// limit to clients that can send less. 0 is no limit.
+func limitRequests(most int64, h http.Handler) http.Handler {
+	if most == 0 {
+		return h
+	}
+	text := fmt.Sprintf("A request can have %s at most; send larger files in pieces, with tus or resumable HTTP uploads", weir.FormatBytes(most))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength > most {
+			w.Header().Set("Upload-Limit", fmt.Sprintf("max-append-size=%d", most))
+			deny.Request(w, r, http.StatusRequestEntityTooLarge, text)
+			return
+		}
+		if r.ContentLength < 0 {
+			limited := *r
+			limited.Body = http.MaxBytesReader(w, r.Body, most)
+			r = &limited
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 // resourcePolicy keeps pages of other origins from embedding what h serves, as an image

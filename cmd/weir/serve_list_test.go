@@ -37,7 +37,25 @@ func zone(name string) deed {
 	})
 }
 
-// rows waits for the names in the listing to begin with these.
+// follow clicks a link of a page that has loaded. Before, the browser can replace the link.
+func follow(css string) deed {
+	return chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		if _, err := seen(`document.readyState === "complete"`)(ctx, t); err != nil {
+			return err
+		}
+		_, err := chromedp.Click(chromedp.CSS(css))(ctx, t)
+		return err
+	})
+}
+
+func withoutScript(t *testing.T, ctx context.Context) {
+	t.Helper()
+	if _, err := chromedp.Call(ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// lists waits for the names in the listing to begin with these.
 func lists(names ...string) deed {
 	return seen(fmt.Sprintf(`[...document.querySelectorAll("tbody td:first-child bdi")].slice(0, %d).map((b) => b.textContent).join("|") === %q`,
 		len(names), strings.Join(names, "|")))
@@ -71,16 +89,16 @@ func TestServe_PageSortsAndFiltersTwoThousandFiles(t *testing.T) {
 		seen(`document.querySelectorAll("tbody tr").length === 500 && document.querySelector("#counts").textContent === "1 to 500 of 2004 names"`),
 		seen(`document.querySelector("#readme pre").textContent.includes("<b>as they are</b>")`),
 		seen(`!document.querySelector(".zone") && document.querySelector("a[href='./IMG_1.jpg']").closest("tr").querySelector("time").textContent === "2026-07-02 08:30"`),
-		chromedp.Click(chromedp.CSS(`.pages a:last-child`)),
+		follow(`.pages a:last-child`),
 		seen(`location.search === "?page=5" && document.querySelectorAll("tbody tr").length === 4`),
-		chromedp.Click(chromedp.CSS(`th:nth-child(2) a`)), // size, the largest first
+		follow(`th:nth-child(2) a`), // size, the largest first
 		seen(`document.querySelector("th[aria-sort=descending]").textContent === "Size" && location.search.includes("sort=size")`),
 		lists("Best of", "raw", "IMG_1622.jpg", "IMG_865.jpg"),
-		chromedp.Click(chromedp.CSS(`th:nth-child(3) a`)),
+		follow(`th:nth-child(3) a`),
 		seen(`document.querySelector("th[aria-sort=descending]").textContent.startsWith("Modified")`),
-		chromedp.Click(chromedp.CSS(`th:nth-child(1) a`)),
+		follow(`th:nth-child(1) a`),
 		seen(`document.querySelector("th[aria-sort=ascending]").textContent === "Name"`),
-		chromedp.Click(chromedp.CSS(`th:nth-child(1) a`)), // from the end
+		follow(`th:nth-child(1) a`), // from the end
 		seen(`document.querySelector("th[aria-sort=descending]").textContent === "Name"`),
 		lists("raw", "Best of", "README.md", "IMG_2000.jpg", "IMG_1999.jpg"),
 		chromedp.Navigate(s.url),
@@ -94,9 +112,16 @@ func TestServe_PageSortsAndFiltersTwoThousandFiles(t *testing.T) {
 		look("filtered nothing"),
 		chromedp.Reload(),
 		seen(`document.querySelector(".empty") && document.querySelector("#filter input").value === "img 77x"`),
-		chromedp.Click(chromedp.CSS(".empty a")),
+		follow(".empty a"),
 		lists("Best of"),
 	)
+}
+
+func TestServe_PageOfALongFolderFits(t *testing.T) {
+	t.Parallel()
+	s := startServe(t, album(t))
+	ctx := openBrowser(t)
+	do(t, ctx, chromedp.Navigate(s.url+"?limit=30"), lists("Best of", "raw"))
 	for _, width := range []int64{1280, 390} {
 		for _, scheme := range []string{"light", "dark"} {
 			do(t, ctx, viewport(width, 900, scheme),
@@ -113,17 +138,15 @@ func TestServe_PageSortsAndFiltersWithoutJavaScript(t *testing.T) {
 	t.Parallel()
 	s := startServe(t, album(t))
 	ctx := openBrowser(t)
-	if _, err := chromedp.Call(ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}); err != nil {
-		t.Fatal(err)
-	}
+	withoutScript(t, ctx)
 	do(t, ctx,
 		chromedp.Navigate(s.url),
 		seen(`document.querySelector(".zone").textContent === "UTC"`),
-		chromedp.Click(chromedp.CSS(`th:nth-child(2) a`)),
+		follow(`th:nth-child(2) a`),
 		lists("Best of", "raw", "IMG_1622.jpg"),
 		chromedp.SendKeys(chromedp.CSS("#filter input[name=q]"), "77.jpg"),
 		look("list no script"),
-		chromedp.Click(chromedp.CSS("#filter button")),
+		follow("#filter button"),
 		seen(`location.search.includes("q=77.jpg") && location.search.includes("sort=size")`),
 		seen(`document.querySelectorAll("tbody tr").length === 20`),
 	)
@@ -140,11 +163,11 @@ func TestServe_PageOfAnErrorLeadsBack(t *testing.T) {
 		seen(`document.title === "Not found"`),
 		viewport(1280, 700, "light"), look("error 1280 light"),
 		viewport(390, 700, "dark"), look("error 390 dark"),
-		chromedp.Click(chromedp.CSS(`a[href="/a/b/"]`)),
+		follow(`a[href="/a/b/"]`),
 		lists("c.txt"),
 		chromedp.Navigate(s.url+"?sort=colour"),
 		seen(`document.body.textContent.includes("sort must be name, size or time")`),
-		chromedp.Click(chromedp.CSS(`a[href="/"]`)),
+		follow(`a[href="/"]`),
 		lists("a"),
 	)
 }

@@ -183,6 +183,7 @@ var (
 // foreign are names of others that look like exported names of Go.
 var foreign = map[string]bool{
 	"Digest":             true, // a header
+	"Forwarded":          true, // a header
 	"UpperCaseTransform": true, // a class of the tutorial
 }
 

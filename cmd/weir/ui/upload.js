@@ -35,7 +35,8 @@ const pieces = {
   size: Infinity, // of the next piece
   most: Infinity, // what may be allowed
   won: 0, // pieces of this size that have arrived
-  broke: -1, // bytes that arrived before the last break
+  good: 0, // the largest size that has arrived
+  broke: [], // bytes that arrived before each break since the last success
 
   recall() {
     const kept = memory.get(this.key);
@@ -64,22 +65,29 @@ const pieces = {
   },
 
   // broken notes that the connection broke after the server had got n bytes of a piece of
-  // size bytes.
+  // size bytes. That can be a limit: at a round number of bytes, twice at the same, or
+  // where smaller pieces have arrived. After three breaks in a row smaller pieces are
+  // better in any case.
   broken(n, size) {
-    const before = this.broke;
-    this.broke = n;
+    const before = this.broke.at(-1);
+    this.broke.push(n);
     if (size <= MiB) return;
     if (n === 0 && before === 0) this.refused(size); // it was refused, and the answer was lost
-    if (n < this.least || (!round(n) && Math.abs(n - before) > n / 16)) return;
-    this.size = Math.max(this.least, power(n));
-    this.most = Math.min(this.most, Math.max(this.size, n));
+    const limit = n >= this.least && (round(n) || (before !== undefined && Math.abs(n - before) <= n / 16));
+    if (!limit && this.broke.length < 3 && !(this.good && size > this.good)) return;
+    this.size = this.good && size > this.good ? this.good : Math.max(this.least, power(Math.max(...this.broke)));
+    if (limit) this.most = Math.min(this.most, Math.max(this.size, n));
+    else if (this.good) this.most = Math.min(this.most, size - 1);
     this.won = 0;
+    this.broke = [];
     this.remember();
   },
 
   passed(n) {
-    this.broke = -1;
-    if (n < this.size || ++this.won < 4 || !isFinite(this.size)) return;
+    this.broke = [];
+    if (n < this.size || !isFinite(this.size)) return;
+    this.good = Math.max(this.good, n);
+    if (++this.won < 4) return;
     this.won = 0;
     if (this.size * 2 > this.most) return;
     this.size *= 2;
@@ -252,6 +260,8 @@ class Upload {
           resolve();
         } else {
           this.offset = from;
+          // After a break the browser itself sends a request again: 409, the offset is past.
+          if ([408, 409, 502, 504].includes(r.status)) this.cut = { from, size };
           reject(refusal(r.status, said((name) => r.getResponseHeader(name), r.responseText)));
         }
       };
