@@ -29,9 +29,19 @@ import (
 //
 // It answers ranges and conditional requests as RFC 9110 says. Entity tags are strong,
 // made of modification time, size and inode. A modification date identifies a file only
-// when its second is over. Paths never lead out of Root. Names that begin with a dot do
-// not exist for clients, and neither do files that are still being written. Named pipes,
-// devices and sockets are refused. If a folder has an index.html, that is its page.
+// when its second is over. If a folder has an index.html, that is its page.
+//
+// Paths never lead out of Root. Names that begin with a dot do not exist for clients, and
+// neither do files that are still being written and names with control characters. A
+// symbolic link is served as what it leads to if the target could be served under its own
+// name, whether the link is relative or absolute. Named pipes, devices and sockets are
+// refused. The same holds in listings and archives, which count what they leave out (see
+// [Listing]; for an archive it is the header or trailer Weir-Left-Out).
+//
+// A folder as a tar file has a length, a strong entity tag and ranges. The handler makes a
+// list of the folder first, and keeps it for five minutes for clients that resume. The
+// memory comes from the guard's Budget. A folder of more than 100,000 entries, or one for
+// which there is no memory, is sent without a length.
 //
 // A file that becomes shorter while it is sent, or that changes without growing, breaks
 // the connection with [ErrChanged]: the last 64 KiB leave only after a look at its time

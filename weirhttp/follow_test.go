@@ -185,6 +185,42 @@ func TestFollow_EndsWithTheServer(t *testing.T) {
 	}
 }
 
+func TestFollow_EndsAnUploadWithTheServerAsIncomplete(t *testing.T) {
+	s, _ := liveSite(t, map[string]string{"other": ""}, nil)
+	up, _ := uploading(t, s, "new", -1)
+	io.WriteString(up, "0123")
+	eventually(t, func() bool { return len(s.g.Transfers.List()) == 1 && s.g.Transfers.List()[0].Moved == 4 }, "it did not arrive")
+	_, body := follow(t, s, "/new?follow")
+	expect(t, body, "0123")
+	go s.g.Shutdown(t.Context())
+	if rest, err := io.ReadAll(body); err == nil {
+		t.Errorf("it looks whole, with %q at its end", rest)
+	}
+}
+
+// TestFollow_OnlyTheClientCanBeTooSlow has a file that grows rarely, and a client that
+// takes nothing.
+func TestFollow_OnlyTheClientCanBeTooSlow(t *testing.T) {
+	const stall = 200 * time.Millisecond
+	for kind, change := range map[string][]func(*http.Server){"HTTP/1": nil, "HTTP/2": {withTLS}} {
+		t.Run(kind, func(t *testing.T) {
+			h := quiet(tree(t, map[string]string{"quiet": "text", "busy": pattern(16 << 20)}))
+			h.Followers = 10
+			s := guarded(t, &Guard{Stall: stall}, h, change...)
+			_, body := follow(t, s, "/quiet?follow")
+			expect(t, body, "text")
+			stuck, _ := follow(t, s, "/busy?follow")
+			eventually(t, func() bool { return s.g.Transfers.Totals().Failed == 1 }, "a client that takes nothing was not cut off")
+			if n, err := io.Copy(io.Discard, stuck.Body); err == nil {
+				t.Errorf("it takes %d bytes for the whole", n)
+			}
+			time.Sleep(2 * stall)
+			appendTo(t, filepath.Join(h.Root.Name(), "quiet"), "more")
+			expect(t, body, "more")
+		})
+	}
+}
+
 // uploading begins to upload a file of some length, -1 for unknown, and returns where its
 // bytes go. The upload ends when that is closed.
 func uploading(t *testing.T, s *site, name string, size int64) (*io.PipeWriter, <-chan int) {

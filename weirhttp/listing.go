@@ -470,15 +470,6 @@ func entryOf(name string, info fs.FileInfo) Entry {
 	return e
 }
 
-// href is a link to the entry from the page of its folder.
-func (e Entry) href() string {
-	u := "./" + names.Escape(e.Name)
-	if e.Folder {
-		u += "/"
-	}
-	return u
-}
-
 var listPage = template.Must(template.New("list").Funcs(template.FuncMap{
 	"bytes":   weir.FormatBytes,
 	"exact":   func(n int64) string { return strconv.FormatInt(n, 10) },

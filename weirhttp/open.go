@@ -101,6 +101,9 @@ func (v view) resolve(name string) (real string, outside bool, err error) {
 
 // linked reports whether there is a link in a path below the root.
 func (v view) linked(name string) bool {
+	if name == "." {
+		return false
+	}
 	for i := range len(name) {
 		if i > 0 && os.IsPathSeparator(name[i]) && v.isLink(name[:i]) {
 			return true

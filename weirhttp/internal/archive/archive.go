@@ -167,7 +167,9 @@ func (z *storedZip) create(name string, mode fs.FileMode, size int64, modified t
 	h.Extra = binary.LittleEndian.AppendUint32([]byte{'U', 'T', 5, 0, 1}, uint32(modified.Unix()))
 	utc := modified.UTC()
 	if utc.Year() >= 1980 && utc.Year() <= 2107 {
+		//lint:ignore SA1019 CreateRaw writes these, and not Modified
 		h.ModifiedDate = uint16(utc.Day() + int(utc.Month())<<5 + (utc.Year()-1980)<<9)
+		//lint:ignore SA1019 as above
 		h.ModifiedTime = uint16(utc.Second()/2 + utc.Minute()<<5 + utc.Hour()<<11)
 	}
 	w, err := z.CreateRaw(h)
