@@ -28,7 +28,7 @@ import (
 // them, it waits for the other, which waits for memory. Run such flows together
 // with [Join], which takes the memory of all of them before it starts any.
 //
-// A Budget may be used concurrently. Make one with [NewBudget].
+// A Budget can be used concurrently. Make one with [NewBudget].
 type Budget struct {
 	serial int64 // the order in which budgets were made
 	b      pipe.Budget
@@ -74,7 +74,7 @@ func (b *Budget) acquire(ctx context.Context, who string, n int64) error {
 // Release gives n bytes back. It panics if n is negative or more than is taken.
 func (b *Budget) Release(n int64) { b.b.Release(n) }
 
-// budgetError says that a budget is smaller than what somebody needs.
+// budgetError is the error for a budget that is smaller than a request.
 type budgetError struct {
 	who         string // "flow", "flow a"; empty for a caller of Acquire
 	need, total int64

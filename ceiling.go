@@ -56,9 +56,9 @@ type beyond struct {
 	most   int64
 }
 
-// measured returns the function that says what a value is charged, its slot and
-// what it refers to, and nil if no value of T is larger than its slot, as far as
-// anybody knows. sized is what the user has said, or nil.
+// measured returns the function for the charge of a value: its slot and the
+// memory that it refers to. It returns nil if no value of T is known to be
+// larger than its slot. sized is the user's size function, or nil.
 func measured[T any](sized func(T) int) func(*T) int64 {
 	slot := slotSize[T]()
 	if sized != nil {
@@ -97,7 +97,7 @@ func makes[T any](b *plan, sg *stage, sized func(T) int, values int) func(*T) in
 	return size
 }
 
-// from is the link out for the stage of sp, which makes values measured by size.
+// from returns the link out for the stage of sp, which makes values measured by size.
 // It refuses those that are larger than the flow allows.
 func (out link[T]) from(sp *spot, size func(*T) int64) link[T] {
 	out.size = size
@@ -124,7 +124,7 @@ func (out link[T]) from(sp *spot, size func(*T) int64) link[T] {
 	return out
 }
 
-// tooLarge is the error of a value that is larger than most, or nil.
+// tooLarge returns the error for a value that is larger than most, or nil.
 func tooLarge[T any](size func(*T) int64, v *T, most int64) error {
 	if n := size(v); n > most {
 		return fmt.Errorf("%w: a value of %s; the flow's MaxValue is %s", ErrLimit, units.Exact(n), units.Exact(most))

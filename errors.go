@@ -143,7 +143,7 @@ func adds(err, m error) bool {
 	return !errors.Is(err, m)
 }
 
-// sameError is a == b for errors of any type, also those that cannot be compared.
+// sameError returns a == b for errors of any type, also those that cannot be compared.
 func sameError(a, b error) bool {
 	t := reflect.TypeOf(a)
 	return t == reflect.TypeOf(b) && (t == nil || t.Comparable() && a == b)
@@ -155,7 +155,7 @@ type errorList struct{ first, next error }
 func (e *errorList) Error() string   { return e.first.Error() + "; then " + trimPrefix(e.next) }
 func (e *errorList) Unwrap() []error { return []error{e.first, e.next} }
 
-// wrapf says what was being done, once, behind the package's name.
+// wrapf adds the operation and the name of the package to an error, once.
 func wrapf(doing string, err error) error {
 	return &opError{doing, err}
 }

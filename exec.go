@@ -18,7 +18,7 @@ import (
 // execError is the failure of an external command.
 type execError struct {
 	name   string
-	stderr string // the end of what it wrote there
+	stderr string // the last bytes that it wrote there
 	err    error  // usually an *exec.ExitError
 }
 
@@ -130,7 +130,7 @@ func buildExec(n *node[byte], b *plan, ln *lane, out link[byte], s Stream[byte],
 	}, true)
 }
 
-// process is a running command, and what its two lanes have in common.
+// process is a running command, with the state that its two lanes share.
 type process struct {
 	feed   *lane
 	cmd    *exec.Cmd
@@ -164,7 +164,7 @@ func (p *process) start(cmd *exec.Cmd) error {
 	} else {
 		cmd.Stderr = io.MultiWriter(cmd.Stderr, &p.stderr)
 	}
-	cmd.WaitDelay = 2 * time.Second // for what holds standard error open after the end
+	cmd.WaitDelay = 2 * time.Second // for processes that hold standard error open after the end
 	ownGroup(cmd)
 	err = cmd.Start()
 	inR.Close()
@@ -219,9 +219,9 @@ func (p *process) CloseRead(cause error) {
 	p.kill()
 }
 
-// CloseWrite is called when the input has ended. After an error the command gets the
-// end of its input all the same, so that what it makes of the input before the
-// error arrives; then the flow fails.
+// CloseWrite is called when the input has ended. After an error the command
+// also gets the end of its input, so that its output for the input before the
+// error arrives. Then the flow fails.
 func (p *process) CloseWrite(cause error) {
 	if cause != ErrStop {
 		p.failed.CompareAndSwap(nil, &cause)
@@ -229,7 +229,7 @@ func (p *process) CloseWrite(cause error) {
 	p.closeInput()
 }
 
-// inputError is the error that ended the input, or nil.
+// inputError returns the error that ended the input, or nil.
 func (p *process) inputError() error {
 	if err := p.failed.Load(); err != nil {
 		return *err

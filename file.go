@@ -92,11 +92,11 @@ func (r *fileReader) Read(p []byte) (int, error) {
 	return n, r.Moved(int64(n), err)
 }
 
-// remaining is how many bytes are left of the range; negative: up to the end.
+// remaining returns how many bytes are left of the range; negative: up to the end.
 func (r *fileReader) remaining() int64 { return r.left }
 
-// ended is called at the end of the file, and says whether that was the end of
-// what was opened.
+// ended is called at the end of the file. It returns an error if the file was
+// longer when it was opened.
 func (r *fileReader) ended() error {
 	if r.left >= 0 || r.info == nil {
 		return nil
@@ -116,7 +116,7 @@ func (r *fileReader) Moved(n int64, err error) error {
 	return err
 }
 
-// OSFile is the file underneath, for the kernel to read from.
+// OSFile returns the file for the kernel to read from.
 func (r *fileReader) OSFile() *os.File { return r.f }
 
 func (r *fileReader) Close() error                      { return r.f.Close() }
@@ -281,7 +281,7 @@ func ReadBack(newHash func() hash.Hash) FileOption {
 	return func(o *fileOptions) { o.readBack = newHash }
 }
 
-// readBack is a fileWriter that checks what it has written.
+// readBack is a fileWriter that reads its file back and compares the digests.
 type readBack struct {
 	*fileWriter
 	ctx  context.Context

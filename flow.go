@@ -47,7 +47,7 @@ type Flow struct {
 	OnStuck func(stages []string)
 
 	build func(b *plan)
-	given []*given // what the flow has to close, even if it never opens it
+	given []*given // readers and writers that the flow must close, even if it never uses them
 
 	mu   sync.Mutex
 	last *run // the current run, or the last one
@@ -106,7 +106,7 @@ type run struct {
 
 	still  *standstill // shared with the parts
 	owned  []*ownedPipe
-	needed []need // what was taken from budgets at the start
+	needed []need // bytes taken from budgets at the start
 
 	// host is the lane of a Concat that waits for this run, the run of one of
 	// its streams. It is nil for a run that nobody else waits for.
@@ -259,9 +259,9 @@ func (r *run) run(ctx context.Context) error {
 	return err
 }
 
-// reserve takes what the flow needs to move at all from its budgets. Budgets are
-// taken in the order they were made, so that flows with several of them cannot
-// wait for each other.
+// reserve takes the memory that the flow needs to start from its budgets.
+// Budgets are taken in the order they were made, so that flows with several of
+// them cannot wait for each other.
 func (r *run) reserve(ctx context.Context) (release func(), err error) {
 	var taken []need
 	release = func() {
@@ -399,7 +399,7 @@ func (r *run) lanes(ctx context.Context) {
 	done, failed := ctx.Done(), r.failed
 	var grace *time.Timer
 	var late <-chan time.Time
-	var again <-chan time.Time // when to look again at what may be a deadlock
+	var again <-chan time.Time // when to check a possible deadlock again
 	var moves int64            // when it was seen first
 	for {
 		select {
@@ -563,7 +563,7 @@ func (r *run) deadlock() error {
 		}
 	}
 	if !r.still.all() || r.still.moves.Load() != moves {
-		return nil // what was seen above was not true at one time
+		return nil // the observations above were not simultaneous
 	}
 	return wrapf(r.flow.doing(), fmt.Errorf("%w: %s", ErrDeadlock, cycle(live, r.owned)))
 }
@@ -664,8 +664,8 @@ func (g *given) take() error {
 	return nil
 }
 
-// closeGiven closes what no run has opened, with err, which it returns together
-// with the errors of closing.
+// closeGiven closes everything that no run has opened, with err, which it
+// returns together with the errors of closing.
 func closeGiven(all []*given, err error) error {
 	cause := err
 	for _, g := range all {
@@ -677,7 +677,7 @@ func closeGiven(all []*given, err error) error {
 	return err
 }
 
-// closeUnopened closes what no run has opened.
+// closeUnopened closes everything that no run has opened.
 func (g *given) closeUnopened(cause error) error {
 	if g.used.Swap(true) {
 		return nil

@@ -17,11 +17,11 @@ import (
 //	go events.To(hub.Sink()).Run(ctx)
 //	r, err := hub.Attach(weir.Branch{Policy: weir.DropOldest})
 //
-// A Hub may be used concurrently, and must not be copied.
+// A Hub can be used concurrently, and must not be copied.
 type Hub[T any] struct {
 	mu       sync.Mutex
 	branches []*branch[T]
-	ended    error // what the flow ended with; nil while it may go on
+	ended    error // the error the flow ended with; nil while it runs
 }
 
 // Attach adds a reader. Closing the reader detaches it. When the flow ends, readers
@@ -93,7 +93,7 @@ func (w *hubWriter[T]) Write(batch []T) (int, error) {
 // Close ends the readers well.
 func (w *hubWriter[T]) Close() error { return w.CloseWithError(nil) }
 
-// CloseWithError ends the readers with what the flow failed with.
+// CloseWithError ends the readers with the error of the flow.
 func (w *hubWriter[T]) CloseWithError(cause error) error {
 	h := w.h
 	h.mu.Lock()

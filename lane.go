@@ -57,7 +57,8 @@ type spot struct {
 
 	emitsLast bool // the stage does nothing between its last emit and its return
 
-	// closer closes what the stage has opened. nil: nothing, or closed already.
+	// closer closes everything that the stage has opened. nil: nothing, or closed
+	// already.
 	closer func(cause error) error
 }
 
@@ -79,7 +80,7 @@ func (l *lane) place(st *stage) *spot {
 // CountDropped adds n to the values that a stage has left out on purpose, which
 // its report calls dropped. ctx is the context that the stage got for its Open,
 // Do, Flush or Run, or one derived from it. With any other context CountDropped
-// does nothing, so that a stage can be tested without a flow. It may be called
+// does nothing, so that a stage can be tested without a flow. It can be called
 // by several goroutines at the same time.
 func CountDropped(ctx context.Context, n int64) {
 	if st, ok := ctx.Value(stageKey{}).(*stage); ok {
@@ -260,9 +261,9 @@ func (l *lane) run() {
 	returned = true
 }
 
-// wrapUp ends the lane's stages, from the source on, and returns what the lane
-// has ended with. What follows a stage that has enough ends last, and only if
-// everything upstream could be closed.
+// wrapUp ends the lane's stages, from the source on, and returns the error of
+// the lane. If a stage needs no more input, the stages after it end last, and
+// only if everything upstream could be closed.
 func (l *lane) wrapUp(err error) error {
 	err = l.unlessEnough(err)
 	// What ends downstream may have enough itself, further on.
@@ -300,8 +301,8 @@ func (l *lane) wrapUp(err error) error {
 	return err
 }
 
-// unlessEnough returns err, or nil if err says only that nobody wants more. A
-// panic is never that.
+// unlessEnough returns err, or nil if err only means that downstream needs no
+// more. A panic never means that.
 func (l *lane) unlessEnough(err error) error {
 	var pe *PanicError
 	if isStop(err) || err != nil && context.Cause(l.ctx) == ErrStop && !errors.As(err, &pe) {
@@ -324,7 +325,7 @@ func protectLane(l *lane, f func() error) (err error) {
 	return err
 }
 
-// awaitUpstream waits for the lanes upstream that nobody reads any more, and
+// awaitUpstream waits for the upstream lanes that have no reader any more, and
 // returns the first error that one of them ended with.
 func (l *lane) awaitUpstream() (first error) {
 	for _, u := range l.upstream() {
@@ -398,7 +399,7 @@ func (l *lane) downstream(all []*lane) map[*lane]bool {
 	return found
 }
 
-// conduit is what the reading lane knows out by.
+// conduit returns the value by which the reading lane knows out.
 func conduit(out lanesEnd) lanesEnd {
 	if g, ok := out.(interface{ shared() lanesEnd }); ok {
 		return g.shared()
@@ -407,7 +408,7 @@ func conduit(out lanesEnd) lanesEnd {
 }
 
 // leave is called when one of the lane's output pipes has lost its reader: with
-// ErrStop if nobody wants more, and with what went wrong otherwise.
+// ErrStop if downstream needs no more, and otherwise with the error.
 func (l *lane) leave(cause error) {
 	if l.open.Add(-1) == 0 {
 		l.cancel(cause)

@@ -99,7 +99,7 @@ func (w *laneWriter[T]) ReadFrom(r io.Reader) (sum int64, err error) {
 
 type bytesReader struct{ io.Reader }
 
-// chunkLen is how many values of T a source reads or makes at once.
+// chunkLen returns how many values of T a source reads or makes at once.
 func chunkLen[T any]() int {
 	const bytes, items = 64 << 10, 2048
 	n := int(bytes / slotSize[T]())
@@ -220,7 +220,7 @@ type portion[T any] struct {
 	largest int64
 }
 
-// all is the buffer without regard to the size of values.
+// all returns the buffer without regard to the size of values.
 func (p *portion[T]) all() []T {
 	if p.most > 0 {
 		return p.buf[:min(p.most, len(p.buf))]

@@ -88,7 +88,8 @@ const (
 	maxSegment   = pipe.MaxSegment
 )
 
-// slotSize is what one value of T costs inside a pipe, whatever it refers to.
+// slotSize returns the size of one value of T inside a pipe, without the memory that
+// it refers to.
 func slotSize[T any]() int64 { return size.Slot[T]() }
 
 func isByte[T any]() bool { return size.IsByte[T]() }

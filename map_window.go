@@ -19,7 +19,7 @@ type window[U any] struct {
 	slots   []result[U]
 	head    int64 // the next value to deliver
 	workers int   // that have not ended
-	err     error // what a worker's lane ended with
+	err     error // the error of a worker's lane
 	failure error // of the value at failed
 	failed  int64 // the first value that could not be mapped; -1: none
 	room    []*roomWait
@@ -95,8 +95,9 @@ func buildMapOrdered[T, U any](b *plan, ln *lane, out link[U], s Stream[T], c *c
 	}
 }
 
-// span is how many values may be between the oldest and the newest that a
-// worker takes n of at once: a few for each worker where they take long.
+// span returns how many values may lie between the oldest and the newest in
+// progress, if a worker takes n at once: a few for each worker if values take
+// long.
 func (c *mapOptions) span(n int) int64 {
 	if c.hasWindow {
 		return int64(c.window)
@@ -144,7 +145,7 @@ func (win *window[U]) wait(w *lane, me *roomWait) error {
 	return context.Cause(w.ctx)
 }
 
-// fits reports whether what r waits for is there, and takes it. mu is held.
+// fits reports whether there is room for r, and takes it. mu is held.
 func (win *window[U]) fits(r *roomWait) bool {
 	if win.head < r.from || r.bytes > 0 && r.first > win.head && win.bytes+r.bytes > win.most {
 		return false

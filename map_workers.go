@@ -128,7 +128,7 @@ type caller[T, U any] struct {
 	mapOptions
 	f     func(context.Context, T) (U, error)
 	sg    *stage
-	sized func(U) int    // what the user has said about results
+	sized func(U) int    // the user's size function for results
 	size  func(*U) int64 // nil: results are all of one size
 	most  int64          // for a result; 0: none
 }
@@ -338,11 +338,11 @@ type deliverer[U any] struct {
 	end func() error
 }
 
-// results are what a worker has made of several values.
+// results are the results of a worker for several values.
 type results[U any] struct {
 	vs    []U
 	oks   []bool  // which are not left out
-	costs []int64 // what each is charged; nil if they are all of one size
+	costs []int64 // the charge of each; nil if all have the same size
 	sum   int64   // of costs
 }
 
@@ -354,7 +354,7 @@ func newResults[U any](n int, sized bool) results[U] {
 	return r
 }
 
-// first is the first n results.
+// first returns the first n results.
 func (r results[U]) first(n int) results[U] {
 	r.vs, r.oks = r.vs[:n], r.oks[:n]
 	if r.costs != nil {

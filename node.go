@@ -157,7 +157,7 @@ func ending(ln *lane, err error, end func() error) error {
 	return err
 }
 
-// roots is what lies at the beginning of a stream.
+// roots describes the sources at the beginning of a stream.
 type roots struct {
 	tees  []any // Tees upstream: their branches have to run together
 	given []*given

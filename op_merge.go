@@ -215,7 +215,7 @@ func pairSize[A, B any](first Stream[A], second Stream[B]) func(Pair[A, B]) int 
 type gather[T any] struct {
 	p     *pipe.Pipe[T]
 	left  atomic.Int32
-	first atomic.Pointer[error] // what the first lane to fail ended with
+	first atomic.Pointer[error] // the error of the first lane that failed
 	lanes []*lane
 }
 
@@ -231,7 +231,7 @@ func newGather[T any](p *pipe.Pipe[T], ln *lane) *gather[T] {
 	return g
 }
 
-// lane makes the pipe the output of another lane and returns what to write to.
+// lane makes the pipe the output of another lane and returns the writer for it.
 func (g *gather[T]) lane(ln *lane, to *stage) link[T] {
 	g.left.Add(1)
 	g.lanes = append(g.lanes, ln)

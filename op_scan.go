@@ -29,7 +29,7 @@ func statefulStage[T, U any](name string, start func() func(v T) (U, bool)) Stag
 type keeper[T, U any] struct {
 	f    func(v T) (U, bool)
 	out  []U
-	sum  int64 // what the values in out are charged
+	sum  int64 // the charge of the values in out
 	size func(*U) int64
 }
 

@@ -76,7 +76,7 @@ type anyPipe interface {
 	Passing() bool
 }
 
-// PipeReader is the read half of a pipe. All methods may be called
+// PipeReader is the read half of a pipe. All methods can be called
 // concurrently; each value goes to one reader. A PipeReader[byte] is an
 // [io.ReadCloser] and an [io.WriterTo].
 //
@@ -84,7 +84,7 @@ type anyPipe interface {
 // [io.EOF] or the error given to the writer's CloseWithError.
 type PipeReader[T any] struct{ p *pipe.Pipe[T] }
 
-// PipeWriter is the write half of a pipe. All methods may be called
+// PipeWriter is the write half of a pipe. All methods can be called
 // concurrently; batches of several writers are not mixed. A PipeWriter[byte]
 // is an [io.WriteCloser] and an [io.ReaderFrom].
 //

@@ -41,8 +41,8 @@ type opener struct {
 	open func() (close func(cause error) error, err error)
 }
 
-// stage is what the plan, the clock and the report know of a source, a stage
-// or a sink.
+// stage is a source, a stage or a sink, as the plan, the clock and the report
+// know it.
 type stage struct {
 	name            string
 	kind            report.Kind
@@ -126,7 +126,7 @@ func (b *plan) later(f func()) {
 	})
 }
 
-// need is what a flow takes from a budget before it starts.
+// need is the memory that a flow takes from a budget before it starts.
 type need struct {
 	b     *Budget
 	bytes int64
@@ -258,7 +258,7 @@ func newEdge[T any](b *plan, limit Limit, size func(T) int, from, to string) *pi
 	return p
 }
 
-// kernel is the system call that has moved bytes in the flow, or empty.
+// kernel returns the system call that has moved bytes in the flow, or empty.
 func (b *plan) kernel() string {
 	for _, st := range b.stages {
 		if st.copy != nil {

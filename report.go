@@ -43,7 +43,7 @@ func (f *Flow) Report() report.Report {
 	return rep
 }
 
-// stats returns what the stage has done until t.
+// stats returns the times and counts of the stage until t.
 func (st *stage) stats(lanes map[*lane]clock.Reading, t int64) report.StageStats {
 	s := report.StageStats{
 		Name: st.name, Kind: st.kind, Workers: st.workers, Limits: st.limits,
@@ -187,7 +187,7 @@ func (p *phases) at(t int64) ([]report.StageStats, report.Verdict) {
 	return stages, b.Verdict(stages, wall)
 }
 
-// began is when the current phase began: the first one when the flow had its
+// began returns when the current phase began: the first one when the flow had its
 // memory from the budget.
 func (p *phases) began() int64 {
 	if to := p.wait.to.Load(); to != 0 {
@@ -266,7 +266,7 @@ func (c *copyClock) Path(name string) {
 	c.mu.Unlock()
 }
 
-// used is the system call that has moved bytes, or empty.
+// used returns the system call that has moved bytes, or empty.
 func (c *copyClock) used() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()

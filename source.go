@@ -177,8 +177,8 @@ func writeDeadline(x any) func(time.Time) error {
 	return nil
 }
 
-// ioGuard closes what a flow reads from or writes to, exactly once: when the
-// flow ends, or before, to unblock a call that no deadline reaches.
+// ioGuard closes a reader or writer of a flow exactly once: when the flow ends,
+// or before, to unblock a call that no deadline reaches.
 type ioGuard struct {
 	x      any
 	stop   func()

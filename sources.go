@@ -124,8 +124,8 @@ func FromFunc[T any](next func(ctx context.Context) (T, error)) Stream[T] {
 	})
 }
 
-// oneByOne is a source that makes single values. They pass through a pipe of
-// their own, so that none waits for the next.
+// oneByOne returns a source that makes single values. They pass through a
+// separate pipe, so that none waits for the next.
 func oneByOne[T any](name string, isNil bool, run func(ctx context.Context, send func(T) error) error) Stream[T] {
 	n := node[T]{name: name, async: true}
 	yielded := new(atomic.Bool) // an earlier run had values

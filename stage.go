@@ -104,8 +104,8 @@ func Via[In, Out any](s Stream[In], st Stage[In, Out]) Stream[Out] {
 	return newStream(n)
 }
 
-// sizedAs returns what the user has said about the size of the values of s, for
-// a stream of values of the same type, and nil if the type is another one.
+// sizedAs returns the user's size function for the values of s, for a stream of
+// values of the same type, and nil if the type is another one.
 func sizedAs[Out, In any](s Stream[In]) func(Out) int {
 	if s.n == nil {
 		return nil
@@ -114,8 +114,8 @@ func sizedAs[Out, In any](s Stream[In]) func(Out) int {
 	return f
 }
 
-// sizedAsOneOf is sizedAs for a stream of the values of several: the first that has
-// something to say speaks for all.
+// sizedAsOneOf is sizedAs for a stream with the values of several streams: it
+// returns the first size function of theirs.
 func sizedAsOneOf[T any](streams []Stream[T]) func(T) int {
 	for _, s := range streams {
 		if f := sizedAs[T](s); f != nil {
@@ -230,7 +230,7 @@ func (t funcTransform[In, Out]) Flush(ctx context.Context, emit func([]Out) erro
 	return t.flush(ctx, emit)
 }
 
-// extra is how many values of Out an instance may hold beyond Holds.
+// extra returns how many values of Out an instance may hold beyond Holds.
 func (st Stage[In, Out]) extra() int {
 	if st.Holders == 0 {
 		return 1
@@ -238,7 +238,8 @@ func (st Stage[In, Out]) extra() int {
 	return max(0, st.Holders)
 }
 
-// declare adds to sg what st says of its memory beside Holds and Holders.
+// declare adds to sg the declarations of st about its memory, except Holds and
+// Holders.
 func declare[In, Out any](b *plan, sg *stage, s Stream[In], st Stage[In, Out]) {
 	if st.Copies > 0 && measured(sizedAs[In](s)) != nil {
 		sg.beyond = beyond{sg.beyond.values + st.Copies, b.maxValue}

@@ -133,7 +133,7 @@ func allRoots[T any](streams []Stream[T]) (r roots) {
 	return r
 }
 
-// failed is a stream with a composition error. from is what the flow has to close
+// failed returns a stream with a composition error. from is what the flow has to close
 // all the same.
 func failed[T any](name string, err error, from roots) Stream[T] {
 	return newStream(node[T]{name: name, err: err, roots: from})

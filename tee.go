@@ -11,7 +11,7 @@ import (
 	"github.com/weir-go/weir/report"
 )
 
-// Policy says what happens when a branch is full.
+// Policy is the behaviour of a branch that is full.
 type Policy int
 
 const (
@@ -219,13 +219,13 @@ type branch[T any] struct {
 	Branch
 	p    *pipe.Pipe[T]
 	gone bool // its reader has left, or was disconnected
-	rest []T  // of the batch in delivery, what did not fit at once
+	rest []T  // the rest of the batch in delivery, which did not fit at once
 }
 
 // deliverAll hands part(i) to branch i as its policy says, and returns how many
-// values were dropped. What fits goes to all branches before any of them is
-// waited for. An error is only ever the end of ctx: a branch whose reader has
-// left is gone.
+// values were dropped. It delivers the values that fit to all branches before
+// it waits for any of them. An error is only ever the end of ctx: a branch
+// whose reader has left is gone.
 func deliverAll[T any](ctx context.Context, ln *lane, all []*branch[T], part func(i int) []T) (dropped int, err error) {
 	for i, br := range all {
 		if br.gone {
@@ -250,7 +250,8 @@ func deliverAll[T any](ctx context.Context, ln *lane, all []*branch[T], part fun
 	return dropped, nil
 }
 
-// offer does what needs no waiting, and leaves the rest in br.rest.
+// offer delivers the values that fit without waiting, and leaves the rest in
+// br.rest.
 func (br *branch[T]) offer(batch []T) (dropped int, err error) {
 	switch br.Policy {
 	case DropOldest:
@@ -314,7 +315,7 @@ func newRouter[T any](n int, key func(T) int) *router[T] {
 	return &router[T]{key: key, parts: make([][]T, n)}
 }
 
-// holds is what a router for n parts takes.
+// holds returns the memory of a router for n parts.
 func (*router[T]) holds(n int) int64 {
 	return int64(chunkLen[T]())*(slotSize[T]()+8) + int64(n)*24
 }

@@ -80,7 +80,7 @@ func accountingRow(e *env) row {
 
 func workSize(e *env) int64 { return int64(e.size(256<<20, 64<<20)) }
 
-// workArgs are the arguments of the workloads: how many items, which file.
+// workArgs returns the arguments of the workloads: how many items, which file.
 func workArgs(e *env) []string {
 	return []string{strconv.Itoa(e.size(40_000_000, 10_000_000)), e.path(fmt.Sprintf("logs-%dM", workSize(e)>>20))}
 }
@@ -119,7 +119,7 @@ func work(f func() error) error {
 	return say(s)
 }
 
-// clockCost is what reading the clock takes: the best of several tries.
+// clockCost returns the cost of reading the clock: the best of several tries.
 func clockCost() time.Duration {
 	const n = 100_000
 	best := time.Duration(math.MaxInt64)

@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// cliRows measure the weir command beside the tools that people use instead.
-// Each is a whole process, or a shell pipeline of some.
+// cliRows compare the weir command with the tools that people use instead. Each
+// is a whole process, or a shell pipeline of some.
 func cliRows(e *env) []row {
 	size := int64(e.size(512<<20, 64<<20))
 	src, dst := e.path(fmt.Sprintf("logs-%dM", size>>20)), e.path("cli-out")

@@ -6,5 +6,5 @@ import "time"
 
 var started = time.Now()
 
-// cpuTime is the wall clock where the processor time is not known.
+// cpuTime returns the wall clock where the processor time is not known.
 func cpuTime() time.Duration { return time.Since(started) }

@@ -7,7 +7,7 @@ import (
 	"os/exec"
 )
 
-// gunzipRows measure weir gunzip beside other programs, on kinds of data on which
+// gunzipRows compare weir gunzip with other programs, on kinds of data on which
 // decoders differ: of one stream, as GNU gzip writes it, and of independent
 // blocks, as pigz -i and weir gzip write them.
 func gunzipRows(e *env) []row {

@@ -9,7 +9,7 @@ import (
 	"os/exec"
 )
 
-// gzipRows measure weir gzip beside other programs, on kinds of data on which
+// gzipRows compare weir gzip with other programs, on kinds of data on which
 // encoders differ: how long it takes, and how large the result is.
 func gzipRows(e *env) []row {
 	var rows []row

@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// httpRows measure servers beside each other. Every round starts its server
-// anew; clients are processes of their own.
+// httpRows compare servers with each other. Every round starts its server anew;
+// clients are processes of their own.
 func httpRows(e *env) []row {
 	h := &httpBench{e: e, big: int64(e.size(1<<30, 256<<20)), many: int64(e.size(256<<20, 64<<20))}
 	rows := h.slowRows(1000)

@@ -129,8 +129,8 @@ func (l *slowLoop) run(d time.Duration, done <-chan struct{}) {
 	}
 }
 
-// visit lets a client read what its rate allows. What it could not have is lost
-// to it beyond 32 KiB.
+// visit lets a client read as much as its rate allows. A client that was held
+// back catches up at most 32 KiB.
 func (l *slowLoop) visit(c *slowConn, passed time.Duration) {
 	if c.ended {
 		return

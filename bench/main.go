@@ -1,4 +1,4 @@
-// Command bench measures weir beside its peers, in one run.
+// Command bench compares weir with its peers, in one run.
 //
 //	go run . [-row name,…] [-n rounds] [-quick] [-md] [-o file] [-dir folder] [-keep]
 //

@@ -91,7 +91,7 @@ func spin(x uint64, steps int) uint64 {
 // call is the work for one value.
 func (s *spinner) call(x int) uint64 { return spin(uint64(x)+1, s.n) }
 
-// inOrder is a checksum that depends on the order of the values.
+// inOrder returns a checksum that depends on the order of the values.
 func inOrder(sum, v uint64) uint64 { return sum*31 + v }
 
 func mapIdeal(w *spinner, n int) (uint64, error) {

@@ -57,8 +57,8 @@ func below(ours string, most float64, per string) target {
 	}
 }
 
-// noAllocation demands that operations do not allocate. What a flow allocates
-// to start is spread over all of them.
+// noAllocation demands that operations do not allocate. The allocations of
+// starting a flow are spread over all of them.
 func noAllocation(ours string) target {
 	return target{
 		what: ours + ": no allocation", ours: ours,

@@ -12,7 +12,7 @@ import (
 
 // block is a piece of the input on its way to being a piece of the output.
 type block struct {
-	_ size.Elsewhere // what cut declares to hold
+	_ size.Elsewhere // the memory that cut declares
 
 	in   []byte
 	out  []byte
@@ -20,7 +20,7 @@ type block struct {
 	last bool
 }
 
-// packer is what a format does with blocks.
+// packer compresses the blocks of a format.
 type packer struct {
 	c     config
 	size  int   // bytes of input in a block
@@ -42,7 +42,7 @@ type packer struct {
 	sum   func() (add func([]byte), end func() []byte)
 }
 
-// stage is a stage that compresses blocks, with as many workers as there may be.
+// stage returns a stage that compresses blocks, with as many workers as there may be.
 func (k packer) stage() weir.Stage[byte, byte] {
 	if k.c.workers == 1 && k.write != nil {
 		return k.serial()
@@ -50,7 +50,7 @@ func (k packer) stage() weir.Stage[byte, byte] {
 	return k.parallel()
 }
 
-// serial is a stage that compresses one block after the other.
+// serial returns a stage that compresses one block after the other.
 func (k packer) serial() weir.Stage[byte, byte] {
 	free := serialPools.get(int64(k.size), func() any {
 		return &block{in: make([]byte, 0, k.size+k.slack), out: make([]byte, 0, deflate.BlockOutput)}
@@ -102,7 +102,7 @@ type writerFunc func(p []byte) (int, error)
 
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
-// parallel is a stage that compresses blocks at the same time.
+// parallel returns a stage that compresses blocks at the same time.
 func (k packer) parallel() weir.Stage[byte, byte] {
 	if k.c.err != nil {
 		return weir.Stage[byte, byte]{Name: k.c.stage, Err: k.c.err}
@@ -148,7 +148,8 @@ func (k packer) parallel() weir.Stage[byte, byte] {
 
 var blockPools, serialPools pools
 
-// outSize is the most that a block becomes: what does not compress is stored.
+// outSize returns the largest size of a packed block: data that does not
+// compress is stored.
 func (k packer) outSize() int { return k.size + k.size/16 + 1<<10 }
 
 // cutter cuts the input into blocks.

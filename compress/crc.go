@@ -1,8 +1,8 @@
 package compress
 
-// A CRC is a polynomial over the bits 0 and 1, modulo another one. What a byte
-// contributes depends only on how many bytes follow it, so the sum of two parts
-// of a file can be made of the sums of both.
+// A CRC is a polynomial over the bits 0 and 1, modulo another one. The
+// contribution of a byte depends only on how many bytes follow it, so the sum
+// of a file can be computed from the sums of its two parts.
 
 // crcPoly is the polynomial of CRC-32, without its highest term and with the
 // lowest bit for the highest power, like all sums.

@@ -14,7 +14,7 @@ import (
 	"github.com/weir-go/weir"
 )
 
-// format is what the decoders of one format have in common.
+// format has the properties that the decoders of one format share.
 type format struct {
 	name  string // of the data: "gzip"
 	holds int64  // bytes a codec holds at most
@@ -44,7 +44,7 @@ func decoders(make func() codec) *sync.Pool {
 	return &sync.Pool{New: func() any { return &decoder{make(), newInput()} }}
 }
 
-// unpacker is a stage that decompresses.
+// unpacker returns a stage that decompresses.
 func (f *format) unpacker(c config) weir.Stage[byte, byte] {
 	return weir.Stage[byte, byte]{
 		Name:  c.stage,

@@ -7,7 +7,7 @@
 // says otherwise: they cut the input into blocks, compress these concurrently,
 // and join them in order. The output is an ordinary file of its format; gzip
 // output is one member, which every client can read. A block is passed on only
-// when it is full or the input has ended, so the values of a slow input arrive
+// when it is full or the input has ended, so the data of a slow input arrives
 // late.
 //
 // Decoders read everything that the ordinary tools read, including several

@@ -19,7 +19,7 @@ type encoder interface {
 // deflate writes about 240 bytes at a time.
 const outSize = 32 << 10
 
-// serial is a stage that compresses in one goroutine. The pool keeps encoders
+// serial returns a stage that compresses in one goroutine. The pool keeps encoders
 // between flows.
 func serial(c config, pool *sync.Pool, holds int64) weir.Stage[byte, byte] {
 	return weir.Stage[byte, byte]{

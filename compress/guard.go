@@ -53,7 +53,7 @@ func (c *config) left(done, n, read int64) int64 {
 	return max(n, 0)
 }
 
-// tooLarge is the error of output that may be no larger than done.
+// tooLarge returns the error of output that may be no larger than done.
 func (c *config) tooLarge(done, offset int64, format string) error {
 	e := &weir.LimitError{Err: ErrTooLarge, Option: "MaxRatio", Max: int64(c.maxRatio)}
 	if c.maxOut >= 0 && done >= c.maxOut {

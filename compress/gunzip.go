@@ -8,7 +8,7 @@ import (
 	"github.com/weir-go/weir/internal/inflate"
 )
 
-// inflateHolds is what an inflating codec holds beside its input.
+// inflateHolds is the memory of an inflating codec without its input.
 const inflateHolds = inflate.Holds
 
 var (

@@ -7,11 +7,11 @@ import (
 	"github.com/weir-go/weir/internal/inflate"
 )
 
-// inSize is what an input holds: its buffer.
+// inSize is the memory of an input: its buffer.
 const inSize = inflate.InputHolds
 
-// input is what a decoder reads. It counts, and remembers what its source
-// failed with, which is no fault of the data.
+// input is the reader for a decoder. It counts, and remembers the error that
+// its source failed with, which is no fault of the data.
 type input struct {
 	inflate.Input
 	src source
@@ -47,7 +47,7 @@ func (in *input) reset(r io.Reader) {
 	in.Input.Reset(&in.src)
 }
 
-// offset is how much of the input was used.
+// offset returns how much of the input was used.
 func (in *input) offset() int64 { return in.src.n - int64(in.Buffered()) }
 
 // exhausted reports whether the decoder has asked for more than there is.

@@ -13,7 +13,7 @@ import (
 // errMemberSize is the cause when the sizes that a member records are not true.
 var errMemberSize = errors.New("a member does not end where its header says")
 
-// errCut is what the input of a segment between marks ends with.
+// errCut is the error at the end of the input of a segment between marks.
 var errCut = errors.New("the end of a segment")
 
 // inflater decompresses segments.
@@ -66,7 +66,7 @@ func (r *chunkReader) skip(n int) {
 	}
 }
 
-// left is how much of the input was not used.
+// left returns how much of the input was not used.
 func (z *inflater) left() int { return z.in.Buffered() + z.src.left }
 
 // inflate decompresses a segment that the caller has taken.
@@ -191,7 +191,7 @@ func outBuffer(n int) []byte {
 	return make([]byte, n)
 }
 
-// outRoom is how much memory outBuffer returns.
+// outRoom returns how much memory outBuffer returns.
 func outRoom(n int) int64 {
 	if n > memberInput/2 {
 		return memberInput

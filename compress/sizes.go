@@ -16,14 +16,14 @@ const (
 	gzipTrailer = 8  // CRC-32 and size
 	sizedHead   = gzipFixed + 2 + 4 + 8
 
-	// memberInput is what a sized member inflates to at most. Members do not
-	// refer to each other: at this size that makes the output 1% larger.
+	// memberInput is the most bytes that a sized member inflates to. Members do
+	// not refer to each other: at this size that makes the output 1% larger.
 	memberInput = 1 << 20
 
 	bgzfInput = 64 << 10
 )
 
-// sizes is what the header of a member says about it.
+// sizes has the sizes in the header of a member.
 type sizes struct {
 	head   int  // bytes of the header
 	member int  // bytes of the member

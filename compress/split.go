@@ -47,7 +47,7 @@ var mark = []byte{0, 0, 0xff, 0xff, 0, 0, 0, 0xff, 0xff}
 // chunk is a part of the input on its way from the splitting to the joining side
 // of Gunzip.
 type chunk struct {
-	_ size.Elsewhere // what the stages declare to hold
+	_ size.Elsewhere // the memory that the stages declare
 
 	buf [chunkSize]byte
 	b   []byte // of buf
@@ -76,10 +76,10 @@ type segment struct {
 	at     int64 // of a member: where it begins in the input
 	err    error // of a member: what the input ended with, within it
 
-	// taken says that somebody has the segment: the joining side may take it any
-	// time, to decompress it itself, a worker once it is in the queue, and the
-	// splitting side if it is not to be decompressed ahead of its turn. The
-	// latter two close done.
+	// taken says that one side has taken the segment. The joining side can take it
+	// at any time, to decompress it itself; a worker can take it from the queue;
+	// and the splitting side takes it to prevent that it is decompressed before
+	// its turn. The latter two close done.
 	taken atomic.Bool
 	done  chan struct{}
 
@@ -98,14 +98,14 @@ type segment struct {
 // take reports whether the caller is the first to take the segment.
 func (s *segment) take() bool { return s.taken.CompareAndSwap(false, true) }
 
-// drop sees to it that nobody decompresses the segment ahead of its turn.
+// drop prevents that a worker decompresses the segment before its turn.
 func (s *segment) drop() {
 	if s.take() {
 		close(s.done)
 	}
 }
 
-// work is what both sides and the workers share in one run.
+// work is the state that both sides and the workers share in one run.
 type work struct {
 	queue  chan *segment // in order; those that find no room are not decompressed ahead
 	giveUp atomic.Bool   // marks proved to be false, and are ignored from now on
@@ -228,8 +228,8 @@ func (t *split) send(c *chunk) error {
 	return err
 }
 
-// sizes returns what the next member records. It asks for no byte that any
-// member would not have.
+// sizes returns the sizes that the next member records. It asks for no byte
+// that any member would not have.
 func (t *split) sizes() (sizes, bool) {
 	head, _ := t.in.Peek(gzipFixed + 2)
 	n, ok := extraSize(head)

@@ -14,10 +14,10 @@ import (
 // decoder on one core. But where it has come to the beginning of a segment that
 // a worker has decompressed, it uses that.
 //
-// A mark proves nothing. What makes a segment right is that the decoder, which
-// was right so far, stands exactly at its beginning, between two blocks. Then the
-// blocks of the segment are what comes next, and their output follows, provided
-// that they do not refer to anything before them.
+// A mark alone proves nothing. A segment is right if the decoder, which was
+// right so far, stands exactly at its beginning, between two blocks. Then the
+// blocks of the segment come next, and their output follows, provided that they
+// do not refer to anything before them.
 type unsplitter struct {
 	gzipReader
 	input input
@@ -262,8 +262,8 @@ func (j *unsplitter) start() {
 	}
 }
 
-// ahead decompresses a segment ahead of its turn, unless somebody else has it. The
-// room for it was taken.
+// ahead decompresses a segment before its turn, unless another side has taken
+// it. The caller has taken the room for it.
 func (j *unsplitter) ahead(s *segment, w *work) {
 	if s.sizes.member == 0 && w.giveUp.Load() || !s.take() {
 		j.room.give(outMost)

@@ -106,7 +106,7 @@ func Unzstd(opts ...Option) weir.Stage[byte, byte] {
 	return f.unpacker(c)
 }
 
-// unzstdHolds is what a decoder holds beside its window: a few blocks of
+// unzstdHolds is the memory of a decoder without its window: a few blocks of
 // 128 KiB, one of them once more to be checked, and tables.
 const unzstdHolds = 1 << 20
 

@@ -173,7 +173,7 @@ func (z *frameReader) next() {
 	}
 }
 
-// zstdHeaderSize is how many bytes of a frame header follow its descriptor.
+// zstdHeaderSize returns how many bytes of a frame header follow its descriptor.
 func zstdHeaderSize(descriptor byte) int64 {
 	n := [4]int64{0, 1, 2, 4}[descriptor&3] // dictionary
 	if descriptor&(1<<5) == 0 {
@@ -182,7 +182,7 @@ func zstdHeaderSize(descriptor byte) int64 {
 	return n + zstdContentSize(descriptor)
 }
 
-// zstdContentSize is how many bytes of a frame header have the size of the
+// zstdContentSize returns how many bytes of a frame header have the size of the
 // content.
 func zstdContentSize(descriptor byte) int64 {
 	switch {
@@ -194,7 +194,7 @@ func zstdContentSize(descriptor byte) int64 {
 	return 0
 }
 
-// zstdWindow is the size of the window that a frame header asks for; rest is
+// zstdWindow returns the size of the window that a frame header asks for; rest is
 // the header behind its descriptor. A frame in a single segment has a window as
 // large as its content.
 func zstdWindow(descriptor byte, rest []byte) uint64 {

@@ -17,7 +17,7 @@ type zstdOffsets struct {
 	block  []byte // the compressed block that is being read
 	repeat [3]uint64
 	tables [3]fseTable // literal lengths, offsets, match lengths
-	known  [3]bool     // that a table may be used again
+	known  [3]bool     // that a table can be used again
 	lost   bool        // it cannot follow this frame
 }
 
@@ -152,7 +152,7 @@ func (z *zstdOffsets) use(value uint64, noLiterals bool) uint64 {
 	return r[0]
 }
 
-// table makes one of the tables of a block ready and returns what follows it.
+// table prepares one of the tables of a block and returns the bytes after it.
 func (z *zstdOffsets) table(i int, mode byte, p []byte) (rest []byte, ok bool) {
 	c, t := &sequenceCodes[i], &z.tables[i]
 	switch mode {
@@ -175,7 +175,7 @@ func (z *zstdOffsets) table(i int, mode byte, p []byte) (rest []byte, ok bool) {
 	return p, true
 }
 
-// skipLiterals returns what follows the literals section of a block.
+// skipLiterals returns the bytes after the literals section of a block.
 func skipLiterals(p []byte) ([]byte, bool) {
 	if len(p) == 0 {
 		return nil, false
@@ -225,7 +225,7 @@ type fseEntry struct {
 	code uint8
 }
 
-// read reads the description of a table and returns what follows it.
+// read reads the description of a table and returns the bytes after it.
 func (t *fseTable) read(p []byte, maxLog uint8, most int) (rest []byte, ok bool) {
 	pos := 0
 	read := func(n int) int {

@@ -85,8 +85,8 @@ func (o HTTPOptions) withDefaults() HTTPOptions {
 
 func (o HTTPOptions) silence() error { return &stallError{"the server sent nothing", o.Stall} }
 
-// client returns what sends the requests, and what closes its connections if
-// they are ours.
+// client returns the client that sends the requests, and a function that closes
+// its connections if they are ours.
 func (o HTTPOptions) client(redirect func(*http.Request, []*http.Request) error) (c *http.Client, release func()) {
 	if o.Client != nil {
 		own := *o.Client
@@ -167,8 +167,8 @@ func bare(err error) error {
 	return err
 }
 
-// conceal removes from h what another host must not learn. The address of the
-// page before can hold a signature.
+// conceal removes the fields from h that another host must not see. Referer is
+// one, because the previous URL can contain a signature.
 func (o HTTPOptions) conceal(h http.Header) {
 	for name := range o.Header {
 		if name = http.CanonicalHeaderKey(name); name != "User-Agent" {
@@ -180,9 +180,8 @@ func (o HTTPOptions) conceal(h http.Header) {
 	}
 }
 
-// followed bounds redirects, and refuses those that would send on an open line
-// what was asked for on a safe one. Once a redirect has led to another host, no
-// later request has what is secret.
+// followed limits the number of redirects, and refuses redirects from https to
+// http. After a redirect to another host, no later request has secret fields.
 func (o HTTPOptions) followed(req *http.Request, via []*http.Request) error {
 	for _, r := range append(via[1:len(via):len(via)], req) {
 		if !sameHost(via[0].URL, r.URL) {
@@ -193,8 +192,8 @@ func (o HTTPOptions) followed(req *http.Request, via []*http.Request) error {
 	return mayFollow(via[len(via)-1].URL, req.URL, len(via))
 }
 
-// sameHost reports whether a server at to may learn what is meant for from: it
-// has the same name and port, or is the same one over TLS.
+// sameHost reports whether the server at to may see the secrets for from: it
+// has the same name and port, or it is the same server over TLS.
 func sameHost(from, to *url.URL) bool {
 	if !strings.EqualFold(from.Hostname(), to.Hostname()) {
 		return false
@@ -228,9 +227,9 @@ type final struct{ error }
 
 func (e final) Unwrap() error { return e.error }
 
-// worth reports whether an attempt that failed with err may do better the next
-// time. met says that the server has answered before: until then, a host that
-// is not there is taken for a slip of the pen.
+// worth reports whether to retry after err. met says that the server has
+// answered before. Until then, a host that does not exist counts as a typo, so
+// there is no retry.
 func worth(err error, met bool) bool {
 	var status *StatusError
 	var dns *net.DNSError

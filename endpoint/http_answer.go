@@ -11,7 +11,7 @@ import (
 	"github.com/weir-go/weir/internal/units"
 )
 
-// facts is what the header of an answer says about a file.
+// facts has the properties of a file from the header of an answer.
 type facts struct {
 	name      string
 	size      int64 // of the whole file, or -1
@@ -34,7 +34,7 @@ func (in *httpInput) facts(resp *http.Response) facts {
 	return f
 }
 
-// validator is what If-Range may carry: a strong entity tag, or else a date
+// validator returns a value for If-Range: a strong entity tag, or else a date
 // that is strong by RFC 9110, section 8.8.2.2: the file was at least a second
 // old when the answer was made, so that another change in the same second
 // cannot hide.
@@ -147,7 +147,7 @@ func (d *download) acceptEnd(resp *http.Response) error {
 	return nil
 }
 
-// learn keeps what an answer has said, for the next one and for the caller.
+// learn keeps the facts of an answer, for the next answer and for the caller.
 func (d *download) learn(f facts) {
 	if f.size < 0 && d.met && d.at > 0 {
 		f.size = d.known.size

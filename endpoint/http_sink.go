@@ -146,8 +146,8 @@ func (u *upload) run(r *io.PipeReader) {
 
 var errAnswered = errors.New("request is over")
 
-// exchange sends the request, again where that is what the answer asks for and
-// nothing of the body has gone, and reads the answer.
+// exchange sends the request, again if the answer asks for that and nothing of
+// the body has gone, and reads the answer.
 func (u *upload) exchange(client *http.Client, r *io.PipeReader) error {
 	expect, to := true, u.target
 	for hops := 1; ; hops++ {
@@ -197,7 +197,7 @@ func (u *upload) exchange(client *http.Client, r *io.PipeReader) error {
 	}
 }
 
-// dress adds what says how the body comes.
+// dress adds the headers that describe the body.
 func (u *upload) dress(req *http.Request, expect bool) {
 	if req.ContentLength = u.o.Size; u.o.Size == 0 {
 		req.ContentLength = -1
@@ -272,9 +272,8 @@ func (b *uploadBody) stop() bool {
 	return !b.asked
 }
 
-// Close is called by the transport when it is through with the body. A Write
-// that waits must then learn that nobody takes its bytes, but not before the
-// answer is there.
+// Close is called by the transport when it is done with the body. A waiting
+// Write must then fail, but not before the answer has arrived.
 func (b *uploadBody) Close() error {
 	b.stop()
 	return nil

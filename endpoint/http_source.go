@@ -99,7 +99,7 @@ func (in *httpInput) stat(ctx context.Context, client *http.Client, method strin
 	return in.facts(resp), nil
 }
 
-// failed says what was being done when err came, and why if we ended it.
+// failed adds the operation to err, and the cause if we ended the operation.
 func (in *httpInput) failed(ctx context.Context, method string, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause
@@ -124,7 +124,7 @@ type download struct {
 	sum   *digest
 	ended bool
 	late  error // what broke the answer behind the bytes that Read returned last
-	err   error // what Read returns from now on
+	err   error // returned by Read from now on
 
 	attempt context.Context // of the request of the moment
 
@@ -149,7 +149,7 @@ func (in *httpInput) open(ctx context.Context) (weir.Reader[byte], error) {
 	return d, nil
 }
 
-// connect asks for what comes next, once. Only the goroutine of Read calls it.
+// connect requests the next bytes, once. Only the goroutine of Read calls it.
 func (d *download) connect() error {
 	ctx, abort := context.WithCancelCause(d.ctx)
 	d.mu.Lock()

@@ -11,7 +11,7 @@ import (
 	"unicode/utf8"
 )
 
-// remoteName is what to call a copy of what a server has sent. What the server
+// remoteName returns a name for the copy of a download. A name that the server
 // proposes comes first, then the URL that was asked for.
 func remoteName(u *url.URL, h http.Header) string {
 	if _, params, err := mime.ParseMediaType(h.Get("Content-Disposition")); err == nil {

@@ -13,7 +13,7 @@ import (
 	"unicode"
 )
 
-// StatusError is the answer of a server that did not do what it was asked. It
+// StatusError is the answer of a server that refused a request, or failed. It
 // matches [fs.ErrNotExist], [fs.ErrPermission] and [fs.ErrExist] where the
 // status means that.
 type StatusError struct {
@@ -70,8 +70,8 @@ func statusError(resp *http.Response, name string) *StatusError {
 	}
 }
 
-// firstLine is what the body says to a person, safe to print. A page of HTML
-// says nothing in its first line.
+// firstLine returns the message in the body for people, safe to print. A page
+// of HTML says nothing in its first line.
 func firstLine(resp *http.Response) string {
 	if t, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); strings.Contains(t, "html") || strings.Contains(t, "xml") ||
 		resp.Header.Get("Content-Encoding") != "" {

@@ -1,9 +1,8 @@
-// Package pace has stages that say how fast values pass, and when: at most so many
-// in a time, one in each interval, or none while a gate is closed. Where
-// [RateLimit] is what holds a flow back, the verdict of its report calls it a
-// limit.
+// Package pace has stages that control how fast and when values pass: at a
+// limited rate, one in each interval, or none while a gate is closed. If
+// [RateLimit] is the bottleneck of a flow, the verdict calls it a limit.
 //
-// The package uses nothing of package weir but what it exports.
+// The package uses only the exported names of package weir.
 package pace
 
 import (

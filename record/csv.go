@@ -224,12 +224,12 @@ func (d *csvDecoder) skip(p []byte) error {
 	return nil
 }
 
-// commentError is the error of a "\r" within a comment.
+// commentError returns the error for a "\r" within a comment.
 func commentError(line int) error {
 	return &csv.ParseError{StartLine: line, Line: line, Column: 1, Err: ErrCarriageReturn}
 }
 
-// tooLarge is the error of a record whose last line begins with line. A text
+// tooLarge returns the error for a record whose last line begins with line. A text
 // whose lines end in "\r" alone looks like one record.
 func (d *csvDecoder) tooLarge(line []byte) error {
 	line = line[:min(len(line), d.most+1)]
@@ -290,7 +290,7 @@ func (d *csvDecoder) endLine(line []byte, newline bool) error {
 	return d.end()
 }
 
-// bareCR is the error of a "\r" in field, a part of line, or nil.
+// bareCR returns the error for a "\r" in field, a part of line, or nil.
 func (d *csvDecoder) bareCR(line, field []byte) error {
 	i := bytes.IndexByte(field, '\r')
 	if i < 0 {

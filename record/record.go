@@ -1,5 +1,5 @@
-// Package record turns bytes into records and records into bytes: JSON, CSV, and
-// frames that their length precedes.
+// Package record turns bytes into records and records into bytes: JSON, CSV,
+// and frames with a length in front.
 //
 //	orders := record.DecodeJSON[Order](weir.File("orders.jsonl"), 0)
 //	err := record.EncodeCSV(weir.Map(orders, row), record.CSVOptions{}).To(weir.Create("orders.csv")).Run(ctx)
@@ -8,8 +8,8 @@
 // ceiling of its flow, and delivers the records before an error. A larger record
 // ends the flow with a [*weir.LimitError], which says where the record began.
 //
-// The package uses nothing of package weir but what it exports, so that a decoder
-// of yours can do all that these decoders do.
+// The package uses only the exported names of package weir, so your own
+// decoders can do everything that these decoders do.
 package record
 
 import (

@@ -17,7 +17,7 @@ import (
 	"github.com/weir-go/weir/internal/units"
 )
 
-// Kind says what a stage is.
+// Kind is the place of a stage in its flow.
 type Kind int
 
 const (
@@ -31,9 +31,9 @@ func (k Kind) String() string { return [...]string{"source", "stage", "sink"}[k]
 // MarshalText writes the kind as its name.
 func (k Kind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 
-// StageStats says where a stage's time went and what it moved. The five times
-// add up to Wall, the lifetimes of its workers so far and the time it took to
-// open and to close the stage:
+// StageStats has the times and counts of a stage. The five times add up to
+// Wall, the lifetimes of its workers so far and the time it took to open and to
+// close the stage:
 //
 //   - Busy: its own code ran. In a copy by the kernel: the kernel was busy with
 //     both reading and writing.
@@ -71,16 +71,16 @@ type StageStats struct {
 	Hidden time.Duration `json:"-"` // the part of Unknown that, by samples of the calls, this end of the copy took
 }
 
-// Report says what a flow has done, so far or in total. It is a snapshot that does
-// not change.
+// Report describes a run of a flow, so far or in total. It is a snapshot that
+// does not change.
 type Report struct {
 	Flow    string
 	Running bool
 	Wall    time.Duration
 	Stages  []StageStats // source first
 	Pipes   []PipeStats  // source first
-	Ceiling int64        // bytes it can hold at most, and
-	Holders int          // so many values more: see [Ceiling]
+	Ceiling int64        // the most bytes it can hold, plus
+	Holders int          // this many values: see [Ceiling]
 	Largest int64        // the largest value that went into one of its pipes, in bytes
 	Held    int64        // bytes in its pipes now
 	Peak    int64        // sum of the pipes' peaks, in bytes
@@ -124,11 +124,11 @@ func amount(n int64, unit string) string {
 	return fmt.Sprint(n)
 }
 
-// PipeStats says what went through a pipe and how long each side waited. Durations
+// PipeStats has the counts of a pipe, and how long each side waited. Durations
 // include waits that have not ended yet.
 type PipeStats struct {
 	Name        string        // "read → gzip"; empty for a pipe of one's own
-	Limit       string        // what it may hold: "64 KiB and 100 items"
+	Limit       string        // the most it can hold: "64 KiB and 100 items"
 	Items       int64         // values held now
 	Bytes       int64         // charge held now, in bytes
 	Peak        int64         // most bytes ever held

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// State is what a stage does with its time.
+// State is one of the states into which the time of a stage splits.
 type State int
 
 const (

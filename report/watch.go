@@ -2,9 +2,9 @@ package report
 
 import "time"
 
-// Watcher looks at a running flow from time to time and names the bottleneck of the
-// last seconds, instead of that since the beginning. It is for one goroutine. Make
-// one with [Watch].
+// Watcher looks at a running flow from time to time and names the bottleneck of
+// the last seconds, not of the whole run. It is for one goroutine. Make one
+// with [Watch].
 type Watcher struct {
 	get   func() Report
 	last  look
@@ -16,7 +16,7 @@ type Watcher struct {
 	nextT time.Time
 }
 
-// look is what a Watcher has seen at one time.
+// look is a report with its time.
 type look struct {
 	at time.Time
 	r  Report

@@ -13,7 +13,7 @@ import (
 	"github.com/weir-go/weir/endpoint"
 )
 
-// scheme is what URLs of objects begin with.
+// scheme is the scheme of URLs of objects.
 const scheme = "s3"
 
 func init() {
@@ -43,7 +43,7 @@ func IsFolder(name string) bool {
 // settings are the names of what a query may set.
 var settings = []string{"anonymous", "endpoint", "parallel", "part-size", "profile", "region"}
 
-// parse takes an s3:// URL apart. What its query sets takes precedence over s.
+// parse parses an s3:// URL. The settings in its query take precedence over s.
 func (s Store) parse(u *url.URL) (address, error) {
 	a := address{bucket: u.Host, key: strings.TrimPrefix(u.Path, "/"), store: s}
 	fail := func(format string, args ...any) (address, error) {

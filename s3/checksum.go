@@ -79,14 +79,14 @@ func (c *checksum) check() error {
 	return nil
 }
 
-// crc64 is a checksum as the protocol writes it.
+// crc64 returns a checksum as the protocol writes it.
 func crc64(sum uint64) string {
 	return base64.StdEncoding.EncodeToString([]byte{
 		byte(sum >> 56), byte(sum >> 48), byte(sum >> 40), byte(sum >> 32), byte(sum >> 24), byte(sum >> 16), byte(sum >> 8), byte(sum),
 	})
 }
 
-// md5Base64 is a Content-MD5.
+// md5Base64 returns a Content-MD5.
 func md5Base64(p []byte) string {
 	sum := md5.Sum(p)
 	return base64.StdEncoding.EncodeToString(sum[:])

@@ -45,7 +45,7 @@ func policyOf(o endpoint.HTTPOptions) policy {
 	return p
 }
 
-// client talks to a store about one bucket. Its methods may be called
+// client talks to a store about one bucket. Its methods can be called
 // concurrently.
 type client struct {
 	address

@@ -22,7 +22,7 @@ import (
 // amazon is the store that is asked when no endpoint is named.
 const amazon = "https://s3.amazonaws.com"
 
-// profile is what a section of the files in ~/.aws says.
+// profile is a section of the files in ~/.aws.
 type profile struct {
 	name     string
 	named    bool // somebody asked for it by name
@@ -89,7 +89,7 @@ func (s Store) connect(transport http.RoundTripper) (*minio.Core, error) {
 	}
 	region := cmp.Or(s.Region, os.Getenv("AWS_REGION"), os.Getenv("AWS_DEFAULT_REGION"), p.region)
 	if region == "" && at.String() != amazon {
-		region = "us-east-1" // what stores without regions expect in a signature
+		region = "us-east-1" // stores without regions expect it in a signature
 	}
 	creds, err := s.credentials(p, at.String() == amazon)
 	if err != nil {

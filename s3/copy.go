@@ -43,7 +43,8 @@ type Copy struct {
 	// Store has the settings that the URL does not set.
 	Store Store
 
-	// HTTP says how to talk to the store. Its Header and Answer are not used.
+	// HTTP has the options for requests to the store. Header and Answer are not
+	// used.
 	HTTP endpoint.HTTPOptions
 
 	// Workers is how many files are copied at a time. Zero means 8.
@@ -100,7 +101,7 @@ var ErrName = errors.New("object key is not a valid file name")
 
 // ErrCollision is the error for an object if the local file system treats its
 // name as the name of another file.
-var ErrCollision = errors.New("name is taken by another file, or by one whose name the file system takes for the same")
+var ErrCollision = errors.New("name is taken by another file, or by one whose name the file system treats as equal")
 
 // Progress returns how far the copy is. It can be called at any time, by any
 // goroutine.
@@ -387,8 +388,8 @@ func (j *job) isExcluded(rel string) bool {
 	return rel != "" && j.exclude.Match(rel, false)
 }
 
-// key is the key of a file.
+// key returns the key of a file.
 func (j *job) key(rel string) string { return j.at.key + rel }
 
-// parent is the folder of a path, "." for the top.
+// parent returns the folder of a path, "." for the top.
 func parent(rel string) string { return path.Dir(rel) }

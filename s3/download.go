@@ -15,8 +15,8 @@ import (
 	"github.com/weir-go/weir/endpoint"
 )
 
-// download reads an object from an offset to its end. Read is for one goroutine;
-// Close may be called beside it.
+// download reads an object from an offset to its end. Read is for one
+// goroutine; Close can be called concurrently.
 type download struct {
 	c    *client
 	own  bool // the client is closed with the download
@@ -26,7 +26,7 @@ type download struct {
 	f    facts
 	at   int64 // offset of the next byte that Read returns
 	sum  *checksum
-	err  error // what Read returns from now on
+	err  error // returned by Read from now on
 
 	one *part // the whole, if it is read in one piece; nil: in ranges
 
@@ -57,8 +57,8 @@ func (c *client) download(ctx context.Context, key string, f facts, offset int64
 	if offset == 0 && f.sum != nil {
 		d.sum = f.sum()
 	}
-	// Without an ETag nothing ties two requests together. What fits into two
-	// ranges would gain nothing.
+	// Without an ETag, two requests can return different versions. An object of up
+	// to two ranges would gain nothing.
 	if ranges < 2 || f.etag == "" || f.size-offset <= 2*rangeSize {
 		d.one = d.part(offset, f.size)
 	}
@@ -245,7 +245,7 @@ func (r *part) read(p []byte) (int, error) {
 	return n, err
 }
 
-// open asks for what comes next, and checks that the store sends that.
+// open requests the next bytes, and checks that the store sends these.
 func (r *part) open() error {
 	var o minio.GetObjectOptions
 	if r.f.etag != "" {

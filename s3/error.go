@@ -159,8 +159,8 @@ func (e *Error) temporary() bool {
 // effect. A server error, or no answer, leaves that open.
 func (e *Error) answered() bool { return e.StatusCode >= 400 && e.StatusCode < 500 }
 
-// refusal makes an Error of what a request of minio-go returned. op and url say
-// what was asked for; create says that the request carried If-None-Match.
+// refusal makes an Error of the error of a request of minio-go. op and url are
+// the request; create says that the request carried If-None-Match.
 func refusal(ctx context.Context, op, url string, create bool, err error) error {
 	if err == nil {
 		return nil

@@ -35,13 +35,13 @@ type entry struct {
 	bad error // why it cannot be copied
 }
 
-// file is what a folder says about a file.
+// file has the properties of a file in a folder.
 type file struct {
 	size              int64
 	modified, changed time.Time // changed: contents, owner, mode or names, if the system reports it
 }
 
-// object is what a listing says about a key.
+// object has the properties of a key in a listing.
 type object struct {
 	size     int64
 	etag     string
@@ -243,7 +243,7 @@ func (j *job) list(ctx context.Context, emit func([]item) error) error {
 	return err
 }
 
-// remove removes what only the destination has.
+// remove removes the entries that only the destination has.
 func (j *job) remove(ctx context.Context) error {
 	j.again = true
 	return j.join(ctx, func(e entry) error {

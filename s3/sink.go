@@ -8,7 +8,7 @@ import (
 	"github.com/weir-go/weir/endpoint"
 )
 
-// newSink is an object as a sink.
+// newSink returns an object as a sink.
 func newSink(a address, o endpoint.SinkOptions) weir.Sink[byte] {
 	part := a.store.partSize(o.Size)
 	if o.Size > 0 {

@@ -17,7 +17,7 @@ import (
 	"github.com/weir-go/weir/endpoint"
 )
 
-// facts are what a store says about an object.
+// facts are the properties of an object.
 type facts struct {
 	size     int64
 	etag     string // without quotes; empty if the store has none
@@ -75,7 +75,7 @@ func newInput(a address, o endpoint.SourceOptions) *input {
 	return &input{address: a, o: o, info: endpoint.Info{Name: localName(a.key), Size: -1}}
 }
 
-// localName is what to call a copy of an object in a folder, or "".
+// localName returns a name for the copy of an object in a folder, or "".
 func localName(key string) string {
 	name := path.Base(key)
 	if !filepath.IsLocal(name) || name == "." || strings.ContainsAny(name, `\`) && filepath.Separator == '\\' {
@@ -117,7 +117,7 @@ func (in *input) learn(f facts) {
 	in.info.Size, in.info.Validator, in.info.Modified, in.info.Resumable = f.size, f.etag, f.modified, f.etag != ""
 }
 
-// open asks what the object is and begins to read it.
+// open requests the properties of the object and begins to read it.
 func (in *input) open(ctx context.Context) (weir.Reader[byte], error) {
 	c, err := newClient(in.address, in.o.HTTP)
 	if err != nil {

@@ -70,7 +70,7 @@ const (
 	rangeSize    = 4 << 20
 )
 
-// partSize is the size of all parts but the last of an object of size bytes, or
+// partSize returns the size of all parts but the last of an object of size bytes, or
 // of unknown length if size is 0 or less.
 func (s Store) partSize(size int64) int64 {
 	n := max(s.PartSize, defaultPart)
@@ -87,7 +87,7 @@ func (s Store) partSize(size int64) int64 {
 	return n
 }
 
-// partsAtOnce is how many parts of an object of size bytes are sent at a time.
+// partsAtOnce returns how many parts of an object of size bytes are sent at a time.
 func (s Store) partsAtOnce(size int64) int {
 	n := partsAtOnce
 	if s.Parallel > 0 {

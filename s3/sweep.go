@@ -9,8 +9,8 @@ import (
 const stale = 24 * time.Hour
 
 // sweep removes multipart uploads to keys that begin with prefix which a killed
-// process of ours has left. What cannot be listed or removed stays: a sweep is
-// no reason for an upload to fail.
+// process of ours has left. It ignores errors: a failed sweep is no reason for
+// an upload to fail.
 func (c *client) sweep(ctx context.Context, prefix string) {
 	ctx, cancel := context.WithTimeout(ctx, cleanup)
 	defer cancel()

@@ -287,7 +287,7 @@ func (w *writing) merged() uint64 {
 	return binary.BigEndian.Uint64(sum.Raw())
 }
 
-// sum is the checksum of a part of a file.
+// sum returns the checksum of a part of a file.
 func (j *job) sum(f *os.File, at, n int64) (uint64, error) {
 	h := crc64nvme.New()
 	buf := j.buffers.Get().(*[128 << 10]byte)

@@ -13,7 +13,7 @@ import (
 	"github.com/weir-go/weir"
 )
 
-// newTransport makes what sends the requests of one client.
+// newTransport makes the transport of one client.
 func newTransport() *http.Transport {
 	t := &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
@@ -152,7 +152,7 @@ func (w *watchdog) rest() {
 	}
 }
 
-// attempt is what we learn of an answer that minio-go does not pass on.
+// attempt has facts about an answer that minio-go does not pass on.
 type attempt struct {
 	mu    sync.Mutex // guards after
 	after time.Duration

@@ -14,7 +14,7 @@ import (
 )
 
 // upload is one run of a sink. Write, Prepare and Commit are for one goroutine;
-// Close may be called beside them.
+// Close can be called concurrently.
 type upload struct {
 	*writing
 	o    endpoint.SinkOptions

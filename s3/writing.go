@@ -87,14 +87,14 @@ func (w *writing) sent(p sentPart) {
 	w.count++
 }
 
-// arrived is how many parts the store has.
+// arrived returns how many parts the store has.
 func (w *writing) arrived() int {
 	w.partsMu.Lock()
 	defer w.partsMu.Unlock()
 	return w.count
 }
 
-// headers are what marks the object. sum may be empty.
+// headers returns the headers that mark the object. sum can be empty.
 func (w *writing) headers(more ...string) map[string]string {
 	h := map[string]string{headerNonce: w.nonce}
 	for i := 0; i < len(more); i += 2 {
@@ -196,7 +196,7 @@ func (w *writing) begin() error {
 }
 
 // sendPart sends a part, whose number and sum are set, and notes its ETag in p.
-// It may be called concurrently.
+// It can be called concurrently.
 func (w *writing) sendPart(ctx context.Context, p *sentPart, body io.ReadSeeker, size int64, md5 func() string) error {
 	return w.c.request(ctx, "write", w.key, false, func(ctx context.Context) error {
 		ctx = context.WithValue(w.partCtx, attemptKey{}, attemptOf(ctx))

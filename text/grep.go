@@ -155,7 +155,7 @@ func SkipLines(n int64) weir.Stage[byte, byte] {
 	})
 }
 
-// counted is a stage that counts n lines in each run.
+// counted returns a stage that counts n lines in each run.
 func counted(name string, n int64, do func(context.Context, *lineCounter, []byte, func([]byte) error) error) weir.Stage[byte, byte] {
 	start := func(context.Context) (*lineCounter, error) { return &lineCounter{left: n}, nil }
 	return weir.DoWith(name, start, do, nil)

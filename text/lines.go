@@ -109,8 +109,8 @@ func (b *lineBuffer) begin(in []byte) ([]byte, error) {
 }
 
 // cut calls f with every line that ends in in. Such a line lies at in[from:to],
-// to being behind its end; if it began before in, from is negative. What is left
-// of in is kept.
+// to being behind its end; if it began before in, from is negative. The rest of
+// in is kept.
 func (b *lineBuffer) cut(in []byte, f func(line, end []byte, from, to int) error) error {
 	if len(in) == 0 {
 		return nil

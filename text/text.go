@@ -225,7 +225,7 @@ func (t *textChecker) check(in []byte) (int, error) {
 
 func (t *textChecker) Flush(context.Context, func([]byte) error) error { return t.end() }
 
-// end is the error of a text that ends within a character, or nil.
+// end returns the error for a text that ends within a character, or nil.
 func (t *textChecker) end() error {
 	if len(t.part) > 0 {
 		return fmt.Errorf("%w at byte %d", ErrInvalidUTF8, t.offset-int64(len(t.part)))

@@ -94,7 +94,7 @@ func isASCII(s string) bool {
 	return true
 }
 
-// remove removes what the source does not have.
+// remove removes the entries that the source does not have.
 func (j *job) remove(ctx context.Context) error {
 	root, err := os.OpenRoot(j.to)
 	if err != nil {
@@ -123,7 +123,7 @@ func (j *job) remove(ctx context.Context) error {
 }
 
 // isCopied reports whether x is what a file of the source was copied to, under
-// a name that the file system takes for the same.
+// a name that the file system treats as equal.
 func (x extra) isCopied(root *os.Root) bool {
 	is, err := root.Lstat(x.path)
 	if err != nil {
@@ -181,16 +181,16 @@ func (j *job) surplus(root *os.Root, path string, remove bool) (all bool, paths 
 	return true, []string{path}, nil
 }
 
-// Plan is what a copy would do.
+// Plan is the work that a copy would do.
 type Plan struct {
 	Files, Bytes int64    // to copy, without those that are equal; symbolic links count as files
 	Equal        int64    // files that the destination has already
-	Delete       []string // what would be removed: files, and folders with all that is in them
+	Delete       []string // paths to remove: files, and folders with everything in them
 }
 
-// Plan compares source and destination and changes neither. What Run could not
-// copy, because it cannot be read or something has its name, fails here too; Failed
-// and Skip are called as by Run. Plan is for a Copy that is not run.
+// Plan compares source and destination and changes neither. It fails where Run
+// would fail because something cannot be read, or a name is taken. It calls
+// Failed and Skip as Run does. A Copy that has planned must not run.
 func (c *Copy) Plan(ctx context.Context) (Plan, error) {
 	var p Plan
 	j := newJob(c)

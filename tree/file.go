@@ -39,7 +39,7 @@ func (j *job) copy(ctx context.Context, e entry) (int64, error) {
 	return n, j.report(ctx, err)
 }
 
-// writing is the error of the destination's side.
+// writing returns the error of the destination's side.
 func (j *job) writing(f *folder, name string, err error) error {
 	return &WriteError{Path: filepath.Join(j.To, f.path(), name), Err: errno.Bare(err)}
 }
@@ -212,8 +212,8 @@ func (j *job) write(ctx context.Context, e entry, src *os.File, info, old fs.Fil
 	case old != nil && (j.NoClobber || old.IsDir()):
 		return 0, j.taken(e.in, e.name, old)
 	case replaces:
-		// Replacing takes no right to write to the file itself. Whoever took
-		// that right away meant it.
+		// Renaming over a file needs no permission to write to it. If the file is
+		// write-protected, that is on purpose.
 		w, err := e.in.dst.OpenFile(e.name, os.O_WRONLY|nonblock, 0)
 		if errors.Is(err, fs.ErrPermission) {
 			return 0, j.writing(e.in, e.name, err)
@@ -324,7 +324,7 @@ func (j *job) isEqual(ctx context.Context, e entry, src *os.File, info, there fs
 	}
 	dst, err := openPlain(e.in.dst, e.name)
 	if err != nil {
-		return false, nil // what cannot be compared is replaced
+		return false, nil // a file that cannot be compared is replaced
 	}
 	defer dst.Close()
 	if j.Checksum {

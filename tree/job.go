@@ -30,7 +30,7 @@ type job struct {
 	telling  sync.Mutex // held while a function of the user runs
 	linkable links
 
-	mu    sync.Mutex // guards what follows
+	mu    sync.Mutex // guards the fields below
 	open  map[*folder]struct{}
 	first error   // the first failure that did not end the flow
 	extra []extra // entries that the source does not have

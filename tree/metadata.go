@@ -26,9 +26,9 @@ func (j *job) metadata(f *folder, name string, open, src *os.File, info fs.FileI
 	return keep(f.dst, name, open, info)
 }
 
-// initial is what a file or folder with the permissions perm is created with.
-// What is to get the metadata of the source is the user's alone until it has
-// the right owner.
+// initial returns the permissions with which to create a file or folder that
+// will get perm. A file that will get the metadata of the source belongs to the
+// user alone until it has the right owner.
 func (j *job) initial(perm fs.FileMode) fs.FileMode {
 	if j.Metadata {
 		return perm & 0o700

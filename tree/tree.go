@@ -33,9 +33,9 @@ type Copy struct {
 	// core.
 	Workers int
 
-	// Metadata keeps permissions regardless of the umask, times, and owners where
-	// the system allows it, also for symbolic links. It keeps hard links between
-	// the copied files and, on Linux, extended attributes of users. It keeps
+	// Metadata keeps times, permissions whatever the umask, and owners where the
+	// system allows it, also for symbolic links. It keeps hard links between the
+	// copied files and, on Linux, extended attributes of users. It keeps
 	// set-user-ID and set-group-ID only together with owner and group. It copies
 	// neither file capabilities nor access control lists. Without Metadata, a new
 	// file gets the permissions of the source, restricted by the umask, as with cp

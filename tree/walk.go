@@ -32,7 +32,7 @@ type entry struct {
 	link bool
 }
 
-// path is what the folder is called below the top.
+// path returns the path of the folder below the top.
 func (f *folder) path() string {
 	if f.parent == nil {
 		return ""

@@ -164,7 +164,6 @@ type Listing struct {
 	Entries []Entry `json:"entries"`       // of the page
 	Total   int     `json:"total"`         // names that match the filter, on all pages
 	Cut     bool    `json:"cut,omitempty"` // the folder has more names than the listing can reach
-
 	// LeftOut is how many names the listing does not have because clients cannot get
 	// them: names with control characters, links that lead to no served file, pipes and
 	// devices. Names that are hidden on purpose do not count.
@@ -284,12 +283,9 @@ func (l *lister) finish() error {
 	from := min((s.Page-1)*s.Limit, len(l.list))
 	for _, c := range l.list[from:min(from+s.Limit, len(l.list))] {
 		if c.d != nil {
-			info, leftOut := l.v.show(l.name, c.d)
-			if leftOut {
-				l.LeftOut++
-			}
+			info, _ := l.v.show(l.name, c.d)
 			if info == nil {
-				continue // it is gone, for instance
+				continue // it is gone
 			}
 			c.Entry = entryOf(c.Name, info)
 		}
@@ -320,31 +316,26 @@ func (l *lister) step() error {
 // take returns what is known of d without looking at the file, if that is enough.
 func (l *lister) take(d fs.DirEntry) (e listed, ok bool) {
 	name := d.Name()
-	t := d.Type()
-	switch {
-	case names.Withheld(name, l.v.hidden):
-		return listed{}, false
-	case !names.Printable(name) || !d.IsDir() && !t.IsRegular() && t&fs.ModeSymlink == 0:
-		l.LeftOut++
+	if names.Withheld(name, l.v.hidden) {
 		return listed{}, false
 	}
-	if rank := readmeRank(name); rank > l.rank && t.IsRegular() {
+	if rank := readmeRank(name); rank > l.rank && d.Type().IsRegular() {
 		l.readme, l.rank = name, rank
 	}
 	if !l.matches(name) {
 		return listed{}, false
 	}
-	if l.early || t&fs.ModeSymlink != 0 {
-		info, leftOut := l.v.show(l.name, d)
-		if leftOut {
-			l.LeftOut++
-		}
-		if info == nil {
-			return listed{}, false
-		}
-		return listed{entryOf(name, info), nil}, true
+	if !l.early && names.Printable(name) && (d.IsDir() || d.Type().IsRegular()) {
+		return listed{Entry{Name: name, Folder: d.IsDir()}, d}, true
 	}
-	return listed{Entry{Name: name, Folder: d.IsDir()}, d}, true
+	info, leftOut := l.v.show(l.name, d)
+	if leftOut {
+		l.LeftOut++
+	}
+	if info == nil {
+		return listed{}, false
+	}
+	return listed{entryOf(name, info), nil}, true
 }
 
 func (l *lister) matches(name string) bool {

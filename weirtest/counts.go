@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// Counts is what was asked of a [Source] or [Sink] so far, over all its runs.
+// Counts has the calls to a [Source] or [Sink] so far, over all its runs.
 type Counts struct {
 	Opened    int   // how often a flow opened it
 	Calls     int   // calls of Read or Write, also those that still wait
 	Asked     int64 // values that Read was asked for, or Write was given
-	Values    int64 // values that were read of it, or that it took
+	Values    int64 // values that it yielded, or that it took
 	Committed int   // calls of Commit; a source has none
 	Closed    int   // calls of Close
 }
@@ -35,7 +35,7 @@ func (c *counter) counts() Counts {
 	return c.n
 }
 
-// part is what the running forms of sources and sinks share.
+// part has the fields that running sources and sinks share.
 type part struct {
 	ctx      context.Context
 	counter  *counter

@@ -8,9 +8,9 @@ import (
 )
 
 // NoLeaks fails the test if it leaves goroutines behind or, on Linux, open file
-// descriptors. Call it first, so that it looks last: what the test cleans up by
-// itself is gone by then. Goroutines get a moment to end. A test that
-// calls it must not run in parallel with others.
+// descriptors. Call it first, so that it checks last, after all other cleanups
+// of the test. Goroutines get a moment to end. A test that calls it must not
+// run in parallel with others.
 func NoLeaks(t testing.TB) {
 	t.Helper()
 	running := goleak.IgnoreCurrent()

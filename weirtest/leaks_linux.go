@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// openFiles returns what the process has open, once for each descriptor.
+// openFiles returns the names of the files that the process has open, once for
+// each descriptor.
 func openFiles() (names []string) {
 	const dir = "/proc/self/fd"
 	list, err := os.ReadDir(dir)

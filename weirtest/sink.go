@@ -9,16 +9,16 @@ import (
 	"github.com/weir-go/weir"
 )
 
-// Sink is a sink that does what a test wants, and keeps what it takes. The zero
-// Sink takes everything. Set its fields before it is used; it must not be
+// Sink is a sink that a test controls, and that keeps the values it takes. The
+// zero Sink takes everything. Set its fields before it is used; it must not be
 // copied after that.
 type Sink[T any] struct {
-	Forget bool // do not keep the values, as for a source without an end
+	Forget bool // do not keep the values, for instance of an endless source
 
 	Delay time.Duration   // how long each Write takes
 	Step  <-chan struct{} // each Write waits to receive from it, unless it is nil
 
-	Err       error // what Write returns once After values were taken, as [weir.ErrStop]; nil: never
+	Err       error // returned by Write after After values, for instance [weir.ErrStop]; nil: never
 	After     int64
 	OpenErr   error // opening it fails
 	CommitErr error // committing it fails
@@ -44,12 +44,12 @@ func (s *Sink[T]) Sink() weir.Sink[T] {
 	return k
 }
 
-// Counts returns what was asked of the sink so far. It may be called at any
-// time, concurrently with a flow.
+// Counts returns the calls to the sink so far. It can be called at any time,
+// concurrently with a flow.
 func (s *Sink[T]) Counts() Counts { return s.counter.counts() }
 
-// Values returns a copy of what the sink took so far, in order, over all its
-// runs. It may be called at any time.
+// Values returns a copy of the values taken so far, in order, over all runs. It
+// can be called at any time.
 func (s *Sink[T]) Values() []T {
 	s.counter.mu.Lock()
 	defer s.counter.mu.Unlock()

@@ -9,13 +9,13 @@ import (
 	"github.com/weir-go/weir"
 )
 
-// Source is a source that does what a test wants. The zero Source is empty.
-// Set its fields before it is used; it must not be copied after that. It may
-// be opened several times and begins anew each time.
+// Source is a source that a test controls. The zero Source is empty. Set its
+// fields before it is used; it must not be copied after that. It can be opened
+// several times, and starts from the beginning each time.
 type Source[T any] struct {
-	Values []T  // what it yields; they must not change while a flow runs
+	Values []T  // the values to yield; they must not change while a flow runs
 	Repeat bool // yield them over and over, without an end
-	Batch  int  // values that one Read yields at most; 0: as many as it is asked for
+	Batch  int  // the most values that one Read yields; 0: as many as it is asked for
 
 	Delay time.Duration   // how long each Read takes, the last one too
 	Step  <-chan struct{} // each Read waits to receive from it, unless it is nil
@@ -46,8 +46,8 @@ func (s *Source[T]) Stream() weir.Stream[T] {
 	return weir.From(src)
 }
 
-// Counts returns what was asked of the source so far. It may be called at any
-// time, concurrently with a flow.
+// Counts returns the calls to the source so far. It can be called at any time,
+// concurrently with a flow.
 func (s *Source[T]) Counts() Counts { return s.counter.counts() }
 
 type reader[T any] struct {

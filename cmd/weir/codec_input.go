@@ -157,8 +157,8 @@ func isSymlink(name string) bool {
 	return err == nil && info.Mode()&fs.ModeSymlink != 0
 }
 
-// firstBytes is the beginning of a file; empty if it cannot be read, which the
-// run will say.
+// firstBytes returns the beginning of a file; empty if it cannot be read, which
+// the run will report.
 func firstBytes(name string) []byte {
 	f, err := os.Open(name)
 	if err != nil {

@@ -477,7 +477,7 @@ func (r *codecRun) one(in input) (*step, error) {
 // defaultWindowText is defaultWindow as a flag has it.
 const defaultWindowText = "128MiB"
 
-// word is the stage that does the work, with its settings.
+// word returns the stage that does the work, with its settings.
 func (r *codecRun) word(frugal bool) string {
 	word := r.stage
 	if r.expands {
@@ -496,7 +496,7 @@ func (r *codecRun) word(frugal bool) string {
 	return word
 }
 
-// stored is what --name restores: the name and the time that the file stores.
+// stored returns the name and the time in the file, which --name restores.
 func (r *codecRun) stored(in input) gzipHeader {
 	if !r.gzip || !r.expands || r.names <= 0 || !in.regular() {
 		return gzipHeader{}

@@ -178,7 +178,7 @@ func (c *copying) copy(names []string) error {
 	return c.execute("copied", steps...)
 }
 
-// unverifiable refuses --verify where what was written cannot be read back.
+// unverifiable refuses --verify if the destination cannot be read back.
 func (c *copying) unverifiable(dst string) error {
 	if !c.verify || s3.IsFolder(dst) { // storeFolder says more
 		return nil

@@ -110,7 +110,7 @@ func closest(word string, names []string) string {
 	return best
 }
 
-// distance is the number of letters to insert, delete, change or swap with
+// distance returns the number of letters to insert, delete, change or swap with
 // their neighbour.
 func distance(a, b string) int {
 	rows := make([][]int, len(a)+1)

@@ -82,7 +82,7 @@ func (s *settings) talks() bool {
 	return s.verbose || isTerminal(s.stderr) || s.progress == "plain" || s.progress == "live"
 }
 
-// binaryToTerminal refuses what would garble a terminal.
+// binaryToTerminal refuses to write binary data to a terminal.
 func (s *settings) binaryToTerminal() error {
 	if s.force || !isTerminal(s.stdout) {
 		return nil

@@ -12,7 +12,7 @@ import (
 //go:embed help/*.md
 var helpTexts embed.FS
 
-// topics are what weir help explains beside the commands.
+// topics are the subjects that weir help explains in addition to the commands.
 var topics = []struct{ name, short string }{
 	{"memory", "What the memory ceiling covers, and --memory"},
 	{"states", "Busy, blocked, starved and outside"},
@@ -31,8 +31,8 @@ func helpTopics() (list []*cobra.Command) {
 	return list
 }
 
-// newHelp is the command help, which does not take what it does not know for a
-// question about everything.
+// newHelp returns the command help. For an unknown word it returns an error,
+// not the general help.
 func newHelp() *cobra.Command {
 	return &cobra.Command{
 		Use:   "help [COMMAND or TOPIC]",

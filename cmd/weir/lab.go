@@ -299,7 +299,7 @@ func (l *laboratory) printed(err error) {
 	}
 }
 
-// introduce says what an experiment is about to do.
+// introduce prints the description of an experiment before it runs.
 func (l *laboratory) introduce(e lab.Experiment) {
 	s := e.Settings.Or(l.options.Override)
 	l.say(fmt.Sprintf(`%s: %s.
@@ -392,7 +392,7 @@ func (l *laboratory) conclude(ctx context.Context, results []*lab.Result) error 
 	return nil
 }
 
-// reportName is the file of the report, or "".
+// reportName returns the file of the report, or "".
 func (l *laboratory) reportName() string {
 	switch {
 	case l.report == "none":
@@ -421,7 +421,7 @@ func writeWhole(ctx context.Context, name string, write func(io.Writer) error) e
 	return nil
 }
 
-// cannotWrite is the error of a report or picture that cannot be written.
+// cannotWrite returns the error for a report or picture that cannot be written.
 func cannotWrite(name string, err error) *failure {
 	return &failure{code: exitDestination, text: fmt.Sprintf("cannot write %s: %v", name, innermost(err)), try: usual(name, err)}
 }

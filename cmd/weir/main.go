@@ -170,8 +170,8 @@ func unknownCommand(root *cobra.Command, args []string) *failure {
 	return nil
 }
 
-// newRoot builds the commands. What moves data writes to stdout, and what
-// explains weir writes to out.
+// newRoot builds the commands. Commands that move data write to stdout, and
+// those that explain weir write to out.
 func newRoot(stdout, out, stderr io.Writer) *cobra.Command {
 	root := &cobra.Command{
 		Use:     "weir",
@@ -240,7 +240,7 @@ func commandNames(c *cobra.Command) (names []string) {
 	return names
 }
 
-// environmentName is the variable that stands in for a flag: WEIR_MEMORY.
+// environmentName returns the variable that stands in for a flag: WEIR_MEMORY.
 func environmentName(flag string) string {
 	return "WEIR_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
@@ -267,8 +267,8 @@ func fromEnvironment(flags *pflag.FlagSet) (err error) {
 // that it has there.
 const setBy = "weir_environment"
 
-// blameEnvironment makes f name the variable where it blames a flag that nobody
-// typed, or a value that nobody typed.
+// blameEnvironment makes f name the environment variable, if f blames a flag or
+// a value that comes from one.
 func blameEnvironment(flags *pflag.FlagSet, f *failure) {
 	flags.VisitAll(func(fl *pflag.Flag) {
 		value, set := fl.Annotations[setBy]

@@ -69,7 +69,7 @@ func manHeader(section string) *doc.GenManHeader {
 	return h
 }
 
-// commandPage is the page of a command, with the two sections that its
+// commandPage returns the page of a command, with the two sections that its
 // generator does not know.
 func commandPage(c *cobra.Command) ([]byte, error) {
 	c.DisableAutoGenTag = true
@@ -97,7 +97,7 @@ func topicPages() string {
 	return strings.Join(names, ", ") + "\n"
 }
 
-// topicPage is the page of a topic of weir help.
+// topicPage returns the page of a topic of weir help.
 func topicPage(c *cobra.Command) []byte {
 	date := ""
 	if h := manHeader("7"); h.Date != nil {
@@ -114,7 +114,7 @@ func roff(text string) string {
 	return regexp.MustCompile(`(?m)^([.'])`).ReplaceAllString(text, `\&$1`)
 }
 
-// exitCode is a code and what it means.
+// exitCode is a code and its meaning.
 type exitCodeText struct {
 	code string
 	text string
@@ -136,7 +136,7 @@ func exitCodeTexts() (list []exitCodeText) {
 	return list
 }
 
-// exitStatus is the section about the codes that c exits with.
+// exitStatus returns the section about the codes that c exits with.
 func exitStatus(c *cobra.Command) string {
 	var codes []string // all
 	switch c.Name() {
@@ -163,7 +163,7 @@ func exitStatus(c *cobra.Command) string {
 	return s
 }
 
-// environment is the section about the variables that c reads.
+// environment returns the section about the variables that c reads.
 func environment(c *cobra.Command) string {
 	s := ".SH ENVIRONMENT\n"
 	flags := 0

@@ -85,7 +85,7 @@ func (o *objectWriter) Do(_ context.Context, in [][]string, emit func([]byte) er
 
 func (o *objectWriter) Flush(context.Context, func([]byte) error) error { return nil }
 
-// check refuses what JSON cannot hold.
+// check refuses text that JSON cannot hold.
 func (o *objectWriter) check(record []string) error {
 	for i, field := range record {
 		if !utf8.ValidString(field) {
@@ -141,7 +141,7 @@ func (o *objectWriter) object(record []string, emit func([]byte) error) error {
 	return nil
 }
 
-// appendJSONText appends what stands between the quotes of a JSON string.
+// appendJSONText appends the text between the quotes of a JSON string.
 func appendJSONText(b []byte, s string) []byte {
 	const hex = "0123456789abcdef"
 	for {
@@ -280,7 +280,7 @@ func members(object json.RawMessage, f func(name, value string) error) error {
 	return nil
 }
 
-// csvField is a JSON value as a field: the text of a string, nothing for null,
+// csvField returns a JSON value as a field: the text of a string, nothing for null,
 // and JSON for all else, so that numbers keep their digits.
 func csvField(raw json.RawMessage) (string, error) {
 	switch raw[0] {

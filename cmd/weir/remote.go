@@ -16,7 +16,7 @@ import (
 	"github.com/weir-go/weir/endpoint"
 )
 
-// remoteFlags say how a command talks to the servers of the URLs that it takes.
+// remoteFlags are the flags for requests to the servers of URLs.
 type remoteFlags struct {
 	cacert   string
 	insecure bool
@@ -32,8 +32,8 @@ func (m *remoteFlags) flags(c *cobra.Command) {
 	f.StringArrayVarP(&m.headers, "header", "H", nil, "add 'NAME: VALUE' to HTTP requests, or those in @FILE; repeatable")
 }
 
-// parse makes options of the flags. words are those of the command line. No message
-// contains a value of a header.
+// parse makes options of the flags. words are the words of the command line. No
+// message contains a value of a header.
 func (m *remoteFlags) parse(words []string) error {
 	refuse := func(text, try string) error { return &failure{code: exitUsage, text: text, try: try} }
 	if m.cacert != "" && m.insecure {
@@ -123,8 +123,8 @@ func hostsOf(words []string) (hosts []string) {
 	return hosts
 }
 
-// discreetArgs returns the arguments of a command without what is secret in them: passwords
-// in URLs, and the fields of -H and --header, which curl and wget have too.
+// discreetArgs returns the arguments of a command without secrets: passwords in
+// URLs, and the fields of -H and --header, which curl and wget have too.
 func discreetArgs(args []string) []string {
 	shown := make([]string, len(args))
 	hide := func(field string) string {

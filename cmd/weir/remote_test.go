@@ -16,7 +16,7 @@ import (
 	"testing"
 )
 
-// asking records who asked a server for what.
+// asking records the requests to a server.
 type asking struct {
 	mu   sync.Mutex
 	seen []string // method, path, and the fields X-Key and Authorization
@@ -152,11 +152,11 @@ func TestRemote_CertificatesAreTrustedAsToldAndNoOther(t *testing.T) {
 		code  int
 		says  string
 	}{
-		{"copy U/x out", exitSource, "try: --cacert FILE"},
+		{"copy U/x out", exitSource, "try: add --cacert FILE"},
 		{"copy U/x out --cacert ca.pem", exitOK, ""},
 		{"copy U/x out --insecure", exitOK, ""},
 		{"copy file U/x --cacert ca.pem", exitOK, ""},
-		{"copy file U/x", exitDestination, "try: --cacert FILE"},
+		{"copy file U/x", exitDestination, "try: add --cacert FILE"},
 		{"pipe U/x upper out --cacert ca.pem", exitOK, ""},
 		{"pipe file tee:U/x out --cacert ca.pem", exitOK, ""},
 		{"copy U/x out --cacert not.pem", exitUsage, "contains no certificate"},

@@ -56,8 +56,8 @@ type serving struct {
 	sizes              sizes    // in bytes
 	name, inbox, shown string   // for the page: the names of DIR and of the uploads folder, and the path of the latter if it is served
 	careful            []string // paths at which uploaded files are served
-	realDir, realInbox string   // DIR and the uploads folder without symbolic links; "" if there are no uploads
 	sameFolder         bool     // DIR is the uploads folder
+	realDir, realInbox string   // DIR and the uploads folder without symbolic links; "" if there are no uploads
 	proxies            proxies
 	fingerprint        string // of a generated certificate
 	health             health

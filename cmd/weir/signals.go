@@ -17,7 +17,7 @@ type stop struct {
 
 func (s *stop) Error() string { return s.text }
 
-// stops are the signals that end a run, and what weir says of each.
+// stops are the signals that end a run, with weir's name for each.
 var stops = map[os.Signal]*stop{
 	os.Interrupt:    {exitInterrupted, "interrupted"},
 	syscall.SIGTERM: {exitTerminated, "terminated (SIGTERM)"},

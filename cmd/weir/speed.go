@@ -38,7 +38,7 @@ func (s *speed) look(t time.Time, in, out int64) (inRate, outRate float64) {
 	return float64(max(0, in-first.in)) / took, float64(max(0, out-first.out)) / took
 }
 
-// timeLeft is how long the rest takes at the rate of the last seconds. known is
+// timeLeft returns how long the rest takes at the rate of the last seconds. known is
 // false as long as there is no such rate.
 func timeLeft(rest int64, perSecond float64, took time.Duration) (d time.Duration, known bool) {
 	if took <= 3*time.Second || perSecond < 1 {

@@ -116,7 +116,8 @@ func collectOften(steps []*step) {
 	}
 }
 
-// beside is about what the program takes beside the ceiling of a flow.
+// beside is about the memory of the program in addition to the ceiling of a
+// flow.
 const beside = 8 << 20
 
 // kindIn is kindOf for a place where symbolic links are not copied.
@@ -141,7 +142,7 @@ func lastName(name string) string {
 	return path[strings.LastIndexByte(path, '/')+1:]
 }
 
-// below is the URL of the folder called name in the folder of a URL.
+// below returns the URL of the folder called name in the folder of a URL.
 func below(folder, name string) string {
 	u, err := url.Parse(folder)
 	if err != nil {

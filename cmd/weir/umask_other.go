@@ -4,7 +4,7 @@ package main
 
 import "io/fs"
 
-// umask is what new files do not get: here they get everything.
+// umask has the permissions that new files do not get: none on this system.
 const umask fs.FileMode = 0
 
 // withUmask runs f.

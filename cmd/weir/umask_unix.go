@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// umask is what new files do not get. It can only be read by setting it, which
-// must happen before anything creates a file.
+// umask has the permissions that new files do not get. It can only be read by
+// setting it, which must happen before anything creates a file.
 var umask = func() fs.FileMode {
 	m := syscall.Umask(0)
 	syscall.Umask(m)

@@ -177,7 +177,7 @@ func (f *File) take(like fs.FileInfo) error {
 	return Keep(f.file, like)
 }
 
-// writtenAs is the name that the file has until it is published.
+// writtenAs returns the name that the file has until it is published.
 func (f *File) writtenAs() string {
 	if f.temp != "" {
 		return f.temp

@@ -35,14 +35,15 @@ const (
 	// Exclusive is Replace for a target that must not exist, neither when it
 	// is opened nor when it is committed: an existing file is never touched.
 	Exclusive
-	// InPlace writes into an existing file from [Options].Offset, and leaves
-	// what follows as it is. What was written stays after an Abort.
+	// InPlace writes into an existing file from [Options].Offset, and leaves the
+	// data after the last byte written unchanged. The data written so far remains
+	// after an Abort.
 	InPlace
-	// Append writes to the end of a file, which is created if absent. What
-	// was written stays after an Abort.
+	// Append writes to the end of a file, which is created if absent. The data
+	// written so far remains after an Abort.
 	Append
-	// Truncate empties the target, or creates it, and writes straight to it.
-	// What was written stays after an Abort.
+	// Truncate empties the target, or creates it, and writes directly to it. The
+	// data written so far remains after an Abort.
 	Truncate
 )
 
@@ -120,7 +121,7 @@ func (f *File) Path() string { return f.path }
 // it is written straight to its target.
 func (f *File) Temp() string { return f.temp }
 
-// Written returns how many bytes were written. It may be called at any time.
+// Written returns how many bytes were written. It can be called at any time.
 func (f *File) Written() int64 { return f.written.Load() }
 
 // OSFile returns the underlying file, for the kernel to write to. f still owns

@@ -68,8 +68,8 @@ func without(mode fs.FileMode, info fs.FileInfo, group bool) fs.FileMode {
 }
 
 // own gives f the owner and the group of want as far as the process may, and
-// reports which of them f has now. What the system says is not enough: some
-// file systems accept an owner and forget it.
+// reports which of them f has now. The result of the system call is not enough:
+// some file systems accept an owner and forget it.
 func own(f *os.File, want *syscall.Stat_t) (owner, group bool, err error) {
 	uid, gid := int(want.Uid), int(want.Gid)
 	for _, try := range [...][2]int{{-1, -1}, {uid, gid}, {-1, gid}, {uid, -1}} {

@@ -91,8 +91,8 @@ func openStraight(ctx context.Context, p place) (*os.File, error) {
 func (f *File) openTemp(p place) error {
 	perm := f.opts.Perm
 	if p.info != nil {
-		// Replacing takes no right to write to the file itself. Whoever took
-		// that right away meant it.
+		// Renaming over a file needs no permission to write to it. If the file is
+		// write-protected, that is on purpose.
 		w, err := os.OpenFile(p.name, os.O_WRONLY, 0)
 		if errors.Is(err, fs.ErrPermission) {
 			return err

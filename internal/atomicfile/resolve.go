@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// place is what a path leads to.
+// place is the target of a path.
 type place struct {
 	name string      // absolute, behind symbolic links
 	info fs.FileInfo // nil if nothing is there yet

@@ -13,7 +13,7 @@ import (
 const timesByName = false
 
 // times returns the times of last access and last modification of info as
-// utimensat(2) takes them. What is not known stays as it is.
+// utimensat(2) takes them. A time that is not known stays as it is.
 func times(info fs.FileInfo) [2]syscall.Timespec {
 	const omit = 1<<30 - 2 // UTIME_OMIT
 	if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Mtim != (syscall.Timespec{}) {

@@ -65,7 +65,7 @@ func start(path string) (context.Context, error) {
 	return shared.ctx, shared.err
 }
 
-// launch starts a browser and says how it is ended.
+// launch starts a browser and returns the function that ends it.
 func launch(path string) (context.Context, error) {
 	dir, err := os.MkdirTemp("", "browsertest")
 	if err != nil {

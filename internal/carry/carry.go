@@ -100,9 +100,9 @@ func Opened(ctx context.Context, f *os.File, info fs.FileInfo) {
 	n.opened.Store(&info)
 }
 
-// Wanted returns what finds the description of the file that is read, or nil if
-// metadata are not to be carried. The function returns nil before [Opened] was
-// called; it may be called by any goroutine.
+// Wanted returns a function for the description of the file that is read, or
+// nil if metadata are not to be carried. The function returns nil before
+// [Opened] was called; it can be called by any goroutine.
 func Wanted(ctx context.Context) func() fs.FileInfo {
 	n := of(ctx)
 	if n == nil || !n.Metadata {
@@ -118,8 +118,8 @@ func Wanted(ctx context.Context) func() fs.FileInfo {
 	}
 }
 
-// Sparse returns what finds out whether the file that is read has holes, or nil
-// if nobody can know.
+// Sparse returns a function that reports whether the file that is read has
+// holes, or nil if nobody can know.
 func Sparse(ctx context.Context) func() bool {
 	n := of(ctx)
 	if n == nil {

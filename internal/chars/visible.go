@@ -7,10 +7,11 @@ import (
 	"unicode/utf8"
 )
 
-// Visible returns text for display, with characters that show nothing or show others in
-// another order written as their codes: control characters, marks of direction such as
-// U+202E, and bytes that are not UTF-8. Otherwise "gpj.<U+202E>exe" could be shown as a
-// picture. Joiners stay, which many scripts and emoji need.
+// Visible returns text for display, with the codes of characters that are
+// invisible or change the order of others: control characters, marks of
+// direction such as U+202E, and bytes that are not UTF-8. Otherwise
+// "gpj.<U+202E>exe" could be shown as a picture. Joiners stay, which many
+// scripts and emoji need.
 func Visible(text string) string {
 	if !strings.ContainsFunc(text, isInvisible) {
 		return text

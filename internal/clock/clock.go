@@ -23,11 +23,11 @@ type Clock struct {
 	short    Span
 }
 
-// Busy is the place of a lane that runs the code of its stage i, counted from 0
+// Busy returns the place of a lane that runs the code of its stage i, counted from 0
 // at the source.
 func Busy(i int) int32 { return int32(2 * i) }
 
-// Outside is the place of a lane that waits for the outside world in stage i,
+// Outside returns the place of a lane that waits for the outside world in stage i,
 // which is busy at the place busy.
 func Outside(busy int32) int32 { return busy + 1 }
 
@@ -35,10 +35,10 @@ func Outside(busy int32) int32 { return busy + 1 }
 // the lane's for the places Starved and Blocked.
 func Stage(place int32) int { return int(place) / 2 }
 
-// Starved is the place of a lane that waits for values.
+// Starved returns the place of a lane that waits for values.
 func (c *Clock) Starved() int32 { return 2 * c.stages }
 
-// Blocked is the place of a lane that waits for room.
+// Blocked returns the place of a lane that waits for room.
 func (c *Clock) Blocked() int32 { return 2*c.stages + 1 }
 
 // Reset gets the clock ready for a lane of so many stages.
@@ -103,13 +103,13 @@ func (c *Clock) Spent(place int32) int64 { return c.spent[place].Load() }
 // BlockedN returns how often the lane has waited for room.
 func (c *Clock) BlockedN() int64 { return c.blockedN.Load() }
 
-// Short is the part of the blocked time in which the room was there and only the
+// Short returns the part of the blocked time in which the room was there and only the
 // budget had no memory.
 func (c *Clock) Short() *Span { return &c.short }
 
-// Until returns what the clock reads at time t. What the counters do not hold yet
-// belongs to the place where the lane is now, so that the times of all places
-// add up to the lane's lifetime.
+// Until returns the reading of the clock at time t. Time that the counters do
+// not include yet belongs to the place where the lane is now, so that the times
+// of all places add up to the lane's lifetime.
 func (c *Clock) Until(t int64) Reading {
 	r := Reading{places: make([]int64, len(c.spent))}
 	if c.start.Load() == 0 {
@@ -132,7 +132,7 @@ func (c *Clock) Until(t int64) Reading {
 	return r
 }
 
-// Reading is what a clock has read at one time.
+// Reading is a reading of a clock at one time.
 type Reading struct {
 	places                []int64
 	wall, short, blockedN int64

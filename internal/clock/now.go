@@ -2,8 +2,8 @@ package clock
 
 import "time"
 
-// epoch is what readings count from. Only differences between readings are
-// used.
+// epoch is the time that readings count from. Only differences between readings
+// are used.
 var epoch = time.Now()
 
 // Now reads the monotonic clock, in nanoseconds. It is read when a batch moves

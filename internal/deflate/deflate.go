@@ -89,7 +89,7 @@ type sequence struct {
 	dist   uint16
 }
 
-// params is what a level means.
+// params are the parameters of a level.
 type params struct {
 	parse func(e *Encoder, in *Input, n int, last bool)
 	depth int  // positions that are looked at

@@ -61,8 +61,8 @@ type Decoder struct {
 	little bool // a large stored block has ended, and another one is likely
 	err    error
 
-	// out is a ring of two windows. out[read:write] was not delivered yet. What
-	// is written beyond the end of the ring is moved to its beginning when all
+	// out is a ring of two windows. out[read:write] was not delivered yet. Data
+	// written beyond the end of the ring is moved to its beginning when everything
 	// has been delivered.
 	read, write uint
 	lapped      bool // the ring has been full, so any distance is valid

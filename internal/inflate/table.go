@@ -110,11 +110,11 @@ func init() {
 	build(fixedDist[:], distBits, lens[:fixDist], distMeans[:])
 }
 
-// build fills a table in for a code whose symbols have these lengths. It returns
-// false if that is no code. Like the standard library it demands that every
-// sequence of bits means something, and makes two exceptions: one symbol alone,
-// with a code of one bit, and no symbol at all. What means nothing is an error
-// when it is met.
+// build fills a table in for a code whose symbols have these lengths. It
+// returns false if that is no code. Like the standard library it demands that
+// every sequence of bits means something, and makes two exceptions: one symbol
+// alone, with a code of one bit, and no symbol at all. A sequence that means
+// nothing is an error when it occurs.
 func build(table []uint32, tableBits uint, lens []uint8, means []uint32) bool {
 	var count, start [maxCode + 1]uint16
 	for _, n := range lens {

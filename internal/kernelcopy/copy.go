@@ -13,11 +13,11 @@ import (
 
 // Options for [Copy]. The zero value is a plain copy.
 type Options struct {
-	// Progress, if set, is called after every piece with the number of bytes
-	// moved since the call before, always more than 0, by the goroutine that
-	// called Copy. What the kernel has under way is not counted yet: a piece
-	// is at most 16 MiB between files, and 4 MiB or a tenth of a second's
-	// worth, at least 4 KiB, where a socket or a pipe takes part.
+	// Progress, if set, is called after every piece with the number of bytes moved
+	// since the call before, always more than 0, by the goroutine that called
+	// Copy. Bytes that the kernel is moving are not counted yet: a piece is at
+	// most 16 MiB between files, and 4 MiB or a tenth of a second's worth, at
+	// least 4 KiB, where a socket or a pipe takes part.
 	Progress func(n int64)
 
 	// ReadFrom says that the destination's ReadFrom method is worth calling,

@@ -251,7 +251,7 @@ func sampled(d, s end, data mover) mover {
 	}
 }
 
-// clonedMiB is what it takes at most to share a mebibyte instead of copying it.
+// clonedMiB is the longest time for sharing a mebibyte instead of copying it.
 const clonedMiB = 32 * time.Microsecond
 
 // sample moves size bytes through memory, or the rest if that is less.

@@ -17,7 +17,7 @@ type Observer interface {
 	Path(name string)
 }
 
-// Activity is what Copy does with its time.
+// Activity says what Copy spends its time on.
 type Activity int
 
 const (
@@ -26,8 +26,8 @@ const (
 	Moving                  // the kernel reads and writes in one call
 )
 
-// Spent says where the time of a call went that both reads and writes. What it
-// does not name is not known.
+// Spent says where the time of a call went that both reads and writes. The rest
+// of the time is not known.
 type Spent struct {
 	Copy        time.Duration // the kernel was busy
 	Read, Write time.Duration // it waited for the source, for the destination

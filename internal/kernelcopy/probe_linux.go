@@ -36,7 +36,7 @@ func (p probe) end() (took, slept time.Duration) {
 	return took, slept
 }
 
-// threadTime is the processor time of the thread. getrusage brings it up to
+// threadTime returns the processor time of the thread. getrusage brings it up to
 // date only at a tick of the scheduler.
 func threadTime() time.Duration {
 	var ts syscall.Timespec
@@ -46,7 +46,7 @@ func threadTime() time.Duration {
 	return time.Duration(ts.Nano())
 }
 
-// threadSleeps is how often the thread has gone to sleep by itself.
+// threadSleeps returns how often the thread has gone to sleep by itself.
 func threadSleeps() int64 {
 	var ru syscall.Rusage
 	if syscall.Getrusage(rusageThread, &ru) != nil {

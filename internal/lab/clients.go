@@ -57,7 +57,7 @@ func (t *traffic) firsts() (median, longest time.Duration, n int) {
 	return t.first[len(t.first)/2], t.first[len(t.first)-1], len(t.first)
 }
 
-// atOnce is how many clients there are at a time.
+// atOnce returns how many clients there are at a time.
 func (l load) atOnce(s Settings) int {
 	if l == loadAbort {
 		return min(s.Clients, abortAtOnce)
@@ -124,7 +124,7 @@ func get(c *net.TCPConn, addr string, buffer int) (io.ReadCloser, int64, time.Ti
 	return resp.Body, resp.ContentLength, began, nil
 }
 
-// pieceOf is how much a client of this rate takes at a time.
+// pieceOf returns how much a client of this rate takes at a time.
 func pieceOf(perSecond int64) int { return int(min(max(perSecond/16, 512), chunkSize)) }
 
 // download takes a file at the client's rate.

@@ -185,7 +185,7 @@ func (h *Host) serve(ctx context.Context, handler http.HandlerFunc) error {
 	return nil
 }
 
-// ownMemory is how much memory the Go runtime has from the system, in bytes.
+// ownMemory returns how much memory the Go runtime has from the system, in bytes.
 func ownMemory() int64 {
 	s := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
 	metrics.Read(s)

@@ -58,7 +58,7 @@ func (s Settings) Or(o Settings) Settings {
 	return s
 }
 
-// A load is what the parent does to the server of a side.
+// A load is the way in which the parent uses the server of a side.
 type load int
 
 const (
@@ -79,7 +79,7 @@ type Experiment struct {
 	A, B func(ctx context.Context, h *Host) error
 
 	Naive, Weir string // what A and B do, in a sentence
-	Stated      string // what weir's ceiling is made of
+	Stated      string // the parts of weir's ceiling
 
 	Settings Settings
 	Rounds   []int // numbers of clients, one run for each; nil: only Settings.Clients
@@ -126,10 +126,10 @@ func (e Experiment) size(s Settings) string {
 	return fmt.Sprintf("%s to a consumer of %s/s", bytes(s.Size), bytes(s.Rate))
 }
 
-// bytes is a number of bytes as people read it.
+// bytes returns a number of bytes as people read it.
 func bytes(n int64) string { return weir.FormatBytes(n) }
 
-// count is a number of things, in English.
+// count returns a number of things, in English.
 func count(n int64, what string) string {
 	if n == 1 {
 		return "1 " + what
@@ -137,7 +137,7 @@ func count(n int64, what string) string {
 	return fmt.Sprintf("%s %ss", grouped(n), what)
 }
 
-// grouped is a number with commas between the thousands.
+// grouped returns a number with commas between the thousands.
 func grouped(n int64) string {
 	text := fmt.Sprint(n)
 	for i := len(text) - 3; i > 0 && text[i-1] != '-'; i -= 3 {

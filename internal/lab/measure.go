@@ -3,7 +3,7 @@ package lab
 // unmeasured is the value of a quantity that this system does not report.
 const unmeasured = -1
 
-// A Sample is what was measured of one process at one moment. A value of -1 was
+// A Sample has the measurements of one process at one moment. A value of -1 was
 // not measured.
 type Sample struct {
 	Seconds  float64 `json:"seconds"`  // since the load began

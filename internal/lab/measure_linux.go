@@ -72,7 +72,7 @@ const (
 	diagAnswerSize   = 72 // struct inet_diag_msg
 )
 
-// kernelMemory is how much memory the kernel holds for the TCP sockets of IPv4
+// kernelMemory returns how much memory the kernel holds for the TCP sockets of IPv4
 // that have the local port, in bytes.
 func kernelMemory(port int) int64 {
 	fd, err := syscall.Socket(syscall.AF_NETLINK, syscall.SOCK_RAW|syscall.SOCK_CLOEXEC, netlinkSockDiag)

@@ -262,7 +262,7 @@ const (
 	fanOut     = 3       // readers, the first of which is slow
 )
 
-// items is how many items make Size bytes of records.
+// items returns how many items make Size bytes of records.
 func (h *Host) items() int64 { return max(1, h.Settings.Size/(perItem*recordSize)) }
 
 // record makes one record of item i.
@@ -271,7 +271,7 @@ func (h *Host) record(i int64) []byte {
 	return strconv.AppendInt(make([]byte, 0, recordSize), i, 10)[:recordSize]
 }
 
-// source is a reader of Size bytes that counts what was read.
+// source returns a reader of Size bytes that counts the bytes read.
 func (h *Host) source() io.Reader { return &countingReader{h, h.Settings.Size} }
 
 type countingReader struct {

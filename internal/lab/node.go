@@ -33,7 +33,7 @@ var (
 // installed.
 func FindNode() (string, error) { return exec.LookPath("node") }
 
-// command is the process that runs the script. The tutorial's lines are within a
+// command returns the process that runs the script. The tutorial's lines are within a
 // function, behind the harness.
 func (c script) command(ctx context.Context, node string, s spec) (*exec.Cmd, error) {
 	harness, err := nodeFiles.ReadFile("node/harness.js")

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// A quantity is what a plot shows of the samples.
+// A quantity is the part of the samples that a plot shows.
 type quantity struct {
 	title  string
 	of     func(Sample) int64
@@ -22,7 +22,7 @@ var (
 	descriptors    = quantity{"open descriptors", func(s Sample) int64 { return s.Files }, grouped, false}
 )
 
-// span is how long the plot's axes are: the time in seconds and the largest value.
+// span returns how long the plot's axes are: the time in seconds and the largest value.
 func (r *Result) span(q quantity) (seconds float64, most int64) {
 	for _, s := range r.Sides {
 		for _, x := range s.Samples {
@@ -173,7 +173,7 @@ func apart(y float64, others []float64) float64 {
 	return y
 }
 
-// niceStep is the distance of an axis's marks, of which there are about five.
+// niceStep returns the distance of an axis's marks, of which there are about five.
 func niceStep(most int64, binary bool) int64 {
 	if binary {
 		step := int64(1)

@@ -53,7 +53,7 @@ type Progress struct {
 type Result struct {
 	Experiment string   `json:"experiment"`
 	Setup      string   `json:"setup"`
-	Stated     string   `json:"stated"` // what weir's ceiling is made of
+	Stated     string   `json:"stated"` // the parts of weir's ceiling
 	Settings   Settings `json:"settings"`
 	Sides      []*Side  `json:"sides"`
 	Checks     []Check  `json:"checks"`
@@ -75,7 +75,7 @@ func (r *Result) OK() bool {
 	return true
 }
 
-// A Side is what was measured of one process. A value of -1 was not measured.
+// A Side has the measurements of one process. A value of -1 was not measured.
 type Side struct {
 	Letter string `json:"side"` // A, B, and C and D in JavaScript
 	Label  string `json:"label"`
@@ -174,7 +174,7 @@ func sparse(name string, size int64) error {
 	return errors.Join(f.Truncate(size), f.Close())
 }
 
-// A program is what runs as a side.
+// A program is the command that runs as a side.
 type program struct {
 	side   *Side
 	script *script // nil: ours
@@ -356,7 +356,8 @@ func (u *run) told() message {
 	return u.last
 }
 
-// complaint is what the process said is wrong, for the end of a sentence.
+// complaint returns the error message of the process, for the end of a
+// sentence.
 func (u *run) complaint() string {
 	if text := cmp.Or(u.told().Error, u.stderr.problem()); text != "" {
 		return ": " + text
@@ -437,7 +438,7 @@ func (u *run) measure(ctx context.Context, addr string) {
 	}
 }
 
-// resident is the memory of the process: as the system has it, or else as the
+// resident returns the memory of the process: as the system has it, or else as the
 // process itself does.
 func (u *run) resident(s state) int64 {
 	if s.resident != unmeasured {

@@ -15,7 +15,7 @@ type row struct {
 	Note   string
 }
 
-// rows is the table of r. A quantity that no side has is left out.
+// rows returns the table of r. A quantity that no side has is left out.
 func (r *Result) rows() (list []row) {
 	add := func(label, note string, value func(*Side) string) {
 		line := row{Label: label, Note: note}
@@ -99,7 +99,7 @@ func (r *Result) rows() (list []row) {
 	return list
 }
 
-// wait is a time to a first byte, or "" if there was none.
+// wait returns a time to a first byte, or "" if there was none.
 func (s *Side) wait(seconds float64) string {
 	d := time.Duration(seconds * float64(time.Second))
 	switch {
@@ -113,7 +113,7 @@ func (s *Side) wait(seconds float64) string {
 	return fmt.Sprintf("%.1f s", seconds)
 }
 
-// less is by how much b is less than a.
+// less returns by how much b is less than a.
 func less(a, b int64) string {
 	switch {
 	case a <= 0 || b <= 0:
@@ -126,7 +126,7 @@ func less(a, b int64) string {
 	return "about the same"
 }
 
-// Text is the result for a terminal that is that many columns wide: a plot, a
+// Text returns the result for a terminal that is that many columns wide: a plot, a
 // table, what weir states and whether it holds.
 func (r *Result) Text(width int) string {
 	var b strings.Builder

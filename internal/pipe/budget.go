@@ -11,15 +11,16 @@ import (
 
 // Budget is an amount of memory, in bytes, that pipes and their owners share.
 // The owner of a pipe acquires its reserve before it uses it. Beyond that, a
-// pipe takes memory as it fills and gives it back as it empties; a pipe that gets
-// no more behaves as if it were full. While somebody waits in Acquire, no pipe
-// gets more than it has.
+// pipe takes memory as it fills and gives it back as it empties; a pipe that
+// gets no more behaves as if it were full. While a caller waits in Acquire, no
+// pipe gets any more.
 //
 // An empty pipe can always take one value, however large, so the budget is
 // exceeded by at most one value for each pipe.
 //
-// Whoever waits in Acquire is served in the order of asking. A Budget may be used
-// concurrently, and must not be copied. The zero Budget has no memory; see Init.
+// Callers of Acquire are served in the order in which they asked. A Budget can
+// be used concurrently, and must not be copied. The zero Budget has no memory;
+// see Init.
 type Budget struct {
 	mu      sync.Mutex
 	total   int64
@@ -71,7 +72,7 @@ func (b *Budget) Acquire(ctx context.Context, n int64) error {
 	}
 }
 
-// ask takes n bytes and returns nil, or returns what to wait for.
+// ask takes n bytes and returns nil, or returns the waiter to wait for.
 func (b *Budget) ask(n int64) *claim {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -84,7 +85,8 @@ func (b *Budget) ask(n int64) *claim {
 	return w
 }
 
-// quit takes w out of the queue, or gives back what came at the same moment.
+// quit takes w out of the queue, or gives back memory that was granted at the
+// same moment.
 func (b *Budget) quit(w *claim) {
 	b.mu.Lock()
 	i := slices.Index(b.queue, w)

@@ -78,10 +78,10 @@ func (p *Pipe[T]) weighMore(o *writeOp[T], t *turn) {
 	returned = true
 }
 
-// first is the charge of the first value.
+// first returns the charge of the first value.
 func (c *charges) first() int64 { return c.sums[0] - c.base }
 
-// sum is the charge of the first n values.
+// sum returns the charge of the first n values.
 func (c *charges) sum(n int) int64 {
 	if n == 0 {
 		return 0
@@ -89,7 +89,7 @@ func (c *charges) sum(n int) int64 {
 	return c.sums[n-1] - c.base
 }
 
-// most is the largest charge of the first n values, and of those before them.
+// most returns the largest charge of the first n values, and of those before them.
 func (c *charges) most(n int) int64 {
 	if n == len(c.sums) {
 		return c.largest

@@ -48,8 +48,8 @@ const (
 	// and so the largest view it hands out: 64 KiB stays within a core's cache.
 	MaxSegment = 64 << 10
 
-	// SumSize is what a slot takes more, in bytes, in a pipe whose values are
-	// measured.
+	// SumSize is the additional size of a slot, in bytes, in a pipe whose values
+	// are measured.
 	SumSize = 8
 )
 
@@ -59,7 +59,7 @@ type Limit struct {
 	HasBytes, HasItems bool
 }
 
-// withDefaults fills in what l leaves open for values of type T.
+// withDefaults fills in the unset parts of l for values of type T.
 func withDefaults[T any](l Limit) Limit {
 	switch {
 	case l.HasBytes || l.HasItems:
@@ -75,7 +75,7 @@ type Config[T any] struct {
 	Name     string // "read → gzip"; empty for a pipe of one's own
 	Limit    Limit
 	LowWater int64         // a pipe that was full has room again at this fill; 0: as soon as anything fits
-	Size     func(v T) int // how many bytes v refers to beyond its slot; nil: what can be measured
+	Size     func(v T) int // how many bytes v refers to beyond its slot; nil: measure what is possible
 	Weighs   bool          // measure values even if the limit does not need it, for the sake of a budget
 	MaxValue int64         // the most that one value is charged; 0: anything
 }
@@ -91,9 +91,9 @@ type Watcher interface {
 //
 // Everything is guarded by mu, which is held for a few instructions and for
 // copies of at most smallCopy bytes, never while a caller's code runs or a
-// goroutine waits. What takes longer (a write that has to wait for room, a
-// view of the memory) holds its side's turn instead, so that several writers
-// do not mix their batches and a view has one owner.
+// goroutine waits. A longer operation (a write that has to wait for room, a
+// view of the memory) holds its side's turn instead, so that several writers do
+// not mix their batches and a view has one owner.
 type Pipe[T any] struct {
 	mu sync.Mutex
 
@@ -136,7 +136,7 @@ type Pipe[T any] struct {
 	want     int   // values that a waiting reader needs
 	stuck    bool  // a writer waits for room
 	short    bool  // the last refusal of room was the budget's, not the limit's
-	tryLen   int   // what the last refused TryWrite needed
+	tryLen   int   // the need of the TryWrite that was refused last
 	tryCost  int64
 	share    *share
 	maxValue int64       // of the flow; 0: none
@@ -259,10 +259,10 @@ func (p *Pipe[T]) Holders() (values int, most int64) {
 	return values, p.maxValue
 }
 
-// cost is what v is charged. Only for pipes with a size function.
+// cost returns the charge of v. Only for pipes with a size function.
 func (p *Pipe[T]) cost(v T) int64 { return p.slot + max(0, int64(p.size(v))) }
 
-// fill is the charge in the unit that the limit is kept in.
+// fill returns the charge in the unit that the limit is kept in.
 func (p *Pipe[T]) fill() int64 {
 	if p.size != nil {
 		return p.chargeIn - p.chargeOut
@@ -270,7 +270,7 @@ func (p *Pipe[T]) fill() int64 {
 	return int64(p.items)
 }
 
-// used is the charge in bytes.
+// used returns the charge in bytes.
 func (p *Pipe[T]) used() int64 {
 	if p.size != nil {
 		return p.chargeIn - p.chargeOut
@@ -278,7 +278,7 @@ func (p *Pipe[T]) used() int64 {
 	return int64(p.items) * p.slot
 }
 
-// writeError is why nothing more can be written, or nil. mu is held.
+// writeError returns why nothing more can be written, or nil. mu is held.
 func (p *Pipe[T]) writeError() error {
 	if p.rerr != nil {
 		return p.rerr
@@ -289,7 +289,7 @@ func (p *Pipe[T]) writeError() error {
 	return nil
 }
 
-// readError is why nothing more will come, or nil. mu is held.
+// readError returns why nothing more will come, or nil. mu is held.
 func (p *Pipe[T]) readError() error {
 	if p.rerr != nil {
 		return ErrClosed
@@ -299,7 +299,8 @@ func (p *Pipe[T]) readError() error {
 
 func (p *Pipe[T]) buffered() int { return p.items + len(p.front) }
 
-// CloseWrite ends the pipe after what it holds. Only the first call counts.
+// CloseWrite ends the pipe after the values that it holds. Only the first call
+// counts.
 func (p *Pipe[T]) CloseWrite(cause error) {
 	if cause == nil {
 		cause = io.EOF
@@ -313,7 +314,7 @@ func (p *Pipe[T]) CloseWrite(cause error) {
 	p.unlock()
 }
 
-// CloseRead drops what the pipe holds; writers get cause from now on.
+// CloseRead drops the values in the pipe; writers get cause from now on.
 func (p *Pipe[T]) CloseRead(cause error) {
 	if cause == nil {
 		cause = ErrClosed

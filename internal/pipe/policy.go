@@ -1,6 +1,6 @@
 package pipe
 
-// WriteFit adds what fits now and returns how many values did not.
+// WriteFit adds the values that fit now and returns how many did not.
 func (p *Pipe[T]) WriteFit(vs []T) (rest int, err error) {
 	var buf [weighed]int64
 	for {

@@ -78,7 +78,7 @@ func (p *Pipe[T]) fits(n int, charge int64) bool {
 	return p.share == nil || p.share.grant(used, used) >= used
 }
 
-// charge is the charge of n values; c are their charges in a pipe with a size
+// charge returns the charge of n values; c are their charges in a pipe with a size
 // function.
 func (p *Pipe[T]) charge(n int, c *charges) int64 {
 	if p.size != nil {

@@ -16,7 +16,7 @@ import measure "github.com/weir-go/weir/internal/size"
 //   - A writer without the turn adds its whole batch in one step, or nothing.
 //   - Whoever changes what another waits for wakes it in the same step.
 
-// next says what the goroutine of an operation does after a step.
+// next is the action of an operation's goroutine after a step.
 type next int8
 
 const (
@@ -26,7 +26,7 @@ const (
 	away                 // works without mu (copies, or calls the size function)
 )
 
-// turn is what an operation has of the turn of its side.
+// turn is an operation's claim to the turn of its side.
 type turn struct {
 	owned bool
 	ch    chan struct{} // where the turn arrives; nil unless the operation is queued
@@ -133,7 +133,7 @@ type writeOp[T any] struct {
 // rest returns the values that are still to be added.
 func (o *writeOp[T]) rest() []T { return o.vs[o.n:] }
 
-// charges are the charges of the next values.
+// charges returns the charges of the next values.
 func (o *writeOp[T]) charges() charges {
 	c := charges{sums: o.buf[o.at:o.to], largest: o.largest}
 	if o.at > 0 {
@@ -153,7 +153,7 @@ func (o *writeOp[T]) wrote(n int) {
 	}
 }
 
-// writeStep adds what there is room for. mu is held.
+// writeStep adds the values that there is room for. mu is held.
 func (p *Pipe[T]) writeStep(o *writeOp[T], t *turn) next {
 	p.quick = 0
 	if t.owned {
@@ -276,7 +276,7 @@ type readOp struct {
 	n     int  // how many values it waits for, if the pipe can hold as many
 	most  int  // how many bytes it asks the writers of a rendezvous for
 	view  bool // it needs the turn even if there are values
-	asked int  // what it has added to the pipe's demand
+	asked int  // its share of the pipe's demand
 }
 
 // readStep finishes when there is something to read or the pipe has ended. mu

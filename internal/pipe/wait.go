@@ -275,7 +275,8 @@ func (p *Pipe[T]) wakeWriter() {
 	}
 }
 
-// hasRoom is what Ready promises: what was refused last would fit now.
+// hasRoom reports whether the values that were refused last would fit now, as
+// Ready promises.
 func (p *Pipe[T]) hasRoom() bool { return !p.turnHeld() && p.fits(p.tryLen, p.tryCost) }
 
 // wakeAll lets everybody see that the pipe was closed. mu is held.

@@ -10,7 +10,7 @@ const (
 	half = 0.45
 )
 
-// tasks is what the threads of a process wait for.
+// tasks says what the threads of a process wait for.
 type tasks struct {
 	known   bool
 	running bool // one runs or waits for a processor

@@ -24,7 +24,7 @@ type holder struct {
 // world is all that Find knows of the processes of this machine.
 type world struct {
 	self    int
-	holders map[int]*holder // those that may be read
+	holders map[int]*holder // those that can be read
 	hidden  []*Process      // those that may not
 	parents map[int]int     // of all processes
 	relays  map[int]bool    // see findRelays

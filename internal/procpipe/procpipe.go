@@ -167,7 +167,7 @@ type Fill struct {
 	Size  int64 // that it can hold
 }
 
-// share is the part of the pipe that is used.
+// share returns the part of the pipe that is used.
 func (f Fill) share() float64 {
 	if f.Size <= 0 {
 		return 0
@@ -175,19 +175,19 @@ func (f Fill) share() float64 {
 	return min(1, float64(f.Bytes)/float64(f.Size))
 }
 
-// Level is what was seen of a pipe.
+// Level has the observations of a pipe.
 type Level struct {
 	Looks int     // that succeeded
 	Sum   float64 // of the used parts, 0 to 1 each
 	Last  Fill
 }
 
-// Sub returns what was seen since an earlier look.
+// Sub returns the observations since an earlier look.
 func (l Level) Sub(earlier Level) Level {
 	return Level{l.Looks - earlier.Looks, l.Sum - earlier.Sum, l.Last}
 }
 
-// Mean is the part of the pipe that was used on average, 0 to 1.
+// Mean returns the part of the pipe that was used on average, 0 to 1.
 func (l Level) Mean() float64 {
 	if l.Looks == 0 {
 		return 0
@@ -204,7 +204,7 @@ type ID struct {
 // ID returns the name of the process.
 func (p *Process) ID() ID { return ID{p.PID, p.Started} }
 
-// Totals are what a Sampler has seen since it began.
+// Totals are the sums of a Sampler since it began.
 type Totals struct {
 	At        time.Time
 	Samples   int
@@ -212,7 +212,7 @@ type Totals struct {
 	Pipes     map[uint64]Level
 }
 
-// state is what a process did at one look.
+// state is the state of a process at one look.
 type state int
 
 const (
@@ -223,7 +223,7 @@ const (
 	outside
 )
 
-// Scan is what runs on this machine.
+// Scan has the processes and pipes of this machine.
 type Scan struct {
 	Pipelines []*Pipeline // the youngest first
 	Self      Process     // the process that asked; it is in none of the pipelines

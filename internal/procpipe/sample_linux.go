@@ -23,8 +23,8 @@ type mark struct {
 	cpu time.Duration
 }
 
-// Sample looks once at the pipes and processes of the pipelines. What it has
-// seen of processes that are in none of them any more is forgotten.
+// Sample looks once at the pipes and processes of the pipelines. It forgets
+// processes that are in none of them any more.
 func (s *Sampler) Sample(pipelines []*Pipeline) error {
 	if s.marks == nil {
 		s.marks = map[ID]mark{}
@@ -119,7 +119,7 @@ func (s *Sampler) process(p *Process, st *stat, in, out []Fill) {
 	t.add(classify(in, out, func() tasks { return p.tasks(st) }), passed-ran)
 }
 
-// cpu is the time that all threads of the process ran, and its children that
+// cpu returns the time that all threads of the process ran, and its children that
 // have ended. Of a hidden process it includes those that it runs, as sudo does.
 func (p *Process) cpu(st *stat) time.Duration {
 	sum := time.Duration(st.ticks) * (time.Second / clockTicks)

@@ -6,8 +6,8 @@ import (
 	"unsafe"
 )
 
-// Slot returns what one value of T costs inside a buffer, whatever it refers to:
-// its size in memory, and 1 for a type that has none.
+// Slot returns the size of one value of T inside a buffer, without the memory
+// that it refers to: its size in memory, and 1 for a type that has none.
 func Slot[T any]() int64 {
 	var v T
 	return max(1, int64(unsafe.Sizeof(v)))

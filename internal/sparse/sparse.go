@@ -55,7 +55,7 @@ func (w *Writer) Write(p []byte) (total int, err error) {
 	return total, err
 }
 
-// zeros is how many bytes at the front of p can be a hole.
+// zeros returns how many bytes at the front of p can be a hole.
 func (w *Writer) zeros(p []byte) int {
 	if w.at%block != 0 {
 		return 0
@@ -67,7 +67,7 @@ func (w *Writer) zeros(p []byte) int {
 	return n
 }
 
-// data is how many bytes at the front of p must be written.
+// data returns how many bytes at the front of p must be written.
 func (w *Writer) data(p []byte) int {
 	n := int(block - w.at%block)
 	for n < len(p) && (len(p)-n < block || !bytes.Equal(p[n:n+block], zeros[:])) {

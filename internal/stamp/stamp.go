@@ -1,5 +1,5 @@
-// Package stamp reads what a system knows about the changes of a file beside
-// its modification time, which anybody may set.
+// Package stamp reads facts about the changes of a file that a program cannot
+// set, unlike the modification time.
 package stamp
 
 import (
@@ -8,7 +8,7 @@ import (
 )
 
 // Stamp identifies a file and its last change. The zero Stamp means that the
-// system reports neither.
+// system does not report these facts.
 type Stamp struct {
 	Inode   uint64
 	Changed time.Time // when contents, size, owner, mode or names changed last

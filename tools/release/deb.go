@@ -144,7 +144,7 @@ Licensed under the Apache License, Version 2.0. On Debian systems its text is in
 
 %s`
 
-// debVersion is the version in Debian's order, where ~ sorts before nothing as
+// debVersion returns the version in Debian's order, where ~ sorts before nothing as
 // - does in a semantic version.
 func (r *release) debVersion() string {
 	v := strings.Replace(r.number(), "-", "~", 1)

@@ -71,7 +71,7 @@ type release struct {
 	date    time.Time // of the commit, and of every file
 }
 
-// number is the version without its v, as file names have it.
+// number returns the version without its v, as file names have it.
 func (r *release) number() string { return strings.TrimPrefix(r.version, "v") }
 
 func main() {
