@@ -12,7 +12,7 @@ import (
 
 const module = "github.com/weir-go/weir"
 
-// Windows returns errors of its own for these, which package errno knows.
+// Windows returns other errors for these, which package errno knows.
 func TestErrno_IsAskedForErrorsThatWindowsNamesDifferently(t *testing.T) {
 	found := regexp.MustCompile(`errors\.Is\(\w+, syscall\.E(CONNREFUSED|CONNRESET|ADDRINUSE|ADDRNOTAVAIL|ACCES|NOSPC|PIPE|NAMETOOLONG)\b`)
 	elsewhere := regexp.MustCompile(`_(linux|unix|bsd|darwin|test)\.go$`)

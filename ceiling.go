@@ -83,8 +83,8 @@ func uncovered[T any](sized func(T) int) string {
 	return why
 }
 
-// makes says that sg hands on values of T, and that it may hold so many of them
-// beyond what it declares. It returns how they are measured.
+// makes records that sg passes on values of T, and can hold that many of them
+// beyond its declaration. It returns the function that measures them.
 func makes[T any](b *plan, sg *stage, sized func(T) int, values int) func(*T) int64 {
 	if why := uncovered(sized); why != "" {
 		sg.uncovered = append(sg.uncovered, sg.name+" ("+why+")")

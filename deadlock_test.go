@@ -116,7 +116,7 @@ func TestJoin_FeedsOneFlowFromAnother(t *testing.T) {
 	})
 }
 
-// nested puts a stream into a Concat of its own, depth times.
+// nested wraps a stream in a Concat, depth times.
 func nested(s weir.Stream[int], depth int) weir.Stream[int] {
 	for range depth {
 		s = weir.Concat(weir.Values(0), s, weir.Values[int]())

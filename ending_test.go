@@ -22,7 +22,7 @@ import (
 	"github.com/weir-go/weir/compress"
 )
 
-// closes counts its closes, and fails them if it is told to.
+// closes counts its closes, and fails them with err if that is set.
 type closes struct {
 	io.Reader
 	io.Writer
@@ -685,7 +685,7 @@ func TestStop_EndsEverySourceAndFinishesWhatItHas(t *testing.T) {
 	}
 }
 
-// fickle is a source that fails, and panics when it is told that its flow has
+// fickle is a source that fails, and whose Watch panics when the flow has
 // ended.
 type fickle struct{}
 

@@ -50,7 +50,7 @@ var (
 	openEnd  = regexp.MustCompile(` (than|of|to|by|for|with|in|at|from|a|the)$`)
 )
 
-// wrongSentinel says what is wrong with the text of an exported error, or "".
+// wrongSentinel returns a complaint about the text of an exported error, or "".
 func wrongSentinel(text string) string {
 	first, rest := rune(text[0]), text[1:]
 	switch {

@@ -19,7 +19,7 @@ import (
 	"github.com/weir-go/weir/text"
 )
 
-// Part of a file is replaced, as in a download that goes on.
+// Part of a file is replaced, as in a download that is resumed.
 func ExampleWriteAt() {
 	dir, err := os.MkdirTemp("", "weir")
 	if err != nil {

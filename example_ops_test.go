@@ -179,7 +179,7 @@ func ExampleTee_leave() {
 	branches := weir.Tee(weir.Values(1, 2, 3, 4), weir.Branch{}, weir.Branch{})
 	first, sum := 0, 0
 	err := weir.Join(
-		// This branch has enough after one value; the other goes on.
+		// This branch ends after one value; the other continues.
 		weir.Take(branches[0], 1).To(weir.Each(func(_ context.Context, v int) error { first = v; return nil })),
 		branches[1].To(weir.Each(func(_ context.Context, v int) error { sum += v; return nil })),
 	).Run(context.Background())

@@ -239,7 +239,7 @@ func (p *process) inputError() error {
 
 const stderrTail = 4 << 10
 
-// tail keeps the end of what is written to it.
+// tail is a writer that keeps the last stderrTail bytes.
 type tail struct {
 	mu sync.Mutex
 	p  []byte

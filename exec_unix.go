@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// ownGroup puts the command into a process group of its own, so that what it
-// starts can be ended with it.
+// ownGroup starts the command in a new process group, so that the processes it
+// starts can be killed with it.
 func ownGroup(cmd *exec.Cmd) {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}

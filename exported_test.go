@@ -238,8 +238,7 @@ func TestExported_ACommentOrADeclarationIsNoUse(t *testing.T) {
 }
 
 // A reader has to learn every type of the root package before the library is
-// clear, so that a new one needs a place in a package of its own, or takes that
-// of another.
+// clear, so a new one belongs into another package, or replaces an old one.
 func TestExported_TypesOfTheRootPackageAreFew(t *testing.T) {
 	const most = 25
 	names, err := filepath.Glob("*.go")

@@ -202,8 +202,8 @@ func fileSink(path string, base atomicfile.Options, opts []FileOption) Sink[byte
 	return k
 }
 
-// fileWriter is an atomicfile.File as a sink: what is closed without Commit is
-// given up.
+// fileWriter makes a sink of an atomicfile.File: Close without Commit discards
+// the file.
 type fileWriter struct{ *atomicfile.File }
 
 func (w *fileWriter) Close() error { return w.Abort() }
@@ -247,7 +247,7 @@ func Stdout() Sink[byte] {
 	}
 }
 
-// stdout ends quietly when nobody reads it any more.
+// stdout returns ErrStop, not an error, when its reader has closed it.
 type stdout struct{ *os.File }
 
 func (w *stdout) Write(p []byte) (int, error) {
@@ -255,10 +255,10 @@ func (w *stdout) Write(p []byte) (int, error) {
 	return n, w.Moved(int64(n), err)
 }
 
-// OSFile is the file underneath, for the kernel to write to.
+// OSFile returns the file for the kernel to write to.
 func (w *stdout) OSFile() *os.File { return w.File }
 
-// Moved is told how each write of the kernel ended.
+// Moved handles the result of a write by the kernel.
 func (w *stdout) Moved(_ int64, err error) error {
 	if errno.Is(err, syscall.EPIPE) {
 		return ErrStop
@@ -270,12 +270,13 @@ func (w *stdout) Moved(_ int64, err error) error {
 // from what was written.
 var ErrReadBack = errors.New("file content differs from what was written")
 
-// ReadBack reads the file back when all of it has been written, before it gets its
-// name, and compares its digest with that of the bytes that were written. If they
-// differ, the flow fails with [ErrReadBack]. Before that, ReadBack writes the file
-// to stable storage and asks the system to drop it from the cache, if the system
-// supports that, so that the bytes come from the storage itself. The kernel's copy
-// path is not used for such a file, because the bytes must pass through the digest.
+// ReadBack reads the file back when all of it has been written, before it gets
+// its name, and compares its digest with the digest of the bytes that were
+// written. If they differ, the flow fails with [ErrReadBack]. Before that,
+// ReadBack writes the file to stable storage and asks the system to drop it
+// from the cache, if the system supports that, so that the bytes come from the
+// storage itself. The kernel's copy path is not used for such a file, because
+// the bytes must pass through the digest.
 func ReadBack(newHash func() hash.Hash) FileOption {
 	return func(o *fileOptions) { o.readBack = newHash }
 }

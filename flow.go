@@ -134,9 +134,9 @@ type run struct {
 // of a flow that is running returns [ErrRunning].
 func (f *Flow) Run(ctx context.Context) (err error) { return f.run(ctx, nil) }
 
-// run is Run on behalf of the lane host, which waits for it, and with its context.
-// It takes no more input when the source of the host is told that. A nil host is
-// nobody.
+// run is Run inside the lane host, which waits for it. ctx is the context of
+// the host. The flow stops when the source context of the host ends. A nil host
+// means that the flow runs by itself.
 func (f *Flow) run(ctx context.Context, host *lane) (err error) {
 	b, err := f.assemble()
 	if err != nil {
@@ -183,8 +183,9 @@ func (f *Flow) run(ctx context.Context, host *lane) (err error) {
 	return closeGiven(f.given, r.run(ctx))
 }
 
-// watchForStandstill makes the pipes of the run tell who waits in them. A part
-// tells the run around it: only both together know whether anything moves.
+// watchForStandstill makes the pipes of the run report waiting goroutines. A
+// part of a Concat reports them to the run around it, because a deadlock can
+// involve both.
 func (r *run) watchForStandstill() {
 	if r.host != nil {
 		r.still, r.owned = r.host.r.still, r.plan.ownedIn(r.host.r.owned)
@@ -590,8 +591,8 @@ func (r *run) resting() (live []*lane, ok bool) {
 			return nil, false
 		}
 	}
-	// A budget that gives memory back at this moment sends a token to those who
-	// wait for it, so tokens are looked for after budgets.
+	// A budget that gives memory back at this moment sends a token to the waiting
+	// goroutines. So look for tokens after budgets.
 	if r.held() {
 		return nil, false
 	}

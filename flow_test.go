@@ -294,7 +294,7 @@ func TestReport_FourStatesAddUp(t *testing.T) {
 		if v := live.Verdict; v.Stage != "each" || v.Why != report.Busy || v.Waiting != "map" {
 			t.Errorf("verdict: %+v", v)
 		}
-		// A wait that goes on counts now, not when it ends.
+		// A wait counts while it lasts, not only when it ends.
 		if seq := live.Stages[0]; seq.Share(seq.Blocked) < 0.8 {
 			t.Errorf("the source shows %v of %v as blocked", seq.Blocked, seq.Wall)
 		}

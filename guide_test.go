@@ -93,9 +93,9 @@ func TestGuide_GoCodeIsThatOfTheExamples(t *testing.T) {
 	}
 }
 
-// outline is the headings' levels and the blocks of a page, in order. What a
-// block of Go contains is for the other test; that of others is the same in
-// both languages.
+// outline returns the heading levels and the blocks of a page, in order.
+// Another test compares the contents of blocks of Go. All other blocks are the
+// same in both languages.
 func outline(page string) (out []string) {
 	part := regexp.MustCompile("(?sm)(?:^<!-- \\S+#\\S+ -->\n)?^```\\w*\n.*?^```$|^#+ ")
 	for _, m := range part.FindAllString(page, -1) {

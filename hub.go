@@ -53,7 +53,7 @@ func (h *Hub[T]) Readers() int {
 	return len(h.branches)
 }
 
-// sweep forgets the readers that have left or were told to. mu is held.
+// sweep forgets the readers that have left or were disconnected. mu is held.
 func (h *Hub[T]) sweep() {
 	h.branches = slices.DeleteFunc(h.branches, func(b *branch[T]) bool {
 		return b.p.Closed()

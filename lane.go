@@ -22,21 +22,21 @@ type lane struct {
 	main  func() error
 	ins   []lanesEnd
 	outs  []lanesEnd
-	owner *stage // names a lane that has no stage of its own
+	owner *stage // names a lane without stages
 	r     *run
 
 	ctx    context.Context
 	cancel context.CancelCauseFunc
-	open   atomic.Int32 // outs that somebody still reads
+	open   atomic.Int32 // number of outs that still have a reader
 	timed  atomic.Bool  // it waits no longer than a certain time
 
-	// source is the context of the lane's source. It ends with ctx, or when
-	// the flow is told to take no more input; then its cause is ErrStop.
+	// source is the context of the lane's source. It ends with ctx, or on
+	// Flow.Stop; then its cause is ErrStop.
 	source     context.Context
 	stopSource context.CancelCauseFunc
 
 	broken error // the error that stops the lane; only the lane's goroutine uses it
-	err    error // what it ended with; nil if it ended well or nobody wanted more
+	err    error // the error it ended with; nil at the end of its input or after ErrStop
 
 	// enough ends the stream downstream of the stage that wants no more input,
 	// and enoughAt is that stage's place among the spots. The lane calls enough
@@ -52,7 +52,7 @@ type lane struct {
 type spot struct {
 	ln   *lane
 	st   *stage
-	ctx  *stageContext // the lane's, as the stage sees it
+	ctx  *stageContext // the lane's context, as passed to the stage
 	busy int32
 
 	emitsLast bool // the stage does nothing between its last emit and its return
@@ -149,8 +149,9 @@ func (l *lane) ended() error {
 	return l.broken
 }
 
-// finish ends the stream of the stage well: it closes what the stage has
-// opened and then calls end, which tells the stage downstream.
+// finish ends the stream of the stage without an error: it closes everything
+// that the stage has opened and then calls end, which ends the stage
+// downstream.
 func (s *spot) finish(end func() error) error {
 	l := s.ln
 	if err := l.ended(); err != nil {
@@ -195,8 +196,8 @@ func (s *spot) fail(err error) error {
 	return l.broken
 }
 
-// stopped reports whether err ends the source's stream well: it is ErrStop, or it
-// only says that the source was told to take no more input (see [Flow.Stop]).
+// stopped reports whether err ends the source's stream without a failure: it is
+// ErrStop, or only the result of [Flow.Stop].
 func (s *spot) stopped(err error) bool {
 	l := s.ln
 	if err == nil || l.ctx.Err() != nil || l.broken != nil {
@@ -209,8 +210,8 @@ func (s *spot) stopped(err error) bool {
 		(errors.Is(err, context.Canceled) || errors.Is(err, os.ErrDeadlineExceeded) || isClosed(err))
 }
 
-// enoughFrom says that the stage wants no more input and that end ends what is
-// downstream of it. It returns the error to unwind with.
+// enoughFrom records that the stage needs no more input, and that end ends
+// everything downstream of it. It returns the error that stops the lane.
 func (s *spot) enoughFrom(end func() error) error {
 	l := s.ln
 	if err := l.ended(); err != nil {
@@ -365,7 +366,7 @@ func abnormal(recovered any) error {
 
 var errGoexit = errors.New("called runtime.Goexit")
 
-// close tells both neighbours that the lane has ended.
+// close informs both neighbours that the lane has ended.
 func (l *lane) close(err error) {
 	cause := err
 	if cause == nil {

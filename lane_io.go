@@ -15,11 +15,11 @@ import (
 type laneReader[T any] struct {
 	sp     *spot
 	p      *pipe.Pipe[T]
-	failed error // what ended the pipe, if not its end
+	failed error // the error that ended the pipe; nil at its regular end
 }
 
-// Read takes no more than maxSegment bytes of values, or one: what is read is the
-// stage's, and no longer charged by the pipe.
+// Read takes at most maxSegment bytes of values, or one value: the pipe no
+// longer charges values that the stage has read.
 func (r *laneReader[T]) Read(dst []T) (int, error) {
 	n, _, _, err := r.p.ReadUpTo(r.sp.ln.ctx, &r.sp.ln.Clock, dst, r.most())
 	r.sp.st.in.Add(int64(n))
@@ -109,8 +109,9 @@ func chunkLen[T any]() int {
 	return max(n, 1)
 }
 
-// scratchHolds is what a stage holds that gathers values of T in a chunk until
-// they are charged maxSegment bytes, but for the last of them.
+// scratchHolds returns the most bytes that a stage holds if it gathers values
+// of T in a chunk until they are charged maxSegment bytes. The last value of
+// the chunk is not included.
 func scratchHolds[T any]() int64 {
 	n := int64(chunkLen[T]()) * slotSize[T]()
 	if naturalSize[T]() != nil {
@@ -121,7 +122,8 @@ func scratchHolds[T any]() int64 {
 
 var byteChunks = sync.Pool{New: func() any { b := make([]byte, maxSegment); return &b }}
 
-// scratch returns a chunk of memory to work in, and what gives it back.
+// scratch returns a chunk of memory to work in, and a function that gives it
+// back.
 func scratch[T any]() (buf []T, free func()) {
 	if isByte[T]() {
 		b := byteChunks.Get().(*[]byte)
@@ -242,7 +244,7 @@ func (p *portion[T]) read(r Reader[T]) (int, error) {
 	return n, err
 }
 
-// clear lets go of the n values that were handed on.
+// clear releases the n values that were passed on.
 func (p *portion[T]) clear(n int) {
 	if p.size != nil {
 		clear(p.buf[:n])

@@ -13,10 +13,10 @@ import (
 	"testing"
 )
 
-// layers are the files of the root package from the bottom up. A file may know
-// those of its own layer and of the layers listed before it. Inside a layer files
-// know each other: those of the engine above all, since lanes, plans and runs are
-// one thing seen from three sides.
+// layers are the files of the root package from the bottom up. A file can use
+// files of its own layer and of the layers listed before it. Inside a layer,
+// files use each other, above all in the engine: lanes, plans and runs are one
+// thing seen from three sides.
 var layers = []struct {
 	name  string
 	files []string
@@ -96,7 +96,7 @@ func rootUses(t *testing.T) (files []string, uses []use) {
 	return files, uses
 }
 
-// unknownPackages imports packages without what is in them.
+// unknownPackages imports every package as an empty one.
 type unknownPackages struct{}
 
 func (unknownPackages) Import(name string) (*types.Package, error) {

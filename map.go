@@ -63,7 +63,7 @@ func (m *mapper[T, U]) Do(ctx context.Context, in []T, emit func([]U) error) err
 		}
 		out := m.out[:n]
 		if err != nil {
-			// What went before it is handed on.
+			// Pass on the values before it.
 			return errors.Join(emit(out), err)
 		}
 		k = n
@@ -97,8 +97,8 @@ func (m *mapper[T, U]) all(ctx context.Context, in []T, out []U) (int, error) {
 	return len(out), nil
 }
 
-// apply maps in to out until f fails and returns how many values that were. A
-// function of its own keeps what the loop needs in registers.
+// apply maps in to out until f fails, and returns how many values it mapped. It
+// is a separate function so that the loop's variables stay in registers.
 func apply[T, U any](f func(T) (U, error), in []T, out []U) (int, error) {
 	for i, v := range in[:len(out)] {
 		u, err := f(v)
@@ -192,9 +192,9 @@ func sift[T any](keep func(T) bool, in, out []T) (n int) {
 
 func (f *filter[T]) Flush(context.Context, func([]T) error) error { return nil }
 
-// pace finds how many values to work on before handing on what is done: many
-// where they are cheap, one where each takes long, so that results do not wait
-// for one another.
+// pace finds how many values to map before passing the results on: many if
+// values are cheap, one if each takes long, so that results do not wait for one
+// another.
 type pace struct {
 	n    int
 	sp   *spot
@@ -202,16 +202,16 @@ type pace struct {
 	step int // see between
 }
 
-// paceExact is how many values a stage looks at its context before each of.
+// paceExact is how many values at the start a stage checks its context before.
 const paceExact = 4096
 
-// paceBlind is how many nanoseconds of cheap values a stage works on between two
-// looks at its context.
+// paceBlind is how many nanoseconds a stage works on cheap values between two
+// checks of its context.
 const paceBlind = 500
 
-// between says after how many values to look at the context again: after each,
-// but where a value takes so little that looking, some 2 ns, would make it
-// noticeably slower, after paceBlind nanoseconds of them.
+// between returns after how many values to check the context again. That is 1,
+// unless values are so cheap that a check, about 2 ns, would slow them down
+// noticeably; then it is paceBlind nanoseconds of values.
 func (p *pace) between() int { return max(1, p.step) }
 
 const (
@@ -231,8 +231,8 @@ func (p *pace) most(n int) int { return max(1, min(p.n, n)) }
 // next is most with the time that the stage has worked so far, for took.
 func (p *pace) next(n int) (k int, since int64) { return p.most(n), p.sp.took() }
 
-// took is called when n values have been worked on and handed on. If nothing
-// was handed on, the clock of the lane has not moved yet.
+// took is called when n values have been worked on and passed on. If nothing
+// was passed on, the clock of the lane has not moved yet.
 func (p *pace) took(n int, since int64, emitted bool) {
 	if !emitted {
 		p.sp.ln.Enter(p.sp.busy)

@@ -89,7 +89,7 @@ func buildMapOrdered[T, U any](b *plan, ln *lane, out link[U], s Stream[T], c *c
 	}
 	c.sg.holds += int64(c.window)*int64(unsafe.Sizeof(result[U]{})) + min(chunkMost, int64(c.window))*slotSize[U]()
 	if c.size != nil {
-		// The window, what comes on top of it at its head, and what is handed on.
+		// The window, the excess at its head, and the results being passed on.
 		c.sg.holds += int64(c.window)*pipe.SumSize + win.most + workerBytes + maxSegment
 		c.sg.beyond.values += 2
 	}
@@ -153,11 +153,11 @@ func (win *window[U]) fits(r *roomWait) bool {
 	return true
 }
 
-// put stores the results of worker i, from value first on. If they are too large
-// together with those that wait already, it waits until the results before first
-// were delivered: the result at head always finds room, so that the others come
-// to be delivered too. more says that the worker goes on with the values behind
-// them. It returns ErrStop if a value before them could not be mapped.
+// put stores the results of worker i, from value first on. If the window has no
+// room for their bytes, it waits for the results before them to be delivered.
+// The result at head always finds room, so delivery never stops. more says that
+// the worker continues with the values after them. put returns ErrStop if an
+// earlier value could not be mapped.
 func (win *window[U]) put(w *lane, i int, me *roomWait, first int64, us results[U], more bool) error {
 	win.mu.Lock()
 	if us.costs != nil {
@@ -214,9 +214,9 @@ func (win *window[U]) notify() {
 	}
 }
 
-// take moves the results that are next, at most len(dst), to dst. more is false
-// at the end. The error is that of the value that could not be mapped, or of a
-// worker, and comes behind all values before it.
+// take moves the next results, at most len(dst), to dst. more is false at the
+// end. If a value could not be mapped, or a worker failed, take returns that
+// error after all results before it.
 func (win *window[U]) take(ln *lane, dst []U) (n int, more bool, err error) {
 	win.mu.Lock()
 	defer win.mu.Unlock()

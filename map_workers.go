@@ -243,9 +243,9 @@ func (m *mapEach[T, U]) Do(ctx context.Context, in []T, emit func([]U) error) er
 
 func (m *mapEach[T, U]) Flush(context.Context, func([]U) error) error { return nil }
 
-// chunkMost is how many values a worker takes at once where they are cheap, and
-// workerBytes how much they and their results are charged, each, but for the last
-// of them.
+// chunkMost is the largest number of cheap values that a worker takes at once.
+// workerBytes limits the charge of these values, and of their results. The last
+// value may exceed it.
 const (
 	chunkMost   = 256
 	workerBytes = 16 << 10

@@ -21,7 +21,7 @@ import (
 // a value takes is what it is charged.
 const large = 6 << 13
 
-// aLarge returns a large value in memory of its own.
+// aLarge returns a large value in newly allocated memory.
 func aLarge() string { return string(make([]byte, large)) }
 
 // larges is a stream of large values without end.
@@ -76,7 +76,7 @@ func heldAll[T any](streams []weir.Stream[T]) *weir.Flow {
 	return weir.Join(flows...)
 }
 
-// heapNow is what is alive after a collection, pools included.
+// heapNow returns the bytes that are alive after a collection, including pools.
 func heapNow() int64 {
 	var m runtime.MemStats
 	for range 3 { // a pool keeps what it has for one collection more

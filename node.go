@@ -11,9 +11,9 @@ import (
 // node is one step of a stream. It is immutable once built.
 type node[T any] struct {
 	name string
-	id   *int  // the same in renamed copies
-	io   bool  // waits for the outside world: what follows gets a lane of its own
-	work bool  // there is a stage in front
+	id   *int  // identity; renamed copies share it
+	io   bool  // waits for the outside world: the next steps get a separate lane
+	work bool  // there is a stage before it
 	err  error // a composition error
 	size func(T) int
 
@@ -25,18 +25,19 @@ type node[T any] struct {
 	// out.
 	build func(n *node[T], b *plan, ln *lane, out link[T])
 
-	// ready, if not nil, is used instead of build by a consumer that starts a
-	// lane: the values wait in a pipe already.
+	// ready, if not nil, replaces build if the consumer starts a lane: the values
+	// wait in a pipe already.
 	ready func(n *node[T], b *plan, ln *lane, to *stage) *pipe.Pipe[T]
 
 	roots roots
 
-	// origin is what the kernel could read from, for a bare source.
+	// origin is the file or connection that the kernel can read from, if the node
+	// is a source without stages.
 	origin *origin
 }
 
-// link is where a step hands its output on: the next stage in the lane, or the
-// pipe at the lane's end.
+// link is the destination of a step's output: the next stage in the lane, or
+// the pipe at the lane's end.
 type link[T any] struct {
 	push  func(batch []T) error
 	end   func() error // the clean end; not called after a failure
@@ -45,11 +46,11 @@ type link[T any] struct {
 	pipe  *pipe.Pipe[T] // if the link is a pipe, to be filled in place
 
 	size func(*T) int64 // how the values are measured; nil: they need not be, or cannot
-	most int            // how many values to hand on at once, because the pipe at the lane's end holds no more; 0: any number
+	most int            // how many values to pass on at once, because the pipe at the lane's end holds no more; 0: any number
 }
 
-// attach builds the step, and all before it, in front of a consumer that sits at
-// the head of ln. alone says that the consumer wants a lane of its own.
+// attach builds the step, and all steps before it, in front of a consumer at
+// the head of ln. alone says that the consumer needs a separate lane.
 func (n *node[T]) attach(b *plan, ln *lane, out link[T], alone bool) {
 	if !n.check(b, out.to) {
 		return
@@ -62,8 +63,8 @@ func (n *node[T]) attach(b *plan, ln *lane, out link[T], alone bool) {
 	n.build(n, b, ln, out)
 }
 
-// pipe builds the step, and all before it, in a lane of its own and returns the
-// pipe in which its values arrive; ln is the lane that will read it.
+// pipe builds the step, and all steps before it, in a new lane. It returns the
+// pipe for the output, which ln will read.
 func (n *node[T]) pipe(b *plan, ln *lane, to *stage) *pipe.Pipe[T] {
 	if n.ready != nil && !n.async {
 		return n.ready(n, b, ln, to)
@@ -77,8 +78,8 @@ func (n *node[T]) pipe(b *plan, ln *lane, to *stage) *pipe.Pipe[T] {
 	return p
 }
 
-// check reports composition errors once, and whether the step can be built. A nil
-// node is that of the zero Stream.
+// check records a composition error, and reports whether the step can be built.
+// The node of the zero Stream is nil.
 func (n *node[T]) check(b *plan, to *stage) bool {
 	switch {
 	case n == nil:
@@ -111,9 +112,9 @@ func pipeLink[T any](p *pipe.Pipe[T], ln *lane, to *stage) link[T] {
 	}
 }
 
-// few is how many values the pipe p holds if that is less than stages hand on at
-// once, so that they do not work on many values ahead of a pipe that is to hold
-// few. 0: it holds enough.
+// few returns how many values the pipe p can hold, if that is less than stages
+// pass on at once. Stages then do not work on many values ahead of a small
+// pipe. 0 means that the pipe holds enough.
 func few[T any](p *pipe.Pipe[T]) int {
 	if isByte[T]() || p.Cap() >= chunkLen[T]() {
 		return 0

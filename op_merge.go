@@ -86,8 +86,8 @@ func buildConcat[T any](n *node[T], b *plan, ln *lane, out link[T], streams []St
 			}
 			continue
 		}
-		// A flow of its own, while the lane waits: the two never run at the
-		// same time.
+		// The stream runs as a separate flow while the lane waits: the two never run
+		// at the same time.
 		f := s.To(EachBatch(func(_ context.Context, batch []T) error {
 			ln.Enter(sp.busy)
 			_, err := w.Write(batch)
@@ -119,7 +119,7 @@ func buildConcat[T any](n *node[T], b *plan, ln *lane, out link[T], streams []St
 	ln.main = func() error {
 		for _, part := range parts {
 			if ln.source.Err() != nil {
-				break // told to take no more input
+				break // Flow.Stop was called
 			}
 			err := part()
 			ln.Enter(sp.busy)

@@ -15,7 +15,8 @@ import (
 )
 
 // finishes runs a flow many times. The deadline is far longer than any run
-// takes; it only turns a hang into a failure that shows who waits where.
+// takes; it only turns a hang into a failure that shows where each goroutine
+// waits.
 func finishes(t *testing.T, runs int, flow func() *weir.Flow) {
 	t.Helper()
 	for i := range runs {

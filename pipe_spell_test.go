@@ -105,7 +105,7 @@ func TestPipe_SpellThatGoesOnIsCountedWhenItIsOver(t *testing.T) {
 			t.Errorf("when it is over: %+v", s)
 		}
 	})
-	synctest.Test(t, func(t *testing.T) { // closed while it goes on
+	synctest.Test(t, func(t *testing.T) { // closed during a wait
 		r, w := weir.NewPipe[int](weir.Items(1))
 		done := make(chan error, 1)
 		go func() {
@@ -122,7 +122,8 @@ func TestPipe_SpellThatGoesOnIsCountedWhenItIsOver(t *testing.T) {
 	})
 }
 
-// The pipe counts in steps of its own, which are those that package report tells.
+// The bounds by which the pipe counts waits are the bounds that package report
+// exports.
 func TestPipe_SpellsAreCountedByTheBoundsOfTheReport(t *testing.T) {
 	for i := range report.SpellBounds {
 		synctest.Test(t, func(t *testing.T) {

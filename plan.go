@@ -21,20 +21,21 @@ type plan struct {
 	opens  []opener // sink first
 	errs   []error
 	used   map[*int]bool
-	state  map[any]any // what a step with several outputs keeps until all are built
+	state  map[any]any // state of steps with several outputs, until all outputs are built
 	finals []func()    // run when everything is built
 	names  map[string]int
 	sinks  []settler
 	halves []half
 
-	// limit, budget and maxValue are those of the flow that is being built.
+	// limit, budget and maxValue are copies of the fields of the flow that is
+	// being built.
 	limit    Limit
 	budget   *Budget
 	maxValue int64
 }
 
-// opener is something to open before the lanes start, and to close after they
-// have ended.
+// opener opens something before the lanes start, and closes it after they have
+// ended.
 type opener struct {
 	sp   *spot
 	open func() (close func(cause error) error, err error)
@@ -51,7 +52,7 @@ type stage struct {
 	ups             []*stage
 	holds           int64
 	beyond          beyond
-	uncovered       []string // values that it hands on and that cannot be measured
+	uncovered       []string // values that it passes on and that cannot be measured
 	budget          *Budget
 	limits          bool       // waits on purpose, to keep to a rate
 	kernel          string     // the system call that is meant to move the bytes
@@ -80,8 +81,9 @@ type settler interface {
 	end(cause error) error
 }
 
-// lanesEnd is how a lane tells its neighbours that it has ended. The cause is
-// ErrStop if it has ended well, or nobody wanted more.
+// lanesEnd informs a neighbour of a lane that the lane has ended. The cause is
+// ErrStop if the lane ended without an error, or because downstream needed no
+// more.
 type lanesEnd interface {
 	CloseRead(cause error)  // nothing more will be read
 	CloseWrite(cause error) // nothing more will be written; a lane that ended well may have said so before
@@ -188,8 +190,8 @@ func (b *plan) owned() (all []*ownedPipe) {
 	return slices.DeleteFunc(all, func(o *ownedPipe) bool { return o.reader == nil || o.writer == nil })
 }
 
-// ownedIn lists those of the pipes that the plan, of a stream inside a [Concat],
-// has a half of. Its own lanes use it there.
+// ownedIn lists the pipes of around of which this plan, of a stream inside a
+// [Concat], has a half. In the result, the plan's own lanes use that half.
 func (b *plan) ownedIn(around []*ownedPipe) (all []*ownedPipe) {
 	for _, h := range b.halves {
 		p, writes := h.pipe()

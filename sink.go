@@ -129,8 +129,8 @@ func buildSink[T any](b *plan, s Stream[T], k Sink[T]) {
 	s.n.attach(b, ln, out, !k.inside && s.n != nil && s.n.work)
 }
 
-// sinkEnd ends a running sink: at the end of its own stream, or of the whole
-// flow if it has something to commit.
+// sinkEnd ends a running sink: at the end of its stream or, if it has a Commit,
+// at the end of the whole flow.
 type sinkEnd struct {
 	sp    *spot
 	w     any // nil: not opened, or closed

@@ -90,7 +90,7 @@ func From[T any](src Source[T]) Stream[T] {
 			var err error
 			if r, err = src.Open(ln.source); err != nil {
 				if ln.source.Err() != nil && sp.stopped(err) {
-					r = ended[T]{} // told to take no more input while it opened
+					r = ended[T]{} // Flow.Stop was called while it opened
 					return nil, nil
 				}
 				return nil, err
@@ -138,7 +138,7 @@ type ended[T any] struct{}
 
 func (ended[T]) Read([]T) (int, error) { return 0, io.EOF }
 
-// stopReader reads no more once the flow was told to take no more input.
+// stopReader reads no more after Flow.Stop.
 type stopReader[T any] struct {
 	ln *lane
 	r  Reader[T]
@@ -182,16 +182,15 @@ func writeDeadline(x any) func(time.Time) error {
 type ioGuard struct {
 	x      any
 	stop   func()
-	late   func(time.Time) error // a deadline that was set and is to be taken back
+	late   func(time.Time) error // sets the deadline, to clear one that was set
 	closed bool
 	err    error
 }
 
-// guardIO unblocks a Read or Write of x when the lane's context ends, or, for a
-// source, when the flow is told to take no more input: by a deadline or else by
-// closing x. A lane that is not inside one at that moment finds out by itself: it
-// looks at its context after it has said that it goes outside and before it
-// calls.
+// guardIO unblocks a Read or Write of x when the lane's context ends or, for a
+// source, on Flow.Stop. It sets a deadline, or closes x if that is not
+// possible. It does nothing while the lane is not inside such a call: the lane
+// enters the state outside first, then checks its context, and only then calls.
 func guardIO(sp *spot, x any, deadline func(any) func(time.Time) error) *ioGuard {
 	g := &ioGuard{x: x}
 	ctx := sp.ln.source

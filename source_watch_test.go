@@ -8,7 +8,8 @@ import (
 	"github.com/weir-go/weir"
 )
 
-// watched is an endless source that finds out that it is broken when it is told.
+// watched is an endless source whose Watch returns an error when the test asks
+// for it.
 type watched struct {
 	broken chan error
 	ended  chan struct{} // closed when Watch has returned

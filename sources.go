@@ -272,7 +272,7 @@ func (s pipeSource[T]) readUpTo(dst []T, most int64, size func(*T) int64) (n int
 	}
 	for sum := size(&dst[0]); n < len(dst) && sum < most; n++ {
 		if k, err := s.TryRead(dst[n : n+1]); k == 0 || err != nil {
-			break // the next call tells
+			break // the next call returns the error
 		}
 		sum += size(&dst[n])
 	}
@@ -283,7 +283,7 @@ func (pipeSource[T]) endsWithContext() {}
 
 // RetryOptions says how often [Retry] tries again.
 type RetryOptions struct {
-	Attempts int                             // in a row without progress; 0 stands for 5
+	Attempts int                             // maximum in a row without progress; 0 means 5
 	Backoff  func(attempt int) time.Duration // wait before attempt 2, 3, …; nil: 100 ms, doubling up to 10 s
 	When     func(error) bool                // whether to retry after an error; nil: after any but fs.ErrNotExist
 }

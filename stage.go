@@ -19,12 +19,12 @@ type Stage[In, Out any] struct {
 	// Such stages are fused with their neighbours into one goroutine.
 	Open func(ctx context.Context) (Transform[In, Out], error)
 
-	// Run reads in until [io.EOF] and writes to out until it returns. It gets
-	// a goroutine of its own; no other goroutine may use in and out. If In
-	// and Out are bytes, in is an [io.Reader] and an [io.WriterTo], and out is
-	// an [io.Writer] and an [io.ReaderFrom] that reads directly into the next
-	// pipe's memory. Run must return an error from out. Returning nil before
-	// the end of the input, or [ErrStop], means that Run needs no more input.
+	// Run reads in until [io.EOF] and writes to out until it returns. It gets a
+	// separate goroutine; no other goroutine may use in and out. If In and Out are
+	// bytes, in is an [io.Reader] and an [io.WriterTo], and out is an [io.Writer]
+	// and an [io.ReaderFrom] that reads directly into the next pipe's memory. Run
+	// must return an error from out. Returning nil before the end of the input, or
+	// [ErrStop], means that Run needs no more input.
 	Run func(ctx context.Context, in Reader[In], out Writer[Out]) error
 
 	// Heavy asks for a separate goroutine for a stage made by Open.
@@ -65,7 +65,7 @@ type Stage[In, Out any] struct {
 	// limit.
 	Limits bool
 
-	// compose makes the stage of streams, in place of Open and Run.
+	// compose builds the stage from streams, instead of Open and Run.
 	compose func(Stream[In]) Stream[Out]
 
 	// node makes a stage that builds its own lanes.

@@ -9,8 +9,8 @@ import (
 
 // standstill notices when every lane of a run waits for another one. It counts
 // lanes that wait in pipes, or in the window of an ordered Map, for something
-// that only another lane can do. A lane that has been woken counts as waiting no
-// longer before it runs, so when all lanes count, none of them can wake another.
+// that only another lane can do. A woken lane stops counting as waiting before
+// it runs. So when all lanes count, none of them can wake another.
 type standstill struct {
 	waiting, live atomic.Int64
 	moves         atomic.Int64  // changes of the two
@@ -31,8 +31,8 @@ func (s *standstill) Waits() {
 func (s *standstill) Woken() {
 	if s != nil {
 		s.moves.Add(1)
-		// All lanes may count even so, if it was a goroutine outside the run that
-		// waited in a pipe of theirs, and it has left.
+		// All lanes can still count: the woken goroutine may be one outside the run
+		// that waited in a pipe of the run.
 		if s.waiting.Add(-1) >= s.live.Load() {
 			s.look()
 		}
@@ -60,15 +60,16 @@ func (s *standstill) all() bool {
 	return n > 0 && s.waiting.Load() >= n
 }
 
-// conduitState is what lanes wait in: pipes, and the windows of ordered Maps.
+// conduitState is something that lanes wait in: a pipe, or the window of an
+// ordered Map.
 type conduitState interface {
 	Name() string
 
 	// Resting returns how many goroutines wait to read and to write.
 	Resting() (read, write int)
 
-	// Stirring reports whether one of those that wait can go on although no lane
-	// has woken it: a budget has memory again.
+	// Stirring reports whether a waiting goroutine can continue without being
+	// woken by a lane, because a budget has memory again.
 	Stirring() bool
 }
 
@@ -79,11 +80,11 @@ type ownedPipe struct {
 	reader, writer *lane
 }
 
-// wait is what a lane waits for.
+// wait describes the wait of a lane.
 type wait struct {
 	l    *lane
 	what string
-	next []*lane // who could wake it
+	next []*lane // lanes that could wake it
 }
 
 func waitOf(l *lane, live []*lane, owned []*ownedPipe) *wait {

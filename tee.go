@@ -100,7 +100,7 @@ type teeState[T any] struct {
 	to    []*stage
 }
 
-// attach builds branch i and, once they are all there, what is in front.
+// attach builds branch i and, after the last branch, the steps before the Tee.
 func (t *tee[T]) attach(n *node[T], b *plan, ln *lane, to *stage, i int) *pipe.Pipe[T] {
 	st, _ := b.state[t].(*teeState[T])
 	if st == nil {
@@ -218,7 +218,7 @@ func fewest[T any](pipes []*pipe.Pipe[T]) (n int) {
 type branch[T any] struct {
 	Branch
 	p    *pipe.Pipe[T]
-	gone bool // its reader has left, or was told to
+	gone bool // its reader has left, or was disconnected
 	rest []T  // of the batch in delivery, what did not fit at once
 }
 

@@ -497,8 +497,8 @@ func TestVerdict_IsTrueInEveryArrangement(t *testing.T) {
 	}
 }
 
-// A wait for memory is told from a wait for the stage behind the pipe, also where
-// it is not what governs the flow.
+// The verdict distinguishes a wait for memory from a wait for the next stage,
+// even if it does not govern the flow.
 func TestVerdict_DoesNotCallAStageSlowForTheBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := weir.NewBudget(1 << 20)

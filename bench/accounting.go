@@ -105,8 +105,8 @@ func workBytes(args []string) error {
 	})
 }
 
-// work runs f and tells the processor time it took and, in a build that counts
-// them, how many clock readings.
+// work runs f and returns the processor time it took and, in a build that
+// counts them, the number of clock readings.
 func work(f func() error) error {
 	before := cpuTime()
 	if err := f(); err != nil {

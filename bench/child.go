@@ -75,5 +75,5 @@ func runFlow(f *weir.Flow) error {
 	return say(said{Limit: ceiling.Bytes, Peak: residentPeak(os.Getpid())})
 }
 
-// say tells the parent.
+// say sends s to the parent.
 func say(s said) error { return json.NewEncoder(os.Stdout).Encode(s) }

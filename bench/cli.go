@@ -23,7 +23,7 @@ func cliRows(e *env) []row {
 	}
 	sh := func(name, script string, verify func(string) error, needs ...string) contender {
 		if !strings.Contains(script, "|") {
-			script = "exec " + script // the peak is that of the command, not of the shell
+			script = "exec " + script // measure the peak of the command, not of the shell
 		}
 		c := command(name, []string{"sh", "-c", script}, dst, verify)
 		for _, tool := range needs {

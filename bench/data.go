@@ -89,9 +89,9 @@ func (e *env) gzipped(n int64) (string, error) {
 	})
 }
 
-// make fills path unless it is there with the wanted size; size -1 takes any.
-// What it wrote is on the disk before it returns, so that writing it back does
-// not disturb what is measured.
+// make creates the file path unless it exists with the wanted size; size -1
+// accepts any size. The data is on the disk before make returns, so that
+// writing it back does not disturb the measurement.
 func (e *env) make(path string, size int64, fill func(io.Writer) error) error {
 	if st, err := os.Stat(path); err == nil && (size < 0 || st.Size() == size) {
 		return warm(path)

@@ -24,9 +24,10 @@ type gzipData struct {
 	most  [2]int64 // bytes at most: full and quick
 }
 
-// gzipKinds returns the kinds: a log, source code, JSON and machine code. Log and
-// JSON are generated and the same each time. The others are those of the Go that
-// runs this program, so that figures are comparable on one machine only.
+// gzipKinds returns the kinds: a log, source code, JSON and machine code. Log
+// and JSON are generated and the same each time. The others come from the Go
+// installation that runs this program, so figures are comparable on one machine
+// only.
 func gzipKinds() []gzipData {
 	return []gzipData{
 		{"log", "a log", fillLog, [2]int64{256 << 20, 16 << 20}},
@@ -109,7 +110,7 @@ func fillSources(w io.Writer) error {
 		if err != nil {
 			return err
 		}
-		// The time and the owner are those of whoever unpacked it.
+		// The real time and owner depend on who unpacked the files.
 		head := &tar.Header{Name: filepath.ToSlash(name), Mode: 0o644, Size: info.Size(), ModTime: time.Unix(1_700_000_000, 0)}
 		if err := t.WriteHeader(head); err != nil {
 			return err

@@ -7,12 +7,12 @@ import (
 	"sync"
 )
 
-// figures is what one run of a server gave, by name. Several rows show it.
+// figures has the results of one run of a server, by name. Several rows show
+// them.
 type figures map[string]float64
 
-// runs lets rows share what is measured together: the first row that asks for a
-// round of a contender measures it, and the rows after it show other figures of
-// the same round.
+// runs lets rows share a measurement: the first row that asks for a round of a
+// contender measures it, and later rows show other figures of the same round.
 type runs struct {
 	measure func(ctx context.Context, e *env, name string) (figures, error)
 	mu      sync.Mutex // guards what follows

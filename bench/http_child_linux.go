@@ -64,8 +64,8 @@ func httpServer(args []string) error {
 	return srv.Serve(l)
 }
 
-// serveWeirhttp is what weir serve puts together, without its access log and
-// the digest of uploads, and tells the number of its goroutines.
+// serveWeirhttp runs the server of weir serve, without its access log and the
+// digest of uploads. It also reports the number of its goroutines.
 func serveWeirhttp(l net.Listener, srv *http.Server, dir, uploads string, sync bool) error {
 	root, err := os.OpenRoot(dir)
 	if err != nil {

@@ -199,9 +199,9 @@ func (h *httpBench) uploaded(s *server) error {
 	return errors.Join(err, found)
 }
 
-// sameBeginning compares the first MiB of two files. All of it would push the
-// pages of the next round out of the processor's caches, and take longer than
-// what is measured.
+// sameBeginning compares the first MiB of two files. Comparing everything would
+// evict the pages of the next round from the processor's caches, and take
+// longer than the measurement.
 func sameBeginning(a, b string) error {
 	return withTwo(a, b, func(x, y io.Reader) error {
 		p, q := make([]byte, 1<<20), make([]byte, 1<<20)

@@ -150,7 +150,7 @@ func (h *httpBench) leave(ctx context.Context, name string, upload bool, times i
 		if err != nil {
 			return 0, err
 		}
-		// The connection is one descriptor, and what is written or read the
+		// The connection is one descriptor. The file that is written or read is the
 		// other, unless the server had it open already.
 		if err := until(ctx, patience/20, func() (bool, error) { n, err := openFiles(s.pid); return n >= base+2, err }); err != nil && !errors.Is(err, errImpatient) {
 			return 0, fmt.Errorf("before client %d leaves: %w", i, err)
@@ -261,7 +261,7 @@ func (h *httpBench) abortUpload(s *server, reset bool) error {
 	return errors.Join(err, unix.Close(fd))
 }
 
-// aborts measures what is left after many clients that left.
+// aborts measures what a server still holds after many clients have left.
 func (h *httpBench) aborts(ctx context.Context, name string, n int) (figures, error) {
 	s, err := startServer(ctx, h.e, name, wish{})
 	if err != nil {
@@ -303,7 +303,7 @@ func (h *httpBench) abortMany(s *server, n int) error {
 	return errors.Join(errs...)
 }
 
-// inventory tells what a server has when nothing is under way.
+// inventory returns what a server holds when no transfer is running.
 func (h *httpBench) inventory(ctx context.Context, s *server, name string) (figures, error) {
 	fds, err := s.idle(ctx)
 	if err != nil {
@@ -321,7 +321,7 @@ func (h *httpBench) inventory(ctx context.Context, s *server, name string) (figu
 	if name != srvWeirLib {
 		return f, nil
 	}
-	// Each look is a connection, which leaves goroutines of its own for a while.
+	// Each look is a connection, which leaves goroutines behind for a while.
 	last, same := -1.0, 0
 	tick := time.NewTicker(150 * time.Millisecond)
 	defer tick.Stop()

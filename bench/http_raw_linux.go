@@ -68,7 +68,7 @@ func recvRaw(fd int, b []byte, flags int) (int, error) {
 // response is the head of an answer.
 type response struct {
 	status int
-	length int64 // -1: not told
+	length int64 // -1: not known
 	head   string
 	body   int // how many bytes of the body were read with the head
 }

@@ -21,11 +21,11 @@ func httpRows(e *env) []row {
 	return append(rows, h.leaveRows()...)
 }
 
-// httpBench is what the rows on HTTP share.
+// httpBench has the settings that the HTTP rows share.
 type httpBench struct {
 	e    *env
-	big  int64 // the file of one download or upload
-	many int64 // that of each of many
+	big  int64 // size of the file for one download or upload
+	many int64 // size of each file for many at once
 }
 
 func (h *httpBench) file(size int64) string { return fmt.Sprintf("logs-%dM", size>>20) }

@@ -24,7 +24,8 @@ type slowConn struct {
 	ended  bool
 }
 
-// slowSays is what the process of slow clients tells, a line for each phase.
+// slowSays is a message of the process of slow clients: one line for each
+// phase.
 type slowSays struct {
 	Phase     string  `json:"phase"`     // "connected", "window", "end"
 	Delivered float64 `json:"delivered"` // part of what was asked for in the window
@@ -34,11 +35,11 @@ type slowSays struct {
 // slowVisits is how often a slow client reads, in a second.
 const slowVisits = 4
 
-// slowClients is many slow clients in one process and, but for the connecting,
-// one goroutine. Arguments: address, path, how many, the least and the largest
-// rate in bytes a second, seconds to settle, seconds to measure, whether it
-// waits for its standard input to end. A client takes part of the rates by its
-// number.
+// slowClients runs many slow clients in one process and, except for connecting,
+// one goroutine. Arguments: address, path, number of clients, smallest and
+// largest rate in bytes a second, seconds to settle, seconds to measure, and
+// whether to wait for the end of standard input. The rate of a client depends
+// on its number.
 func slowClients(args []string) error {
 	var n [6]int
 	for i, a := range args[2:] {
@@ -104,7 +105,7 @@ type slowLoop struct {
 // slowGroups is how many groups of clients take turns.
 const slowGroups = 10
 
-// run goes on for d, or until done is closed.
+// run runs the loop for d, or until done is closed.
 func (l *slowLoop) run(d time.Duration, done <-chan struct{}) {
 	tick := time.NewTicker(time.Second / slowVisits / slowGroups)
 	defer tick.Stop()
@@ -212,7 +213,7 @@ func startSlow(ctx context.Context, addr, path string, w slowWish) (*slowLoad, e
 	return l, l.cmd.Start()
 }
 
-// phase waits for the process to tell that it has reached a phase.
+// phase waits until the process reports a phase.
 func (l *slowLoad) phase(name string) (slowSays, error) {
 	for l.out.Scan() {
 		var s slowSays
@@ -226,7 +227,7 @@ func (l *slowLoad) phase(name string) (slowSays, error) {
 	return slowSays{}, errors.Join(fmt.Errorf("the slow clients ended before %q", name), l.out.Err())
 }
 
-// finish ends the clients and returns what they tell then.
+// finish ends the clients and returns their last message.
 func (l *slowLoad) finish() (slowSays, error) {
 	l.in.Close()
 	s, err := l.phase("end")

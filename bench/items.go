@@ -38,8 +38,8 @@ func itemsRow(e *env) row {
 	}
 }
 
-// chain is the work, as functions that a caller cannot see into. The source and
-// the sum are loops of whoever runs the chain.
+// chain has the work as functions that the compiler cannot inline. Each
+// contender writes the source and the sum as its own loops.
 type chain struct {
 	add  func(int) int
 	try  func(int) (int, error) // add, as a function that might fail

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// cpuName returns the name of the processor where the system tells it.
+// cpuName returns the name of the processor, if the system reports it.
 func cpuName() string {
 	text, err := os.ReadFile("/proc/cpuinfo")
 	if err == nil {
@@ -19,7 +19,7 @@ func cpuName() string {
 	return "unknown processor"
 }
 
-// load returns the load averages where the system tells them: a busy machine
+// load returns the load averages, if the system reports them: a busy machine
 // spoils a run.
 func load() string {
 	text, err := os.ReadFile("/proc/loadavg")

@@ -123,7 +123,7 @@ func choose(rows []row, only string) []row {
 	return chosen
 }
 
-// progress tells people at a terminal what runs now.
+// progress shows at a terminal what is running now.
 func progress(w *os.File) func(string) {
 	st, err := w.Stat()
 	if err != nil || st.Mode()&os.ModeCharDevice == 0 {

@@ -21,11 +21,11 @@ func measure(ctx context.Context, e *env, c contender) (sample, error) {
 	return inProcess(c.n, c.loop, e.checks)
 }
 
-// crowded counts the turns that began while not all cores could be had.
+// crowded counts the turns that began while not all cores were free.
 var crowded int
 
-// inProcess times n operations. checks remembers what n operations must
-// return, whoever does them.
+// inProcess times n operations. checks records the result of n operations,
+// which must be the same for all contenders.
 func inProcess(n int, loop func(n int) (uint64, error), checks map[int]uint64) (sample, error) {
 	runtime.GC()
 	if !spread() {
@@ -50,7 +50,7 @@ func inProcess(n int, loop func(n int) (uint64, error), checks map[int]uint64) (
 	}, nil
 }
 
-// said is what a child of ours tells about itself when it has finished.
+// said is the report of one of our child processes when it has finished.
 type said struct {
 	Peak  int64   `json:"peak"`            // its largest resident set, in bytes
 	Limit int64   `json:"limit,omitempty"` // the ceiling its flow stated, in bytes
@@ -86,8 +86,8 @@ func process(ctx context.Context, argv ...string) (sample, said, error) {
 	return s, told, nil
 }
 
-// child is the command line that runs one of our own contenders in a process
-// of its own.
+// child returns the command line that runs one of our own contenders in a
+// separate process.
 func child(name string, args ...string) []string {
 	self, err := os.Executable()
 	if err != nil {

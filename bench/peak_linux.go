@@ -25,8 +25,8 @@ func residentPeak(pid int) int64 {
 	return kib << 10
 }
 
-// watchPeak looks at a running process from time to time and returns a
-// function that tells the largest resident set it saw.
+// watchPeak looks at a running process from time to time and returns a function
+// that returns the largest resident set seen so far.
 func watchPeak(pid int) func() int64 {
 	stop, done := make(chan struct{}), make(chan int64)
 	go func() {

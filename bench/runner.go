@@ -35,8 +35,8 @@ func (rn *runner) row(ctx context.Context, r row) ([]*result, error) {
 	rounds := r.rounds(rn.rounds)
 	rng := rand.New(rand.NewPCG(1, 1))
 	for round := range rounds {
-		// In another order each time: who comes after a heavy contender finds
-		// a machine that is still busy with what it left behind.
+		// In another order each time: the contender after a heavy one finds a machine
+		// that is still busy with leftover work.
 		for _, i := range rng.Perm(len(results)) {
 			res := results[i]
 			if res.absent != "" {

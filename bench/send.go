@@ -6,8 +6,8 @@ import (
 	"github.com/weir-go/weir"
 )
 
-// sendRow measures one value at a time into a buffer from which another
-// goroutine takes what is there.
+// sendRow measures adding one value at a time to a buffer from which another
+// goroutine takes the available values.
 func sendRow(e *env) row {
 	n := e.size(10_000_000, 2_000_000)
 	return row{

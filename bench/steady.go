@@ -46,7 +46,7 @@ func allocsRow(e *env) row {
 	return r
 }
 
-// passOn is a stage that hands on what it gets.
+// passOn is a stage that passes its input on.
 func passOn() weir.Stage[byte, byte] {
 	return weir.Do("pass on", func(_ context.Context, in []byte, emit func([]byte) error) error { return emit(in) }, nil)
 }

@@ -177,7 +177,7 @@ func (p *printer) strong(s string) string {
 
 func (p *printer) line(s string) {
 	if p.md && s != "" && !strings.HasPrefix(s, "-") && !strings.HasPrefix(s, "#") {
-		s += "  " // a line of its own
+		s += "  " // two spaces end the line in Markdown
 	}
 	fmt.Fprintln(p.w, s)
 }

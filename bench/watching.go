@@ -12,10 +12,10 @@ import (
 	"github.com/weir-go/weir/monitor"
 )
 
-// watchingRow measures what it costs a flow that somebody watches it: the same
-// flow with and without a monitor that has a viewer, in turns. It counts the time
-// of the processor, which other programs of the machine disturb less than that of
-// the clock. The viewer is a client in this process, so what it costs counts too.
+// watchingRow measures the cost of watching a flow: the same flow with and
+// without a monitor that has a viewer, in turns. It measures processor time,
+// which other programs of the machine disturb less than elapsed time. The
+// viewer is a client in this process, so what it costs counts too.
 func watchingRow(e *env) row {
 	n := e.size(300_000_000, 60_000_000)
 	w := &watching{}

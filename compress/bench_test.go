@@ -12,7 +12,7 @@ import (
 	"github.com/weir-go/weir/compress"
 )
 
-// benchStage counts what is not compressed: 32 MiB, whatever the direction.
+// benchStage counts uncompressed bytes, 32 MiB, in both directions.
 func benchStage(b *testing.B, in []byte, st weir.Stage[byte, byte]) {
 	b.SetBytes(32 << 20)
 	for b.Loop() {

@@ -115,7 +115,8 @@ func (k packer) parallel() weir.Stage[byte, byte] {
 			out: make([]byte, 0, k.outSize()),
 		}
 	})
-	// One more than the workers have, so that one that is done early goes on.
+	// One more than there are workers, so that a worker that is done early can
+	// continue.
 	window := n + 1
 	// Two blocks are with cut, one is in the pipe, each worker may have one
 	// that it waits to begin, and a window full of them may be packed while

@@ -27,8 +27,8 @@ type format struct {
 	decoders *sync.Pool
 }
 
-// codec delivers what is decompressed from an input. Reset, which comes first,
-// finds at least one byte in it.
+// codec decompresses an input. Reset is called first, with an input of at least
+// one byte.
 type codec interface {
 	io.Reader
 	Reset(*input) error
@@ -116,7 +116,8 @@ func (f *format) tell(c config, offset int64) error {
 	return nil
 }
 
-// diagnose tells what is wrong with the data from what is wrong elsewhere.
+// diagnose turns err into the error to report: one for damaged data, for an
+// exceeded limit, or of the source.
 func (f *format) diagnose(c config, in *input, err error) error {
 	if in.src.err != nil {
 		return in.src.err

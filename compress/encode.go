@@ -15,8 +15,8 @@ type encoder interface {
 	Reset(io.Writer)
 }
 
-// outSize is how much compressed data is gathered before it is handed on:
-// deflate writes some 240 bytes at a time.
+// outSize is how much compressed data is gathered before it is passed on:
+// deflate writes about 240 bytes at a time.
 const outSize = 32 << 10
 
 // serial is a stage that compresses in one goroutine. The pool keeps encoders

@@ -95,7 +95,7 @@ func FuzzGunzip_DecompressesBlocksAsInOneGoroutine(f *testing.F) {
 			packed[l] = compress.Blocks(plain, 70_000, l)
 		}
 		data := bytes.Clone(packed[l])
-		copy(data[int(mark)%len(data):], compress.Mark) // somewhere, instead of what is there
+		copy(data[int(mark)%len(data):], compress.Mark) // overwrites some bytes
 		if mark%2 == 0 {
 			data = bytes.Clone(packed[l])
 		}

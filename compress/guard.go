@@ -7,8 +7,8 @@ import (
 	"github.com/weir-go/weir"
 )
 
-// guard stops what is too large, and keeps the decoder's error apart from that
-// of the writer.
+// guard limits the output of a decoder, and separates the decoder's error from
+// the writer's.
 type guard struct {
 	r      io.Reader
 	in     *input
@@ -19,7 +19,7 @@ type guard struct {
 	err    error
 }
 
-// freeRatio is how much may come out whatever the ratio.
+// freeRatio is how many bytes of output are exempt from the ratio.
 const freeRatio = 1 << 20
 
 func (g *guard) Read(p []byte) (int, error) {
@@ -38,8 +38,8 @@ func (g *guard) Read(p []byte) (int, error) {
 	return n, g.note(err)
 }
 
-// left is how many of n bytes may be handed on when done were, and the decoder
-// has read so many bytes.
+// left returns how many of n bytes may be passed on, after done bytes have
+// been, and the decoder has read read bytes.
 func (c *config) left(done, n, read int64) int64 {
 	if c.maxOut >= 0 {
 		n = min(n, c.maxOut-done)

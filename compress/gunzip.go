@@ -72,8 +72,8 @@ func (m *members) Reset(in *input) error {
 	return m.begin(&in.Input)
 }
 
-// Read looks for another member only when it is asked for more: what is
-// decompressed does not wait for it.
+// Read looks for another member only when the caller asks for more, so
+// decompressed data does not wait for it.
 func (m *members) Read(p []byte) (int, error) {
 	for {
 		if m.ended {

@@ -121,7 +121,7 @@ func gzipMembers(c config) packer {
 	}
 }
 
-// memberKeep is how much of a member waits for the next: of output that ends
-// because its writer was killed, nobody could tell otherwise that members are
-// missing.
+// memberKeep is how many bytes of a member wait for the next one. If the writer
+// is killed, the output then ends within a member, so a reader notices that
+// members are missing.
 const memberKeep = gzipTrailer

@@ -27,13 +27,13 @@ type config struct {
 	err      error
 }
 
-// Level sets how hard an encoder tries: 1 is the fastest. The maximum is 9 for gzip,
-// zlib and deflate (where 0 only stores), 22 for zstd and 3 for s2. A higher level
-// takes longer, and its output is no larger, except for tiny inputs. The output of
-// Gzip at level 6 is as small as that of gzip(1) at the same level; at level 4 it is
-// up to 4% larger, and at level 9 smaller. On one core, level 6 takes half the time
-// of gzip(1), and level 4 a third. The levels of zstd and s2 are those of
-// klauspost/compress.
+// Level sets how hard an encoder tries: 1 is the fastest. The maximum is 9 for
+// gzip, zlib and deflate (where 0 only stores), 22 for zstd and 3 for s2. A
+// higher level takes longer, and its output is no larger, except for tiny
+// inputs. The output of Gzip at level 6 is as small as the output of gzip(1) at
+// the same level; at level 4 it is up to 4% larger, and at level 9 smaller. On
+// one core, level 6 takes half the time of gzip(1), and level 4 a third. Zstd
+// and s2 use the levels of klauspost/compress.
 func Level(n int) Option {
 	return func(c *config) {
 		c.level, c.hasLevel = n, true

@@ -199,7 +199,7 @@ func outRoom(n int) int64 {
 	return int64(n)
 }
 
-// room is the memory for what is decompressed ahead of its turn.
+// room is the memory for data that is decompressed before its turn.
 type room struct {
 	mu     sync.Mutex
 	freed  sync.Cond

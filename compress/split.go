@@ -177,7 +177,7 @@ func splitter(c config) weir.Stage[byte, byte] {
 		return weir.Via(split, weir.Stage[*chunk, byte]{
 			Name:    c.stage,
 			Workers: n,
-			// A worker's inflater, and that of the joining side for a member.
+			// The inflaters of the workers, and the one of the joining side for a member.
 			Holds: unsplitterHolds + int64(n+1)*inflaterHolds + int64(n)*(outMost+memberInput) + memberInput,
 			Run: func(_ context.Context, r weir.Reader[*chunk], w weir.Writer[byte]) error {
 				return unsplit(c, r, w)
@@ -240,8 +240,8 @@ func (t *split) sizes() (sizes, bool) {
 	return parseSizes(head)
 }
 
-// member hands on a member that records its sizes as one segment, or what there
-// is of it, which is the end.
+// member passes on a member that records its sizes as one segment. If the input
+// ends within it, member passes on the part that exists.
 func (t *split) member(z sizes) (more bool, err error) {
 	s := &segment{sizes: z, at: t.in.offset(), done: make(chan struct{})}
 	for s.n < z.member {
@@ -275,8 +275,8 @@ func (t *split) offer(s *segment) {
 	}
 }
 
-// rest hands on the rest of the input: each byte as soon as it is there, and
-// segments in addition.
+// rest passes on the rest of the input: each byte at once, and segments in
+// addition.
 func (t *split) rest() error {
 	for {
 		c := newChunk()
@@ -324,7 +324,7 @@ func (t *split) add(c *chunk, last bool) {
 		return
 	}
 	// A segment that was taken is not needed here any more, but its chunks are
-	// still told to be its own.
+	// still marked as its own.
 	if s.n+len(c.b) > segmentMost {
 		s.drop()
 	}

@@ -24,7 +24,7 @@ type unsplitter struct {
 	src   chunkSource
 	c     config
 	w     io.Writer
-	n     int64 // bytes handed on
+	n     int64 // bytes passed on
 
 	workers sync.WaitGroup
 	room    *room
@@ -117,7 +117,7 @@ func (j *unsplitter) emit(b []byte) error {
 	return tooMuch
 }
 
-// member hands on a member that records its sizes, which begins here.
+// member passes on the member that begins here and records its sizes.
 func (j *unsplitter) member() error {
 	j.start()
 	s, err := j.src.whole()
@@ -143,7 +143,7 @@ func (j *unsplitter) member() error {
 	return &CorruptError{Format: gunzipFormat.name, Offset: s.at + int64(s.used), Err: s.failed}
 }
 
-// hand hands on what a segment was decompressed to.
+// hand passes on the decompressed data of a segment.
 func (j *unsplitter) hand(s *segment) error {
 	defer s.free(j.room)
 	for _, b := range s.out {
@@ -154,7 +154,7 @@ func (j *unsplitter) hand(s *segment) error {
 	return nil
 }
 
-// blocks hands on the rest of a member whose header was read.
+// blocks passes on the rest of a member whose header was read.
 func (j *unsplitter) blocks() error {
 	for {
 		j.src.stops = true

@@ -60,14 +60,14 @@ func newZstd(options ...zstd.EOption) *zstd.Encoder {
 var zstdPools, zstdBlockPools, unzstdPools pools
 
 const (
-	// zstdBlock is the input of one frame. Frames of half the size would cost
-	// 1 to 4% in size and some time; those of twice the size would gain half
-	// of that again.
+	// zstdBlock is the input of one frame. Frames of half the size would cost 1 to
+	// 4% in size, and some time. Frames of twice the size would save half of that
+	// again.
 	zstdBlock = 2 << 20
 
-	// zstdKeep is how much of a frame waits for the next: of output that ends
-	// because its writer was killed, nobody could tell otherwise that frames
-	// are missing. A frame is never so short.
+	// zstdKeep is how many bytes of a frame wait for the next one. If the writer
+	// is killed, the output then ends within a frame, so a reader notices that
+	// frames are missing. Every frame is longer.
 	zstdKeep = 4
 )
 
@@ -126,7 +126,7 @@ func (z *zstdCodec) Read(p []byte) (int, error) {
 	return n, z.limit(err)
 }
 
-// limit tells a window that is too large from damage.
+// limit distinguishes a window that is too large from damage.
 func (z *zstdCodec) limit(err error) error {
 	if !errors.Is(err, zstd.ErrWindowSizeExceeded) && !errors.Is(err, zstd.ErrDecoderSizeExceeded) {
 		return err

@@ -6,10 +6,10 @@ import (
 	"io"
 )
 
-// frameReader is what a zstd decoder reads: the frames of an input (RFC 8878,
-// section 3), without anything behind the last one. It follows the frames far
-// enough to know where each ends, since the decoder itself cannot tell damage
-// within a frame from other data behind it.
+// frameReader passes the frames of an input (RFC 8878, section 3) to a zstd
+// decoder, without any data after the last one. It parses the frames far enough
+// to know where each ends, because the decoder itself cannot distinguish damage
+// within a frame from other data after it.
 type frameReader struct {
 	in *input
 

@@ -130,8 +130,8 @@ func (z *zstdOffsets) sequences(p []byte) (zero, ok bool) {
 	return false, true
 }
 
-// use returns the offset that a value stands for. The values from 1 to 3 repeat
-// former offsets; without literals they count one further.
+// use returns the offset that a value encodes. The values 1 to 3 repeat former
+// offsets; without literals they count one further.
 func (z *zstdOffsets) use(value uint64, noLiterals bool) uint64 {
 	r := &z.repeat
 	if value > 3 {

@@ -11,7 +11,7 @@ import (
 )
 
 // Given an endless source and a sink that never completes, when it runs, then
-// no more is read than the limits in between and what is in hand.
+// it reads no more than the limits of the pipes and the batches in progress.
 func TestS01_AStalledSinkBoundsWhatIsRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var p probe

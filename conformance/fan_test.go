@@ -183,7 +183,7 @@ func TestS32_MergedSourcesDoNotReadAhead(t *testing.T) {
 		done := make(chan error)
 		go func() { done <- s.To(stuck(&first)).Run(ctx) }()
 		synctest.Wait()
-		// Its own pipe, the shared pipes, and what is in hand.
+		// Its own pipe, the shared pipes, and the batches in progress.
 		if x, y := a.Load(), b.Load(); x > 40 || y > 40 || x == 0 || y == 0 {
 			t.Error("read", x, y)
 		}

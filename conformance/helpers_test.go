@@ -40,7 +40,7 @@ func openFiles() int {
 	return len(list)
 }
 
-// probe is an endless source of bytes that counts what is read of it.
+// probe is an endless source of bytes that counts the bytes read.
 type probe struct {
 	read   atomic.Int64
 	closed atomic.Int32

@@ -69,8 +69,8 @@ func TestS65_AFailedBodyIsSeenByTheClient(t *testing.T) {
 }
 
 // Given a client that sends many requests and reads nothing, then the server
-// holds no more than the ceiling of one answer, and goes on when the client
-// reads; what arrives is complete.
+// holds no more than the ceiling of one answer, and continues when the client
+// reads; the answers arrive complete.
 func TestS66_AStalledClientHoldsTheServerBack(t *testing.T) {
 	const requests, size = 50, 1 << 20
 	var p probe

@@ -33,7 +33,7 @@ func TestS09_ABlockedWriterGetsTheFailure(t *testing.T) {
 }
 
 // Given a closed write side, then Send is an error and not a panic, a second
-// Close does nothing, and readers get what is left.
+// Close does nothing, and readers get the remaining values.
 func TestS10_WriteAfterCloseIsAnError(t *testing.T) {
 	r, w := weir.NewPipe[int](weir.Items(5))
 	w.SendBatch(t.Context(), []int{1, 2})

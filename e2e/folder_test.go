@@ -293,7 +293,7 @@ func TestCopy_RemovesOldUploadsOfItsOwnAndNoOthers(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		// The gateway takes the times of its files for those of the upload.
+		// The gateway uses the times of its files as the times of the upload.
 		err = filepath.WalkDir(filepath.Join(gateway.root, name, ".sgwtmp", "multipart"), func(path string, _ fs.DirEntry, err error) error {
 			if err == nil && filepath.Base(path) == id || filepath.Base(filepath.Dir(path)) == id {
 				return os.Chtimes(path, age, age)

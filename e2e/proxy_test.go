@@ -13,10 +13,10 @@ import (
 	"time"
 )
 
-// fault is what a proxy does to a request in place of passing it on.
+// fault handles a request instead of passing it on.
 type fault func(p *proxy, w http.ResponseWriter, r *http.Request)
 
-// proxy stands between weir and the gateway, and breaks what it is told to.
+// proxy stands between weir and the gateway, and injects faults.
 type proxy struct {
 	url  string
 	pass *httputil.ReverseProxy

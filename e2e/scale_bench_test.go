@@ -11,10 +11,11 @@ import (
 	"testing"
 )
 
-// BenchmarkScale moves 512 MiB to and from the gateway with weir and with what else
-// is installed, one after the other: the rows of "make bench-scale". Each run is a
-// process of its own. MiB is its largest resident memory, cpu-s its processor time
-// without that of the gateway, which works in the process of the benchmark.
+// BenchmarkScale moves 512 MiB to and from the gateway with weir and with other
+// installed tools, one after the other: the rows of "make bench-scale". Each
+// run is a separate process. MiB is its largest resident memory, and cpu-s is
+// its processor time. The gateway works in the process of the benchmark, so its
+// time does not count.
 func BenchmarkScale(b *testing.B) {
 	if gateway.skip != "" {
 		b.Skip(gateway.skip)

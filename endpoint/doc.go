@@ -18,8 +18,7 @@
 // the rest with Range and If-Range, so that two versions of a file are never
 // joined ([ErrChanged]). It checks the length that the server announced and, if
 // the server sent one, the digest of the file ([ErrDigest]). So a stream that
-// ends without an error is complete, as far as the server's response allows to
-// tell.
+// ends without an error is complete, as far as the server's response shows.
 //
 // # Uploads
 //

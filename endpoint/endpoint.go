@@ -39,7 +39,7 @@ type Info struct {
 
 	// Validator identifies this version of the contents. A later run passes it in
 	// [SourceOptions] to resume at an offset. It is empty if the source cannot
-	// tell its versions apart with certainty.
+	// distinguish its versions with certainty.
 	Validator string
 
 	// Modified is the time of the last change of the contents.

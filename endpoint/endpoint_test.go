@@ -130,7 +130,7 @@ func fetch(t *testing.T, in endpoint.Input) ([]byte, error) {
 func descriptors(t *testing.T) int {
 	t.Helper()
 	list, err := os.ReadDir("/proc/self/fd")
-	if err != nil || runtime.GOOS == "windows" { // Wine shows that of the system underneath
+	if err != nil || runtime.GOOS == "windows" { // Wine shows the folder of the host system
 		t.Skip("no /proc/self/fd here")
 	}
 	return len(list)

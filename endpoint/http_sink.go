@@ -32,8 +32,8 @@ func httpSink(u *url.URL, o SinkOptions) (weir.Sink[byte], error) {
 	}}, nil
 }
 
-// upload is one run of the sink. A goroutine of its own waits for the answer
-// while Write feeds the body; Close waits for it.
+// upload is one run of the sink. A goroutine waits for the answer while Write
+// feeds the body; Close waits for that goroutine.
 type upload struct {
 	target
 	o    SinkOptions
@@ -89,8 +89,8 @@ func (u *upload) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// refused says why the body is not taken: the answer tells more than a broken
-// pipe.
+// refused returns why the server does not take the body: its answer says more
+// than a broken pipe.
 func (u *upload) refused() error {
 	<-u.answered // soon: the request ends with its body, or by the watchdog
 	if u.err != nil {
@@ -134,8 +134,8 @@ func (u *upload) run(r *io.PipeReader) {
 	defer close(u.answered)
 	client, release := u.o.HTTP.client(nil)
 	defer release()
-	// A redirect is ours to follow: net/http would turn some into a GET, whose
-	// success would be taken for that of the upload.
+	// We follow redirects ourselves: net/http would turn some into a GET, and its
+	// success would look like the success of the upload.
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	u.err = u.exchange(client, r)
 	if cause := context.Cause(u.ctx); u.err != nil && cause != nil && !errors.As(u.err, new(*StatusError)) {
@@ -214,8 +214,8 @@ func (u *upload) dress(req *http.Request, expect bool) {
 	req.Header.Del("Accept-Encoding")
 }
 
-// redirected is where the answer points. Only the same host learns what is
-// secret.
+// redirected returns the target of a redirect. Credentials go only to the same
+// host.
 func (t target) redirected(resp *http.Response, hops int) (target, error) {
 	to, err := resp.Location()
 	if err != nil {

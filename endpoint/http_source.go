@@ -310,7 +310,7 @@ func (d *download) finish() error {
 // broken describes the failure of an answer that had begun.
 func (d *download) broken(err error) error {
 	if cause := context.Cause(d.attempt); cause != nil {
-		err = cause // which the error of a body does not tell
+		err = cause // the error of the body does not include it
 	}
 	place := fmt.Sprintf("at byte %d", d.at)
 	if d.known.size >= 0 {

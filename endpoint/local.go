@@ -20,8 +20,8 @@ import (
 	"github.com/weir-go/weir/internal/units"
 )
 
-// Local reports whether name stands for something on this machine, and returns
-// its path, or "-" for standard input and output. A file:// URL is a path too.
+// Local reports whether name means something on this machine, and returns its
+// path, or "-" for standard input and output. A file:// URL is a path too.
 func Local(name string) (path string, ok bool) {
 	if !isURL(name) {
 		return name, true
@@ -37,7 +37,7 @@ func Local(name string) (path string, ok bool) {
 	return path, err == nil
 }
 
-// urlPath is the path that a file:// URL stands for.
+// urlPath returns the path of a file:// URL.
 func urlPath(u *url.URL) (string, error) {
 	switch {
 	case u.Host != "" && !strings.EqualFold(u.Host, "localhost"):

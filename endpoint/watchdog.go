@@ -7,8 +7,8 @@ import (
 	"github.com/weir-go/weir"
 )
 
-// stallError says that a server did nothing for too long. It matches
-// [weir.ErrStalled].
+// stallError is the error for a server that made no progress for too long. It
+// matches [weir.ErrStalled].
 type stallError struct {
 	what string
 	d    time.Duration
@@ -17,11 +17,11 @@ type stallError struct {
 func (e *stallError) Error() string { return e.what + " for " + e.d.String() }
 func (e *stallError) Unwrap() error { return weir.ErrStalled }
 
-// watchdog calls bark, in a goroutine of its own, when nothing has happened for
-// d while it watched. Its methods may be called concurrently.
+// watchdog calls bark, in a new goroutine, when nothing has happened for d
+// while it watched. Its methods can be called concurrently.
 type watchdog struct {
 	d    time.Duration // below 0: never
-	bark func()        // must be quick: it is waited for by nobody
+	bark func()        // must be quick: nobody waits for it
 
 	mu       sync.Mutex // guards the rest
 	timer    *time.Timer

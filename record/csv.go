@@ -19,16 +19,16 @@ import (
 
 // CSVOptions describes comma-separated values. The zero CSVOptions is RFC 4180.
 type CSVOptions struct {
-	Comma   rune // the separator; 0 stands for ','
+	Comma   rune // the separator; 0 means ','
 	Comment rune // lines that begin with it are left out; 0: none
 	Fields  int  // fields in each record; 0: as many as in the first; -1: any number
 	Lazy    bool // a quote may stand anywhere in a field
 	UseCRLF bool // end written records with "\r\n"
 
-	// MaxRecord is the maximum size of a record that DecodeCSV reads: its bytes
-	// in the input, without the end of its last line. 0 stands for 1 MiB. Each
-	// field takes 16 bytes of memory besides its text, so a record can have at
-	// most MaxRecord/16 fields, or 4,096 if that is more.
+	// MaxRecord is the maximum size of a record that DecodeCSV reads: its bytes in
+	// the input, without the end of its last line. 0 means 1 MiB. Each field takes
+	// 16 bytes of memory in addition to its text, so a record can have at most
+	// MaxRecord/16 fields, or 4,096 if that is more.
 	MaxRecord int64
 }
 
@@ -99,11 +99,11 @@ func (c CSVOptions) comment() []byte {
 	return utf8.AppendRune(nil, c.Comment)
 }
 
-// csvDecoder reads the same records as [csv.Reader], but for the ends of lines
-// within fields, which that changes to "\n", and finds the same errors.
-// It is pushed chunk after chunk and never holds more than a record: csv.Reader
-// has no limit, and a reader in front of it cannot tell where a record begins
-// without reading the quotes too.
+// csvDecoder reads the same records as [csv.Reader] and finds the same errors.
+// Only line ends within fields differ: csv.Reader changes them to "\n". It is
+// pushed chunk after chunk and never holds more than a record: csv.Reader has
+// no limit, and a reader in front of it cannot find the beginning of a record
+// without parsing quotes too.
 type csvDecoder struct {
 	c              CSVOptions
 	comma, comment []byte
@@ -174,7 +174,7 @@ func (d *csvDecoder) begin(in []byte) ([]byte, error) {
 	return text, err
 }
 
-// hand hands on the records that are complete.
+// hand passes on the records that are complete.
 func (d *csvDecoder) hand(emit func([][]string) error) error {
 	err := emit(d.out)
 	clear(d.out)
@@ -317,9 +317,9 @@ func (d *csvDecoder) plain(line []byte) error {
 	return d.add(record, len(line))
 }
 
-// parse takes the fields of a line into d.buf[:d.text], and leaves nothing
-// behind them. What it writes never overtakes what it reads, since no field is
-// longer than what stands for it.
+// parse moves the fields of a line into d.buf[:d.text], and leaves nothing
+// after them. Its writes never overtake its reads, because no field is longer
+// than its encoding.
 func (d *csvDecoder) parse(line []byte, end string) error {
 	d.buf = grow.For(d.buf, d.text+len(line)+len(end), d.most+2)
 	text, rest := d.buf[:d.text], line

@@ -73,7 +73,7 @@ func (d *deframer) Do(_ context.Context, in []byte, emit func([][]byte) error) e
 	return err
 }
 
-// hand hands on the frames that are complete.
+// hand passes on the frames that are complete.
 func (d *deframer) hand(emit func([][]byte) error) error {
 	err := emit(d.out)
 	clear(d.out)

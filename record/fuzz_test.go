@@ -33,7 +33,7 @@ func decodeBothWays[T any](t *testing.T, data []byte, seed uint64, decode func(w
 	if (err == nil) != (wholeErr == nil) || err != nil && err.Error() != wholeErr.Error() {
 		t.Errorf("%q: the error is %v as a whole, %v in pieces", data, wholeErr, err)
 	}
-	// A failure may overtake values, so that only what is complete is the same.
+	// A failure may overtake values, so only complete results are the same.
 	if err == nil && !reflect.DeepEqual(got, whole) {
 		t.Errorf("%q: %v as a whole, %v in pieces", data, whole, got)
 	}

@@ -54,7 +54,7 @@ func DecodeJSON[T any](s weir.Stream[byte], most int64) weir.Stream[T] {
 		var one [1]T
 		for {
 			src.between = true
-			dec.More() // goes to where the value begins; Decode tells what it meets
+			dec.More() // moves to the beginning of the value; Decode reports errors
 			src.between = false
 			src.from = dec.InputOffset()
 			at := func(offset int64) int64 { return offset + src.skipped + whole.left }
@@ -206,7 +206,7 @@ func (u *utf8Reader) complete() {
 	}
 }
 
-// begin reads as few bytes as tell whether there is a mark.
+// begin reads only the bytes that show whether there is a mark.
 func (u *utf8Reader) begin() {
 	var first [len("\xef\xbb\xbf")]byte
 	n, err := u.r.Read(first[:len(first)-u.start.Held()])
@@ -239,8 +239,8 @@ func EncodeJSON[T any](s weir.Stream[T]) weir.Stream[byte] {
 				return w.p, err
 			}
 			count++
-			// Package json replaces what is not UTF-8 by an escape sequence, which
-			// it uses for nothing else but may find in a json.RawMessage.
+			// Package json replaces invalid UTF-8 by an escape sequence. It writes that
+			// sequence for nothing else, but can find it in a json.RawMessage.
 			line := w.p[len(buf):]
 			if !utf8.Valid(line) || bytes.Contains(line, []byte(`\ufffd`)) && !validStrings(reflect.ValueOf(v)) {
 				return buf, fmt.Errorf("%w in value %d", text.ErrInvalidUTF8, count)

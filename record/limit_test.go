@@ -105,7 +105,7 @@ func inPieces(text string, seed int) weir.Stream[byte] {
 	switch seed {
 	case 0:
 		return s
-	case 1: // the pipe keeps the pieces apart for a stage with a lane of its own
+	case 1: // the pipe keeps the pieces apart for a stage with a separate lane
 		return s.Async(weir.Bytes(1))
 	}
 	return s.Through(weirtest.Rechunk[byte](uint64(seed))).Async(weir.Bytes(int64(1 + seed%17)))
@@ -334,7 +334,7 @@ func TestEveryDecoder_HandsSmallRecordsOnInSmallBatches(t *testing.T) {
 		text := []byte(strings.Repeat(d.large(1000), 4000))
 		const most = 1000
 		declared := holds(t, d.flow(weir.Values[byte](), most, func(string) {}))
-		// One batch of 4 MB, which a stage without a lane of its own gets as it is.
+		// One batch of 4 MB, which a stage without a separate lane gets unchanged.
 		s := weir.Values[byte]('x').Through(weir.Do("all", func(_ context.Context, _ []byte, emit func([]byte) error) error {
 			return emit(text)
 		}, nil))
@@ -422,8 +422,8 @@ func TestEveryDecoder_TakesTheLargestLimit(t *testing.T) {
 	}
 }
 
-// Whatever the stage, input that is too large is told from input that is broken,
-// with the option that allows it.
+// Every stage distinguishes input that is too large from damaged input, and
+// names the option that allows it.
 func TestLimitError_OfEveryStageNamesItsOption(t *testing.T) {
 	content := strings.Repeat("x", 100)
 	in := func(s string) weir.Stream[byte] { return weir.FromReader(strings.NewReader(s)) }

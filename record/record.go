@@ -20,12 +20,12 @@ import (
 )
 
 const (
-	chunk   = 2048     // records that are handed on at once
-	segment = 64 << 10 // bytes of records that are handed on at once
+	chunk   = 2048     // records that are passed on at once
+	segment = 64 << 10 // bytes of records that are passed on at once
 )
 
-// encode turns each value into bytes that a function appends to buf. Each run
-// gets a function of its own from start.
+// encode turns each value into bytes that a function appends to buf. start
+// makes a new function for each run.
 func encode[T any](s weir.Stream[T], name string, start func() func(buf []byte, v T) ([]byte, error)) weir.Stream[byte] {
 	return weir.Via(s, weir.Stage[T, byte]{
 		Name:   name,

@@ -1,11 +1,12 @@
-// Package report has what a flow says about itself, and the rule that finds its
-// bottleneck: data, and functions of data. A [Report] says where the time of each
-// stage went, what its pipes held, and, in its [Verdict], which stage the others
-// wait for.
+// Package report has the types of reports about flows, and the rule that finds
+// a bottleneck: only data, and functions of data. A [Report] says where the
+// time of each stage went, what its pipes held, and, in its [Verdict], which
+// stage the others wait for.
 //
-// A flow of package weir returns its Report at any time. For work that no flow
-// does, [Judge] applies the same rule to stages whose times you have measured.
-// A [Watcher] looks at a report again and again, and says what is slow now.
+// A flow of package weir returns its Report at any time. For work outside a
+// flow, [Judge] applies the same rule to stages whose times you have measured.
+// A [Watcher] looks at a report again and again, and names the stage that is
+// slow now.
 package report
 
 import (

@@ -12,8 +12,8 @@ type Spells struct {
 	// and longer than the bound before. The last one counts all longer spells.
 	Counts [SpellBounds + 1]int64
 
-	Total   time.Duration // of the spells that are over
-	Current time.Duration // how long the spell that goes on has taken; 0: none does
+	Total   time.Duration // sum of the spells that are over
+	Current time.Duration // length of the running spell; 0: there is none
 }
 
 // SpellBounds is the number of bounds of Spells.

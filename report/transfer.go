@@ -2,7 +2,7 @@ package report
 
 import "time"
 
-// Transfer is what is known of one transfer of a server at one moment.
+// Transfer describes one transfer of a server at one moment.
 type Transfer struct {
 	ID     uint64 // counts from 1 in its registry
 	Upload bool   // the client sends; else it receives
@@ -12,7 +12,7 @@ type Transfer struct {
 	Start  time.Time
 	Size   int64         // bytes; -1: not known
 	Moved  int64         // bytes the client has sent, or has taken from the server
-	Unsent int64         // bytes in the kernel that wait for the client; 0 where the system does not tell
+	Unsent int64         // bytes in the kernel that wait for the client; 0 if the system does not report them
 	State  string        // in words: "sending", "waiting for the client"
 	Waited time.Duration // for its client, in all
 }

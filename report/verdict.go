@@ -103,9 +103,9 @@ func (b Blame) Clone() Blame {
 // the times of the phase, which took d. It walks from the sink to the source
 // and stops at the first stage that is active for most of the phase and holds
 // back the stage before it: all stages run at the same rate, so only the edge
-// between "blocked" and "starved" tells them apart. Stages that it passed on
-// the way and that were active all the time too are behind a pipe that still
-// fills: only a later phase can tell which of them is slower, so all get the
+// between "blocked" and "starved" shows which one is slow. Stages that it
+// passed and that were active all the time too are after a pipe that still
+// fills. Only a later phase can show which of them is slower, so all get the
 // blame. If no stage stands out, each gets the time for which it was active.
 func (b *Blame) Add(stages []StageStats, d time.Duration) {
 	if d <= 0 {
@@ -178,9 +178,9 @@ func holdsBack(stages []StageStats, i int, d time.Duration) bool {
 	return true
 }
 
-// straggles reports whether one worker of stage i holds up everything: it works
-// on one value all the time, the other workers may not go further ahead, what
-// is before the stage is blocked and what is behind it is starved.
+// straggles reports whether one worker of stage i holds up everything. It then
+// works on one value all the time, the other workers must not run further
+// ahead, the stage before is blocked, and the stage after is starved.
 func straggles(stages []StageStats, i int, d time.Duration) bool {
 	s := stages[i]
 	if s.Workers < 2 || float64(s.Busy+s.Outside) < bottleneckShare*float64(d) || !holdsBack(stages, i, d) {
@@ -363,7 +363,7 @@ func upstream(stages []StageStats, i int) []int {
 // this says nothing yet.
 func (v Verdict) None() bool { return v.Stage == "" && !v.Budget && !v.Copy }
 
-// agrees reports whether v and w say the same, but for the numbers.
+// agrees reports whether v and w say the same apart from the numbers.
 func (v Verdict) agrees(w Verdict) bool {
 	return v.Stage == w.Stage && v.Measuring == w.Measuring && v.Budget == w.Budget && v.Copy == w.Copy &&
 		(v.Why == Unknown) == (w.Why == Unknown) &&

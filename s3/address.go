@@ -23,7 +23,7 @@ func init() {
 	})
 }
 
-// address is what an s3:// URL stands for.
+// address is a parsed s3:// URL.
 type address struct {
 	bucket string
 	key    string // or a prefix: without a slash in front

@@ -160,8 +160,8 @@ func (c *client) request(ctx context.Context, op, key string, create bool, f fun
 	}
 }
 
-// bare takes the URL off an error of package http: it holds what is asked for,
-// which the sentence around it says.
+// bare removes the URL from an error of package http, because the message
+// around it names the object already.
 func bare(err error) error {
 	var ue *url.Error
 	for errors.As(err, &ue) {

@@ -107,8 +107,9 @@ func (s Store) connect(transport http.RoundTripper) (*minio.Core, error) {
 	return core, nil
 }
 
-// credentials finds out who asks. A choice that was made and cannot be used is
-// an error: silence would send requests in the name of somebody else.
+// credentials finds the credentials to use. If the user chose some that cannot
+// be used, it returns an error: a fallback would send requests with the rights
+// of another account.
 func (s Store) credentials(p profile, isAmazon bool) (*credentials.Credentials, error) {
 	switch {
 	case s.Anonymous:
@@ -153,8 +154,8 @@ func (s Store) credentials(p profile, isAmazon bool) (*credentials.Credentials, 
 	return nil, &Error{Code: codeNoCredentials}
 }
 
-// trust returns the settings of TLS with the certificates that AWS_CA_BUNDLE
-// names, or nil for those of the system.
+// trust returns TLS settings with the certificates of AWS_CA_BUNDLE, or nil to
+// use the certificates of the system.
 func trust() (*tls.Config, error) {
 	name := os.Getenv("AWS_CA_BUNDLE")
 	if name == "" {

@@ -247,15 +247,14 @@ type job struct {
 	at      address
 	c       *client
 	dir     string
-	again   bool     // the folder was walked before: what is skipped was told
+	again   bool     // the folder was walked before, and Skip was called then
 	made    bool     // the folder did not exist
 	root    *os.Root // nil: the folder does not exist, in a plan
 	exclude tree.Patterns
 	buffers sync.Pool
 }
 
-// begin opens both ends. make says whether to create the folder that is copied
-// to.
+// begin opens both ends. make says whether to create the destination folder.
 func (j *job) begin(ctx context.Context, make bool) error {
 	j.down = IsFolder(j.From)
 	remote, local := j.To, j.From

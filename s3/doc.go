@@ -10,7 +10,7 @@
 // Importing the package registers the scheme s3 with package endpoint. [Store]
 // opens the same URLs with settings that your program chooses.
 //
-// # Where the store is, and who asks
+// # Endpoint, region and credentials
 //
 // Endpoint, region and credentials come from, in this order: the query of the
 // URL (?endpoint=http://host:9000, ?region=, ?profile=), the fields of Store,

@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// matchesETag reports whether etag, of an object of size bytes, is that of what r
-// holds. It reads nothing if the ETag has another form than those of objects sent
-// in one piece, or in parts of a size that we know.
+// matchesETag reports whether etag, of an object of size bytes, matches the
+// contents of r. It knows the ETags of objects sent in one piece, or in parts
+// of a known size. For any other ETag it returns false without reading.
 func (s Store) matchesETag(r io.ReaderAt, size int64, etag string) (bool, error) {
 	if want := md5Of(etag); want != nil {
 		got, err := md5Section(r, 0, size)

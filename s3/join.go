@@ -38,7 +38,7 @@ type entry struct {
 // file is what a folder says about a file.
 type file struct {
 	size              int64
-	modified, changed time.Time // changed: contents, owner, mode or names, if the system tells
+	modified, changed time.Time // changed: contents, owner, mode or names, if the system reports it
 }
 
 // object is what a listing says about a key.
@@ -226,7 +226,7 @@ func (j *job) join(ctx context.Context, visit func(entry) error) error {
 	return err
 }
 
-// list is the source of the flow: it hands on what has to be looked at.
+// list is the source of the flow: it emits the items to compare.
 func (j *job) list(ctx context.Context, emit func([]item) error) error {
 	err := j.join(ctx, func(e entry) error {
 		if e.isExtra(j.down) {

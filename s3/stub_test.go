@@ -75,7 +75,7 @@ func (s *stub) list(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprint(w, `</ListBucketResult>`)
 }
 
-// serve answers with the key as contents, and takes what is sent.
+// serve answers with the key as contents, and accepts any upload.
 func (s *stub) serve(w http.ResponseWriter, r *http.Request, key string) {
 	switch r.Method {
 	case http.MethodPut:

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// stale is how long nothing has arrived for an upload that nobody goes on with.
+// stale is the age at which an unfinished upload counts as abandoned.
 const stale = 24 * time.Hour
 
 // sweep removes multipart uploads to keys that begin with prefix which a killed
@@ -32,9 +32,9 @@ func (c *client) sweep(ctx context.Context, prefix string) {
 	}
 }
 
-// isAbandoned reports whether an unfinished upload is ours, which the size of its
-// parts tells, and has received nothing for a while. One without parts takes no
-// room, and could be anybody's.
+// isAbandoned reports whether an unfinished upload is ours, judging by the size
+// of its parts, and has received nothing for a while. An upload without parts
+// takes no space, and can belong to anybody.
 func (c *client) isAbandoned(ctx context.Context, key, id string) bool {
 	marker, ours := 0, false
 	for {

@@ -104,7 +104,7 @@ func (j *job) fetch(ctx context.Context, e item) (n int64, err error) {
 	}
 	defer func() {
 		if err != nil {
-			j.root.Remove(name) // best effort: the error is told already
+			j.root.Remove(name) // best effort: err is returned already
 		}
 	}()
 	n, err = j.fill(ctx, e, f)
@@ -273,7 +273,8 @@ func (j *job) storeParts(w *writing, f *os.File, size, part int64) (err error) {
 	return w.complete(w.merged(), size)
 }
 
-// merged is the checksum of the whole, from those of the parts.
+// merged returns the checksum of the whole object, computed from the checksums
+// of the parts.
 func (w *writing) merged() uint64 {
 	var parts []minio.ObjectPart
 	for i, p := range w.parts {
@@ -307,13 +308,13 @@ func (j *job) sum(f *os.File, at, n int64) (uint64, error) {
 func md5Of64(f *os.File, at, n int64) string {
 	h := md5.New()
 	if _, err := io.Copy(h, io.NewSectionReader(f, at, n)); err != nil {
-		return "" // sending the part meets the same
+		return "" // sending the part will fail with the same error
 	}
 	return base64.StdEncoding.EncodeToString(h.Sum(nil))
 }
 
-// counted is a part of a file that adds what is read of it to the progress, and
-// takes it back when it is read again.
+// counted returns a part of a file that adds the bytes read to the progress. If
+// the part is read again, it subtracts them first.
 func (j *job) counted(f *os.File, at, n int64) io.ReadSeeker {
 	return &countedSection{SectionReader: io.NewSectionReader(f, at, n), j: j}
 }

@@ -32,14 +32,14 @@ func newTransport() *http.Transport {
 	return t
 }
 
-// patience is how long a store may do nothing.
+// patience is how long to wait for a store that does nothing.
 type patience struct {
-	stall  time.Duration // while bytes move; below 0: for ever
+	stall  time.Duration // while bytes move; negative: no limit
 	answer time.Duration // after the last byte of a request
 }
 
-// watched gives up requests in which nothing happens. Time in which we ourselves
-// do not read does not count.
+// watched aborts requests without progress. Time during which we do not read
+// does not count.
 type watched struct {
 	patience
 	to http.RoundTripper

@@ -144,7 +144,7 @@ func (u *upload) fail(err error) {
 	}
 }
 
-// send sends the part that is full, or the last one, in a goroutine of its own.
+// send sends the full part, or the last one, in a new goroutine.
 func (u *upload) send() error {
 	if u.id == "" {
 		u.c.sweep(u.ctx, u.key)
@@ -181,7 +181,8 @@ func sumOf(p []byte) uint64 {
 	return h.Sum64()
 }
 
-// Prepare waits until all parts but those of the last request have arrived.
+// Prepare waits until all parts have arrived, except those that the last
+// request sends.
 func (u *upload) Prepare() error {
 	if err := u.enter(); err != nil {
 		return err
@@ -233,8 +234,8 @@ func (u *upload) Commit() error {
 	return err
 }
 
-// Close gives the upload up, unless it was committed: it ends what is on its way
-// and removes the parts that the store has.
+// Close aborts the upload, unless it was committed: it ends running requests
+// and removes the parts from the store.
 func (u *upload) Close() error {
 	u.mu.Lock()
 	first, done := !u.closed, u.done

@@ -15,17 +15,17 @@ import (
 	"github.com/minio/minio-go/v7"
 )
 
-// writing is the making of one object: by one request, or by a multipart
-// upload. Its methods are for one goroutine, but for sendPart, sent and arrived.
+// writing writes one object, with one request or a multipart upload. Only
+// sendPart, sent and arrived can be called concurrently.
 type writing struct {
 	c         *client
 	ctx       context.Context
 	stop      context.CancelCauseFunc
-	partCtx   context.Context // of the requests that send parts: one that is cut off could arrive after the abort
+	partCtx   context.Context // for requests that send parts: a canceled request could still arrive after the abort
 	partStop  func()
 	key       string
 	exclusive bool
-	nonce     string // the mark that tells our object from others
+	nonce     string // the mark that distinguishes our object from others
 
 	id    string // of the multipart upload; empty: there is none
 	plain bool   // the store takes no checksums
@@ -35,7 +35,7 @@ type writing struct {
 	count   int
 }
 
-// newWriting describes an object that nothing has been sent of.
+// newWriting returns the writing of an object before its first request.
 func newWriting(ctx context.Context, c *client, key string, exclusive bool) *writing {
 	w := &writing{c: c, key: key, exclusive: exclusive, nonce: rand.Text()}
 	w.ctx, w.stop = context.WithCancelCause(ctx)

@@ -56,13 +56,13 @@ type lineFilter struct {
 	dropped int64 // lines that were left out since the last report of them
 }
 
-// Do hands on runs of lines that lie together without copying them.
+// Do passes on adjacent lines together, without copying them.
 func (t *lineFilter) Do(ctx context.Context, in []byte, emit func([]byte) error) error {
 	in, err := t.begin(in)
 	if err != nil {
 		return err
 	}
-	begin, at := 0, 0 // in[begin:at] is wanted and not handed on yet
+	begin, at := 0, 0 // in[begin:at] is wanted and not passed on yet
 	err = t.cut(in, func(line, end []byte, from, to int) error {
 		if from >= 0 && len(line) <= t.most && t.matches(line) == t.wanted {
 			at = to

@@ -14,7 +14,7 @@ import (
 	"github.com/weir-go/weir/internal/units"
 )
 
-// chunk is how many lines are handed on at once.
+// chunk is how many lines are passed on at once.
 const chunk = 2048
 
 // ErrLineTooLong is the cause when a line is longer than allowed.
@@ -222,7 +222,7 @@ func (t *lineSplitter) tell(ctx context.Context) {
 	t.dropped = 0
 }
 
-// hand hands on the lines that are complete.
+// hand passes on the lines that are complete.
 func (t *lineSplitter) hand(emit func([]string) error) error {
 	err := emit(t.out)
 	clear(t.out)

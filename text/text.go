@@ -1,16 +1,16 @@
-// Package text has stages for text: lines, case, patterns, and checks of UTF-8. They
-// take text in chunks that may end anywhere, also within a character or an end of
-// a line, and what they make of it does not depend on where.
+// Package text has stages for text: lines, case, patterns, and checks of UTF-8.
+// They take text in chunks that can end anywhere, even within a character or a
+// line ending. The result does not depend on the chunks.
 //
 //	errors := weir.File("log").Through(text.Grep(regexp.MustCompile("ERROR")))
 //	for line, err := range text.Lines(errors).All(ctx) { … }
 //
-// A line may end in "\n", "\r\n" or "\r". Stages that hold a line hold at most
-// [MaxLine] bytes of it, 1 MiB unless they are told otherwise, and that is part of
-// the ceiling of their flow.
+// A line can end in "\n", "\r\n" or "\r". Stages that hold a line hold at most
+// [MaxLine] bytes of it, by default 1 MiB. That is part of the ceiling of their
+// flow.
 //
-// The package uses nothing of package weir but what it exports, so that a stage of
-// yours can do all that these stages do.
+// The package uses only the exported names of package weir, so your own stages
+// can do everything that these stages do.
 package text
 
 import (
@@ -77,8 +77,8 @@ func appendCase(dst, text []byte, first byte, full func([]byte) []byte) []byte {
 
 // flipASCII copies the ASCII prefix of src to dst, flipping the case of the
 // letters from first on, and returns its length. It works on eight bytes at a
-// time: adding to a byte below 0x80 what it lacks to 0x80 tells, in the byte's
-// highest bit, whether it reaches a bound.
+// time: for a byte below 0x80, adding 0x80 minus a bound sets the byte's
+// highest bit if the byte reaches the bound.
 func flipASCII(dst, src []byte, first byte) int {
 	const ones, high = 0x0101010101010101, 0x8080808080808080
 	from := ones * uint64(0x80-first)
@@ -128,8 +128,8 @@ func Map(name string, f func(text []byte) []byte) weir.Stage[byte, byte] {
 	return textStage(name, 0, func() func([]byte) []byte { return f })
 }
 
-// textStage calls a function with pieces of whole characters. Each run gets one
-// of its own from start.
+// textStage calls a function with pieces of whole characters. start makes a new
+// function for each run.
 func textStage(name string, holds int64, start func() func(text []byte) []byte) weir.Stage[byte, byte] {
 	return weir.Stage[byte, byte]{
 		Name:  name,
@@ -147,7 +147,7 @@ func (t *textMapper) Do(_ context.Context, in []byte, emit func([]byte) error) e
 	for len(t.part) > 0 && len(in) > 0 {
 		t.part = append(t.part, in[0])
 		in = in[1:]
-		// An invalid beginning may be followed by that of another character.
+		// An invalid beginning can be followed by the beginning of another character.
 		for utf8.FullRune(t.part) {
 			_, n := utf8.DecodeRune(t.part)
 			if err := emit(t.f(t.part[:n])); err != nil {
@@ -187,7 +187,7 @@ type textChecker struct {
 	offset int64
 }
 
-// The bytes before the first that are not UTF-8 are handed on.
+// Do passes on the bytes before the first invalid UTF-8.
 func (t *textChecker) Do(_ context.Context, in []byte, emit func([]byte) error) error {
 	n, err := t.check(in)
 	if eerr := emit(in[:n]); eerr != nil {

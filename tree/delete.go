@@ -16,10 +16,10 @@ import (
 // extra is something in the destination that the source does not have.
 type extra struct {
 	path   string   // below the top
-	beside []string // names in the same folder of the source that a file system may hold to be the same
+	beside []string // names in the same folder of the source that a file system may treat as the same name
 }
 
-// nameSet are the names in one folder of the source. A nil set takes none.
+// nameSet has the names in one folder of the source. A nil set ignores names.
 type nameSet map[string]struct{}
 
 func (s nameSet) add(name string) {
@@ -28,7 +28,7 @@ func (s nameSet) add(name string) {
 	}
 }
 
-// names returns the set to collect names in, if they are wanted.
+// names returns the set to collect names in, or nil if names are not needed.
 func (f *folder) names() nameSet {
 	if !f.job.Delete || !f.existed {
 		return nil
@@ -36,7 +36,7 @@ func (f *folder) names() nameSet {
 	return nameSet{}
 }
 
-// isExcluded reports whether what is called name in f is left out.
+// isExcluded reports whether the entry name of f is left out.
 func (j *job) isExcluded(f *folder, name string, isFolder bool) bool {
 	if len(j.exclude) == 0 {
 		return false
@@ -44,7 +44,8 @@ func (j *job) isExcluded(f *folder, name string, isFolder bool) bool {
 	return excluded(j.exclude, filepath.ToSlash(filepath.Join(f.path(), name)), isFolder)
 }
 
-// compare finds what only the destination has. names are those of the source.
+// compare finds the entries that only the destination has. names are the names
+// in the source.
 func (f *folder) compare(names nameSet) error {
 	if names == nil {
 		return nil
@@ -136,9 +137,9 @@ func (x extra) isCopied(root *os.Root) bool {
 	return false
 }
 
-// surplus finds what is to be removed of path, and removes it if that is wanted:
-// everything but what is excluded and the folders around that. all reports whether
-// nothing of path is left; then path is the only one in paths.
+// surplus finds what to remove at and below path, and removes it if remove is
+// set: everything except excluded entries and the folders around them. all
+// reports whether nothing of path remains; then paths has only path.
 func (j *job) surplus(root *os.Root, path string, remove bool) (all bool, paths []string, err error) {
 	st, err := root.Lstat(path)
 	switch {

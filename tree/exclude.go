@@ -82,7 +82,7 @@ func (p pattern) matches(name string, folder bool) bool {
 	return matchParts(p.parts, strings.Split(name, "/"))
 }
 
-// matchParts matches part by part. "**" stands for any number of parts.
+// matchParts matches part by part. "**" means any number of parts.
 func matchParts(pattern, name []string) bool {
 	for len(pattern) > 0 {
 		if pattern[0] == "**" {

@@ -128,7 +128,7 @@ func (j *job) obstacle(f *folder, name string) error {
 	return j.taken(f, name, there)
 }
 
-// taken is the error of an entry that must not replace what is there.
+// taken returns the error for an entry that must not replace there.
 func (j *job) taken(f *folder, name string, there fs.FileInfo) error {
 	if there.IsDir() && !j.NoClobber {
 		return j.writing(f, name, ErrFolder)
@@ -136,13 +136,13 @@ func (j *job) taken(f *folder, name string, there fs.FileInfo) error {
 	return j.writing(f, name, fs.ErrExist)
 }
 
-// placed removes what was made as name if err is not nil, and says where err
-// comes from.
+// placed returns err with the end that it comes from. If err is not nil, it
+// removes the new entry name.
 func (j *job) placed(e entry, name string, err error) error {
 	if err == nil {
 		return nil
 	}
-	e.in.dst.Remove(name) // best effort: the error is told already
+	e.in.dst.Remove(name) // best effort: err is returned already
 	var we *WriteError
 	if errors.As(err, &we) {
 		return err
@@ -445,15 +445,15 @@ type links struct {
 	m  map[fileID]*link
 }
 
-// link is the first of several names to be copied.
+// link is a file with several names, of which the first is copied.
 type link struct {
 	done chan struct{} // closed when path and err are set
 	path string        // below the top
 	err  error
 }
 
-// claim returns what is known of the file that info describes, nil if it has one
-// name only. The first who asks must call placed.
+// claim returns the link of the file that info describes, or nil if the file
+// has only one name. The first caller for a file must call placed.
 func (l *links) claim(info fs.FileInfo) (ln *link, first bool) {
 	id, several := idOf(info)
 	if !several {

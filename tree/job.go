@@ -20,8 +20,8 @@ import (
 // job is one run of a Copy.
 type job struct {
 	*Copy
-	to       string // where the files go: Copy.To, or a temporary name beside it
-	merge    bool   // To existed, or is to be kept as it is
+	to       string // the folder that is written: Copy.To, or a temporary name beside it
+	merge    bool   // files go directly to To
 	held     *os.File
 	exclude  []pattern
 	buffers  sync.Pool
@@ -33,7 +33,7 @@ type job struct {
 	mu    sync.Mutex // guards what follows
 	open  map[*folder]struct{}
 	first error   // the first failure that did not end the flow
-	extra []extra // what the source does not have
+	extra []extra // entries that the source does not have
 }
 
 func newJob(c *Copy) *job {
@@ -43,7 +43,7 @@ func newJob(c *Copy) *job {
 		open:    map[*folder]struct{}{},
 	}
 	if c.Rate > 0 {
-		// A stall of a fifth of a second is made up for.
+		// After a stall of up to 0.2 s the copy catches up.
 		burst := max(bufferSize, int(min(c.Rate/5, 1<<30)))
 		j.limit = rate.NewLimiter(rate.Limit(c.Rate), burst)
 	}
@@ -109,8 +109,8 @@ func isLink(name string) bool {
 	return err == nil && st.Mode()&fs.ModeSymlink != 0
 }
 
-// makeTemp makes the temporary folder and keeps it locked, so that no sweep
-// takes it.
+// makeTemp creates the temporary folder and keeps it locked, so that no sweep
+// removes it.
 func (j *job) makeTemp(to string, perm fs.FileMode) error {
 	held, err := atomicfile.Temp(func() (*os.File, error) {
 		j.to = filepath.Join(filepath.Dir(to), atomicfile.TempName(filepath.Base(to)))
@@ -129,10 +129,11 @@ func (j *job) makeTemp(to string, perm fs.FileMode) error {
 	return nil
 }
 
-// end closes what is open and gives the copy its name, or removes it.
+// end closes everything that is open, and renames the copy to its name or
+// removes it.
 func (j *job) end(ctx context.Context, err error) error {
 	j.mu.Lock()
-	for f := range j.open { // of what was found and not copied after a failure
+	for f := range j.open { // folders that were found but not copied because of a failure
 		f.src.Close()
 		f.dst.Close()
 	}
@@ -189,7 +190,7 @@ func (j *job) undo() error {
 	return os.RemoveAll(j.to)
 }
 
-// report takes note of a failure. It returns err if that ends the copy.
+// report records a failure. It returns err if the failure ends the copy.
 func (j *job) report(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
@@ -223,14 +224,14 @@ func (j *job) tell(f func()) {
 	f()
 }
 
-// hopeless reports whether err is one that every further file would meet.
+// hopeless reports whether every further file would fail with err too.
 func hopeless(err error) bool {
 	var we *WriteError
 	return errors.As(err, &we) &&
 		(errno.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EROFS))
 }
 
-// opened enters f as open, with one reference: that of its walk.
+// opened registers f as open, with one reference, which its walk holds.
 func (j *job) opened(f *folder) {
 	f.refs.Store(1)
 	j.mu.Lock()
@@ -247,7 +248,7 @@ func (j *job) closed(f *folder, err error) {
 	}
 }
 
-// outside refuses a destination in the source, also through symbolic links.
+// outside returns ErrInside if to is in from, also through symbolic links.
 func outside(from, to string) error {
 	a, err := resolve(from)
 	if err != nil {
@@ -263,8 +264,8 @@ func outside(from, to string) error {
 	return nil
 }
 
-// resolve returns the absolute path without symbolic links of as much of name
-// as exists.
+// resolve returns the absolute path of name, with symbolic links resolved in
+// the part that exists.
 func resolve(name string) (string, error) {
 	name, err := filepath.Abs(name)
 	if err != nil {

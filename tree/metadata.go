@@ -9,9 +9,9 @@ import (
 	"github.com/weir-go/weir/internal/xattr"
 )
 
-// metadata gives what is called name in the destination, and is open, the
-// extended attributes, the times, the owner and the permissions of src, which
-// info describes. Times come before the owner, since only the owner may set them.
+// metadata gives open, the new entry name of the destination, the extended
+// attributes, times, owner and permissions of src, which info describes. It
+// sets the times before the owner, because only the owner may set them.
 func (j *job) metadata(f *folder, name string, open, src *os.File, info fs.FileInfo) error {
 	attrs, err := xattr.Read(src)
 	if err != nil {

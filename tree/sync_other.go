@@ -11,8 +11,8 @@ const nonblock = 0
 
 func openPlain(root *os.Root, name string) (*os.File, error) { return root.Open(name) }
 
-// keep gives what is called name the permissions of the source. Owners mean
-// something else here.
+// keep gives the entry name the permissions of the source. Owners mean
+// something else on this system.
 func keep(root *os.Root, name string, _ *os.File, info fs.FileInfo) error {
 	return root.Chmod(name, info.Mode().Perm())
 }

@@ -18,13 +18,13 @@ func openPlain(root *os.Root, name string) (*os.File, error) {
 	return root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0)
 }
 
-// keep gives what is called name and is open the owner and the permissions of
-// the source as [atomicfile.Keep] does.
+// keep gives open the owner and the permissions of the source, as
+// [atomicfile.Keep] does.
 func keep(_ *os.Root, _ string, open *os.File, info fs.FileInfo) error {
 	return atomicfile.Keep(open, info)
 }
 
-// fileID tells a file from all others.
+// fileID identifies a file.
 type fileID struct{ dev, ino uint64 }
 
 // idOf returns the identity of a file, and whether it has several names.

@@ -8,7 +8,7 @@ import (
 	"github.com/weir-go/weir/internal/atomicfile"
 )
 
-// setTimes gives what is open the times of the source.
+// setTimes gives open the times of the source.
 func setTimes(_ *os.Root, _ string, open *os.File, info fs.FileInfo) error {
 	return utimes(open, nil, info, 0)
 }

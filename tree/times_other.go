@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// setTimes gives what is called name the modification time of the source.
+// setTimes gives the entry name the modification time of the source.
 func setTimes(root *os.Root, name string, _ *os.File, info fs.FileInfo) error {
 	return root.Chtimes(name, time.Time{}, info.ModTime())
 }

@@ -48,8 +48,8 @@ func (f *folder) failed(name string, err error) error {
 	return fmt.Errorf("%s: %w", filepath.Join(f.job.From, f.path(), name), err)
 }
 
-// walk emits the entries of the source, and makes the folders of the
-// destination before what is in them.
+// walk emits the entries of the source, and creates each folder of the
+// destination before its entries.
 func (j *job) walk(ctx context.Context, emit func([]entry) error) error {
 	err := j.top.walk(ctx, emit)
 	j.walked.Store(err == nil)
@@ -191,7 +191,7 @@ func (f *folder) release() {
 	}
 }
 
-// metadata gives the folder those of the source.
+// metadata gives the folder the metadata of the source.
 func (f *folder) metadata() error {
 	src, err := f.src.Open(".")
 	if err != nil {

@@ -2,20 +2,19 @@ package weirhttp
 
 import (
 	"context"
-	"errors"
 	"io"
 	"io/fs"
+	"log/slog"
 	"mime"
 	"net/http"
-	"os"
 	"path"
-	"slices"
+	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/weirhttp/internal/archive"
 	"github.com/weir-go/weir/weirhttp/internal/encoder"
-	"github.com/weir-go/weir/weirhttp/internal/names"
 	"github.com/weir-go/weir/weirhttp/internal/openfile"
 )
 
@@ -30,39 +29,57 @@ type packer struct {
 	guard  *Guard
 	held   reserved // memory of the archive
 	out    archive.Writer
-	ctx    context.Context // of the flow
+
+	leftOut int // names that the archive does not have
 }
 
-// sendArchive answers with the folder called name. kind is the extension of the archive.
+// leftOutHeader is the header field or trailer of an archive that says how many names it
+// does not have, if there are any; see [Listing.LeftOut].
+const leftOutHeader = "Weir-Left-Out"
+
+// sendArchive answers with the folder called name, in an archive that is made while it is
+// sent. kind is the extension of the archive.
 func sendArchive(w http.ResponseWriter, r *http.Request, p *packer, name, kind string) {
-	base := path.Base(path.Clean("/" + strings.ReplaceAll(name, `\`, "/")))
-	if base == "/" {
-		base = "files"
-	}
-	h := w.Header()
-	h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": base + "." + kind}))
+	base := archiveName(w.Header(), name, kind)
+	w.Header().Set("Trailer", leftOutHeader)
 	walk := weir.Generate(kind, func(ctx context.Context, emit func([]byte) error) error {
 		return p.run(ctx, emitter(emit), name, base)
 	})
 	Response{Type: p.format.Type, Name: strings.TrimPrefix(name+"."+kind, "./"), Plain: true, Flush: -1}.Send(w, r, walk)
+	tellLeftOut(w.Header(), p.view.log, name, p.leftOut)
+}
+
+// archiveName returns the name of the folder in its archive, and names the archive in h.
+func archiveName(h http.Header, name, kind string) (base string) {
+	base = path.Base(path.Clean("/" + filepath.ToSlash(name)))
+	if base == "/" {
+		base = "files"
+	}
+	h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": strings.ToValidUTF8(base, "_") + "." + kind}))
+	return base
+}
+
+// tellLeftOut reports names that an archive does not have.
+func tellLeftOut(h http.Header, log *slog.Logger, name string, n int) {
+	if n > 0 {
+		h.Set(leftOutHeader, strconv.Itoa(n))
+		log.Warn("archive is not complete", "name", name, "left_out", n)
+	}
 }
 
 // run writes the archive of the folder called name to to. Names in it begin with base.
 func (p *packer) run(ctx context.Context, to io.Writer, name, base string) error {
-	dir, err := p.view.openAny(name)
-	if err != nil {
-		return err
-	}
 	if coding := p.format.Coding; coding != "" {
 		e := encoder.New(coding, to)
 		defer encoder.Free(coding, e)
 		to = e
 	}
-	p.ctx = ctx
 	p.out = p.format.New(to, func() error { return p.held.reserve(ctx, p.guard, archive.ZipMemory) })
-	if err := p.folder(dir, name, base); err != nil {
+	w := walker{view: p.view, ctx: ctx, batch: packedBatch, files: true, visit: p.add}
+	if err := w.walk(name, base); err != nil {
 		return err
 	}
+	p.leftOut = w.leftOut
 	if err := p.out.Close(); err != nil {
 		return err
 	}
@@ -86,91 +103,17 @@ func (e emitter) Write(b []byte) (int, error) {
 // tree. An archive has the names of a larger folder in several sorted runs.
 const packedBatch = 4096
 
-// folder writes the folder dir called name, with everything in it, and closes dir. It
-// leaves out symbolic links, and files that clients cannot get in another way. as is the
-// name of the folder in the archive.
-func (p *packer) folder(dir *os.File, name, as string) error {
-	defer dir.Close()
-	info, err := dir.Stat()
-	if err == nil {
-		err = p.out.Folder(as, info)
+// add writes a file or folder.
+func (p *packer) add(as string, info fs.FileInfo, f *openfile.File) error {
+	if f == nil {
+		return p.out.Folder(as, info)
 	}
-	for err == nil {
-		var entries []fs.DirEntry
-		entries, err = dir.ReadDir(packedBatch)
-		if err == nil && len(entries) < packedBatch {
-			err = io.EOF
-			dir.Close() // a deep tree must not need a descriptor for each level
-		}
-		if perr := p.entries(entries, name, as); perr != nil {
-			return perr
-		}
-	}
-	if err == io.EOF {
-		return nil
-	}
-	return err
-}
-
-// entries writes entries of a folder, sorted by name.
-func (p *packer) entries(entries []fs.DirEntry, name, as string) error {
-	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
-	for _, d := range entries {
-		if p.ctx.Err() != nil {
-			return context.Cause(p.ctx)
-		}
-		if names.Withheld(d.Name(), p.view.hidden) {
-			continue
-		}
-		if err := p.entry(d, path.Join(name, d.Name()), path.Join(as, d.Name())); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// entry writes one file or folder. It leaves out one that cannot be read or is gone: the
-// client wants the others all the same.
-func (p *packer) entry(d fs.DirEntry, from, to string) error {
-	switch {
-	case d.IsDir():
-		dir, err := p.view.openAny(from)
-		if err != nil {
-			return p.leaveOut(from, err)
-		}
-		return p.folder(dir, from, to)
-	case d.Type().IsRegular():
-		f, err := p.view.openFile(from, false)
-		if err != nil {
-			return p.leaveOut(from, err)
-		}
-		defer f.Release()
-		return p.file(f, to)
-	}
-	return nil
-}
-
-// leaveOut returns err unless the archive can do without the file that it is about.
-func (p *packer) leaveOut(name string, err error) error {
-	if !errors.Is(err, fs.ErrPermission) && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	p.view.log.Warn("file left out of an archive", "name", name, "error", err)
-	return nil
-}
-
-func (p *packer) file(f *openfile.File, to string) error {
-	info, err := f.F.Stat()
+	w, err := p.out.File(as, info)
 	if err != nil {
 		return err
 	}
-	w, err := p.out.File(to, info)
-	if err != nil {
-		return err
-	}
-	f.Size, f.Modified = info.Size(), info.ModTime() // it is not shared
 	buf := copyBuffers.Get().(*[]byte)
 	defer copyBuffers.Put(buf)
-	_, err = io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{fileSpan(f, 0, f.Size)}, *buf)
+	_, err = io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{&span{f: f, here: f.Size, left: f.Size}}, *buf)
 	return err
 }

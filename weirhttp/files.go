@@ -2,14 +2,18 @@ package weirhttp
 
 import (
 	"bufio"
-	"encoding/json"
+	"cmp"
 	"errors"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"os"
 	"path"
+	"path/filepath"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/weir-go/weir/weirhttp/internal/archive"
@@ -49,7 +53,7 @@ type FileServer struct {
 	Hidden        bool // serve names that begin with a dot
 	Symlinks      bool // follow symbolic links that lead out of Root
 	List          bool // list folders: HTML, or JSON for Accept: application/json and ?format=json
-	Archive       bool // send folders as ?archive=tar, tar.gz, tar.zst or zip
+	Archive       bool // send folders as ?archive=tar, which can be resumed, tar.gz, tar.zst, zip, or zip&method=store, which states its size
 	NoIndex       bool // list a folder even if it has an index.html
 	Precompressed bool // send NAME.zst or NAME.gz instead of NAME if the client accepts it and NAME is not newer
 
@@ -58,10 +62,32 @@ type FileServer struct {
 	// no entries.
 	Page func(w http.ResponseWriter, r *http.Request, l Listing)
 
+	// Followers is how many clients can follow files with ?follow at a time; zero
+	// disables it. A client that follows a file gets what it has, and what is appended
+	// to it. The answer is complete when the file has not grown for FollowWait, when
+	// another file has its name, or when the server stops; it breaks if the file becomes
+	// shorter. ?follow=N begins at an offset, ?follow=-N with the last N bytes.
+	//
+	// A file that is still being uploaded to the folder by this process can be followed
+	// too, under the name that its client asks for. The answer is complete when the upload
+	// is, and breaks if the upload fails, makes no progress for FollowWait, or the server
+	// stops.
+	Followers  int
+	FollowWait time.Duration // 0: 1 minute
+
+	// Top, if not nil, writes the top of the page, and Page writes the rest. The
+	// client gets the top of a long folder before the server has read all its names;
+	// the listing has no entries then. If reading fails after that, Page finds the
+	// error in the Err of its listing.
+	Top func(w http.ResponseWriter, r *http.Request, l Listing)
+
 	Log *slog.Logger // for failures; nil: slog.Default()
+
+	following atomic.Int64
 
 	open  openfile.Shelf
 	small smallFiles
+	tars  tarballs
 }
 
 // Files returns a handler for the files below root. root must stay open while the handler
@@ -95,6 +121,13 @@ func (s *FileServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	info, err := s.view().stat(name)
+	follow := s.Followers > 0 && !slash && r.URL.Query().Has("follow")
+	if follow && errors.Is(err, fs.ErrNotExist) {
+		if up := s.view().arrivalOf(name); up != nil {
+			s.serveFollow(w, r, name, up)
+			return
+		}
+	}
 	switch {
 	case err != nil:
 		s.fail(w, r, err)
@@ -106,6 +139,8 @@ func (s *FileServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		httpError(w, http.StatusForbidden)
 	case slash:
 		redirect(w, r, "../"+path.Base(r.URL.Path))
+	case follow:
+		s.serveFollow(w, r, name, nil)
 	default:
 		s.serveFile(w, r, name)
 	}
@@ -142,7 +177,7 @@ func (s *FileServer) serveSmall(w http.ResponseWriter, r *http.Request, name str
 		return false
 	}
 	id := openfile.Identify(info)
-	if id.IsZero() {
+	if id.IsZero() || s.view().linked(filepath.Dir(name)) {
 		return false
 	}
 	f := s.small.get(name, id)
@@ -210,6 +245,76 @@ func (s *FileServer) serveFile(w http.ResponseWriter, r *http.Request, name stri
 	d.answer(w, r)
 }
 
+// serveFollow answers with a file as it grows, or with the upload up that will be the file
+// called name.
+func (s *FileServer) serveFollow(w http.ResponseWriter, r *http.Request, name string, up *arrival) {
+	v, g := s.view(), guardOf(r)
+	defer s.following.Add(-1)
+	if s.following.Add(1) > int64(s.Followers) {
+		tellRetry(w.Header(), budget.RetryAfter(queueOf(g)))
+		v.log.Warn("request refused", "path", r.URL.Path, "client", r.RemoteAddr, "reason", "too many followers")
+		httpError(w, http.StatusServiceUnavailable)
+		return
+	}
+	f, err := v.openGrowing(name, up)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	off, err := followFrom(r.URL.Query().Get("follow"), info.Size(), up)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Accel-Buffering", "no") // proxies must not wait for more
+	if _, ok := h["Content-Type"]; !ok {
+		h.Set("Content-Type", (&openfile.File{F: f}).ContentType(name))
+	}
+	size := int64(-1)
+	switch {
+	case up != nil && up.size >= off:
+		size = up.size - off
+		h.Set("Content-Length", strconv.FormatInt(size, 10))
+	case up != nil && !r.ProtoAtLeast(1, 1): // the client would take the end of the connection for that of the file
+		httpError(w, http.StatusHTTPVersionNotSupported)
+		return
+	}
+	if r.Method == http.MethodHead {
+		return
+	}
+	release, err := g.reserve(r.Context(), copyCost)
+	if err != nil {
+		if r.Context().Err() != nil {
+			panic(http.ErrAbortHandler)
+		}
+		s.fail(w, r, err)
+		return
+	}
+	defer release()
+	t := &follower{w: w, r: r, view: v, name: name, f: f, up: up, off: off, wait: cmp.Or(s.FollowWait, time.Minute), wire: newRolling(w, r, g)}
+	t.x = begin(r, Download, name, size)
+	if c := connOf(r); c != nil {
+		c.carry(t.x, r)
+		t.stop = portOf(c).done
+	}
+	err = t.run()
+	t.x.end(err)
+	if err != nil {
+		if isFileFault(err) || errors.Is(err, errUnfinished) || errors.Is(err, errStandstill) {
+			v.log.Warn("download aborted", "path", r.URL.Path, "client", r.RemoteAddr, "error", err)
+		}
+		panic(http.ErrAbortHandler)
+	}
+}
+
 // serveFolder answers with a folder as an archive, its index.html, or its listing.
 func (s *FileServer) serveFolder(w http.ResponseWriter, r *http.Request, name string) {
 	query := r.URL.Query()
@@ -231,12 +336,27 @@ func (s *FileServer) serveFolder(w http.ResponseWriter, r *http.Request, name st
 	s.serveList(w, r, name)
 }
 
-// serveArchive sends a folder as an archive, which is made while it is sent.
+// serveArchive sends a folder as an archive. All but tar files are made while they are
+// sent.
 func (s *FileServer) serveArchive(w http.ResponseWriter, r *http.Request, name, kind string) {
 	format, ok := archive.Formats[kind]
 	if !ok {
 		http.Error(w, "archive must be tar, tar.gz, tar.zst or zip", http.StatusBadRequest)
 		return
+	}
+	stored := false
+	switch method := r.URL.Query().Get("method"); {
+	case kind == "zip" && method == "store":
+		format, stored = archive.Stored, true
+	case method != "":
+		http.Error(w, "method must be store, for a zip", http.StatusBadRequest)
+		return
+	}
+	if kind == "tar" {
+		done, err := s.tars.serveTar(w, r, s.view(), name)
+		if s.failed(w, r, err) || done {
+			return
+		}
 	}
 	p := &packer{view: s.view(), format: format, guard: guardOf(r)}
 	defer p.held.release()
@@ -246,7 +366,25 @@ func (s *FileServer) serveArchive(w http.ResponseWriter, r *http.Request, name, 
 			return
 		}
 	}
+	if stored {
+		done, err := s.tars.serveZip(w, r, p, name)
+		if s.failed(w, r, err) || done {
+			return
+		}
+	}
 	sendArchive(w, r, p, name, kind)
+}
+
+// failed answers with the status of err, unless that is nil, and reports whether it did.
+func (s *FileServer) failed(w http.ResponseWriter, r *http.Request, err error) bool {
+	switch {
+	case err == nil:
+		return false
+	case r.Context().Err() != nil: // the client left
+		panic(http.ErrAbortHandler)
+	}
+	s.fail(w, r, err)
+	return true
 }
 
 // serveList answers with the listing of a folder.
@@ -263,25 +401,39 @@ func (s *FileServer) serveList(w http.ResponseWriter, r *http.Request, name stri
 		http.Error(w, "format must be html or json", http.StatusBadRequest)
 		return
 	}
-	list, held, err := listFolder(s.view(), r, name)
+	limit := pageLength
+	if asJSON {
+		limit = mostListed
+	}
+	selection, err := selectionOf(r.URL.Query(), limit)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	l, err := openLister(s.view(), r, name, selection)
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
-	defer held.release()
-	list.Archive = s.Archive
+	defer l.close()
+	l.Archive = s.Archive
 	h := w.Header()
 	h.Set("Cache-Control", "no-cache")
 	h.Add("Vary", "Accept")
 	if !asJSON && s.Page != nil {
-		s.Page(w, r, list)
+		s.servePage(w, r, l)
+		return
+	}
+	if err := l.finish(); err != nil {
+		s.fail(w, r, err)
 		return
 	}
 	if asJSON {
 		h.Set("Content-Type", "application/json")
 	} else {
+		l.explain()
 		h.Set("Content-Type", "text/html; charset=utf-8")
-		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
+		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'")
 	}
 	h.Set("X-Content-Type-Options", "nosniff")
 	if r.Method == http.MethodHead {
@@ -291,9 +443,9 @@ func (s *FileServer) serveList(w http.ResponseWriter, r *http.Request, name stri
 	defer wire.arm()
 	out := bufio.NewWriterSize(wire, rollingPiece) // a template writes word by word
 	if asJSON {
-		err = json.NewEncoder(out).Encode(list)
+		err = l.writeJSON(out)
 	} else {
-		err = listPage.Execute(out, list)
+		err = listPage.Execute(out, l.Listing)
 	}
 	if err == nil {
 		err = out.Flush()
@@ -301,6 +453,27 @@ func (s *FileServer) serveList(w http.ResponseWriter, r *http.Request, name stri
 	if err != nil { // the client must not mistake a part for the whole
 		panic(http.ErrAbortHandler)
 	}
+}
+
+// servePage answers with the page of a folder. If the folder is long, it sends the top of
+// the page before it reads the rest of the names.
+func (s *FileServer) servePage(w http.ResponseWriter, r *http.Request, l *lister) {
+	if s.Top != nil {
+		s.Top(w, r, l.Listing)
+		if !l.done {
+			_ = http.NewResponseController(w).Flush() // an error means that the client has disconnected
+		}
+	}
+	if err := l.finish(); err != nil {
+		if s.Top == nil {
+			s.fail(w, r, err)
+			return
+		}
+		l.Err = err
+		s.log().Warn("folder not listed", "path", r.URL.Path, "client", r.RemoteAddr, "error", err)
+	}
+	l.explain()
+	s.Page(w, r, l.Listing)
 }
 
 // fail answers with the status of err.

@@ -2,10 +2,8 @@ package weirhttp
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
-	"github.com/weir-go/weir/weirhttp/internal/archive"
 	"io"
 	"io/fs"
 	"log/slog"
@@ -18,20 +16,21 @@ import (
 	"time"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/weirhttp/internal/openfile"
 )
 
 func TestArchive_GoesWithoutWhatCannotBeRead(t *testing.T) {
 	h := quiet(tree(t, map[string]string{"d/a": "a", "d/locked": "b", "d/sub/c": "c"}))
-	var b bytes.Buffer
-	v := h.view()
-	p := packer{view: v, ctx: t.Context(), out: archive.Formats["tar"].New(&b, nil)}
+	visited := 0
+	walk := walker{view: h.view(), ctx: t.Context(), visit: func(string, fs.FileInfo, *openfile.File) error { visited++; return nil }}
 	for _, name := range []string{"d/a", "d/sub"} { // they go between the listing and the opening
 		info, err := h.Root.Stat(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := p.entry(fs.FileInfoToDirEntry(info), "gone", "as"); err != nil || b.Len() != 0 {
-			t.Errorf("%s is gone: %v, %d bytes", name, err, b.Len())
+		walk.files = !info.IsDir()
+		if err := walk.entry(fs.FileInfoToDirEntry(info), "gone", "as"); err != nil || visited != 0 || walk.leftOut != 0 {
+			t.Errorf("%s is gone: %v, %d visited, %d left out", name, err, visited, walk.leftOut)
 		}
 	}
 	h.Archive = true
@@ -55,11 +54,21 @@ func TestArchive_GoesWithoutWhatCannotBeRead(t *testing.T) {
 func TestFiles_FolderThatCannotBeReadIsNotListedInPart(t *testing.T) {
 	h := quiet(tree(t, map[string]string{"file": "x"}))
 	r := httptest.NewRequest("GET", "/", nil)
-	if list, _, err := listFolder(h.view(), r, "file"); err == nil { // which opens, and has no names
-		t.Errorf("%+v", list)
+	usual, err := selectionOf(nil, pageLength)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if list, _, err := listFolder(h.view(), r, "."); err != nil || len(list.Entries) != 1 {
-		t.Errorf("%+v, %v", list, err)
+	if l, err := openLister(h.view(), r, "file", usual); err == nil { // which opens, and has no names
+		l.close()
+		t.Errorf("%+v", l.Listing)
+	}
+	l, err := openLister(h.view(), r, ".", usual)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.close()
+	if err := l.finish(); err != nil || len(l.Entries) != 1 {
+		t.Errorf("%+v, %v", l.Listing, err)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -142,6 +143,7 @@ func TestFiles_ChangedSinceItWasOpenedIsNotSentWhole(t *testing.T) {
 			root := tree(t, files)
 			v := quiet(root).view()
 			v.log = slog.New(slog.DiscardHandler)
+			ended := make(chan error, 1)
 			c, url := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				name := strings.TrimPrefix(r.URL.Path, "/")
 				f, err := v.openFile(name, plainConn(r) != nil)
@@ -161,8 +163,9 @@ func TestFiles_ChangedSinceItWasOpenedIsNotSentWhole(t *testing.T) {
 					lengthen(t, path)
 				}
 				d := &described{sliceable: oneFile{f}, name: name, size: f.Size, tag: f.Tag(), modified: f.Modified, kind: "text/plain", log: v.log}
-				d.answer(w, r)
+				d.answer(w, r.WithContext(WithDone(r.Context(), func(_ Transfer, err error) { ended <- err })))
 			}))
+			c.Transport.(*http.Transport).DisableKeepAlives = true // or the client would ask again on its own
 			for name, body := range files {
 				resp, err := c.Get(url + "/" + name)
 				var got []byte
@@ -172,6 +175,10 @@ func TestFiles_ChangedSinceItWasOpenedIsNotSentWhole(t *testing.T) {
 				}
 				if grew := strings.HasPrefix(name, "grow/"); grew != (err == nil) || grew && string(got) != body {
 					t.Errorf("%s: %d bytes, %v", name, len(got), err)
+				}
+				shrank, grew := strings.HasPrefix(name, "shrink/"), strings.HasPrefix(name, "grow/")
+				if err := <-ended; errors.Is(err, ErrChanged) == grew || errors.Is(err, ErrTruncated) != shrank {
+					t.Errorf("%s: the transfer ended with %v", name, err)
 				}
 			}
 		})

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -80,6 +81,7 @@ type Guard struct {
 	addrs map[netip.Addr]int
 	ports map[*port]struct{}
 	ended bool
+	kept  map[any]func() // see keep
 }
 
 // Serve serves the connections that l accepts, with srv and under the guard. It blocks
@@ -186,6 +188,7 @@ func (g *Guard) Shutdown(ctx context.Context) error {
 		wg.Go(func() { errs[i] = p.shutdown(ctx) })
 	}
 	wg.Wait()
+	g.spare()
 	return errors.Join(errs...)
 }
 
@@ -271,10 +274,41 @@ func (g *Guard) reserve(ctx context.Context, n int64) (release func(), err error
 	if g == nil || g.Budget == nil || n == 0 {
 		return func() {}, nil
 	}
-	if err := budget.Acquire(ctx, g.Budget, g.Queue, n); err != nil {
-		return nil, err
+	if !budget.TryAcquire(g.Budget, n) {
+		g.spare()
+		if err := budget.Acquire(ctx, g.Budget, g.Queue, n); err != nil {
+			return nil, err
+		}
 	}
 	return func() { budget.Release(g.Budget, n) }, nil
+}
+
+// keep registers a function that returns memory to the budget which owner holds only
+// because it may be of use later. The guard calls it when memory is short, and at its
+// end. unkeep removes it.
+func (g *Guard) keep(owner any, giveBack func()) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.kept == nil {
+		g.kept = make(map[any]func())
+	}
+	g.kept[owner] = giveBack
+}
+
+func (g *Guard) unkeep(owner any) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.kept, owner)
+}
+
+// spare returns the memory that nothing needs now.
+func (g *Guard) spare() {
+	g.mu.Lock()
+	kept := slices.Collect(maps.Values(g.kept))
+	g.mu.Unlock()
+	for _, giveBack := range kept {
+		giveBack()
+	}
 }
 
 // reserved is the memory that one answer has taken from a budget, in several steps.

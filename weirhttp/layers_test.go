@@ -29,9 +29,13 @@ var layers = [][]string{
 	{"rolling.go"},
 	{"answer.go"}, // downloads
 	{"content.go"},
+	{"arriving.go"}, // uploads that can be followed
 	{"open.go"},
+	{"follow.go"},
 	{"respond.go"},
+	{"walk.go"},
 	{"archive.go"},
+	{"tarball.go"},
 	{"listing.go"},
 	{"small.go"},
 	{"files.go"},
@@ -40,9 +44,13 @@ var layers = [][]string{
 	{"upload_kernel.go", "upload_splice_linux.go", "upload_splice_other.go"},
 	{"upload_folder.go"},
 	{"upload_form.go"},
-	{"tus_request.go"}, // resumable uploads
+	{"upload_store.go"}, // resumable uploads
+	{"upload_store_folder.go"},
+	{"upload_resume.go"},
 	{"tus_store.go"},
 	{"tus.go"},
+	{"upload_draft.go"},
+	{"upload_http.go"},
 	{"upload.go"},
 }
 

@@ -60,6 +60,34 @@ func TestSendfile_PlainDownloadIsSendfileAndAHandfulOfWrites(t *testing.T) {
 	}
 }
 
+func TestSendfile_TarIsSentByTheKernel(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const size = 4 << 20
+	root := tree(t, map[string]string{"d/big": strings.Repeat("x", size), "d/small": "small"})
+	list := traced(t, "files with everything on", root.Name(), "sendfile,read,pread64", func(addr string) {
+		client := exec.Command(self)
+		client.Env = append(os.Environ(), "WEIR_TEST_FETCH=http://me:word@"+addr+"/d/?archive=tar")
+		if err := client.Run(); err != nil {
+			t.Errorf("the client: %v", err)
+		}
+	})
+	var sent, memory int64
+	for _, c := range list {
+		switch {
+		case c.name == "sendfile":
+			sent += max(c.result, 0)
+		case strings.Contains(c.args, "<"+root.Name()+"/d/big>"):
+			memory += max(c.result, 0)
+		}
+	}
+	if sent != size || memory != 0 {
+		t.Errorf("the kernel sent %d bytes of %d, and %d went through memory", sent, size, memory)
+	}
+}
+
 // TestSendfile_SpecialFilesAreRefusedWithoutWaiting has a named pipe without a writer,
 // which would keep whoever opens it waiting, a socket, and a device.
 func TestSendfile_SpecialFilesAreRefusedWithoutWaiting(t *testing.T) {

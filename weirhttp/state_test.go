@@ -137,7 +137,7 @@ func TestEntry_IsWhatAListingShowsOfAFile(t *testing.T) {
 		t.Errorf("%+v", folder)
 	}
 	notes.Modified = notes.Modified.UTC()
-	if want := (Entry{Name: "notes.txt", Size: 5, Modified: modified}); notes != want {
+	if want := (Entry{Name: "notes.txt", Size: 5, Modified: modified, Href: "./notes.txt"}); notes != want {
 		t.Errorf("%+v, want %+v", notes, want)
 	}
 }

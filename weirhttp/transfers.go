@@ -31,6 +31,7 @@ const (
 	StateReceiving TransferState = "receiving"
 	StateClient    TransferState = "waiting for the client"
 	StateDisk      TransferState = "waiting for the disk"
+	StateFile      TransferState = "waiting for the file to grow"
 	StateRate      TransferState = "waiting for the rate limit"
 	StateEnded     TransferState = "ended"
 )
@@ -179,13 +180,15 @@ type transfer struct {
 	reg     *Transfers
 	info    Transfer // does not change
 	moved   atomic.Int64
+	last    atomic.Int64          // when the last bytes of an upload arrived, in Unix nanoseconds
 	done    func(Transfer, error) // of the request; can be nil
 	meter   meter.Meter           // accounts for the time unless flow does
 	flow    atomic.Pointer[watched]
 	carrier atomic.Pointer[carrier] // the connection, if a guard watches it
 	files   atomic.Pointer[[]string]
 
-	kernel atomic.Bool // the kernel moves the bytes
+	kernel   atomic.Bool // the kernel moves the bytes
+	caughtUp atomic.Bool // the client has all that the file has so far
 }
 
 // carrier is the connection of a transfer, as far as the transfer knows it.
@@ -307,7 +310,15 @@ func (x *transfer) fileNames() []string {
 }
 
 // add counts n more bytes as moved.
-func (x *transfer) add(n int64) { x.moved.Add(n) }
+func (x *transfer) add(n int64) {
+	x.moved.Add(n)
+	if x.info.Direction == Upload {
+		x.last.Store(time.Now().UnixNano())
+	}
+}
+
+// idle returns how long ago the last bytes of an upload arrived.
+func (x *transfer) idle() time.Duration { return time.Since(time.Unix(0, x.last.Load())) }
 
 // look returns the current state of the transfer.
 func (x *transfer) look() Transfer {
@@ -331,6 +342,10 @@ func (x *transfer) look() Transfer {
 		return info
 	case f != nil:
 		f.state(&info)
+		return info
+	}
+	if x.caughtUp.Load() && !h.waiting {
+		info.State = StateFile
 		return info
 	}
 	switch x.meter.Phase() {

@@ -2,50 +2,39 @@ package weirhttp
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"path"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/tus/tusd/v2/pkg/handler"
-	"github.com/tus/tusd/v2/pkg/memorylocker"
 	"golang.org/x/exp/slog"
 
 	"github.com/weir-go/weir/internal/deny"
 	"github.com/weir-go/weir/weirhttp/internal/budget"
 )
 
-// tusHandler receives resumable uploads. tusd implements the protocols. tusHandler adds the
+// tusHandler receives uploads by tus 1.0. tusd implements the protocol. tusHandler adds the
 // extensions checksum and expiration, and a store that keeps the promises of Uploads.
 type tusHandler struct {
-	d       *folder
 	store   *tusStore
+	set     *settings
 	handler http.Handler
-
-	mu   sync.Mutex     // guards busy; held while expired uploads are removed
-	busy map[string]int // requests under way, by upload
 }
 
-func newTus(d *folder) (*tusHandler, error) {
-	t := &tusHandler{d: d, store: newTusStore(d), busy: make(map[string]int)}
-	if err := t.store.adopt(); err != nil {
-		return nil, err
-	}
+func newTus(u *resumption) (*tusHandler, error) {
+	t := &tusHandler{store: &tusStore{u}, set: u.set}
 	parts := handler.NewStoreComposer()
 	parts.UseCore(t.store)
 	parts.UseTerminater(t.store)
 	parts.UseLengthDeferrer(t.store)
-	parts.UseLocker(tusLocker{memorylocker.New()})
 	h, err := handler.NewUnroutedHandler(handler.Config{
-		StoreComposer:              parts,
-		BasePath:                   "/",
-		MaxSize:                    d.set.maxSize,
-		EnableExperimentalProtocol: true,
-		Cors:                       &handler.CorsConfig{Disable: true}, // left to the code that mounts the handler
-		Logger:                     slog.New(noLog{}),                  // tusd logs four lines for every request
-		NetworkTimeout:             d.set.stall,
+		StoreComposer:  parts,
+		BasePath:       "/",
+		MaxSize:        t.set.maxSize,
+		Cors:           &handler.CorsConfig{Disable: true}, // left to the code that mounts the handler
+		Logger:         slog.New(noLog{}),                  // tusd logs four lines for every request
+		NetworkTimeout: t.set.stall,
 		// This delays the end of a context that the store does not use.
 		GracefulRequestCompletionTimeout: time.Nanosecond,
 	})
@@ -70,6 +59,9 @@ func newTus(d *folder) (*tusHandler, error) {
 	return t, nil
 }
 
+// checksumNames are the algorithms of Upload-Checksum.
+const checksumNames = "sha1,sha256,sha512,md5"
+
 // noLog discards all records.
 type noLog struct{}
 
@@ -93,16 +85,17 @@ func (t *tusHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if m := r.Header.Get("X-HTTP-Method-Override"); method == http.MethodPost && m != "" {
 		method = m
 	}
-	if method != http.MethodPost && method != http.MethodOptions {
-		if !isTusID(id) {
-			deny.Tell(tw, r, http.StatusNotFound, "Not Found", isLast(r))
-			return
-		}
-		t.begin(id)
-		defer t.end(id)
+	if method != http.MethodPost && method != http.MethodOptions && !isUploadID(id) {
+		deny.Tell(tw, r, http.StatusNotFound, "Not Found", isLast(r))
+		return
 	}
-	req, end := newTusRequest(r, method)
-	defer end()
+	req := &tusRequest{uploadRequest: newUploadRequest(r), method: method, offset: offsetOf(r)}
+	defer req.end()
+	defer func() {
+		if req.s != nil {
+			req.s.end()
+		}
+	}()
 	if err := t.accept(req); err != nil {
 		status, text := uploadStatus(err)
 		if status == http.StatusUnsupportedMediaType {
@@ -121,12 +114,26 @@ func (t *tusHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	inner.URL = &target
 	t.handler.ServeHTTP(tw, inner)
 	// A client whose creation fails does not learn the Location, so nobody can continue
-	// the upload. A client of the draft has read it in a 104.
-	if up := req.created; up != nil && tw.status >= 400 && !isDraft(r) {
-		if err := up.Terminate(r.Context()); err != nil {
-			t.d.set.log.Error("cannot remove a failed upload", "error", err)
+	// the upload.
+	if req.created != "" && tw.status >= 400 {
+		if err := t.withdraw(req); err != nil {
+			t.set.log.Error("cannot remove a failed upload", "error", err)
 		}
 	}
+}
+
+// withdraw removes the upload that the request has created.
+func (t *tusHandler) withdraw(req *tusRequest) error {
+	s := req.s
+	if s == nil {
+		var err error
+		s, err = t.store.u.take(context.Background(), req.created, nil, func(uploadState) error { return nil })
+		if err != nil {
+			return err
+		}
+	}
+	req.s = nil
+	return s.remove(context.Background())
 }
 
 // accept refuses requests that the store cannot serve, and prepares the checksum of the
@@ -137,6 +144,9 @@ func (t *tusHandler) accept(req *tusRequest) error {
 	}
 	if err := acceptable(req.r); err != nil {
 		return err
+	}
+	if most := t.set.maxRequest; most > 0 && req.r.ContentLength > most {
+		return errRequest(most)
 	}
 	if req.r.Header.Get("Upload-Concat") != "" {
 		return &refusal{http.StatusNotImplemented, "Upload-Concat is not supported"}
@@ -150,21 +160,6 @@ func (t *tusHandler) accept(req *tusRequest) error {
 	var err error
 	req.checksum, err = newChecksum(req.r)
 	return err
-}
-
-// begin keeps the upload from expiring until end is called.
-func (t *tusHandler) begin(id string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.busy[id]++
-}
-
-func (t *tusHandler) end(id string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.busy[id]--; t.busy[id] == 0 {
-		delete(t.busy, id)
-	}
 }
 
 // tusWriter adds header fields to the answers of tusd.
@@ -184,7 +179,7 @@ func (w *tusWriter) SetWriteDeadline(time.Time) error { return nil }
 
 func (w *tusWriter) WriteHeader(status int) {
 	h := w.Header()
-	expire, expires := w.t.d.set.expiry()
+	expire, expires := w.t.set.expiry()
 	if id := h.Get("Location"); id != "" {
 		// tusd does not know where the handler is mounted.
 		h.Set("Location", strings.TrimSuffix(requestPath(w.r), "/")+"/"+path.Base(id))
@@ -196,9 +191,10 @@ func (w *tusWriter) WriteHeader(status int) {
 		}
 		h.Set("Tus-Extension", ext)
 		h.Set("Tus-Checksum-Algorithm", checksumNames)
+		h.Set("Upload-Limit", w.t.set.limits("max-age")) // for clients of the other protocol
 	}
 	if status == http.StatusServiceUnavailable {
-		tellRetry(h, budget.RetryAfter(w.t.d.set.queue))
+		tellRetry(h, budget.RetryAfter(w.t.set.queue))
 	}
 	if status >= 200 && h.Get("Content-Length") == "" && !bodyless(w.r, status) {
 		// tusd sets the length of its bodies, so this one is empty. Without a length,
@@ -208,7 +204,7 @@ func (w *tusWriter) WriteHeader(status int) {
 	if status >= 200 && w.status == 0 {
 		w.status = status
 		closeBehind(h, w.r)
-		if expires && status < 300 && (w.r.Method == http.MethodPost || w.r.Method == http.MethodPatch) && !isDraft(w.r) {
+		if expires && status < 300 && (w.r.Method == http.MethodPost || w.r.Method == http.MethodPatch) {
 			h.Set("Upload-Expires", httpTime(time.Now().Add(expire)))
 		}
 	}
@@ -232,60 +228,4 @@ func (w *tusWriter) failure(req *tusRequest) error {
 		return req.cause
 	}
 	return &refusal{w.status, http.StatusText(w.status)}
-}
-
-// tusLocker interrupts the request that holds a lock when another request wants it.
-type tusLocker struct{ handler.Locker }
-
-// NewLock is for tusd.
-func (l tusLocker) NewLock(id string) (handler.Lock, error) {
-	lock, err := l.Locker.NewLock(id)
-	return tusLock{lock}, err
-}
-
-type tusLock struct{ lock handler.Lock }
-
-// Lock interrupts the request before tusd ends its reading, so that the request knows why.
-func (l tusLock) Lock(ctx context.Context, release func()) error {
-	req, err := tusRequestOf(ctx)
-	if err != nil {
-		return err
-	}
-	return l.lock.Lock(ctx, func() {
-		req.interrupt()
-		release()
-	})
-}
-
-// Unlock is for tusd.
-func (l tusLock) Unlock() error { return l.lock.Unlock() }
-
-// expireOld removes uploads that no request has continued since before.
-func (t *tusHandler) expireOld(before time.Time) error {
-	ids, err := t.store.list()
-	for _, id := range ids {
-		if uerr := t.expire(id, before); uerr != nil {
-			err = errors.Join(err, uerr)
-		}
-	}
-	return err
-}
-
-func (t *tusHandler) expire(id string, before time.Time) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.busy[id] > 0 {
-		return nil
-	}
-	for _, name := range [...]string{tusData(id), tusRecord(id)} {
-		if st, err := t.d.root.Lstat(name); err == nil && !st.ModTime().Before(before) {
-			return nil
-		}
-	}
-	up := &tusUpload{s: t.store, id: id}
-	if err := up.remove(); err != nil {
-		return err
-	}
-	t.store.dropHold(id)
-	return nil
 }

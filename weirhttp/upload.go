@@ -1,18 +1,13 @@
 package weirhttp
 
 import (
-	"encoding/json"
 	"log/slog"
 	"net/http"
-	"net/url"
-	"path"
-	"strconv"
-	"strings"
+	"os"
 	"sync"
 	"time"
 
 	"github.com/weir-go/weir"
-	"github.com/weir-go/weir/weirhttp/internal/budget"
 	"github.com/weir-go/weir/weirhttp/internal/digest"
 	"github.com/weir-go/weir/weirhttp/internal/names"
 	"github.com/weir-go/weir/weirhttp/internal/precondition"
@@ -31,10 +26,17 @@ import (
 //   - POST with multipart/form-data. Every part with a file name is a file. Either all of
 //     them are stored, or none.
 //   - PUT. The name is the last element of the path.
-//   - POST, HEAD, PATCH and DELETE of resumable uploads: tus 1.0 with its extensions
-//     creation, creation-with-upload, creation-defer-length, termination, checksum and
-//     expiration, and the drafts of the IETF up to interop version 6. Mount the handler
-//     at "/upload/" too for these.
+//   - POST, HEAD, PATCH and DELETE of tus 1.0, with its extensions creation,
+//     creation-with-upload, creation-defer-length, termination, checksum and expiration.
+//     Mount the handler at "/upload/" too for these.
+//   - POST or PUT with Upload-Complete, and HEAD, GET, PATCH and DELETE, of resumable
+//     uploads over HTTP: the interop versions 3 to 9 of
+//     draft-ietf-httpbis-resumable-upload, and the form without a version that the RFC
+//     will have. Another version is refused with 400 and a text, unless it brings the
+//     whole file in one request; that is an ordinary upload.
+//
+// A PUT or POST over HTTP/1 needs Content-Length or Transfer-Encoding; without either it is
+// refused with 411.
 //
 // The answer to a stored file is 201, or 200 if the file has replaced another one, with
 // its Location and a [Received] as JSON. The answer to multipart is always 201, with a
@@ -55,6 +57,16 @@ import (
 // the body, and again when it gives the file its name. For a resumable upload, those of
 // the request that created it apply.
 //
+// The newest request for a resumable upload wins: it ends an older one that still adds to
+// the upload, and the offset that it returns stays valid. A request that contradicts the
+// upload, such as one with a wrong offset, is refused first and ends nothing. The HEAD of a
+// tus client leaves a transfer alone that has received bytes within the last 2 s. An
+// interrupted client of tus gets 423. For one of resumable uploads over HTTP the connection
+// breaks, as it does after any other interruption, because such clients resume only then.
+// Several processes can share one folder, on a file system with locks.
+//
+// DELETE of an upload that is complete gets 404, and the file stays.
+//
 // At most 10,000 resumable uploads can be pending, each with up to 4 KiB of metadata. One
 // more is refused with 507 until another one is complete, removed or expired.
 //
@@ -67,6 +79,11 @@ type Uploads struct {
 	MaxSize int64 // largest file, in bytes; 0: no limit
 	Quota   int64 // most bytes of files in the folder, including uploads under way; 0: no limit
 	MinFree int64 // bytes to leave free on the disk
+
+	// MaxRequest is the most bytes that one request can carry, as limited by a proxy in
+	// front of the server. It is announced to the clients of resumable uploads, and
+	// enforced for them. Zero means no limit.
+	MaxRequest int64
 
 	Overwrite bool // an upload replaces a file with the same name
 	Sync      bool // answer when the file and its name are on stable storage
@@ -87,7 +104,9 @@ type Uploads struct {
 	Queue  time.Duration // 0: 5 s; negative: do not wait
 
 	// URL is where clients can read the files of the folder, for Location. The
-	// default is the path of the request.
+	// default is the path at which the handler is mounted, as far as the pattern of
+	// an [http.ServeMux] and [http.StripPrefix] tell; otherwise it is the path of the
+	// request.
 	URL string
 
 	Log  *slog.Logger   // for failures; nil: slog.Default()
@@ -102,6 +121,7 @@ type Uploads struct {
 type opened struct {
 	*folder
 	tus   *tusHandler
+	http  *httpUploads
 	users sync.WaitGroup // requests that use it
 }
 
@@ -116,20 +136,23 @@ func UploadTo(dir string) *Uploads { return &Uploads{Dir: dir} }
 func SafeName(name string) string { return names.Safe(name) }
 
 // ServeHTTP receives the files of one request. It returns when they are stored or
-// refused.
+// refused. It panics with [http.ErrAbortHandler], which breaks the connection, if a
+// resumable upload over HTTP has ended early and its client can resume it.
 func (u *Uploads) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r, body := withBody(w, r, u.stall())
 	d, err := u.open()
 	if err != nil {
-		u.refuse(w, r, err)
+		u.settings().refuse(w, r, err)
 		return
 	}
 	defer d.users.Done()
 	switch {
-	case isResumable(r):
+	case isTus(r):
 		d.tus.ServeHTTP(w, r)
-	case isPart(r):
-		err = &refusal{http.StatusNotImplemented, "This version of resumable uploads is not supported"}
+	case isResumable(r):
+		d.http.ServeHTTP(w, r)
+	case hasNoLength(r):
+		err = errNoLength
 	case r.Method == http.MethodPost && isMultipart(r):
 		err = u.takeForm(w, r, body, d.folder)
 	case r.Method == http.MethodPost || r.Method == http.MethodPut:
@@ -139,7 +162,7 @@ func (u *Uploads) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, r, http.StatusMethodNotAllowed, "Method Not Allowed")
 	}
 	if err != nil {
-		u.refuse(w, r, err)
+		d.set.refuse(w, r, err)
 	}
 }
 
@@ -171,16 +194,27 @@ func (u *Uploads) open() (*opened, error) {
 		if err != nil {
 			return nil, err
 		}
-		tus, err := newTus(d)
-		if err != nil {
+		if u.opened, err = newOpened(d); err != nil {
 			d.close()
 			return nil, err
 		}
-		d.begin(tus.expireOld)
-		u.opened = &opened{folder: d, tus: tus}
 	}
 	u.opened.users.Add(1)
 	return u.opened, nil
+}
+
+func newOpened(d *folder) (*opened, error) {
+	store := newFolderStore(d)
+	if err := store.adopt(); err != nil {
+		return nil, err
+	}
+	all := newResumption(d.set, store)
+	tus, err := newTus(all)
+	if err != nil {
+		return nil, err
+	}
+	d.begin(all.sweep)
+	return &opened{folder: d, tus: tus, http: &httpUploads{all}}, nil
 }
 
 // settings returns the settings of the folder.
@@ -188,6 +222,7 @@ func (u *Uploads) settings() *settings {
 	return &settings{
 		dir: u.Dir, maxSize: u.MaxSize, quota: u.Quota, minFree: u.MinFree, overwrite: u.Overwrite, sync: u.Sync,
 		showDigest: !u.NoDigest, stall: u.stall(), expire: u.Expire, budget: u.Budget, queue: u.Queue, log: u.log(), done: u.Done,
+		url: u.URL, maxRequest: u.MaxRequest,
 	}
 }
 
@@ -252,11 +287,14 @@ func (u *Uploads) takeBody(w http.ResponseWriter, r *http.Request, body *request
 	if replaced {
 		status = http.StatusOK
 	}
-	u.answer(w, r, status, got.Name, got)
+	d.set.answer(w, r, status, got.Name, got)
 	return nil
 }
 
 func (u *Uploads) store(r *http.Request, in *incoming, body *requestBody, name string, policy rule, digests *digest.Set, x *transfer) (got Received, replaced bool, err error) {
+	temp := in.temp
+	live := arriving.begin(in.d.root, name, r.ContentLength, func() (*os.File, error) { return in.d.root.Open(temp) })
+	defer func() { live.end(err) }()
 	if c := kernelConn(r); c != nil && digests.IsEmpty() {
 		k := kernelCopy{conn: c, body: body, file: in.file, left: r.ContentLength, hold: in.hold, early: writeback.New(u.Sync, 0),
 			budget: u.Budget, queue: u.Queue}
@@ -301,68 +339,6 @@ func (u *Uploads) takeForm(w http.ResponseWriter, r *http.Request, body *request
 	for _, got := range list {
 		d.set.stored(got)
 	}
-	u.answer(w, r, http.StatusCreated, list[0].Name, list)
+	d.set.answer(w, r, http.StatusCreated, list[0].Name, list)
 	return nil
-}
-
-// nameOf returns a safe name for the body of r.
-func nameOf(r *http.Request) (string, error) {
-	if r.Method == http.MethodPut {
-		if name := names.Safe(path.Base("/" + r.URL.Path)); name != "" && !strings.HasSuffix(r.URL.Path, "/") {
-			return name, nil
-		}
-		return "", &refusal{http.StatusBadRequest, "The path does not name a file"}
-	}
-	if name := names.Safe(dispositionName(r.Header.Get("Content-Disposition"))); name != "" {
-		return name, nil
-	}
-	if name := names.Safe(r.URL.Query().Get("name")); name != "" {
-		return name, nil
-	}
-	return names.New(), nil
-}
-
-// answer tells the client what was stored.
-func (u *Uploads) answer(w http.ResponseWriter, r *http.Request, status int, name string, what any) {
-	body, err := json.Marshal(what)
-	if err != nil {
-		u.log().Error("cannot encode the answer to an upload", "error", err)
-		return
-	}
-	body = append(body, '\n')
-	h := w.Header()
-	h.Set("Location", u.location(r, name))
-	h.Set("Content-Type", "application/json")
-	h.Set("Content-Length", strconv.Itoa(len(body)))
-	closeBehind(h, r)
-	w.WriteHeader(status)
-	w.Write(body) // if the client has disconnected, its file is stored all the same
-}
-
-// location returns the URL of the file called name.
-func (u *Uploads) location(r *http.Request, name string) string {
-	base := u.URL
-	if base == "" {
-		base = requestPath(r)
-		if r.Method == http.MethodPut {
-			base = base[:strings.LastIndexByte(base, '/')+1]
-		}
-	}
-	if !strings.HasSuffix(base, "/") {
-		base += "/"
-	}
-	return base + url.PathEscape(name)
-}
-
-// refuse answers an upload that failed, and logs it.
-func (u *Uploads) refuse(w http.ResponseWriter, r *http.Request, err error) {
-	status, text := uploadStatus(err)
-	u.log().Log(r.Context(), failureLevel(status), "upload failed", "status", status, "error", err, "method", r.Method, "path", r.URL.Path, "client", r.RemoteAddr)
-	if status == http.StatusServiceUnavailable {
-		tellRetry(w.Header(), budget.RetryAfter(u.Queue))
-	}
-	if status == http.StatusUnsupportedMediaType {
-		w.Header().Set("Accept-Encoding", "identity")
-	}
-	refuse(w, r, status, text)
 }

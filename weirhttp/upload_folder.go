@@ -2,13 +2,17 @@ package weirhttp
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"os"
 	"runtime"
+	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -16,6 +20,7 @@ import (
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/internal/atomicfile"
 	"github.com/weir-go/weir/internal/lock"
+	"github.com/weir-go/weir/weirhttp/internal/budget"
 	"github.com/weir-go/weir/weirhttp/internal/names"
 	"github.com/weir-go/weir/weirhttp/internal/openfile"
 	"github.com/weir-go/weir/weirhttp/internal/precondition"
@@ -38,12 +43,95 @@ type settings struct {
 	queue      time.Duration
 	log        *slog.Logger
 	done       func(Received) // can be nil
+	url        string
+	maxRequest int64
 }
 
 // expiry returns after how long a resumable upload expires. It reports false if it never
 // does.
 func (s *settings) expiry() (after time.Duration, ok bool) {
 	return cmp.Or(s.expire, 24*time.Hour), s.expire >= 0
+}
+
+// limits returns the value of Upload-Limit. lifetime is the name of the limit for how long
+// an upload waits for its client, "" if there is none in a version of the protocol.
+func (s *settings) limits(lifetime string) string {
+	var list []string
+	add := func(name string, n int64) { list = append(list, fmt.Sprintf("%s=%d", name, n)) }
+	if s.maxSize > 0 {
+		add("max-size", s.maxSize)
+	}
+	if s.maxRequest > 0 {
+		add("max-append-size", s.maxRequest)
+	}
+	if after, ok := s.expiry(); ok && lifetime != "" {
+		add(lifetime, int64(after/time.Second))
+	}
+	if len(list) == 0 {
+		add("min-size", 0) // says that uploads are resumable, and limits nothing
+	}
+	return strings.Join(list, ", ")
+}
+
+// answer tells the client what was stored. name is that of the file, or of the first one.
+func (s *settings) answer(w http.ResponseWriter, r *http.Request, status int, name string, what any) {
+	h := w.Header()
+	if h.Get("Location") == "" {
+		h.Set("Location", s.location(r, name))
+	}
+	s.answerJSON(w, r, status, what)
+}
+
+// answerJSON answers with a value as JSON.
+func (s *settings) answerJSON(w http.ResponseWriter, r *http.Request, status int, what any) {
+	body, err := json.Marshal(what)
+	if err != nil {
+		s.log.Error("cannot encode the answer to an upload", "error", err)
+		return
+	}
+	body = append(body, '\n')
+	h := w.Header()
+	if h.Get("Content-Type") == "" {
+		h.Set("Content-Type", "application/json")
+	}
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	closeBehind(h, r)
+	w.WriteHeader(status)
+	if r.Method != http.MethodHead {
+		w.Write(body) // if the client has disconnected, its file is stored all the same
+	}
+}
+
+// location returns the URL of the file called name.
+func (s *settings) location(r *http.Request, name string) string {
+	base := s.url
+	if base == "" {
+		base = mountOf(r)
+	}
+	if !strings.HasSuffix(base, "/") {
+		base += "/"
+	}
+	return base + url.PathEscape(name)
+}
+
+// refuse answers an upload that failed, and logs it.
+func (s *settings) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	status, text := s.failure(w.Header(), r, err)
+	refuse(w, r, status, text)
+}
+
+// failure logs an upload that failed. It returns the status and the text for the client,
+// and sets the header fields that belong to the status.
+func (s *settings) failure(h http.Header, r *http.Request, err error) (status int, text string) {
+	status, text = uploadStatus(err)
+	s.log.Log(r.Context(), failureLevel(status), "upload failed", "status", status, "error", err, "method", r.Method, "path", r.URL.Path, "client", r.RemoteAddr)
+	switch status {
+	case http.StatusServiceUnavailable:
+		tellRetry(h, budget.RetryAfter(s.queue))
+	case http.StatusUnsupportedMediaType:
+		h.Set("Accept-Encoding", "identity")
+	}
+	return status, text
 }
 
 // stored reports a file that was stored.
@@ -102,6 +190,7 @@ func (d *folder) begin(expire func(before time.Time) error) {
 // close waits for the sweeper and closes the folder. No request may use it any more.
 func (d *folder) close() error {
 	d.sweep.end()
+	arriving.drop(d.root)
 	return errors.Join(d.dir.Close(), d.root.Close())
 }
 

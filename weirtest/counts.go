@@ -16,8 +16,8 @@ type Counts struct {
 	Closed    int   // calls of Close
 }
 
-// counter is a Counts that several goroutines share. Its mutex guards what is
-// in its owner too.
+// counter is a Counts that several goroutines share. Its mutex also guards the
+// fields of its owner.
 type counter struct {
 	mu sync.Mutex
 	n  Counts

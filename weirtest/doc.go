@@ -1,7 +1,6 @@
-// Package weirtest helps to test stages, and whatever else is built on flows:
-// sources and sinks that a test drives and that count what is asked of them, a
-// stage that cuts batches at other places, and a check that nothing is left
-// behind.
+// Package weirtest helps to test stages, and other code that uses flows. It has
+// sources and sinks that a test drives and that count their calls, a stage that
+// cuts batches at other places, and a check that nothing is left behind.
 //
 // Nothing here depends on how fast a machine is. A [Source] or [Sink] is held
 // back by a channel, step by step, or by a delay that takes no real time inside

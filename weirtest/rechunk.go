@@ -8,14 +8,14 @@ import (
 )
 
 // Rechunk makes a stage that passes values on in other batches: it cuts each
-// batch at random places, the same ones for the same seed and the same batches.
-// What a stage does with a stream must not depend on them.
+// batch at random places, which are the same for the same seed and the same
+// batches. The result of a stage under test must not depend on these places.
 //
-// The batches lie in memory of the stage, which is cleared when they have been
-// handed on. Whoever keeps a batch, against the rule, is left with zeros.
+// The batches are in memory of the stage, which is cleared when they have been
+// passed on. A stage that keeps a batch, against the rule, is left with zeros.
 //
-// In front of a stage with a goroutine of its own, a pipe puts pieces together
-// again. A small limit behind Rechunk keeps them apart:
+// In front of a stage with a separate goroutine, a pipe joins the pieces again.
+// A small limit after Rechunk keeps them apart:
 //
 //	s.Through(weirtest.Rechunk[byte](seed)).Async(weir.Bytes(3))
 func Rechunk[T any](seed uint64) weir.Stage[T, T] {

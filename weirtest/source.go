@@ -20,7 +20,7 @@ type Source[T any] struct {
 	Delay time.Duration   // how long each Read takes, the last one too
 	Step  <-chan struct{} // each Read waits to receive from it, unless it is nil
 
-	Err      error // comes after the last value; nil stands for io.EOF
+	Err      error // returned after the last value; nil means io.EOF
 	OpenErr  error // opening it fails
 	CloseErr error // closing it fails
 

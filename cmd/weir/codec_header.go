@@ -17,10 +17,10 @@ import (
 	"github.com/weir-go/weir"
 )
 
-// gzipHeader is what the header of a gzip file says (RFC 1952, 2.3).
+// gzipHeader has the fields of the header of a gzip file (RFC 1952, 2.3).
 type gzipHeader struct {
-	name string    // of the file it was made of; empty if it does not say
-	time time.Time // when that was modified; zero if it does not say
+	name string    // of the source; empty if not stored
+	time time.Time // last change of the source; zero if not stored
 	size int64     // of the header in bytes
 }
 
@@ -34,7 +34,8 @@ const (
 
 const gzipFixed = 10 // bytes of a header without optional fields
 
-// longestName bounds what is read of a name. No file system has longer ones.
+// longestName is the longest stored name to read. No file system has longer
+// names.
 const longestName = 4 << 10
 
 var errNoGzip = errors.New("not in gzip format")
@@ -94,10 +95,11 @@ func readGzipHeader(r io.Reader) (gzipHeader, error) {
 	return h, nil
 }
 
-// headerOf reads the header of a file. A file that has none has an empty one.
+// headerOf reads the header of a file. It returns an empty header if the file
+// has none.
 func headerOf(name string) gzipHeader {
 	if info, err := os.Stat(name); err != nil || !info.Mode().IsRegular() {
-		return gzipHeader{} // to open a named pipe would wait for its other end
+		return gzipHeader{} // opening a named pipe would wait for its other end
 	}
 	f, err := os.Open(name)
 	if err != nil {
@@ -111,8 +113,8 @@ func headerOf(name string) gzipHeader {
 	return h
 }
 
-// safeName is the stored name as one in a folder: its last element, so that no
-// archive chooses where its contents go. It is empty if there is none.
+// safeName returns the last element of the stored name, so that no archive
+// chooses the folder of its contents. It is empty if no usable name is stored.
 func (h gzipHeader) safeName() string {
 	name := h.name[strings.LastIndexByte(h.name, '/')+1:]
 	if runtime.GOOS == "windows" {
@@ -124,8 +126,8 @@ func (h gzipHeader) safeName() string {
 	return name
 }
 
-// gzipTime is t as a gzip header has it. ok is false if it has no room for t:
-// before 1970 or after 2106.
+// gzipTime returns t as a gzip header stores it. ok is false if the header
+// cannot hold t: before 1970 or after 2106.
 func gzipTime(t time.Time) (sec uint32, ok bool) {
 	if t.IsZero() {
 		return 0, true
@@ -136,10 +138,10 @@ func gzipTime(t time.Time) (sec uint32, ok bool) {
 	return 0, false
 }
 
-// nameStage puts a name and a time into the header of the gzip data that passes.
-// They are left out where they are empty or zero.
+// nameStage adds a name and a time to the gzip header of the data that it
+// passes on. It leaves out an empty name and a zero time.
 func nameStage(name string, sec uint32) byteStage {
-	var head []byte // until it is complete
+	var head []byte // collected until the header is complete
 	done := false
 	return weir.Do("header", func(_ context.Context, in []byte, emit func([]byte) error) error {
 		if done {
@@ -154,11 +156,12 @@ func nameStage(name string, sec uint32) byteStage {
 		if done || len(head) == 0 {
 			return nil
 		}
-		return emit(head) // less than a header is not ours to judge
+		return emit(head) // an incomplete header is passed on unchanged
 	})
 }
 
-// named is data that begins with a gzip header, with a name and a time in it.
+// named returns data, which begins with a gzip header, with a name and a time
+// in the header.
 func named(data []byte, name string, sec uint32) []byte {
 	if data[0] != 0x1f || data[1] != 0x8b || data[3]&^1 != 0 { // our encoder leaves optional fields out
 		return data

@@ -28,8 +28,8 @@ func skipped(try, format string, args ...any) *failure {
 	return &failure{code: exitUsage, text: fmt.Sprintf(format, args...), try: try, skipped: true}
 }
 
-// inputs finds the files that the names stand for: with --recursive those in
-// folders, and for a.log that is not there a.log.gz.
+// inputs finds the files for the names: with --recursive also the files in
+// folders, and a.log.gz for an a.log that does not exist.
 func (r *codecRun) inputs(names []string) (list []input) {
 	for _, name := range names {
 		switch name {
@@ -69,7 +69,7 @@ func (r *codecRun) standardInput() input {
 	return in
 }
 
-// packedName is the compressed file that name may stand for.
+// packedName returns the compressed file that name can mean.
 func (r *codecRun) packedName(name string) (string, fs.FileInfo) {
 	if _, _, ok := r.cutSuffix(name); ok {
 		return name, nil

@@ -7,9 +7,9 @@ import (
 	"path/filepath"
 )
 
-// listing is --list: a row for each file, as gzip(1) prints it. The file is
-// decompressed to count what is in it: the size at its end is that of its last
-// member, modulo 4 GiB.
+// listing is --list: a row for each file, as gzip(1) prints it. It decompresses
+// the file to count its bytes, because the size stored at the end is only the
+// size of the last member, modulo 4 GiB.
 type listing struct {
 	run           *codecRun
 	rows          int
@@ -33,7 +33,7 @@ func (l *listing) listed(st *step) {
 			}
 			head = headerOf(st.src)
 			if info, err := os.Stat(st.src); err == nil && info.Mode().IsRegular() {
-				packed = info.Size() // what follows the last member counts
+				packed = info.Size() // includes data after the last member
 			}
 		}
 		if l.run.gzip {
@@ -50,8 +50,8 @@ func (l *listing) listed(st *step) {
 	}
 }
 
-// row prints one line. The ratio is what compression saved, as gzip(1) has it:
-// without header and trailer.
+// row prints one line. The ratio is the share that compression saved, computed
+// as in gzip(1), without header and trailer.
 func (l *listing) row(packed, plain, overhead int64, name string) error {
 	ratio := 0.0
 	if plain > 0 {

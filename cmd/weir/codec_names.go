@@ -8,20 +8,20 @@ import (
 	"github.com/weir-go/weir/internal/units"
 )
 
-// suffix is how the name of a compressed file ends, and what stands there in the
-// name of what it holds.
+// suffix is the end of the name of a compressed file, and its replacement in
+// the name of the decompressed file.
 type suffix struct{ packed, plain string }
 
 var (
-	// gzipSuffixes are those of GNU gzip.
+	// gzipSuffixes are the suffixes that GNU gzip knows.
 	gzipSuffixes = []suffix{{".gz", ""}, {".tgz", ".tar"}, {".taz", ".tar"}, {"-gz", ""}, {".z", ""}, {"-z", ""}, {"_z", ""}}
 	zstdSuffixes = []suffix{{".zst", ""}, {".tzst", ".tar"}}
 )
 
-// longestSuffix is that of GNU gzip.
+// longestSuffix is the limit of GNU gzip.
 const longestSuffix = 30
 
-// checkSuffix finds what is wrong with --suffix.
+// checkSuffix returns an error if --suffix is invalid.
 func (r *codecRun) checkSuffix() error {
 	if !r.suffixGiven() {
 		return nil
@@ -36,7 +36,8 @@ func (r *codecRun) checkSuffix() error {
 	return nil
 }
 
-// known are the suffixes of compressed files; that of --suffix comes first.
+// known returns the suffixes of compressed files, beginning with the one of
+// --suffix.
 func (r *codecRun) known() []suffix {
 	if r.ownSuffix == "" {
 		return r.suffixes
@@ -56,7 +57,7 @@ func (r *codecRun) cutSuffix(name string) (base string, s suffix, ok bool) {
 	return "", suffix{}, false
 }
 
-// target is the name of the result.
+// target returns the name of the result.
 func (r *codecRun) target(name string) (string, *failure) {
 	base, s, ok := r.cutSuffix(name)
 	switch {

@@ -20,12 +20,13 @@ import (
 	"github.com/weir-go/weir/internal/carry"
 )
 
-// codecCommand is weir gzip and its like: the habits of gzip(1) and zstd(1), with
-// one difference. The source stays unless --rm is given.
+// codecCommand describes weir gzip, gunzip, zstd or unzstd. They behave like
+// gzip(1) and zstd(1), with one difference: they keep the source unless --rm is
+// given.
 type codecCommand struct {
 	name     string
 	short    string
-	stage    string // that does the work
+	stage    string // the stage that does the work
 	back     string // the stage that does the opposite
 	suffixes []suffix
 	gzip     bool // the format is gzip, not zstd
@@ -44,8 +45,8 @@ var (
 type codecRun struct {
 	settings
 	codecCommand
-	results                         map[string]string // what the run makes → of which source
-	typed                           string            // how the user called it: gzip -d
+	results                         map[string]string // results of the run → their sources
+	typed                           string            // the command as the user typed it: gzip -d
 	level                           int
 	digits                          string // of a level that was given as -19
 	toStdout, remove, test, reverse bool
@@ -168,7 +169,7 @@ and it fails if a file is damaged.`, k.short,
 	if !k.gzip {
 		f.IntVarP(&r.workers, "threads", "T", 0, "the same as --workers")
 	}
-	if k.expands { // accepted, as gunzip(1) does, for what they are not
+	if k.expands { // accepted but ignored, as gunzip(1) does
 		for _, name := range []string{"decompress", "level", "fast", "best"} {
 			_ = f.MarkHidden(name)
 		}
@@ -176,8 +177,8 @@ and it fails if a file is damaged.`, k.short,
 	return c
 }
 
-// wholeLevels makes one level of the digits in -19, which a parser of flags takes
-// for -1 and -9.
+// wholeLevels turns -19 into one level. The flag parser would take it for -1
+// and -9.
 func wholeLevels(root *cobra.Command, args []string) []string {
 	c, _, err := root.Find(args)
 	if err != nil || c.Flags().Lookup("level-1") == nil {
@@ -239,10 +240,10 @@ func splitLevels(c *cobra.Command, word string) (words []string, more bool) {
 	return words, more
 }
 
-// usualLevel stands for the level that a format has if none is given.
+// usualLevel means the default level of the format.
 const usualLevel = math.MinInt
 
-// least is the lowest level.
+// least returns the lowest level.
 func (k codecCommand) least() int {
 	if k.gzip {
 		return 0 // stored
@@ -250,7 +251,7 @@ func (k codecCommand) least() int {
 	return 1
 }
 
-// check finds what is wrong with the numbers, in terms of the flags.
+// check returns an error if a number is invalid. It names the flag.
 func (r *codecRun) check() error {
 	refuse := func(text, try string) error { return &failure{code: exitUsage, text: text, try: try} }
 	switch {
@@ -270,8 +271,8 @@ func (r *codecRun) check() error {
 	return r.checkSuffix()
 }
 
-// checkRemoval refuses --rm where no file would hold what the source held. As a
-// default from the environment it gives way.
+// checkRemoval refuses --rm if no file would have the contents of the source.
+// If --rm comes from the environment, it is ignored instead.
 func (r *codecRun) checkRemoval(names []string) error {
 	if !r.remove {
 		return nil
@@ -379,7 +380,7 @@ func (r *codecRun) one(in input) (*step, error) {
 			if filepath.Clean(first) == filepath.Clean(name) {
 				return nil, skipped("", "%s is named twice and was %s once", name, map[bool]string{true: "decompressed", false: "compressed"}[r.expands])
 			}
-			return nil, skipped("one of them alone", "%s and %s would both become %s, so %s was skipped", first, name, st.dst, name)
+			return nil, skipped("use one of them only", "%s and %s would both become %s, so %s was skipped", first, name, st.dst, name)
 		}
 		r.results[filepath.Clean(st.dst)] = name
 		there, err := os.Lstat(st.dst)
@@ -390,7 +391,8 @@ func (r *codecRun) one(in input) (*step, error) {
 		case !r.force:
 			return nil, skipped("--force, to replace it", "%s exists already, so %s was skipped", st.dst, name)
 		case there.Mode()&fs.ModeSymlink != 0:
-			// Whoever may write to the folder could choose what is overwritten.
+			// Anyone with write access to the folder could choose the file that is
+			// overwritten.
 			return nil, skipped("rm "+quoted(st.dst), "%s is a symbolic link, so %s was skipped", st.dst, name)
 		}
 	}
@@ -529,7 +531,8 @@ func (r *codecRun) fileOptions(perm fs.FileMode) []weir.FileOption {
 	return opts
 }
 
-// asFlag says in terms of flags what is wrong with a stage that they made.
+// asFlag rewrites an error of a stage that was built from flags, so that it
+// names the flags.
 func asFlag(err error) error {
 	var f *failure
 	if errors.As(err, &f) {

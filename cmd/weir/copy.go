@@ -105,7 +105,7 @@ help stores" explains object stores.`,
 
 func (c *copying) copy(names []string) error {
 	if len(names) < 2 {
-		return &failure{code: exitUsage, text: "copy takes sources and a destination, not " + units.Count(int64(len(names)), "name"), try: "weir copy SRC… DST"}
+		return &failure{code: exitUsage, text: "copy needs at least one source and a destination", try: "weir copy SRC… DST"}
 	}
 	if err := c.remote.parse(names); err != nil {
 		return err
@@ -143,13 +143,13 @@ func (c *copying) copy(names []string) error {
 	case dst == "-" && len(sources) > 1:
 		return &failure{
 			code: exitUsage, text: fmt.Sprintf("standard output takes one source, not %d", len(sources)),
-			try: "cat FILE… | weir copy - -, or a folder as destination",
+			try: "cat FILE… | weir copy - -, or use a folder as destination",
 		}
 	}
 	if st, err := os.Stat(strings.TrimSuffix(dst, "/")); len(sources) > 1 && isLocal(dst) && (err != nil || !st.IsDir()) {
-		f := &failure{code: exitUsage, text: fmt.Sprintf("%s, and %s is no folder", units.Count(int64(len(sources)), "source"), dst), try: "mkdir -p " + quoted(dst)}
+		f := &failure{code: exitUsage, text: fmt.Sprintf("%s is not a folder, so it cannot take %s", dst, units.Count(int64(len(sources)), "source")), try: "mkdir -p " + quoted(dst)}
 		if err == nil {
-			f.try = fmt.Sprintf("another destination; %s is a file", dst)
+			f.try = fmt.Sprintf("use another destination; %s is a file", dst)
 		}
 		return f
 	}
@@ -191,8 +191,8 @@ func (c *copying) unverifiable(dst string) error {
 	return &failure{code: exitUsage, text: fmt.Sprintf("--verify reads back files, and %s cannot be read back", stream(dst, "output")), try: "leave out --verify"}
 }
 
-// collision refuses two sources of which one would replace what the other has
-// become.
+// collision refuses two sources if the copy of one would replace the copy of
+// the other.
 func collision(steps []*step) error {
 	for i, a := range steps {
 		for _, b := range steps[i+1:] {
@@ -212,7 +212,7 @@ func collision(steps []*step) error {
 			if at != "" {
 				return &failure{
 					code: exitUsage, text: fmt.Sprintf("%s and %s would both be copied to %s", a.src, b.src, at),
-					try: "another name for one of them",
+					try: "use another name for one of them",
 				}
 			}
 		}
@@ -220,8 +220,8 @@ func collision(steps []*step) error {
 	return nil
 }
 
-// isIn reports whether the target of s is something that the folder of other
-// has too.
+// isIn reports whether the target of s is also part of the copy of the folder
+// other.
 func (s *step) isIn(other *step) bool {
 	rel, ok := strings.CutPrefix(s.target, strings.TrimSuffix(other.target, string(filepath.Separator))+string(filepath.Separator))
 	if !ok || !other.isTree {
@@ -259,12 +259,13 @@ func (c *copying) step(src, dst string) (*step, error) {
 		return nil, err
 	}
 	if sameFile(src, dst) {
-		return nil, &failure{code: exitUsage, text: fmt.Sprintf("%s and %s are the same file", src, dst), try: "another name for the destination"}
+		return nil, &failure{code: exitUsage, text: fmt.Sprintf("%s and %s are the same file", src, dst), try: "use another name for the destination"}
 	}
 	return c.file(src, dst)
 }
 
-// into is what dst stands for: something of that name in it, if it is a folder.
+// into returns the path of the copy: dst/name if dst is a folder, otherwise
+// dst.
 func into(dst, name, src string) (string, error) {
 	isFolder := strings.HasSuffix(dst, "/") || s3.IsFolder(dst)
 	file, local := endpoint.Local(dst)
@@ -290,11 +291,11 @@ func into(dst, name, src string) (string, error) {
 }
 
 func badName(err error) error {
-	return &failure{code: exitUsage, text: strings.TrimPrefix(err.Error(), "endpoint: "), try: "a file, -, or a URL as in https://example.org/big.iso"}
+	return &failure{code: exitUsage, text: strings.TrimPrefix(err.Error(), "endpoint: "), try: "use a file, -, or a URL such as https://example.org/big.iso"}
 }
 
-// shown is a name as it may be printed: a URL without its password and its
-// query, which often is one.
+// shown returns a name that is safe to print: a URL without its password and
+// its query, which often contains a secret.
 func shown(name string) string {
 	if _, local := endpoint.Local(name); local {
 		return name
@@ -395,7 +396,7 @@ func (c *copying) file(src, dst string) (*step, error) {
 		case part != nil && part.offset > 0:
 			return fmt.Sprintf(", on top of the %s that were there", weir.FormatBytes(part.offset))
 		case verified != "":
-			if c.goOn { // the sums follow, with the names
+			if c.goOn { // the summary lists the sums with the names
 				return ", verified by reading back"
 			}
 			return ", verified by reading back, sha256 " + verified
@@ -405,7 +406,7 @@ func (c *copying) file(src, dst string) (*step, error) {
 	return st, nil
 }
 
-// permOf are the permissions of a new copy of src, before umask.
+// permOf returns the permissions of a new copy of src, before umask.
 func permOf(src string) fs.FileMode {
 	if name, local := endpoint.Local(src); local && isFile(src) {
 		if st, err := os.Stat(name); err == nil {
@@ -415,8 +416,8 @@ func permOf(src string) fs.FileMode {
 	return 0o666
 }
 
-// isFile reports whether src is a file of this machine, whose metadata can be
-// kept: those of a pipe or of a device say nothing about the bytes in it.
+// isFile reports whether src is a local regular file, so that its metadata can
+// be kept. The metadata of a pipe or device do not describe its bytes.
 func isFile(src string) bool {
 	name, local := endpoint.Local(src)
 	if !local || name == "-" {
@@ -426,7 +427,8 @@ func isFile(src string) bool {
 	return err == nil && st.Mode().IsRegular()
 }
 
-// sizeOf finds the size of a source, which a server tells only while it sends.
+// sizeOf returns a function for the size of a source. A server reports the size
+// only with the download.
 func sizeOf(src string, in endpoint.Input) func() int64 {
 	if name, local := endpoint.Local(src); local {
 		if st, err := os.Stat(name); err == nil && st.Mode().IsRegular() {
@@ -451,7 +453,7 @@ func (c *copying) sink(dst string, perm fs.FileMode, part *partial, verified fun
 		if part != nil {
 			dst, o.Offset = part.path, part.offset
 			if part.offset == 0 {
-				o.File = append(o.File, weir.KeepPartial(), weir.Perm(0o600)) // finish says otherwise
+				o.File = append(o.File, weir.KeepPartial(), weir.Perm(0o600)) // finish sets the real permissions
 			}
 		}
 	}
@@ -462,7 +464,7 @@ func (c *copying) sink(dst string, perm fs.FileMode, part *partial, verified fun
 	return sink, nil
 }
 
-// told is a hash that tells its sum.
+// told is a hash that passes its sum to a function.
 type told struct {
 	hash.Hash
 	tell func([]byte)
@@ -503,7 +505,7 @@ func (c *copying) folder(src, dst string) (*step, error) {
 	}
 	for _, name := range []string{dst, st.dst} {
 		if sameFile(src, name) {
-			return nil, &failure{code: exitUsage, text: fmt.Sprintf("%s and %s are the same folder", src, name), try: "another name for the destination"}
+			return nil, &failure{code: exitUsage, text: fmt.Sprintf("%s and %s are the same folder", src, name), try: "use another name for the destination"}
 		}
 	}
 	st.target = st.dst
@@ -587,8 +589,8 @@ func (c *copying) folder(src, dst string) (*step, error) {
 	return st, nil
 }
 
-// isContents reports whether src, which is abs, stands for what is in a folder:
-// it ends in "." or "..", which are no names, or it is the root.
+// isContents reports whether src means the contents of a folder: it ends in "."
+// or "..", or it is the root. abs is its absolute path.
 func isContents(src, abs string) bool {
 	switch src[strings.LastIndexFunc(src, func(r rune) bool { return r < 0x80 && os.IsPathSeparator(byte(r)) })+1:] {
 	case ".", "..":
@@ -602,9 +604,9 @@ func exists(name string) bool {
 	return err == nil
 }
 
-// isCopyOf reports whether the folder dst looks like what an earlier copy of the
-// folder src has made, so that --resume means this place and not one in it: dst is
-// not empty, and what it has is in src too.
+// isCopyOf reports whether the folder dst looks like an earlier copy of the
+// folder src: it is not empty, and everything in it is in src too. --resume
+// then copies into dst itself.
 func isCopyOf(dst, src string) bool {
 	list, err := os.ReadDir(dst)
 	if err != nil || len(list) == 0 {
@@ -619,8 +621,8 @@ func isCopyOf(dst, src string) bool {
 	return true
 }
 
-// unfinished reports whether the folder dst is what an interrupted copy of the
-// folder abs has left, so that another run goes on in the same place.
+// unfinished reports whether the folder dst is an interrupted copy of the
+// folder abs. Another run then continues in dst itself.
 func (c *copying) unfinished(dst, abs string) bool {
 	if !c.keep && !c.resume {
 		return false

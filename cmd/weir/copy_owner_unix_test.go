@@ -48,7 +48,7 @@ func putOwned(t *testing.T, name, text string, o owned) {
 	}
 }
 
-// weirAs runs the command as the user and group id, who must not be root's.
+// weirAs runs the command as the user and group id, which must not be 0.
 func weirAs(t *testing.T, id int, args ...string) {
 	t.Helper()
 	self, err := os.Executable()
@@ -56,9 +56,9 @@ func weirAs(t *testing.T, id int, args ...string) {
 		t.Fatal(err)
 	}
 	name := filepath.Join(openFolder(t, 0o755), "weir") // the one that go test has made only root may run
-	// A link, or a copy made by a process of its own: while this one had it open
-	// for writing, a process that another test starts would keep it so, and nobody
-	// could run it.
+	// A link, or a copy made by another process. If this process had it open for
+	// writing, a process started by another test could inherit the descriptor, and
+	// then nobody could run the file.
 	if err := os.Link(self, name); err != nil {
 		if out, err := exec.Command("cp", self, name).CombinedOutput(); err != nil {
 			t.Fatalf("cp: %v, %s", err, out)
@@ -114,8 +114,8 @@ func TestCopy_NoCopyHasTheRightsOfAnotherOwner(t *testing.T) {
 		as   int
 		args []string
 		src  owned
-		over *owned // what is there already, if anything is
-		part *owned // what is there of an unfinished copy
+		over *owned // an existing destination, if any
+		part *owned // an unfinished copy, if any
 		want owned
 	}{
 		{"root keeps the owner", 0, []string{"-p"}, stranger, nil, nil, stranger},
@@ -165,7 +165,7 @@ func TestCopy_NoCopyHasTheRightsOfAnotherOwner(t *testing.T) {
 	}
 }
 
-// The first half of a copy that goes on may be anybody's work.
+// Anybody could have written the first part of a copy that is resumed.
 func TestCopy_ResumesNoSpecialFileFromAPartOfSomebodyElse(t *testing.T) {
 	t.Parallel()
 	needRoot(t)

@@ -45,22 +45,22 @@ const (
 	exitTerminated  = 143
 )
 
-// failure is an error with what to do about it and how to exit.
+// failure is an error with advice and an exit code.
 type failure struct {
 	code int
 	text string
 	try  string
 	line []string // the words of the command line, if one of them is wrong
-	word int      // which one
-	told bool     // the user knows already
+	word int      // the index of the wrong word
+	told bool     // it has been printed already
 
-	partly  bool // what has not failed is done
+	partly  bool // everything else succeeded
 	skipped bool // the file was left alone, which is no error
 }
 
 func (f *failure) Error() string { return f.text }
 
-// tell prints f for people, or as a line of JSON.
+// tell prints f for people, or as a line of JSON, unless that was done already.
 func (f *failure) tell(w io.Writer, asJSON bool) {
 	switch {
 	case f.told:
@@ -80,12 +80,12 @@ func (f *failure) fields() map[string]any {
 	return m
 }
 
-// print tells people. Where one word is wrong, it is pointed at.
+// print prints f for people, and marks the word that is wrong.
 func (f *failure) print(w io.Writer) {
 	fmt.Fprintf(w, "weir: %s\n", f.text)
 	if f.line != nil {
 		line := slices.Clone(f.line)
-		for i, word := range line { // here, so that the mark is below the word
+		for i, word := range line { // redact here, so that the mark is below the word
 			line[i] = endpoint.Redact(word)
 		}
 		before := "  weir " + strings.Join(append(line[:f.word:f.word], ""), " ")
@@ -97,13 +97,12 @@ func (f *failure) print(w io.Writer) {
 	}
 }
 
-// closest returns the name that differs least, if it is close enough to be a
-// slip.
+// closest returns the most similar name, if it is similar enough for a typo.
 func closest(word string, names []string) string {
 	best, least := "", 3
 	for _, n := range names {
 		d := distance(word, n)
-		half := max(len(word), len(n)) / 2 // of a short name more leaves too little
+		half := max(len(word), len(n)) / 2 // more changes would leave too little of a short name
 		if d <= half && (d < least || d == least && strings.HasPrefix(n, word)) {
 			best, least = n, d
 		}
@@ -137,7 +136,7 @@ func distance(a, b string) int {
 	return rows[len(a)][len(b)]
 }
 
-// explain turns the error of a step into what to tell the user.
+// explain turns the error of a step into a failure for the user.
 func explain(s *step, r report.Report, err error) *failure {
 	if f := (*failure)(nil); errors.As(err, &f) {
 		return f
@@ -189,7 +188,7 @@ func explain(s *step, r report.Report, err error) *failure {
 		}
 	case errors.As(err, &se):
 		cause = innermost(se.Err)
-		text := strings.TrimPrefix(reason(cause), "weir: ") // it is said before
+		text := strings.TrimPrefix(reason(cause), "weir: ") // the message begins with it already
 		var moved int64
 		kind, moved = where(r, se.Stage)
 		if other, ok := s.branches[se.Stage]; ok {
@@ -218,7 +217,7 @@ func explain(s *step, r report.Report, err error) *failure {
 	return f
 }
 
-// stream is a name as a person would say it: - is standard input or output.
+// stream returns a name for messages: "-" becomes standard input or output.
 func stream(name, which string) string {
 	if name == "-" {
 		return "standard " + which
@@ -226,7 +225,7 @@ func stream(name, which string) string {
 	return name
 }
 
-// where finds the kind of a stage, and how many bytes passed it.
+// where returns the kind of a stage, and how many bytes passed it.
 func where(r report.Report, name string) (report.Kind, int64) {
 	for _, s := range r.Stages {
 		if s.Name == name {
@@ -236,8 +235,8 @@ func where(r report.Report, name string) (report.Kind, int64) {
 	return report.KindStage, 0
 }
 
-// innermost is the error without the path and operation that the sentence
-// around it says already.
+// innermost returns the error without its path and operation, which the message
+// around it names already.
 func innermost(err error) error {
 	var pe *fs.PathError
 	if errors.As(err, &pe) {
@@ -264,7 +263,7 @@ func progressed(n, size int64) string {
 	return fmt.Sprintf(" (after %s)", weir.FormatBytes(n))
 }
 
-// advice is the way out, where there is a usual one.
+// advice returns what to try next, or "" if there is no usual advice.
 func advice(s *step, code int, dst string, err error) string {
 	var corrupt *compress.CorruptError
 	var status *endpoint.StatusError
@@ -274,9 +273,9 @@ func advice(s *step, code int, dst string, err error) string {
 	case errors.As(err, &refused) && refused.Advice() != "":
 		return refused.Advice()
 	case errors.As(err, &refused) && !errno.Is(err, syscall.ECONNREFUSED) && !errors.Is(err, endpoint.ErrChanged):
-		return "" // what the store says is all there is
+		return "" // the message of the store has to do
 	case errors.As(err, &corrupt) && corrupt.Offset == 0 && errors.Is(err, io.ErrUnexpectedEOF):
-		return "" // nothing came
+		return "" // empty input
 	case errors.Is(err, compress.ErrFormat):
 		name, local := endpoint.Local(s.src)
 		switch {
@@ -287,7 +286,7 @@ func advice(s *step, code int, dst string, err error) string {
 		}
 		return "file " + quoted(s.src) + damage(s)
 	case errors.As(err, &corrupt):
-		return "another copy of " + stream(s.src, "input") + damage(s)
+		return "get another copy of " + stream(s.src, "input") + damage(s)
 	case errors.Is(err, chars.ErrUTF16):
 		return "put 'exec:iconv -f UTF-16 -t UTF-8' in front"
 	case errors.Is(err, text.ErrInvalidUTF8):
@@ -297,9 +296,9 @@ func advice(s *step, code int, dst string, err error) string {
 	case errors.As(err, &limit):
 		return raised(s, s.word(err), limit)
 	case errors.Is(err, endpoint.ErrChanged):
-		return "the same without --resume"
+		return "run the same command without --resume"
 	case errors.As(err, new(*tls.CertificateVerificationError)):
-		return "--cacert FILE, with the certificate of the server or of its authority"
+		return "add --cacert FILE, with the certificate of the server or of its authority"
 	case errors.As(err, &status) && (status.StatusCode == 401 || status.StatusCode == 403):
 		return "https://user:password@host/…"
 	case errors.As(err, &status) && status.StatusCode == 404:
@@ -307,16 +306,16 @@ func advice(s *step, code int, dst string, err error) string {
 	case errors.Is(err, tree.ErrAppeared):
 		return fmt.Sprintf("weir copy %s %s, to merge into it", quoted(strings.TrimSuffix(s.src, "/")+"/."), quoted(s.dst))
 	case errors.Is(err, tree.ErrFile), errors.Is(err, tree.ErrLink), errors.Is(err, tree.ErrFolder):
-		return "another destination, or: mv " + quoted(dst) + " " + quoted(dst+".old")
+		return "use another destination, or: mv " + quoted(dst) + " " + quoted(dst+".old")
 	case errors.Is(err, tree.ErrInside):
-		return "a destination outside " + s.src
+		return "use a destination outside " + s.src
 	case errors.Is(err, fs.ErrExist) && code == exitDestination && s.command == "":
 		return "leave out --no-clobber to replace what is there"
 	case errors.Is(err, syscall.EISDIR) && code == exitSource:
 		return fmt.Sprintf("tar -c %s | weir pipe - gzip %s", quoted(s.src), quoted(filepath.Base(s.src)+".tar.gz"))
 	case errors.Is(err, syscall.ENOTDIR) && code == exitDestination && inTheWay(dst) != "":
 		file := quoted(inTheWay(dst))
-		return "another destination, or: mv " + file + " " + file + ".old"
+		return "use another destination, or: mv " + file + " " + file + ".old"
 	case errors.Is(err, syscall.EISDIR) && code == exitDestination && s.command != "":
 		return "mv " + quoted(dst) + " " + quoted(dst+".old")
 	case errors.Is(err, syscall.EISDIR) && code == exitDestination:
@@ -329,7 +328,7 @@ func advice(s *step, code int, dst string, err error) string {
 		}
 		return "ls -l " + quoted(dst)
 	case errno.Is(err, syscall.ENOSPC) && s.partial != "":
-		return "free some space, then the same with --resume"
+		return "free some space, then run the same command with --resume"
 	case errno.Is(err, syscall.ENOSPC):
 		return space(s, dst)
 	case errors.Is(err, fs.ErrPermission) && code == exitSource:
@@ -346,7 +345,7 @@ func advice(s *step, code int, dst string, err error) string {
 	return ""
 }
 
-// damage says what a damaged source has left.
+// damage describes the output of a damaged source.
 func damage(s *step) string {
 	switch {
 	case s.discards:
@@ -357,7 +356,7 @@ func damage(s *step) string {
 	return "; nothing was written"
 }
 
-// space is the advice for a destination that is full.
+// space returns the advice for a full destination.
 func space(s *step, dst string) string {
 	if dst == "-" {
 		return "free some space where standard output goes"
@@ -367,7 +366,7 @@ func space(s *step, dst string) string {
 		return "free some space on the server"
 	}
 	if st, err := os.Stat(file); err == nil && !st.Mode().IsRegular() {
-		return "another destination; " + dst + " is full"
+		return "use another destination; " + dst + " is full"
 	}
 	advice := "free some space on " + filepath.Dir(dst) + "; the unfinished copy was removed"
 	if s.command == "" && !s.piped {
@@ -376,7 +375,7 @@ func space(s *step, dst string) string {
 	return advice
 }
 
-// inTheWay is what stands above name where a folder must be, or "".
+// inTheWay returns a file in the path of name where a folder must be, or "".
 func inTheWay(name string) string {
 	for dir := filepath.Dir(name); ; dir = filepath.Dir(dir) {
 		if st, err := os.Stat(dir); err == nil {
@@ -391,7 +390,7 @@ func inTheWay(name string) string {
 	}
 }
 
-// nearest is the closest folder above name that is there.
+// nearest returns the closest existing folder above name.
 func nearest(name string) string {
 	dir := filepath.Dir(name)
 	for {
@@ -402,7 +401,7 @@ func nearest(name string) string {
 	}
 }
 
-// quoted is name as one word of a shell, for commands that may be copied.
+// quoted returns name as one word of a shell, for commands that users can copy.
 func quoted(name string) string {
 	plain := func(r rune) bool {
 		return unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("_./:@%+=,-", r)
@@ -413,7 +412,7 @@ func quoted(name string) string {
 	return "'" + strings.ReplaceAll(name, "'", `'\''`) + "'"
 }
 
-// word is the stage that failed, as the user wrote it.
+// word returns the stage that failed, as the user wrote it.
 func (s *step) word(err error) *typed {
 	var se *weir.StageError
 	if !errors.As(err, &se) {
@@ -426,7 +425,7 @@ func (s *step) word(err error) *typed {
 	return &typed{kind: name, name: se.Stage}
 }
 
-// reason is the text of an error without the options of Go that it names.
+// reason returns the text of an error without the names of Go options.
 func reason(err error) string {
 	if limit, ok := err.(*weir.LimitError); ok {
 		return fmt.Sprintf("%v: %s", limit.Err, limit.Detail)
@@ -434,7 +433,7 @@ func reason(err error) string {
 	return err.Error()
 }
 
-// raised is how to raise a limit that an input exceeds.
+// raised returns the advice to raise a limit that the input exceeds.
 func raised(s *step, w *typed, limit *weir.LimitError) string {
 	trusted := ", if you trust " + stream(s.src, "input")
 	switch {
@@ -452,8 +451,8 @@ func raised(s *step, w *typed, limit *weir.LimitError) string {
 	return cmp.Or(w.raise, "weir help stages")
 }
 
-// windowArgument is the least power of two that is at least n, as it is given on
-// the command line.
+// windowArgument returns the smallest power of two that is at least n, in the
+// form of the command line.
 func windowArgument(n int64) string {
 	size := int64(1) << 20
 	for size < n {
@@ -465,7 +464,7 @@ func windowArgument(n int64) string {
 	return sizeArgument(size)
 }
 
-// usual is where to look when there is no better advice about name.
+// usual returns the advice about name if there is no better one.
 func usual(name string, err error) string {
 	if name == "-" {
 		return ""
@@ -480,11 +479,11 @@ func usual(name string, err error) string {
 	var addr *net.AddrError
 	switch {
 	case errors.As(err, &host) && host.IsNotFound:
-		return "another host; nobody knows " + host.Name
+		return "check the host name: " + host.Name + " does not resolve"
 	case errors.As(err, &addr):
-		return "a port from 1 to 65535"
+		return "use a port from 1 to 65535"
 	case errno.Is(err, syscall.ECONNREFUSED):
-		return "another port; nothing listens on that one"
+		return "check the port: nothing listens on it"
 	}
 	return "curl -I " + quoted(name)
 }

@@ -48,7 +48,7 @@ func (s *settings) flags(c *cobra.Command) {
 	}
 }
 
-// check finds what is wrong with the flags.
+// check returns an error if a flag is invalid.
 func (s *settings) check() error {
 	switch s.progress {
 	case "auto", "live", "plain", "none":
@@ -75,9 +75,9 @@ func (s *settings) warn(format string, args ...any) {
 	fmt.Fprintf(s.stderr, "weir: %s\n", text)
 }
 
-// talks reports whether what is said of success is more than a line: on a
-// terminal, and for who asks. Elsewhere most of it is noise, in the mail of cron
-// for one.
+// talks reports whether to print more than one line on success: on a terminal,
+// or if the user asked for it. Elsewhere, such as in mail from cron, more would
+// be noise.
 func (s *settings) talks() bool {
 	return s.verbose || isTerminal(s.stderr) || s.progress == "plain" || s.progress == "live"
 }
@@ -98,7 +98,7 @@ func isTerminal(w io.Writer) bool {
 // parseSize reads 64MiB, 64M (the same), 10kB or a plain number of bytes.
 func parseSize(s string) (int64, error) {
 	if n := len(s); n > 1 && strings.ContainsRune("kKmMgGtT", rune(s[n-1])) {
-		s += "iB" // one letter stands for the binary unit
+		s += "iB" // one letter means the binary unit
 	}
 	n, err := humanize.ParseBytes(s)
 	if err != nil || n > 1<<62 {

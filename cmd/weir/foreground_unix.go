@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// foreground reports whether the terminal is ours to draw on: a job that was
-// sent to the background would write over whoever is in front.
+// foreground reports whether weir may draw on the terminal. A job in the
+// background would overwrite the output of the job in the foreground.
 func foreground(tty *os.File) bool {
 	group, err := unix.IoctlGetInt(int(tty.Fd()), unix.TIOCGPGRP)
 	return err != nil || group == unix.Getpgrp()
@@ -32,9 +32,10 @@ func newTerminalJob() *terminalJob {
 	return j
 }
 
-// inFront reports whether the process is in the foreground. Once the terminal is
-// closed the system can no longer tell, and inFront repeats its last answer: call
-// it also when the process was continued, since that is when a job moves.
+// inFront reports whether the process is in the foreground. After the terminal
+// is closed the system does not know, and inFront repeats its last answer. So
+// call it also when the process was continued, because that is when a job
+// moves.
 func (j *terminalJob) inFront() bool {
 	if j.tty == nil {
 		return false

@@ -14,17 +14,17 @@ import (
 	"github.com/weir-go/weir/endpoint"
 )
 
-// word is one stage as it was written: a name, and what follows the first
+// word is one stage as it was written: a name, and the text after the first
 // colon. help/stages.md has the grammar.
 type word struct {
 	kind stageKind
-	text string // behind the colon
+	text string // after the colon
 	has  bool   // there is a colon
 	line []string
 	at   int // its place in the line
 }
 
-// wrong is a usage error that points at the word.
+// wrong returns a usage error that points at the word.
 func (w word) wrong(format string, args ...any) error {
 	return &failure{
 		code: exitUsage, line: w.line, word: w.at, try: w.kind.example,
@@ -39,7 +39,7 @@ func (w word) none() error {
 	return nil
 }
 
-// whole is an argument that is taken as it is, commas and all.
+// whole returns the argument unchanged, including commas.
 func (w word) whole(want string) (string, error) {
 	if strings.TrimSpace(w.text) == "" {
 		return "", w.wrong("needs %s", want)
@@ -47,8 +47,8 @@ func (w word) whole(want string) (string, error) {
 	return w.text, nil
 }
 
-// args are the settings key=value, separated by commas. A first one without a
-// key is the value of the first of keys.
+// args are settings of the form key=value, separated by commas. A first value
+// without a key belongs to the first of keys.
 type args map[string]string
 
 func (w word) settings(keys ...string) (args, error) {
@@ -80,7 +80,7 @@ func (w word) settings(keys ...string) (args, error) {
 	return a, nil
 }
 
-// splitSettings cuts text at its commas, but for those behind a backslash.
+// splitSettings splits text at its commas, except those after a backslash.
 func splitSettings(text string) (parts []string) {
 	begin := 0
 	for i := 0; i < len(text); i++ {
@@ -137,14 +137,14 @@ func unescapeSetting(s string) (string, bool) {
 	return b.String(), true
 }
 
-// escapeSetting is a value as it is written in a setting.
+// escapeSetting returns a value as it is written in a setting.
 func escapeSetting(s string) string {
 	return strings.NewReplacer("\t", `\t`, "\n", `\n`, "\r", `\r`, `\`, `\\`, ",", `\,`).Replace(s)
 }
 
-// leading cuts a setting off a text that is taken as it is otherwise:
-// grep:max-line=8MiB,PATTERN. The value is empty if the text does not begin
-// with the setting.
+// leading cuts a setting off the beginning of the text and returns the rest
+// unchanged: grep:max-line=8MiB,PATTERN. The value is empty if the text does
+// not begin with the setting.
 func (w word) leading(key string) (value, rest string) {
 	after, ok := strings.CutPrefix(w.text, key+"=")
 	if !ok {
@@ -203,7 +203,7 @@ func (w word) linesOrBytes() (n int64, lines bool, err error) {
 	return n, false, nil
 }
 
-// parseStage finds the kind of a stage and appends it to what is built.
+// parseStage finds the kind of a stage and appends the stage to the stream.
 func (b *builder) parseStage(line []string, at int) error {
 	name, text, has := strings.Cut(line[at], ":")
 	var names []string
@@ -212,7 +212,7 @@ func (b *builder) parseStage(line []string, at int) error {
 			names = append(names, k.name)
 			continue
 		}
-		b.words = append(b.words, &typed{kind: k.name, text: endpoint.Redact(line[at])}) // whole: messages shorten it
+		b.words = append(b.words, &typed{kind: k.name, text: endpoint.Redact(line[at])}) // unabridged; messages shorten it
 		w := word{k, text, has, line, at}
 		st, err := k.make(b, w)
 		if err != nil {
@@ -254,22 +254,22 @@ type builder struct {
 	step   *step
 	frugal bool // one worker for each codec, to fit into the memory
 	stream weir.Stream[byte]
-	binary bool         // what comes out is nothing for a terminal
+	binary bool         // the output is not fit for a terminal
 	flows  []*weir.Flow // of branches
 	words  []*typed     // the stages so far
 }
 
-// typed is a stage as the user wrote it. The library has names of its own for
-// the steps it consists of; messages use the user's.
+// typed is a stage as the user wrote it. The library has other names for its
+// steps; messages use the user's.
 type typed struct {
 	kind   string
 	text   string   // the word
-	name   string   // what messages call it
+	name   string   // its name in messages
 	raise  string   // the word with a higher limit for a record, if it has one
 	stages []string // the library's names of its steps, source first, without numbers
 }
 
-// word is the stage that is being made.
+// word returns the stage that is being built.
 func (b *builder) word() *typed { return b.words[len(b.words)-1] }
 
 // stepsOf returns the names of the steps of a stage.
@@ -285,7 +285,7 @@ func stepsOf(st byteStage) []string {
 	return names
 }
 
-// nameSteps tells the step which of its flow's stages belong to which word.
+// nameSteps records in the step which word each stage of its flow belongs to.
 func (b *builder) nameSteps() {
 	kinds, texts := map[string]int{}, map[string]int{}
 	for _, w := range b.words {

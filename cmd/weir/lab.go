@@ -22,8 +22,8 @@ import (
 	"github.com/weir-go/weir/internal/lab"
 )
 
-// labSide is the hidden command that runs one side of an experiment, in a process
-// of its own.
+// labSide is the hidden command that runs one side of an experiment in a
+// separate process.
 const labSide = "lab-side"
 
 const defaultGuard = "2GiB"
@@ -320,7 +320,7 @@ func (l *laboratory) show(r *lab.Result) {
 	l.say(r.Setup + "\n" + r.Text(l.width()) + "\n")
 }
 
-// width is that of the terminal that results are printed to.
+// width returns the width of the terminal that results are printed to.
 func (l *laboratory) width() int {
 	if f, ok := l.stdout.(*os.File); ok {
 		if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 0 {

@@ -20,8 +20,8 @@ import (
 	"github.com/weir-go/weir/internal/lab"
 )
 
-// brokenLab is main of a weir whose sides B do not keep what they state. The tests
-// start it as a command of its own.
+// brokenLab is the main function of a weir whose sides B exceed the ceiling
+// that they state. The tests run it as a separate command.
 func brokenLab() {
 	list := lab.Experiments()
 	for i := range list {
@@ -40,7 +40,7 @@ func brokenLab() {
 	os.Exit(runRoot(root, stdout, os.Args[1:], os.Stderr))
 }
 
-// weirCommand is weir with these arguments, in a process of its own.
+// weirCommand returns a command that runs weir with these arguments.
 func weirCommand(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	exe, err := os.Executable()

@@ -101,7 +101,7 @@ type checkedWriter struct {
 }
 
 func (w *checkedWriter) Write(p []byte) (int, error) {
-	if !w.begun { // until the process ends, so that its exit code tells of the write
+	if !w.begun { // until the process ends, so that its exit code reports the failed write
 		w.begun = true
 		keepPipes()
 	}
@@ -146,7 +146,7 @@ func wantsJSON(c *cobra.Command, args []string) bool {
 func unknownCommand(root *cobra.Command, args []string) *failure {
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd(args...)
-	c, rest, _ := root.Find(args) // its error is what is looked for here
+	c, rest, _ := root.Find(args) // an error is expected: the command is unknown
 	if !c.HasSubCommands() {
 		return nil
 	}

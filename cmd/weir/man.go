@@ -15,8 +15,8 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// newMan writes the manual pages, for whoever packages weir: one in section 1
-// for each command, and one in section 7 for each topic of weir help.
+// newMan writes the manual pages, for packagers: one in section 1 for each
+// command, and one in section 7 for each topic of weir help.
 func newMan() *cobra.Command {
 	return &cobra.Command{
 		Use:    "man DIR",
@@ -38,7 +38,7 @@ func newMan() *cobra.Command {
 	}
 }
 
-// manPages writes the pages of c and of what is below it.
+// manPages writes the pages of c and its subcommands.
 func manPages(c *cobra.Command, write func(name string, page []byte) error) error {
 	for _, sub := range c.Commands() {
 		switch {

@@ -35,7 +35,7 @@ var outcomes = []outcome{
 	{args: "gzp --version", code: 2, text: `unknown command "gzp" (did you mean gzip?)`, try: "weir gzip --help"},
 	{args: "completion bsh --help", code: 2, text: `unknown command "completion bsh" (did you mean bash?)`, try: "weir completion bash --help"},
 	{args: "help foo", code: 2, text: `there is no help about "foo"`, try: "weir help"},
-	{args: "copy a", code: 2, text: "copy takes sources and a destination, not 1 name", try: "weir copy SRC… DST"},
+	{args: "copy a", code: 2, text: "copy needs at least one source and a destination", try: "weir copy SRC… DST"},
 	{args: "pipe a", code: 2, text: "pipe takes a source, stages and a destination, not 1 word", try: "weir pipe SRC STAGE… DST, as in: weir pipe access.log gzip access.log.gz"},
 	{args: "copy a b --zzz", code: 2, text: "unknown flag --zzz", try: "weir copy --help"},
 	{args: "copy a b --memory", code: 2, text: "--memory needs a value", try: "weir copy --help"},
@@ -51,7 +51,7 @@ var outcomes = []outcome{
 	// The environment names the variable.
 	{args: "copy a b", env: "WEIR_MEMORY=lots", code: 2, text: "WEIR_MEMORY=lots is not a size", try: "WEIR_MEMORY=64MiB"},
 	{args: "copy a b", env: "WEIR_PROGRESS=often", code: 2, text: "WEIR_PROGRESS=often: use auto, live, plain or none", try: "WEIR_PROGRESS=plain"},
-	{args: "copy a b", env: "WEIR_RATE=fast", code: 2, text: "WEIR_RATE=fast is no rate", try: "WEIR_RATE=10MiB/s"},
+	{args: "copy a b", env: "WEIR_RATE=fast", code: 2, text: "WEIR_RATE=fast is not a rate", try: "WEIR_RATE=10MiB/s"},
 	{args: "copy a b", env: "WEIR_VERIFY=maybe", code: 2, text: "WEIR_VERIFY=maybe is neither true nor false", try: "unset WEIR_VERIFY"},
 	{args: "pipe a zstd b", env: "WEIR_MEMORY=1MiB", code: 5, text: "WEIR_MEMORY=1MiB is too small: this needs at least N MiB", try: "WEIR_MEMORY=NKiB"},
 	{args: "gzip a", env: "WEIR_LEVEL=77", code: 2, text: "WEIR_LEVEL=77: use 0 to 9", try: "WEIR_LEVEL=6"},
@@ -74,30 +74,30 @@ var outcomes = []outcome{
 	{args: "copy a none/b", code: 4, text: "cannot write none/b: no such file or directory", try: "mkdir -p none"},
 	{args: "copy a 'no way'/b", code: 4, text: "cannot write no way/b: no such file or directory", try: "mkdir -p 'no way'"},
 	{args: "pipe a gzip folder", code: 4, text: "cannot write folder: is a directory", try: "folder/a"},
-	{args: "copy a /dev/full", code: 4, text: "cannot write /dev/full: no space left on device", try: "another destination; /dev/full is full", linux: true},
+	{args: "copy a /dev/full", code: 4, text: "cannot write /dev/full: no space left on device", try: "use another destination; /dev/full is full", linux: true},
 
 	// The compression commands say what the user called them.
-	{args: "gunzip broken.gz", code: 1, text: "gunzip of broken.gz failed: …", try: "another copy of broken.gz; nothing was written"},
-	{args: "gzip -d broken.gz", code: 1, text: "gzip -d of broken.gz failed: …", try: "another copy of broken.gz; nothing was written"},
-	{args: "gzip -t broken.gz", code: 1, text: "gzip -t of broken.gz failed: …", try: "another copy of broken.gz"},
-	{args: "gunzip -l broken.gz", code: 1, text: "gunzip -l of broken.gz failed: …", try: "another copy of broken.gz"},
-	{args: "gunzip -c broken.gz", code: 1, text: "gunzip of broken.gz failed: …", try: "another copy of broken.gz; standard output has what came before the damage"},
-	{args: "unzstd broken.zst", code: 1, text: "unzstd of broken.zst failed: …", try: "another copy of broken.zst; nothing was written"},
-	{args: "zstd -d broken.zst", code: 1, text: "zstd -d of broken.zst failed: …", try: "another copy of broken.zst; nothing was written"},
+	{args: "gunzip broken.gz", code: 1, text: "gunzip of broken.gz failed: …", try: "get another copy of broken.gz; nothing was written"},
+	{args: "gzip -d broken.gz", code: 1, text: "gzip -d of broken.gz failed: …", try: "get another copy of broken.gz; nothing was written"},
+	{args: "gzip -t broken.gz", code: 1, text: "gzip -t of broken.gz failed: …", try: "get another copy of broken.gz"},
+	{args: "gunzip -l broken.gz", code: 1, text: "gunzip -l of broken.gz failed: …", try: "get another copy of broken.gz"},
+	{args: "gunzip -c broken.gz", code: 1, text: "gunzip of broken.gz failed: …", try: "get another copy of broken.gz; standard output has what came before the damage"},
+	{args: "unzstd broken.zst", code: 1, text: "unzstd of broken.zst failed: …", try: "get another copy of broken.zst; nothing was written"},
+	{args: "zstd -d broken.zst", code: 1, text: "zstd -d of broken.zst failed: …", try: "get another copy of broken.zst; nothing was written"},
 	{args: "gunzip text.gz", code: 1, text: "gunzip of text.gz failed: not in gzip format", try: "file text.gz; nothing was written"},
 	{args: "gunzip empty.gz", code: 1, text: "gunzip of empty.gz failed: empty input, not in gzip format"},
 	{args: "unzstd text.zst", code: 1, text: "unzstd of text.zst failed: not in zstd format", try: "file text.zst; nothing was written"},
 	{args: "zstd -t text.zst", code: 1, text: "zstd -t of text.zst failed: not in zstd format", try: "file text.zst"},
 	{args: "gunzip text.foo", code: 2, text: "text.foo does not end in .gz, so there is no name for the result", try: "--suffix .foo, or weir pipe text.foo gunzip DST"},
-	{args: "copy a c/d", code: 4, text: "cannot write c/d: c is a file", try: "another destination, or: mv c c.old", linux: true},
-	{args: "copy a c/", code: 4, text: "cannot write c/a: c is a file", try: "another destination, or: mv c c.old", linux: true},
-	{args: "pipe a gzip c/d/e", code: 4, text: "cannot write c/d/e: c is a file", try: "another destination, or: mv c c.old", linux: true},
-	{args: "copy folder a", code: 4, text: "cannot write a: name is taken by a file", try: "another destination, or: mv a a.old"},
-	{args: "copy folder a --resume", code: 4, text: "cannot write a: name is taken by a file", try: "another destination, or: mv a a.old"},
+	{args: "copy a c/d", code: 4, text: "cannot write c/d: c is a file", try: "use another destination, or: mv c c.old", linux: true},
+	{args: "copy a c/", code: 4, text: "cannot write c/a: c is a file", try: "use another destination, or: mv c c.old", linux: true},
+	{args: "pipe a gzip c/d/e", code: 4, text: "cannot write c/d/e: c is a file", try: "use another destination, or: mv c c.old", linux: true},
+	{args: "copy folder a", code: 4, text: "cannot write a: name is taken by a file", try: "use another destination, or: mv a a.old"},
+	{args: "copy folder a --resume", code: 4, text: "cannot write a: name is taken by a file", try: "use another destination, or: mv a a.old"},
 	{args: "copy folder nope/b --resume", code: 4, text: "cannot write nope/b: no such file or directory", try: "mkdir -p nope"},
 	{args: "copy a nope/b --resume", code: 4, text: "cannot write nope/b: no such file or directory", try: "mkdir -p nope"},
 	{args: "copy a part --resume", code: 2, text: "part.weir-part is a part of /else, not of a", try: "rm part.weir-part"},
-	{args: "copy a c folder/x", code: 2, text: "2 sources, and folder/x is no folder", try: "another destination; folder/x is a file"},
+	{args: "copy a c folder/x", code: 2, text: "folder/x is not a folder, so it cannot take 2 sources", try: "use another destination; folder/x is a file"},
 	{args: "gunzip a", code: 2, text: "a does not end in .gz, so there is no name for the result", try: "weir pipe a gunzip DST"},
 	{args: "gzip done.gz", code: 2, text: "done.gz has the suffix .gz already", try: "--force, to compress it once more"},
 	{args: "gzip c", code: 2, text: "c.gz exists already, so c was skipped", try: "--force, to replace it"},
@@ -135,8 +135,8 @@ func words(line string) (list []string) {
 
 var numbers = regexp.MustCompile(`\d+(\.\d+)?( [MK]iB|KiB)`)
 
-// said compares what was said with what is wanted, which may end with … and have
-// N for a size that depends on the machine.
+// said reports whether the message got matches want, which can end with … and
+// have N for a size that depends on the machine.
 func (o outcome) said(got, want string) bool {
 	if begin, ok := strings.CutSuffix(want, "…"); ok {
 		return strings.HasPrefix(got, begin)

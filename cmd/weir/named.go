@@ -7,8 +7,9 @@ import (
 	"github.com/weir-go/weir/report"
 )
 
-// named is a report with the names that the user typed: gunzip, exec:cat. The
-// steps of a stage that consists of several have its name in front of theirs.
+// named returns the report with the names that the user typed: gunzip,
+// exec:cat. If a stage has several steps, their names begin with the name of
+// the stage.
 func (s *step) named(r report.Report) report.Report {
 	if len(s.words) == 0 {
 		return r

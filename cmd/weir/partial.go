@@ -22,11 +22,12 @@ import (
 
 const partSuffix = ".weir-part"
 
-// partNote says, beside an unfinished copy, of what it is a part.
+// partNote is the note beside an unfinished copy: it records the source of the
+// copy.
 type partNote struct {
 	Source    string     `json:"source"`
 	Validator string     `json:"validator"`        // of the version that was being copied
-	Left      *partState `json:"left,omitempty"`   // how the part was left, if weir ended in good order
+	Left      *partState `json:"left,omitempty"`   // the state of the part, if weir ended regularly
 	Folder    bool       `json:"folder,omitempty"` // the copy of a folder, in the folder beside the note
 }
 
@@ -46,8 +47,9 @@ func stateOf(info fs.FileInfo) partState {
 // noteFile is the note of an unfinished copy, locked while a run works on it.
 type noteFile struct{ f *os.File }
 
-// openNote locks the note called name, which it creates if need be, and reads it.
-// It belongs to part, an unfinished copy to dst. note is nil if it says nothing.
+// openNote locks and reads the note called name, and creates it if necessary.
+// It belongs to part, an unfinished copy to dst. note is nil if the file has no
+// valid note.
 func openNote(name, part, dst string) (n *noteFile, note *partNote, err error) {
 	f, err := lock.Open(name)
 	if errors.Is(err, lock.ErrHeld) {
@@ -96,8 +98,7 @@ func (n *noteFile) remove() error {
 
 func (n *noteFile) close() error { return n.f.Close() }
 
-// partial is an unfinished copy beside its destination, and the note beside it
-// that says of what.
+// partial is an unfinished copy beside its destination, with its note.
 type partial struct {
 	partNote
 	c      *copying
@@ -105,14 +106,14 @@ type partial struct {
 	path   string
 	shown  string // path as the user would write it
 	dst    string // behind symbolic links
-	offset int64  // how much of it is there
+	offset int64  // how many bytes of it can be used
 	in     endpoint.Input
 	note   *noteFile
 	there  bool // dst is a copy already
 }
 
-// openPartial prepares an unfinished copy. It returns nil if dst is written to
-// straight, or cannot be written, which the run says better.
+// openPartial prepares an unfinished copy. It returns nil if weir writes
+// directly to dst, or if dst cannot be written: the error of the run is better.
 func openPartial(c *copying, src, dst string) (*partial, error) {
 	target, there, err := atomicfile.Target(dst)
 	if err != nil || there != nil && !there.Mode().IsRegular() {
@@ -135,8 +136,9 @@ func openPartial(c *copying, src, dst string) (*partial, error) {
 	return p, nil
 }
 
-// withoutUser is a URL without its user name and password, which nobody may find
-// in a note. Its query stays: it can tell two sources apart.
+// withoutUser removes the user name and password from a URL, because they must
+// not be stored in a note. It keeps the query, which can distinguish two
+// sources.
 func withoutUser(name string) string {
 	if _, local := endpoint.Local(name); local {
 		return name
@@ -164,7 +166,7 @@ func (p *partial) begin(ctx context.Context) error {
 	if p.note, was, err = openNote(p.noteName(), p.shown, strings.TrimSuffix(p.shown, partSuffix)); err != nil {
 		return err
 	}
-	info, serr := p.in.Stat(ctx) // if it fails the flow says it better
+	info, serr := p.in.Stat(ctx) // if it fails, the flow returns a better error
 	p.offset, p.Validator = 0, info.Validator
 	if p.c.resume && serr == nil {
 		if p.there, err = p.isThere(ctx, info); p.there || err != nil {
@@ -176,9 +178,9 @@ func (p *partial) begin(ctx context.Context) error {
 			return errors.Join(err, p.note.close())
 		}
 	}
-	p.Left = nil // until this run has ended in good order
+	p.Left = nil // until this run has ended regularly
 	if p.offset == 0 {
-		// What somebody else may have left here is not written to.
+		// The file can belong to somebody else: do not write to it.
 		if err := os.Remove(p.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return errors.Join(err, p.note.close())
 		}
@@ -189,7 +191,8 @@ func (p *partial) begin(ctx context.Context) error {
 	return nil
 }
 
-// find decides from what it was left with whether the part can be continued.
+// find decides whether the part can be continued, from the note of the run that
+// left it.
 func (p *partial) find(ctx context.Context, was *partNote, info endpoint.Info, known bool) error {
 	st, err := os.Lstat(p.path)
 	if err != nil || !st.Mode().IsRegular() {
@@ -219,13 +222,13 @@ func (p *partial) find(ctx context.Context, was *partNote, info endpoint.Info, k
 	}
 	sameVersion := known && was.Validator == info.Validator
 	if !sameVersion && !(known && sameSizeAndTime(was.Validator, info.Validator)) {
-		return nil // the flow says that the source has changed
+		return nil // the flow will return ErrChanged
 	}
 	if sameVersion && was.Left != nil && !touched && !p.c.checksum {
 		return nil
 	}
-	// A run that was killed, or somebody who wrote to one of the two: only the
-	// contents can tell.
+	// Either a run was killed, or another program wrote to the source or the part.
+	// Only a comparison of the contents can decide.
 	same, err := p.compare(ctx, p.path, p.offset)
 	if err != nil {
 		return err
@@ -238,15 +241,17 @@ func (p *partial) find(ctx context.Context, was *partNote, info endpoint.Info, k
 	return nil
 }
 
-// sameSizeAndTime reports whether two validators of a local file differ only in
-// what also a change of its owner, its mode or its name changes.
+// sameSizeAndTime reports whether two validators of a local file have the same
+// size and modification time. The rest also changes with the owner, the mode or
+// the name of the file.
 func sameSizeAndTime(a, b string) bool {
 	x, y := strings.Fields(a), strings.Fields(b)
 	return len(x) >= 2 && len(y) >= 2 && x[0] == y[0] && x[1] == y[1]
 }
 
-// isThere reports whether no part is left and dst is a copy of the source, as
-// tree.Copy finds it of a file in a folder: by size and time, or by contents.
+// isThere reports whether there is no part and dst is already a copy of the
+// source. It compares size and time, or contents, as tree.Copy does for files
+// in a folder.
 func (p *partial) isThere(ctx context.Context, info endpoint.Info) (bool, error) {
 	if _, err := os.Lstat(p.path); !errors.Is(err, fs.ErrNotExist) {
 		return false, nil
@@ -284,7 +289,7 @@ func (p *partial) compare(ctx context.Context, path string, n int64) (bool, erro
 	name, _ := endpoint.Local(p.src)
 	a, err := os.Open(name)
 	if err != nil {
-		return false, nil // the flow says it better
+		return false, nil // the flow returns a better error
 	}
 	defer a.Close()
 	b, err := os.Open(path)
@@ -308,9 +313,9 @@ func (p *partial) compare(ctx context.Context, path string, n int64) (bool, erro
 	return true, nil
 }
 
-// finish gives the copy its name. What it has from the source stays if kept is
-// true; or else it has the permissions of the file that it replaces, or perm as
-// far as the umask lets it.
+// finish gives the copy its name. If kept is true, the copy keeps the metadata
+// of the source. Otherwise it gets the permissions of the file that it
+// replaces, or perm restricted by the umask.
 func (p *partial) finish(durable, kept bool, perm fs.FileMode) error {
 	if !kept {
 		if err := p.inherit(perm); err != nil {
@@ -329,7 +334,8 @@ func (p *partial) finish(durable, kept bool, perm fs.FileMode) error {
 	return atomicfile.SyncDir(filepath.Dir(p.dst))
 }
 
-// leave ends a run that did not finish the copy: it notes how the part is left.
+// leave ends a run that did not finish the copy: it records the state of the
+// part in the note.
 func (p *partial) leave() error {
 	st, err := os.Lstat(p.path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -344,8 +350,8 @@ func (p *partial) leave() error {
 }
 
 // inherit gives the copy the permissions of the file that it replaces, or of a
-// new file, and takes set-user-ID and set-group-ID off. A part may have been
-// begun with other options.
+// new file, without set-user-ID and set-group-ID. The part can come from a run
+// with other options.
 func (p *partial) inherit(perm fs.FileMode) error {
 	old, err := os.Stat(p.dst)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -356,7 +362,7 @@ func (p *partial) inherit(perm fs.FileMode) error {
 		return oerr
 	}
 	defer f.Close()
-	if err == nil && old.Mode().IsRegular() { // if it is a folder, renaming says so
+	if err == nil && old.Mode().IsRegular() { // if it is a folder, Rename fails
 		return atomicfile.Inherit(f, old)
 	}
 	return f.Chmod(perm.Perm() &^ umask)

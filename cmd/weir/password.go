@@ -53,9 +53,8 @@ rights. At a terminal weir asks for the password twice.`,
 	return c
 }
 
-// checkName tells of what a name cannot hold before the password is asked for.
-// A colon ends the name in the file and in HTTP's Authorization, a dot in a
-// token.
+// checkName refuses an invalid name before weir asks for the password. A colon
+// ends the name in the file and in HTTP's Authorization, a dot in a token.
 func checkName(name string) error {
 	f := &failure{code: exitUsage, try: "weir password ann"}
 	switch i := strings.IndexAny(name, ":. "); {
@@ -93,7 +92,7 @@ func readUsers(name string) (*auth.Users, error) {
 	return users, nil
 }
 
-// readPassword asks twice at a terminal, since nobody sees what is typed.
+// readPassword asks twice at a terminal, because the input is not shown.
 func readPassword(stderr io.Writer) (string, error) {
 	if fd := int(os.Stdin.Fd()); term.IsTerminal(fd) {
 		text, err := ask(fd, stderr, "password: ")

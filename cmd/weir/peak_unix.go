@@ -26,8 +26,9 @@ func peakMemory() int64 {
 	return int64(u.Maxrss) << 10 // everybody else counts in KiB
 }
 
-// highWater is what Linux keeps for the program alone, or 0. Its ru_maxrss
-// survives exec: it is that of whoever started the program, if that was larger.
+// highWater returns the peak resident memory of this program alone on Linux, or
+// 0. ru_maxrss survives exec: it can be the peak of the process that started
+// the program.
 func highWater() int64 {
 	if runtime.GOOS != "linux" && runtime.GOOS != "android" {
 		return 0

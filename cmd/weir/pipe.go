@@ -82,7 +82,7 @@ func (s *settings) pipeStep(words []string, preserve bool) (*step, error) {
 	src, dst := words[0], words[n]
 	st := &step{src: shown(src), dst: shown(dst), piped: true}
 	if sameFile(src, dst) {
-		return nil, &failure{code: exitUsage, text: fmt.Sprintf("%s and %s are the same file", src, dst), try: "another name for the destination"}
+		return nil, &failure{code: exitUsage, text: fmt.Sprintf("%s and %s are the same file", src, dst), try: "use another name for the destination"}
 	}
 	line := append([]string{"pipe"}, words...)
 	if name, _, _ := strings.Cut(dst, ":"); isStage(name) {

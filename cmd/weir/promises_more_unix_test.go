@@ -173,7 +173,7 @@ func through(t *testing.T, st weir.Stage[byte, byte], data []byte) []byte {
 	return b.Bytes()
 }
 
-// Folders: what is there afterwards is whole files, new or old, and the last
+// Folders: afterwards there are only complete files, new or old, and the last
 // line says so.
 func TestPromises_OfFolders(t *testing.T) {
 	t.Parallel()
@@ -387,7 +387,7 @@ func TestPromises_HoldHoweverARunEnds(t *testing.T) {
 			cmd := exec.Command(command, words...)
 			if how == "limit" {
 				if strings.HasPrefix(e.name, "folder") {
-					continue // one file after the other fails, and the run goes on
+					continue // one file after the other fails, and the run continues
 				}
 				cmd = exec.Command("sh", append([]string{"-c", `ulimit -f 200; exec "$@"`, "sh", command}, words...)...)
 			}

@@ -24,10 +24,10 @@ import (
 
 var long = flag.Bool("long", false, "run the promises with all pairs of options")
 
-// The matrix: what the README and the help promise holds for every command, with
-// every option, for every kind of source and destination, however the run ends.
-// Each case is made of a command, options, a source and a destination from the
-// tables below; the promises look at what is there afterwards.
+// The matrix: the promises of the README and the help hold for every command,
+// with every option, for every kind of source and destination, however the run
+// ends. Each case combines a command, options, a source and a destination from
+// the tables below. The promises check the files afterwards.
 
 // ways are the commands that turn one file into another.
 var ways = []struct {
@@ -363,8 +363,8 @@ func leftIn(dir string) (names []string) {
 	return names
 }
 
-// says checks what is told: nothing, a line for what failed, and JSON only if it
-// was asked for.
+// says checks the messages: none on success, a line for a failure, and JSON
+// only with --json.
 func (x *trial) says(args []string, text string, fail func(string, ...any)) {
 	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 	asJSON, quiet := slices.Contains(args, "--json"), slices.Contains(args, "-q")

@@ -97,7 +97,8 @@ func (s *screen) seen(re string) bool {
 }
 
 // inTerminal starts a command, weir or one that finds weir in its path, in a
-// terminal and returns what is on it; wait returns when the command has ended.
+// terminal. It returns the terminal and its screen; wait returns when the
+// command has ended.
 func inTerminal(t *testing.T, columns uint16, env []string, args ...string) (tty *os.File, s *screen, cmd *exec.Cmd, wait func()) {
 	t.Helper()
 	exe, err := os.Executable()

@@ -18,7 +18,7 @@ import (
 	"github.com/weir-go/weir/s3"
 )
 
-// A shown command is one of the page's, with what the page says it prints.
+// shownCommand is a command of a page, with the output that the page shows.
 type shownCommand struct {
 	line   string
 	args   []string // behind "weir"
@@ -154,7 +154,7 @@ func (c shownCommand) try(t *testing.T) {
 			args[i] = t.TempDir()
 		}
 	}
-	for i, src := range args[2:] { // a dry run finds what is missing
+	for i, src := range args[2:] { // a dry run fails if a source is missing
 		var err error
 		switch {
 		case strings.Contains(src, "://"), src == ".", src == "..":
@@ -198,7 +198,8 @@ func (c shownCommand) try(t *testing.T) {
 	}
 }
 
-// shownFlag is a span that begins with a flag: those of other programs follow a name.
+// shownFlag matches a span that begins with a flag. Flags of other programs
+// follow a name.
 var shownFlag = regexp.MustCompile("`(--[a-z][a-z-]+)")
 
 func TestPages_NameOnlyFlagsThatExist(t *testing.T) {

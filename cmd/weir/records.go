@@ -14,7 +14,7 @@ import (
 	"github.com/weir-go/weir/text"
 )
 
-// jsonPiece is about how much JSON of a record is handed on at a time.
+// jsonPiece is about how much JSON of a record is passed on at a time.
 const jsonPiece = 32 << 10
 
 func csvJSON(b *builder, w word) (byteStage, error) {

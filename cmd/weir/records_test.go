@@ -84,8 +84,8 @@ func FuzzCSVJSON_AgreesWithPackageCSV(f *testing.F) {
 	})
 }
 
-// sameFields compares fields but for carriage returns, some of which package csv
-// leaves out at the ends of lines.
+// sameFields compares fields without carriage returns, because package csv
+// drops some at the ends of lines.
 func sameFields(a, b []string) bool {
 	return slices.EqualFunc(a, b, func(a, b string) bool {
 		return strings.ReplaceAll(a, "\r", "") == strings.ReplaceAll(b, "\r", "")

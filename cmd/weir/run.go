@@ -79,7 +79,7 @@ func (s *settings) execute(verb string, steps ...*step) error {
 	for _, st := range ready {
 		f := v.run(ctx, st)
 		if f != nil && (!s.goOn || ctx.Err() != nil) {
-			failed, s.goOn = f, false // the summary is of all that was read
+			failed, s.goOn = f, false // the summary covers all bytes that were read
 			break
 		}
 		if f != nil {
@@ -96,7 +96,7 @@ func (s *settings) execute(verb string, steps ...*step) error {
 	return warned(steps)
 }
 
-// warned is the end of a run that succeeded but for what it has warned of, or nil.
+// warned returns the failure of a run that succeeded with warnings, or nil.
 func warned(steps []*step) error {
 	for _, st := range steps {
 		if st.warned {
@@ -135,12 +135,12 @@ func stopped(st *step, by *stop) *failure {
 	f := &failure{code: by.code, text: by.text + "; nothing was written to " + st.dst}
 	if st.isTree && st.merges() {
 		f.text = by.text + "; " + st.state()
-		f.try = "the same with --resume"
+		f.try = "run the same command with --resume"
 		return f
 	}
 	if st.partial != "" && !st.isTree {
 		f.text = by.text + "; what was copied is in " + st.partial
-		f.try = "the same with --resume"
+		f.try = "run the same command with --resume"
 	}
 	if st.dst == "-" || st.discards {
 		f.text = by.text
@@ -148,10 +148,10 @@ func stopped(st *step, by *stop) *failure {
 	return f
 }
 
-// showPlan is --dry-run: how the steps would run.
+// showPlan implements --dry-run: it prints how the steps would run.
 func (s *settings) showPlan(steps []*step) error {
 	var first *failure
-	plan := "" // of the steps whose names are written already
+	plan := "" // of the steps whose names have been printed
 	defer func() { fmt.Fprint(s.stderr, plan) }()
 	for _, st := range steps {
 		f := st.refused
@@ -159,7 +159,7 @@ func (s *settings) showPlan(steps []*step) error {
 			f = cmp.Or(st.missing(), st.unplaced())
 		}
 		if f != nil {
-			if s.dryRun { // without it the run tells
+			if s.dryRun { // without it, the run prints the failure
 				f.tell(s.stderr, s.json)
 				f.told = true
 				first = cmp.Or(first, f)
@@ -187,7 +187,7 @@ func (s *settings) showPlan(steps []*step) error {
 			emitLine(s.stderr, "plan", map[string]any{"source": st.src, "destination": st.destination(), "ceiling": ceiling, "text": text})
 			continue
 		}
-		if text != plan { // a plan of a thousand files is written once
+		if text != plan { // a plan that a thousand files share is printed once
 			fmt.Fprint(s.stderr, plan)
 			plan = text
 		}
@@ -201,7 +201,7 @@ func (s *settings) showPlan(steps []*step) error {
 	return nil
 }
 
-// showPreview says what the copy of a folder would do.
+// showPreview prints what the copy of a folder would do.
 func (s *settings) showPreview(st *step) error {
 	st.failed = func(f *failure) { f.tell(s.stderr, s.json) }
 	var incomplete error
@@ -233,8 +233,8 @@ func (s *settings) showPreview(st *step) error {
 	return cmp.Or(incomplete, err)
 }
 
-// state says how far the copy of a folder came that goes straight to its
-// destination.
+// state describes how far the copy of a folder came, if it writes directly to
+// its destination.
 func (s *step) state() string {
 	p, _ := s.tree()
 	switch {

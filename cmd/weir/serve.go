@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"html/template"
 	"io"
 	"io/fs"
 	"log/slog"
@@ -25,6 +26,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/internal/chars"
 	"github.com/weir-go/weir/internal/deny"
 	"github.com/weir-go/weir/internal/units"
 	"github.com/weir-go/weir/monitor"
@@ -37,6 +39,7 @@ type serving struct {
 	dir, uploads, listen            string
 	memory, rate, connRate          string
 	minRate, maxSize, quota         string
+	maxRequest                      string
 	maxConns, maxPerAddr            int
 	stall, grace, queue, drainTime  time.Duration
 	socketMode                      string
@@ -53,6 +56,8 @@ type serving struct {
 	sizes              sizes    // in bytes
 	name, inbox, shown string   // for the page: the names of DIR and of the uploads folder, and the path of the latter if it is served
 	careful            []string // paths at which uploaded files are served
+	realDir, realInbox string   // DIR and the uploads folder without symbolic links; "" if there are no uploads
+	sameFolder         bool     // DIR is the uploads folder
 	proxies            proxies
 	fingerprint        string // of a generated certificate
 	health             health
@@ -73,7 +78,8 @@ func newServe(stdout, stderr io.Writer) *cobra.Command {
 		Short: "Serve a folder over HTTP, and take uploads",
 		Long: `Serve the files of a folder over HTTP, to any number of clients, fast or slow,
 in bounded memory. With --uploads, weir also receives files: from the page by
-drag and drop, from curl -T, from forms, and from tus clients, which can resume.
+drag and drop, from curl -T, from forms, and from clients that can resume: those
+of tus 1.0, and of resumable uploads over HTTP (interop versions 3 to 9, or none).
 
 By default weir serve listens on this machine only, and is read-only. It does
 not serve names that begin with a dot, and no path and no symbolic link leads
@@ -81,6 +87,10 @@ out of the folder. Without TLS and --auth, weir only answers requests whose Host
 header is an IP address, localhost, this machine's name, or a name given with
 --host. This stops a malicious web page from reaching the server through DNS
 rebinding.
+
+?archive=tar downloads a folder as a tar file of known length, which clients can
+resume; zip, tar.gz and tar.zst are made while they are sent. ?follow sends a file
+and then what is appended to it, and an upload while it arrives.
 
 weir disconnects a client that makes no progress for --stall, or averages less
 than --min-rate. Any other client can take as long as it likes.
@@ -134,6 +144,7 @@ systemd learns when the server is ready, reloads and stops (Type=notify).`,
 	f.IntVar(&s.maxConns, "max-conns", 10_000, "maximum connections at a time")
 	f.IntVar(&s.maxPerAddr, "max-conns-per-addr", 0, "maximum connections per client address (default 512; unlimited for this machine)")
 	f.StringVar(&s.maxSize, "max-size", "", "largest upload, as in 10GiB")
+	f.StringVar(&s.maxRequest, "max-request", "", "largest body of a request, for a proxy that allows no more; resumable uploads send pieces of this size")
 	f.StringVar(&s.quota, "quota", "", "maximum size of the uploads folder")
 	f.BoolVar(&s.overwrite, "overwrite", false, "replace a file with the name of an upload, instead of adding a number to the name")
 	f.BoolVar(&s.digest, "digest", false, "include the SHA-256 in the upload response (about doubles the CPU cost)")
@@ -160,7 +171,7 @@ systemd learns when the server is ready, reloads and stops (Type=notify).`,
 func (s *serving) together(given func(string) bool) error {
 	refuse := func(text, try string) error { return &failure{code: exitUsage, text: text, try: try} }
 	if s.uploads == "" {
-		for _, flag := range []string{"max-size", "quota", "overwrite", "digest", "sync"} {
+		for _, flag := range []string{"max-size", "max-request", "quota", "overwrite", "digest", "sync"} {
 			if given(flag) {
 				return refuse("--"+flag+" requires --uploads", "--uploads inbox --"+flag+" …")
 			}
@@ -499,7 +510,7 @@ func (s *serving) farewell(cut bool) {
 
 // sizes are the values of the flags with a size; 0 if not given.
 type sizes struct {
-	memory, rate, connRate, minRate, maxSize, quota int64
+	memory, rate, connRate, minRate, maxSize, maxRequest, quota int64
 }
 
 // leastMemory is the most that an archive of a folder or an upload takes, in bytes. Most
@@ -518,6 +529,7 @@ func (s *serving) parseSizes() (sizes, error) {
 		{"conn-rate", s.connRate, &n.connRate},
 		{"min-rate", s.minRate, &n.minRate},
 		{"max-size", s.maxSize, &n.maxSize},
+		{"max-request", s.maxRequest, &n.maxRequest},
 		{"quota", s.quota, &n.quota},
 	} {
 		if f.value == "" {
@@ -581,7 +593,7 @@ func (s *serving) handler(root *os.Root, up *weirhttp.Uploads) (http.Handler, er
 	if err != nil {
 		return nil, err
 	}
-	h = s.health.before(h)
+	h = s.health.before(errorPages(h))
 	if s.access && !s.quiet {
 		h = logRequests(s.requestLogger(), h)
 	}
@@ -639,14 +651,31 @@ func (s *serving) protect(h http.Handler) (http.Handler, error) {
 	return h, nil
 }
 
-// page answers with the listing of a folder and the means to upload. Without JavaScript it
-// is a listing with a form.
+// pageTop writes the top of the page of a folder: its path, and the means to upload and to
+// filter. Without JavaScript both are forms.
+func (s *serving) pageTop(w http.ResponseWriter, r *http.Request, l weirhttp.Listing) {
+	pageHeader(w.Header())
+	if r.Method == http.MethodHead {
+		return
+	}
+	_ = topTemplate.Execute(w, s.pageData(l)) // an error means that the client has disconnected
+}
+
+// page writes the rest: the entries of the folder.
 func (s *serving) page(w http.ResponseWriter, r *http.Request, l weirhttp.Listing) {
+	if r.Method == http.MethodHead {
+		return
+	}
+	_ = pageTemplate.Execute(w, s.pageData(l)) // an error means that the client has disconnected
+}
+
+// pageData returns what the templates of the page show.
+func (s *serving) pageData(l weirhttp.Listing) map[string]any {
 	var crumbs []crumb
 	parts := strings.Split(strings.Trim(l.Path, "/"), "/")
 	for i, name := range parts {
 		if name != "" {
-			crumbs = append(crumbs, crumb{name, strings.Repeat("../", len(parts)-1-i) + "./"})
+			crumbs = append(crumbs, crumb{chars.Visible(name), strings.Repeat("../", len(parts)-1-i) + "./"})
 		}
 	}
 	title := s.name
@@ -654,23 +683,16 @@ func (s *serving) page(w http.ResponseWriter, r *http.Request, l weirhttp.Listin
 		title = crumbs[len(crumbs)-1].Name
 		crumbs[len(crumbs)-1].Link = ""
 	}
-	var folders, files, size int64
-	for _, e := range l.Entries {
-		if e.Folder {
-			folders++
-			continue
-		}
-		files++
-		size += e.Size
+	into, query := "", ""
+	if s.sameFolder {
+		into = l.Path
+		query = "?" + url.Values{"folder": {l.Path}}.Encode()
 	}
-	pageHeader(w.Header())
-	if r.Method == http.MethodHead {
-		return
-	}
-	_ = pageTemplate.Execute(w, map[string]any{ // an error means that the client has disconnected
+	return map[string]any{
 		"List": l, "Title": title, "Root": s.name, "Crumbs": crumbs, "Up": strings.Repeat("../", len(crumbs)) + "./",
-		"Counts": counts(folders, files, size), "Uploads": s.inbox, "Shown": s.shown, "Max": s.sizes.maxSize,
-	})
+		"Counts": counts(l), "Columns": columnsOf(l.Selection), "Uploads": s.inbox, "Max": s.sizes.maxSize,
+		"Request": s.sizes.maxRequest, "Into": into, "Query": template.URL(query),
+	}
 }
 
 // classify sets the names of the folders for the page, the paths at which the server shows
@@ -694,6 +716,11 @@ func (s *serving) classify() {
 			return "", err
 		}
 		return filepath.EvalSymlinks(dir)
+	}
+	dir, err1 := resolved(s.dir)
+	in, err2 := resolved(s.uploads)
+	if err1 == nil && err2 == nil {
+		s.realDir, s.realInbox = dir, in
 	}
 	for _, as := range []func(string) (string, error){filepath.Abs, resolved} {
 		dir, err1 := as(s.dir)
@@ -721,7 +748,8 @@ func (s *serving) files(root *os.Root, log *slog.Logger) http.Handler {
 		f := weirhttp.Files(root)
 		f.Hidden, f.Symlinks, f.List, f.Archive = s.hidden, s.symlinks, !s.noList, !s.noList
 		f.NoIndex, f.Precompressed = careful, !careful
-		f.Log, f.Page = log, s.page
+		f.Log, f.Top, f.Page = log, s.pageTop, s.page
+		f.Followers = mostFollowers
 		return f
 	}
 	own, inbox := server(false), server(true)
@@ -737,22 +765,41 @@ func (s *serving) files(root *os.Root, log *slog.Logger) http.Handler {
 	})
 }
 
-// uploaded reports whether the file at a path can have been uploaded. It ignores case, as
-// some file systems do.
+// mostFollowers is how many clients can follow files with ?follow at a time, in the served
+// folder and in that of uploads each.
+const mostFollowers = 100
+
+// uploaded reports whether the file at a path can have been uploaded: by its path, or
+// because a symbolic link leads to the uploads folder. It ignores case, as some file systems
+// do.
 func (s *serving) uploaded(p string) bool {
-	if len(s.careful) == 0 {
+	if s.uploads == "" {
 		return false
 	}
 	if !strings.HasPrefix(p, "/") {
 		p = "/" + p
 	}
+	folder := strings.HasSuffix(p, "/")
 	p = path.Clean(p)
 	for _, in := range s.careful {
 		if in == "/" || len(p) >= len(in) && strings.EqualFold(p[:len(in)], in) && (len(p) == len(in) || p[len(in)] == '/') {
 			return true
 		}
 	}
-	return false
+	return s.leadsToUploads(p) || folder && s.leadsToUploads(path.Join(p, "index.html"))
+}
+
+// leadsToUploads reports whether the file at a clean path is really in the uploads folder.
+func (s *serving) leadsToUploads(p string) bool {
+	if s.realInbox == "" {
+		return false
+	}
+	at, err := filepath.EvalSymlinks(filepath.Join(s.realDir, filepath.FromSlash(p)))
+	if err != nil {
+		return false // no such file
+	}
+	in := strings.TrimSuffix(s.realInbox, string(filepath.Separator))
+	return len(at) >= len(in) && strings.EqualFold(at[:len(in)], in) && (len(at) == len(in) || at[len(in)] == filepath.Separator)
 }
 
 // Values of headers, which all answers share.

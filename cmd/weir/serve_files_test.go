@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -85,6 +86,43 @@ func TestServe_UploadedFilesDoNotActAsPagesOfTheServer(t *testing.T) {
 		}
 		if c.uploads != "" && !strings.Contains(answer.Header.Get("Content-Security-Policy"), "script-src 'self'") {
 			t.Errorf("%+v: the listing is in a sandbox", c)
+		}
+		s.end()
+	}
+}
+
+func TestServe_UploadedFilesBehindLinksDoNotActAsPagesOfTheServer(t *testing.T) {
+	t.Parallel()
+	dir, outside := t.TempDir(), t.TempDir()
+	for _, in := range []string{dir + "/in box", outside} {
+		put(t, []byte("page"), in, "", "x.html")
+		put(t, []byte("page"), in, "sub", "x.html")
+	}
+	put(t, []byte("page"), dir, "own", "x.html")
+	links := map[string]string{
+		"alias": "in box", "own/deep": "../in box/sub", "file.html": "in box/x.html", "twice": "alias",
+		"own/index.html": "../in box/x.html", "outside": outside,
+	}
+	for name, target := range links {
+		if err := os.Symlink(filepath.FromSlash(target), filepath.Join(dir, filepath.FromSlash(name))); err != nil {
+			t.Skip(err)
+		}
+	}
+	for _, c := range []struct {
+		uploads, at string
+		careful     bool
+	}{
+		{dir + "/in box", "alias/x.html", true}, {dir + "/in box", "alias/sub/x.html", true}, {dir + "/in box", "own/deep/x.html", true},
+		{dir + "/in box", "file.html", true}, {dir + "/in box", "twice/x.html", true}, {dir + "/in box", "own/x.html", false},
+		{dir + "/alias", "in%20box/x.html", true}, {outside, "outside/x.html", true}, {outside, "outside/sub/x.html", true}, {outside, "alias/x.html", false},
+	} {
+		s := startServe(t, dir, "--symlinks", "--uploads", c.uploads)
+		answer, body := fetch(t, s.url+c.at)
+		if policy := answer.Header.Get("Content-Security-Policy"); body != "page" || (policy == "sandbox") != c.careful {
+			t.Errorf("%+v: a page is %q with the policy %q", c, body, policy)
+		}
+		if _, body := fetch(t, s.url+"own/"); (body == "page") == (c.uploads != outside) {
+			t.Errorf("%+v: the folder with an uploaded index is %.20q", c, body)
 		}
 		s.end()
 	}

@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"embed"
 	"encoding/json"
+	"fmt"
 	"html/template"
 	"net/http"
-	"net/url"
 	"path"
 	"strconv"
 	"strings"
@@ -19,22 +19,54 @@ import (
 //go:embed ui
 var ui embed.FS
 
-var pageTemplate = template.Must(template.New("page.html").Funcs(template.FuncMap{
-	"bytes": weir.FormatBytes,
-	"link": func(e weirhttp.Entry) string {
-		u := (&url.URL{Path: e.Name}).EscapedPath()
-		if e.Folder {
-			u += "/"
-		}
-		return "./" + u
-	},
-}).ParseFS(ui, "ui/page.html"))
+var (
+	topTemplate  = parsePage("top.html")
+	pageTemplate = parsePage("page.html")
+)
+
+func parsePage(name string) *template.Template {
+	return template.Must(template.New(name).Funcs(template.FuncMap{"bytes": weir.FormatBytes}).ParseFS(ui, "ui/"+name))
+}
 
 // crumb is a link to one of the folders above the listed one.
 type crumb struct{ Name, Link string }
 
-// counts describes the content of a folder in words.
-func counts(folders, files, size int64) string {
+// column is the head of a column, which sorts the listing.
+type column struct{ Title, Class, Link, Sorted string }
+
+func columnsOf(s weirhttp.Selection) (list []column) {
+	for _, c := range [...][3]string{{"name", "Name", ""}, {"size", "Size", "n"}, {"time", "Modified", "n when"}} {
+		sorted := ""
+		if c[0] == s.Sort {
+			sorted = "ascending"
+			if s.Desc {
+				sorted = "descending"
+			}
+		}
+		list = append(list, column{c[1], c[2], s.By(c[0]).Link(), sorted})
+	}
+	return list
+}
+
+// counts describes in words how much the listing shows. It adds up sizes only if all of
+// the folder is on the page.
+func counts(l weirhttp.Listing) string {
+	if len(l.Entries) < l.Total {
+		text := fmt.Sprintf("%d to %d of %s", l.First(), l.Last(), units.Count(int64(l.Total), "name"))
+		if l.Err != nil || len(l.Entries) == 0 {
+			text = units.Count(int64(l.Total), "name")
+		}
+		return text
+	}
+	var folders, files, size int64
+	for _, e := range l.Entries {
+		if e.Folder {
+			folders++
+			continue
+		}
+		files++
+		size += e.Size
+	}
 	var parts []string
 	if folders > 0 {
 		parts = append(parts, units.Count(folders, "folder"))
@@ -57,7 +89,7 @@ func pageHeader(h http.Header) {
 func serveAsset(w http.ResponseWriter, r *http.Request) {
 	name := path.Base(r.URL.Path)
 	switch name {
-	case "page.js", "upload.js", "page.css", "icon.svg":
+	case "list.js", "page.js", "upload.js", "page.css", "icon.svg":
 		w.Header().Set("Cache-Control", "no-cache")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		http.ServeFileFS(w, r, ui, "ui/"+name)
@@ -66,7 +98,7 @@ func serveAsset(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-var formTemplate = template.Must(template.New("form.html").Funcs(template.FuncMap{"bytes": weir.FormatBytes}).ParseFS(ui, "ui/form.html"))
+var formTemplate = parsePage("form.html")
 
 // formAnswer answers the form of a browser with a page. Other clients get the answer of
 // h.

@@ -42,7 +42,7 @@ func stopSignals() (list []os.Signal) {
 // terminal sends Ctrl-C to all of a pipeline.
 const echoTime = 250 * time.Millisecond
 
-// stopper tells the first signal from the one that asks again.
+// stopper distinguishes the first signal from a repeated one.
 type stopper struct {
 	first *stop
 	at    time.Time
@@ -77,7 +77,7 @@ func keepPipes() (end func()) {
 	return func() { signal.Stop(ch) }
 }
 
-// signals watches for signals while a run goes on.
+// signals watches for signals during a run.
 type signals struct {
 	ch         chan os.Signal
 	done, over chan struct{}

@@ -29,8 +29,8 @@ import (
 	"github.com/weir-go/weir/weirhttp/auth"
 )
 
-// weirIn prepares a run of weir in a folder, in a session of its own, so that it
-// has no terminal.
+// weirIn prepares a run of weir in a folder, in a new session, so that it has
+// no terminal.
 func weirIn(t *testing.T, dir string, args ...string) (*exec.Cmd, *said) {
 	t.Helper()
 	exe, err := os.Executable()
@@ -263,7 +263,7 @@ func TestSignals_AHangupEndsAServerOnlyInTheForegroundOfATerminal(t *testing.T) 
 		t.Errorf("in the foreground: exit code %d, want %d", code, exitHungUp)
 	}
 
-	// set -m gives the job a process group of its own.
+	// set -m gives the job a separate process group.
 	_, s, cmd, wait = inTerminal(t, 100, []string{"DIR=" + t.TempDir()}, "sh", "-c",
 		`set -m; weir serve "$DIR" --listen 127.0.0.1:0 & echo job $!; wait; echo code $?`)
 	until(t, "the address", func() bool { return s.seen("^serving ") })

@@ -30,14 +30,14 @@ import (
 
 type byteStage = weir.Stage[byte, byte]
 
-// stageKind is a word that may stand between source and destination.
+// stageKind is a word that can stand between source and destination.
 type stageKind struct {
 	group   string
 	name    string
 	args    string
 	short   string
 	example string
-	binary  bool // what comes out is nothing for a terminal
+	binary  bool // the output is not fit for a terminal
 	make    func(b *builder, w word) (byteStage, error)
 }
 
@@ -91,7 +91,7 @@ func plain(f func() byteStage) func(*builder, word) (byteStage, error) {
 	return func(_ *builder, w word) (byteStage, error) { return f(), w.none() }
 }
 
-// codec makes an encoder, with its level and what else it can be told.
+// codec makes an encoder with the setting level and the settings more.
 func codec(f func(...compress.Option) byteStage, more ...string) func(*builder, word) (byteStage, error) {
 	keys := append([]string{"level"}, more...)
 	return func(b *builder, w word) (byteStage, error) {
@@ -119,7 +119,7 @@ func codec(f func(...compress.Option) byteStage, more ...string) func(*builder, 
 	}
 }
 
-// workers adds how many cores a codec may use, if it can be told.
+// workers adds the option for the number of cores, if the codec has it.
 func (w word) workers(opts []compress.Option, a args, keys []string, frugal bool) ([]compress.Option, error) {
 	if !slices.Contains(keys, "workers") {
 		return opts, nil
@@ -137,8 +137,8 @@ func (w word) workers(opts []compress.Option, a args, keys []string, frugal bool
 	return append(opts, compress.Workers(n)), nil
 }
 
-// decoder makes a decoder with its limits against bombs, and what else it can
-// be told. The step remembers what the decoder did not read.
+// decoder makes a decoder with its limits against bombs and the settings more.
+// The step records data that the decoder did not read.
 func decoder(f func(...compress.Option) byteStage, more ...string) func(*builder, word) (byteStage, error) {
 	keys := append([]string{"max", "ratio"}, more...)
 	return func(b *builder, w word) (byteStage, error) {
@@ -147,7 +147,7 @@ func decoder(f func(...compress.Option) byteStage, more ...string) func(*builder
 			return byteStage{}, err
 		}
 		var opts []compress.Option
-		if w.kind.name != "uns2" { // whose format does not mark its end
+		if w.kind.name != "uns2" { // its format does not mark the end
 			opts = append(opts, compress.OnTrailing(func(at int64) error {
 				b.step.leave(w.kind.name, at)
 				return nil
@@ -179,11 +179,11 @@ func decoder(f func(...compress.Option) byteStage, more ...string) func(*builder
 	}
 }
 
-// defaultWindow is what zstd(1) accepts too. Memory for it is taken only when a
-// frame asks for it.
+// defaultWindow is also the default of zstd(1). The decoder allocates it only
+// when a frame needs it.
 const defaultWindow = 128 << 20
 
-// ofLines makes a stage of what works on lines.
+// ofLines makes a stage of a function that works on lines.
 func ofLines(f func(weir.Stream[string]) weir.Stream[string]) func(*builder, word) (byteStage, error) {
 	return func(b *builder, w word) (byteStage, error) {
 		a, err := w.settings("max-line")
@@ -206,12 +206,12 @@ func maxLine(n int64) text.LineOption {
 }
 
 // defaultRecord is the largest line, JSON value or CSV record that a stage
-// accepts unless it is told otherwise.
+// accepts by default.
 const defaultRecord = 1 << 20
 
 // recordLimit reads the setting key, the size of the largest record that a
-// stage accepts, and keeps in mind how to raise it: with the rest of the word
-// before and behind the setting.
+// stage accepts. It records how to raise the limit: before and behind are the
+// rest of the word around the setting.
 func (b *builder) recordLimit(w word, before, key, value, behind string) (int64, error) {
 	n := int64(defaultRecord)
 	if value != "" {
@@ -238,8 +238,8 @@ func compactJSON(b *builder, w word) (byteStage, error) {
 	}), err
 }
 
-// grep makes a stage of a pattern, which may begin with a colon and a comma of
-// its own: only max-line= is taken for a setting.
+// grep makes a stage of a pattern. The pattern can contain colons and commas:
+// only max-line= at its beginning is a setting.
 func grep(f func(*regexp.Regexp, ...text.LineOption) byteStage) func(*builder, word) (byteStage, error) {
 	return func(b *builder, w word) (byteStage, error) {
 		limit, pattern := w.leading("max-line")
@@ -288,7 +288,7 @@ func digest(group, name string, newHash func() hash.Hash) stageKind {
 
 func count(b *builder, w word) (byteStage, error) {
 	var lines, bytes atomic.Int64
-	cr := false // the last byte was one, which ends a line with or without a "\n"
+	cr := false // the last byte was a "\r", which ends a line with or without a "\n"
 	st := weir.Do("count", func(_ context.Context, in []byte, emit func([]byte) error) error {
 		n := int64(0)
 		for _, c := range in {
@@ -328,7 +328,7 @@ func timeout(_ *builder, w word) (byteStage, error) {
 	return weir.Compose("timeout", func(s weir.Stream[byte]) weir.Stream[byte] { return weir.Timeout(s, d) }), err
 }
 
-// tee gives the file a branch of its own, which is part of the same run.
+// tee adds a branch for the file, which is part of the same run.
 func tee(b *builder, w word) (byteStage, error) {
 	file, err := w.whole("a file")
 	if err != nil {

@@ -22,43 +22,44 @@ import (
 	"github.com/weir-go/weir/tree"
 )
 
-// step is one flow of a run and what the command line knows of it.
+// step is one flow of a run, with the facts that the command line knows about
+// it.
 type step struct {
 	src, dst string            // as the user named them
 	branches map[string]string // further destinations: sink name → file
 	build    func(frugal bool) (*weir.Flow, error)
 	flow     *weir.Flow
-	run      func(ctx context.Context) error // flow.Run, or what does more
+	run      func(ctx context.Context) error // flow.Run, or a function around it
 	size     func() int64                    // of the source in bytes; -1: not known
 	moved    func() (in, out int64)          // bytes, if the flow's stages do not count them
-	holds    int64                           // beside what the flow says, in bytes
+	holds    int64                           // in addition to the flow's ceiling, in bytes
 	tree     func() (tree.Progress, string)  // of a folder, and a file that is being copied; nil: it is one file
 	merges   func() bool                     // after the run: the files of a folder that were copied are in place
-	preview  func() (tree.Plan, error)       // what the copy of a folder would do
-	prepare  func(context.Context) error     // before the run: what a dry run must not do
-	failed   func(*failure)                  // tells of a file of a folder that could not be copied
-	kept     *carry.Note                     // what the ends of the flow tell; made by flowRun if nil
+	preview  func() (tree.Plan, error)       // plans the copy of a folder
+	prepare  func(context.Context) error     // runs before the flow; not in a dry run
+	failed   func(*failure)                  // reports a file of a folder that could not be copied
+	kept     *carry.Note                     // passed between the ends of the flow; made by flowRun if nil
 	perm     fs.FileMode                     // of new files, before umask
-	target   string                          // what the copy will be called; empty: it has no name
-	note     func() string                   // what the summary adds
-	sums     []string                        // what stages have found out
-	unread   unreadList                      // what decoders have left
-	words    map[string]*typed               // names of the flow's stages → what the user wrote
-	window   string                          // how to allow a larger window, if not by a word
-	partial  string                          // where an unfinished copy stays
+	target   string                          // the path of the copy; empty: it has no name
+	note     func() string                   // an addition to the summary
+	sums     []string                        // digests and counts of stages
+	unread   unreadList                      // data that decoders did not read
+	words    map[string]*typed               // names of the flow's stages → words of the user
+	window   string                          // the flag that allows a larger window, if it is not a word
+	partial  string                          // the path of an unfinished copy
 	isTree   bool
-	verifies bool     // what it has written
-	equal    bool     // the file was there already
-	piped    bool     // it is one of weir pipe
-	warned   bool     // the exit code is that of a warning, though the step succeeds
+	verifies bool     // it reads back the destination
+	equal    bool     // the destination is already a copy
+	piped    bool     // it belongs to weir pipe
+	warned   bool     // the step succeeds, but the exit code is the one for warnings
 	discards bool     // it only checks its source
-	command  string   // what the user typed in place of a stage: "gzip -d"; empty for copy and pipe
-	deletes  bool     // from the destination of a folder, what the source lacks
+	command  string   // the user's command if there is no stage: "gzip -d"; empty for copy and pipe
+	deletes  bool     // it removes files from the destination that the source does not have
 	over     bool     // the copy of a folder has ended
-	refused  *failure // why it cannot even begin; it has no flow
+	refused  *failure // why it cannot begin; the step has no flow then
 }
 
-// destination is dst in JSON: null if nothing is written.
+// destination returns dst for JSON: null if nothing is written.
 func (s *step) destination() any {
 	if s.discards {
 		return nil
@@ -66,7 +67,7 @@ func (s *step) destination() any {
 	return s.dst
 }
 
-// withSetting is how to run the step with a setting of its stage.
+// withSetting returns a command that runs the step with a setting of its stage.
 func (s *step) withSetting(word string) string {
 	switch {
 	case s.command == "":
@@ -77,9 +78,9 @@ func (s *step) withSetting(word string) string {
 	return fmt.Sprintf("weir pipe %s %s %s", quoted(s.src), word, quoted(s.dst))
 }
 
-// unread is data behind the end of compressed data, which no stage has read.
-// It can be the rest of a damaged source: a step that left any has failed, even
-// though its result is written, and nothing of its source may be removed.
+// unread is data after the end of compressed data, which no stage has read. It
+// can be the rest of a damaged source. A step that left such data has failed,
+// even though its result is written, and its source must not be removed.
 type unread struct {
 	stage  string
 	offset int64 // in the input of the stage
@@ -102,7 +103,7 @@ func (s *step) left() []unread {
 	return s.unread.list
 }
 
-// incomplete is the failure of a step that left data unread, or nil.
+// incomplete returns the failure of a step that left data unread, or nil.
 func (s *step) incomplete() *failure {
 	left := s.left()
 	if len(left) == 0 {
@@ -118,7 +119,7 @@ func (s *step) incomplete() *failure {
 	return f
 }
 
-// flowRun runs the flow and warns of a source that was written to meanwhile.
+// flowRun runs the flow and warns if the source was written to during the run.
 func (s *step) flowRun(ctx context.Context, set *settings) error {
 	if s.kept == nil {
 		s.kept = &carry.Note{}
@@ -159,7 +160,8 @@ func (s *step) sweep() error {
 	return nil
 }
 
-// removable says why the source must not be removed: it is not what was read.
+// removable returns an error if the source must not be removed, because it is
+// not the file that was read.
 func (s *step) removable(name string) error {
 	end := s.kept.End()
 	now, err := os.Stat(name)
@@ -199,7 +201,8 @@ func (s *step) bytes(r report.Report) (in, out int64) {
 	return in, out
 }
 
-// missing says at once that a local source is not there.
+// missing returns a failure if a local source does not exist, before the run
+// starts.
 func (s *step) missing() *failure {
 	name, local := endpoint.Local(s.src)
 	if !local || name == "-" {
@@ -213,8 +216,8 @@ func (s *step) missing() *failure {
 	return nil
 }
 
-// unplaced says that the folder is not there in which a local destination would
-// be. The run finds that out when it opens the destination.
+// unplaced returns a failure if the folder for a local destination does not
+// exist. A run finds that out when it opens the destination.
 func (s *step) unplaced() *failure {
 	names := slices.Sorted(maps.Values(s.branches))
 	if !s.discards {
@@ -240,7 +243,7 @@ func (s *step) unplaced() *failure {
 	return nil
 }
 
-// ceiling is the most memory that the step can hold, in bytes.
+// ceiling returns the most memory that the step can hold, in bytes.
 func (s *step) ceiling() (int64, error) {
 	if s.refused != nil {
 		return 0, nil

@@ -16,8 +16,8 @@ import (
 	"github.com/weir-go/weir/tree"
 )
 
-// storeFolder prepares the copy of a folder to an object store, or from one. The
-// prefix stands for the contents of the folder.
+// storeFolder prepares the copy of a folder to an object store, or from one.
+// The prefix means the contents of the folder.
 func (c *copying) storeFolder(src, dst string) (*step, error) {
 	down := s3.IsFolder(src)
 	refuse := func(text, try string) (*step, error) { return nil, &failure{code: exitUsage, text: text, try: try} }
@@ -127,7 +127,8 @@ func kindIn(mode fs.FileMode) string {
 	return kindOf(mode)
 }
 
-// lastName is the last name in the path of a URL, or that of its bucket.
+// lastName returns the last name in the path of a URL, or the name of its
+// bucket.
 func lastName(name string) string {
 	u, err := url.Parse(name)
 	if err != nil {

@@ -10,15 +10,15 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// usage is an error of the command line without a better way out than help.
+// usage returns an error of the command line that advises to read the help.
 func usage(text string) *failure { return &failure{code: exitUsage, text: text, try: "weir --help"} }
 
-// misuse is one of the command c, whose help is the way out.
+// misuse returns an error that advises to read the help of the command c.
 func misuse(c *cobra.Command, text string) *failure {
 	return &failure{code: exitUsage, text: text, try: c.CommandPath() + " --help"}
 }
 
-// wrongFlag says in this program's words what is wrong with a flag of c.
+// wrongFlag rewrites an error of the flag parser in weir's style.
 func wrongFlag(c *cobra.Command, err error) error {
 	var value *pflag.InvalidValueError
 	var missing *pflag.ValueRequiredError
@@ -38,12 +38,12 @@ func wrongFlag(c *cobra.Command, err error) error {
 	return misuse(c, err.Error())
 }
 
-// badRate refuses the value of a flag that is a rate.
+// badRate returns the error for an invalid rate.
 func badRate(flag, value string) *failure {
-	return &failure{code: exitUsage, text: fmt.Sprintf("--%s %s is no rate", flag, value), try: "--" + flag + " 10MiB/s"}
+	return &failure{code: exitUsage, text: fmt.Sprintf("--%s %s is not a rate", flag, value), try: "--" + flag + " 10MiB/s"}
 }
 
-// badValue is what is wrong with a value of f, and what is not.
+// badValue returns a complaint about a value of f, and a valid value to try.
 func badValue(f *pflag.Flag, value string) (what, try string) {
 	switch f.Value.Type() {
 	case "duration":
@@ -59,7 +59,7 @@ func badValue(f *pflag.Flag, value string) (what, try string) {
 	return "is not a valid value", " " + f.DefValue
 }
 
-// unknownFlag suggests the flag that was perhaps meant.
+// unknownFlag returns an error that suggests a flag of a similar name.
 func unknownFlag(c *cobra.Command, name string) *failure {
 	f := misuse(c, "unknown flag "+name)
 	var names []string

@@ -33,8 +33,8 @@ type gen struct {
 	text   []string // the flow in words
 	site   int      // places left until the fault happens; negative: none
 	fault  *fault
-	leaves bool // something ends what is upstream of it early
-	nested int  // parts of Concat that enclose what is being made
+	leaves bool // something ends everything upstream of it early
+	nested int  // how many parts of Concat enclose the current step
 	files  int
 	folder func() string
 
@@ -120,7 +120,7 @@ func (g *gen) nap() func(i int) {
 	}
 }
 
-// keys are those of a source. Some are the same.
+// keys returns the keys of a source. Some are equal.
 func (g *gen) keys() []int {
 	n := g.n(pick(g.rand, 1, 3, 20, 300, g.profile.count+1) + 1)
 	n = min(n, g.profile.count)
@@ -142,7 +142,7 @@ func (g *gen) path() string {
 func (g *gen) help(f func()) { g.helpers = append(g.helpers, f) }
 
 // half is one half of a pipe that was given to the flow. If the flow does not
-// close it, whoever has the other half waits for ever.
+// close it, the user of the other half waits forever.
 type half struct {
 	name   string
 	closed func() bool

@@ -19,7 +19,7 @@ type model struct {
 	lossy bool // some may be left out in a good run too
 	cut   bool // the fault of the flow comes behind keys
 	short bool // and keeps an unknown part of them back
-	sated bool // a step had enough before the fault: what is behind it ends well
+	sated bool // a step had enough before the fault: everything after it ends without an error
 }
 
 // exact reports whether keys are all that arrives, in this order, whatever
@@ -79,8 +79,8 @@ func (m *model) apply(f func(k int) []int) {
 	m.keys = out
 }
 
-// enough says that a step has taken all it wants, and ends what is upstream:
-// whether the fault there happens is up to chance then.
+// enough records that a step needs no more input and ends everything upstream.
+// Then it depends on chance whether the fault there happens.
 func (g *gen) enough(m *model) {
 	if m.cut {
 		g.fault.optional, m.sated = true, true

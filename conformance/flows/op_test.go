@@ -461,8 +461,8 @@ func own[T any](d *draft[T]) {
 	}
 }
 
-// strikeOpenStage is strikeOpen for a stage: what is upstream does not begin
-// either, unless it is all in a part of Concat.
+// strikeOpenStage is strikeOpen for a stage: nothing upstream begins either,
+// unless all of it is in a part of Concat.
 func (g *gen) strikeOpenStage(where string, m *model) error {
 	cut := m.cut
 	if cut {
@@ -559,7 +559,7 @@ func splitByKey[T any](d *draft[T]) {
 	d.next(weir.Merge(parts...), "Partition(%d) | Merge", n)
 }
 
-// convert goes on with values of another type.
+// convert continues a draft with values of another type.
 func convert[T, U any](d *draft[T], to *kind[U]) *draft[U] {
 	if most := 3 * d.g.profile.count; len(d.m.keys) > most {
 		take(d, most) // or else bytes become any number of large values
@@ -651,8 +651,8 @@ func roundTrip[T any](d *draft[T]) {
 	}
 }
 
-// bytesOp adds a stage that leaves bytes as they are. Its model is not that of
-// the bytes, so nothing in it may depend on their number.
+// bytesOp adds a stage that leaves bytes as they are. Its model does not
+// describe the bytes, so nothing in it may depend on their number.
 func bytesOp(b *draft[byte]) {
 	g := b.g
 	switch g.n(9) {
@@ -669,7 +669,7 @@ func bytesOp(b *draft[byte]) {
 		})
 		b.next(b.s.Through(weir.Hash(sha256.New, func([]byte) { sums.Add(1) })), "Hash")
 	case 2, 3:
-		b.m.short = b.m.short || b.m.cut // a compressor keeps what is not a block yet
+		b.m.short = b.m.short || b.m.cut // a compressor keeps an incomplete block
 		pair := pick(g.rand,
 			[2]weir.Stage[byte, byte]{compress.Gzip(), compress.Gunzip()},
 			[2]weir.Stage[byte, byte]{compress.Gzip(compress.Workers(2)), compress.Gunzip()},

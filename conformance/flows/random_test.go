@@ -247,7 +247,7 @@ func attempt(seed uint64, folder func() string, begin func(*gen)) []error {
 	}
 }
 
-// environment is what is around a flow.
+// environment has the surroundings of a flow.
 type environment struct {
 	budget     *weir.Budget
 	deadline   time.Duration // of its context

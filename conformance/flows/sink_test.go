@@ -336,7 +336,7 @@ func (g *gen) strikeLate(where string, m *model) error {
 	return g.fault.err
 }
 
-// trackedWriter is a sink that fails where it is told to.
+// trackedWriter is a sink that fails at a given place.
 type trackedWriter[T any] struct {
 	g                   *gen
 	k                   *kind[T]

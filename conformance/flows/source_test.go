@@ -325,7 +325,7 @@ func several[T any](d *draft[T], c, depth int) {
 	}
 }
 
-// then adds the model of a stream behind that of m.
+// then appends the model of a stream to m.
 func (m *model) then(o *model, g *gen) {
 	switch {
 	case !m.cut:

@@ -95,7 +95,7 @@ func (s *subjects) knows(folder, word string) bool {
 	return false
 }
 
-// wrong returns what is wrong with the name of a test in a folder, or "".
+// wrong returns a complaint about the name of a test in a folder, or "".
 func (s *subjects) wrong(folder, name string) string {
 	m := testName.FindStringSubmatch(name)
 	switch {

@@ -1,5 +1,6 @@
 // Detect re-enacts the tutorial's "Debugging backpressure": a file is copied to
-// a slow destination, and the program says who waited for whom, and how long.
+// a slow destination, and the program says which stage waited for which, and
+// how long.
 //
 //	go run ./examples/detect huge-file.txt output.txt
 //

@@ -19,8 +19,8 @@ import (
 	"github.com/weir-go/weir/report"
 )
 
-// start serves the file called path on loopback. What is told about its
-// transfers arrives in the channel.
+// start serves the file called path on loopback. The reports of its transfers
+// arrive in the channel.
 func start(t *testing.T, path string, stall time.Duration) (*httptest.Server, <-chan report.Report) {
 	t.Helper()
 	done := make(chan report.Report, 10)

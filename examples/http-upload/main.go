@@ -6,11 +6,11 @@
 //	go run ./examples/http-upload /tmp/inbox
 //	curl --data-binary @huge-file.mp4 http://127.0.0.1:3000/upload
 //
-// What the tutorial got wrong: every upload has the same name, so that two at a
-// time are told 200 each and leave a mixture of both; an upload that is broken
-// off leaves half a file under the final name and keeps it open for good, since
-// pipe() passes on neither errors nor the end of its source; nothing bounds the
-// size, and nothing brings the file to the disk before it says "complete".
+// What the tutorial got wrong: every upload has the same name, so two at a time
+// both get 200 and leave a mixture of both. An aborted upload leaves half a
+// file under the final name and keeps it open forever, because pipe() passes on
+// neither errors nor the end of its source. Nothing limits the size, and
+// nothing writes the file to the disk before the response says "complete".
 package main
 
 import (

@@ -21,8 +21,8 @@ import (
 
 const limit = 4 << 20
 
-// start takes uploads on loopback into a folder of its own. What is told about
-// them arrives in the channel.
+// start takes uploads on loopback into a new folder. The reports of the uploads
+// arrive in the channel.
 func start(t *testing.T, stall time.Duration) (server *httptest.Server, dir string, done <-chan report.Report) {
 	t.Helper()
 	reports := make(chan report.Report, 20)

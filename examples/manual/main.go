@@ -1,14 +1,14 @@
 // Manual re-enacts the tutorial's "Backpressure manual (sin pipe)": a copy that
 // asks before each chunk whether there is room, pauses when there is none, and
-// goes on when the buffer has drained.
+// resumes when the buffer has drained.
 //
 //	go run ./examples/manual source.mp4 destination.mp4
 //
 // What the tutorial got wrong: it prints "Copy complete" when everything was
 // read, not when it was written; its errors destroy the other side and are then
 // lost, so that no caller learns of them; a failed copy leaves half a file. And
-// write() === false does not refuse the chunk, it has taken it already: whoever
-// forgets to pause queues without limit. TryWrite refuses.
+// write() === false does not refuse the chunk, it has taken it already: a
+// program that forgets to pause queues without limit. TryWrite refuses.
 package main
 
 import (

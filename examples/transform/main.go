@@ -1,14 +1,14 @@
 // Transform re-enacts the tutorial's "Transform streams con backpressure": a
-// file goes through a stage that turns it into upper case, and through one of
-// our own that hands on more pieces than it was given.
+// file goes through a stage that turns it into upper case, and through a custom
+// stage that emits more pieces than it receives.
 //
 //	go run ./examples/transform input.txt output.txt
 //
-// What the tutorial got wrong: chunk.toString() is called for each chunk, and a
-// character that lies across two of them becomes two or more U+FFFD. And its
-// "NUNCA this.push()" is no rule: callback(null, x) is a push too, with the
-// same effect. What does harm is to push many times in one call and to ignore
-// the answer. Here emit waits, so that there is no answer to ignore.
+// What the tutorial got wrong: it calls chunk.toString() for each chunk, and a
+// character that is split between two chunks becomes two or more U+FFFD. And
+// its rule "NUNCA this.push()" is wrong: callback(null, x) is a push too, with
+// the same effect. The harm comes from pushing many times in one call and
+// ignoring the result. Here emit waits, so there is no result to ignore.
 package main
 
 import (

@@ -14,12 +14,12 @@ import (
 // ErrAborted is the error of Commit after Abort.
 var ErrAborted = errors.New("file was aborted")
 
-// Commit publishes the file under its path. When it returns nil the target is
-// whole. When it returns an error the target is as it was and the temporary
-// file is gone, but for two that come after the target is whole: an error
-// whose Op is "sync directory" leaves open whether the new name outlives a
-// power cut, and after "remove temporary name of" the file has two names. A
-// file written straight to its target keeps what was written.
+// Commit publishes the file under its path. If it returns nil, the target is
+// complete. If it returns an error, the target is as it was before and the
+// temporary file is removed. There are two exceptions, in which the target is
+// complete: after an error whose Op is "sync directory", the new name may not
+// survive a power failure; after "remove temporary name of", the file has two
+// names. A file written directly to its target keeps the data written so far.
 //
 // A second Commit returns what the first one did.
 func (f *File) Commit() error {

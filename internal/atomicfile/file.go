@@ -2,18 +2,18 @@
 //
 // In its default mode a [File] is written under a temporary name beside its
 // target and takes the target's name in one step when it is committed. Until
-// then, and after a failure, whoever opens the target sees what was there
-// before. Only a process that is killed outright, or a machine that stops, can
-// leave the temporary file behind; [IsTemp] tells such a name, and [Sweep] removes
-// what is left. A File locks its temporary file while it is in use.
+// then, and after a failure, the target is as it was before. Only a process
+// that is killed, or a crash of the machine, can leave the temporary file
+// behind. [IsTemp] recognizes such a name, and [Sweep] removes such files. A
+// File locks its temporary file while it is in use.
 //
-// What a replaced file keeps: its permission bits, its owner as far as the
-// process may set it, and the symbolic links that lead to it. What it loses:
-// set-user-ID and set-group-ID, which were given to the old contents and not to
-// these; other hard links, which go on naming the old contents; access control
-// lists and extended attributes, file capabilities among them. [InPlace] and
-// [Truncate] keep those too. With [Options].Like the new file takes owner and
-// permissions from another file instead, see [Keep].
+// A replaced file keeps its permission bits, its owner as far as the process
+// may set it, and the symbolic links that lead to it. It loses set-user-ID and
+// set-group-ID, which were granted to the old contents; its other hard links,
+// which still name the old contents; and access control lists and extended
+// attributes, including file capabilities. [InPlace] and [Truncate] keep those
+// too. With [Options].Like the new file takes owner and permissions from
+// another file instead, see [Keep].
 package atomicfile
 
 import (
@@ -52,8 +52,8 @@ type Options struct {
 	Mode Mode
 
 	// Perm are the permission bits of a file that does not exist yet, before
-	// umask; zero stands for 0666. Other bits are ignored: set-user-ID for one
-	// would come with the wrong owner. A file that exists keeps its own.
+	// umask; zero means 0666. Other bits are ignored: set-user-ID, for example,
+	// would come with the wrong owner. An existing file keeps its own.
 	Perm fs.FileMode
 
 	// Like makes Commit give the file the owner, the permissions and the
@@ -123,9 +123,9 @@ func (f *File) Temp() string { return f.temp }
 // Written returns how many bytes were written. It may be called at any time.
 func (f *File) Written() int64 { return f.written.Load() }
 
-// OSFile returns the file underneath, for the kernel to write to. It stays
-// the property of f: do not close it. Report what reached it with
-// [File.Moved], in place of calls of Write.
+// OSFile returns the underlying file, for the kernel to write to. f still owns
+// it: do not close it. Instead of calling Write, report the bytes that reached
+// it with [File.Moved].
 func (f *File) OSFile() *os.File { return f.file }
 
 // Write writes p at the current position. Its error is an [*Error] with the
@@ -165,8 +165,8 @@ func (f *File) makeHoles() {
 	}
 }
 
-// Extend gives a file that ends in a hole its length, as Prepare does. It is
-// for who reads the file before that.
+// Extend gives a file that ends in a hole its length, as Prepare does. Call it
+// to read the file before Prepare.
 func (f *File) Extend() error {
 	if f.sparse == nil {
 		return nil

@@ -10,9 +10,9 @@ import (
 	"syscall"
 )
 
-// heldDescriptor recognises the names by which systems give a process its own
-// descriptors. A file behind one of them was opened by somebody else, who goes
-// on using it: it must be neither replaced nor emptied.
+// heldDescriptor recognizes the names under which systems offer a process its
+// own descriptors. Another program opened such a file and still uses it, so it
+// must be neither replaced nor truncated.
 func heldDescriptor(name string) (fd int, ok bool) {
 	dir, base := filepath.Split(name)
 	switch dir {

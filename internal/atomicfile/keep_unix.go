@@ -16,15 +16,15 @@ const special = fs.ModeSetuid | fs.ModeSetgid
 var chown = (*os.File).Chown // a test plays a system that refuses, or pretends
 
 // Keep gives f the owner, the group and the permissions of the file or folder
-// that like describes. Where the process may not set owner or group they stay
-// as they are, and this is no error.
+// that like describes. If the process may not set the owner or the group, they
+// stay as they are, without an error.
 //
-// The set-user-ID and set-group-ID bits of a file are kept only together with
-// both owner and group: with another owner they would give away the rights of
-// that one. They are dropped too if f belongs to somebody else before, or if
-// others may write to it, who would have had a say in what it holds. They are
-// set last, so that at no moment f has them with a wrong owner. On a folder
-// set-group-ID gives away nothing but the group, and is kept with that.
+// Keep keeps the set-user-ID and set-group-ID bits of a file only together with
+// both owner and group: with another owner they would grant the rights of that
+// owner. It also drops them if f belonged to another user before, or if other
+// users can write to it, because these could have written its contents. It sets
+// the bits last, so that f never has them with a wrong owner. On a folder,
+// set-group-ID only affects the group, and is kept together with it.
 func Keep(f *os.File, like fs.FileInfo) error {
 	info, err := f.Stat()
 	if err != nil {
@@ -58,8 +58,8 @@ func private(info fs.FileInfo) bool {
 	return ok && int(is.Uid) == os.Geteuid() && info.Mode()&0o022 == 0
 }
 
-// without takes the special bits off mode, but for that of a folder which has
-// the right group.
+// without removes the special bits from mode. A folder with the right group
+// keeps set-group-ID.
 func without(mode fs.FileMode, info fs.FileInfo, group bool) fs.FileMode {
 	if info.IsDir() && group {
 		return mode &^ fs.ModeSetuid

@@ -24,13 +24,13 @@ func (p place) straight() bool {
 // maxLinks is how many symbolic links in a row systems follow.
 const maxLinks = 40
 
-// ErrDangling is the error of a target that is a symbolic link to a file that
-// does not exist. Writing through it would create a file in a place that
-// whoever made the link has chosen.
+// ErrDangling is the error for a target that is a symbolic link to a file that
+// does not exist. The owner of the link would choose where the new file is
+// created.
 var ErrDangling = errors.New("symbolic link to a file that does not exist")
 
-// Target returns the path of the file that Open would write for path, behind
-// symbolic links, and what is there, nil if nothing.
+// Target follows symbolic links and returns the path of the file that Open
+// would write for path. It also returns the existing file there, or nil.
 func Target(path string) (string, fs.FileInfo, error) {
 	p, err := resolve(path)
 	return p.name, p.info, err

@@ -14,8 +14,8 @@ const nonblock = syscall.O_NONBLOCK
 // Sweeps is whether a temporary file can stay locked until it has its name.
 const Sweeps = true
 
-// openLeft opens what a killed process may have left. Some file systems lock
-// only what is open for writing.
+// openLeft opens a file that a killed process may have left. Some file systems
+// lock only files that are open for writing.
 func openLeft(root *os.Root, name string) (*os.File, error) {
 	const flag = syscall.O_NONBLOCK | syscall.O_NOFOLLOW
 	f, err := root.OpenFile(name, os.O_RDWR|flag, 0)

@@ -37,8 +37,8 @@ func IsTemp(name string) bool {
 }
 
 // TempName returns a name for a temporary file beside a target whose last
-// element is base: one that nobody can guess, that [IsTemp] tells, and of no
-// more than 255 bytes.
+// element is base: one that nobody can guess, that [IsTemp] recognizes, and
+// that has at most 255 bytes.
 func TempName(base string) string {
 	// File systems end names at 255 bytes; some insist on valid UTF-8.
 	const longest = 255 - 1 - len(tempMark) - tempRandom - len(tempSuffix)

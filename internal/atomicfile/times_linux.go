@@ -32,8 +32,8 @@ func setTimes(f *os.File, like fs.FileInfo) error {
 	return err
 }
 
-// Utimensat is utimensat(2): it gives f, or what is called name in the folder f,
-// the times of like. The errors of the call are of type [syscall.Errno].
+// Utimensat is utimensat(2): it gives f, or the entry name of the folder f, the
+// times of like. The errors of the call are of type [syscall.Errno].
 func Utimensat(f *os.File, name *byte, like fs.FileInfo, flags uintptr) error {
 	ts := times(like)
 	return fd.Control(f, func(fd uintptr) error {

@@ -1,8 +1,8 @@
-// Package carry tells the file that a flow writes about the file that the flow
-// reads: owner, permissions, times, extended attributes, and whether it has
-// holes. It tells the command whether that file changed while it was read. Both
-// ends are opened by the flow. The metadata have to be those of the very file
-// that was read: under its name there may be another one a moment later.
+// Package carry passes the metadata of the file that a flow reads to the file
+// that the flow writes: owner, permissions, times, extended attributes, and
+// whether it has holes. It also reports to the command whether the source
+// changed while it was read. The flow opens both ends. The metadata must come
+// from the open file, because a moment later another file can have its name.
 package carry
 
 import (
@@ -17,7 +17,7 @@ import (
 	"github.com/weir-go/weir/internal/xattr"
 )
 
-// Note passes what is known of the source of a run. It is for one run. Set its
+// Note passes metadata of the source of a run. It is for one run. Set its
 // fields before [Into].
 type Note struct {
 	// Metadata makes files that are written take on owner, permissions, times
@@ -86,7 +86,7 @@ type plain struct{ fs.FileInfo }
 
 func (p plain) Mode() fs.FileMode { return p.FileInfo.Mode().Perm() }
 
-// Opened tells that f, which info describes, is being read.
+// Opened records that the flow reads f, which info describes.
 func Opened(ctx context.Context, f *os.File, info fs.FileInfo) {
 	n := of(ctx)
 	if n == nil {
@@ -142,10 +142,10 @@ func (e *ShrankError) Error() string {
 
 func (e *ShrankError) Unwrap() error { return io.ErrUnexpectedEOF }
 
-// Ended tells that f was read to its end, and compares it with what it was when
-// it was opened. The error is a [*ShrankError]. Growth is no error: what was
-// there at first has been read. It is for regular files; all others end as they
-// like.
+// Ended records that f was read to its end, and compares it with its state when
+// it was opened. The error is a [*ShrankError]. Growth is no error: the
+// original contents have been read. Ended is for regular files only, because
+// other files have no fixed length.
 func Ended(ctx context.Context, f *os.File, opened fs.FileInfo) error {
 	if !opened.Mode().IsRegular() {
 		return nil

@@ -30,8 +30,8 @@ var (
 // ErrInvalid.
 var ErrUTF16 = fmt.Errorf("%w: the text is UTF-16; convert it to UTF-8 first", ErrInvalid)
 
-// Take returns in without a mark, and how many bytes that left out. It returns
-// nothing while it cannot tell.
+// Take returns in without a byte order mark, and the length of the mark. It
+// returns nothing while it cannot know whether in begins with one.
 func (s *Start) Take(in []byte) (text []byte, left int, err error) {
 	if s.over || len(in) == 0 {
 		return in, 0, nil

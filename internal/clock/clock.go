@@ -138,10 +138,10 @@ type Reading struct {
 	wall, short, blockedN int64
 }
 
-// Times are the nanoseconds of a stage in each state, as its lane has spent
-// them. Wall is their sum but for Short, the part of Blocked in which room was
-// there and the budget had no memory. BlockedN is how often the lane waited for
-// room.
+// Times are the nanoseconds that a lane spent in each state of a stage. Wall is
+// the sum of all but Short. Short is the part of Blocked during which the pipe
+// had room but the budget had no memory. BlockedN is how often the lane waited
+// for room.
 type Times struct {
 	Wall, Busy, Outside, Starved, Blocked int64
 	Short, BlockedN                       int64
@@ -167,8 +167,8 @@ func (r Reading) Of(busy int32) Times {
 	return t
 }
 
-// Span adds up times of which one at most goes on. One goroutine begins and ends
-// them; anyone may read the sum.
+// Span adds up intervals, of which at most one is running. One goroutine begins
+// and ends them; any goroutine can read the sum.
 type Span struct{ since, sum atomic.Int64 }
 
 // Begin is called when a time begins.

@@ -420,7 +420,7 @@ func init() {
 			length++
 		}
 		if slot == len(lengthExtra)-2 {
-			length = maxMatch // which has a symbol of its own
+			length = maxMatch // maxMatch has a separate symbol
 		}
 	}
 	dist := 1

@@ -2,7 +2,7 @@
 // to [MaxInput] bytes at a time. Pieces do not refer to each other, so they can
 // be compressed, and decompressed, at the same time.
 //
-// The design is that of libdeflate: hash chains with lazy matching, blocks that
+// The design follows libdeflate: hash chains with lazy matching, blocks that
 // end where the statistics of the data change, and Huffman codes of limited
 // length. It needs a third to a half of zlib's time for the same size.
 package deflate
@@ -21,8 +21,8 @@ const (
 	// Slack is the room behind a piece that lets 8 bytes be read at its last.
 	Slack = 8
 
-	// Overhead is the most by which a piece can grow: each block that is
-	// stored, and two empty ones, and what is written too much.
+	// Overhead is the most bytes by which a piece can grow: for each stored block,
+	// for two empty blocks, and for the bytes written past the end.
 	Overhead = 6*(MaxInput/minBlock+2) + 2*6 + 8
 
 	minMatch = 3
@@ -68,7 +68,7 @@ type Encoder struct {
 	nbits uint
 }
 
-// chains are all positions in the window by what is there.
+// chains finds all positions in the window by the bytes there.
 type chains struct {
 	last3 [1 << hash3Bits]uint32 // last position of 3 bytes
 	last4 [1 << hashBits]uint32  // last position of 4 bytes
@@ -76,10 +76,10 @@ type chains struct {
 	prev  [window]uint16         // distance to the position before with the same hash of 4 bytes
 }
 
-// pairs are the latest positions by what is there.
+// pairs finds the latest positions by the bytes there.
 type pairs struct {
-	last4 [1 << hashBits]uint32    // of 4 bytes
-	last7 [1 << hashBits][2]uint32 // the last two of 7 bytes; of 4 at the fastest levels
+	last4 [1 << hashBits]uint32    // last position of 4 bytes
+	last7 [1 << hashBits][2]uint32 // last two positions of 7 bytes; at the fastest levels of 4 bytes
 }
 
 // sequence is a number of literals and the match that follows them.
@@ -151,9 +151,9 @@ func (e *Encoder) Append(dst []byte, in *Input, n int, last bool) []byte {
 	return dst
 }
 
-// WriteTo is Append for those who have no room for the whole result: it is
-// written to w bit by bit. buf is the memory to use, of any length; with a
-// capacity of [BlockOutput] it never grows, and is returned.
+// WriteTo is like Append, but writes the result to w piece by piece. buf is the
+// memory to use, of any length; WriteTo returns it. With a capacity of
+// [BlockOutput] it never grows.
 func (e *Encoder) WriteTo(w io.Writer, buf []byte, in *Input, n int, last bool) ([]byte, error) {
 	e.out, e.to, e.err = buf[:0], w, nil
 	e.encode(in, n, last)
@@ -195,7 +195,7 @@ func (e *Encoder) encode(in *Input, n int, last bool) {
 	e.base += uint32(n) + window
 }
 
-// emit hands on what there is.
+// emit passes on the finished bytes.
 func (e *Encoder) emit() {
 	if e.to == nil {
 		return

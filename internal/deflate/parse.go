@@ -213,8 +213,8 @@ func (e *Encoder) literals(in *Input, from, to int) {
 	e.seqs[e.nseqs].lits += uint32(to - from)
 }
 
-// near reports whether the four bytes at i are those of a position in the
-// window, at distance d.
+// near reports whether the four bytes at i equal those at distance d, and that
+// position is in the window.
 func near(in *Input, i int, v uint64, d uint32) bool {
 	return d < window && load32(in, i-int(d)) == uint32(v)
 }
@@ -439,8 +439,9 @@ const (
 	observed   = 10
 )
 
-// splitter finds out where a block should end: where what comes differs from
-// what the block has. It tells eight kinds of literals and two of matches apart.
+// splitter finds where a block should end: where the next data differs from the
+// data of the block. It distinguishes eight kinds of literals and two of
+// matches.
 type splitter struct {
 	old, fresh   [observed]uint32
 	nold, nfresh uint32

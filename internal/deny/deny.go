@@ -16,9 +16,10 @@ const (
 )
 
 // Request answers with a status and a line of text, and then waits for the
-// client to read that: a server that closes the connection while the client is
-// still sending resets it, and the answer is lost. The connection is not used
-// again. HTTP/2 minds none of that: there an answer has a stream of its own.
+// client to read the answer: a server that closes the connection while the
+// client is still sending resets it, and the answer is lost. The connection is
+// not used again. None of this applies to HTTP/2, where each answer has its own
+// stream.
 func Request(w http.ResponseWriter, r *http.Request, status int, text string) {
 	comes := r.ProtoMajor == 1 && r.ContentLength != 0
 	Tell(w, r, status, text, comes)
@@ -26,7 +27,7 @@ func Request(w http.ResponseWriter, r *http.Request, status int, text string) {
 	if !comes || rc.Flush() != nil {
 		return
 	}
-	if r.Header.Get("Expect") == "" { // who waits for 100 Continue sends nothing
+	if r.Header.Get("Expect") == "" { // a client that waits for 100 Continue sends nothing
 		Drop(rc, r.Body, HearBytes)
 	}
 	_ = rc.SetReadDeadline(time.Unix(1, 0)) // net/http would wait for the body
@@ -44,7 +45,7 @@ func Tell(w http.ResponseWriter, r *http.Request, status int, text string, last 
 	}
 	w.WriteHeader(status)
 	if r.Method != http.MethodHead {
-		_, _ = io.WriteString(w, text+"\n") // the client may have gone: nobody to tell
+		_, _ = io.WriteString(w, text+"\n") // the client may have gone
 	}
 }
 

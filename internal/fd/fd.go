@@ -3,8 +3,8 @@ package fd
 
 import "os"
 
-// Control calls do with the descriptor of f, which stays open meanwhile, and
-// returns the error of do.
+// Control calls do with the descriptor of f and returns the error of do. The
+// descriptor stays open during the call.
 func Control(f *os.File, do func(fd uintptr) error) error {
 	c, err := f.SyscallConn()
 	if err != nil {

@@ -17,8 +17,8 @@ func waits(name string, flag int) bool {
 	return err == nil && fi.Mode()&fs.ModeNamedPipe != 0
 }
 
-// openBothWays opens a named pipe as reader and writer at once, which never
-// waits and satisfies whoever waits for either.
+// openBothWays opens a named pipe for reading and writing. That never waits,
+// and releases an Open that waits for the other end.
 func openBothWays(name string) (*os.File, error) {
 	return os.OpenFile(name, os.O_RDWR|syscall.O_NONBLOCK, 0)
 }

@@ -67,7 +67,7 @@ func (d *Decoder) codes(b *bitReader) bool {
 		}
 		pre[i] = uint8(n)
 	}
-	// Its table may lie where that of the distances will be.
+	// Its table can use the memory of the table of distances.
 	table := d.dist[:1<<preBits]
 	if !build(table, preBits, pre[:], preMeans[:]) {
 		d.err = ErrCorrupt

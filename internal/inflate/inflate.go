@@ -1,10 +1,10 @@
 // Package inflate decompresses the DEFLATE format (RFC 1951) from a stream, at
 // two to three times the speed of the standard library, and in less than 128 KiB.
 //
-// It accepts the same data as compress/flate. It differs in what it offers around
-// that: a [Decoder] uses not a byte of its [Input] beyond the end of the data,
-// delivers all that the bytes so far stand for before it asks for more, can go on
-// after its source has failed, and knows whether it is between two blocks.
+// It accepts the same data as compress/flate. In addition, a [Decoder] uses no
+// byte of its [Input] beyond the end of the data, delivers everything that the
+// bytes so far encode before it reads more, can continue after its source has
+// failed, and knows whether it is between two blocks.
 //
 // The speed comes from a loop without bounds checks (see Decoder.fast), which
 // works on arrays whose sizes are powers of two.
@@ -149,8 +149,8 @@ func (d *Decoder) Next(n int) ([]byte, error) {
 	return b, nil
 }
 
-// wrap goes on at the beginning of the ring once its end is reached. All has been
-// delivered.
+// wrap continues at the beginning of the ring when its end is reached.
+// Everything has been delivered by then.
 func (d *Decoder) wrap() {
 	if d.write >= outSize {
 		copy(d.out[:copySpan], d.out[outSize:d.write])
@@ -511,8 +511,8 @@ func lookup(table []uint32, tableBits uint, b uint64) (e uint32, n uint) {
 	return e, tableBits + uint(e&0xff)
 }
 
-// value is the length or distance that e stands for, whose n bits are the first
-// in b.
+// value returns the length or distance that e encodes, whose n bits are the
+// first in b.
 func value(e uint32, b uint64, n uint) uint {
 	extra := uint(e&0xff) - uint(e>>8&15)
 	return uint(e>>16) + uint(b>>(n-extra)&(1<<extra-1))

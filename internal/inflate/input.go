@@ -15,8 +15,8 @@ const (
 const InputHolds = 33 << 10
 
 // Input is a buffered reader that a [Decoder] reads from without copying. Its
-// methods do what those of [bufio.Reader] do, so that a container format can be
-// read around the compressed data. Call Reset before use.
+// methods do the same as the methods of [bufio.Reader], so that a container
+// format can be read around the compressed data. Call Reset before use.
 //
 // An Input reads from its source only when a caller needs more than the buffer
 // holds, and makes one call of Read at a time.
@@ -32,8 +32,8 @@ func (in *Input) Reset(src io.Reader) {
 	in.r, in.w, in.src, in.err = 0, 0, src, nil
 }
 
-// Resume keeps what is buffered and reads what follows it from src, after the
-// source so far has returned an error.
+// Resume keeps the buffered data and reads the data after it from src, after
+// the previous source has returned an error.
 func (in *Input) Resume(src io.Reader) { in.src, in.err = src, nil }
 
 // Buffered returns how many bytes can be read without asking the source.

@@ -6,12 +6,12 @@ import "math/bits"
 // the lowest. Codes that are longer than the table's bits lead to a subtable
 // behind it. Each entry is a word:
 //
-//	bits 0 to 7    bits to consume: those of the code and the extra bits behind it
+//	bits 0 to 7    bits to consume: the code and the extra bits after it
 //	bits 8 to 11   bits of the code
 //	bits 16 to 30  the literal, or the length or distance without its extra bits
 //	bit 31         a literal
 //
-// or, for what is neither a literal nor a length nor a distance:
+// or, for an entry that is neither a literal nor a length nor a distance:
 //
 //	bits 0 to 7    bits to consume
 //	bits 8 to 11   for a subtable: how many bits it is looked up with
@@ -157,8 +157,8 @@ func build(table []uint32, tableBits uint, lens []uint8, means []uint32) bool {
 	for count[n] == 0 {
 		n++
 	}
-	// The table grows with the length of the codes: what is there already is
-	// repeated for both values of the next bit.
+	// The table grows with the length of the codes: its entries are repeated for
+	// both values of the next bit.
 	for size := uint(1) << n; ; {
 		for range count[n] {
 			table[code] = means[sorted[next]] + uint32(n)<<8 + uint32(n)

@@ -34,9 +34,9 @@ while True:
     o.flush()
 `
 
-// What zlib accepts is accepted here, with the same output, and the reverse, with
-// two exceptions that are those of the standard library: a code for the lengths of
-// codes may have one symbol, and a block need not be able to end.
+// The decoder accepts the same input as zlib, with the same output. There are
+// two exceptions, which the standard library has too: a code for the lengths of
+// codes can have one symbol, and a block need not be able to end.
 func TestDecoder_AgreesWithZlib(t *testing.T) {
 	python, err := exec.LookPath("python3")
 	if err != nil {

@@ -52,18 +52,18 @@ type Wrapper interface {
 type fileSource interface{ OSFile() *os.File }
 
 // Copy copies from src to dst until the end of src, and returns how many bytes
-// reached dst. An [*io.LimitedReader] bounds the copy as it does for
-// [io.Copy], and has its N decreased. What [Path] names is used; all else goes
-// through one buffer of [Memory] bytes.
+// reached dst. An [*io.LimitedReader] bounds the copy as it does for [io.Copy],
+// and has its N decreased. It uses the system call that [Path] names, or else
+// one buffer of [Memory] bytes.
 //
-// When ctx ends, so does Copy, with [context.Cause] of ctx, and a blocked call
-// is unblocked through its deadline, which is cleared afterwards. Where there
-// is no deadline, the end that is blocked is closed, if it has a Close method
-// and is no regular file. After any error src may have been read further than
-// dst was written.
+// When ctx ends, Copy returns [context.Cause] of ctx. It unblocks a blocked
+// call through its deadline, which it clears afterwards. If there is no
+// deadline, it closes the blocked end, if that has a Close method and is not a
+// regular file. After an error, src may have been read further than dst was
+// written.
 //
 // Errors of dst and src are passed on as they are, so that EPIPE, ECONNRESET
-// and ENOSPC match. A source that ends early is no error: the count tells.
+// and ENOSPC match. A source that ends early is no error: the count shows it.
 func Copy(ctx context.Context, dst io.Writer, src io.Reader, o Options) (int64, error) {
 	t := &transfer{ctx: ctx, dst: dst, src: src, Options: o, remain: math.MaxInt64}
 	if ctx.Err() != nil {
@@ -99,8 +99,8 @@ func Copy(ctx context.Context, dst io.Writer, src io.Reader, o Options) (int64, 
 	return t.total, err
 }
 
-// interrupted returns errEnded in place of an error of the source, or of the
-// wait for the destination, that Stop has caused.
+// interrupted returns errEnded instead of an error that Stop has caused in the
+// source, or in the wait for the destination.
 func (t *transfer) interrupted(err error) error {
 	if err != nil && t.g.stopping.Load() && (errors.Is(err, os.ErrDeadlineExceeded) || t.g.forced.Load()) {
 		return errEnded

@@ -23,8 +23,8 @@ var content = func() []byte {
 	return b
 }()
 
-// A source gives content and then ends. A sink collects what is written to it,
-// which is known once the writer was closed.
+// A source gives content and then ends. A sink collects the bytes written to
+// it, and returns them after the writer was closed.
 type source func(t *testing.T) io.Reader
 type sink func(t *testing.T) (io.WriteCloser, func() []byte)
 
@@ -225,7 +225,7 @@ func (w *readerFrom) ReadFrom(r io.Reader) (int64, error) {
 	return w.Buffer.ReadFrom(r)
 }
 
-// wrapped counts what is moved past it.
+// wrapped counts the bytes that the kernel moves to its file.
 type wrapped struct {
 	*os.File
 	moved int64

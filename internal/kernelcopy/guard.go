@@ -9,11 +9,11 @@ import (
 	"time"
 )
 
-// A guard unblocks a transfer when its context ends or it is told to stop.
+// A guard unblocks a transfer when its context or Options.Stop ends.
 type guard struct {
 	t        *transfer
 	inside   atomic.Int32 // reading, writing, both, or waiting
-	stopping atomic.Bool  // nothing more is to be taken from the source
+	stopping atomic.Bool  // take nothing more from the source
 	halt     func() bool
 	fired    chan struct{} // closed when unblock is done
 	quit     chan struct{} // closed to end the goroutine that waits for Stop
@@ -39,10 +39,10 @@ func (t *transfer) watch() *guard {
 	return g
 }
 
-// enter is called before a call that may block. It reports whether the context
-// has ended, or no more is to be taken from the source; the call must not be
-// made then. If either happens later, the guard finds out from inside what to
-// unblock.
+// enter is called before a call that can block. It returns true if the context
+// has ended, or if the transfer must take no more from the source; the caller
+// must then skip the call. If either happens later, inside tells the guard
+// which call to unblock.
 func (g *guard) enter(what int32) bool {
 	g.inside.Store(what)
 	if g.t.ctx.Err() != nil {
@@ -53,7 +53,7 @@ func (g *guard) enter(what int32) bool {
 
 func (g *guard) leave() { g.inside.Store(0) }
 
-// told reports whether nothing more is to be taken from the source.
+// told reports whether the transfer must take no more from the source.
 func (g *guard) told() bool {
 	if g.stopping.Load() {
 		return true

@@ -114,8 +114,9 @@ func pieces(d, s end, name string, call func(dst, src, max int) (int, error)) mo
 	}
 }
 
-// around makes a call that moves bytes, or waits for an end, and tells the
-// observer where its time went. reads and writes say for which end it can sleep.
+// around makes a call that moves bytes, or waits for an end, and reports to the
+// observer where its time went. reads and writes say for which end it can
+// sleep.
 func (t *transfer) around(call func() int64, reads, writes bool) {
 	if !t.observed() {
 		call()
@@ -138,8 +139,8 @@ func (t *transfer) around(call func() int64, reads, writes bool) {
 	t.Observer.Settle(spent)
 }
 
-// onto calls again with the descriptors of both ends until it returns true, and
-// waits for the destination in between.
+// onto calls again with the descriptors of both ends until it returns true.
+// Between the calls it waits for the destination.
 func onto(t *transfer, d, s end, again func(dst, src uintptr) bool) error {
 	try := func(dst, src uintptr) bool {
 		done := again(dst, src)
@@ -187,7 +188,7 @@ func pollMoment(fd uintptr, events int16) (ready bool) {
 }
 
 // awaitInput waits until the source can be read, if it is a pipe whose Read
-// cannot be interrupted, and reports whether Copy has ended meanwhile.
+// cannot be interrupted. It reports whether Copy ended during the wait.
 func (t *transfer) awaitInput() (over bool) {
 	for t.blockingPipe && !t.g.over() {
 		ready := true
@@ -253,7 +254,7 @@ func sampled(d, s end, data mover) mover {
 // clonedMiB is what it takes at most to share a mebibyte instead of copying it.
 const clonedMiB = 32 * time.Microsecond
 
-// sample moves size bytes through memory, or what is left if that is less.
+// sample moves size bytes through memory, or the rest if that is less.
 func (t *transfer) sample(dst, src *os.File, size int64) (total int64, err error) {
 	b := smallBuffers.Get().(*[]byte)
 	defer smallBuffers.Put(b)
@@ -288,8 +289,8 @@ func (t *transfer) sample(dst, src *os.File, size int64) (total int64, err error
 	return total, err
 }
 
-// relay is the mover from a socket to a socket, a file or a pipe, through a pipe
-// of its own in the kernel.
+// relay is the mover from a socket to a socket, a file or a pipe, through its
+// own pipe in the kernel.
 type relay struct {
 	d, s  end
 	r, w  int // of the pipe; 0 if there is none yet
@@ -336,8 +337,8 @@ func (p *relay) move(t *transfer, max int64) (total int64, err error) {
 	return total, err
 }
 
-// fill splices from the source into the pipe what is there, and waits until
-// something is. 0 without an error is the end.
+// fill waits for data and splices the available data from the source into the
+// pipe. 0 without an error means the end.
 func (p *relay) fill(t *transfer, max int64) (n int64, err error) {
 	for {
 		if t.g.enter(reading) {

@@ -8,12 +8,12 @@ type Observer interface {
 	// Enter begins another activity. It is called again for the same one.
 	Enter(Activity)
 
-	// Settle says more about the [Moving] that goes on or has just ended. It is
-	// called at most once for each.
+	// Settle adds details about the [Moving] that is running or has just ended. It
+	// is called at most once for each.
 	Settle(Spent)
 
 	// Path is called with the name of the system call that has moved bytes, and
-	// with "" when Copy goes on through memory.
+	// with "" when Copy continues through memory.
 	Path(name string)
 }
 
@@ -56,7 +56,7 @@ type samples struct {
 
 const (
 	sampleSize  = 64 << 10 // moved through memory
-	sampleEvery = 32 << 20 // bytes that the kernel moves in between
+	sampleEvery = 32 << 20 // bytes that the kernel moves between two samples
 	sampleSleep = 50 * time.Microsecond
 
 	// Where the kernel sleeps most of the time, the processor has time to
@@ -77,7 +77,8 @@ func (s *samples) due(max int64) int64 {
 	return 0
 }
 
-// call takes note of how long the kernel took to move bytes, and slept meanwhile.
+// call records how long the kernel took to move bytes, and how much of that it
+// slept.
 func (s *samples) call(took, slept time.Duration) {
 	s.took, s.slept = s.took*7/8+took, s.slept*7/8+slept
 }
@@ -91,8 +92,8 @@ func (s *samples) divide(wait time.Duration, n int64) (read, write time.Duration
 	}
 	scale := float64(n) / float64(s.bytes)
 	r, w := float64(s.read)*scale, float64(s.write)*scale
-	// A sample that meets a pause of the disk stands for more bytes than it has,
-	// so the two may exceed what there is. Their proportion still holds.
+	// A sample that meets a pause of the disk counts for more bytes than it has,
+	// so the two can exceed the whole time. Their proportion still holds.
 	if sum := r + w; sum > float64(wait) {
 		r, w = r/sum*float64(wait), w/sum*float64(wait)
 	}

@@ -106,7 +106,7 @@ func TestObserver_IsToldWhichEndIsWaitedFor(t *testing.T) {
 	}
 }
 
-// The name of a system call is told only if it has moved bytes.
+// Path gets the name of a system call only if the call has moved bytes.
 func TestObserver_IsToldThePathThatWasUsed(t *testing.T) {
 	for from, src := range sources {
 		for to, dst := range sinks {

@@ -11,16 +11,16 @@ type route struct {
 	name   string
 	move   mover  // nil for the way through memory
 	close  func() // gives back what move has opened; may be nil
-	opaque bool   // move tells the observer nothing
+	opaque bool   // move reports nothing to the observer
 	pace   pace
 }
 
 // Path returns the name of the system call that [Copy] would move bytes with,
-// "copy_file_range", "sendfile" or "splice", and "" where they go through
-// memory or where nobody can say. Nothing is read or written. A nil *os.File
-// stands for a regular file that has yet to be opened, a nil *net.TCPConn or
-// *net.UnixConn for a stream connection. The kernel may still decline, on some
-// file systems for instance; Copy then goes through memory.
+// "copy_file_range", "sendfile" or "splice", and "" if they go through memory
+// or Path cannot know. It reads and writes nothing. A nil *os.File means a
+// regular file that has yet to be opened, a nil *net.TCPConn or *net.UnixConn a
+// stream connection. The kernel can still decline, on some file systems for
+// instance; Copy then goes through memory.
 func Path(dst io.Writer, src io.Reader) string {
 	d, s := ends(dst, src)
 	return choose(d, s).name

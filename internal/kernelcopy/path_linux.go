@@ -44,7 +44,7 @@ const (
 	unix // stream-oriented only
 )
 
-// end is what is known of one end of a copy.
+// end describes one end of a copy.
 type end struct {
 	kind    kind
 	file    *os.File // if regular or pipe; may be nil
@@ -106,8 +106,9 @@ func control(c syscall.Conn, f func(fd uintptr)) error {
 }
 
 // sameFileSystem reports whether copy_file_range can work between two files.
-// The kernel wants one file system, but for a few types that copy between any
-// two of their own, or whose files look as if they lay on different devices.
+// The kernel requires one file system. A few types of file systems can copy
+// between any two of the same type, or show different devices for files of one
+// file system.
 func sameFileSystem(d, s end) bool {
 	if d.file == nil || s.file == nil || d.device == s.device {
 		return true

@@ -13,9 +13,9 @@ const (
 	seekHole = 4
 )
 
-// keepHoles makes a mover between regular files leave out what is a hole in
-// the source, if the source has any and the destination is written at its end,
-// where nothing has to be overwritten with zeros.
+// keepHoles makes a mover between regular files skip the holes of the source.
+// It does so only if the source has holes and the destination is written at its
+// end, where no old data must be overwritten with zeros.
 func keepHoles(dst, src *os.File, data mover) mover {
 	if !sparse(src) {
 		return data
@@ -70,7 +70,7 @@ func sparsePiece(t *transfer, dst, src *os.File, max int64, data mover) (int64, 
 			return 0, err
 		}
 		return skip(dst, src, at, min(end-at, max))
-	case err != nil: // the file system does not tell
+	case err != nil: // the file system does not report holes
 		return data(t, max)
 	case begin > at:
 		return skip(dst, src, at, min(begin-at, max))
@@ -89,7 +89,7 @@ func sparsePiece(t *transfer, dst, src *os.File, max int64, data mover) (int64, 
 // destination grows at once, since the hole may be the last of it.
 func skip(dst, src *os.File, at, n int64) (int64, error) {
 	if n < 0 {
-		n = 0 // it was cut off meanwhile
+		n = 0 // it was truncated after Stat
 	}
 	if _, err := src.Seek(at+n, io.SeekStart); err != nil || n == 0 {
 		return 0, err

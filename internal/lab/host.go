@@ -18,7 +18,8 @@ import (
 	"time"
 )
 
-// A spec is what the parent tells a side, as the first line of its standard input.
+// A spec is the order of the parent to a side: the first line of its standard
+// input.
 type spec struct {
 	Experiment string
 	Side       string // A or B
@@ -27,7 +28,7 @@ type spec struct {
 	File       string // in it; "" if the experiment reads none
 }
 
-// A message is one line of what a side tells the parent on its standard output.
+// A message is one line from a side to its parent, on standard output.
 type message struct {
 	Kind string // messageReady, messageCount, messageEnd or messageError
 
@@ -45,7 +46,7 @@ type message struct {
 const (
 	messageReady = "ready"
 	messageCount = "count" // from time to time
-	messageEnd   = "end"   // the side's data has ended, or it was told to stop
+	messageEnd   = "end"   // the side's data has ended, or the parent stopped it
 	messageError = "error"
 )
 
@@ -53,7 +54,7 @@ const (
 // it means that the parent has died.
 const stopWord = "stop"
 
-// countEvery is how often a side tells its counts.
+// countEvery is how often a side sends its counts.
 const countEvery = 50 * time.Millisecond
 
 // A Host is a side's view of the process that it runs in.
@@ -70,10 +71,10 @@ type Host struct {
 	mu     sync.Mutex // guards out
 }
 
-// Ready tells the parent that the side can be measured. The address is that of
-// its server, or nil. The ceiling is the most memory that it states to hold, in
-// bytes; held returns the most that it has held so far, by its own account. A side
-// without a ceiling gives 0 and nil.
+// Ready tells the parent that the side can be measured. addr is the address of
+// its server, or nil. ceiling is the memory ceiling that the side states, in
+// bytes; held returns the most that it has held so far, by its own count. A
+// side without a ceiling passes 0 and nil.
 func (h *Host) Ready(addr net.Addr, ceiling int64, held func() int64) {
 	m := message{Kind: messageReady, Ceiling: ceiling}
 	if addr != nil {
@@ -85,8 +86,8 @@ func (h *Host) Ready(addr net.Addr, ceiling int64, held func() int64) {
 	h.tell(m)
 }
 
-// tell sends a message with the counts. If the parent is gone the process ends
-// soon, since its standard input does too.
+// tell sends a message with the counts. If the parent has gone, the process
+// ends soon, because its standard input ends.
 func (h *Host) tell(m message) {
 	m.Made, m.Taken, m.Memory = h.Made.Load(), h.Taken.Load(), ownMemory()
 	if held := h.held.Load(); held != nil {
@@ -97,10 +98,10 @@ func (h *Host) tell(m message) {
 	_ = h.out.Encode(m)
 }
 
-// RunSide is a process of the lab: it reads from in which side of which experiment
-// it is, runs it, and writes what the parent wants to know to out. It returns when
-// the side has ended or was told to stop. If the parent dies it removes the run's
-// temporary folder and ends the process.
+// RunSide is the main function of a side's process: it reads from in which side
+// of which experiment to run, runs it, and writes the results for the parent to
+// out. It returns when the side has ended or the parent stopped it. If the
+// parent dies, RunSide removes the run's temporary folder and ends the process.
 func RunSide(list []Experiment, in io.Reader, out io.Writer) error {
 	// A terminal sends its signals to the parent too, which ends its sides. If the
 	// parent just dies, the end of in does.
@@ -136,7 +137,7 @@ func RunSide(list []Experiment, in io.Reader, out io.Writer) error {
 	return nil
 }
 
-// run runs the side of s, and tells its counts meanwhile.
+// run runs the side of s, and sends its counts during the run.
 func (h *Host) run(ctx context.Context, list []Experiment, s spec) error {
 	e, ok := Find(list, s.Experiment)
 	if !ok {

@@ -26,9 +26,9 @@ const (
 	// page docs/ceiling.md states it.
 	Headroom = 16 << 20
 
-	// spareFiles is how many descriptors a process of weir may have open after
-	// all clients have left, beyond those it had before the first one came: the
-	// runtime opens some of its own on the way.
+	// spareFiles is how many more descriptors a process of weir can have after all
+	// clients have left than before the first one came. The runtime opens some
+	// during the run.
 	spareFiles = 8
 )
 
@@ -74,15 +74,15 @@ type Experiment struct {
 	Short string // for the list, one line
 	Setup string // what runs, in a sentence or two; %s is the settings
 
-	// A makes the mistake, and B does the same with weir. Each runs in a process
-	// of its own until its context ends or its data does.
+	// A makes the mistake, and B does the same with weir. Each runs in a separate
+	// process until its context or its data ends.
 	A, B func(ctx context.Context, h *Host) error
 
 	Naive, Weir string // what A and B do, in a sentence
 	Stated      string // what weir's ceiling is made of
 
 	Settings Settings
-	Rounds   []int // numbers of clients, each with a run of its own; nil: Settings.Clients alone
+	Rounds   []int // numbers of clients, one run for each; nil: only Settings.Clients
 
 	read, sent string // labels of what was read and of what the other end took
 	load       load

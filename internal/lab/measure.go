@@ -1,6 +1,6 @@
 package lab
 
-// unmeasured is the value of a quantity that this system does not tell.
+// unmeasured is the value of a quantity that this system does not report.
 const unmeasured = -1
 
 // A Sample is what was measured of one process at one moment. A value of -1 was
@@ -14,7 +14,7 @@ type Sample struct {
 	Sent     int64   `json:"sent"`     // bytes that the other end has taken
 }
 
-// state is what the system tells of a process.
+// state has the numbers that the system reports about a process.
 type state struct {
 	resident int64
 	peak     int64 // the highest resident so far, as the system keeps it

@@ -18,7 +18,7 @@ const (
 	kernelFrom   = "rmem, wmem queued and forward of the server's sockets (sock_diag, as in ss -tm)"
 )
 
-// look reads what the system tells of the process pid.
+// look reads the state of the process pid.
 func look(pid int) state {
 	s := nothing
 	dir := fmt.Sprintf("/proc/%d/", pid)

@@ -14,8 +14,8 @@ import (
 
 // This file makes the tutorial's mistakes on purpose. Do not copy from it.
 
-// A queue takes every chunk at once. It stands for the buffer of a Node stream
-// whose write returns false to a caller that does not look.
+// A queue takes every chunk at once. It plays the buffer of a Node stream whose
+// caller ignores that write returns false.
 type queue struct {
 	mu     sync.Mutex
 	chunks [][]byte
@@ -155,8 +155,8 @@ func naiveUpload(ctx context.Context, h *Host) error {
 	})
 }
 
-// naiveAbort is what pipe(res) leaves behind when the client does: whoever reads
-// the file waits for ever to hand over its next chunk, and the file stays open.
+// naiveAbort does what pipe(res) does when the client leaves: the reader of the
+// file waits forever to pass on its next chunk, and the file stays open.
 func naiveAbort(ctx context.Context, h *Host) error {
 	return h.serve(ctx, func(w http.ResponseWriter, r *http.Request) {
 		f, err := os.Open(h.file)
@@ -213,8 +213,8 @@ func naiveTransform(ctx context.Context, h *Host) error {
 	return ctx.Err()
 }
 
-// naiveFanOut gives each of three readers a queue of its own. The one of the slow
-// reader grows.
+// naiveFanOut gives each of three readers a queue. The queue of the slow reader
+// grows.
 func naiveFanOut(ctx context.Context, h *Host) error {
 	queues := make([]*queue, fanOut)
 	for i := range queues {

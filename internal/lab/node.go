@@ -29,8 +29,8 @@ var (
 	nodePushPipeline      = script{"push-pipeline.js", "Node pipeline", "this.push() a thousand times for each item, in the tutorial's pipeline()"}
 )
 
-// FindNode returns the path of the node program, or an error that says what is
-// missing.
+// FindNode returns the path of the node program, or an error if it is not
+// installed.
 func FindNode() (string, error) { return exec.LookPath("node") }
 
 // command is the process that runs the script. The tutorial's lines are within a

@@ -104,7 +104,7 @@ svg .At{fill:#c2410c}svg .Bt{fill:#1d4ed8}svg .Ct{fill:#a16207}svg .Dt{fill:#0f7
 svg .A{stroke:#fb923c}svg .B{stroke:#60a5fa}svg .C{stroke:#facc15}svg .D{stroke:#2dd4bf}svg .At{fill:#fb923c}svg .Bt{fill:#60a5fa}svg .Ct{fill:#facc15}svg .Dt{fill:#2dd4bf}}
 </style>`
 
-// Picture is the plot of the sides' memory as an SVG file of its own.
+// Picture returns the plot of the sides' memory as a complete SVG file.
 func (r *Result) Picture() string { return r.svg(residentMemory) }
 
 // svg draws a quantity.

@@ -24,8 +24,8 @@ const (
 	sampleEvery = 50 * time.Millisecond
 	readyIn     = 20 * time.Second // how long a side may take to begin
 	settleIn    = 3 * time.Second  // how long after the last client descriptors are waited for
-	settleLooks = 20               // looks that find none closed, after which no more will be
-	endIn       = 10 * time.Second // how long a side may take to end when it is told to
+	settleLooks = 20               // end the wait after this many looks without a closed file
+	endIn       = 10 * time.Second // how long to wait for a side to end
 
 	fileName = "huge-file.mp4"
 )
@@ -38,7 +38,7 @@ type Options struct {
 
 	Guard    int64           // resident memory, in bytes, at which a side is ended
 	Node     string          // path of node; "" leaves its sides out
-	Override Settings        // what is not zero is used in place of the experiments' own
+	Override Settings        // a setting other than zero replaces the experiment's own
 	Watch    func(*Progress) // if not nil, is called about ten times a second
 }
 
@@ -269,7 +269,7 @@ func (u *run) run(ctx context.Context, p program) (err error) {
 	return u.judge()
 }
 
-// start starts the process and the reader of what it tells.
+// start starts the process and the reader of its messages.
 func (u *run) start(ctx context.Context, p program) (err error) {
 	if p.script != nil {
 		u.cmd, err = p.script.command(ctx, u.o.Node, u.spec)
@@ -296,7 +296,7 @@ func (u *run) start(ctx context.Context, p program) (err error) {
 		defer close(u.gone)
 		u.listen(stdout)
 		_, _ = io.Copy(io.Discard, stdout) // if a line was too long
-		_ = u.cmd.Wait()                   // how it ended shows in what it told
+		_ = u.cmd.Wait()                   // its messages show how it ended
 	}()
 	if p.script == nil {
 		text, err := json.Marshal(u.spec)
@@ -312,7 +312,7 @@ func (u *run) start(ctx context.Context, p program) (err error) {
 	return nil
 }
 
-// listen takes in what the side tells until its output ends.
+// listen reads the messages of the side until its output ends.
 func (u *run) listen(stdout io.Reader) {
 	ended := false
 	for lines := bufio.NewScanner(stdout); lines.Scan(); {
@@ -485,8 +485,8 @@ func (u *run) sample() Sample {
 	return s
 }
 
-// settle waits until the server has closed what its clients have left behind, or
-// closes no more, where that is what is measured.
+// settle waits, in an experiment about aborts, until the server has closed the
+// files of the clients that left, or closes no more.
 func (u *run) settle(ctx context.Context) {
 	if u.e.load != loadAbort || u.before.files == unmeasured {
 		return
@@ -533,7 +533,8 @@ func (u *run) finish() {
 	side.Whole = u.traffic.whole.Load()
 }
 
-// judge says why a side ended before it was told to. Of weir that is an error.
+// judge finds out why a side ended before the parent stopped it. For a side of
+// weir that is an error.
 func (u *run) judge() error {
 	u.traffic.mu.Lock()
 	failed := u.traffic.err

@@ -1,10 +1,10 @@
-// Package lock locks files against other processes, so that a temporary file
-// that is in use can be told from one that a killed process left. Process ids
-// cannot tell them apart: two containers on one folder use the same ones.
+// Package lock locks files against other processes, to distinguish a temporary
+// file that is in use from one that a killed process left. Process ids cannot
+// do that: two containers on one folder use the same ones.
 //
 // A lock belongs to the open file. It ends when the file and every duplicate of
-// it are closed, and so with the process, however that ends. Locks only hold
-// back those who ask for them.
+// it are closed, and so with the process, however that ends. Locks are
+// advisory: they affect only processes that ask for them.
 package lock
 
 import (
@@ -26,9 +26,9 @@ func Try(f *os.File) error { return try(f) }
 func Dup(f *os.File) (*os.File, error) { return dup(f) }
 
 // Claim locks f, which was just created and which lstat looks up by its name.
-// It reports false when a sweep has taken the file meanwhile: f must be closed
-// then, and another one created. Without locks there are no sweeps, and every
-// claim holds.
+// It reports false if a sweep has removed or locked the file since: the caller
+// must then close f and create another file. Without locks there are no sweeps,
+// and every claim holds.
 func Claim(f *os.File, lstat func() (fs.FileInfo, error)) bool {
 	switch err := Try(f); {
 	case errors.Is(err, ErrHeld):
@@ -40,9 +40,10 @@ func Claim(f *os.File, lstat func() (fs.FileInfo, error)) bool {
 }
 
 // Open opens the file called name for reading and writing, creates it with the
-// permissions 0600 if it is not there, and locks it. A symbolic link is not
-// followed, where the system can tell. The error is [ErrHeld] if another process
-// has locked the file. Without locks the file is opened all the same.
+// permissions 0600 if it is not there, and locks it. Open does not follow a
+// symbolic link, where the system supports that. The error is [ErrHeld] if
+// another process has locked the file. Without locks the file is opened all the
+// same.
 func Open(name string) (*os.File, error) {
 	for {
 		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|noFollow, 0o600)
@@ -57,7 +58,7 @@ func Open(name string) (*os.File, error) {
 		case err != nil || IsNamed(f, func() (fs.FileInfo, error) { return os.Lstat(name) }):
 			return f, nil
 		}
-		f.Close() // whoever held it has removed it
+		f.Close() // the previous holder of the lock has removed it
 	}
 }
 

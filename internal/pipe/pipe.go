@@ -1,7 +1,7 @@
-// Package pipe is the bounded buffer between goroutines that write and goroutines
-// that read, and the memory that several such buffers share. It knows nothing of
-// flows: whoever waits in a pipe may bring the [clock.Clock] of its lane, and a
-// pipe tells one [Watcher] how many wait.
+// Package pipe is the bounded buffer between goroutines that write and
+// goroutines that read, and the memory that several such buffers share. It
+// knows nothing about flows: a waiting goroutine can pass the [clock.Clock] of
+// its lane, and a pipe reports to one [Watcher] how many goroutines wait.
 //
 // An operation is a sequence of steps that never block (see step.go); a test runs
 // them in every order in which goroutines could.
@@ -80,7 +80,7 @@ type Config[T any] struct {
 	MaxValue int64         // the most that one value is charged; 0: anything
 }
 
-// Watcher is told how many goroutines wait in a pipe. Its methods are called with
+// Watcher counts the goroutines that wait in pipes. Its methods are called with
 // the pipe locked.
 type Watcher interface {
 	Waits() // a goroutine begins to wait
@@ -218,9 +218,9 @@ func segmentLen(capItems int, slot int64, sized bool) int {
 	return min(n, most)
 }
 
-// Ceiling is the most memory the pipe can take, but for the values that Holders
-// counts: its limit, and the parts of the first and the last segment that are not
-// in use.
+// Ceiling returns the most memory the pipe can take, except for the values that
+// Holders counts: its limit, and the unused parts of the first and the last
+// segment.
 func (p *Pipe[T]) Ceiling() int64 {
 	seg, n := int64(p.segLen)*p.slot, int64(p.capItems)
 	var view int64 // of a lossy pipe: a copy
@@ -338,8 +338,8 @@ func (p *Pipe[T]) CloseRead(cause error) {
 	}
 }
 
-// Stats is what went through a pipe and who waited for whom. Waits that go on are
-// included.
+// Stats describes the values that went through a pipe, and the waits of its
+// readers and writers, including running waits.
 type Stats struct {
 	Limit       Limit         // what it may hold
 	Items       int64         // values held now
@@ -412,8 +412,8 @@ func (p *Pipe[T]) Closed() bool {
 	return p.rerr != nil || p.werr != nil
 }
 
-// WatchedBy makes the pipe tell w who waits. Goroutines that wait in the pipe
-// already count from now on, since they will be reported as woken.
+// WatchedBy makes the pipe report waiting goroutines to w. Goroutines that wait
+// already count from now on, because they will be reported as woken.
 func (p *Pipe[T]) WatchedBy(w Watcher) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

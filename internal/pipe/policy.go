@@ -15,8 +15,8 @@ func (p *Pipe[T]) WriteFit(vs []T) (rest int, err error) {
 	}
 }
 
-// fitNow adds those of the values of o that are weighed and fit now, and
-// returns how many. more says that others may fit too.
+// fitNow adds the weighed values of o that fit now, and returns how many. more
+// says that further values can fit too.
 func (p *Pipe[T]) fitNow(o *writeOp[T]) (n int, more bool, err error) {
 	p.mu.Lock()
 	defer p.unlock()
@@ -49,8 +49,8 @@ func (p *Pipe[T]) WriteSome(vs []T) (dropped int, err error) {
 }
 
 // WriteOver adds all of vs and makes room by dropping the oldest values, of the
-// pipe or, if vs alone is too large, of vs. The pipe is lossy: nobody has a
-// view of what is dropped.
+// pipe or, if vs alone is too large, of vs. The pipe is lossy: no reader has a
+// view of the dropped values.
 func (p *Pipe[T]) WriteOver(vs []T) (dropped int, err error) {
 	var buf [weighed]int64
 	for {

@@ -77,7 +77,7 @@ func (p *Pipe[T]) takeFront(dst []T) int {
 
 // drop takes the first n values of the head segment out. mu is held.
 func (p *Pipe[T]) drop(n int) {
-	p.peak = max(p.peak, p.fill()) // the fill only grows in between
+	p.peak = max(p.peak, p.fill()) // between two drops, the fill only grows
 	s := p.head
 	if p.size != nil {
 		p.chargeOut = s.sums[s.r+n-1]
@@ -119,8 +119,8 @@ func (p *Pipe[T]) Recv(ctx context.Context) (T, error) {
 }
 
 // Read waits for at least one value and moves up to len(dst) into dst. first is
-// the number of values that were read before them: several readers of one pipe
-// can tell the order of what they got. A reader that shares its goroutine with
+// the number of values that were read before them, so several readers of one
+// pipe know the order of their values. A reader that shares its goroutine with
 // others brings the clock of their lane; it may be nil.
 func (p *Pipe[T]) Read(ctx context.Context, clk *clock.Clock, dst []T) (n int, first int64, err error) {
 	p.mu.Lock()
@@ -148,7 +148,7 @@ func (p *Pipe[T]) readLocked(ctx context.Context, clk *clock.Clock, dst []T) (n 
 	return n, first, err
 }
 
-// NoMost means that the charge of what is read does not matter.
+// NoMost means that a read has no limit on the charge of its values.
 const NoMost = math.MaxInt64
 
 // ReadUpTo is Read that takes no more than most bytes of charge, or one value
@@ -176,8 +176,8 @@ func (p *Pipe[T]) awaitValue(ctx context.Context, clk *clock.Clock, o *readOp) e
 	return o.err
 }
 
-// TryRead moves what is there into dst without waiting, up to most bytes of charge,
-// and returns ErrEmpty if nothing is.
+// TryRead moves available values into dst without waiting, up to most bytes of
+// charge. It returns ErrEmpty if there are none.
 func (p *Pipe[T]) TryRead(dst []T, most int64) (int, error) {
 	p.mu.Lock()
 	defer p.unlock()
@@ -251,7 +251,7 @@ func (p *Pipe[T]) releaseLocked(n int) error {
 	if !p.viewing || n < 0 {
 		return errRelease
 	}
-	if p.rerr != nil { // closed meanwhile: the memory is gone already
+	if p.rerr != nil { // closed since Acquire: the memory is gone already
 		p.viewing = false
 		p.pass(&p.r)
 		return nil
@@ -324,8 +324,9 @@ func (p *Pipe[T]) Unread(vs []T) error {
 	return nil
 }
 
-// CopyTo writes the bytes that come to w until the pipe ends. moved is told the
-// count of each write. ours says that the error is the pipe's, not that of w.
+// CopyTo writes the bytes of the pipe to w until the pipe ends. It calls moved
+// with the count of each write. ours says that the error is the pipe's, not
+// w's.
 func (p *Pipe[T]) CopyTo(ctx context.Context, clk *clock.Clock, w io.Writer, moved func(int)) (sum int64, ours bool, err error) {
 	for {
 		view, err := p.Acquire(ctx, clk)

@@ -27,14 +27,15 @@ func (s *Spells) add(d time.Duration) {
 	s.Counts[min(i, len(s.Counts)-1)]++
 }
 
-// spell counts for how long somebody has waited at a stretch. Waits belong to one
-// spell if the time between them is short beside the last of them: who waits for
-// each value that a slow other side takes is blocked all the time.
+// spell measures how long one side has waited without a real pause. Waits
+// belong to one spell if the time between them is short compared with the last
+// of them: a writer that waits for each value that a slow reader takes is
+// blocked all the time.
 type spell struct {
 	over       Spells
 	from       int64 // when the spell began
-	wait, idle int64 // when its last wait began and ended; idle is 0 while it goes on
-	any        bool  // there is one, which may go on after a pause
+	wait, idle int64 // when its last wait began and ended; idle is 0 during the wait
+	any        bool  // there is a spell, which can continue after a pause
 }
 
 // spellGap is the part of the last wait that a pause within a spell may take.

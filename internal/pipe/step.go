@@ -115,9 +115,9 @@ func (p *Pipe[T]) stirs(s *side) {
 	}
 }
 
-// writeOp is a write in progress, but for its turn. Steps change only its
-// numbers and keep no reference to its slices, so that all of it stays on the
-// writer's stack; the channel in turn would move it to the heap.
+// writeOp is a write in progress, without its turn. Steps change only its
+// numbers and keep no reference to its slices, so it stays on the writer's
+// stack. The channel in turn would move it to the heap.
 type writeOp[T any] struct {
 	vs   []T // the batch
 	n    int // how many of its values were added
@@ -130,7 +130,7 @@ type writeOp[T any] struct {
 	largest int64
 }
 
-// rest is what is still to be added.
+// rest returns the values that are still to be added.
 func (o *writeOp[T]) rest() []T { return o.vs[o.n:] }
 
 // charges are the charges of the next values.
@@ -172,8 +172,8 @@ func (p *Pipe[T]) writeStep(o *writeOp[T], t *turn) next {
 			}
 			return p.enqueue(&p.w, t)
 		}
-		// The turn is this writer's or nobody's. Nobody else can take it before
-		// this step returns, and whoever returns from here with a part of its
+		// This writer or no writer has the turn. No other writer can take it before
+		// this step returns, and a writer that returns from here with a part of its
 		// batch has taken it.
 		c := o.charges()
 		if p.large(len(o.vs) - o.n) {
@@ -231,7 +231,7 @@ func (p *Pipe[T]) filled(o *writeOp[T]) {
 	n := len(o.view)
 	o.view, p.reserved = nil, 0
 	if p.rerr != nil || p.werr != nil {
-		return // closed meanwhile: the memory is no longer the pipe's
+		return // closed since Reserve: the memory is no longer the pipe's
 	}
 	p.tail.w += n
 	p.added(n)

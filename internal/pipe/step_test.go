@@ -417,7 +417,7 @@ func (w *world[T]) check() error {
 	return nil
 }
 
-// stuck says who could move although no party does, or nothing.
+// stuck returns an error if a party could move but none does.
 func (w *world[T]) stuck() error {
 	for i, q := range w.pipes {
 		var writers, readers int

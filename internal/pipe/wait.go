@@ -7,7 +7,7 @@ import (
 	"github.com/weir-go/weir/internal/clock"
 )
 
-// side is one end of a pipe: who has its turn, and who waits.
+// side is one end of a pipe: its turn and its waiting goroutines.
 type side struct {
 	taken   bool            // somebody holds the turn across an unlock
 	midway  bool            // the owner of the turn has written a part of its batch
@@ -69,7 +69,8 @@ func (p *Pipe[T]) unlock() {
 	}
 }
 
-// token wakes whoever is parked, or the next to park, who then looks again.
+// token wakes the parked goroutine, or the next one to park, which then checks
+// again.
 func (s *side) token() {
 	select {
 	case s.park <- struct{}{}:

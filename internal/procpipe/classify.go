@@ -16,7 +16,7 @@ type tasks struct {
 	running bool // one runs or waits for a processor
 	reads   bool // one waits to read from a pipe
 	writes  bool // one waits to write to a pipe
-	pipe    bool // one waits for a pipe; an older kernel does not tell for which end
+	pipe    bool // one waits for a pipe; an older kernel does not report for which end
 	child   bool // one waits for a child to end
 }
 
@@ -38,10 +38,11 @@ func (t *tasks) see(st byte, wchan string) {
 	}
 }
 
-// classify says what a process does that does not run at this moment, or that
-// may: processor time is counted apart. The pipes before and after it come
-// first, then its threads, which look reads where the pipes leave it open. A
-// program whose threads wait in epoll or futex tells by its pipes alone.
+// classify returns the state of a process at this moment, apart from processor
+// time, which is counted separately. It looks at the pipes before and after the
+// process first. If these leave the state open, it calls look and examines the
+// threads. For a program whose threads wait in epoll or futex, only its pipes
+// help.
 func classify(in, out []Fill, look func() tasks) state {
 	known := len(in)+len(out) == 0
 	empty, anyEmpty := len(in) > 0, false

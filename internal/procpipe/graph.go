@@ -142,9 +142,10 @@ func (w *world) named(pid, fd int) bool {
 	})
 }
 
-// users are those of side that use the end and do not just have it. A
-// descriptor that a shell passes on belongs to the command that it runs, and one
-// that a command was not meant to have belongs to the process that it comes from.
+// users returns the holders in side that use the end and did not just inherit
+// it. A descriptor that a shell passes on belongs to the command that the shell
+// runs. A descriptor that a command got by accident belongs to the process that
+// it comes from.
 func (w *world) users(side []hold, write bool) (list []hold) {
 	for _, h := range side {
 		if w.meant(h, write) {
@@ -174,8 +175,8 @@ func (w *world) passing(pid, shell int) bool {
 
 // joined reports whether data flows over the pipe from a process to another, as
 // far as descriptors tell. A descriptor that an ancestor of both holds too was
-// inherited and means nothing, but for process substitution: the shell keeps its
-// end until the command that names it has ended.
+// inherited and means nothing, with one exception: in a process substitution,
+// the shell keeps its end until the command that names it has ended.
 func (w *world) joined(p *pipeEnds, from, to hold) bool {
 	if from.pid == to.pid || find(p.reads, from.pid) != nil || find(p.writers, to.pid) != nil {
 		return false // a process with both ends has them for itself, or for its children

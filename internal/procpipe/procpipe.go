@@ -129,7 +129,7 @@ type Times struct {
 	Blocked time.Duration // its output was full
 	Starved time.Duration // its input was empty
 	Outside time.Duration // it waited for something else: a disk, a network, a timer
-	Unknown time.Duration // nothing could be read that tells
+	Unknown time.Duration // nothing readable shows the state
 
 	CPU     time.Duration // processor time of all its threads; the part of it beyond one core is not in Busy
 	Ended   bool

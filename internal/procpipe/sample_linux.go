@@ -173,8 +173,8 @@ func (p *Process) tasks(st *stat) (t tasks) {
 	return t
 }
 
-// wchan is the function of the kernel in which a thread waits; empty if the
-// kernel does not tell.
+// wchan returns the kernel function in which a thread waits, or "" if the
+// kernel does not report it.
 func wchan(dir string) string {
 	var buf [64]byte
 	name, err := readFile(dir+"/wchan", buf[:])

@@ -17,8 +17,7 @@ import (
 	"time"
 )
 
-// shell starts a command line in a process group of its own, which ends with the
-// test.
+// shell starts a command line in a new process group, which ends with the test.
 func shell(t testing.TB, text string) *exec.Cmd {
 	t.Helper()
 	bash, err := exec.LookPath("bash")

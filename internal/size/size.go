@@ -37,9 +37,9 @@ import (
 	"unsafe"
 )
 
-// Elsewhere is the first field of a struct whose memory is counted elsewhere, as
-// that of the blocks which a stage hands round and declares to hold. A pointer to
-// it counts nothing.
+// Elsewhere is the first field of a struct whose memory is counted elsewhere,
+// such as a block that a stage passes around and declares. A pointer to such a
+// struct counts nothing.
 type Elsewhere struct{}
 
 // Most is the largest size that is returned: sums beyond it are cut off, so

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Stamp identifies a file and its last change. Its zero value means that the
-// system does not tell.
+// Stamp identifies a file and its last change. The zero Stamp means that the
+// system reports neither.
 type Stamp struct {
 	Inode   uint64
 	Changed time.Time // when contents, size, owner, mode or names changed last

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// openAgain opens what fd refers to once more, non-blocking, which makes a
-// description of its own, with flags of its own. It returns nil where that is
-// of no use or not allowed.
+// openAgain opens the file of fd again, non-blocking. The new descriptor does
+// not share its flags with the old one. It returns nil if that is useless or
+// not allowed.
 func openAgain(fd uintptr, flag int, mode fs.FileMode, name string) *os.File {
 	if mode&(fs.ModeNamedPipe|fs.ModeCharDevice) == 0 {
 		return nil

@@ -1,26 +1,26 @@
 // Package stdio gives standard input and output as files of our own.
 //
-// os.Stdin and os.Stdout share their flags with whoever else holds them, the
-// shell among others, so they cannot be switched to non-blocking, and a Read
-// that waits for a terminal or a pipe cannot be ended. And a write to file
-// descriptor 1 whose reader has gone kills a Go program with SIGPIPE. The
-// files returned here do better on both counts:
+// os.Stdin and os.Stdout share their flags with other processes, such as the
+// shell. So they cannot be made non-blocking, and a Read that waits for a
+// terminal or a pipe cannot be interrupted. Also, a write to file descriptor 1
+// after its reader has gone kills a Go program with SIGPIPE. The files returned
+// here solve both problems:
 //
 //   - On Linux a pipe or a terminal is opened once more, so a blocked Read or
 //     Write is ended by its deadline or by Close. Elsewhere, and for a socket,
-//     the file is a duplicate: it blocks as the original does, unless whoever
+//     the file is a duplicate: it blocks as the original does, unless the program that
 //     opened that made it non-blocking, and SetDeadline returns
 //     [os.ErrNoDeadline].
 //   - On all Unix systems a write whose reader has gone fails with EPIPE, as
 //     the descriptor is not number 1. Nothing has to be done about signals. It
 //     is still deadly to write to os.Stdout itself.
 //
-// A regular file is always a duplicate, since its position is shared with the
-// processes before and after in the same shell command.
+// A regular file is always a duplicate, because it shares its position with the
+// other processes of the same shell command.
 //
-// The original descriptors stay open. Whoever writes into our standard input
-// sees it closed, and whoever reads our standard output sees its end, only
-// when the process ends or closes those too.
+// The original descriptors stay open. So the writer of our standard input and
+// the reader of our standard output see the end only when the process ends or
+// closes those too.
 package stdio
 
 import (

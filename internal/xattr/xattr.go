@@ -1,8 +1,8 @@
 // Package xattr copies the extended attributes that belong to users.
 //
-// It leaves alone those of the system. The ones of security modules are for the
-// system to set, and a file capability (security.capability) gives rights that a
-// copy must not have.
+// It does not copy attributes of the system. The system itself sets the
+// attributes of security modules, and a file capability (security.capability)
+// grants rights that a copy must not have.
 package xattr
 
 import "os"

@@ -31,7 +31,7 @@ func read(f *os.File) (attrs []Attr, err error) {
 			value, err := fetch(func(p unsafe.Pointer, n int) (int, error) {
 				return call(syscall.SYS_FGETXATTR, fd, uintptr(unsafe.Pointer(c)), uintptr(p), uintptr(n), 0)
 			})
-			if err == nil { // or else it was removed meanwhile
+			if err == nil { // otherwise it was removed after the listing
 				attrs = append(attrs, Attr{name, value})
 			}
 		}
@@ -40,7 +40,7 @@ func read(f *os.File) (attrs []Attr, err error) {
 	return attrs, err
 }
 
-// fetch asks how long something is, and then for it. It may grow in between.
+// fetch asks for the length, and then for the data, which can have grown since.
 func fetch(get func(p unsafe.Pointer, n int) (int, error)) ([]byte, error) {
 	for try := 0; ; try++ {
 		n, err := get(nil, 0)

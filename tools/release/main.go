@@ -1,12 +1,12 @@
-// Release builds what a release consists of into a folder: an archive for each
+// Release builds the files of a release into a folder: an archive for each
 // system, Debian packages, and SHA256SUMS. Run it in a checkout, as
 //
 //	make release
 //
 // It takes the version from the tag of the commit, or from -version. Two runs
 // from the same commit with the same Go give the same bytes, wherever the
-// checkout lies: paths are trimmed, and every time is that of the commit, or of
-// SOURCE_DATE_EPOCH if that is set.
+// checkout lies: paths are trimmed, and every timestamp is the time of the
+// commit, or SOURCE_DATE_EPOCH if that is set.
 package main
 
 import (
@@ -47,7 +47,7 @@ var targets = []target{
 	{os: "windows", arch: "arm64", note: notRun},
 }
 
-// name is that of the system in file names: linux_armv7.
+// name returns the name of the system in file names: linux_armv7.
 func (t target) name() string {
 	if t.variant != "" {
 		return t.os + "_" + t.arch + "v" + t.variant

@@ -5,13 +5,19 @@ const most = 3; // at a time: browsers open six connections to a server
 const tries = 8;
 const drop = document.getElementById("drop");
 const form = drop.querySelector("form");
-const picker = form.querySelector("input");
+const picker = form.querySelector("input[name=file]");
+const folders = form.querySelector("input[webkitdirectory]"); // only where uploads go into the folder shown
+const into = drop.dataset.into || ""; // the folder shown
 const list = document.getElementById("uploads");
 const told = document.getElementById("told");
 const note = document.getElementById("note");
 const sum = document.getElementById("sum");
 const title = document.title;
 const rows = new Map(); // by key
+const mostRows = 60; // more would make the page slow
+let backlog = []; // files that have no row yet, each with its folder
+const past = { files: 0, bytes: 0 }; // uploads whose rows made way for others
+pieces.allow(Number(drop.dataset.request));
 
 class Row {
   constructor(upload) {
@@ -20,15 +26,17 @@ class Row {
     this.tried = 0;
     this.item = document.createElement("li");
     this.name = part("span", "name");
-    this.name.title = upload.name;
+    const inside = upload.folder.startsWith(into) ? upload.folder.slice(into.length) : upload.folder;
+    const label = this.label = inside + upload.name;
+    this.name.title = label;
     // The end of a name tells more than its middle, which is what is left out.
-    const letters = [...upload.name];
+    const letters = [...label];
     this.name.append(part("span", "", letters.slice(0, -8).join("")), part("span", "", letters.slice(-8).join("")));
     this.buttons = part("span", "buttons");
     this.bar = part("progress");
     this.bar.max = 1;
     this.bar.value = 0;
-    this.bar.setAttribute("aria-label", upload.name);
+    this.bar.setAttribute("aria-label", label);
     this.line = part("p");
     this.item.append(this.name, this.buttons, this.bar, this.line);
     list.append(this.item);
@@ -45,7 +53,7 @@ class Row {
     this.buttons.replaceChildren(...buttons.map(([label, act]) => {
       const b = part("button", "", label);
       b.type = "button";
-      b.setAttribute("aria-label", `${label} ${this.upload.name}`);
+      b.setAttribute("aria-label", `${label} ${this.label}`);
       b.onclick = act;
       return b;
     }));
@@ -56,9 +64,13 @@ class Row {
   get cancelButton() { return ["Cancel", () => this.cancel()]; }
   get resumeButton() { return ["Resume", () => this.wait()]; }
 
-  wait() {
+  ready() {
     clearTimeout(this.timer);
     this.to("waiting", `${bytes(this.upload.size)}, waits for its turn`, this.cancelButton);
+  }
+
+  wait() {
+    this.ready();
     next();
   }
 
@@ -117,12 +129,12 @@ class Row {
         error.message = `Not uploaded: it has ${bytes(this.upload.size)}, and ${bytes(largest)} is the most here`;
       }
       this.to("failed", error.message, ["Dismiss", () => this.remove()]);
-      say(`${this.upload.name} was refused: ${error.message}`);
+      say(`${this.label} was refused: ${error.message}`);
       return;
     }
     if (this.tried >= tries) {
       this.to("failed", error.message, ["Try again", () => { this.tried = 0; this.wait(); }], this.cancelButton);
-      say(`${this.upload.name} failed: ${error.message}`);
+      say(`${this.label} failed: ${error.message}`);
       return;
     }
     const seconds = Math.min(15, 2 ** this.tried++);
@@ -131,10 +143,10 @@ class Row {
   }
 
   finish() {
-    const { name, size } = this.upload;
+    const { size } = this.upload;
     this.bar.value = 1;
-    this.to("done", `Done, ${bytes(size)}, kept in ${drop.dataset.inbox}`, ["Dismiss", () => this.remove()]);
-    say(`${name} is uploaded`);
+    this.to("done", `Done, ${bytes(size)}${into ? "" : `, kept in ${drop.dataset.inbox}`}`, ["Dismiss", () => this.remove()]);
+    say(`${this.label} is uploaded`);
     refresh();
   }
 
@@ -175,47 +187,79 @@ function say(text) { told.textContent = text; }
 // next runs what waits, in its order.
 function next() {
   const all = [...rows.values()];
-  let free = most - all.filter((r) => r.state === "going").length;
-  for (const r of all) if (free > 0 && r.state === "waiting") { free--; r.run(); }
+  let open = all.filter((r) => r.state !== "done").length;
+  while (backlog.length && open < mostRows / 2) {
+    const { file, folder } = backlog.shift();
+    if (enter(file, folder)) open++;
+  }
+  for (const r of all) {
+    if (rows.size <= mostRows) break;
+    if (r.state !== "done") continue;
+    past.files++;
+    past.bytes += r.upload.size;
+    r.remove();
+  }
+  const now = [...rows.values()];
+  let free = most - now.filter((r) => r.state === "going").length;
+  for (const r of now) if (free > 0 && r.state === "waiting") { free--; r.run(); }
 }
 
 // summarize tells of all uploads together when there are several.
 function summarize() {
   const all = [...rows.values()].filter((r) => r.state !== "failed");
-  const done = all.filter((r) => r.state === "done").length;
-  const total = all.reduce((n, r) => n + r.upload.size, 0);
-  const moved = all.reduce((n, r) => n + (r.state === "done" ? r.upload.size : r.upload.offset), 0);
-  sum.hidden = all.length < 2;
-  sum.textContent = `${done} of ${all.length} files · ${bytes(moved)} of ${bytes(total)}`;
+  const files = all.length + past.files + backlog.length;
+  const done = all.filter((r) => r.state === "done").length + past.files;
+  const add = (list, size) => list.reduce((n, r) => n + size(r), 0);
+  const total = past.bytes + add(all, (r) => r.upload.size) + add(backlog, (b) => b.file.size);
+  const moved = past.bytes + add(all, (r) => (r.state === "done" ? r.upload.size : r.upload.offset));
+  sum.hidden = files < 2;
+  sum.textContent = `${done} of ${files} files · ${bytes(moved)} of ${bytes(total)}`;
   const open = all.some((r) => r.state === "going");
   document.title = open && total ? `${Math.floor((100 * moved) / total)}% · ${title}` : title;
 }
 
-// refresh brings the table up to date, and marks what is new in it.
+// refresh brings the list up to date, and marks what is new in it. While files come one
+// after the other it does so from time to time.
+let stale = false, refreshing = false;
 async function refresh() {
-  const answer = await fetch(location.pathname, { headers: { Accept: "text/html" } });
-  if (!answer.ok) return;
-  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  const old = document.querySelector("tbody"), fresh = page.querySelector("tbody");
-  const link = (row) => { const a = row.querySelector("a"); return a && a.getAttribute("href"); };
-  const known = new Set([...old.rows].filter((r) => !r.classList.contains("new")).map(link));
-  for (const row of fresh.rows) if (link(row) && !known.has(link(row))) row.className = "new";
-  old.replaceWith(fresh);
-  document.getElementById("counts").textContent = page.getElementById("counts").textContent;
+  stale = true;
+  if (refreshing) return;
+  refreshing = true;
+  try {
+    while (stale) {
+      stale = false;
+      const link = (row) => { const a = row.querySelector("a"); return a && a.getAttribute("href"); };
+      const rows = (list) => [...list.querySelectorAll("tbody tr")];
+      const known = new Set(rows(document.getElementById("list")).filter((r) => !r.classList.contains("new")).map(link));
+      const fresh = await show(location.pathname + location.search);
+      if (fresh) for (const row of rows(fresh)) if (link(row) && !known.has(link(row))) row.classList.add("new");
+      await new Promise((done) => setTimeout(done, 300));
+    }
+  } catch { /* the server is away: the list stays */ } finally {
+    refreshing = false;
+  }
 }
 
-function take(files) {
-  for (const file of files) {
-    const there = rows.get(memory.key(file));
-    if (there && ["going", "waiting"].includes(there.state)) continue;
-    if (there && there.state === "paused") {
-      there.upload.file = file;
-      there.wait();
-      continue;
-    }
-    if (there) there.remove();
-    new Row(new Upload(file)).wait();
+// enter makes a row for a file, or goes on with the one there is. It reports whether the
+// file waits now.
+function enter(file, folder) {
+  const there = rows.get(memory.key(file, folder));
+  if (there && ["going", "waiting"].includes(there.state)) return false;
+  if (there && there.state === "paused") {
+    there.upload.file = file;
+    there.ready();
+    return true;
   }
+  if (there) there.remove();
+  new Row(new Upload(file, null, folder)).ready();
+  return true;
+}
+
+// take takes files, each with the path of its folder below the one shown.
+function take(files) {
+  for (const [file, path] of files) backlog.push({ file, folder: into && into + path });
+  summarize();
+  next();
 }
 
 // What an earlier visit has left. What another tab is sending is asked for when
@@ -235,21 +279,62 @@ function recall() {
 
 form.onsubmit = (e) => {
   e.preventDefault();
-  take(picker.files);
+  take([...picker.files].map((f) => [f, ""]));
   form.reset();
 };
 picker.onchange = () => form.requestSubmit();
+if (folders) {
+  folders.onchange = () => {
+    take([...folders.files].map((f) => [f, f.webkitRelativePath.slice(0, f.webkitRelativePath.lastIndexOf("/") + 1)]));
+    form.reset();
+  };
+}
+
+// files lists the files of a dropped folder, and of those in it.
+async function* files(folder, path) {
+  const reader = folder.createReader();
+  const read = (of, method) => new Promise((done, fail) => of[method](done, fail));
+  for (;;) {
+    const entries = await read(reader, "readEntries"); // some at a time
+    if (!entries.length) return;
+    for (const e of entries) {
+      if (e.isDirectory) yield* files(e, path + e.name + "/");
+      else yield [await read(e, "file"), path];
+    }
+  }
+}
+
+async function dropped(entries) {
+  let unread = 0;
+  for (const e of entries) {
+    try {
+      const some = [];
+      for await (const file of files(e, e.name + "/")) some.push(file);
+      take(some);
+    } catch {
+      unread++;
+    }
+  }
+  note.hidden = !unread;
+  if (unread) note.textContent = "A folder could not be read, and was left out.";
+}
 
 addEventListener("dragover", (e) => { e.preventDefault(); drop.classList.add("over"); });
 addEventListener("dragleave", (e) => { if (!e.relatedTarget) drop.classList.remove("over"); });
 addEventListener("drop", (e) => {
   e.preventDefault();
   drop.classList.remove("over");
-  const folder = (i) => i.webkitGetAsEntry && i.webkitGetAsEntry() && i.webkitGetAsEntry().isDirectory;
+  const entry = (i) => i.webkitGetAsEntry && i.webkitGetAsEntry();
   const items = [...e.dataTransfer.items].filter((i) => i.kind === "file");
-  const files = items.filter((i) => !folder(i));
-  note.hidden = files.length === items.length;
-  note.textContent = note.hidden ? "" : "Folders cannot be uploaded here. Drop the files that are in them.";
-  take(files.map((i) => i.getAsFile()));
+  const trees = items.map(entry).filter((e) => e && e.isDirectory);
+  const single = items.filter((i) => !(entry(i) || {}).isDirectory).map((i) => [i.getAsFile(), ""]);
+  note.hidden = true;
+  if (trees.length && !into) {
+    note.hidden = false;
+    note.textContent = "Folders cannot be uploaded here. Drop the files that are in them.";
+  } else if (trees.length) {
+    dropped(trees); // the entries are gone when this function has returned
+  }
+  take(single);
 });
 recall();

@@ -130,10 +130,8 @@ func FromURL(p string, hidden bool) (name string, slash bool, status int) {
 	if len(p) > longestPath {
 		return "", false, http.StatusRequestURITooLong
 	}
-	for i := range len(p) {
-		if p[i] < 0x20 || p[i] == 0x7f {
-			return "", false, http.StatusBadRequest
-		}
+	if !Printable(p) {
+		return "", false, http.StatusBadRequest
 	}
 	for e := range strings.SplitSeq(p, "/") {
 		switch {
@@ -182,9 +180,20 @@ const (
 	longestElement = 255
 )
 
-// Printable reports whether FromURL accepts the characters of a name.
-func Printable(name string) bool {
-	return !strings.ContainsFunc(name, func(r rune) bool { return r < 0x20 || r == 0x7f })
+// Printable reports whether FromURL accepts the characters of a name: none of them is a
+// control character. Bytes that are not UTF-8 are accepted.
+func Printable(name string) bool { return !strings.ContainsFunc(name, unicode.IsControl) }
+
+// Served reports whether clients can get the file at a path below the root, which has no
+// links in it, under that path. It is the rule of FromURL for names that come from the
+// file system.
+func Served(path string, hidden bool) bool {
+	for e := range strings.FieldsFuncSeq(path, func(r rune) bool { return r == '/' || r == filepath.Separator }) {
+		if e != "." && (Withheld(e, hidden) || !Printable(e)) {
+			return false
+		}
+	}
+	return true
 }
 
 // UploadsDir is the hidden folder of resumable uploads, inside the folder that they

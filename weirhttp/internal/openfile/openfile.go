@@ -25,6 +25,9 @@ type Identity struct {
 // IsZero reports whether the platform reports no identity of the file.
 func (id Identity) IsZero() bool { return id == (Identity{}) }
 
+// Inode returns the inode number of the file, 0 if the platform reports none.
+func (id Identity) Inode() uint64 { return id.ino }
+
 // File is an open file. Several downloads can share it.
 type File struct {
 	F        *os.File
