@@ -123,8 +123,9 @@ func hostsOf(words []string) (hosts []string) {
 	return hosts
 }
 
-// discreetArgs returns the arguments of a command without secrets: passwords in
-// URLs, and the fields of -H and --header, which curl and wget have too.
+// discreetArgs returns the arguments of a command without secrets: passwords in URLs,
+// the fields of -H and --header, which curl and wget have too, and the password behind
+// --user.
 func discreetArgs(args []string) []string {
 	shown := make([]string, len(args))
 	hide := func(field string) string {
@@ -141,6 +142,10 @@ func discreetArgs(args []string) []string {
 			shown[i] = hide(a)
 		case i > 0 && attached && head == "--header":
 			shown[i] = "--header=" + hide(field)
+		case i > 1 && args[i-1] == "--user":
+			shown[i] = hide(a)
+		case i > 0 && attached && head == "--user":
+			shown[i] = "--user=" + hide(field)
 		case i > 0 && strings.HasPrefix(a, "-H"):
 			shown[i] = "-H" + hide(a[2:])
 		default:

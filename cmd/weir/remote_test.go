@@ -128,6 +128,7 @@ func TestRemote_FieldsOfHeadersAreInNoMessageAndNoNote(t *testing.T) {
 	for _, args := range [][]string{
 		{"curl", "-H", "X-Key: s3cr3t", "u"}, {"curl", "-HX-Key: s3cr3t"}, {"wget", "--header=X-Key: s3cr3t"}, {"weir", "copy", "--header", "A:s3cr3t"},
 		{"curl", "Authorization: s3cr3t"}, {"curl", "http://ann:s3cr3t@host/"},
+		{"weir", "top", "--user", "ann:s3cr3t"}, {"weir", "top", "--user=ann:s3cr3t"},
 	} {
 		if shown := strings.Join(discreetArgs(args), " "); strings.Contains(shown, secret) || !strings.HasPrefix(shown, args[0]) {
 			t.Errorf("%q: %s", args, shown)

@@ -29,7 +29,7 @@ type top struct {
 	stdout, stderr io.Writer
 	once, json     bool
 	noColor        bool
-	insecure       bool
+	remote         remoteFlags
 	user           string
 	sort, filter   string
 
@@ -92,7 +92,7 @@ docs/monitor.md.`,
 	f.StringVar(&t.sort, "sort", t.sort, "order: slow, rate, size (memory of runs, bytes of transfers) or name")
 	f.StringVar(&t.filter, "filter", "", "only runs, or transfers of a server, that contain this text")
 	f.StringVar(&t.user, "user", "", "NAME:PASSWORD for a server with --auth; for NAME alone, weir asks for the password")
-	f.BoolVar(&t.insecure, "insecure", false, "accept any certificate of a server, as of --tls-self-signed")
+	t.remote.flags(c)
 	f.BoolVar(&t.noColor, "no-color", false, "no colours; NO_COLOR does the same")
 	_ = c.RegisterFlagCompletionFunc("sort", cobra.FixedCompletions(topSorts, cobra.ShellCompDirectiveNoFileComp))
 	return c
@@ -108,7 +108,10 @@ func (t *top) run(args []string) error {
 		if err != nil {
 			return err
 		}
-		if err := t.programs.remote(args[0], user, t.insecure); err != nil {
+		if err := t.remote.parse(args); err != nil {
+			return err
+		}
+		if err := t.programs.remote(args[0], user, t.remote.options); err != nil {
 			return err
 		}
 	} else if len(socketFolders()) == 0 {

@@ -20,6 +20,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/weir-go/weir/endpoint"
 	"github.com/weir-go/weir/monitor"
 	"github.com/weir-go/weir/report"
 )
@@ -42,6 +43,7 @@ type program struct {
 	pid    int    // by the name of its socket, for who it does not answer
 	client *http.Client
 	user   *url.Userinfo
+	header http.Header // for every question
 	stop   context.CancelFunc
 
 	mu    sync.Mutex // guards what follows
@@ -97,6 +99,7 @@ func (p *program) get(ctx context.Context, name string, into any) error {
 	if err != nil {
 		return err
 	}
+	maps.Copy(r.Header, p.header)
 	if p.user != nil {
 		password, _ := p.user.Password()
 		r.SetBasicAuth(p.user.Username(), password)
@@ -107,6 +110,9 @@ func (p *program) get(ctx context.Context, name string, into any) error {
 	}
 	defer resp.Body.Close()
 	body := io.LimitReader(resp.Body, maxAnswer)
+	if to := resp.Header.Get("Location"); to != "" && resp.StatusCode/100 == 3 {
+		return &problem{resp.StatusCode, "it redirects to " + printable(endpoint.Redact(to))}
+	}
 	if resp.StatusCode != http.StatusOK {
 		text, _ := io.ReadAll(io.LimitReader(body, 300))
 		line, _, _ := strings.Cut(strings.TrimSpace(string(text)), "\n")
@@ -397,7 +403,7 @@ func (ps *programs) start(name string, p *program) {
 
 // remote makes the program with a URL. It asks it once, for what is wrong to be
 // said at once.
-func (ps *programs) remote(address string, user *url.Userinfo, insecure bool) error {
+func (ps *programs) remote(address string, user *url.Userinfo, o endpoint.HTTPOptions) error {
 	base, err := monitorURL(address)
 	if err != nil {
 		return &failure{code: exitUsage, text: fmt.Sprintf("invalid address %q: %v", address, err), try: "weir top http://127.0.0.1:8080/"}
@@ -406,8 +412,12 @@ func (ps *programs) remote(address string, user *url.Userinfo, insecure bool) er
 		user, base.User = base.User, nil
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.TLSClientConfig = &tls.Config{InsecureSkipVerify: insecure} // the user has asked for it
-	p := &program{base: base.String(), client: &http.Client{Transport: transport}, user: user}
+	if o.TLS != nil {
+		transport.TLSClientConfig = o.TLS
+	}
+	// A password or a header is not for where a redirect leads.
+	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	p := &program{base: base.String(), client: &http.Client{Transport: transport, CheckRedirect: stay}, user: user, header: o.Header}
 	if err := p.ask(ps.ctx); err != nil {
 		return p.explain(err)
 	}
@@ -436,7 +446,7 @@ func (p *program) explain(err error) error {
 		f.text = fmt.Sprintf("no monitor of weir at %s", p.base)
 		f.try = "the address that weir serve or --ui prints; for a Go program, the path of its monitor.Handler"
 	case errors.As(err, &unknown):
-		f.try = "--insecure, which accepts any certificate"
+		f.try = "--cacert FILE with the certificate of the server; or --insecure, which accepts any"
 	case errors.Is(err, context.DeadlineExceeded):
 		f.text = fmt.Sprintf("cannot look at %s: no answer within %v", p.base, topPatient)
 	}

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/weir-go/weir"
-	"github.com/weir-go/weir/endpoint"
 	"github.com/weir-go/weir/monitor"
 	"github.com/weir-go/weir/report"
 )
@@ -220,13 +219,7 @@ type runInfo struct {
 	Args []string `json:"args"` // without passwords
 }
 
-func thisRun() runInfo {
-	info := runInfo{Args: []string{}}
-	for _, a := range os.Args {
-		info.Args = append(info.Args, endpoint.Redact(strings.ToValidUTF8(a, "\ufffd")))
-	}
-	return info
-}
+func thisRun() runInfo { return runInfo{Args: discreetArgs(os.Args)} }
 
 // openSockets are the sockets of this process, for an end that closes none of
 // them.

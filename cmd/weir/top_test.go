@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -186,6 +188,64 @@ func TestTop_SortsRuns(t *testing.T) {
 		}
 		if got != want {
 			t.Errorf("by %s: %s, want %s", sort, got, want)
+		}
+	}
+}
+
+// A server with users shows its monitor to them, and to nobody else. A password is
+// not for where a redirect leads.
+func TestTop_SaysWhoItIs(t *testing.T) {
+	m := &monitor.Monitor{}
+	defer m.Close()
+	m.Transfers("files", crowd{3, time.Now()})
+	h := m.Handler(monitor.HandlerOptions{Allow: func(*http.Request) bool { return true }})
+	mux := http.NewServeMux()
+	mux.HandleFunc("/_weir/", func(w http.ResponseWriter, r *http.Request) {
+		if name, password, _ := r.BasicAuth(); name != "ann" || password != "sesame" {
+			http.Error(w, "who are you?", http.StatusUnauthorized)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+	mux.HandleFunc("/token/", func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("X-Token") != "sesame" {
+			http.Error(w, "not for you", http.StatusForbidden)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+	mux.Handle("/moved/", http.RedirectHandler("http://127.0.0.1:1/_weir/status.json?k=sesame", http.StatusFound))
+	mux.HandleFunc("/other/", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<p>hello")) })
+	mux.HandleFunc("/later/", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"v": 2}`)) })
+	srv := httptest.NewUnstartedServer(mux)
+	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
+	srv.StartTLS()
+	defer srv.Close()
+	at := srv.Listener.Addr().String()
+	for _, c := range []struct {
+		args []string
+		code int
+		said string
+	}{
+		{[]string{"https://" + at}, exitSource, "try: --cacert FILE"},
+		{[]string{"--insecure", "https://" + at}, exitSource, "it requires a user and a password"},
+		{[]string{"--insecure", "--user", "ann:wrong", "https://" + at}, exitSource, "wrong user or password"},
+		{[]string{"--insecure", "--user", "ann:sesame", "https://" + at}, exitOK, ""},
+		{[]string{"--insecure", "https://ann:sesame@" + at + "/"}, exitOK, ""},
+		{[]string{"--insecure", "https://" + at + "/token/"}, exitSource, "not for you"},
+		{[]string{"--insecure", "-H", "X-Token: sesame", "https://" + at + "/token"}, exitOK, ""},
+		{[]string{"--insecure", "-H", "X-Token: sesame", "https://" + at + "/moved"}, exitSource, "it redirects to http://127.0.0.1:1/_weir/status.json?…"},
+		{[]string{"--insecure", "https://" + at + "/other"}, exitSource, "no monitor of weir at"},
+		{[]string{"--insecure", "https://" + at + "/later"}, exitSource, "no monitor of weir at"},
+		{[]string{"--insecure", "https://" + at + "/nothing"}, exitSource, "no monitor of weir at"},
+	} {
+		var stdout, stderr bytes.Buffer
+		code := run(append([]string{"top", "--once", "--for", "100ms"}, c.args...), &stdout, &stderr)
+		if code != c.code || !strings.Contains(stderr.String(), c.said) || code == exitOK && !strings.Contains(stdout.String(), "weir top: 1 server") {
+			t.Errorf("%q: exit code %d, %s%s", c.args, code, &stderr, &stdout)
+		}
+		if strings.Contains(stderr.String(), "sesame") {
+			t.Errorf("%q: it tells the secret: %s", c.args, &stderr)
 		}
 	}
 }
