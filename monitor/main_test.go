@@ -98,7 +98,7 @@ func (f *fakeTransfers) ReportOf(id uint64) (report.Report, bool) {
 	if id == 0 || id > uint64(f.n) {
 		return report.Report{}, false
 	}
-	wall := time.Minute
+	wall := time.Minute + time.Since(f.start)
 	from := report.StageStats{Name: "read", Kind: report.KindSource, Workers: 1, Unit: "bytes", OutUnit: "bytes", Wall: wall, Blocked: wall}
 	to := report.StageStats{Name: "client", Kind: report.KindSink, Workers: 1, Unit: "bytes", OutUnit: "bytes", Wall: wall, Outside: wall}
 	return report.Report{Flow: "films", Running: true, Wall: wall, Stages: []report.StageStats{from, to}, Verdict: report.Judge(wall, from, to)}, true

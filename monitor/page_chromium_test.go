@@ -23,6 +23,7 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/internal/browsertest"
@@ -450,6 +451,16 @@ func TestPage_Shows200Of10000Transfers(t *testing.T) {
 		seen(`document.querySelectorAll("#picture .edge").length === 1`), // they are joined
 		chromedp.Click(chromedp.CSS("#transfers tbody tr:nth-child(3) button")),
 		seen(`document.querySelector("#flowname").textContent.includes("films/9998.mkv")`),
+	)
+	// The arrow keys go from row to row, and only numbers are on the right.
+	b.do(
+		chromedp.KeyEvent(kb.ArrowDown),
+		seen(`document.activeElement.textContent === "198.51.100.7:9997"`),
+		chromedp.KeyEvent(kb.ArrowUp), chromedp.KeyEvent(kb.ArrowUp),
+		seen(`document.activeElement.textContent === "198.51.100.7:9999"`),
+		seen(`[...document.querySelectorAll("#transfers tbody tr:first-child td")].every(td => (getComputedStyle(td).textAlign === "right") === /^[0-9]/.test(td.textContent) || td.querySelector("button"))`),
+		seen(`document.querySelector("#transfers tbody td:nth-child(2)").textContent === "↓ download"`),
+		seen(`document.querySelector("#happened").hidden`), // nothing has happened
 	)
 	b.pictures("transfers")
 	// It stays usable: a picture takes little of the time between two events.

@@ -49,9 +49,20 @@ type listing struct {
 	group TransferGroup
 	in    float64
 	out   float64
-	worst string // a sentence about the one that has waited longest
-	state State
-	id    uint64
+	about // of which there is a sentence
+}
+
+// about is the transfer that the sentence of a registry is about: the one that has
+// waited longest.
+type about struct {
+	id      uint64 // 0: none
+	rep     report.Report
+	watcher *report.Watcher // of rep
+	worst   string          // the sentence
+	state   State
+	since   time.Time // since when it has held; zero: from the start
+	coming  uint64    // has waited longest now
+	came    time.Time // since when
 }
 
 // sampled is one snapshot, and what viewers compare it by.
@@ -181,7 +192,7 @@ func (m *Monitor) sample() *sampled {
 		s.In += l.in
 		s.Out += l.out
 		if l.worst != "" {
-			live = append(live, subject{g.name + " " + strconv.FormatUint(l.id, 10), l.state, l.worst, 0, l.group.Rows[strconv.FormatUint(l.id, 10)].Start})
+			live = append(live, subject{g.name + " " + strconv.FormatUint(l.id, 10), l.state, l.worst, unix(l.since), l.group.Rows[strconv.FormatUint(l.id, 10)].Start})
 		}
 	}
 	for name := range m.listed {
@@ -448,16 +459,41 @@ func (m *Monitor) list(g *group, t time.Time) *listing {
 	}
 	l.rows = rows
 	l.group = TransferGroup{Totals: totals, Rows: rows, Hidden: max(0, totals.Active-int64(len(rows)))}
-	l.worst, l.state = "", ""
-	if len(top) > 0 {
-		l.id = top[0].ID
-		if rep, ok := g.t.ReportOf(l.id); ok {
-			l.worst, l.state = transferSentence(top[0], rep)
-		}
-	}
+	l.look(g.t, top, t)
 	l.at = t
 	l.next = t.Add(max(listEvery-tick/2, listCost*time.Since(began)))
 	return l
+}
+
+// look makes the sentence about one of the transfers, those that have waited
+// longest first. It stays with one until another has waited longest for as long as
+// a verdict must hold, and its verdict is held as that on a flow is.
+func (a *about) look(of Transfers, top []report.Transfer, t time.Time) {
+	a.worst, a.state = "", ""
+	if len(top) == 0 {
+		a.id, a.watcher = 0, nil
+		return
+	}
+	if a.coming != top[0].ID {
+		a.coming, a.came = top[0].ID, t
+	}
+	at := slices.IndexFunc(top, func(x report.Transfer) bool { return x.ID == a.id })
+	if at < 0 || at > 0 && t.Sub(a.came) >= report.Hold {
+		at = 0
+		a.id, a.watcher, a.since = top[0].ID, nil, time.Time{}
+	}
+	rep, ok := of.ReportOf(a.id)
+	if !ok {
+		return // it has just ended
+	}
+	a.rep = rep
+	if a.watcher == nil {
+		a.watcher = report.Watch(func() report.Report { return a.rep })
+	}
+	if held, since := a.watcher.Look(); !held.Verdict.Measuring { // else the verdict is that on all of it
+		rep.Verdict, a.since = held.Verdict, since
+	}
+	a.worst, a.state = transferSentence(top[at], rep)
 }
 
 // transferSentence describes the transfer that has waited longest.

@@ -10,7 +10,8 @@ type Watcher struct {
 	last  look
 	looks []look // of the last verdictSpan and the one before
 	shown Verdict
-	since time.Time
+	since time.Time // when it became true
+	at    time.Time // when it was shown first
 	next  Verdict
 	nextT time.Time
 }
@@ -111,13 +112,16 @@ func (w *Watcher) hold(v Verdict, first, last, t time.Time) {
 		// Where the verdict changes, the new one has held for most of the time
 		// that it is about when it is first seen.
 		w.nextT = last.Add(-verdictSpan / 2)
+		if v.None() { // the time that it is about may just be half of one stage and half of another
+			w.nextT = last
+		}
 		if w.shown.Measuring || w.nextT.Before(first) {
 			w.nextT = first
 		}
 	}
 	w.next = v
-	if t.Sub(w.nextT) >= Hold {
-		w.shown, w.since, w.nextT = v, w.nextT, time.Time{}
+	if t.Sub(w.nextT) >= Hold && (w.shown.Measuring || t.Sub(w.at) >= Hold) {
+		w.shown, w.since, w.at, w.nextT = v, w.nextT, t, time.Time{}
 	}
 }
 

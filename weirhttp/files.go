@@ -2,14 +2,18 @@ package weirhttp
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"os"
 	"path"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/weir-go/weir/weirhttp/internal/archive"
@@ -58,6 +62,19 @@ type FileServer struct {
 	// no entries.
 	Page func(w http.ResponseWriter, r *http.Request, l Listing)
 
+	// Followers is how many clients can follow files with ?follow at a time; zero
+	// disables it. A client that follows a file gets what it has, and what is appended
+	// to it. The answer is complete when the file has not grown for FollowWait, when
+	// another file has its name, or when the server stops; it breaks if the file becomes
+	// shorter. ?follow=N begins at an offset, ?follow=-N with the last N bytes.
+	//
+	// A file that is still being uploaded to the folder by this process can be followed
+	// too, under the name that its client asks for. The answer is complete when the upload
+	// is, and breaks if the upload fails, makes no progress for FollowWait, or the server
+	// stops.
+	Followers  int
+	FollowWait time.Duration // 0: 1 minute
+
 	// Top, if not nil, writes the top of the page, and Page writes the rest. The
 	// client gets the top of a long folder before the server has read all its names;
 	// the listing has no entries then. If reading fails after that, Page finds the
@@ -65,6 +82,8 @@ type FileServer struct {
 	Top func(w http.ResponseWriter, r *http.Request, l Listing)
 
 	Log *slog.Logger // for failures; nil: slog.Default()
+
+	following atomic.Int64
 
 	open  openfile.Shelf
 	small smallFiles
@@ -102,6 +121,13 @@ func (s *FileServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	info, err := s.view().stat(name)
+	follow := s.Followers > 0 && !slash && r.URL.Query().Has("follow")
+	if follow && errors.Is(err, fs.ErrNotExist) {
+		if up := s.view().arrivalOf(name); up != nil {
+			s.serveFollow(w, r, name, up)
+			return
+		}
+	}
 	switch {
 	case err != nil:
 		s.fail(w, r, err)
@@ -113,6 +139,8 @@ func (s *FileServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		httpError(w, http.StatusForbidden)
 	case slash:
 		redirect(w, r, "../"+path.Base(r.URL.Path))
+	case follow:
+		s.serveFollow(w, r, name, nil)
 	default:
 		s.serveFile(w, r, name)
 	}
@@ -215,6 +243,76 @@ func (s *FileServer) serveFile(w http.ResponseWriter, r *http.Request, name stri
 		d.kind = f.ContentType(name)
 	}
 	d.answer(w, r)
+}
+
+// serveFollow answers with a file as it grows, or with the upload up that will be the file
+// called name.
+func (s *FileServer) serveFollow(w http.ResponseWriter, r *http.Request, name string, up *arrival) {
+	v, g := s.view(), guardOf(r)
+	defer s.following.Add(-1)
+	if s.following.Add(1) > int64(s.Followers) {
+		tellRetry(w.Header(), budget.RetryAfter(queueOf(g)))
+		v.log.Warn("request refused", "path", r.URL.Path, "client", r.RemoteAddr, "reason", "too many followers")
+		httpError(w, http.StatusServiceUnavailable)
+		return
+	}
+	f, err := v.openGrowing(name, up)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	off, err := followFrom(r.URL.Query().Get("follow"), info.Size(), up)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Accel-Buffering", "no") // proxies must not wait for more
+	if _, ok := h["Content-Type"]; !ok {
+		h.Set("Content-Type", (&openfile.File{F: f}).ContentType(name))
+	}
+	size := int64(-1)
+	switch {
+	case up != nil && up.size >= off:
+		size = up.size - off
+		h.Set("Content-Length", strconv.FormatInt(size, 10))
+	case up != nil && !r.ProtoAtLeast(1, 1): // the client would take the end of the connection for that of the file
+		httpError(w, http.StatusHTTPVersionNotSupported)
+		return
+	}
+	if r.Method == http.MethodHead {
+		return
+	}
+	release, err := g.reserve(r.Context(), copyCost)
+	if err != nil {
+		if r.Context().Err() != nil {
+			panic(http.ErrAbortHandler)
+		}
+		s.fail(w, r, err)
+		return
+	}
+	defer release()
+	t := &follower{w: w, r: r, view: v, name: name, f: f, up: up, off: off, wait: cmp.Or(s.FollowWait, time.Minute), wire: newRolling(w, r, g)}
+	t.x = begin(r, Download, name, size)
+	if c := connOf(r); c != nil {
+		c.carry(t.x, r)
+		t.stop = portOf(c).done
+	}
+	err = t.run()
+	t.x.end(err)
+	if err != nil {
+		if isFileFault(err) || errors.Is(err, errUnfinished) || errors.Is(err, errStandstill) {
+			v.log.Warn("download aborted", "path", r.URL.Path, "client", r.RemoteAddr, "error", err)
+		}
+		panic(http.ErrAbortHandler)
+	}
 }
 
 // serveFolder answers with a folder as an archive, its index.html, or its listing.

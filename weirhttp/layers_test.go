@@ -29,7 +29,9 @@ var layers = [][]string{
 	{"rolling.go"},
 	{"answer.go"}, // downloads
 	{"content.go"},
+	{"arriving.go"}, // uploads that can be followed
 	{"open.go"},
+	{"follow.go"},
 	{"respond.go"},
 	{"walk.go"},
 	{"archive.go"},

@@ -502,7 +502,7 @@ pre { white-space: pre-wrap; overflow-wrap: anywhere; border-top: 1px solid #888
 <body>
 <h1><bdi>{{visible .Path}}</bdi></h1>
 <form><input type="search" name="q" value="{{.Selection.Filter}}" aria-label="Filter"> <button>Filter</button></form>
-{{if .Archive}}<p><a href="?archive=tar.gz">tar.gz</a> <a href="?archive=tar.zst">tar.zst</a> <a href="?archive=zip">zip</a></p>
+{{if .Archive}}<p><a href="?archive=tar">tar</a> <a href="?archive=tar.gz">tar.gz</a> <a href="?archive=tar.zst">tar.zst</a> <a href="?archive=zip">zip</a></p>
 {{end}}<table>
 <tr><th><a href="{{(.Selection.By "name").Link}}">Name</a></th><th class="n"><a href="{{(.Selection.By "size").Link}}">Size</a></th><th class="n when"><a href="{{(.Selection.By "time").Link}}">Modified (UTC)</a></th></tr>
 {{if ne .Path "/"}}<tr><td><a href="../">../</a></td><td></td><td class="when"></td></tr>

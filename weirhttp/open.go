@@ -217,6 +217,43 @@ func (v view) openFile(name string, shared bool) (*openfile.File, error) {
 	return v.shelf.Put(f, info, shared), nil
 }
 
+// openGrowing opens a regular file, or that of an upload in progress.
+func (v view) openGrowing(name string, up *arrival) (*os.File, error) {
+	if up != nil {
+		return up.open()
+	}
+	f, err := v.openAny(name)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("open %s: %w", name, errSpecial)
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// arrivalOf returns the upload in progress that will be the file called name, nil if there
+// is none. Links on the way to its folder are followed as for files.
+func (v view) arrivalOf(name string) *arrival {
+	real, outside, err := v.resolve(filepath.Dir(name))
+	if err != nil || !names.Served(name, v.hidden) {
+		return nil
+	}
+	if !outside {
+		home, err := v.home()
+		if err != nil {
+			return nil
+		}
+		real = filepath.Join(home, real)
+	}
+	return arriving.find(filepath.Join(real, filepath.Base(name)))
+}
+
 // precompressed opens the compressed sibling to send for the file f called name, and
 // returns its Content-Encoding. It returns nil if there is none that the client accepts.
 func (v view) precompressed(r *http.Request, name string, f *openfile.File, shared bool) (*openfile.File, string) {

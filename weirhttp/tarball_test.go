@@ -267,9 +267,13 @@ func TestTarball_KeptListsGiveWayToDownloads(t *testing.T) {
 	if resp, _ := s.fetch(t, browser(t), "GET", "/big"); resp.StatusCode != 200 {
 		t.Errorf("a download next to a list: %s", resp.Status)
 	}
+	h.tars.mu.Lock()
+	defer h.tars.mu.Unlock()
 	if len(h.tars.folders) != 0 {
 		t.Error("the list is still kept")
 	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	if len(g.kept) != 0 {
 		t.Error("the guard still asks for memory")
 	}

@@ -31,6 +31,7 @@ const (
 	StateReceiving TransferState = "receiving"
 	StateClient    TransferState = "waiting for the client"
 	StateDisk      TransferState = "waiting for the disk"
+	StateFile      TransferState = "waiting for the file to grow"
 	StateRate      TransferState = "waiting for the rate limit"
 	StateEnded     TransferState = "ended"
 )
@@ -186,7 +187,8 @@ type transfer struct {
 	carrier atomic.Pointer[carrier] // the connection, if a guard watches it
 	files   atomic.Pointer[[]string]
 
-	kernel atomic.Bool // the kernel moves the bytes
+	kernel   atomic.Bool // the kernel moves the bytes
+	caughtUp atomic.Bool // the client has all that the file has so far
 }
 
 // carrier is the connection of a transfer, as far as the transfer knows it.
@@ -340,6 +342,10 @@ func (x *transfer) look() Transfer {
 		return info
 	case f != nil:
 		f.state(&info)
+		return info
+	}
+	if x.caughtUp.Load() && !h.waiting {
+		info.State = StateFile
 		return info
 	}
 	switch x.meter.Phase() {

@@ -145,6 +145,9 @@ func (t *tusHandler) accept(req *tusRequest) error {
 	if err := acceptable(req.r); err != nil {
 		return err
 	}
+	if most := t.set.maxRequest; most > 0 && req.r.ContentLength > most {
+		return errRequest(most)
+	}
 	if req.r.Header.Get("Upload-Concat") != "" {
 		return &refusal{http.StatusNotImplemented, "Upload-Concat is not supported"}
 	}

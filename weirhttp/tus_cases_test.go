@@ -65,16 +65,17 @@ func tusAppend(offset int, body string, status int, want string) step {
 
 func TestTus_DoesAsTusdDoes(t *testing.T) {
 	t.Parallel()
+	in := newInbox(t, &Uploads{MaxSize: 400})
 	for _, c := range tusCases {
 		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			in := &resumer{inbox: newInbox(t, &Uploads{MaxSize: 400})}
-			for i := range c.steps {
-				s := c.steps[i]
+			own := *in
+			own.t = t
+			client := &resumer{inbox: &own}
+			for _, s := range c.steps {
 				if !strings.Contains(s.header, "Tus-Resumable") {
 					s.header += " | Tus-Resumable: 1.0.0"
 				}
-				in.run(s)
+				client.run(s)
 			}
 		})
 	}

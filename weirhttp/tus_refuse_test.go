@@ -175,7 +175,7 @@ func TestTus_PendingUploadsAndTheirMetadataAreBounded(t *testing.T) {
 	loc := begin(201, metadata(strings.Repeat("a", 4000)))
 	s := in.u.opened.http.store.(*folderStore)
 	for len(s.holds) < mostPending {
-		s.holds[newUploadID()] = s.d.ledger.Adopt(0, 0)
+		s.holds[newUploadID()] = held{Hold: s.d.ledger.Adopt(0, 0)}
 	}
 	begin(507, metadata("a"))
 	in.wantStatus(204, "DELETE", loc, nil, "Tus-Resumable", "1.0.0")

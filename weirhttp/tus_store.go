@@ -176,7 +176,11 @@ func (up *tusUpload) WriteChunk(context.Context, int64, io.Reader) (int64, error
 	if s == nil || s.data == nil {
 		return 0, up.failed(errTaken)
 	}
-	n, err := s.append(up.req.uploadRequest, s.most(), false)
+	most := s.most()
+	if m := up.u.set.maxRequest; m > 0 {
+		most = min(most, s.data.size()+m)
+	}
+	n, err := s.append(up.req.uploadRequest, most, false)
 	if err != nil {
 		up.broken = !isBrokenOff(err)
 		err = up.failed(err)

@@ -3,6 +3,7 @@ package weirhttp
 import (
 	"log/slog"
 	"net/http"
+	"os"
 	"sync"
 	"time"
 
@@ -291,6 +292,9 @@ func (u *Uploads) takeBody(w http.ResponseWriter, r *http.Request, body *request
 }
 
 func (u *Uploads) store(r *http.Request, in *incoming, body *requestBody, name string, policy rule, digests *digest.Set, x *transfer) (got Received, replaced bool, err error) {
+	temp := in.temp
+	live := arriving.begin(in.d.root, name, r.ContentLength, func() (*os.File, error) { return in.d.root.Open(temp) })
+	defer func() { live.end(err) }()
 	if c := kernelConn(r); c != nil && digests.IsEmpty() {
 		k := kernelCopy{conn: c, body: body, file: in.file, left: r.ContentLength, hold: in.hold, early: writeback.New(u.Sync, 0),
 			budget: u.Budget, queue: u.Queue}

@@ -190,6 +190,7 @@ func (d *folder) begin(expire func(before time.Time) error) {
 // close waits for the sweeper and closes the folder. No request may use it any more.
 func (d *folder) close() error {
 	d.sweep.end()
+	arriving.drop(d.root)
 	return errors.Join(d.dir.Close(), d.root.Close())
 }
 

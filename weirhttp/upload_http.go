@@ -108,6 +108,7 @@ func (up *httpUpload) create() error {
 	if err != nil || up.complete {
 		return err
 	}
+	up.s.end() // the client can come back before we have returned
 	h := up.w.Header()
 	h.Set("Location", up.url())
 	up.describe(h)
@@ -200,11 +201,6 @@ func (up *httpUpload) read(offset int64) (err error) {
 	return nil
 }
 
-// errRequest refuses a request that brings more than most bytes.
-func errRequest(most int64) error {
-	return &refusal{http.StatusRequestEntityTooLarge, fmt.Sprintf("A request can carry at most %d bytes; send the file in parts", most)}
-}
-
 // append adds the body of a PATCH to an upload.
 func (up *httpUpload) append() error {
 	id := lastElement(up.r.URL.Path)
@@ -240,6 +236,7 @@ func (up *httpUpload) append() error {
 	if up.d.created {
 		status = http.StatusCreated
 	}
+	up.s.end()
 	up.describe(up.w.Header())
 	up.answerEmpty(status)
 	return nil

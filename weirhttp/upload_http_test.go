@@ -217,13 +217,17 @@ var conformance = []struct {
 func TestHTTPUpload_DoesAsDraft12Says(t *testing.T) {
 	t.Parallel()
 	for _, version := range []string{"", "9", "8", "7"} {
-		for _, c := range conformance {
-			t.Run(c.name+" in version "+version, func(t *testing.T) {
-				t.Parallel()
-				in := &resumer{inbox: newInbox(t, &Uploads{MaxSize: 1000}), version: version}
-				in.run(c.steps...)
-			})
-		}
+		t.Run("version "+version, func(t *testing.T) {
+			t.Parallel()
+			in := newInbox(t, &Uploads{MaxSize: 1000})
+			for _, c := range conformance {
+				t.Run(c.name, func(t *testing.T) {
+					own := *in
+					own.t = t
+					(&resumer{inbox: &own, version: version}).run(c.steps...)
+				})
+			}
+		})
 	}
 }
 
@@ -414,6 +418,13 @@ func TestHTTPUpload_RequestsHaveALimit(t *testing.T) {
 		appendStep(10, "?1", strings.Repeat("A", 10), 201, ""))
 	c.run(step{request: "POST", header: "Upload-Complete: ?1", body: strings.Repeat("A", 11), status: 413, want: limit})
 	in.wantNoRoom()
+
+	in = newInbox(t, &Uploads{MaxRequest: 10})
+	loc := in.create(20, "tus")
+	in.patch(413, loc, 0, strings.NewReader(strings.Repeat("A", 11)))
+	in.patch(413, loc, 0, unsized(strings.Repeat("A", 11)))
+	in.patch(204, loc, 0, strings.NewReader(strings.Repeat("A", 10)))
+	in.patch(204, loc, 10, strings.NewReader(strings.Repeat("A", 10)))
 
 	in = newInbox(t, &Uploads{Expire: -1})
 	c = &resumer{inbox: in}

@@ -65,7 +65,7 @@ func (k *kernelCopy) run(ctx context.Context, x *transfer) error {
 	k.body.beside = true
 	k.x = x
 	x.kernel.Store(true)
-	err := k.ahead()
+	err := k.ahead(ctx)
 	if err == nil && k.left > 0 {
 		err = k.splice(ctx)
 	}
@@ -75,10 +75,10 @@ func (k *kernelCopy) run(ctx context.Context, x *transfer) error {
 
 // ahead copies what net/http has in its buffer. A Read of at least the length of that
 // buffer empties it, or reads past it.
-func (k *kernelCopy) ahead() error {
+func (k *kernelCopy) ahead(ctx context.Context) error {
 	p := newPiece(0)
 	defer p.free()
-	if err := k.body.extend(); err != nil {
+	if err := k.next(ctx); err != nil {
 		return err
 	}
 	k.x.meter.Enter(meter.Client)

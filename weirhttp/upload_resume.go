@@ -27,7 +27,8 @@ type resumption struct {
 	store  uploadStore
 	moving time.Duration // how long after its last bytes a transfer counts as moving
 
-	mu     sync.Mutex        // guards owners
+	mu     sync.Mutex        // guards the fields below
+	claims int64             // how often claim was called
 	owners map[string]*owner // of uploads, by id: requests of this process
 }
 
@@ -45,6 +46,11 @@ var errComplete = &refusal{http.StatusNotFound, "The upload is complete and can 
 
 // mostMetadata limits what the record of an upload holds, in bytes.
 const mostMetadata = 4 << 10
+
+// errRequest refuses a request that brings more than most bytes.
+func errRequest(most int64) error {
+	return &refusal{http.StatusRequestEntityTooLarge, fmt.Sprintf("A request can carry at most %d bytes; send the file in parts", most)}
+}
 
 // uploadRequest is a request that can append to an upload, and that another request can
 // end.
@@ -95,6 +101,7 @@ func (req *uploadRequest) end() {
 
 // owner is a request that works with an upload.
 type owner struct {
+	rank int64          // a later request has a higher one
 	req  *uploadRequest // nil: it cannot be interrupted
 	done chan struct{}  // closed when it has ended
 
@@ -208,18 +215,26 @@ func (u *resumption) take(ctx context.Context, id string, req *uploadRequest, va
 }
 
 // claim makes the request the only one of this process that works with the upload. It
-// interrupts the one that does, and waits for its end.
+// interrupts the one that does, and waits for its end. If a later request has been faster,
+// the error is errTaken.
 func (u *resumption) claim(ctx context.Context, id string, req *uploadRequest) (*owner, error) {
 	own := &owner{req: req, done: make(chan struct{})}
 	for {
 		u.mu.Lock()
+		if own.rank == 0 {
+			u.claims++
+			own.rank = u.claims
+		}
 		old := u.owners[id]
 		if old == nil {
 			u.owners[id] = own
 		}
 		u.mu.Unlock()
-		if old == nil {
+		switch {
+		case old == nil:
 			return own, nil
+		case old.rank > own.rank:
+			return nil, errTaken
 		}
 		if old.req != nil {
 			old.req.interrupt()
@@ -374,6 +389,13 @@ func (s *session) append(req *uploadRequest, most int64, keep bool) (n int64, er
 	s.own.mu.Lock()
 	s.own.whole, s.own.start = req.checksum != nil, from
 	s.own.mu.Unlock()
+	if c, ok := s.data.(interface{ follow(name string, size int64) }); ok {
+		size := int64(-1)
+		if !s.state.Deferred {
+			size = s.state.Size
+		}
+		c.follow(s.name(), size)
+	}
 	n, err = s.receive(req, from, most, keep)
 	s.state.Offset = s.data.size()
 	if req.stop.Err() != nil && !req.body().ended {
@@ -399,10 +421,7 @@ func (s *session) receive(req *uploadRequest, from, most int64, keep bool) (int6
 			budget: s.u.set.budget, queue: s.u.set.queue}
 		err = k.run(req.ctx, req.x)
 		to.moved(k.n)
-		if err == nil {
-			err = s.data.flush()
-		}
-		return k.n, err
+		return k.n, s.kept(err)
 	}
 	var sums io.Writer = io.Discard
 	if req.checksum != nil {
@@ -423,10 +442,19 @@ func (s *session) receive(req *uploadRequest, from, most int64, keep bool) (int6
 	case req.checksum != nil && !req.checksum.matches():
 		return s.undo(from, req.checksum.mismatch)
 	}
-	if err == nil {
-		err = s.data.flush()
+	return n, s.kept(err)
+}
+
+// kept brings bytes to stable storage if the client will be told that they have arrived. That
+// is also so when it has broken off with err and asks for the offset.
+func (s *session) kept(err error) error {
+	if err != nil && !isBrokenOff(err) {
+		return err
 	}
-	return n, err
+	if ferr := s.data.flush(); ferr != nil {
+		return ferr
+	}
+	return err
 }
 
 // capped is a writer that takes left more bytes.

@@ -32,12 +32,18 @@ type folderStore struct {
 
 	swaps sync.RWMutex // held while a record is replaced; the lock between goroutines
 
-	mu    sync.Mutex             // guards holds
-	holds map[string]*quota.Hold // of the uploads in progress
+	mu    sync.Mutex      // guards holds
+	holds map[string]held // of the uploads in progress
+}
+
+// held is the space reserved for an upload.
+type held struct {
+	*quota.Hold
+	stored bool // its files exist, or have existed
 }
 
 func newFolderStore(d *folder) *folderStore {
-	return &folderStore{d: d, holds: make(map[string]*quota.Hold)}
+	return &folderStore{d: d, holds: make(map[string]held)}
 }
 
 const (
@@ -82,8 +88,12 @@ func (s *folderStore) create(_ context.Context, id string, state uploadState) er
 	}
 	if err != nil {
 		s.dropHold(id)
+		return err
 	}
-	return err
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.holds[id] = held{s.holds[id].Hold, true}
+	return nil
 }
 
 // enter reserves space for an upload of n bytes.
@@ -95,7 +105,7 @@ func (s *folderStore) enter(id string, n int64) error {
 	s.mu.Lock()
 	full := len(s.holds) >= mostPending
 	if !full {
-		s.holds[id] = h
+		s.holds[id] = held{h, false}
 	}
 	s.mu.Unlock()
 	if full {
@@ -253,7 +263,7 @@ func (s *folderStore) ifUnchanged(ctx context.Context, id, version string, chang
 // lock keeps other goroutines and processes from changing records until unlock is called.
 func (s *folderStore) lock(ctx context.Context) (unlock func(), err error) {
 	s.swaps.Lock()
-	f, err := s.locked(ctx, lockName, os.O_RDWR|os.O_CREATE)
+	f, err := s.locked(ctx, lockName, os.O_RDWR|os.O_CREATE, func() error { return nil })
 	if err != nil {
 		s.swaps.Unlock()
 		return nil, fmt.Errorf("lock the states of uploads: %w", err)
@@ -264,9 +274,9 @@ func (s *folderStore) lock(ctx context.Context) (unlock func(), err error) {
 	}, nil
 }
 
-// locked opens a file and locks it against other processes. It waits for their locks, and
-// returns errWritten if that takes too long.
-func (s *folderStore) locked(ctx context.Context, name string, flag int) (*os.File, error) {
+// locked opens a file and locks it against other processes. It waits for their locks while
+// wanted returns nil, and returns errWritten if that takes too long.
+func (s *folderStore) locked(ctx context.Context, name string, flag int, wanted func() error) (*os.File, error) {
 	patience := time.NewTimer(lockPatience)
 	defer patience.Stop()
 	for {
@@ -283,6 +293,9 @@ func (s *folderStore) locked(ctx context.Context, name string, flag int) (*os.Fi
 		if !held {
 			continue
 		}
+		if err := wanted(); err != nil {
+			return nil, err
+		}
 		select {
 		case <-patience.C:
 			return nil, errWritten
@@ -295,14 +308,19 @@ func (s *folderStore) locked(ctx context.Context, name string, flag int) (*os.Fi
 
 // append implements uploadStore.
 func (s *folderStore) append(ctx context.Context, id string, epoch int64, lost func()) (uploadContent, error) {
-	f, err := s.locked(ctx, contentFile(id), os.O_RDWR)
+	// While we wait for the lock, a later request can get it, and would not end for us.
+	current := func() error {
+		state, err := s.readRecord(id)
+		if err == nil && state.Epoch != epoch {
+			err = errChanged
+		}
+		return err
+	}
+	f, err := s.locked(ctx, contentFile(id), os.O_RDWR, current)
 	if err != nil {
 		return nil, fmt.Errorf("open the content of the upload: %w", err)
 	}
-	state, err := s.readRecord(id) // we may have waited for the lock
-	if err == nil && state.Epoch != epoch {
-		err = errChanged
-	}
+	err = current()
 	st, serr := f.Stat()
 	if err = errors.Join(err, serr); err != nil {
 		f.Close()
@@ -313,24 +331,32 @@ func (s *folderStore) append(ctx context.Context, id string, epoch int64, lost f
 	return c, nil
 }
 
-// holdOf returns the space reserved for an upload.
+// holdOf returns the space reserved for an upload. For one that another process has begun,
+// that is as much as its content takes.
 func (s *folderStore) holdOf(id string) *quota.Hold {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.holds[id] == nil {
-		s.holds[id] = s.d.ledger.Adopt(0, 0)
+	h, ok := s.holds[id]
+	if !ok {
+		n := int64(0)
+		if st, err := s.d.root.Lstat(contentFile(id)); err == nil {
+			n = st.Size()
+		}
+		h = held{s.d.ledger.Adopt(n, n), true}
+		s.holds[id] = h
 	}
-	return s.holds[id]
+	return h.Hold
 }
 
 func (s *folderStore) dropHold(id string) {
 	s.mu.Lock()
-	h := s.holds[id]
+	h, ok := s.holds[id]
 	delete(s.holds, id)
 	s.mu.Unlock()
-	if h != nil {
+	if ok {
 		h.Release()
 	}
+	arriving.finish(s.d.root, id, errUnfinished)
 }
 
 // adopt reserves space for uploads that an earlier process began.
@@ -341,7 +367,7 @@ func (s *folderStore) adopt() error {
 	}
 	for _, id := range ids {
 		if state, _, err := s.read(context.Background(), id); err == nil && state.Phase != uploadDone {
-			s.holds[id] = s.d.ledger.Adopt(max(state.Size, state.Offset), state.Offset)
+			s.holds[id] = held{s.d.ledger.Adopt(max(state.Size, state.Offset), state.Offset), true}
 		}
 	}
 	return nil
@@ -386,16 +412,25 @@ func (s *folderStore) removeFiles(id string) error {
 }
 
 // sweep implements uploadStore. It also removes files that a killed process left of an
-// upload.
+// upload, and gives up space for uploads that another process has ended.
 func (s *folderStore) sweep(ctx context.Context, before time.Time, claim func(id string) (release func(), ok bool)) error {
+	ended := s.settled() // before the list, which must not miss the files of a new one
 	entries, err := fs.ReadDir(s.d.root.FS(), names.UploadsDir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("list the resumable uploads: %w", err)
 	}
 	files := make(map[string][]string)
 	for _, e := range entries {
-		if id, _, _ := strings.Cut(e.Name(), "."); isUploadID(id) {
+		id, _, _ := strings.Cut(e.Name(), ".")
+		if isUploadID(id) {
 			files[id] = append(files[id], names.UploadsDir+"/"+e.Name())
+		}
+		delete(ended, e.Name())
+	}
+	for id := range ended {
+		if release, ok := claim(id); ok {
+			s.dropHold(id)
+			release()
 		}
 	}
 	err = nil
@@ -411,6 +446,20 @@ func (s *folderStore) sweep(ctx context.Context, before time.Time, claim func(id
 		}
 	}
 	return err
+}
+
+// settled returns the uploads whose files exist or have existed, as far as this process
+// has reserved space for them.
+func (s *folderStore) settled() map[string]bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ids := make(map[string]bool)
+	for id, h := range s.holds {
+		if h.stored {
+			ids[id] = true
+		}
+	}
+	return ids
 }
 
 // expire removes the files of an upload if none of them has changed since before, and no
@@ -542,6 +591,13 @@ func (c *folderContent) forKernel(n int64) (*os.File, *quota.Hold, error) {
 	return c.file, c.hold, nil
 }
 
+// follow lets clients follow the upload, which will have this name, until its space is
+// given back.
+func (c *folderContent) follow(name string, size int64) {
+	root, file := c.s.d.root, contentFile(c.id)
+	arriving.resume(root, name, c.id, size, func() (*os.File, error) { return root.Open(file) })
+}
+
 // moved records that the kernel has added n bytes, which the reservation knows of.
 func (c *folderContent) moved(n int64) { c.n += n }
 
@@ -557,6 +613,7 @@ func (c *folderContent) finish(want string, r rule, again bool) (got Received, r
 			return Received{}, false, fmt.Errorf("give the upload its name: %w", err)
 		}
 	}
+	arriving.finish(d.root, c.id, nil)
 	c.s.dropHold(c.id)
 	if d.set.sync {
 		err = d.syncNames()

@@ -184,6 +184,27 @@ func testUploadStore(t *testing.T, setup func(t *testing.T) (open func() uploadS
 		closed(t, newer)
 	})
 
+	t.Run("take over while another request waits", func(t *testing.T) {
+		open, _ := setup(t)
+		a, b := open(), open()
+		id := create(t, a)
+		c, err := a.append(ctx, id, 1, none)
+		if err != nil {
+			t.Fatal(err)
+		}
+		waits := make(chan error)
+		older := next(t, b, id)
+		go func() {
+			_, err := b.append(ctx, id, older, none)
+			waits <- err
+		}()
+		next(t, a, id)
+		if err := <-waits; !errors.Is(err, errChanged) {
+			t.Errorf("the request that has waited: %v", err)
+		}
+		closed(t, c)
+	})
+
 	t.Run("finish", func(t *testing.T) {
 		open, file := setup(t)
 		a, b := open(), open()

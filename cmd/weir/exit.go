@@ -298,7 +298,7 @@ func advice(s *step, code int, dst string, err error) string {
 	case errors.Is(err, endpoint.ErrChanged):
 		return "run the same command without --resume"
 	case errors.As(err, new(*tls.CertificateVerificationError)):
-		return "--cacert FILE, with the certificate of the server or of its authority"
+		return "add --cacert FILE, with the certificate of the server or of its authority"
 	case errors.As(err, &status) && (status.StatusCode == 401 || status.StatusCode == 403):
 		return "https://user:password@host/…"
 	case errors.As(err, &status) && status.StatusCode == 404:

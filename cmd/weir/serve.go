@@ -88,6 +88,10 @@ header is an IP address, localhost, this machine's name, or a name given with
 --host. This stops a malicious web page from reaching the server through DNS
 rebinding.
 
+?archive=tar downloads a folder as a tar file of known length, which clients can
+resume; zip, tar.gz and tar.zst are made while they are sent. ?follow sends a file
+and then what is appended to it, and an upload while it arrives.
+
 weir disconnects a client that makes no progress for --stall, or averages less
 than --min-rate. Any other client can take as long as it likes.
 
@@ -745,6 +749,7 @@ func (s *serving) files(root *os.Root, log *slog.Logger) http.Handler {
 		f.Hidden, f.Symlinks, f.List, f.Archive = s.hidden, s.symlinks, !s.noList, !s.noList
 		f.NoIndex, f.Precompressed = careful, !careful
 		f.Log, f.Top, f.Page = log, s.pageTop, s.page
+		f.Followers = mostFollowers
 		return f
 	}
 	own, inbox := server(false), server(true)
@@ -759,6 +764,10 @@ func (s *serving) files(root *os.Root, log *slog.Logger) http.Handler {
 		inbox.ServeHTTP(w, r)
 	})
 }
+
+// mostFollowers is how many clients can follow files with ?follow at a time, in the served
+// folder and in that of uploads each.
+const mostFollowers = 100
 
 // uploaded reports whether the file at a path can have been uploaded: by its path, or
 // because a symbolic link leads to the uploads folder. It ignores case, as some file systems

@@ -186,11 +186,11 @@ func TestServe_DownloadWithoutMemoryIsToldToComeAgain(t *testing.T) {
 	s := startServe(t, dir, "--memory", "2MiB", "--queue", "2s") // of one archive
 	s.hears(t, "memory    2 MiB for all transfers (when full, new transfers wait up to 2s, then get 503)")
 	first := s.call(t)
-	if r := first.get(t, "/?archive=tar"); r.StatusCode != 200 {
+	if r := first.get(t, "/?archive=tar.gz"); r.StatusCode != 200 {
 		t.Fatal(r.Status)
 	}
 	begun := time.Now()
-	r := s.call(t).get(t, "/?archive=tar")
+	r := s.call(t).get(t, "/?archive=tar.gz")
 	if r.StatusCode != 503 || r.Header.Get("Retry-After") != "2" {
 		t.Errorf("the second got %s, and is told to come again in %q s", r.Status, r.Header.Get("Retry-After"))
 	}
@@ -202,7 +202,7 @@ func TestServe_DownloadWithoutMemoryIsToldToComeAgain(t *testing.T) {
 	}
 	first.Close()
 	for end := time.Now().Add(time.Minute); ; {
-		if r := s.call(t).get(t, "/?archive=tar"); r.StatusCode == 200 {
+		if r := s.call(t).get(t, "/?archive=tar.gz"); r.StatusCode == 200 {
 			break
 		}
 		if time.Now().After(end) {

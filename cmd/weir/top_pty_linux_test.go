@@ -128,7 +128,7 @@ func TestTop_ShowsTheStagesOfATransferThatIsChosen(t *testing.T) {
 	fmt.Fprint(tty, "\x1b[B")
 	until(t, "the second chosen", func() bool { return s.shows("> 127.0.0.1       song") })
 	fmt.Fprint(tty, "/film\r")
-	until(t, "what the filter leaves", func() bool { return !s.shows("song.flac") && s.shows("1 transfer that contain") })
+	until(t, "what the filter leaves", func() bool { return !s.shows("song.flac") && s.shows(`1 transfer with "film" in their line`) })
 	fmt.Fprint(tty, "q")
 	wait()
 	if code := ran.ProcessState.ExitCode(); code != exitOK {

@@ -221,7 +221,7 @@ func (t *top) transferRows(e *entry, chosen string, width, most int) (rows []str
 		rows = append(rows, fmt.Sprintf("  %s %s %-12s %10s %4s %*s %7s", runewidth.FillRight("client", client), runewidth.FillRight("file", name), "state", "moved", "", rateWidth, "rate", "waited"))
 	}
 	// The chosen one stays in sight.
-	room := max(1, most-len(rows)-1)
+	room := max(1, most-len(rows)-3) // sums and notes come below
 	first := 0
 	for i, x := range list {
 		if x.key() == chosen && i >= room {
@@ -256,19 +256,22 @@ func (t *top) transferRows(e *entry, chosen string, width, most int) (rows []str
 	var sums []string
 	for _, group := range slices.Sorted(maps.Keys(e.snap.Transfers)) {
 		g := e.snap.Transfers[group]
-		sums = append(sums, fmt.Sprintf("%s on their way, %d succeeded, %d failed, %s received, %s sent", units.Count(g.Active, "transfer"), g.Succeeded, g.Failed, weir.FormatBytes(g.BytesIn), weir.FormatBytes(g.BytesOut)))
+		sums = append(sums, fmt.Sprintf("%s now, %d succeeded, %d failed, %s received, %s sent", units.Count(g.Active, "transfer"), g.Succeeded, g.Failed, weir.FormatBytes(g.BytesIn), weir.FormatBytes(g.BytesOut)))
 	}
-	last := strings.Join(sums, "; ")
+	notes := []string{strings.Join(sums, "; ")}
 	switch {
 	case hidden > 0:
-		last = fmt.Sprintf("%d of %d: only the %d that have waited longest are known here", len(shown), total, total-hidden)
+		notes = append(notes, fmt.Sprintf("%d of %d are shown; the %d with the longest waits are known here", len(shown), total, total-hidden))
 	case len(shown) < len(list):
-		last = fmt.Sprintf("%d of %d; ", len(shown), len(list)) + last
+		notes = append(notes, fmt.Sprintf("%d of %d are shown", len(shown), len(list)))
 	}
 	if filter != "" {
-		last = fmt.Sprintf("%s that contain %q; ", units.Count(int64(len(list)), "transfer"), filter) + last
+		notes = append(notes, fmt.Sprintf("%s with %q in their line", units.Count(int64(len(list)), "transfer"), filter))
 	}
-	return append(rows, "  "+runewidth.Truncate(last, max(20, width-2), "…"))
+	for _, n := range notes {
+		rows = append(rows, "  "+runewidth.Truncate(n, max(20, width-2), "…"))
+	}
+	return rows
 }
 
 // json is an entry as JSON. help/json.md describes it.

@@ -30,7 +30,9 @@ type view struct {
 	current *step
 	since   time.Time // when current began
 	watch   *report.Watcher
-	speed   speed // of current
+	told    time.Time     // when progress was told last
+	last    report.Report // what it was about
+	speed   speed         // of current
 	done    []ended
 	try     string // the last way out that was told
 }
@@ -86,6 +88,7 @@ func (v *view) ceiling() {
 func (v *view) start(st *step) (finish func()) {
 	v.mu.Lock()
 	v.current, v.since, v.watch = st, time.Now(), report.Watch(st.flow.Report)
+	v.told, v.last = v.since, st.flow.Report()
 	v.speed = speed{}
 	v.speed.look(v.since, 0, 0)
 	v.mu.Unlock()
@@ -95,7 +98,7 @@ func (v *view) start(st *step) (finish func()) {
 	stop, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
-		ticker := time.NewTicker(v.every)
+		ticker := time.NewTicker(min(v.every, lookEvery))
 		defer ticker.Stop()
 		for {
 			select {
@@ -117,12 +120,23 @@ func (v *view) start(st *step) (finish func()) {
 	}
 }
 
-// tick shows where the run is.
+// lookEvery is the time between two looks at a flow, however seldom it is told
+// what they find: so that the verdict is the one that the page and weir top show,
+// which look as often.
+const lookEvery = 250 * time.Millisecond
+
+// tick looks at the run, and shows where it is when it is time to.
 func (v *view) tick() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	now, since := v.watch.Look()
-	now, all := v.current.named(now), v.current.named(v.current.flow.Report())
+	if time.Since(v.told) < v.every-lookEvery/2 {
+		return
+	}
+	all := v.current.flow.Report()
+	now.Stages, now.Wall = report.Since(all.Stages, v.last.Stages), all.Wall-v.last.Wall
+	v.told, v.last = time.Now(), all
+	now, all = v.current.named(now), v.current.named(all)
 	switch {
 	case v.json:
 		v.emitProgress(now, all)

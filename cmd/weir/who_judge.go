@@ -289,7 +289,11 @@ func (s *steady) hold(f *finding, now time.Time) (text string, since time.Durati
 	if says != s.next {
 		s.next, s.come = says, now
 	}
-	if s.next != s.shown && now.Sub(s.come) >= steadyHold {
+	hold := steadyHold
+	if v.None() { // the window may just be half of one process and half of another
+		hold = max(hold, f.window)
+	}
+	if s.next != s.shown && now.Sub(s.come) >= hold {
 		s.shown, s.since = s.next, s.come
 	}
 	switch {
