@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"os/signal"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -67,12 +68,16 @@ func (k *keys) read(press func(key string)) {
 	}
 }
 
-// end gives the terminal back as it was.
+// end gives the terminal back as it was. It stops to read before that, since the
+// keys that follow are for the shell.
 func (k *keys) end() {
 	if k.tty == nil {
 		return
 	}
 	signal.Stop(k.resume)
+	if k.tty.SetReadDeadline(time.Unix(1, 0)) == nil {
+		<-k.done
+	}
 	if ours(k.tty) { // else setting it would stop this process
 		termios(k.tty, k.before)
 	}
