@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -28,7 +29,13 @@ type deed = chromedp.Action[chromedp.Void]
 func do(t *testing.T, ctx context.Context, actions ...deed) {
 	t.Helper()
 	for i, a := range actions {
-		if err := chromedp.Do(ctx, a); err != nil {
+		err := chromedp.Do(ctx, a)
+		// A page that is still loading can replace a node that was found before
+		// anything was done with it.
+		for err != nil && strings.Contains(err.Error(), "Could not find node") && ctx.Err() == nil {
+			err = chromedp.Do(ctx, a)
+		}
+		if err != nil {
 			short, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 			body, _ := chromedp.Run(short, chromedp.Text(chromedp.CSS("body")))
 			cancel()
