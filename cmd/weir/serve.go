@@ -607,7 +607,7 @@ func (s *serving) uploadsHandler() (*weirhttp.Uploads, error) {
 	}
 	st, err := os.Stat(s.uploads)
 	if err == nil && !st.IsDir() {
-		return nil, &failure{code: exitDestination, text: fmt.Sprintf("cannot store uploads in %s: not a folder", s.uploads), try: "another folder; " + s.uploads + " is a file"}
+		return nil, &failure{code: exitDestination, text: fmt.Sprintf("cannot store uploads in %s: not a folder", s.uploads), try: "use another folder; " + s.uploads + " is a file"}
 	}
 	if err != nil {
 		f := &failure{code: exitDestination, text: fmt.Sprintf("cannot store uploads in %s: %v", s.uploads, innermost(err))}
