@@ -579,6 +579,11 @@ func (r *run) resting() (live []*lane, ok bool) {
 	}
 	parts := maps.Clone(r.parts)
 	r.mu.Unlock()
+	for _, e := range r.plan.edges {
+		// A lane that queues for its turn counts a moment before its clock says that
+		// it waits. It holds the lock of the pipe until then, which Resting takes.
+		e.Resting()
+	}
 	for _, l := range live {
 		if l.ctx.Err() != nil || l.timed.Load() {
 			return nil, false

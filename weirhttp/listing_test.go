@@ -238,3 +238,20 @@ func BenchmarkListing(b *testing.B) {
 		})
 	}
 }
+
+func TestEntry_LabelShowsWhatIsInvisible(t *testing.T) {
+	if got := (Entry{Name: "gpj.\u202eexe"}).Label(); got != "gpj.‹U+202E›exe" {
+		t.Errorf("Label = %q", got)
+	}
+}
+
+func TestListing_HandsItsReadmeToThePage(t *testing.T) {
+	var got *Readme
+	files := quiet(tree(t, map[string]string{"README.md": "text\n", "a": ""}))
+	files.List = true
+	files.Page = func(_ http.ResponseWriter, _ *http.Request, l Listing) { got = l.Readme }
+	files.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
+	if want := (Readme{Name: "README.md", Text: "text"}); got == nil || *got != want {
+		t.Errorf("Readme = %+v, want %+v", got, want)
+	}
+}

@@ -80,3 +80,23 @@ func TestUsers_WrongFilesAreRefusedWithTheLine(t *testing.T) {
 		}
 	}
 }
+
+func TestCredentials_AreThoseThatTheClientSent(t *testing.T) {
+	for header, want := range map[string][3]string{
+		"Basic YW5uOm9wZW4gc2VzYW1l": {"ann", "open sesame", "true"},
+		"Bearer ann.open":            {"ann", "open", "true"},
+		"bearer ann.open":            {"ann", "open", "true"},
+		"Bearer ann":                 {"ann", "", "false"},
+		"Digest ann.open":            {"", "", "false"},
+		"":                           {"", "", "false"},
+	} {
+		r := httptest.NewRequest("GET", "/", nil)
+		if header != "" {
+			r.Header.Set("Authorization", header)
+		}
+		name, password, ok := auth.Credentials(r)
+		if got := [3]string{name, password, fmt.Sprint(ok)}; got != want {
+			t.Errorf("%q: %q, want %q", header, got, want)
+		}
+	}
+}
