@@ -161,18 +161,18 @@ func TestEncoder_WriteToReturnsTheErrorOfItsWriter(t *testing.T) {
 func samples(t *testing.T) map[string][]byte {
 	r := rand.New(rand.NewPCG(7, 8))
 	var log, json bytes.Buffer
-	for log.Len() < 2<<20 {
+	for log.Len() < 1<<20 {
 		fmt.Fprintf(&log, "2026-11-%02dT10:%02d:%02dZ host-%d app[%d]: level=info msg=\"request handled\" path=/api/v%d/items/%d status=%d duration=%d.%dms\n",
 			1+r.IntN(28), r.IntN(60), r.IntN(60), r.IntN(12), 100+r.IntN(900), 1+r.IntN(3), r.IntN(5000), 200+100*r.IntN(4), r.IntN(300), r.IntN(1000))
 	}
-	for json.Len() < 2<<20 {
+	for json.Len() < 1<<20 {
 		fmt.Fprintf(&json, `{"id":%d,"key":"%08x","name":"customer %d","price":%.2f,"tags":["t%d","t%d"],"active":%t}`+"\n",
 			r.IntN(1e6), r.Uint32(), r.IntN(300), r.ExpFloat64()*50, r.IntN(20), r.IntN(20), r.IntN(3) == 0)
 	}
 	all := map[string][]byte{"log": log.Bytes(), "json": json.Bytes()}
 	if name, err := os.Executable(); err == nil {
 		if program, err := os.ReadFile(name); err == nil {
-			all["program"] = program[:min(len(program), 3<<20)]
+			all["program"] = program[:min(len(program), 1<<20)]
 		}
 	}
 	// Of a small file, a higher level can give a byte more by chance.
