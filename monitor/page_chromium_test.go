@@ -17,8 +17,6 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/browser"
-	"github.com/chromedp/cdproto/cdp"
-	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
@@ -85,15 +83,10 @@ func watched(t *testing.T, ctx context.Context) *tab {
 }
 
 // do runs actions in the tab.
-func (b *tab) do(actions ...chromedp.Action[chromedp.Void]) {
+func (b *tab) do(actions ...browsertest.Action) {
 	b.t.Helper()
-	for i, a := range actions {
-		if err := chromedp.Do(b.ctx, a); err != nil {
-			short, cancel := context.WithTimeout(context.WithoutCancel(b.ctx), 2*time.Second)
-			body, _ := chromedp.Run(short, chromedp.Text(chromedp.CSS("body")))
-			cancel()
-			b.t.Fatalf("action %d: %v; %q; the page says:\n%s", i, err, b.bad, body)
-		}
+	if err := browsertest.Do(b.ctx, actions...); err != nil {
+		b.t.Fatalf("%v\n%q", err, b.bad)
 	}
 }
 
@@ -118,24 +111,16 @@ func (b *tab) clean() {
 }
 
 // seen waits until an expression is true in the page.
-func seen(expression string) chromedp.Action[chromedp.Void] {
+func seen(expression string) browsertest.Action {
 	return seenWithin(30*time.Second, expression)
 }
 
-func seenWithin(d time.Duration, expression string) chromedp.Action[chromedp.Void] {
+func seenWithin(d time.Duration, expression string) browsertest.Action {
 	return chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
 		ctx, cancel := context.WithTimeout(ctx, d)
 		defer cancel()
-		for {
-			if ok, err := chromedp.Evaluate[bool]("Boolean("+expression+")")(ctx, t); err == nil && ok {
-				return nil
-			}
-			select {
-			case <-ctx.Done():
-				return fmt.Errorf("waiting for %s: %w", expression, ctx.Err())
-			case <-time.After(20 * time.Millisecond):
-			}
-		}
+		_, err := browsertest.Seen(expression)(ctx, t)
+		return err
 	})
 }
 
@@ -150,13 +135,7 @@ func (b *tab) pictures(name string) {
 	dir := os.Getenv("WEIR_SCREENSHOTS")
 	for _, width := range []int64{1280, 390} {
 		for _, scheme := range []string{"light", "dark"} {
-			b.do(chromedp.EmulateViewport(width, 1000),
-				chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
-					_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-						Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
-					})
-					return err
-				}),
+			b.do(browsertest.Viewport(width, 1000, scheme),
 				seen(`document.documentElement.scrollWidth <= innerWidth`),
 				chromedp.Sleep(300*time.Millisecond)) // two events later all is drawn anew
 			if dir == "" {

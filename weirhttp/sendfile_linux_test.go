@@ -13,24 +13,30 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestSendfile_PlainDownloadIsSendfileAndAHandfulOfWrites counts system calls. What is put
-// around the writer, and what a server can switch on, must not change them.
-func TestSendfile_PlainDownloadIsSendfileAndAHandfulOfWrites(t *testing.T) {
+// fetchElsewhere returns a function that fetches path from a server, in a process of its
+// own, so that no trace of the server has its system calls.
+func fetchElsewhere(t *testing.T, path string) func(addr string) {
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
+	return func(addr string) {
+		client := exec.Command(self)
+		client.Env = append(os.Environ(), "WEIR_TEST_FETCH=http://me:word@"+addr+path)
+		if err := client.Run(); err != nil {
+			t.Errorf("the client: %v", err)
+		}
+	}
+}
+
+// TestSendfile_PlainDownloadIsSendfileAndAHandfulOfWrites counts system calls. What is put
+// around the writer, and what a server can switch on, must not change them.
+func TestSendfile_PlainDownloadIsSendfileAndAHandfulOfWrites(t *testing.T) {
 	const size = 16 << 20
 	root := tree(t, map[string]string{"big": strings.Repeat("x", size)})
 	for _, how := range []string{"files", "files with everything on"} {
 		t.Run(how, func(t *testing.T) {
-			list := traced(t, how, root.Name(), "sendfile,write,writev,sendmsg,sendto,read,pread64", func(addr string) {
-				client := exec.Command(self)
-				client.Env = append(os.Environ(), "WEIR_TEST_FETCH=http://me:word@"+addr+"/big")
-				if err := client.Run(); err != nil {
-					t.Errorf("the client: %v", err)
-				}
-			})
+			list := traced(t, how, root.Name(), "sendfile,write,writev,sendmsg,sendto,read,pread64", fetchElsewhere(t, "/big"))
 			var sent, memory int64
 			heads, writes := 0, 0
 			for _, c := range list {
@@ -61,19 +67,9 @@ func TestSendfile_PlainDownloadIsSendfileAndAHandfulOfWrites(t *testing.T) {
 }
 
 func TestSendfile_TarIsSentByTheKernel(t *testing.T) {
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	const size = 4 << 20
 	root := tree(t, map[string]string{"d/big": strings.Repeat("x", size), "d/small": "small"})
-	list := traced(t, "files with everything on", root.Name(), "sendfile,read,pread64", func(addr string) {
-		client := exec.Command(self)
-		client.Env = append(os.Environ(), "WEIR_TEST_FETCH=http://me:word@"+addr+"/d/?archive=tar")
-		if err := client.Run(); err != nil {
-			t.Errorf("the client: %v", err)
-		}
-	})
+	list := traced(t, "files with everything on", root.Name(), "sendfile,read,pread64", fetchElsewhere(t, "/d/?archive=tar"))
 	var sent, memory int64
 	for _, c := range list {
 		switch {

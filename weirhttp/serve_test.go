@@ -93,7 +93,13 @@ func browser(t *testing.T) *http.Client {
 // fetch asks for a path and reads the answer.
 func (s *site) fetch(t *testing.T, c *http.Client, method, path string, header ...string) (*http.Response, string) {
 	t.Helper()
-	req, err := http.NewRequest(method, s.url(path), nil)
+	return fetch(t, c, method, s.url(path), header...)
+}
+
+// fetch asks for a URL and reads the answer.
+func fetch(t *testing.T, c *http.Client, method, url string, header ...string) (*http.Response, string) {
+	t.Helper()
+	req, err := http.NewRequest(method, url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +113,7 @@ func (s *site) fetch(t *testing.T, c *http.Client, method, path string, header .
 	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
 	if err != nil {
-		t.Fatalf("%s %s: reading the body: %v", method, path, err)
+		t.Fatalf("%s %s %q: reading the body: %v", method, url, header, err)
 	}
 	return resp, string(b)
 }

@@ -44,23 +44,8 @@ func TestTarball_IsOneVersionInAllItsParts(t *testing.T) {
 			url += "/d/?archive=tar"
 			get := func(method string, header ...string) (*http.Response, string) {
 				t.Helper()
-				req, err := http.NewRequest(method, url, nil)
-				if err != nil {
-					t.Fatal(err)
-				}
-				for i := 0; i < len(header); i += 2 {
-					req.Header.Add(header[i], header[i+1])
-				}
-				resp, err := c.Do(req)
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer resp.Body.Close()
-				b, err := io.ReadAll(resp.Body)
-				if err != nil {
-					t.Fatalf("%q: %v", header, err)
-				}
-				return resp, received(t, resp, string(b))
+				resp, body := fetch(t, c, method, url, header...)
+				return resp, received(t, resp, body)
 			}
 			resp, whole := get("GET")
 			tag := resp.Header.Get("ETag")

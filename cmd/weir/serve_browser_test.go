@@ -11,7 +11,6 @@ import (
 	"testing"
 
 	"github.com/chromedp/cdproto/browser"
-	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 )
@@ -272,13 +271,7 @@ func TestServe_PageFitsSmallScreens(t *testing.T) {
 	for _, width := range []int64{1000, 380} {
 		for _, scheme := range []string{"light", "dark"} {
 			do(t, ctx,
-				chromedp.EmulateViewport(width, 900),
-				chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
-					_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-						Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
-					})
-					return err
-				}),
+				viewport(width, 900, scheme),
 				seen(`document.documentElement.scrollWidth <= innerWidth`),
 				look(fmt.Sprintf("%d %s", width, scheme)),
 			)

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -23,41 +22,19 @@ func openBrowser(t *testing.T) context.Context {
 }
 
 // deed is something done in the browser.
-type deed = chromedp.Action[chromedp.Void]
+type deed = browsertest.Action
+
+var (
+	seen     = browsertest.Seen
+	viewport = browsertest.Viewport
+)
 
 // do runs actions in the browser.
 func do(t *testing.T, ctx context.Context, actions ...deed) {
 	t.Helper()
-	for i, a := range actions {
-		err := chromedp.Do(ctx, a)
-		// A page that is still loading can replace a node that was found before
-		// anything was done with it.
-		for err != nil && strings.Contains(err.Error(), "Could not find node") && ctx.Err() == nil {
-			err = chromedp.Do(ctx, a)
-		}
-		if err != nil {
-			short, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-			body, _ := chromedp.Run(short, chromedp.Text(chromedp.CSS("body")))
-			cancel()
-			t.Fatalf("action %d: %v; the page says:\n%s", i, err, body)
-		}
+	if err := browsertest.Do(ctx, actions...); err != nil {
+		t.Fatal(err)
 	}
-}
-
-// seen waits for an expression to be true in the page, over navigations too.
-func seen(expression string) deed {
-	return chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
-		for {
-			if ok, err := chromedp.Evaluate[bool]("Boolean("+expression+")")(ctx, t); err == nil && ok {
-				return nil
-			}
-			select {
-			case <-ctx.Done():
-				return fmt.Errorf("waiting for %s: %w", expression, ctx.Err())
-			case <-time.After(20 * time.Millisecond):
-			}
-		}
-	})
 }
 
 // says waits for the state of the upload of a file.

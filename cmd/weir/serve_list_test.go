@@ -16,19 +16,6 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// viewport makes the page as wide as that, in light or dark colours.
-func viewport(width, height int64, scheme string) deed {
-	return chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
-		if _, err := chromedp.EmulateViewport(width, height)(ctx, t); err != nil {
-			return err
-		}
-		_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
-		})
-		return err
-	})
-}
-
 // zone puts the browser into a time zone.
 func zone(name string) deed {
 	return chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {

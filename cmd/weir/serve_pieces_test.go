@@ -118,16 +118,7 @@ func TestServe_PageSendsPiecesOfTheAnnouncedSize(t *testing.T) {
 	do(t, ctx, chromedp.Navigate(s.url), choose(file), says("a.bin", "done", "Done, 3 MiB"))
 	same(t, filepath.Join(in, "a.bin"), content)
 	for what, body := range map[string]io.Reader{"length": strings.NewReader(strings.Repeat("x", 1<<20+1)), "no length": io.LimitReader(&zeros{}, 1<<20+1)} {
-		r, err := http.NewRequest("PUT", s.url+"_upload/b.bin", body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		answer, err := http.DefaultClient.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		answer.Body.Close()
-		if answer.StatusCode != 413 {
+		if answer := s.send(t, "b.bin", body); answer.StatusCode != 413 {
 			t.Errorf("%s: %s", what, answer.Status)
 		}
 	}

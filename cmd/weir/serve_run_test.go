@@ -200,7 +200,13 @@ func (w *toServer) Write(p []byte) (int, error) {
 // store uploads a file, and returns the answer without its body.
 func (s *served) store(t *testing.T, name, content string) *http.Response {
 	t.Helper()
-	r, err := http.NewRequest("PUT", s.url+"_upload/"+name, strings.NewReader(content))
+	return s.send(t, name, strings.NewReader(content))
+}
+
+// send is store for content whose length need not be known.
+func (s *served) send(t *testing.T, name string, content io.Reader) *http.Response {
+	t.Helper()
+	r, err := http.NewRequest("PUT", s.url+"_upload/"+name, content)
 	if err != nil {
 		t.Fatal(err)
 	}
