@@ -295,7 +295,7 @@ func (j *job) planLink(p *Plan, f *folder, name string) error {
 			return nil
 		}
 	}
-	if err := j.obstacle(f, name); err != nil {
+	if err := j.taken(f, name, f.there(name)); err != nil {
 		return err
 	}
 	p.Files++
@@ -334,26 +334,25 @@ func (j *job) planFile(ctx context.Context, p *Plan, e entry) error {
 	if err != nil {
 		return e.in.failed(e.name, err)
 	}
-	if j.Resume && e.in.dst != nil {
-		if there, err := e.in.dst.Lstat(e.name); err == nil && there.Mode().IsRegular() && there.Size() == info.Size() {
-			equal := !j.Checksum && j.isCurrent(info, there)
-			if dst, err := openPlain(e.in.dst, e.name); err == nil {
-				if j.Checksum {
-					if equal, err = j.sameContents(ctx, src, dst); err != nil {
-						err = e.in.failed(e.name, err)
-					}
-				}
-				if cerr := errors.Join(err, dst.Close()); cerr != nil {
-					return cerr
+	there := e.in.there(e.name)
+	if j.Resume && there != nil && there.Mode().IsRegular() && there.Size() == info.Size() {
+		equal := !j.Checksum && j.isCurrent(info, there)
+		if dst, err := openPlain(e.in.dst, e.name); err == nil {
+			if j.Checksum {
+				if equal, err = j.sameContents(ctx, src, dst); err != nil {
+					err = e.in.failed(e.name, err)
 				}
 			}
-			if equal {
-				p.Equal++
-				return nil
+			if cerr := errors.Join(err, dst.Close()); cerr != nil {
+				return cerr
 			}
 		}
+		if equal {
+			p.Equal++
+			return nil
+		}
 	}
-	if err := j.obstacle(e.in, e.name); err != nil {
+	if err := j.taken(e.in, e.name, there); err != nil {
 		return err
 	}
 	p.Files++

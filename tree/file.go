@@ -102,7 +102,7 @@ func (j *job) place(e entry, make func(name string) error) error {
 	name := e.name
 	if j.merge {
 		name = atomicfile.TempName(e.name)
-		if err := j.obstacle(e.in, e.name); err != nil {
+		if err := j.taken(e.in, e.name, e.in.there(e.name)); err != nil {
 			return err
 		}
 	}
@@ -116,24 +116,31 @@ func (j *job) place(e entry, make func(name string) error) error {
 	return j.placed(e, name, err)
 }
 
-// obstacle says why the entry called name would not be written, or is nil.
-func (j *job) obstacle(f *folder, name string) error {
+// there describes the entry of the destination with this name. It returns nil if there
+// is none.
+func (f *folder) there(name string) fs.FileInfo {
 	if f.dst == nil { // the destination has no such folder yet
 		return nil
 	}
-	there, err := f.dst.Lstat(name)
-	if err != nil || !j.NoClobber && !there.IsDir() {
+	st, err := f.dst.Lstat(name)
+	if err != nil {
 		return nil
 	}
-	return j.taken(f, name, there)
+	return st
 }
 
-// taken returns the error for an entry that must not replace there.
+// taken returns an error if the entry called name must not replace there, which is
+// nil if there is nothing to replace.
 func (j *job) taken(f *folder, name string, there fs.FileInfo) error {
-	if there.IsDir() && !j.NoClobber {
+	switch {
+	case there == nil:
+		return nil
+	case j.NoClobber:
+		return j.writing(f, name, fs.ErrExist)
+	case there.IsDir():
 		return j.writing(f, name, ErrFolder)
 	}
-	return j.writing(f, name, fs.ErrExist)
+	return nil
 }
 
 // placed returns err with the end that it comes from. If err is not nil, it
@@ -186,9 +193,7 @@ func (j *job) copyFile(ctx context.Context, e entry) (n int64, err error) {
 	j.found.Add(info.Size())
 	var old fs.FileInfo
 	if j.merge {
-		if st, err := e.in.dst.Lstat(e.name); err == nil {
-			old = st
-		}
+		old = e.in.there(e.name)
 	}
 	if j.Resume && old != nil {
 		equal, err := j.isEqual(ctx, e, src, info, old)
@@ -207,11 +212,11 @@ func (j *job) copyFile(ctx context.Context, e entry) (n int64, err error) {
 
 // write copies one file, which replaces old if that is not nil.
 func (j *job) write(ctx context.Context, e entry, src *os.File, info, old fs.FileInfo) (n int64, err error) {
+	if err := j.taken(e.in, e.name, old); err != nil {
+		return 0, err
+	}
 	replaces := old != nil && old.Mode().IsRegular()
-	switch {
-	case old != nil && (j.NoClobber || old.IsDir()):
-		return 0, j.taken(e.in, e.name, old)
-	case replaces:
+	if replaces {
 		// Renaming over a file needs no permission to write to it. If the file is
 		// write-protected, that is on purpose.
 		w, err := e.in.dst.OpenFile(e.name, os.O_WRONLY|nonblock, 0)

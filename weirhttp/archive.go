@@ -45,7 +45,7 @@ func sendArchive(w http.ResponseWriter, r *http.Request, p *packer, name, kind s
 	walk := weir.Generate(kind, func(ctx context.Context, emit func([]byte) error) error {
 		return p.run(ctx, emitter(emit), name, base)
 	})
-	Response{Type: p.format.Type, Name: strings.TrimPrefix(name+"."+kind, "./"), Plain: true, Flush: -1}.Send(w, r, walk)
+	Response{Type: p.format.Type, Name: archiveFile(name, kind), Plain: true, Flush: -1}.Send(w, r, walk)
 	tellLeftOut(w.Header(), p.view.log, name, p.leftOut)
 }
 
@@ -58,6 +58,10 @@ func archiveName(h http.Header, name, kind string) (base string) {
 	h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": strings.ToValidUTF8(base, "_") + "." + kind}))
 	return base
 }
+
+// archiveFile returns the name of an archive, below the root, in the registry of
+// transfers.
+func archiveFile(name, kind string) string { return strings.TrimPrefix(name+"."+kind, "./") }
 
 // tellLeftOut reports names that an archive does not have.
 func tellLeftOut(h http.Header, log *slog.Logger, name string, n int) {

@@ -363,8 +363,8 @@ func (s *FileServer) serveArchive(w http.ResponseWriter, r *http.Request, name, 
 		return
 	}
 	if kind == "tar" {
-		done, err := s.tars.serveTar(w, r, s.view(), name)
-		if s.failed(w, r, err) || done {
+		if err := s.tars.serveTar(w, r, s.view(), name); !errors.Is(err, errLong) {
+			s.failIf(w, r, err)
 			return
 		}
 	}
@@ -377,24 +377,23 @@ func (s *FileServer) serveArchive(w http.ResponseWriter, r *http.Request, name, 
 		}
 	}
 	if stored {
-		done, err := s.tars.serveZip(w, r, p, name)
-		if s.failed(w, r, err) || done {
+		if err := s.tars.serveZip(w, r, p, name); !errors.Is(err, errLong) {
+			s.failIf(w, r, err)
 			return
 		}
 	}
 	sendArchive(w, r, p, name, kind)
 }
 
-// failed answers with the status of err, unless that is nil, and reports whether it did.
-func (s *FileServer) failed(w http.ResponseWriter, r *http.Request, err error) bool {
+// failIf answers with the status of err, unless that is nil.
+func (s *FileServer) failIf(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case err == nil:
-		return false
 	case r.Context().Err() != nil: // the client left
 		panic(http.ErrAbortHandler)
+	default:
+		s.fail(w, r, err)
 	}
-	s.fail(w, r, err)
-	return true
 }
 
 // serveList answers with the listing of a folder.

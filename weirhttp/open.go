@@ -205,9 +205,18 @@ func elements(path string) []string {
 // openFile opens a regular file, which several downloads share if shared is set. The
 // caller must release it.
 func (v view) openFile(name string, shared bool) (*openfile.File, error) {
-	f, err := v.openAny(name)
+	f, info, err := v.openRegular(name)
 	if err != nil {
 		return nil, err
+	}
+	return v.shelf.Put(f, info, shared), nil
+}
+
+// openRegular opens a regular file, and refuses folders, pipes and devices.
+func (v view) openRegular(name string) (*os.File, fs.FileInfo, error) {
+	f, err := v.openAny(name)
+	if err != nil {
+		return nil, nil, err
 	}
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
@@ -215,9 +224,9 @@ func (v view) openFile(name string, shared bool) (*openfile.File, error) {
 	}
 	if err != nil {
 		f.Close()
-		return nil, err
+		return nil, nil, err
 	}
-	return v.shelf.Put(f, info, shared), nil
+	return f, info, nil
 }
 
 // openGrowing opens a regular file, or that of an upload in progress.
@@ -225,19 +234,8 @@ func (v view) openGrowing(name string, up *arrival) (*os.File, error) {
 	if up != nil {
 		return up.open()
 	}
-	f, err := v.openAny(name)
-	if err != nil {
-		return nil, err
-	}
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("open %s: %w", name, errSpecial)
-	}
-	if err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
+	f, _, err := v.openRegular(name)
+	return f, err
 }
 
 // arrivalOf returns the upload in progress that will be the file called name, nil if there

@@ -397,13 +397,7 @@ func (b *tarBody) cut(s *span, off, n int64) (int64, error) {
 // belong to the last entry.
 func (t *tarball) index(at int64) int {
 	i, found := slices.BinarySearchFunc(t.entries, at, func(p packedFile, at int64) int {
-		switch {
-		case p.at < at:
-			return -1
-		case p.at > at:
-			return 1
-		}
-		return 0
+		return cmp.Compare(p.at, at)
 	})
 	if !found {
 		i--
@@ -471,25 +465,22 @@ func wants(r *http.Request) func(*tarball) bool {
 	return func(*tarball) bool { return r.Method == http.MethodGet && r.Header.Get("Range") != "" }
 }
 
-// serveTar answers with a folder as a tar file that can be resumed. It reports false if
+// serveTar answers with a folder as a tar file that can be resumed. It returns errLong if
 // the folder is too large for that.
-func (c *tarballs) serveTar(w http.ResponseWriter, r *http.Request, v view, name string) (bool, error) {
+func (c *tarballs) serveTar(w http.ResponseWriter, r *http.Request, v view, name string) error {
 	base := archiveName(w.Header(), name, "tar")
 	t, err := c.get(r.Context(), v, guardOf(r), name, base, wants(r))
-	switch {
-	case errors.Is(err, errLong):
-		return false, nil
-	case err != nil:
-		return true, err
+	if err != nil {
+		return err
 	}
 	tellLeftOut(w.Header(), v.log, name, t.leftOut)
 	d := &described{
 		sliceable: &tarBody{tarball: t, from: c, buf: copyBuffers.Get().(*[]byte)},
-		name:      strings.TrimPrefix(name+".tar", "./"), kind: archive.Formats["tar"].Type,
+		name:      archiveFile(name, "tar"), kind: archive.Formats["tar"].Type,
 		size: t.size, tag: t.tag, memory: copyCost, log: v.log,
 	}
 	d.answer(w, r)
-	return true, nil
+	return nil
 }
 
 // info describes an entry as it was when the list was made.
@@ -505,27 +496,24 @@ func (p packedInfo) IsDir() bool        { return p.mode.IsDir() }
 func (p packedInfo) Sys() any           { return nil }
 
 // serveZip answers with a folder as a zip file that states its size, since its files are
-// not compressed. It reports false if the folder is too large for that.
-func (c *tarballs) serveZip(w http.ResponseWriter, r *http.Request, p *packer, name string) (bool, error) {
+// not compressed. It returns errLong if the folder is too large for that.
+func (c *tarballs) serveZip(w http.ResponseWriter, r *http.Request, p *packer, name string) error {
 	base := archiveName(w.Header(), name, "zip")
 	t, err := c.get(r.Context(), p.view, p.guard, name, base, wants(r))
-	switch {
-	case errors.Is(err, errLong):
-		return false, nil
-	case err != nil:
-		return true, err
+	if err != nil {
+		return err
 	}
 	defer c.release(t)
 	sizer := archive.NewSizer()
 	for i := range t.entries {
 		e := &t.entries[i]
 		if err := sizer.Add(e.as(base), e.mode, e.size, time.Unix(0, e.modified)); err != nil {
-			return true, err
+			return err
 		}
 	}
 	size, err := sizer.Size()
 	if err != nil {
-		return true, err
+		return err
 	}
 	tellLeftOut(w.Header(), p.view.log, name, t.leftOut)
 	body := &tarBody{tarball: t, from: c}
@@ -551,6 +539,6 @@ func (c *tarballs) serveZip(w http.ResponseWriter, r *http.Request, p *packer, n
 		}
 		return p.out.Close()
 	})
-	Response{Type: p.format.Type, Name: strings.TrimPrefix(name+".zip", "./"), Size: size, Plain: true, Flush: -1}.Send(w, r, zipped)
-	return true, nil
+	Response{Type: p.format.Type, Name: archiveFile(name, "zip"), Size: size, Plain: true, Flush: -1}.Send(w, r, zipped)
+	return nil
 }

@@ -181,7 +181,7 @@ func TestTus_PendingUploadsAndTheirMetadataAreBounded(t *testing.T) {
 	in.wantStatus(204, "DELETE", loc, nil, "Tus-Resumable", "1.0.0")
 	begin(201, metadata("a"))
 	begin(507, metadata("a"))
-	if ids, err := s.list(); err != nil || len(ids) != 1 {
+	if ids, err := s.files(); err != nil || len(ids) != 1 {
 		t.Errorf("%d uploads have files, %v", len(ids), err)
 	}
 }

@@ -287,7 +287,7 @@ func TestTus_ExpiredUploadsAreLookedForFromTimeToTime(t *testing.T) {
 	in := newInbox(t, &Uploads{Expire: 20 * time.Millisecond})
 	in.create(100, "a")
 	for {
-		ids, err := in.u.opened.http.store.(*folderStore).list()
+		ids, err := in.u.opened.http.store.(*folderStore).files()
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -314,15 +314,22 @@ func (s *session) end() {
 	s.own = nil
 }
 
+// read returns the state and its version, unless another request has taken over the
+// upload.
+func (s *session) read(ctx context.Context) (state uploadState, version string, err error) {
+	state, version, err = s.u.store.read(ctx, s.id)
+	if err == nil && state.Epoch != s.state.Epoch {
+		err = errTaken
+	}
+	return state, version, err
+}
+
 // update changes the state, unless another request has taken over the upload.
 func (s *session) update(ctx context.Context, change func(*uploadState)) error {
 	for {
-		state, version, err := s.u.store.read(ctx, s.id)
+		state, version, err := s.read(ctx)
 		if err != nil {
 			return err
-		}
-		if state.Epoch != s.state.Epoch {
-			return errTaken
 		}
 		change(&state)
 		if err := s.u.store.swap(ctx, s.id, version, state); !errors.Is(err, errChanged) {
@@ -345,12 +352,9 @@ func (s *session) declare(ctx context.Context, n int64) error {
 func (s *session) remove(ctx context.Context) error {
 	defer s.end()
 	for {
-		state, version, err := s.u.store.read(ctx, s.id)
+		_, version, err := s.read(ctx)
 		if err != nil {
 			return err
-		}
-		if state.Epoch != s.state.Epoch {
-			return errTaken
 		}
 		if s.data != nil { // Windows cannot remove an open file
 			if err := s.data.close(); err != nil {

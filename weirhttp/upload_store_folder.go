@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -205,8 +206,13 @@ func (s *folderStore) readRecord(id string) (state uploadState, err error) {
 	}
 	// On Windows, a file that is being read cannot be replaced.
 	s.swaps.RLock()
+	defer s.swaps.RUnlock()
+	return s.readRecordLocked(id)
+}
+
+// readRecordLocked is readRecord for a caller that holds swaps.
+func (s *folderStore) readRecordLocked(id string) (state uploadState, err error) {
 	data, err := s.d.root.ReadFile(recordFile(id))
-	s.swaps.RUnlock()
 	if err != nil {
 		return state, fmt.Errorf("read the state of the upload: %w", err)
 	}
@@ -243,13 +249,9 @@ func (s *folderStore) ifUnchanged(ctx context.Context, id, version string, chang
 		return err
 	}
 	defer unlock()
-	data, err := s.d.root.ReadFile(recordFile(id))
+	now, err := s.readRecordLocked(id)
 	if err != nil {
-		return fmt.Errorf("read the state of the upload: %w", err)
-	}
-	var now uploadState
-	if err := json.Unmarshal(data, &now); err != nil {
-		return fmt.Errorf("read the state of upload %s: %w", id, err)
+		return err
 	}
 	if now.Nonce != version {
 		return errChanged
@@ -361,11 +363,11 @@ func (s *folderStore) dropHold(id string) {
 
 // adopt reserves space for uploads that an earlier process began.
 func (s *folderStore) adopt() error {
-	ids, err := s.list()
+	files, err := s.files()
 	if err != nil {
 		return err
 	}
-	for _, id := range ids {
+	for id := range files {
 		if state, _, err := s.read(context.Background(), id); err == nil && state.Phase != uploadDone {
 			s.holds[id] = held{s.d.ledger.Adopt(max(state.Size, state.Offset), state.Offset), true}
 		}
@@ -373,22 +375,20 @@ func (s *folderStore) adopt() error {
 	return nil
 }
 
-// list returns the ids of all uploads that have at least one file.
-func (s *folderStore) list() ([]string, error) {
+// files returns the files of all uploads, by id. Each list has at least one.
+func (s *folderStore) files() (map[string][]string, error) {
 	entries, err := fs.ReadDir(s.d.root.FS(), names.UploadsDir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("list the resumable uploads: %w", err)
 	}
-	var ids []string
-	seen := make(map[string]bool)
+	files := make(map[string][]string)
 	for _, e := range entries {
 		id, _, _ := strings.Cut(e.Name(), ".")
-		if isUploadID(id) && !seen[id] {
-			seen[id] = true
-			ids = append(ids, id)
+		if isUploadID(id) {
+			files[id] = append(files[id], names.UploadsDir+"/"+e.Name())
 		}
 	}
-	return ids, nil
+	return files, nil
 }
 
 // remove implements uploadStore.
@@ -415,17 +415,14 @@ func (s *folderStore) removeFiles(id string) error {
 // upload, and gives up space for uploads that another process has ended.
 func (s *folderStore) sweep(ctx context.Context, before time.Time, claim func(id string) (release func(), ok bool)) error {
 	ended := s.settled() // before the list, which must not miss the files of a new one
-	entries, err := fs.ReadDir(s.d.root.FS(), names.UploadsDir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("list the resumable uploads: %w", err)
+	files, err := s.files()
+	if err != nil {
+		return err
 	}
-	files := make(map[string][]string)
-	for _, e := range entries {
-		id, _, _ := strings.Cut(e.Name(), ".")
-		if isUploadID(id) {
-			files[id] = append(files[id], names.UploadsDir+"/"+e.Name())
+	for id, list := range files {
+		if slices.Contains(list, contentFile(id)) {
+			delete(ended, id)
 		}
-		delete(ended, e.Name())
 	}
 	for id := range ended {
 		if release, ok := claim(id); ok {

@@ -93,7 +93,7 @@ func TestUploads_AbortedResumableUploadsKeepOnlyWhatHasCome(t *testing.T) {
 			conn.Close()
 		}
 		in.Server.Close() // waits for the handlers
-		ids, err := in.u.opened.http.store.(*folderStore).list()
+		ids, err := in.u.opened.http.store.(*folderStore).files()
 		if err != nil {
 			t.Error(err)
 		}

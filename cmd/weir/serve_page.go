@@ -25,7 +25,7 @@ var (
 )
 
 func parsePage(name string) *template.Template {
-	return template.Must(template.New(name).Funcs(template.FuncMap{"bytes": weir.FormatBytes}).ParseFS(ui, "ui/"+name))
+	return template.Must(template.New(name).Funcs(template.FuncMap{"bytes": weir.FormatBytes}).ParseFS(ui, "ui/head.html", "ui/"+name))
 }
 
 // crumb is a link to one of the folders above the listed one.

@@ -37,8 +37,8 @@ type top struct {
 	lines    who   // the shell pipelines that weir is part of
 	refusal  error // why sockets are not looked at
 	unjoined error // why shell pipelines are not joined
-	looks    []procpipe.Totals
-	shown    map[procpipe.ID]*steady
+	looks    lookback
+	shown    steadies
 }
 
 // topSorts are the orders of the runs, and of the transfers of a server.
@@ -101,7 +101,7 @@ docs/monitor.md.`,
 func (t *top) run(args []string) error {
 	t.programs = newPrograms(nil)
 	defer t.programs.end()
-	t.shown = map[procpipe.ID]*steady{}
+	t.shown = steadies{}
 	t.lines.programs, t.lines.account, t.lines.keep = nil, t.programs.exact, t.joined
 	if len(args) > 0 {
 		user, err := t.credentials()
@@ -353,11 +353,7 @@ func (t *top) pipeline(l *procpipe.Pipeline, samples, before procpipe.Totals, no
 	e := &entry{kind: "pipeline", key: fmt.Sprint(l.Processes[0].ID()), name: strings.Join(f.names, " | "), finding: f, since: -1, in: -1, out: -1, sentence: f.sentence()}
 	verdict := f.verdict
 	if !now.IsZero() {
-		s := t.shown[l.Processes[0].ID()]
-		if s == nil {
-			s = &steady{}
-			t.shown[l.Processes[0].ID()] = s
-		}
+		s := t.shown.of(l)
 		e.sentence, e.since = s.hold(f, now)
 		verdict = s.verdict
 	}

@@ -80,20 +80,13 @@ func (t *top) live(ctx context.Context) error {
 func (v *topLive) look() {
 	v.find()
 	v.samples = v.lines.sampler.Totals()
-	for len(v.looks) > 1 && v.samples.At.Sub(v.looks[1].At) >= v.lines.window {
-		v.looks = v.looks[1:]
-	}
-	v.looks = append(v.looks, v.samples)
+	v.looks.add(v.samples, v.lines.window)
 	v.arrange()
 }
 
 // arrange sorts and filters what is known.
 func (v *topLive) arrange() {
-	var before procpipe.Totals
-	if len(v.looks) > 1 && v.samples.At.Sub(v.lines.began) > v.lines.window {
-		before = v.looks[0]
-	}
-	v.list = v.entries(v.samples, before, time.Now())
+	v.list = v.entries(v.samples, v.looks.before(v.lines.began, v.lines.window), time.Now())
 	if len(v.list) > 0 && v.entry() == nil {
 		v.chosen, v.inside = v.list[0].key, false
 	}

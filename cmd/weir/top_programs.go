@@ -384,7 +384,7 @@ func (ps *programs) add(name string, pid int) {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		conn, err := new(net.Dialer).DialContext(ctx, "unix", name)
 		if err != nil && refused(err) {
-			removeIfStale(name) // its number is that of another process by now
+			_ = sweepSocket(name) // its number is that of another process by now
 		}
 		return conn, err
 	}

@@ -103,17 +103,7 @@ func sweepSockets(dir string) {
 		if !ok || alive(pid) {
 			continue
 		}
-		removeIfStale(filepath.Join(dir, f.Name()))
-	}
-}
-
-// removeIfStale removes a socket on which nobody listens.
-func removeIfStale(name string) {
-	conn, err := net.DialTimeout("unix", name, time.Second)
-	if err == nil {
-		conn.Close()
-	} else if refused(err) {
-		_ = os.Remove(name) // another process may have done it
+		_ = sweepSocket(filepath.Join(dir, f.Name())) // another process may have done it
 	}
 }
 

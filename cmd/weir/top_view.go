@@ -78,20 +78,13 @@ func maybeRate(n float64) string {
 
 // says are the rows of the answer to: what is slow?
 func (t *top) says(e *entry, width int) (rows []string) {
-	s := e.sentence
-	if e.since >= 0 {
-		s = fmt.Sprintf("since %d s: %s", int(e.since.Seconds()), s)
-	}
-	for _, row := range wrap(s, max(20, width)) {
+	for _, row := range wrap(heldFor(e.sentence, e.since), max(20, width)) {
 		rows = append(rows, t.paint().bold(row))
 	}
 	return rows
 }
 
-func (t *top) paint() painter {
-	w := who{stdout: t.stdout, noColor: t.noColor}
-	return w.paint()
-}
+func (t *top) paint() painter { return paintOn(t.stdout, t.noColor) }
 
 // details are the answer about a run, and where its time goes, in about so many
 // rows.

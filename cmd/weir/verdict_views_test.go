@@ -389,7 +389,7 @@ func TestVerdict_OfAShellPipelineIsTrueOverTime(t *testing.T) {
 		starved := func(t *procpipe.Times) *time.Duration { return &t.Starved }
 		outside := func(t *procpipe.Times) *time.Duration { return &t.Outside }
 
-		top := &topLive{top: &top{stdout: &bytes.Buffer{}, programs: &programs{all: map[string]*program{}}, shown: map[procpipe.ID]*steady{}}}
+		top := &topLive{top: &top{stdout: &bytes.Buffer{}, programs: &programs{all: map[string]*program{}}, shown: steadies{}}}
 		top.lines.lines, top.lines.window, top.lines.began = []*procpipe.Pipeline{line}, 3*s, begin
 		who := &steady{}
 		var first, second, third observed
@@ -408,10 +408,7 @@ func TestVerdict_OfAShellPipelineIsTrueOverTime(t *testing.T) {
 			for id, x := range times {
 				top.samples.Processes[id] = x
 			}
-			for len(top.looks) > 1 && top.samples.At.Sub(top.looks[1].At) >= 3*s {
-				top.looks = top.looks[1:]
-			}
-			top.looks = append(top.looks, top.samples)
+			top.looks.add(top.samples, 3*s)
 			top.arrange()
 			at := time.Since(begin)
 			first.see(at, answerOf(top.list[0].sentence))

@@ -305,35 +305,25 @@ func (w *who) live(ctx context.Context) error {
 	})
 	defer keys.end()
 	screen := &region{out: w.stdout, tty: tty, paint: w.paint()}
-	looks := []procpipe.Totals{}
-	shown := map[procpipe.ID]*steady{}
+	var seen lookback
+	shown := steadies{}
 	for {
 		if err := w.watch(ctx, whoRefresh, false); err != nil || ctx.Err() != nil {
 			return err
 		}
 		now := w.sampler.Totals()
-		for len(looks) > 1 && now.At.Sub(looks[1].At) >= w.window {
-			looks = looks[1:]
-		}
-		var before procpipe.Totals
-		if len(looks) > 0 && now.At.Sub(w.began) > w.window {
-			before = looks[0]
-		}
+		seen.add(now, w.window)
+		before := seen.before(w.began, w.window)
 		var rows []string
 		maps.DeleteFunc(shown, func(id procpipe.ID, _ *steady) bool {
 			return !slices.ContainsFunc(w.lines, func(l *procpipe.Pipeline) bool { return l.Processes[0].ID() == id })
 		})
 		for _, l := range w.lines {
 			f := judge(l, now, before, w.account)
-			s := shown[l.Processes[0].ID()]
-			if s == nil {
-				s = &steady{}
-				shown[l.Processes[0].ID()] = s
-			}
 			if len(rows) > 0 {
 				rows = append(rows, "")
 			}
-			rows = append(rows, f.rows(s.sentence(f, now.At), screen.width(), screen.paint)...)
+			rows = append(rows, f.rows(shown.of(l).sentence(f, now.At), screen.width(), screen.paint)...)
 		}
 		switch {
 		case len(w.lines) == 0:
@@ -342,7 +332,6 @@ func (w *who) live(ctx context.Context) error {
 			rows = append(rows, "", units.Count(int64(w.more), "more pipeline")+" not shown; weir who -p PID selects one")
 		}
 		screen.draw(clip(append(rows, "", "q quits"), height(tty)-1))
-		looks = append(looks, now)
 		if err := w.find(); err != nil {
 			return err
 		}
@@ -357,8 +346,12 @@ func clip(rows []string, most int) []string {
 	return append(slices.Clip(rows[:most-1]), "(the window is too low for the rest)")
 }
 
-func (w *who) paint() painter {
-	return painter{!w.noColor && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && isTerminal(w.stdout)}
+func (w *who) paint() painter { return paintOn(w.stdout, w.noColor) }
+
+// paintOn returns a painter for out, which paints only where that is a terminal
+// whose user wants colours.
+func paintOn(out io.Writer, noColor bool) painter {
+	return painter{!noColor && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && isTerminal(out)}
 }
 
 func width(out io.Writer) int {

@@ -307,10 +307,45 @@ func (s *steady) hold(f *finding, now time.Time) (text string, since time.Durati
 }
 
 // sentence is what to show of a finding in one line.
-func (s *steady) sentence(f *finding, now time.Time) string {
-	text, since := s.hold(f, now)
+func (s *steady) sentence(f *finding, now time.Time) string { return heldFor(s.hold(f, now)) }
+
+// heldFor says for how long a sentence has held, unless that is negative.
+func heldFor(text string, since time.Duration) string {
 	if since < 0 {
 		return text
 	}
 	return fmt.Sprintf("since %d s: %s", int(since.Seconds()), text)
+}
+
+// steadies are the answers about pipelines that a live view shows, by the first
+// process of each.
+type steadies map[procpipe.ID]*steady
+
+// of returns the answer about a pipeline.
+func (s steadies) of(l *procpipe.Pipeline) *steady {
+	id := l.Processes[0].ID()
+	if s[id] == nil {
+		s[id] = &steady{}
+	}
+	return s[id]
+}
+
+// lookback holds the samples of about the last window, the oldest first.
+type lookback []procpipe.Totals
+
+// add adds the newest samples.
+func (s *lookback) add(now procpipe.Totals, window time.Duration) {
+	for len(*s) > 1 && now.At.Sub((*s)[1].At) >= window {
+		*s = (*s)[1:]
+	}
+	*s = append(*s, now)
+}
+
+// before returns the samples that the last window begins with. They are zero while
+// less than a window has passed since began.
+func (s lookback) before(began time.Time, window time.Duration) procpipe.Totals {
+	if len(s) > 1 && s[len(s)-1].At.Sub(began) > window {
+		return s[0]
+	}
+	return procpipe.Totals{}
 }
