@@ -19,11 +19,10 @@ type Position struct {
 
 // Point is a place at which a stage can be continued.
 type Point struct {
-	Stage string `json:"stage"`           // the Name of the stage
-	In    int64  `json:"in"`              // bytes of input before the point
-	Out   int64  `json:"out"`             // bytes of output that it made of them
+	Stage string `json:"stage,omitempty"` // the Name of the stage
+	Out   int64  `json:"out,omitempty"`   // bytes of output that it made of what precedes the position of the source
 	State []byte `json:"state,omitempty"` // what the stage needs to continue
-	Sum   uint64 `json:"sum"`             // CRC-64 (ECMA) of the first Out bytes of its output
+	Sum   uint64 `json:"sum,omitempty"`   // CRC-64 (ECMA) of the first Out bytes of its output
 }
 
 // Checkpoint says how far a flow has come, and from where it continues. The
@@ -40,8 +39,8 @@ type Checkpoint struct {
 	// Source is where the source continues.
 	Source Position `json:"source"`
 
-	// Stages has the point of each stage, the first stage first.
-	Stages []Point `json:"stages,omitempty"`
+	// Point is where the stage continues, if the flow has one.
+	Point Point `json:"point,omitzero"`
 
 	// Offset is the number of bytes of output.
 	Offset int64 `json:"offset"`
@@ -65,15 +64,15 @@ type Source interface {
 	// read.
 	Holds() int64
 
-	// Stat returns the version of the contents. It may wait until there are any,
-	// if the source is an edge. If the source cannot resume, the error matches
-	// [ErrCannotResume] and says why.
+	// Stat returns the version of the contents. If the source is an edge, it may
+	// wait until there is one. If the source cannot
+	// resume, the error matches [ErrCannotResume] and says why.
 	Stat(ctx context.Context) (version string, err error)
 
 	// Open begins at p. It returns an error that matches endpoint.ErrChanged if
 	// the source has another version than p. Read returns io.EOF only at the end
-	// of the whole source, and never bytes that could be lost by a crash of the
-	// source. Closing the reader interrupts a Read.
+	// of the whole source, and never bytes that a crash of the source could take
+	// back. Closing the reader interrupts a Read.
 	Open(ctx context.Context, p Position) (io.ReadCloser, error)
 
 	// Done says that the part before offset will not be read again, because all
@@ -84,6 +83,14 @@ type Source interface {
 
 // Sink stores bytes, and checkpoints together with them. One flow at a time uses
 // it, and calls one method at a time, but not always from the same goroutine.
+//
+// A Sink whose checkpoint with End is only what a killed run left can have a
+// method Forget(ctx context.Context) error, which is called after Open. A flow
+// from another version of the source then begins anew, instead of failing.
+//
+// A Sink can have a method Pace() (bytes int64, idle time.Duration). The flow
+// then saves after so many bytes, instead of 8 MiB, and when there was nothing to
+// write for so long, instead of after 250 ms.
 type Sink interface {
 	// Name appears in errors and reports. It contains no secrets.
 	Name() string
@@ -117,7 +124,7 @@ type Sink interface {
 
 // Stage is a stage that can be continued at some places.
 //
-// Its output must be the same bytes for the same input, no matter where it was
+// Its output must be the same bytes for the same input, no matter where it is
 // continued.
 type Stage struct {
 	// Name identifies the stage and its arguments, such as "gzip:level=9". A flow
