@@ -24,6 +24,7 @@ type upload struct {
 	buffers int           // how many more may be made
 	free    chan []byte   // buffers whose part has been sent
 	failed  chan struct{} // closed when err is set
+	began   func() error  // called when the multipart upload has begun; can be nil
 	total   int64
 	whole   hash.Hash64
 	number  int // of the last part that was sent off
@@ -151,6 +152,11 @@ func (u *upload) send() error {
 		if err := u.begin(); err != nil {
 			return err
 		}
+		if u.began != nil {
+			if err := u.began(); err != nil {
+				return err
+			}
+		}
 	}
 	if u.number == most {
 		limit := int64(most) * u.part
@@ -199,9 +205,36 @@ func (u *upload) Prepare() error {
 			return err
 		}
 	}
+	return u.wait()
+}
+
+// flush sends the part that fills, if it is full, and waits until all parts that
+// were sent have arrived.
+func (u *upload) flush() error {
+	if err := u.enter(); err != nil {
+		return err
+	}
+	defer u.wg.Done()
+	if int64(len(u.buf)) == u.part {
+		if err := u.send(); err != nil {
+			return err
+		}
+	}
+	return u.wait()
+}
+
+// wait waits until all parts that were sent have arrived.
+func (u *upload) wait() error {
+	var free [][]byte
+	defer func() {
+		for _, b := range free {
+			u.free <- b
+		}
+	}()
 	for u.arrived() < u.number {
 		select {
-		case <-u.free: // one more has arrived
+		case b := <-u.free: // one more has arrived
+			free = append(free, b)
 		case <-u.failed:
 			return u.failure()
 		case <-u.ctx.Done():
@@ -212,7 +245,11 @@ func (u *upload) Prepare() error {
 }
 
 // Commit makes the object appear.
-func (u *upload) Commit() error {
+func (u *upload) Commit() error { return u.place(u.whole.Sum64) }
+
+// place makes the object appear. sum returns its checksum, if it has several
+// parts.
+func (u *upload) place(sum func() uint64) error {
 	if err := u.Prepare(); err != nil {
 		return err
 	}
@@ -222,9 +259,9 @@ func (u *upload) Commit() error {
 	defer u.wg.Done()
 	var err error
 	if u.id == "" {
-		err = u.put(bytes.NewReader(u.buf), int64(len(u.buf)), u.whole.Sum64(), func() string { return md5Base64(u.buf) })
+		err = u.put(bytes.NewReader(u.buf), int64(len(u.buf)), sumOf(u.buf), func() string { return md5Base64(u.buf) })
 	} else {
-		err = u.complete(u.whole.Sum64(), u.total)
+		err = u.complete(sum(), u.total)
 	}
 	if err == nil {
 		u.mu.Lock()
@@ -232,6 +269,13 @@ func (u *upload) Commit() error {
 		u.mu.Unlock()
 	}
 	return err
+}
+
+// keep makes Close leave the parts in the store.
+func (u *upload) keep() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.done = true
 }
 
 // Close aborts the upload, unless it was committed: it ends running requests
