@@ -128,8 +128,25 @@ func (j *job) fetch(ctx context.Context, e item) (n int64, err error) {
 	return n, nil
 }
 
+// largeObject is the size from which on an object is read as several ranges.
+const largeObject = 3 * rangeSize
+
+// fill writes the object to the file.
 func (j *job) fill(ctx context.Context, e item, f *os.File) (int64, error) {
-	d := j.c.download(ctx, j.key(e.rel), facts{size: e.object.size, etag: e.object.etag, modified: e.object.modified}, 0, 1, false)
+	of, ranges := facts{size: e.object.size, etag: e.object.etag, modified: e.object.modified}, 1
+	if e.object.size > largeObject && j.workers() > 1 && j.at.store.rangesAtOnce() > 1 {
+		select {
+		case j.wide <- struct{}{}:
+			defer func() { <-j.wide }()
+			// Only the answer to this request, or to one for the whole object, has the
+			// checksum.
+			if now, err := j.c.stat(ctx, j.key(e.rel)); err == nil && now.etag == of.etag && now.size == of.size {
+				of, ranges = now, j.at.store.rangesAtOnce()
+			}
+		default:
+		}
+	}
+	d := j.c.download(ctx, j.key(e.rel), of, 0, ranges, false)
 	defer d.Close()
 	buf := j.buffers.Get().(*[128 << 10]byte)
 	defer j.buffers.Put(buf)

@@ -340,7 +340,11 @@ func (c *copying) file(src, dst string) (*step, error) {
 	}
 	st.verifies = c.verify
 	var verified string
-	st.build = func(bool) (*weir.Flow, error) {
+	st.build = func(frugal bool) (*weir.Flow, error) {
+		src, dst := src, dst
+		if frugal {
+			src, dst = thrifty(src), thrifty(dst)
+		}
 		so := endpoint.SourceOptions{HTTP: c.remote.options}
 		if part != nil && part.offset > 0 {
 			so.Offset, so.Validator = part.offset, part.Validator
