@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/minio/crc64nvme"
 	"github.com/minio/minio-go/v7"
 
 	"github.com/weir-go/weir/durable"
@@ -82,7 +83,6 @@ type statePart struct {
 
 func (k *durableSink) Name() string   { return "store" }
 func (k *durableSink) String() string { return k.a.String() }
-func (k *durableSink) Peer() string   { return peer }
 
 func (k *durableSink) part() int64 { return k.a.store.partSize(0) }
 
@@ -136,7 +136,8 @@ func (k *durableSink) open(ctx context.Context) (at durable.Checkpoint, err erro
 	u.total = int64(len(s.Parts))*s.PartSize + int64(len(tail))
 	if len(tail) > 0 {
 		u.buffers--
-		u.buf = tail
+		u.filling, u.filled, u.buf = true, int64(len(tail)), tail
+		u.sum.Write(tail)
 	}
 	if u.total != s.Checkpoint.Offset {
 		return at, fmt.Errorf("%s is damaged; to begin anew, remove it", k.c.url(k.stateKey()))
@@ -176,7 +177,7 @@ func (c *client) flowState(ctx context.Context, key string) (s flowState, tail [
 		return s, nil, "", err
 	}
 	line, tail, _ := bytes.Cut(text, []byte("\n"))
-	if json.Unmarshal(line, &s) != nil || s.PartSize < minPart || len(tail) != s.Tail || sumOf(tail) != s.TailSum {
+	if json.Unmarshal(line, &s) != nil || s.PartSize < minPart || len(tail) != s.Tail || crc64nvme.Checksum(tail) != s.TailSum {
 		return s, nil, "", fmt.Errorf("%s is damaged; to begin anew, remove it", c.url(key))
 	}
 	return s, tail, etag, nil
@@ -186,7 +187,7 @@ func (c *client) flowState(ctx context.Context, key string) (s flowState, tail [
 func (k *durableSink) put(ctx context.Context, tail []byte) error {
 	s := &k.state
 	u := k.u
-	s.Mark, s.Upload, s.Plain, s.Tail, s.TailSum = rand.Text(), u.id, u.plain, len(tail), sumOf(tail)
+	s.Mark, s.Upload, s.Plain, s.Tail, s.TailSum = rand.Text(), u.id, u.plain, len(tail), crc64nvme.Checksum(tail)
 	u.partsMu.Lock()
 	for _, p := range u.parts[len(s.Parts):] {
 		s.Parts = append(s.Parts, statePart{p.etag, p.sum})
@@ -204,7 +205,7 @@ func (k *durableSink) put(ctx context.Context, tail []byte) error {
 		} else {
 			o.SetMatchETag(k.etag)
 		}
-		info, err := k.c.core.PutObject(ctx, k.c.bucket, k.stateKey(), bytes.NewReader(text), int64(len(text)), md5Base64(text), "", o)
+		info, err := k.c.core.PutObject(ctx, k.c.bucket, k.stateKey(), bytes.NewReader(text), int64(len(text)), md5Base64(bytes.NewReader(text)), "", o)
 		if err == nil {
 			k.etag = info.ETag
 		}
@@ -244,7 +245,7 @@ func (k *durableSink) Commit(ctx context.Context, c durable.Checkpoint) error {
 	if err := k.put(ctx, k.u.buf); err != nil {
 		return err
 	}
-	if err := k.u.place(k.u.merged); err != nil {
+	if err := k.u.Commit(); err != nil {
 		return err
 	}
 	k.placed = true
