@@ -193,9 +193,9 @@ type ioGuard struct {
 // enters the state outside first, then checks its context, and only then calls.
 func guardIO(sp *spot, x any, deadline func(any) func(time.Time) error) *ioGuard {
 	g := &ioGuard{x: x}
-	ctx := sp.ln.source
-	if sp.st.kind == report.KindSink {
-		ctx = sp.ln.ctx
+	ctx := sp.ln.ctx
+	if sp.st.kind == report.KindSource {
+		ctx = sp.ln.source
 	}
 	g.stop = interruptOn(ctx, func() {
 		if sp.ln.At() != sp.outside() || sp.ln.Stopped() {
