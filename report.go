@@ -34,8 +34,10 @@ func (f *Flow) Report() report.Report {
 		p := pipeStats(e.anyPipe)
 		rep.Pipes = append(rep.Pipes, p)
 		rep.Largest = max(rep.Largest, p.Largest)
-		rep.Held += p.Bytes
-		rep.Peak += p.Peak
+		if !p.Stored {
+			rep.Held += p.Bytes
+			rep.Peak += p.Peak
+		}
 	}
 	if rep.Running && rep.Verdict.None() && rep.Wall < report.Hold {
 		rep.Verdict = report.Verdict{Measuring: true}

@@ -200,9 +200,9 @@ type ioGuard struct {
 func guardIO(sp *spot, x any, deadline func(any) func(time.Time) error) *ioGuard {
 	g := &ioGuard{x: x, peer: &sp.st.peer}
 	g.peer.of(x)
-	ctx := sp.ln.source
-	if sp.st.kind == report.KindSink {
-		ctx = sp.ln.ctx
+	ctx := sp.ln.ctx
+	if sp.st.kind == report.KindSource {
+		ctx = sp.ln.source
 	}
 	g.stop = interruptOn(ctx, func() {
 		if sp.ln.At() != sp.outside() || sp.ln.Stopped() {

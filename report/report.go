@@ -86,8 +86,8 @@ type Report struct {
 	Ceiling int64        // the most bytes it can hold, plus
 	Holders int          // this many values: see [Ceiling]
 	Largest int64        // the largest value that went into one of its pipes, in bytes
-	Held    int64        // bytes in its pipes now
-	Peak    int64        // sum of the pipes' peaks, in bytes
+	Held    int64        // bytes in its pipes now, without stores
+	Peak    int64        // sum of the pipes' peaks, in bytes, without stores
 	Stuck   []string     // stages that ignored their context for the grace period
 	Err     error
 	Kernel  string // the system call that has moved the bytes; empty if they went through memory
@@ -148,6 +148,7 @@ type PipeStats struct {
 	LimitItems  int64         // its limit in values; 0: none
 	WaitingSend int           // writers that wait now
 	Closed      bool          // no more values can be written
+	Stored      bool          // it is the store of a stage, such as a file: its bytes are not in memory
 }
 
 // Ceiling is the most memory that a flow holds: Bytes, plus one value for each of
