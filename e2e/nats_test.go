@@ -2,18 +2,12 @@ package e2e
 
 import (
 	"bytes"
-	"context"
-	"errors"
-	"fmt"
-	"io"
-	"os"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 
 	"github.com/weir-go/weir"
-	"github.com/weir-go/weir/durable"
 	"github.com/weir-go/weir/endpoint"
 	"github.com/weir-go/weir/nats"
 )
@@ -88,12 +82,5 @@ func TestEdge_CarriesAStreamInAnyStartOrder(t *testing.T) {
 		if !bytes.Equal(got.Bytes(), data) {
 			t.Errorf("%s first: %d bytes arrived, want %d", first, got.Len(), len(data))
 		}
-		i, err := edge(t, url).Info(t.Context())
-		fmt.Fprintf(os.Stderr, "%+v %v\n", i, err)
 	}
 }
-
-var _ = errors.Is
-var _ = io.EOF
-var _ context.Context
-var _ durable.Source
