@@ -194,6 +194,8 @@ func (l *link) persist(ctx context.Context, what string, f func(context.Context)
 			return context.Cause(ctx)
 		case l.err() != nil:
 			return l.wrap(what, l.err())
+		case what == "open" && n > 3 && l.nc.IsConnected() && errors.Is(err, nats.ErrNoResponders):
+			return l.wrap(what, jetstream.ErrJetStreamNotEnabled)
 		case !passing(err):
 			return l.wrap(what, err)
 		case time.Since(begin) > l.edge.stall():
