@@ -57,7 +57,8 @@ type Checkpoint struct {
 // time uses it, from one goroutine at a time, except that Done can be called
 // while its reader is being read.
 type Source interface {
-	// Name appears in errors and reports. It contains no secrets.
+	// Name appears in errors and reports, and in checkpoints unless the source has
+	// a method String. It contains no secrets.
 	Name() string
 
 	// Holds is the largest number of bytes that the source holds while it is

@@ -18,6 +18,11 @@ type Options struct {
 	// Stage, if it is not nil, is between the source and the sink.
 	Stage *Stage
 
+	// Before and After are stages in front of Stage and behind it that pass on
+	// all bytes unchanged: limits of the rate, buffers, timeouts. The next run can
+	// have others.
+	Before, After []weir.Stage[byte, byte]
+
 	// Opened, if it is not nil, is called with the checkpoint at which a run
 	// begins, before it reads anything.
 	Opened func(Checkpoint)
@@ -40,8 +45,14 @@ func Flow(src Source, sink Sink, o Options) *weir.Flow {
 	from := weir.Source[byte]{Name: src.Name(), Holds: src.Holds(), Open: f.open}
 	to := weir.Sink[byte]{Name: sink.Name(), Holds: sink.Holds(), Open: f.openSink}
 	s := weir.From(from)
+	for _, st := range o.Before {
+		s = s.Through(st)
+	}
 	if o.Stage != nil {
 		s = s.Through(o.Stage.Resume(f.from, f.at))
+	}
+	for _, st := range o.After {
+		s = s.Through(st)
 	}
 	return s.To(to)
 }
@@ -110,8 +121,12 @@ func (r *run) openSource(ctx context.Context) (in io.ReadCloser, err error) {
 	known := err == nil
 	if c.Source.Version != "" && c.Source.Version != r.version && known {
 		s, forgets := r.sink.(interface{ Forget(context.Context) error })
-		if !c.End || !forgets {
-			return nil, fmt.Errorf("%s: %w; it had been read up to byte %d", r.src.Name(), endpoint.ErrChanged, c.Source.Offset)
+		switch {
+		case c.End && forgets:
+		case c.From != from(r.src):
+			return nil, fmt.Errorf("%w: %s has a part of the output for %s", ErrOther, from(r.sink), c.From)
+		default:
+			return nil, fmt.Errorf("%w; %d bytes of it are done", endpoint.ErrChanged, c.Source.Offset)
 		}
 		if err := s.Forget(ctx); err != nil {
 			return nil, err
@@ -141,6 +156,15 @@ func (r *run) stageName() string {
 	return r.Stage.Name
 }
 
+// from returns the name of a source or a sink for messages: what its method
+// String returns, if it has one.
+func from(x interface{ Name() string }) string {
+	if s, ok := x.(fmt.Stringer); ok {
+		return s.String()
+	}
+	return x.Name()
+}
+
 func withStage(name string) string {
 	if name == "" {
 		return "without a stage"
@@ -163,7 +187,7 @@ func (f *flow) at(in, out int64, state []byte) { f.run.Load().track.at(in, out, 
 
 // checkpoint returns the checkpoint at the present end of the output.
 func (r *run) checkpoint() Checkpoint {
-	c := Checkpoint{From: r.src.Name(), Source: Position{Version: r.version}}
+	c := Checkpoint{From: from(r.src), Source: Position{Version: r.version}}
 	c.Source.Offset, c.Point, c.Offset, c.Sum = r.track.last()
 	if r.Stage == nil {
 		c.Source.Offset, c.Point = c.Offset, Point{}
