@@ -84,6 +84,9 @@ type statePart struct {
 func (k *durableSink) Name() string   { return "store" }
 func (k *durableSink) String() string { return k.a.String() }
 
+// Peer names what the sink waits for.
+func (k *durableSink) Peer() string { return peer }
+
 func (k *durableSink) part() int64 { return k.a.store.partSize(0) }
 
 // Holds counts the parts, and one more for a tail on its way to the store.
