@@ -295,6 +295,11 @@ func (v *survivor) attempt(ctx context.Context) (err error) {
 	err = v.step.flowRun(ctx, v.set)
 	for _, e := range v.spools {
 		if err == nil {
+			err = e.unread()
+		}
+	}
+	for _, e := range v.spools {
+		if err == nil {
 			err = e.remove()
 		} else {
 			err = errors.Join(err, e.close())
@@ -459,10 +464,20 @@ func (e *spoolEdge) close() error {
 	return l.Close()
 }
 
+// remove removes a spool that nobody needs any more.
 func (e *spoolEdge) remove() error {
 	l := e.log
 	e.log = nil
 	return l.Remove()
+}
+
+// unread is the error of a flow that left something in the spool, although it
+// succeeded.
+func (e *spoolEdge) unread() error {
+	if s := e.log.Stats(); !s.Ended || s.Lag() > 0 {
+		return &weir.StageError{Stage: e.Name(), Err: fmt.Errorf("%d bytes were left unread", s.Lag())}
+	}
+	return nil
 }
 
 func (e *spoolEdge) empty(context.Context) error {
