@@ -57,7 +57,8 @@ type Checkpoint struct {
 // time uses it, from one goroutine at a time, except that Done can be called
 // while its reader is being read.
 type Source interface {
-	// Name appears in errors and reports. It contains no secrets.
+	// Name appears in errors and reports, and in checkpoints unless the source has
+	// a method String. It contains no secrets.
 	Name() string
 
 	// Holds is the largest number of bytes that the source holds while it is
@@ -103,7 +104,8 @@ type Sink interface {
 	// Open locks the sink and returns the last checkpoint, or the zero
 	// Checkpoint if there is none. The next Write continues at its Offset. A sink
 	// removes what it has stored behind that, or, if others can have read it,
-	// compares it with what is written, and does not store it twice.
+	// compares it with what is written, and does not store it twice. ctx ends with
+	// the run.
 	Open(ctx context.Context) (Checkpoint, error)
 
 	// Write appends p, which it does not keep. It waits while an edge is full,

@@ -18,6 +18,11 @@ type Options struct {
 	// Stage, if it is not nil, is between the source and the sink.
 	Stage *Stage
 
+	// Before and After are stages in front of Stage and behind it that pass on
+	// all bytes unchanged: limits of the rate, buffers, timeouts. The next run can
+	// have others.
+	Before, After []weir.Stage[byte, byte]
+
 	// Opened, if it is not nil, is called with the checkpoint at which a run
 	// begins, before it reads anything.
 	Opened func(Checkpoint)
@@ -40,8 +45,14 @@ func Flow(src Source, sink Sink, o Options) *weir.Flow {
 	from := weir.Source[byte]{Name: src.Name(), Holds: src.Holds(), Open: f.open}
 	to := weir.Sink[byte]{Name: sink.Name(), Holds: sink.Holds(), Open: f.openSink}
 	s := weir.From(from)
+	for _, st := range o.Before {
+		s = s.Through(st)
+	}
 	if o.Stage != nil {
 		s = s.Through(o.Stage.Resume(f.from, f.at))
+	}
+	for _, st := range o.After {
+		s = s.Through(st)
 	}
 	return s.To(to)
 }
@@ -63,6 +74,9 @@ type run struct {
 	whole   bool   // the sink had everything already
 	refused error  // why the sink did not open
 	track   track
+	ctx     context.Context // of the sink
+	cancel  context.CancelCauseFunc
+	handed  atomic.Bool // the sink is closed, or its lane will close it
 
 	read   atomic.Int64 // bytes of the source before the reader
 	ended  atomic.Bool  // the reader came to the end of the source
@@ -74,33 +88,48 @@ type run struct {
 func (f *flow) open(ctx context.Context) (weir.Reader[byte], error) {
 	r := &run{flow: f, failed: make(chan error, 1)}
 	f.run.Store(r)
-	if r.begin, r.refused = f.sink.Open(ctx); r.refused == nil {
+	// The sink outlives the source, and so does its context.
+	r.ctx, r.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
+	defer context.AfterFunc(ctx, func() { r.cancel(context.Cause(ctx)) })()
+	if r.begin, r.refused = f.sink.Open(r.ctx); r.refused == nil {
 		if c := r.begin; c.Source.Version != "" && c.Point.Stage != r.stageName() {
 			r.refused = fmt.Errorf("%w: it was begun from %s %s, not %s", ErrOther, c.From, withStage(c.Point.Stage), withStage(r.stageName()))
 			r.refused = errors.Join(r.refused, f.sink.Close())
 		}
 	}
 	if r.refused != nil {
-		return nothing{}, nil // it is an error of the sink
+		r.handed.Store(true)
+		r.cancel(nil)
+		return nothing{r}, nil // it is an error of the sink
 	}
 	in, err := r.openSource(ctx)
 	if err != nil {
-		return nil, errors.Join(err, f.sink.Close())
+		return nil, errors.Join(err, r.closeSink())
 	}
 	r.track.begin(r.begin)
 	if f.Opened != nil {
 		f.Opened(r.begin)
 	}
 	if r.whole {
-		return nothing{}, nil
+		return nothing{r}, nil
 	}
 	return &reader{in, r}, nil
 }
 
+// closeSink closes the sink, unless that is for its lane to do.
+func (r *run) closeSink() (err error) {
+	if !r.handed.Swap(true) {
+		err = r.sink.Close()
+		r.cancel(nil)
+	}
+	return err
+}
+
 // nothing is a source that has ended.
-type nothing struct{}
+type nothing struct{ r *run }
 
 func (nothing) Read([]byte) (int, error) { return 0, io.EOF }
+func (n nothing) Close() error           { return n.r.closeSink() }
 
 func (r *run) openSource(ctx context.Context) (in io.ReadCloser, err error) {
 	c := &r.begin
@@ -110,8 +139,12 @@ func (r *run) openSource(ctx context.Context) (in io.ReadCloser, err error) {
 	known := err == nil
 	if c.Source.Version != "" && c.Source.Version != r.version && known {
 		s, forgets := r.sink.(interface{ Forget(context.Context) error })
-		if !c.End || !forgets {
-			return nil, fmt.Errorf("%s: %w; it had been read up to byte %d", r.src.Name(), endpoint.ErrChanged, c.Source.Offset)
+		switch {
+		case c.End && forgets:
+		case c.From != from(r.src):
+			return nil, fmt.Errorf("%w: %s has a part of the output for %s", ErrOther, from(r.sink), c.From)
+		default:
+			return nil, fmt.Errorf("%w; %d bytes of it are done", endpoint.ErrChanged, c.Source.Offset)
 		}
 		if err := s.Forget(ctx); err != nil {
 			return nil, err
@@ -141,6 +174,15 @@ func (r *run) stageName() string {
 	return r.Stage.Name
 }
 
+// from returns the name of a source or a sink for messages: what its method
+// String returns, if it has one.
+func from(x interface{ Name() string }) string {
+	if s, ok := x.(fmt.Stringer); ok {
+		return s.String()
+	}
+	return x.Name()
+}
+
 func withStage(name string) string {
 	if name == "" {
 		return "without a stage"
@@ -163,7 +205,7 @@ func (f *flow) at(in, out int64, state []byte) { f.run.Load().track.at(in, out, 
 
 // checkpoint returns the checkpoint at the present end of the output.
 func (r *run) checkpoint() Checkpoint {
-	c := Checkpoint{From: r.src.Name(), Source: Position{Version: r.version}}
+	c := Checkpoint{From: from(r.src), Source: Position{Version: r.version}}
 	c.Source.Offset, c.Point, c.Offset, c.Sum = r.track.last()
 	if r.Stage == nil {
 		c.Source.Offset, c.Point = c.Offset, Point{}
@@ -187,6 +229,10 @@ func (r *reader) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
+
+// Close closes the source, and the sink too if another part of the flow did not
+// open.
+func (r *reader) Close() error { return errors.Join(r.ReadCloser.Close(), r.r.closeSink()) }
 
 // SetReadDeadline interrupts a Read, if the source supports that.
 func (r *reader) SetReadDeadline(t time.Time) error {

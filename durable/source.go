@@ -21,7 +21,7 @@ func From(name string, o endpoint.HTTPOptions) (Source, error) {
 	}
 	s.in = in
 	if name, local := endpoint.Local(name); local && name == "-" {
-		return nil, fmt.Errorf("standard input %w: what was read is gone", ErrCannotResume)
+		return nil, fmt.Errorf("standard input %w", ErrCannotResume)
 	}
 	flow := in.Stream().To(weir.Discard[byte]())
 	c, err := flow.Ceiling()
