@@ -77,7 +77,7 @@ docs/monitor.md.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if t.lines.window < 100*time.Millisecond || t.lines.window > time.Hour {
-				return &failure{code: exitUsage, text: fmt.Sprintf("invalid time %v for --for: use 100ms to 1h", t.lines.window), try: "--for 5s"}
+				return invalid("time", t.lines.window, "for", "use 100ms to 1h", "5s")
 			}
 			if !slices.Contains(topSorts, t.sort) {
 				return &failure{code: exitUsage, text: fmt.Sprintf("unknown order %q for --sort: use slow, rate, size or name", t.sort), try: "--sort rate"}

@@ -85,7 +85,7 @@ on Linux. The exit code is 1 if no pipeline is running. See docs/who.md.`,
 				return &failure{code: exitUsage, text: fmt.Sprintf("invalid process number %d for --pid", w.pid), try: "weir who, to see all pipelines"}
 			}
 			if w.window < 100*time.Millisecond || w.window > time.Hour {
-				return &failure{code: exitUsage, text: fmt.Sprintf("invalid time %v for --for: use 100ms to 1h", w.window), try: "--for 5s"}
+				return invalid("time", w.window, "for", "use 100ms to 1h", "5s")
 			}
 			return w.run()
 		},
