@@ -185,7 +185,7 @@ func (t *top) joined(l *procpipe.Pipeline) bool {
 
 // report watches once and prints what it saw.
 func (t *top) report(ctx context.Context) error {
-	// What begins meanwhile is not looked at, and what ends is told.
+	// Programs that begin during the window are ignored. Those that end are reported.
 	if t.unjoined != nil {
 		wait, cancel := context.WithTimeout(ctx, t.lines.window)
 		<-wait.Done()
@@ -247,9 +247,9 @@ type entry struct {
 	snap    *monitor.Snapshot // of the program; nil: it has not answered yet
 }
 
-// entries joins what is known to the lines of the view, in their order. before
-// are the samples that the answers about pipelines begin with. now is zero for a
-// single report.
+// entries joins programs and pipelines to the lines of the view, in their order. The
+// answers about pipelines compare samples with before. now is zero for a single
+// report.
 func (t *top) entries(samples, before procpipe.Totals, now time.Time) []*entry {
 	var list []*entry
 	in := map[int]bool{}

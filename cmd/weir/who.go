@@ -43,7 +43,7 @@ type who struct {
 	pid            int
 	window         time.Duration
 
-	programs *programs                     // those of weir in the pipelines, which count their times themselves; nil: none are asked
+	programs *programs                     // the processes of weir in the pipelines, which report exact times; nil: do not ask them
 	account  account                       // their times
 	keep     func(*procpipe.Pipeline) bool // whether to watch a pipeline; nil: all are watched
 	sampler  procpipe.Sampler
@@ -222,8 +222,8 @@ func (w *who) unfit() error {
 }
 
 // watch samples the pipelines until d has passed or ctx ends, and if asked for,
-// until all processes have ended. It looks at random moments, so that a process
-// with a rhythm of its own is not always seen in the same state.
+// until all processes have ended. It takes samples at random moments, because samples
+// at regular intervals could always see a periodic process in the same state.
 func (w *who) watch(ctx context.Context, d time.Duration, untilEnded bool) error {
 	end := time.NewTimer(d)
 	defer end.Stop()
