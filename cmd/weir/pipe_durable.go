@@ -16,6 +16,7 @@ import (
 	"github.com/weir-go/weir/durable"
 	"github.com/weir-go/weir/endpoint"
 	"github.com/weir-go/weir/internal/atomicfile"
+	"github.com/weir-go/weir/internal/units"
 	"github.com/weir-go/weir/nats"
 	"github.com/weir-go/weir/s3"
 	"github.com/weir-go/weir/spool"
@@ -482,7 +483,7 @@ func (e *spoolEdge) remove() error {
 // succeeded.
 func (e *spoolEdge) unread() error {
 	if s := e.log.Stats(); !s.Ended || s.Lag() > 0 {
-		return &weir.StageError{Stage: e.Name(), Err: fmt.Errorf("%d bytes were left unread", s.Lag())}
+		return &weir.StageError{Stage: e.Name(), Err: fmt.Errorf("%s left unread", units.Count(s.Lag(), "byte"))}
 	}
 	return nil
 }
