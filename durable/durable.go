@@ -57,7 +57,8 @@ type Checkpoint struct {
 // time uses it, from one goroutine at a time, except that Done can be called
 // while its reader is being read.
 type Source interface {
-	// Name appears in errors and reports. It contains no secrets.
+	// Name appears in errors and reports, and in checkpoints unless the source has
+	// a method String. It contains no secrets.
 	Name() string
 
 	// Holds is the largest number of bytes that the source holds while it is
@@ -65,8 +66,8 @@ type Source interface {
 	Holds() int64
 
 	// Stat returns the version of the contents. If the source is an edge, it may
-	// wait until there is one. If the source cannot
-	// resume, the error matches [ErrCannotResume] and says why.
+	// wait until there is one. If the source cannot resume, the error matches
+	// [ErrCannotResume] and says why.
 	Stat(ctx context.Context) (version string, err error)
 
 	// Open begins at p. It returns an error that matches endpoint.ErrChanged if
@@ -88,9 +89,10 @@ type Source interface {
 // method Forget(ctx context.Context) error, which is called after Open. A flow
 // from another version of the source then begins anew, instead of failing.
 //
-// A Sink can have a method Pace() (bytes int64, idle time.Duration). The flow
-// then saves after so many bytes, instead of 8 MiB, and when there was nothing to
-// write for so long, instead of after 250 ms.
+// A Sink can have a method Pace() (bytes int64, age, idle time.Duration). The
+// flow then saves whenever Offset is a multiple of bytes, instead of 8 MiB; when
+// a byte has not been saved for age, instead of 250 ms; and when nothing was
+// written for idle, instead of 250 ms.
 type Sink interface {
 	// Name appears in errors and reports. It contains no secrets.
 	Name() string
@@ -105,7 +107,8 @@ type Sink interface {
 	// compares it with what is written, and does not store it twice.
 	Open(ctx context.Context) (Checkpoint, error)
 
-	// Write appends p, which it does not keep. It waits while an edge is full.
+	// Write appends p, which it does not keep. It waits while an edge is full,
+	// and returns when ctx ends.
 	Write(ctx context.Context, p []byte) (int, error)
 
 	// Save makes all bytes written so far durable, together with c, in one

@@ -10,7 +10,11 @@ var (
 	// ErrInUse matches the error of a sink or an edge that another run uses.
 	ErrInUse = errors.New("in use by another run")
 
-	// ErrOther matches the error of a sink that has a part of another flow: of
-	// another source, or with other stages.
+	// ErrOther matches the error of a flow whose sink has a part of the output of
+	// another stage.
 	ErrOther = errors.New("part of another flow")
+
+	// ErrStopped is returned by Run if the flow was stopped before its source had
+	// ended. What it has written is saved, and the next run continues there.
+	ErrStopped = errors.New("stopped before the end of the source")
 )

@@ -194,10 +194,11 @@ func explain(s *step, r report.Report, err error) *failure {
 		if other, ok := s.branches[se.Stage]; ok {
 			name = other
 		}
+		name = cmp.Or(s.ends[se.Stage], name)
 		switch kind {
 		case report.KindSource:
 			f.code = exitSource
-			f.text = fmt.Sprintf("cannot read %s: %s%s", stream(s.src, "input"), text, progressed(moved, s.total()))
+			f.text = fmt.Sprintf("cannot read %s: %s%s", stream(cmp.Or(s.ends[se.Stage], s.src), "input"), text, progressed(moved, s.total()))
 		case report.KindSink:
 			f.code = exitDestination
 			if errors.Is(cause, fs.ErrNotExist) {
@@ -269,6 +270,9 @@ func advice(s *step, code int, dst string, err error) string {
 	var status *endpoint.StatusError
 	var limit *weir.LimitError
 	var refused *s3.Error
+	if v := s.survives; v != nil {
+		return v.advice(err)
+	}
 	switch {
 	case errors.As(err, &refused) && refused.Advice() != "":
 		return refused.Advice()

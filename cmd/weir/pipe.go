@@ -91,7 +91,22 @@ func (s *settings) pipeStep(words []string, preserve bool) (*step, error) {
 			try: fmt.Sprintf("add a file or - at the end, or write ./%s for a file of that name", dst),
 		}
 	}
+	if hasEdge(words) {
+		if err := s.surviving(st, line); err != nil {
+			return nil, err
+		}
+		if st.survives != nil && preserve {
+			return nil, &failure{code: exitUsage, text: "--preserve does not work with a flow that survives a crash", try: "leave out --preserve, or the spool"}
+		}
+	}
 	st.build = func(frugal bool) (*weir.Flow, error) {
+		src, dst := src, dst
+		if frugal {
+			src, dst = thrifty(src), thrifty(dst)
+		}
+		if st.survives != nil {
+			return st.survives.build(frugal)
+		}
 		in, err := endpoint.Source(src, endpoint.SourceOptions{HTTP: s.remote.options})
 		if err != nil {
 			return nil, badName(err)
@@ -120,8 +135,18 @@ func (s *settings) pipeStep(words []string, preserve bool) (*step, error) {
 		b.nameSteps()
 		return flow, nil
 	}
-	st.prepare = func(context.Context) error { return st.sweep() }
+	st.prepare = func(ctx context.Context) error {
+		if st.survives != nil {
+			if err := s.probe(ctx, st, line); err != nil {
+				return err
+			}
+		}
+		return st.sweep()
+	}
 	st.run = func(ctx context.Context) error {
+		if st.survives != nil {
+			return st.survives.run(ctx)
+		}
 		st.kept = &carry.Note{Metadata: preserve && isFile(src), Plain: true}
 		return st.flowRun(ctx, s)
 	}

@@ -278,11 +278,17 @@ func (v *view) emitSummary(f *failure, done []ended, longest ended, in, out int6
 			unread = append(unread, map[string]any{"source": d.step.src, "stage": u.stage, "offset": u.offset})
 		}
 	}
-	v.emit("summary", map[string]any{
+	fields := map[string]any{
 		"ok": f == nil, "bytes_in": in, "bytes_out": out, "seconds": took.Seconds(), "sums": sums, "verified": verified, "unread": unread, "files": files, "equal": equal, "failed": failures,
 		"stages": stagesJSON(longest.report), "bottleneck": bottleneck(longest.report.Verdict),
 		"memory": map[string]any{"ceiling": ceiling, "peak": peak, "process": peakMemory()},
-	})
+	}
+	for _, d := range v.done { // a pipe is the only step
+		if s := d.step.survives; s != nil {
+			fields["segments"] = s.resumed()
+		}
+	}
+	v.emit("summary", fields)
 }
 
 // bottleneck is a verdict as JSON. Its "is" says what kind of answer it is.

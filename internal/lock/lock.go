@@ -44,9 +44,13 @@ func Claim(f *os.File, lstat func() (fs.FileInfo, error)) bool {
 // symbolic link, where the system supports that. The error is [ErrHeld] if
 // another process has locked the file. Without locks the file is opened all the
 // same.
-func Open(name string) (*os.File, error) {
+func Open(name string) (*os.File, error) { return OpenPerm(name, 0o600) }
+
+// OpenPerm is [Open] for a file that is created with the permissions perm, before
+// umask.
+func OpenPerm(name string, perm fs.FileMode) (*os.File, error) {
 	for {
-		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|noFollow, 0o600)
+		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|noFollow, perm)
 		if err != nil {
 			return nil, err
 		}
