@@ -143,7 +143,11 @@ func TestLog_GivesBackWhatItGot(t *testing.T) {
 // random, and always has what was saved, and the bytes in order.
 func TestLog_BehavesLikeItsModel(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(30) {
+	seeds := uint64(8)
+	if os.Getenv("WEIR_LONG") != "" {
+		seeds = 500
+	}
+	for seed := range seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			rnd := rand.New(rand.NewPCG(seed, 0))
@@ -639,7 +643,11 @@ func (d *disk) cut(t *testing.T, rnd *rand.Rand, from, to string) {
 // At each moment the power can fail: what was saved is there, and so is what was read.
 func TestLog_SurvivesAPowerCut(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(8) {
+	seeds := uint64(4)
+	if os.Getenv("WEIR_LONG") != "" {
+		seeds = 500
+	}
+	for seed := range seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			rnd := rand.New(rand.NewPCG(seed, 1))
