@@ -58,8 +58,38 @@ type stage struct {
 	kernel          string     // the system call that is meant to move the bytes
 	copy            *copyClock // of the two ends of a copy by the kernel
 	ends            clock.Span // time to open and to close
+	peer            peer
 
 	in, out, dropped atomic.Int64
+}
+
+// peer knows what a source or sink waits for. The zero peer knows nothing.
+type peer struct{ ask atomic.Pointer[func() string] }
+
+// of makes the peer ask x, the reader or writer of the stage, if it can tell.
+func (p *peer) of(x any) {
+	if w, ok := x.(interface{ Peer() string }); ok {
+		ask := w.Peer
+		p.ask.Store(&ask)
+	}
+}
+
+// settle asks for the last time, so that a report of a run that is over does not
+// keep its readers and writers in memory.
+func (p *peer) settle() {
+	if p.ask.Load() != nil {
+		name := p.String()
+		ask := func() string { return name }
+		p.ask.Store(&ask)
+	}
+}
+
+// String returns the name of what the stage waits for, or "".
+func (p *peer) String() string {
+	if ask := p.ask.Load(); ask != nil {
+		return (*ask)()
+	}
+	return ""
 }
 
 // edge is a pipe of the plan, and the budget that it draws on; nil: none.

@@ -176,9 +176,16 @@ func (p *phases) stages(t int64) []report.StageStats {
 
 // at returns the stages at t and the verdict on all of the run until then.
 func (p *phases) at(t int64) ([]report.StageStats, report.Verdict) {
+	peers := make([]string, len(p.plan.stages)) // they may be the user's code: before the lock
+	for i, st := range p.plan.stages {
+		peers[i] = st.peer.String()
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	stages := p.stages(t)
+	for i := range stages {
+		stages[i].Peer = peers[i]
+	}
 	wall := time.Duration(t - p.start)
 	if v, ok := report.JudgeCopy(stages, wall, p.plan.kernel()); ok {
 		return stages, v

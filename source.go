@@ -25,6 +25,11 @@ type Source[T any] struct {
 	// Watch(context.Context) error. The flow calls it once, concurrently with
 	// Read; it must return when its context ends. An error of Watch ends the flow
 	// at once, like an error of Read, even while earlier values wait for room.
+	//
+	// A reader with a method Peer() string names what Read waits for, such as "the
+	// store": reports and verdicts use the name. It is called at any time and
+	// concurrently, and must not block. The answer may change; "" means that there
+	// is nothing to name.
 	Open func(ctx context.Context) (Reader[T], error)
 
 	// Holds is the largest number of bytes that a running source holds, apart
@@ -181,6 +186,7 @@ func writeDeadline(x any) func(time.Time) error {
 // or before, to unblock a call that no deadline reaches.
 type ioGuard struct {
 	x      any
+	peer   *peer
 	stop   func()
 	late   func(time.Time) error // sets the deadline, to clear one that was set
 	closed bool
@@ -192,7 +198,8 @@ type ioGuard struct {
 // possible. It does nothing while the lane is not inside such a call: the lane
 // enters the state outside first, then checks its context, and only then calls.
 func guardIO(sp *spot, x any, deadline func(any) func(time.Time) error) *ioGuard {
-	g := &ioGuard{x: x}
+	g := &ioGuard{x: x, peer: &sp.st.peer}
+	g.peer.of(x)
 	ctx := sp.ln.ctx
 	if sp.st.kind == report.KindSource {
 		ctx = sp.ln.source
@@ -222,6 +229,7 @@ func (g *ioGuard) close(cause error) {
 	if !g.closed {
 		g.closed = true
 		g.err = recovered(func() error { return closeWith(g.x, cause) })
+		g.peer.settle()
 	}
 }
 

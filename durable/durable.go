@@ -104,7 +104,8 @@ type Sink interface {
 	// Open locks the sink and returns the last checkpoint, or the zero
 	// Checkpoint if there is none. The next Write continues at its Offset. A sink
 	// removes what it has stored behind that, or, if others can have read it,
-	// compares it with what is written, and does not store it twice.
+	// compares it with what is written, and does not store it twice. ctx ends with
+	// the run.
 	Open(ctx context.Context) (Checkpoint, error)
 
 	// Write appends p, which it does not keep. It waits while an edge is full,

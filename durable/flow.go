@@ -74,6 +74,9 @@ type run struct {
 	whole   bool   // the sink had everything already
 	refused error  // why the sink did not open
 	track   track
+	ctx     context.Context // of the sink
+	cancel  context.CancelCauseFunc
+	handed  atomic.Bool // the sink is closed, or its lane will close it
 
 	read   atomic.Int64 // bytes of the source before the reader
 	ended  atomic.Bool  // the reader came to the end of the source
@@ -85,33 +88,48 @@ type run struct {
 func (f *flow) open(ctx context.Context) (weir.Reader[byte], error) {
 	r := &run{flow: f, failed: make(chan error, 1)}
 	f.run.Store(r)
-	if r.begin, r.refused = f.sink.Open(ctx); r.refused == nil {
+	// The sink outlives the source, and so does its context.
+	r.ctx, r.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
+	defer context.AfterFunc(ctx, func() { r.cancel(context.Cause(ctx)) })()
+	if r.begin, r.refused = f.sink.Open(r.ctx); r.refused == nil {
 		if c := r.begin; c.Source.Version != "" && c.Point.Stage != r.stageName() {
 			r.refused = fmt.Errorf("%w: it was begun from %s %s, not %s", ErrOther, c.From, withStage(c.Point.Stage), withStage(r.stageName()))
 			r.refused = errors.Join(r.refused, f.sink.Close())
 		}
 	}
 	if r.refused != nil {
-		return nothing{}, nil // it is an error of the sink
+		r.handed.Store(true)
+		r.cancel(nil)
+		return nothing{r}, nil // it is an error of the sink
 	}
 	in, err := r.openSource(ctx)
 	if err != nil {
-		return nil, errors.Join(err, f.sink.Close())
+		return nil, errors.Join(err, r.closeSink())
 	}
 	r.track.begin(r.begin)
 	if f.Opened != nil {
 		f.Opened(r.begin)
 	}
 	if r.whole {
-		return nothing{}, nil
+		return nothing{r}, nil
 	}
 	return &reader{in, r}, nil
 }
 
+// closeSink closes the sink, unless that is for its lane to do.
+func (r *run) closeSink() (err error) {
+	if !r.handed.Swap(true) {
+		err = r.sink.Close()
+		r.cancel(nil)
+	}
+	return err
+}
+
 // nothing is a source that has ended.
-type nothing struct{}
+type nothing struct{ r *run }
 
 func (nothing) Read([]byte) (int, error) { return 0, io.EOF }
+func (n nothing) Close() error           { return n.r.closeSink() }
 
 func (r *run) openSource(ctx context.Context) (in io.ReadCloser, err error) {
 	c := &r.begin
@@ -211,6 +229,10 @@ func (r *reader) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
+
+// Close closes the source, and the sink too if another part of the flow did not
+// open.
+func (r *reader) Close() error { return errors.Join(r.ReadCloser.Close(), r.r.closeSink()) }
 
 // SetReadDeadline interrupts a Read, if the source supports that.
 func (r *reader) SetReadDeadline(t time.Time) error {

@@ -363,3 +363,60 @@ func TestFlow_CancelledKeepsWhatWasSaved(t *testing.T) {
 		}
 	})
 }
+
+func TestFlow_ClosesItsSinkWhenAnotherFlowDoesNotOpen(t *testing.T) {
+	t.Parallel()
+	src, k := &memorySource{version: "v", data: text(3000)}, &memorySink{}
+	failing := weir.From(weir.Source[byte]{Name: "failing", Open: func(context.Context) (weir.Reader[byte], error) { return nil, errFault }}).To(weir.Discard[byte]())
+	d := durable.Flow(src, k, durable.Options{})
+	for _, f := range []*weir.Flow{weir.Join(d, failing), weir.Join(failing, d)} {
+		if err := f.Run(context.Background()); !errors.Is(err, errFault) {
+			t.Fatal(err)
+		}
+		if k.open || k.committed {
+			t.Error("the sink is open, or has committed")
+		}
+	}
+}
+
+// fed is a sink that has enough, which a sink must not have.
+type fed struct{ *memorySink }
+
+func (fed) Write(context.Context, []byte) (int, error) { return 0, weir.ErrStop }
+
+func TestFlow_FailsIfItsSinkStops(t *testing.T) {
+	t.Parallel()
+	src, k := &memorySource{version: "v", data: text(3000)}, &memorySink{}
+	if err := durable.Flow(src, fed{k}, durable.Options{}).Run(context.Background()); err == nil || k.committed || k.open {
+		t.Errorf("error %v, committed %v", err, k.committed)
+	}
+}
+
+// tied is a sink that uses the context of Open until it is closed.
+type tied struct {
+	*memorySink
+	ctx context.Context
+}
+
+func (s *tied) Open(ctx context.Context) (durable.Checkpoint, error) {
+	s.ctx = ctx
+	return s.memorySink.Open(ctx)
+}
+
+func (s *tied) Commit(ctx context.Context, c durable.Checkpoint) error {
+	if err := context.Cause(s.ctx); err != nil {
+		return err
+	}
+	return s.memorySink.Commit(ctx, c)
+}
+
+func TestFlow_ContextOfTheSinkOutlivesTheSource(t *testing.T) {
+	t.Parallel()
+	src, k := &memorySource{version: "v", data: text(3000)}, &tied{memorySink: &memorySink{}}
+	if err := durable.Flow(src, k, durable.Options{Stage: gzipStage()}).Run(context.Background()); err != nil || !k.committed {
+		t.Errorf("%v, committed %v", err, k.committed)
+	}
+	if k.ctx.Err() == nil {
+		t.Error("the context has not ended with the run")
+	}
+}

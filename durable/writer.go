@@ -3,6 +3,7 @@ package durable
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -20,7 +21,9 @@ func (f *flow) openSink(ctx context.Context) (weir.Writer[byte], error) {
 	if r.refused != nil {
 		return nil, r.refused
 	}
-	w := &writer{run: r, ctx: ctx, turn: make(chan struct{}, 1), bytes: saveBytes, age: saveAge, idle: saveAge}
+	r.handed.Store(true)
+	untie := context.AfterFunc(ctx, func() { r.cancel(context.Cause(ctx)) })
+	w := &writer{run: r, untie: untie, turn: make(chan struct{}, 1), bytes: saveBytes, age: saveAge, idle: saveAge}
 	if p, ok := f.sink.(interface {
 		Pace() (bytes int64, age, idle time.Duration)
 	}); ok {
@@ -33,7 +36,7 @@ func (f *flow) openSink(ctx context.Context) (weir.Writer[byte], error) {
 // written.
 type writer struct {
 	*run
-	ctx       context.Context
+	untie     func() bool // the context of the run from that of the sink's lane
 	bytes     int64
 	age, idle time.Duration
 
@@ -43,6 +46,7 @@ type writer struct {
 	timer   *time.Timer   // runs tick; nil: it does not
 	ticks   sync.WaitGroup
 	over    bool
+	broken  error // of a Write
 }
 
 func (w *writer) lock(ctx context.Context) error {
@@ -71,19 +75,31 @@ func (w *writer) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	defer w.unlock()
+	if err := w.write(p); err != nil {
+		if errors.Is(err, weir.ErrStop) { // a sink cannot have enough
+			err = fmt.Errorf("the sink stopped: %v", err)
+		}
+		w.broken = err
+		return 0, err
+	}
+	w.arm()
+	return len(p), nil
+}
+
+func (w *writer) write(p []byte) error {
 	for rest := p; len(rest) > 0; {
 		at := w.track.written()
 		part := rest[:min(int64(len(rest)), w.bytes-at%w.bytes)]
 		rest = rest[len(part):]
 		fresh, err := w.track.pass(part)
 		if err != nil {
-			return 0, err
+			return err
 		}
 		if len(fresh) == 0 {
 			continue
 		}
 		if _, err := w.sink.Write(w.ctx, fresh); err != nil {
-			return 0, err
+			return err
 		}
 		w.latest = time.Now()
 		if w.unsaved.IsZero() {
@@ -91,12 +107,11 @@ func (w *writer) Write(p []byte) (int, error) {
 		}
 		if (at+int64(len(part)))%w.bytes == 0 {
 			if err := w.save(w.ctx); err != nil {
-				return 0, err
+				return err
 			}
 		}
 	}
-	w.arm()
-	return len(p), nil
+	return nil
 }
 
 // save saves a checkpoint. It is this goroutine's turn.
@@ -147,12 +162,19 @@ func (w *writer) Close() error {
 	if err == nil && !w.whole {
 		err = w.end()
 	}
-	return errors.Join(err, w.sink.Close())
+	return w.close(err)
 }
 
 // CloseWithError ends the flow with an error: everything saved stays.
 func (w *writer) CloseWithError(error) error {
-	return errors.Join(w.stop(), w.sink.Close())
+	return w.close(w.stop())
+}
+
+func (w *writer) close(err error) error {
+	err = errors.Join(err, w.sink.Close())
+	w.untie()
+	w.cancel(nil)
+	return err
 }
 
 // stop ends the timer. From then on only this goroutine uses the sink.
@@ -174,6 +196,9 @@ func (w *writer) stop() error {
 
 // end saves what was written, and commits if the source has ended.
 func (w *writer) end() error {
+	if w.broken != nil {
+		return w.broken
+	}
 	if !w.unsaved.IsZero() || w.ended.Load() {
 		if err := w.save(w.ctx); err != nil {
 			return err

@@ -134,6 +134,7 @@ type Verdict struct {
 	Waiting      string  `json:"waiting,omitempty"`
 	WaitingShare float64 `json:"waiting_share,omitempty"`
 	Limit        bool    `json:"limit,omitempty"` // it limits the rate on purpose
+	Peer         string  `json:"peer,omitempty"`  // what the bottleneck waits for, if it says: "the store"
 }
 
 // Stage is one stage of a flow.

@@ -117,7 +117,7 @@ func verdictOf(r report.Report) Verdict {
 	v := r.Verdict
 	out := Verdict{
 		Bottleneck: bottleneck(v), Stage: -1, Share: hundredth(v.Share),
-		Waiting: v.Waiting, WaitingShare: hundredth(v.WaitingShare), Limit: v.Limit,
+		Waiting: v.Waiting, WaitingShare: hundredth(v.WaitingShare), Limit: v.Limit, Peer: v.Peer,
 	}
 	for i, s := range r.Stages {
 		if v.Stage != "" && s.Name == v.Stage {

@@ -63,6 +63,10 @@ type StageStats struct {
 
 	Limits bool // it limits the rate on purpose
 
+	// Peer is what a source or sink waits for inside Read or Write, as its reader
+	// or writer names it: "the store". Empty means that it does not say.
+	Peer string
+
 	// Upstream has the indexes in [Report.Stages] of the stages whose output
 	// this one takes.
 	Upstream []int `json:"-"`

@@ -26,9 +26,10 @@ const stateSuffix = ".weir-flow"
 // DurableSink returns a sink for package durable: an object that a later run can
 // continue to write, from any machine. The object appears when the flow ends. Until
 // then, the checkpoint is in another object, whose key has the suffix .weir-flow,
-// together with the data that is not in a part yet. A run that continues takes the
-// object over from one that still runs, which then fails with
-// [durable.ErrInUse] at its next checkpoint.
+// together with the data that is not in a part yet. Of two runs at the same time,
+// the one that saves a checkpoint first goes on; the other one fails with
+// [durable.ErrInUse] at its own next checkpoint. That requires a store that honors
+// conditions; both write the same bytes in any case.
 //
 // The flow saves a checkpoint after every fourth part, when nothing was written
 // for a second, and at the latest after a minute.
@@ -83,6 +84,9 @@ type statePart struct {
 
 func (k *durableSink) Name() string   { return "store" }
 func (k *durableSink) String() string { return k.a.String() }
+
+// Peer names what the sink waits for.
+func (k *durableSink) Peer() string { return peer }
 
 func (k *durableSink) part() int64 { return k.a.store.partSize(0) }
 
@@ -155,7 +159,7 @@ func (k *durableSink) open(ctx context.Context) (at durable.Checkpoint, err erro
 		}
 	}
 	k.state.End = nil
-	return s.Checkpoint, k.put(ctx, tail) // from now on an older run fails
+	return s.Checkpoint, nil
 }
 
 // flowState reads the state of the object with this key. Its error matches

@@ -67,6 +67,9 @@ func (u *upload) enter() error {
 	return nil
 }
 
+// Peer names what Write waits for.
+func (u *upload) Peer() string { return peer }
+
 // Write takes p into parts, and waits while all of them are on their way.
 func (u *upload) Write(p []byte) (int, error) {
 	if err := u.enter(); err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/weir-go/weir/durable"
 	"github.com/weir-go/weir/endpoint"
 	"github.com/weir-go/weir/internal/atomicfile"
+	"github.com/weir-go/weir/nats"
 	"github.com/weir-go/weir/s3"
 	"github.com/weir-go/weir/spool"
 )
@@ -61,7 +62,7 @@ func hasEdge(words []string) bool {
 }
 
 // isEdge reports whether name is the URL of an edge between machines.
-func isEdge(string) bool { return false }
+func isEdge(name string) bool { return nats.IsEdge(name) }
 
 func isSpool(word string) bool {
 	name, _, _ := strings.Cut(word, ":")
@@ -111,6 +112,10 @@ func (s *settings) newSurvivor(st *step, line []string) (v *survivor, why string
 // durableSource returns the source behind name. Its error matches
 // durable.ErrCannotResume if there can be none.
 func (s *settings) durableSource(name string) (durable.Source, error) {
+	if isEdge(name) {
+		e, err := nats.Parse(name)
+		return e.Source(), err
+	}
 	return durable.From(name, s.remote.options)
 }
 
@@ -119,6 +124,9 @@ func (s *settings) durableSource(name string) (durable.Source, error) {
 func (s *settings) durableSink(name string, perm fs.FileMode) (durable.Sink, error) {
 	path, local := endpoint.Local(name)
 	switch {
+	case isEdge(name):
+		e, err := nats.Parse(name)
+		return e.Sink(), err
 	case local && path == "-":
 		return nil, fmt.Errorf("standard output %w", durable.ErrCannotResume)
 	case local:
@@ -287,6 +295,11 @@ func (v *survivor) attempt(ctx context.Context) (err error) {
 	err = v.step.flowRun(ctx, v.set)
 	for _, e := range v.spools {
 		if err == nil {
+			err = e.unread()
+		}
+	}
+	for _, e := range v.spools {
+		if err == nil {
 			err = e.remove()
 		} else {
 			err = errors.Join(err, e.close())
@@ -328,6 +341,9 @@ func (v *survivor) anew() string {
 	}
 	if strings.HasPrefix(strings.ToLower(v.dst), "s3://") {
 		try = append(try, "remove "+shown(v.dst)+".weir-flow")
+	}
+	if isEdge(v.dst) {
+		try = append(try, "weir edge drop "+quoted(endpoint.Redact(v.dst)))
 	}
 	return "to begin anew: " + strings.Join(try, ", and ")
 }
@@ -448,10 +464,20 @@ func (e *spoolEdge) close() error {
 	return l.Close()
 }
 
+// remove removes a spool that nobody needs any more.
 func (e *spoolEdge) remove() error {
 	l := e.log
 	e.log = nil
 	return l.Remove()
+}
+
+// unread is the error of a flow that left something in the spool, although it
+// succeeded.
+func (e *spoolEdge) unread() error {
+	if s := e.log.Stats(); !s.Ended || s.Lag() > 0 {
+		return &weir.StageError{Stage: e.Name(), Err: fmt.Errorf("%d bytes were left unread", s.Lag())}
+	}
+	return nil
 }
 
 func (e *spoolEdge) empty(context.Context) error {

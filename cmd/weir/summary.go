@@ -305,6 +305,9 @@ func bottleneck(v report.Verdict) map[string]any {
 		m["is"], m["share"] = "copy", v.Share
 	case v.Stage != "":
 		m["is"], m["stage"], m["why"], m["share"] = "stage", v.Stage, v.Why, v.Share
+		if v.Peer != "" {
+			m["peer"] = v.Peer
+		}
 	default:
 		m["is"] = "none"
 		if v.Between[0].Name != "" {
