@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/weir-go/weir"
@@ -231,6 +232,7 @@ type sourceReader struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	idle   chan struct{} // has a token while Read runs, and when it never will again
+	once   sync.Once
 }
 
 func (s *sourceReader) Read(p []byte) (int, error) {
@@ -276,9 +278,11 @@ func (s *sourceReader) Edge() report.Edge { return s.r.l.edge() }
 
 // Close interrupts a Read and waits for its end.
 func (s *sourceReader) Close() error {
-	s.cancel(errReaderClosed)
-	s.idle <- struct{}{}
-	s.r.close()
+	s.once.Do(func() {
+		s.cancel(errReaderClosed)
+		s.idle <- struct{}{}
+		s.r.close()
+	})
 	return nil
 }
 

@@ -181,6 +181,7 @@ func open(dir string, o Options, mode byte) (_ *Log, err error) {
 		if l.tail != nil {
 			l.tail.Close()
 		}
+		lock.Unlock(l.lock)
 		l.lock.Close()
 		return nil, err
 	}
@@ -617,6 +618,7 @@ func (l *Log) release() error {
 	if l.tail != nil {
 		err = l.tail.Close()
 	}
+	lock.Unlock(l.lock)
 	if cerr := l.lock.Close(); err == nil {
 		err = cerr
 	}

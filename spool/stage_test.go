@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -19,12 +20,13 @@ import (
 )
 
 // noise is n bytes that differ everywhere.
-func noise(n int) []byte {
-	p := make([]byte, n)
-	r := rand.NewChaCha8([32]byte{1})
-	r.Read(p)
+func noise(n int) []byte { return allNoise()[:n:n] }
+
+var allNoise = sync.OnceValue(func() []byte {
+	p := make([]byte, 5<<20)
+	rand.NewChaCha8([32]byte{1}).Read(p)
 	return p
-}
+})
 
 // small are options with small segments, so that a test needs little data.
 func small() Options { return Options{Max: 1 << 20, segment: 128 << 10} }
@@ -36,7 +38,7 @@ func expectNothing(t *testing.T, dir string) {
 	}
 }
 
-// slowSink waits for release before it takes its first bytes.
+// gated waits for release before it takes its first bytes.
 func gated(w io.Writer, release <-chan struct{}) weir.Sink[byte] {
 	return weir.EachBatch(func(ctx context.Context, p []byte) error {
 		select {

@@ -20,6 +20,10 @@ var ErrHeld = errors.New("locked by another process")
 // [errors.ErrUnsupported] where the system or the file system has no locks.
 func Try(f *os.File) error { return try(f) }
 
+// Unlock ends the lock of f, which stays open. Closing f does the same, but later if a
+// process that this one is about to start has inherited f for a moment.
+func Unlock(f *os.File) { unlock(f) }
+
 // Dup returns a duplicate of f, which the caller closes. The lock of f lasts
 // until both are closed. It matches [errors.ErrUnsupported] where the system
 // cannot duplicate a file.
