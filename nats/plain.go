@@ -131,7 +131,7 @@ type plainWriter struct {
 	*sink
 	ctx context.Context
 
-	mu    sync.Mutex // guards the rest, and the use of sink
+	mu    sync.Mutex  // guards the rest, and the use of sink
 	timer *time.Timer // flushes; nil: there is nothing to flush
 	err   error       // of a flush
 	ended bool
