@@ -99,7 +99,6 @@ func (r *memoryReader) Close() error { return nil }
 type memorySink struct {
 	mu        sync.Mutex
 	data      []byte
-	saved     int
 	c         durable.Checkpoint
 	saves     []time.Time
 	committed bool

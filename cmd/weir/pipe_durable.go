@@ -19,6 +19,7 @@ import (
 	"github.com/weir-go/weir/internal/atomicfile"
 	"github.com/weir-go/weir/internal/units"
 	"github.com/weir-go/weir/nats"
+	"github.com/weir-go/weir/report"
 	"github.com/weir-go/weir/s3"
 	"github.com/weir-go/weir/spool"
 )
@@ -525,6 +526,14 @@ func (k *spoolSink) Peer() string {
 		return p.Peer()
 	}
 	return ""
+}
+
+// Edge describes the spool for reports, if it can.
+func (k *spoolSink) Edge() report.Edge {
+	if e, ok := k.to.(interface{ Edge() report.Edge }); ok {
+		return e.Edge()
+	}
+	return report.Edge{}
 }
 
 func (k *spoolSink) Open(ctx context.Context) (durable.Checkpoint, error) {
