@@ -113,7 +113,7 @@ func (c *copying) copy(names []string) error {
 	if c.rate != "" {
 		n, err := parseRate(c.rate)
 		if err != nil {
-			return badRate("rate", c.rate)
+			return invalid("rate", c.rate, "rate", "", "10MiB/s")
 		}
 		c.perSecond = n
 	}
