@@ -708,3 +708,27 @@ func TestLog_SurvivesAPowerCut(t *testing.T) {
 		})
 	}
 }
+
+// BenchmarkOpen_AfterACrash opens a spool of 160 MiB whose last segment is nearly full.
+func BenchmarkOpen_AfterACrash(b *testing.B) {
+	dir := filepath.Join(b.TempDir(), "spool")
+	l, err := Open(dir, Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for l.written < 5*mostSegment-(4<<20) { // with a checkpoint every 5 MiB
+		if _, err := l.put(noise(5 << 20)); err != nil {
+			b.Fatal(err)
+		}
+		if err := l.save(durable.Checkpoint{Offset: l.written}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for b.Loop() {
+		l.Close()
+		if l, err = Open(dir, Options{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	l.Remove()
+}
