@@ -14,6 +14,7 @@ import (
 
 	"github.com/weir-go/weir/internal/atomicfile"
 	"github.com/weir-go/weir/internal/lock"
+	"github.com/weir-go/weir/internal/units"
 )
 
 // Suffixes of the files beside a file that is being written.
@@ -160,7 +161,7 @@ func (f *file) check(ctx context.Context, c Checkpoint, size int64) error {
 	name := f.path + partSuffix
 	advice := fmt.Sprintf("to begin anew, remove %s and %s", f.path+stateSuffix, name)
 	if size < c.Offset {
-		return fmt.Errorf("%s has %d bytes, but its checkpoint is at byte %d; %s", name, size, c.Offset, advice)
+		return fmt.Errorf("%s has %s, but its checkpoint is at byte %d; %s", name, units.Count(size, "byte"), c.Offset, advice)
 	}
 	var sum uint64
 	buf := make([]byte, 256<<10)

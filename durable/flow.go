@@ -11,6 +11,7 @@ import (
 
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/endpoint"
+	"github.com/weir-go/weir/internal/units"
 )
 
 // Options are the options of [Flow]. The zero value copies.
@@ -142,9 +143,10 @@ func (r *run) openSource(ctx context.Context) (in io.ReadCloser, err error) {
 		switch {
 		case c.End && forgets:
 		case c.From != from(r.src):
-			return nil, fmt.Errorf("%w: %s has a part of the output for %s", ErrOther, from(r.sink), c.From)
+			err := fmt.Errorf("%w: it was begun from %s", ErrOther, c.From)
+			return nil, &weir.StageError{Stage: r.sink.Name(), Err: err}
 		default:
-			return nil, fmt.Errorf("%w; %d bytes of it are done", endpoint.ErrChanged, c.Source.Offset)
+			return nil, fmt.Errorf("%w; %s of it had been read", endpoint.ErrChanged, units.Count(c.Source.Offset, "byte"))
 		}
 		if err := s.Forget(ctx); err != nil {
 			return nil, err

@@ -91,6 +91,15 @@ func parseURL(name string) (*url.URL, error) {
 }
 
 func parse(u *url.URL) (Edge, error) {
+	e, err := read(u)
+	if err == nil {
+		err = e.check()
+	}
+	return e, err
+}
+
+// read reads a URL, which can lack what an edge needs.
+func read(u *url.URL) (Edge, error) {
 	e := Edge{Name: strings.TrimPrefix(u.Path, "/"), Host: u.Host, TLS: strings.EqualFold(u.Scheme, "tls"), User: u.User}
 	fail := func(format string, args ...any) (Edge, error) {
 		return e, fmt.Errorf("nats: %s: %s", e, fmt.Sprintf(format, args...))
@@ -121,20 +130,28 @@ func parse(u *url.URL) (Edge, error) {
 			return fail("unknown setting %q; known are max and stall", name)
 		}
 	}
-	return e, e.check()
+	return e, nil
 }
 
-// check refuses an address that no server can have.
+// check refuses an address that no edge can have.
 func (e Edge) check() error {
+	if err := e.checkServer(); err != nil {
+		return err
+	}
 	switch {
-	case e.Host == "" || strings.HasPrefix(e.Host, ":"):
-		return fmt.Errorf("nats: %s: missing host; write nats://host/NAME", e)
 	case e.Name == "":
 		return fmt.Errorf("nats: %s: missing name of the edge; write nats://%s/NAME", e, e.Host)
 	case len(e.Name) > 200 || strings.ContainsFunc(e.Name, func(r rune) bool { return !nameRune(r) }):
 		return fmt.Errorf("nats: %s: invalid name of an edge; use up to 200 letters, digits, and -_=+", e)
 	case e.Max != 0 && e.Max < smallestMax:
 		return fmt.Errorf("nats: %s: max is %s; use %s or more", e, weir.FormatBytes(e.Max), weir.FormatBytes(smallestMax))
+	}
+	return nil
+}
+
+func (e Edge) checkServer() error {
+	if e.Host == "" || strings.HasPrefix(e.Host, ":") {
+		return fmt.Errorf("nats: %s: missing host; write nats://host/NAME", e)
 	}
 	return nil
 }
@@ -149,7 +166,11 @@ func (e Edge) String() string {
 	if e.TLS {
 		scheme = "tls"
 	}
-	return scheme + "://" + e.Host + "/" + e.Name
+	s := scheme + "://" + e.Host
+	if e.Name != "" {
+		s += "/" + e.Name
+	}
+	return s
 }
 
 // Source returns the edge as the source of durable flows: see package durable.

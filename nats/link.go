@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -28,8 +29,9 @@ type link struct {
 	nc   *nats.Conn
 	js   jetstream.JetStream
 
-	ctx  context.Context // ends with the link
-	stop context.CancelFunc
+	ctx    context.Context // ends with the link
+	stop   context.CancelFunc
+	dialed atomic.Pointer[error] // why the last attempt to connect failed
 
 	reconnected chan struct{} // holds 1: the connection broke and there is a new one
 	signals     chan *nats.Msg
@@ -44,6 +46,11 @@ func (e Edge) dial(ctx context.Context) (*link, error) {
 	if err := e.check(); err != nil {
 		return nil, err
 	}
+	return e.connect(ctx)
+}
+
+// connect is dial for an edge that may lack a name.
+func (e Edge) connect(ctx context.Context) (*link, error) {
 	l := &link{edge: e, reconnected: make(chan struct{}, 1), signals: make(chan *nats.Msg, 64), broken: make(chan struct{})}
 	l.ctx, l.stop = context.WithCancel(context.Background())
 	defer context.AfterFunc(ctx, l.stop)() // only while it connects
@@ -54,7 +61,7 @@ func (e Edge) dial(ctx context.Context) (*link, error) {
 	options = append(options,
 		nats.Name("weir"),
 		nats.Timeout(connectTime),
-		nats.SetCustomDialer(dialer{l.ctx}),
+		nats.SetCustomDialer(dialer{l}),
 		nats.PingInterval(pingEvery), nats.MaxPingsOutstanding(pingsUnread),
 		nats.MaxReconnects(-1), nats.CustomReconnectDelay(backoff),
 		nats.ReconnectBufSize(-1), // the client must not send on its own what we have sent before
@@ -67,8 +74,11 @@ func (e Edge) dial(ctx context.Context) (*link, error) {
 		}),
 	)
 	if l.nc, err = nats.Connect(e.address(), options...); err != nil {
-		if ctx.Err() != nil {
+		switch why := l.dialed.Load(); {
+		case ctx.Err() != nil:
 			err = context.Cause(ctx)
+		case errors.Is(err, nats.ErrNoServers) && why != nil:
+			err = *why // the client does not say
 		}
 		l.stop()
 		return nil, l.wrap("connect", err)
@@ -76,7 +86,7 @@ func (e Edge) dial(ctx context.Context) (*link, error) {
 	if err = newEnough(l.nc.ConnectedServerVersion()); err == nil {
 		l.js, err = jetstream.New(l.nc, jetstream.WithDefaultTimeout(connectTime))
 	}
-	if err == nil {
+	if err == nil && e.Name != "" {
 		_, err = l.nc.ChanSubscribe(e.signal(), l.signals)
 	}
 	if err != nil {
@@ -86,11 +96,15 @@ func (e Edge) dial(ctx context.Context) (*link, error) {
 	return l, nil
 }
 
-// dialer makes connections that end, while they are made, with a context.
-type dialer struct{ ctx context.Context }
+// dialer makes the connections of a link.
+type dialer struct{ l *link }
 
 func (d dialer) Dial(network, address string) (net.Conn, error) {
-	return (&net.Dialer{Timeout: connectTime}).DialContext(d.ctx, network, address)
+	c, err := (&net.Dialer{Timeout: connectTime}).DialContext(d.l.ctx, network, address)
+	if err != nil {
+		d.l.dialed.Store(&err)
+	}
+	return c, err
 }
 
 // backoff returns how long to wait before attempt n to do something again.
@@ -180,6 +194,8 @@ func (l *link) persist(ctx context.Context, what string, f func(context.Context)
 			return context.Cause(ctx)
 		case l.err() != nil:
 			return l.wrap(what, l.err())
+		case what == "open" && n > 3 && l.nc.IsConnected() && errors.Is(err, nats.ErrNoResponders):
+			return l.wrap(what, jetstream.ErrJetStreamNotEnabled)
 		case !passing(err):
 			return l.wrap(what, err)
 		case time.Since(begin) > l.edge.stall():

@@ -279,11 +279,23 @@ func (l *link) info(ctx context.Context, st jetstream.Stream, si *jetstream.Stre
 	return i, nil
 }
 
-// List asks the server of e about all its edges. The name in e does not matter. An
-// edge that cannot be used has an Err.
-func (e Edge) List(ctx context.Context) (list []Info, err error) {
-	e.Name = "all" // for check
-	l, err := e.dial(ctx)
+// List asks a server about all its edges, sorted by name. url is that of the
+// server, nats://host, or of any edge on it. An edge that cannot be used has an
+// Err.
+func List(ctx context.Context, url string) (list []Info, err error) {
+	u, err := parseURL(url)
+	if err != nil {
+		return nil, err
+	}
+	e, err := read(u)
+	if err == nil {
+		err = e.checkServer()
+	}
+	if err != nil {
+		return nil, err
+	}
+	e.Name = ""
+	l, err := e.connect(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -312,7 +324,10 @@ func (e Edge) List(ctx context.Context) (list []Info, err error) {
 		list = append(list, i)
 	}
 	slices.SortFunc(list, func(a, b Info) int { return strings.Compare(a.Name, b.Name) })
-	return list, e.wrap("list the edges of", streams.Err())
+	if err := streams.Err(); err != nil {
+		return nil, e.wrap("list", err)
+	}
+	return list, nil
 }
 
 // Drop removes the edge with everything that it holds. The producer and the

@@ -19,6 +19,7 @@ import (
 
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/compress"
+	"github.com/weir-go/weir/durable"
 	"github.com/weir-go/weir/endpoint"
 	"github.com/weir-go/weir/internal/chars"
 	"github.com/weir-go/weir/internal/errno"
@@ -194,7 +195,11 @@ func explain(s *step, r report.Report, err error) *failure {
 		if other, ok := s.branches[se.Stage]; ok {
 			name = other
 		}
-		name = cmp.Or(s.ends[se.Stage], name)
+		if end, ok := s.ends[se.Stage]; ok {
+			if name = end; len(r.Stages) == 0 { // it was opened before the flow
+				kind = report.KindSink
+			}
+		}
 		switch kind {
 		case report.KindSource:
 			f.code = exitSource
@@ -274,6 +279,8 @@ func advice(s *step, code int, dst string, err error) string {
 		return v.advice(err)
 	}
 	switch {
+	case errors.Is(err, durable.ErrOther), errors.Is(err, durable.ErrInUse):
+		return "" // the message has it
 	case errors.As(err, &refused) && refused.Advice() != "":
 		return refused.Advice()
 	case errors.As(err, &refused) && !errno.Is(err, syscall.ECONNREFUSED) && !errors.Is(err, endpoint.ErrChanged):

@@ -29,7 +29,8 @@ colon: gzip, gzip:level=9, grep:ERROR. "weir stages" lists them, "weir help
 stages" has the grammar. The stage tee:DST also writes the data to DST. If the
 last word is the name of a stage, weir assumes that you forgot DST; to write to a
 file called gzip, use ./gzip. Destinations are whole or absent: after a failure
-they are unchanged.`,
+they are unchanged. With a stage spool:DIR, or with nats://host/NAME as SRC or
+DST, the same command continues after a crash: see weir help survive.`,
 		Example: `  weir pipe access.log gzip access.log.gz
   weir pipe access.log.gz gunzip grep:ERROR head:100 -
   weir pipe https://example.org/data.csv.gz gunzip tee:data.csv csvjson zstd data.jsonl.zst

@@ -16,6 +16,7 @@ import (
 	"github.com/weir-go/weir/durable"
 	"github.com/weir-go/weir/endpoint"
 	"github.com/weir-go/weir/internal/atomicfile"
+	"github.com/weir-go/weir/internal/units"
 	"github.com/weir-go/weir/nats"
 	"github.com/weir-go/weir/s3"
 	"github.com/weir-go/weir/spool"
@@ -225,8 +226,8 @@ func (v *survivor) build(frugal bool) (*weir.Flow, error) {
 		}
 		flows = append(flows, durable.Flow(seg.source, seg.sink, o))
 		if i < len(v.spools) {
-			st.ends[v.spools[i].Name()] = v.line[seg.to]
-			st.ends[v.spools[i].Name()+"#2"] = v.line[seg.to]
+			st.ends[seg.sink.Name()] = v.line[seg.to]
+			st.ends[v.segments[i+1].source.Name()] = v.line[seg.to]
 		}
 	}
 	slices.Reverse(flows) // they open in the opposite order
@@ -286,6 +287,9 @@ func (v *survivor) attempt(ctx context.Context) (err error) {
 	}
 	for _, e := range v.spools {
 		if err := e.open(); err != nil {
+			if bare := errors.Unwrap(err); bare != nil { // the message names the spool itself
+				err = bare
+			}
 			for _, e := range v.spools {
 				err = errors.Join(err, e.close())
 			}
@@ -445,7 +449,11 @@ type spoolEdge struct {
 	log *spool.Log // nil: it is not open
 }
 
+// Name is the name of the end that is written.
 func (e *spoolEdge) Name() string { return "spool " + filepath.Clean(e.dir) }
+
+// String returns the spool as it is written in a command, for messages.
+func (e *spoolEdge) String() string { return "spool:" + e.dir }
 
 func (e *spoolEdge) Sink() durable.Sink     { return &spoolSink{spoolEdge: e} }
 func (e *spoolEdge) Source() durable.Source { return &spoolSource{spoolEdge: e} }
@@ -475,7 +483,7 @@ func (e *spoolEdge) remove() error {
 // succeeded.
 func (e *spoolEdge) unread() error {
 	if s := e.log.Stats(); !s.Ended || s.Lag() > 0 {
-		return &weir.StageError{Stage: e.Name(), Err: fmt.Errorf("%d bytes were left unread", s.Lag())}
+		return &weir.StageError{Stage: e.Name(), Err: fmt.Errorf("%s left unread", units.Count(s.Lag(), "byte"))}
 	}
 	return nil
 }
@@ -535,6 +543,7 @@ type spoolSource struct {
 	from durable.Source // of the open spool
 }
 
+func (s *spoolSource) Name() string { return "read " + filepath.Clean(s.dir) }
 func (s *spoolSource) Holds() int64 { return spool.Bytes(s.dir, s.o).Holds }
 
 func (s *spoolSource) Stat(ctx context.Context) (string, error) {
