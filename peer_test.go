@@ -99,3 +99,21 @@ func TestFlow_LetsAPeerReadTheReport(t *testing.T) {
 		t.Errorf("peer %q", got)
 	}
 }
+
+// edgeEnd is a peerEnd with an edge behind it.
+type edgeEnd struct{ peerEnd }
+
+func (e *edgeEnd) Edge() report.Edge { return report.Edge{Name: "logs", Held: 7, Max: 100} }
+
+func TestFlow_ReportsTheEdgeBehindItsEnds(t *testing.T) {
+	end := &edgeEnd{peerEnd{pacedReader{1 << 10, 0}, pacedWriter{}, func() string { return "" }}}
+	flow := weir.FromReader(end).To(weir.ToWriter(end))
+	if err := flow.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range flow.Report().Stages {
+		if s.Edge != (report.Edge{Name: "logs", Held: 7, Max: 100}) {
+			t.Errorf("%s: edge %+v", s.Name, s.Edge)
+		}
+	}
+}

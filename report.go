@@ -176,15 +176,15 @@ func (p *phases) stages(t int64) []report.StageStats {
 
 // at returns the stages at t and the verdict on all of the run until then.
 func (p *phases) at(t int64) ([]report.StageStats, report.Verdict) {
-	peers := make([]string, len(p.plan.stages)) // they may be the user's code: before the lock
-	for i, st := range p.plan.stages {
-		peers[i] = st.peer.String()
+	peers, edges := make([]string, len(p.plan.stages)), make([]report.Edge, len(p.plan.stages))
+	for i, st := range p.plan.stages { // they can be the user's code: before the lock
+		peers[i], edges[i] = st.outer.get()
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	stages := p.stages(t)
 	for i := range stages {
-		stages[i].Peer = peers[i]
+		stages[i].Peer, stages[i].Edge = peers[i], edges[i]
 	}
 	wall := time.Duration(t - p.start)
 	if v, ok := report.JudgeCopy(stages, wall, p.plan.kernel()); ok {

@@ -12,6 +12,7 @@ import (
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/endpoint"
 	"github.com/weir-go/weir/internal/units"
+	"github.com/weir-go/weir/report"
 )
 
 // Options are the options of [Flow]. The zero value copies.
@@ -246,6 +247,16 @@ func (r *reader) SetReadDeadline(t time.Time) error {
 
 // Peer names what Read waits for, if the source does.
 func (r *reader) Peer() string { return peerOf(r.ReadCloser) }
+
+// Edge describes the source, if it is an edge that can tell.
+func (r *reader) Edge() report.Edge { return edgeOf(r.ReadCloser) }
+
+func edgeOf(x any) report.Edge {
+	if e, ok := x.(interface{ Edge() report.Edge }); ok {
+		return e.Edge()
+	}
+	return report.Edge{}
+}
 
 func peerOf(x any) string {
 	if p, ok := x.(interface{ Peer() string }); ok {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/report"
 )
 
 // How often a flow saves a checkpoint.
@@ -63,6 +64,9 @@ func (w *writer) unlock() { <-w.turn }
 // SetWriteDeadline keeps the flow from closing w while Write waits. Write returns
 // when the context ends.
 func (w *writer) SetWriteDeadline(time.Time) error { return nil }
+
+// Edge describes the sink, if it is an edge that can tell.
+func (w *writer) Edge() report.Edge { return edgeOf(w.sink) }
 
 // Peer names what Write waits for, if the sink does.
 func (w *writer) Peer() string { return peerOf(w.sink) }

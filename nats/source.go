@@ -239,14 +239,13 @@ func (r *reader) receive() error {
 
 // accept checks that f continues the stream. It returns io.EOF if f is its end.
 func (r *reader) accept(f *frame) error {
+	rest := f.data
 	if !r.begun {
 		r.begun, r.end, r.sum = true, f.Offset, f.Sum
 		if f.Offset > r.at || f.end() < r.at {
 			return fmt.Errorf("frame from byte %d to %d; byte %d was asked for", f.Offset, f.end(), r.at)
 		}
-		r.rest = f.data[r.at-f.Offset:]
-	} else {
-		r.rest = f.data
+		rest = rest[r.at-f.Offset:]
 	}
 	if f.Offset != r.end {
 		return fmt.Errorf("frame at byte %d, want byte %d", f.Offset, r.end)
@@ -254,6 +253,7 @@ func (r *reader) accept(f *frame) error {
 	if f.Sum != r.sum {
 		return fmt.Errorf("the first %d bytes have CRC %016x, want %016x", r.end, r.sum, f.Sum)
 	}
+	r.rest = rest
 	r.end, r.sum = f.end(), crc64.Update(r.sum, streamSums, f.data)
 	if !f.End {
 		return nil

@@ -67,12 +67,27 @@ type StageStats struct {
 	// or writer names it: "the store". Empty means that it does not say.
 	Peer string
 
+	// Edge describes the durable buffer behind a source or sink, between this flow
+	// and another one. The zero Edge means that there is none, or that nothing is
+	// known yet.
+	Edge Edge
+
 	// Upstream has the indexes in [Report.Stages] of the stages whose output
 	// this one takes.
 	Upstream []int `json:"-"`
 
 	Copied bool          `json:"-"` // the kernel moved its bytes, or was meant to
 	Hidden time.Duration `json:"-"` // the part of Unknown that, by samples of the calls, this end of the copy took
+}
+
+// Edge describes a durable buffer between two flows, such as a stream on a server
+// or a spool on disk, as one of them saw it last.
+type Edge struct {
+	Name    string
+	Held    int64 // bytes in it, with what it adds to them
+	Max     int64 // the most that it may hold
+	Lag     int64 // bytes that were written and that the reading flow has not freed
+	Refused int64 // how often this flow had to wait because it was full
 }
 
 // Report describes a run of a flow, so far or in total. It is a snapshot that

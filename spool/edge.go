@@ -12,6 +12,7 @@ import (
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/durable"
 	"github.com/weir-go/weir/endpoint"
+	"github.com/weir-go/weir/report"
 )
 
 // Sink returns the spool as the sink of a durable flow. Its Write waits while the
@@ -43,15 +44,18 @@ func (k *sink) Holds() int64 { return 2*frameMemory + compareLen }
 
 const compareLen = 32 << 10
 
-// Peer says whom Write waits for, if it waits because the spool is full.
+// Peer says whom Write waits for, if it has ever waited because the spool was full.
 func (k *sink) Peer() string {
 	k.l.mu.Lock()
 	defer k.l.mu.Unlock()
-	if k.l.since.IsZero() {
+	if k.l.since.IsZero() && k.l.refusal == 0 {
 		return ""
 	}
 	return peer
 }
+
+// Edge describes the spool.
+func (k *sink) Edge() report.Edge { return k.l.edge() }
 
 // Pace returns how often to save, so that much of a small spool can be removed while
 // its reader works.
@@ -268,6 +272,9 @@ func (s *sourceReader) err(err error) error {
 
 // Peer says whom Read waits for, if there is nothing to read.
 func (s *sourceReader) Peer() string { return peer }
+
+// Edge describes the spool.
+func (s *sourceReader) Edge() report.Edge { return s.r.l.edge() }
 
 // Close interrupts a Read and waits for its end.
 func (s *sourceReader) Close() error {

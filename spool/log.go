@@ -19,6 +19,7 @@ import (
 	"github.com/weir-go/weir/internal/errno"
 	"github.com/weir-go/weir/internal/lock"
 	"github.com/weir-go/weir/internal/units"
+	"github.com/weir-go/weir/report"
 )
 
 // Options are the limits of a spool.
@@ -579,6 +580,12 @@ func (l *Log) Stats() Stats {
 		s.Waited += time.Since(l.since)
 	}
 	return s
+}
+
+// edge returns the counts for a report.
+func (l *Log) edge() report.Edge {
+	s := l.Stats()
+	return report.Edge{Name: l.dir, Held: s.Held, Max: s.Max, Lag: s.Lag(), Refused: s.Refused}
 }
 
 // Close ends the use of the spool, and interrupts those who wait for it. What was
