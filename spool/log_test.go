@@ -664,7 +664,7 @@ func TestLog_SurvivesAPowerCut(t *testing.T) {
 			for i := range 100 {
 				switch rnd.IntN(4) {
 				case 0, 1:
-					if err := p.write(t.Context(), min(rnd.IntN(60_000), int(l.opts.Max-spare-l.Stats().Held)-100)); err != nil {
+					if err := p.write(t.Context(), min(rnd.IntN(60_000), int(l.opts.Max-spare-l.Stats().Held)-2000)); err != nil {
 						t.Fatal(err)
 					}
 				case 2:
