@@ -10,8 +10,12 @@ import (
 // openStore opens a prefix of a bucket, through p if that is not nil.
 func openStore(t *testing.T, name string, p *proxy) *filestore.Store {
 	t.Helper()
-	s := storeOf(p)
-	store, err := filestore.Open("s3://"+name+"/some/prefix", filestore.Options{Store: s})
+	return openAt(t, name, "some/prefix", p)
+}
+
+func openAt(t *testing.T, name, prefix string, p *proxy) *filestore.Store {
+	t.Helper()
+	store, err := filestore.Open("s3://"+name+"/"+prefix, filestore.Options{Store: storeOf(p)})
 	if err != nil {
 		t.Fatal(err)
 	}

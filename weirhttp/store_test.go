@@ -559,3 +559,14 @@ func TestStore_AFailureWhileSendingBreaksTheAnswer(t *testing.T) {
 		t.Error("the client got an answer without its body")
 	}
 }
+
+func TestUploads_AnnounceTheLeastRequest(t *testing.T) {
+	t.Parallel()
+	s := httptest.NewServer(&weirhttp.Uploads{Store: newMemory(), MinRequest: 5 << 20, Log: slog.New(slog.DiscardHandler)})
+	defer s.Close()
+	resp, _ := ask(t, "POST", s.URL+"/?name=a", "1", "Upload-Complete", "?0")
+	head, _ := ask(t, "HEAD", s.URL+resp.Header.Get("Location"), "")
+	if got := head.Header.Get("Upload-Limit"); resp.StatusCode != 201 || !strings.Contains(got, "min-append-size=5242880") {
+		t.Errorf("%d, %q", resp.StatusCode, got)
+	}
+}

@@ -92,6 +92,11 @@ type Uploads struct {
 	// enforced for them. Zero means no limit.
 	MaxRequest int64
 
+	// MinRequest is announced to the clients of resumable uploads as the least bytes that
+	// a request should carry, except the last one. Smaller requests are accepted. Zero
+	// announces nothing.
+	MinRequest int64
+
 	// Folders lets clients choose a folder below Dir: the query parameter folder, as in
 	// PUT /upload/a.txt?folder=photos/2026, is its path. It need not exist; names in it
 	// are made safe like those of files. The file has the path as its name in Received.
@@ -275,7 +280,7 @@ func (u *Uploads) settings() *settings {
 	return &settings{
 		dir: u.Dir, maxSize: u.MaxSize, quota: u.Quota, minFree: u.MinFree, overwrite: u.Overwrite, sync: u.Sync,
 		showDigest: !u.NoDigest, stall: u.stall(), expire: u.Expire, budget: u.Budget, queue: u.Queue, log: u.log(), done: u.Done,
-		url: u.URL, maxRequest: u.MaxRequest, folders: u.Folders,
+		url: u.URL, maxRequest: u.MaxRequest, minRequest: u.MinRequest, folders: u.Folders,
 	}
 }
 

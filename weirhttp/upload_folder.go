@@ -49,6 +49,7 @@ type settings struct {
 	done       func(Received) // can be nil
 	url        string
 	maxRequest int64
+	minRequest int64
 	folders    bool
 
 	folderOf func(*http.Request) (string, error) // see folder.folderOf
@@ -70,6 +71,9 @@ func (s *settings) limits(lifetime string) string {
 	}
 	if s.maxRequest > 0 {
 		add("max-append-size", s.maxRequest)
+	}
+	if s.minRequest > 0 {
+		add("min-append-size", s.minRequest)
 	}
 	if after, ok := s.expiry(); ok && lifetime != "" {
 		add(lifetime, int64(after/time.Second))

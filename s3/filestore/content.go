@@ -268,12 +268,28 @@ func (c *content) load() error {
 		err = io.ErrUnexpectedEOF
 	}
 	if err != nil {
-		return c.fail(fmt.Errorf("read the end of the upload: %w", err))
+		return c.fail(fmt.Errorf("read the end of the upload: %w", c.missing(err)))
 	}
 	c.grow(len(data))
 	c.buf = append(c.buf, data...)
 	c.loaded = true
 	return nil
+}
+
+// missing returns err, unless it says that an object of this upload does not exist: then the
+// upload has been taken over, and a later epoch has no use for the object any more.
+func (c *content) missing(err error) error {
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if !c.raw {
+		e, lerr := c.s.loadLive(c.ctx, c.id)
+		if errors.Is(lerr, fs.ErrNotExist) || lerr == nil && e.Epoch != c.epoch {
+			return weirhttp.ErrUploadChanged
+		}
+	}
+	// The upload exists; its client must not take this for the opposite.
+	return fmt.Errorf("a part of the upload is missing in the store: %v", err)
 }
 
 // send begins to send a part, after the one before has arrived.
@@ -494,7 +510,7 @@ func (c *content) cutParts(n int64) error {
 			}
 			data, _, err := c.s.get(c.ctx, c.s.part(c.id, partName(r.Epoch, r.First+i)))
 			if err != nil || int64(len(data)) != size {
-				return c.fail(fmt.Errorf("read a part of the upload: %w", errors.Join(err, io.ErrUnexpectedEOF)))
+				return c.fail(fmt.Errorf("read a part of the upload: %w", errors.Join(c.missing(err), io.ErrUnexpectedEOF)))
 			}
 			c.buf = append(buf, data[:n-at]...)
 			c.own = keep
@@ -526,7 +542,7 @@ func (r *reader) Read(p []byte) (int, error) {
 		}
 		list, err := c.s.runs(c.ctx, c.id, &c.state.record)
 		if err != nil {
-			return 0, err
+			return 0, c.missing(err)
 		}
 		r.list, r.open = append(list, c.own...), true
 	}
@@ -547,7 +563,7 @@ func (r *reader) Read(p []byte) (int, error) {
 			size := first.size(0)
 			body, err := c.s.whole(c.ctx, c.s.part(c.id, partName(first.Epoch, first.First)), size)
 			if err != nil {
-				return 0, err
+				return 0, c.missing(err)
 			}
 			r.body = body
 			if first.Count == 1 {
@@ -563,7 +579,7 @@ func (r *reader) Read(p []byte) (int, error) {
 			if !c.loaded {
 				data, _, err := c.s.get(c.ctx, c.s.part(c.id, c.state.Tail.Name))
 				if err != nil {
-					return 0, err
+					return 0, c.missing(err)
 				}
 				r.rest = data
 			}

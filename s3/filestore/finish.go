@@ -224,7 +224,7 @@ const copies = 4
 func (c *content) assemble(key, upload string) ([]minio.CompletePart, error) {
 	runs, err := c.s.runs(c.ctx, c.id, &c.state.record)
 	if err != nil {
-		return nil, err
+		return nil, c.missing(err)
 	}
 	var sources []string
 	for _, r := range append(runs, c.own...) {

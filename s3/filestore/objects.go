@@ -30,12 +30,6 @@ type object struct {
 
 func (o object) etag() string { return strings.Trim(o.info.ETag, `"`) }
 
-// isStatus reports whether the store has answered with a status.
-func isStatus(err error, status int) bool {
-	var e *s3.Error
-	return errors.As(err, &e) && e.StatusCode == status
-}
-
 // isLost reports that a condition did not hold: another writer was first.
 func isLost(err error) bool {
 	var e *s3.Error
@@ -80,13 +74,22 @@ func (s *Store) put(ctx context.Context, key string, body []byte, c condition, m
 			o.UserMetadata = map[string]string{markHeader: mark}
 		}
 		c.set(&o)
-		info, err := s.b.Core.PutObject(ctx, s.b.Name, key, bytes.NewReader(body), int64(len(body)), base64.StdEncoding.EncodeToString(sum[:]), "", o)
+		hash := ""
+		if len(body) == 0 {
+			// The signature of a stream would follow the empty body, which some servers
+			// take for the next request.
+			o.DisableContentSha256, hash = true, emptyHash
+		}
+		info, err := s.b.Core.PutObject(ctx, s.b.Name, key, bytes.NewReader(body), int64(len(body)), base64.StdEncoding.EncodeToString(sum[:]), hash, o)
 		open = open || isOpen(err)
 		etag = strings.Trim(info.ETag, `"`)
 		return err
 	})
 	return etag, open, err
 }
+
+// emptyHash is the SHA-256 of no bytes.
+const emptyHash = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 // get reads a small object.
 func (s *Store) get(ctx context.Context, key string) (data []byte, etag string, err error) {

@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 
 	"github.com/minio/minio-go/v7"
+
+	"github.com/weir-go/weir/s3"
 )
 
 // probeID is the name of the folder for probes, among those of uploads.
@@ -42,13 +44,17 @@ func (s *Store) Probe(ctx context.Context) (err error) {
 		err := check.f(ctx)
 		switch {
 		case errors.As(err, &broken):
-			return fmt.Errorf("filestore: %s is not safe for servers that share it; the failed check is: %s (%w)", s, check.what, err)
+			return fmt.Errorf("filestore: %s: %w; the failed check is: %s (%w)", s, ErrUnsafe, check.what, err)
 		case err != nil:
 			return fmt.Errorf("filestore: cannot check %s: %w", s, err)
 		}
 	}
 	return nil
 }
+
+// ErrUnsafe is the error of [Store.Probe] for a store that does not do what servers depend on
+// when they share it.
+var ErrUnsafe = errors.New("the store is not safe for servers that share it")
 
 // brokenPromise is the error of a check that has failed. Other errors say that the store could
 // not be asked.
@@ -59,12 +65,17 @@ func (e brokenPromise) Error() string { return string(e) }
 func broken(format string, args ...any) error { return brokenPromise(fmt.Sprintf(format, args...)) }
 
 // refused makes a brokenPromise of an answer by which the store says that it cannot do
-// something at all.
+// something at all, and not that these credentials may not, or not now.
 func refused(err error) error {
-	if isStatus(err, 501) || isStatus(err, 405) {
-		return broken("the store answered: %v", err)
+	var e *s3.Error
+	if !errors.As(err, &e) {
+		return err
 	}
-	return err
+	switch e.StatusCode {
+	case 0, 401, 403, 404, 408, 429, 500, 502, 503, 504:
+		return err
+	}
+	return broken("%s", e.Reason())
 }
 
 type probe struct {
