@@ -24,7 +24,7 @@ type Flow struct {
 	// Name appears in errors, logs and profiles.
 	Name string
 
-	// Limit is the limit of every pipe without a limit of its own.
+	// Limit is the limit of every pipe for which no other limit is set.
 	Limit Limit
 
 	// Budget, if not nil, provides the flow's memory. Run waits until the budget

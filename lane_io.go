@@ -97,6 +97,14 @@ func (w *laneWriter[T]) ReadFrom(r io.Reader) (sum int64, err error) {
 	return sum, err
 }
 
+// Blocked calls wait and counts its time as blocked. See [Stage].
+func (w *laneWriter[T]) Blocked(wait func()) {
+	ln := w.sp.ln
+	ln.Enter(ln.Blocked())
+	defer ln.Enter(w.sp.busy)
+	wait()
+}
+
 type bytesReader struct{ io.Reader }
 
 // chunkLen returns how many values of T a source reads or makes at once.

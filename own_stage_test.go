@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -214,6 +215,48 @@ func (w *wrapped) Close() error                   { return w.f.Close() }
 func (w *wrapped) Read([]byte) (int, error)       { return 0, errors.New("Read was called") }
 func (w *wrapped) Write(p []byte) (int, error)    { return 0, errors.New("Write was called") }
 func (w *wrapped) Moved(n int64, err error) error { return err }
+
+// A stage can hold itself back by other means than a full pipe. It is not slow then.
+func TestStage_OfAUserThatWaitsForOthersIsBlocked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		used := make(chan struct{})
+		ahead := weir.Stage[int, int]{Name: "ahead", Run: func(ctx context.Context, in weir.Reader[int], out weir.Writer[int]) error {
+			var v [1]int
+			for {
+				if n, err := in.Read(v[:]); n == 0 {
+					return err
+				}
+				time.Sleep(time.Second) // its own work
+				if _, err := out.Write(v[:]); err != nil {
+					return err
+				}
+				out.(interface{ Blocked(wait func()) }).Blocked(func() {
+					select {
+					case <-used:
+					case <-ctx.Done():
+					}
+				})
+			}
+		}}
+		flow := weir.Via(weir.FromSlice([]int{1, 2, 3, 4}), ahead).Async(weir.Items(1)).To(weir.Each(func(context.Context, int) error {
+			time.Sleep(9 * time.Second)
+			used <- struct{}{}
+			return nil
+		}))
+		if err := flow.Run(t.Context()); err != nil && !errors.Is(err, io.EOF) {
+			t.Fatal(err)
+		}
+		r := flow.Report()
+		for _, st := range r.Stages {
+			if st.Name == "ahead" && (st.Busy != 4*time.Second || st.Blocked < 36*time.Second) {
+				t.Errorf("busy %v, blocked %v; want 4s and 36s", st.Busy, st.Blocked)
+			}
+		}
+		if v := r.Verdict; v.Stage != "each" {
+			t.Errorf("verdict %q; want each", v)
+		}
+	})
+}
 
 func TestSource_OfAUserIsCopiedByTheKernel(t *testing.T) {
 	if runtime.GOOS != "linux" {

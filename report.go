@@ -288,8 +288,8 @@ func (c *copyClock) share(s *report.StageStats, t int64) {
 	if c.runs {
 		spent[c.at] += max(0, t-c.since)
 	}
-	// What is known about the calls that do both is taken out of them. The
-	// clocks of the two were read one after the other.
+	// Divide the time of calls that both read and write, as far as its parts are
+	// known. Total and parts were not measured at the same moment, so limit the parts.
 	moving := time.Duration(spent[kernelcopy.Moving])
 	take := func(d time.Duration) time.Duration {
 		d = min(d, moving)

@@ -25,6 +25,11 @@ type Stage[In, Out any] struct {
 	// and an [io.ReaderFrom] that reads directly into the next pipe's memory. Run
 	// must return an error from out. Returning nil before the end of the input, or
 	// [ErrStop], means that Run needs no more input.
+	//
+	// A Run that waits for stages downstream otherwise than in Write, because it
+	// must not run too far ahead of them, for example, waits in a function that it
+	// passes to the method Blocked(func()) of out. The report then counts the wait
+	// as blocked, not as busy. The wait must end with ctx.
 	Run func(ctx context.Context, in Reader[In], out Writer[Out]) error
 
 	// Heavy asks for a separate goroutine for a stage made by Open.

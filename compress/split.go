@@ -116,10 +116,13 @@ type work struct {
 	gone  chan struct{} // is closed when the joining side has ended
 }
 
-// sent counts a chunk that belongs to no segment, and waits until there are few
-// enough of them.
-func (w *work) sent(ctx context.Context) {
-	for n := w.plain.Add(1); n > aheadPlain; n = w.plain.Load() {
+// sent counts a chunk that belongs to no segment, and reports whether there are too
+// many of them.
+func (w *work) sent() bool { return w.plain.Add(1) > aheadPlain }
+
+// wait waits until there are few enough chunks that belong to no segment.
+func (w *work) wait(ctx context.Context) {
+	for w.plain.Load() > aheadPlain {
 		select {
 		case <-w.fewer:
 		case <-w.gone:
@@ -222,8 +225,13 @@ func (t *split) send(c *chunk) error {
 	t.batch[0] = c
 	_, err := t.w.Write(t.batch[:]) // c is the other side's from now on
 	t.batch[0] = nil
-	if plain && err == nil {
-		t.work.sent(t.ctx)
+	if plain && err == nil && t.work.sent() {
+		wait := func() { t.work.wait(t.ctx) }
+		if w, ok := t.w.(interface{ Blocked(wait func()) }); ok {
+			w.Blocked(wait)
+		} else {
+			wait()
+		}
 	}
 	return err
 }

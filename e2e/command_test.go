@@ -184,6 +184,28 @@ func TestCommand_KilledInAnUploadLeavesNothingVisibleAndTheNextRunSweeps(t *test
 // what the garbage collector has not collected yet.
 const base = 28 << 20
 
+func TestCommand_MakesFewerRequestsAtATimeToFitIntoItsMemory(t *testing.T) {
+	name, s := bucket(t, nil)
+	data := random(2*part + 70_000)
+	for _, verb := range []string{"copy", "pipe"} {
+		up := command(t.Context(), s, verb, "-q", "--memory", "20MiB", "-", "s3://"+name+"/k")
+		up.Stdin = bytes.NewReader(data)
+		if out, err := up.CombinedOutput(); err != nil || !bytes.Equal(stored(t, name, "k"), data) {
+			t.Errorf("%s, upload: %v: %s", verb, err, out)
+		}
+		var got, said bytes.Buffer
+		down := command(t.Context(), s, verb, "-q", "--memory", "3MiB", "s3://"+name+"/k", "-")
+		down.Stdout, down.Stderr = &got, &said
+		if err := down.Run(); err != nil || !bytes.Equal(got.Bytes(), data) {
+			t.Errorf("%s, download: %v: %s", verb, err, &said)
+		}
+		down = command(t.Context(), s, verb, "--memory", "3MiB", "s3://"+name+"/k?parallel=4", "-")
+		if out, err := down.CombinedOutput(); err == nil || !bytes.Contains(out, []byte("too small")) {
+			t.Errorf("%s, with 4 requests at a time: %v: %s", verb, err, out)
+		}
+	}
+}
+
 func TestCommand_UploadOfUnknownLengthStaysWithinItsCeiling(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("the command knows its peak on Linux")

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -139,6 +141,52 @@ func TestCopy_FolderAndBackLeavesOutWhatIsEqual(t *testing.T) {
 		t.Fatal(err)
 	}
 	same(t, contents(t, back), want)
+}
+
+func TestCopy_ReadsALargeObjectAsRangesAndComparesItsChecksum(t *testing.T) {
+	var mu sync.Mutex
+	ranges := map[string]bool{}
+	damage := false
+	p := newProxy(t, func(kind string, _ int, r *http.Request) fault {
+		mu.Lock()
+		defer mu.Unlock()
+		if kind == "get" {
+			ranges[r.Header.Get("Range")] = true
+			if damage {
+				damage = false
+				return corrupts
+			}
+		}
+		return nil
+	})
+	name, s := bucket(t, p)
+	data := random(4*4<<20 + 77)
+	if err := put(t, s, name, "d/large", bytes.NewReader(data), endpoint.SinkOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ workers, parallel, want int }{{0, 0, 5}, {2, 3, 5}, {1, 0, 1}, {0, 1, 1}} {
+		clear(ranges)
+		s.Parallel = c.parallel
+		dir := t.TempDir()
+		down := &s3.Copy{From: "s3://" + name + "/d/", To: dir, Store: s, Workers: c.workers}
+		if err := down.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		same(t, contents(t, dir), map[string][]byte{"large": data})
+		if len(ranges) != c.want {
+			t.Errorf("%+v: ranges %q", c, slices.Sorted(maps.Keys(ranges)))
+		}
+		if held := down.Memory() > 15<<20; held != (c.want > 1) {
+			t.Errorf("%+v: holds %d", c, down.Memory())
+		}
+	}
+	s.Parallel, damage = 0, true
+	dir := t.TempDir()
+	down := &s3.Copy{From: "s3://" + name + "/d/", To: dir, Store: s}
+	if err := down.Run(t.Context()); !errors.Is(err, endpoint.ErrDigest) {
+		t.Errorf("a byte was changed on the way: %v", err)
+	}
+	same(t, contents(t, dir), map[string][]byte{})
 }
 
 func TestCopy_DeletesAndExcludesOnBothSides(t *testing.T) {

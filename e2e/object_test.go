@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -50,12 +51,15 @@ func get(t *testing.T, s s3.Store, bucket, key string, o endpoint.SourceOptions)
 func TestObject_ComesBackAsItWasSent(t *testing.T) {
 	name, s := bucket(t, nil)
 	for _, n := range []int{0, 1, 70_000, part - 1, part, part + 1, 2 * part, 3*part + 5} {
-		for _, known := range []bool{false, true} {
-			key := fmt.Sprintf("dir/%d-%v", n, known)
+		for _, kind := range []string{"unknown length", "known length", "reopened"} {
+			key := fmt.Sprintf("dir/%d-%v", n, kind)
 			data := random(n)
 			var o endpoint.SinkOptions
-			if known {
+			if kind != "unknown length" {
 				o.Size = int64(n)
+			}
+			if kind == "reopened" {
+				o.Reopen = reopens(t, data)
 			}
 			if err := put(t, s, name, key, bytes.NewReader(data), o); err != nil {
 				t.Fatalf("%s: %v", key, err)
@@ -76,6 +80,31 @@ func TestObject_ComesBackAsItWasSent(t *testing.T) {
 	if left := parts(t, name); len(left) > 0 {
 		t.Errorf("parts are left: %q", left)
 	}
+}
+
+// reopens returns content for SinkOptions.Reopen, and checks that it is opened once
+// and closed.
+func reopens(t *testing.T, data []byte) func() (endpoint.ReaderAtCloser, error) {
+	c := &content{Reader: bytes.NewReader(data)}
+	t.Cleanup(func() {
+		if c.opened != 1 || c.closed != 1 {
+			t.Errorf("the content was opened %d times and closed %d times", c.opened, c.closed)
+		}
+	})
+	return func() (endpoint.ReaderAtCloser, error) {
+		c.opened++
+		return c, nil
+	}
+}
+
+type content struct {
+	*bytes.Reader
+	opened, closed int
+}
+
+func (c *content) Close() error {
+	c.closed++
+	return nil
 }
 
 func TestObject_StartsAtAnOffsetOfTheSameVersionOnly(t *testing.T) {
@@ -129,8 +158,8 @@ func TestUpload_GetsThroughFaults(t *testing.T) {
 		{"answer to a small object lost", "put", 1, loses},
 		{"all answers to a small object lost", "put", 100, loses},
 	} {
-		for _, exclusive := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s, exclusive %v", c.name, exclusive), func(t *testing.T) {
+		for _, way := range []string{"", "exclusive", "reopened", "exclusive reopened"} {
+			t.Run(c.name+" "+way, func(t *testing.T) {
 				p := newProxy(t, func(kind string, n int, _ *http.Request) fault {
 					if kind == c.kind && n < c.n {
 						return c.fault
@@ -143,7 +172,11 @@ func TestUpload_GetsThroughFaults(t *testing.T) {
 					size = 50_000
 				}
 				data := random(size)
-				if err := put(t, s, name, "a/b", bytes.NewReader(data), endpoint.SinkOptions{Exclusive: exclusive}); err != nil {
+				o := endpoint.SinkOptions{Exclusive: strings.Contains(way, "exclusive")}
+				if strings.Contains(way, "reopened") {
+					o.Reopen = reopens(t, data)
+				}
+				if err := put(t, s, name, "a/b", bytes.NewReader(data), o); err != nil {
 					t.Fatal(err)
 				}
 				if !bytes.Equal(stored(t, name, "a/b"), data) {
@@ -157,6 +190,103 @@ func TestUpload_GetsThroughFaults(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// A conflict means that another writer was in the middle of its request. The store
+// then drops a multipart upload.
+func TestUpload_BeginsAgainAfterAConflict(t *testing.T) {
+	conflict := answers(http.StatusConflict, "ConditionalRequestConflict")
+	for _, c := range []struct {
+		name, kind string
+		size       int
+		reopened   bool
+		times      int
+		want       error // nil: success
+	}{
+		{"small", "put", 1000, false, 2, nil},
+		{"small, from a file", "put", 1000, true, 2, nil},
+		{"parts from a file", "complete", 2*part + 5, true, 2, nil},
+		{"parts that nobody has any more", "complete", 2*part + 5, false, 1, errConflict},
+		{"small, for ever", "put", 1000, false, 1000, errConflict},
+		{"parts, for ever", "complete", 2*part + 5, true, 1000, errConflict},
+	} {
+		for _, other := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, the other one succeeds: %v", c.name, other), func(t *testing.T) {
+				var name string
+				winner := []byte("of the other one")
+				p := newProxy(t, func(kind string, n int, _ *http.Request) fault {
+					if kind != c.kind || n >= c.times {
+						return nil
+					}
+					if other {
+						if err := os.WriteFile(filepath.Join(gateway.root, name, "k"), winner, 0o644); err != nil {
+							t.Error(err)
+						}
+					}
+					return conflict
+				})
+				var s s3.Store
+				name, s = bucket(t, p)
+				data := random(c.size)
+				o := endpoint.SinkOptions{Exclusive: true}
+				if c.reopened {
+					o.Reopen = reopens(t, data)
+				}
+				err := put(t, s, name, "k", bytes.NewReader(data), o)
+				var e *s3.Error
+				switch {
+				case other:
+					if !errors.Is(err, fs.ErrExist) || !bytes.Equal(stored(t, name, "k"), winner) {
+						t.Errorf("%v; the object of the other one must stay", err)
+					}
+				case c.want == nil:
+					if err != nil || !bytes.Equal(stored(t, name, "k"), data) {
+						t.Error(err)
+					}
+				case !errors.As(err, &e) || e.Code != c.want.Error():
+					t.Errorf("%v; want %v", err, c.want)
+				default:
+					absent(t, name, "k")
+				}
+				if n := p.seen(c.kind); n > 8 {
+					t.Errorf("%d requests", n)
+				}
+				if left := parts(t, name); len(left) > 0 {
+					t.Errorf("parts are left: %q", left)
+				}
+			})
+		}
+	}
+}
+
+var errConflict = errors.New("ConditionalRequestConflict")
+
+func TestUpload_FailsIfTheReopenedContentDiffers(t *testing.T) {
+	name, s := bucket(t, nil)
+	for _, n := range []int{1, 1000, part, part + 1, 3*part + 5} {
+		for _, at := range []int{0, n / 2, n - 1} {
+			data := random(n)
+			changed := bytes.Clone(data)
+			changed[at] ^= 1
+			for kind, now := range map[string][]byte{"changed": changed, "shorter": data[:at]} {
+				err := put(t, s, name, "k", bytes.NewReader(data), endpoint.SinkOptions{Size: int64(n), Reopen: reopens(t, now)})
+				if err == nil || !strings.Contains(err.Error(), "source changed while it was read") {
+					t.Errorf("%d bytes, %s at %d: %v", n, kind, at, err)
+				}
+				absent(t, name, "k")
+			}
+		}
+	}
+	boom := errors.New("boom")
+	err := put(t, s, name, "k", bytes.NewReader(random(10)), endpoint.SinkOptions{
+		Reopen: func() (endpoint.ReaderAtCloser, error) { return nil, boom },
+	})
+	if !errors.Is(err, boom) {
+		t.Errorf("%v; want the error of Reopen", err)
+	}
+	if left := parts(t, name); len(left) > 0 {
+		t.Errorf("parts are left: %q", left)
 	}
 }
 

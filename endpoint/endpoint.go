@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"slices"
 	"strings"
@@ -81,10 +82,24 @@ type SinkOptions struct {
 	// the destination exists already.
 	Exclusive bool
 
+	// Reopen, if not nil, opens the bytes that will be written, at the same
+	// offsets: the file that is the source of the flow, for example. A sink that
+	// may have to send bytes twice then reads them again, instead of holding them
+	// in memory. It closes what Reopen returns. The flow fails if it reads other
+	// bytes than those that were written.
+	Reopen func() (ReaderAtCloser, error)
+
 	// File changes how local files are written.
 	File []weir.FileOption
 
 	HTTP HTTPOptions
+}
+
+// ReaderAtCloser is content that can be read in any order, and by several
+// goroutines at the same time, such as an *os.File.
+type ReaderAtCloser interface {
+	io.ReaderAt
+	io.Closer
 }
 
 var (

@@ -149,8 +149,8 @@ func (t target) request(ctx context.Context, method string, o HTTPOptions) (*htt
 		password, _ := t.user.Password()
 		req.SetBasicAuth(t.user.Username(), password)
 	}
-	// What is compressed on the way could not be continued at an offset of
-	// the file.
+	// A download that the server compresses cannot be resumed at an offset of the
+	// file.
 	req.Header.Set("Accept-Encoding", "identity")
 	if req.Header.Get("User-Agent") == "" {
 		req.Header.Set("User-Agent", "weir")

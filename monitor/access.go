@@ -19,7 +19,7 @@ func Local(r *http.Request) bool {
 		return false
 	}
 	if a, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok && a.Network() == "unix" {
-		return true // no browser can reach it, and its permissions say who may
+		return true // no browser can reach it, and its permissions keep other users out
 	}
 	client, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil || !client.Addr().Unmap().IsLoopback() {

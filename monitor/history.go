@@ -106,7 +106,8 @@ func encodePoint(p Point) []byte {
 	}
 }
 
-// trim drops what is too old at t or does not fit. mu is held.
+// trim drops the samples that are too old at t, and the oldest ones if they do not
+// fit. mu is held.
 func (h *history) trim(t time.Time) {
 	n := 0
 	for n < len(h.points) && (t.Sub(h.points[n].at) > historySpan || h.bytes > historyLimit) {

@@ -53,7 +53,7 @@ type stageSum struct {
 
 type pipeSum struct {
 	spells   report.Spells
-	now      time.Duration // the longest spell that goes on
+	now      time.Duration // the longest spell that has not ended
 	blocked  time.Duration
 	blockedN int64
 	dropped  int64
@@ -92,7 +92,7 @@ func (s *sums) fold(flow string, r report.Report, outcome State) {
 	s.add(flow, r, nil)
 }
 
-// add adds the counts of a report, and of a run that goes on its gauges.
+// add adds the counts of a report. If the run has not ended, it adds its gauges too.
 func (s *sums) add(flow string, r report.Report, progress []time.Time) {
 	if s.stages == nil {
 		s.stages, s.pipes = map[pair]*stageSum{}, map[pair]*pipeSum{}
@@ -294,8 +294,7 @@ func (s *sums) families(gauges map[string]*flowGauges) []Family {
 	return []Family{byState, blocked, bytes, items, progress, used, limit, spells, now, waited, dropped, runs, going, memory, ceiling, verdict}
 }
 
-// spellSample returns a histogram: its counts are those of all spells up to each
-// bound.
+// spellSample returns a histogram. Each count includes all spells up to its bound.
 func spellSample(labels []string, s report.Spells) Sample {
 	h := Sample{Labels: labels, Value: s.Total.Seconds()}
 	var sum uint64

@@ -32,9 +32,9 @@ type Monitor struct {
 	// second are logged.
 	Log *slog.Logger
 
-	// Budget, if not nil, is the memory that flows and transfers share. The
-	// memory of a snapshot is that of the budget then, and else the sum over the
-	// flows that run.
+	// Budget, if not nil, is the memory that flows and transfers share. Snapshots
+	// then show the memory of the budget. Without a budget they show the sum over
+	// all running flows.
 	Budget *weir.Budget
 
 	// Label, if not nil, returns the value of the label "flow" of metrics for
@@ -125,8 +125,8 @@ type group struct {
 	t    Transfers
 }
 
-// Watch registers the runs of f: the one that goes on, if any, and those to come.
-// Call done, or Close, when they are to be registered no longer.
+// Watch registers the current run of f, if there is one, and all later runs. Call
+// done, or Close, to stop registering them.
 func (m *Monitor) Watch(f *weir.Flow) (done func()) {
 	if f == nil {
 		return func() {}
@@ -134,9 +134,9 @@ func (m *Monitor) Watch(f *weir.Flow) (done func()) {
 	return m.observe(func(g *weir.Flow) bool { return g == f }, f)
 }
 
-// WatchAll registers all runs of all flows in this process that begin from now
-// on, until stop or Close is called. It sees the runs behind [weir.Collect] and
-// the like too, and those of flows without a name.
+// WatchAll registers every run of a flow that begins in this process before stop or
+// Close is called. This includes flows without a name, and the runs behind
+// [weir.Collect] and similar functions.
 func (m *Monitor) WatchAll() (stop func()) {
 	return m.observe(func(*weir.Flow) bool { return true }, nil)
 }

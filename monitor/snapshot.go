@@ -90,7 +90,7 @@ type State string
 const (
 	Idle        State = "idle"         // nothing runs, nothing has run
 	Measuring   State = "measuring"    // it is too early to tell
-	KeepingUp   State = "keeping up"   // nothing holds back what is upstream
+	KeepingUp   State = "keeping up"   // no stage holds back the stages upstream
 	PushingBack State = "pushing back" // a stage holds back those before it
 	Stalled     State = "stalled"      // no progress for 5 s
 	Succeeded   State = "succeeded"

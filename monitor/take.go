@@ -61,8 +61,8 @@ func flowOf(r *run, now, was look) Flow {
 	return f
 }
 
-// flowName is the name of a flow, or what it leads from and to: that of a flow
-// that nobody has named, such as one of weir.Count.
+// flowName returns the name of a flow. A flow without a name, such as one of
+// weir.Count, is named by its source and its sink.
 func flowName(r report.Report) string {
 	if n := len(r.Stages); r.Flow == "" && n > 0 {
 		return r.Stages[0].Name + " → " + r.Stages[n-1].Name

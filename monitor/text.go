@@ -13,8 +13,8 @@ import (
 	"github.com/weir-go/weir"
 )
 
-// Text returns the snapshot as text for people, at most 80 columns wide but for
-// sentences and names. Control characters in names are replaced.
+// Text returns the snapshot as text for people. Apart from sentences and names, it is
+// at most 80 columns wide. Text replaces control characters in names.
 func (s *Snapshot) Text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %s%s\n", s.State, s.Sentence, s.held(s.Since))

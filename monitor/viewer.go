@@ -20,7 +20,7 @@ type viewer struct {
 	slot chan *sampled // capacity 1
 }
 
-// put replaces what is in the slot. Only one goroutine at a time may call it.
+// put replaces the sample in the slot. Only one goroutine at a time may call it.
 func (v *viewer) put(s *sampled) {
 	select {
 	case <-v.slot:

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"hash"
 	"hash/crc32"
+	"io"
 	"net/http"
 	"strings"
 
@@ -86,8 +87,15 @@ func crc64(sum uint64) string {
 	})
 }
 
-// md5Base64 returns a Content-MD5.
-func md5Base64(p []byte) string {
-	sum := md5.Sum(p)
-	return base64.StdEncoding.EncodeToString(sum[:])
+// md5Base64 returns a Content-MD5 of all that r has.
+func md5Base64(r io.ReadSeeker) string {
+	h := md5.New()
+	_, err := r.Seek(0, io.SeekStart)
+	if err == nil {
+		_, err = io.Copy(h, r)
+	}
+	if err != nil {
+		return "" // sending the body will fail with the same error
+	}
+	return base64.StdEncoding.EncodeToString(h.Sum(nil))
 }

@@ -47,7 +47,8 @@ type Copy struct {
 	// used.
 	HTTP endpoint.HTTPOptions
 
-	// Workers is how many files are copied at a time. Zero means 8.
+	// Workers is how many files are copied at a time. Zero means 8. If there are
+	// several, one of them at a time reads a large object as several ranges.
 	Workers int
 
 	// Exclude lists patterns of files and folders to leave out, as in [tree.Copy].
@@ -140,7 +141,15 @@ func (c *Copy) workers() int {
 
 // Memory returns about how many bytes the listing and the workers hold in
 // addition to the pipes of the flow.
-func (c *Copy) Memory() int64 { return listing + int64(c.workers())*perWorker }
+func (c *Copy) Memory() int64 {
+	n := listing + int64(c.workers())*perWorker
+	if u, err := parseURL(c.From); err == nil && c.workers() > 1 {
+		if a, err := c.Store.parse(u); err == nil && a.store.rangesAtOnce() > 1 {
+			n += int64(a.store.rangesAtOnce()) * rangeSize
+		}
+	}
+	return n
+}
 
 // Flow returns the flow that does the work, for its report and its ceiling. Do
 // not run it directly: [Copy.Run] does.
@@ -148,7 +157,7 @@ func (c *Copy) Flow() *weir.Flow {
 	if c.flow != nil {
 		return c.flow
 	}
-	c.job = &job{Copy: c}
+	c.job = &job{Copy: c, wide: make(chan struct{}, 1)}
 	found := weir.Generate("list", c.job.list).Async(weir.Items(inFlight))
 	copied := weir.MapContext(found, c.job.copy, weir.Workers(c.workers()), weir.Unordered()).Named("store")
 	c.flow = copied.To(weir.Discard[int64]())
@@ -253,6 +262,7 @@ type job struct {
 	root    *os.Root // nil: the folder does not exist, in a plan
 	exclude tree.Patterns
 	buffers sync.Pool
+	wide    chan struct{} // has room for one worker that reads several ranges at a time
 }
 
 // begin opens both ends. make says whether to create the destination folder.

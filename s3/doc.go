@@ -39,9 +39,12 @@
 //
 // An object is whole or absent. A stream that fits into one part is sent in one
 // request at its end. A longer stream is a multipart upload: its parts come
-// from a fixed number of buffers, which the sink declares. The sink completes
-// the upload only after the whole flow has succeeded, and aborts it after a
-// failure. A process that is killed can leave invisible parts in the store; the
+// from a fixed number of buffers, which the sink declares. With Reopen in
+// [endpoint.SinkOptions] it reads the parts from the source again and needs no
+// buffers. The sink completes the upload only after the whole flow has succeeded,
+// and aborts it after a failure. If the store drops an exclusive upload because of a
+// conflict with another writer, the sink sends it again, provided that it still has
+// the bytes. A process that is killed can leave invisible parts in the store; the
 // next upload to the same key removes those that are older than a day. If the
 // response to the last request is lost, the sink looks at the object, which
 // carries a mark of its upload.

@@ -76,6 +76,11 @@ func TestSink_HoldsItsPartsAndNoMoreThanItsObject(t *testing.T) {
 			t.Errorf("%+v, %d bytes: holds %d, %v; want %d", c.s, c.size, k.Holds, err, c.want)
 		}
 	}
+	// What can be read again is not held.
+	r, err := s3.Store{}.Sink("s3://bucket/key", endpoint.SinkOptions{Size: 3 * part, Reopen: func() (endpoint.ReaderAtCloser, error) { return nil, nil }})
+	if err != nil || r.Holds > 256<<10 {
+		t.Errorf("reopened: holds %d, %v", r.Holds, err)
+	}
 	// 5 TiB fit into 10,000 parts, none of them larger than 5 GiB.
 	k, err := s3.Store{Parallel: 1}.Sink("s3://bucket/key", endpoint.SinkOptions{Size: 5 << 40})
 	if err != nil || k.Holds < 2*(5<<40)/10_000 || k.Holds > 2<<30 {

@@ -19,6 +19,9 @@ func newSink(a address, o endpoint.SinkOptions) weir.Sink[byte] {
 		buffers = 1
 	}
 	holds := int64(buffers)*part + part/4 // a buffer that grows is copied, see grow
+	if o.Reopen != nil {
+		holds = int64(buffers) * sendBuffer
+	}
 	return weir.Sink[byte]{Name: "store", Holds: holds, Open: func(ctx context.Context) (weir.Writer[byte], error) {
 		c, err := newClient(a, o.HTTP)
 		if err != nil {
@@ -31,9 +34,19 @@ func newSink(a address, o endpoint.SinkOptions) weir.Sink[byte] {
 				return nil, err
 			}
 		}
-		return newUpload(ctx, c, a.key, part, buffers, o), nil
+		u := newUpload(ctx, c, a.key, part, buffers, o)
+		if o.Reopen != nil {
+			if u.content, err = o.Reopen(); err != nil {
+				u.Close()
+				return nil, err
+			}
+		}
+		return u, nil
 	}}
 }
+
+// sendBuffer is about how much memory a request takes that sends a part of a file.
+const sendBuffer = 64 << 10
 
 // refuseExisting fails if there is an object with this key.
 func (c *client) refuseExisting(ctx context.Context, key string) error {

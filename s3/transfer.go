@@ -2,9 +2,6 @@ package s3
 
 import (
 	"context"
-	"crypto/md5"
-	"encoding/base64"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -12,11 +9,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"sync"
 	"time"
-
-	"github.com/minio/crc64nvme"
-	"github.com/minio/minio-go/v7"
 
 	"github.com/weir-go/weir/internal/atomicfile"
 	"github.com/weir-go/weir/internal/carry"
@@ -135,8 +128,25 @@ func (j *job) fetch(ctx context.Context, e item) (n int64, err error) {
 	return n, nil
 }
 
+// largeObject is the size from which on an object is read as several ranges.
+const largeObject = 3 * rangeSize
+
+// fill writes the object to the file.
 func (j *job) fill(ctx context.Context, e item, f *os.File) (int64, error) {
-	d := j.c.download(ctx, j.key(e.rel), facts{size: e.object.size, etag: e.object.etag, modified: e.object.modified}, 0, 1, false)
+	of, ranges := facts{size: e.object.size, etag: e.object.etag, modified: e.object.modified}, 1
+	if e.object.size > largeObject && j.workers() > 1 && j.at.store.rangesAtOnce() > 1 {
+		select {
+		case j.wide <- struct{}{}:
+			defer func() { <-j.wide }()
+			// Only the answer to this request, or to one for the whole object, has the
+			// checksum.
+			if now, err := j.c.stat(ctx, j.key(e.rel)); err == nil && now.etag == of.etag && now.size == of.size {
+				of, ranges = now, j.at.store.rangesAtOnce()
+			}
+		default:
+		}
+	}
+	d := j.c.download(ctx, j.key(e.rel), of, 0, ranges, false)
 	defer d.Close()
 	buf := j.buffers.Get().(*[128 << 10]byte)
 	defer j.buffers.Put(buf)
@@ -199,16 +209,14 @@ func (j *job) store(ctx context.Context, e item) (int64, error) {
 		return 0, j.localError(e.rel, err)
 	}
 	key, size := j.key(e.rel), info.Size()
-	w := newWriting(ctx, j.c, key, j.NoClobber)
-	defer func() { w.stop(errClosed); w.partStop() }()
-	if part := j.at.store.partSize(size); size <= part {
-		var sum uint64
-		if sum, err = j.sum(f, 0, size); err != nil {
-			return 0, j.localError(e.rel, err)
-		}
-		err = w.put(j.counted(f, 0, size), size, sum, func() string { return md5Of64(f, 0, size) })
-	} else {
-		err = j.storeParts(w, f, size, part)
+	up := &fileUpload{
+		c: j.c, key: key, exclusive: j.NoClobber, content: f, size: size,
+		part: j.at.store.partSize(size), atOnce: j.at.store.partsAtOnce(size),
+		count: func(n int64) { j.bytes.Add(n) },
+	}
+	err = up.run(ctx)
+	if pe := (*fs.PathError)(nil); errors.As(err, &pe) {
+		return 0, j.localError(e.rel, err)
 	}
 	if now, serr := f.Stat(); serr == nil {
 		how, cerr := carry.Compare(info, now, size)
@@ -225,118 +233,4 @@ func (j *job) store(ctx context.Context, e item) (int64, error) {
 		return 0, j.remoteError(j.c.url(key), err)
 	}
 	return size, nil
-}
-
-// storeParts uploads a file as parts, several at a time.
-func (j *job) storeParts(w *writing, f *os.File, size, part int64) (err error) {
-	if err := w.begin(); err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			if aerr := w.abort(); aerr != nil {
-				err = errors.Join(err, aerr)
-			}
-		}
-	}()
-	var wg sync.WaitGroup
-	defer wg.Wait() // before the upload is aborted
-	slots := make(chan struct{}, j.at.store.partsAtOnce(size))
-	number := 0
-	for at := int64(0); at < size; at += part {
-		select {
-		case slots <- struct{}{}:
-		case <-w.ctx.Done():
-			return context.Cause(w.ctx)
-		}
-		number++
-		number, n := number, min(part, size-at)
-		wg.Add(1)
-		go func() {
-			defer func() { <-slots; wg.Done() }()
-			p := sentPart{number: number, size: n}
-			var err error
-			if p.sum, err = j.sum(f, at, n); err == nil {
-				err = w.sendPart(w.ctx, &p, j.counted(f, at, n), n, func() string { return md5Of64(f, at, n) })
-			}
-			if err != nil {
-				w.stop(err)
-				return
-			}
-			w.sent(p)
-		}()
-	}
-	wg.Wait()
-	if err := context.Cause(w.ctx); err != nil {
-		return err
-	}
-	return w.complete(w.merged(), size)
-}
-
-// merged returns the checksum of the whole object, computed from the checksums
-// of the parts.
-func (w *writing) merged() uint64 {
-	var parts []minio.ObjectPart
-	for i, p := range w.parts {
-		parts = append(parts, minio.ObjectPart{PartNumber: i + 1, Size: p.size, ChecksumCRC64NVME: crc64(p.sum)})
-	}
-	sum, err := minio.ChecksumCRC64NVME.FullObjectChecksum(parts)
-	if err != nil || len(sum.Raw()) != 8 {
-		return 0 // the store refuses it
-	}
-	return binary.BigEndian.Uint64(sum.Raw())
-}
-
-// sum returns the checksum of a part of a file.
-func (j *job) sum(f *os.File, at, n int64) (uint64, error) {
-	h := crc64nvme.New()
-	buf := j.buffers.Get().(*[128 << 10]byte)
-	defer j.buffers.Put(buf)
-	r := io.NewSectionReader(f, at, n)
-	for {
-		k, err := r.Read(buf[:])
-		h.Write(buf[:k])
-		if err == io.EOF {
-			return h.Sum64(), nil
-		}
-		if err != nil {
-			return 0, err
-		}
-	}
-}
-
-func md5Of64(f *os.File, at, n int64) string {
-	h := md5.New()
-	if _, err := io.Copy(h, io.NewSectionReader(f, at, n)); err != nil {
-		return "" // sending the part will fail with the same error
-	}
-	return base64.StdEncoding.EncodeToString(h.Sum(nil))
-}
-
-// counted returns a part of a file that adds the bytes read to the progress. If
-// the part is read again, it subtracts them first.
-func (j *job) counted(f *os.File, at, n int64) io.ReadSeeker {
-	return &countedSection{SectionReader: io.NewSectionReader(f, at, n), j: j}
-}
-
-type countedSection struct {
-	*io.SectionReader
-	j *job
-	n int64
-}
-
-func (s *countedSection) Read(p []byte) (int, error) {
-	n, err := s.SectionReader.Read(p)
-	s.n += int64(n)
-	s.j.bytes.Add(int64(n))
-	if err != nil && err != io.EOF {
-		err = final{err} // sending it again would not help
-	}
-	return n, err
-}
-
-func (s *countedSection) Seek(offset int64, whence int) (int64, error) {
-	s.j.bytes.Add(-s.n)
-	s.n = 0
-	return s.SectionReader.Seek(offset, whence)
 }

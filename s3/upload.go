@@ -3,8 +3,10 @@ package s3
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"hash"
+	"io"
 	"sync"
 
 	"github.com/minio/crc64nvme"
@@ -17,15 +19,20 @@ import (
 // Close can be called concurrently.
 type upload struct {
 	*writing
-	o    endpoint.SinkOptions
-	part int64
+	o       endpoint.SinkOptions
+	part    int64
+	content endpoint.ReaderAtCloser // parts are read from here; nil: they are in memory
 
-	buf     []byte        // the part that fills
+	// The part that fills. In memory, buf has its bytes.
+	filling bool
+	filled  int64
+	sum     hash.Hash64
+	buf     []byte
+
 	buffers int           // how many more may be made
-	free    chan []byte   // buffers whose part has been sent
+	free    chan []byte   // buffers whose part has been sent; all are nil if there is content
 	failed  chan struct{} // closed when err is set
 	total   int64
-	whole   hash.Hash64
 	number  int // of the last part that was sent off
 
 	wg sync.WaitGroup // parts that are sent, and Write, Prepare and Commit
@@ -40,7 +47,7 @@ func newUpload(ctx context.Context, c *client, key string, part int64, buffers i
 	u := &upload{
 		writing: newWriting(ctx, c, key, o.Exclusive),
 		o:       o, part: part, buffers: buffers,
-		free: make(chan []byte, buffers), failed: make(chan struct{}), whole: crc64nvme.New(),
+		free: make(chan []byte, buffers), failed: make(chan struct{}), sum: crc64nvme.New(),
 	}
 	return u
 }
@@ -72,20 +79,23 @@ func (u *upload) Write(p []byte) (int, error) {
 	for len(p) > 0 {
 		// A part is sent off when there is more behind it: what fits into one is
 		// no multipart upload.
-		if int64(len(u.buf)) == u.part {
+		if u.filled == u.part {
 			if err := u.send(); err != nil {
 				return written, err
 			}
 		}
-		if u.buf == nil {
+		if !u.filling {
 			if err := u.buffer(); err != nil {
 				return written, err
 			}
 		}
-		n := int(min(int64(len(p)), u.part-int64(len(u.buf))))
-		u.grow(n)
-		u.buf = append(u.buf, p[:n]...)
-		u.whole.Write(p[:n])
+		n := int(min(int64(len(p)), u.part-u.filled))
+		if u.content == nil {
+			u.grow(n)
+			u.buf = append(u.buf, p[:n]...)
+		}
+		u.sum.Write(p[:n])
+		u.filled += int64(n)
 		u.total += int64(n)
 		written += n
 		p = p[n:]
@@ -111,16 +121,18 @@ func (u *upload) grow(n int) {
 func (u *upload) buffer() error {
 	select {
 	case u.buf = <-u.free:
+		u.filling = true
 		return nil
 	default:
 	}
 	if u.buffers > 0 {
 		u.buffers--
-		u.buf = []byte{}
+		u.filling = true
 		return nil
 	}
 	select {
 	case u.buf = <-u.free:
+		u.filling = true
 		return nil
 	case <-u.failed:
 		return u.failure()
@@ -158,15 +170,15 @@ func (u *upload) send() error {
 			u.c.url(u.key), weir.FormatBytes(limit), most, weir.FormatBytes(u.part), 4*u.part>>20)
 	}
 	u.number++
-	number, buf := u.number, u.buf
-	u.buf = nil
+	buf, body := u.buf, u.body()
+	p := sentPart{number: u.number, sum: u.sum.Sum64(), size: u.filled}
+	u.filling, u.filled, u.buf = false, 0, nil
+	u.sum.Reset()
 	u.wg.Add(1) // our caller is counted, so it is not waited for in vain
 	go func() {
 		defer u.wg.Done()
-		p := sentPart{number: number, sum: sumOf(buf), size: int64(len(buf))}
-		err := u.sendPart(u.ctx, &p, bytes.NewReader(buf), int64(len(buf)), func() string { return md5Base64(buf) })
-		if err != nil {
-			u.fail(err)
+		if err := u.sendPart(u.ctx, &p, body, p.size, func() string { return md5Base64(body) }); err != nil {
+			u.fail(u.changed(body, p.sum, err))
 			return
 		}
 		u.sent(p)
@@ -175,10 +187,37 @@ func (u *upload) send() error {
 	return nil
 }
 
-func sumOf(p []byte) uint64 {
+// body returns the part that fills.
+func (u *upload) body() io.ReadSeeker {
+	if u.content == nil {
+		return bytes.NewReader(u.buf)
+	}
+	return io.NewSectionReader(u.content, u.total-u.filled, u.filled)
+}
+
+// changed returns why a part was not sent: err, or that its content is no longer that
+// of which sum was computed.
+func (u *upload) changed(body io.ReadSeeker, sum uint64, err error) error {
+	if u.content == nil || u.ctx.Err() != nil {
+		return err
+	}
+	if now, rerr := sumOf(body); rerr != nil || now != sum {
+		return fmt.Errorf("write %s: %w", u.c.url(u.key), errors.Join(errChanged, rerr))
+	}
+	return err
+}
+
+// errChanged is the error if a source has other bytes when its parts are sent.
+var errChanged = errors.New("source changed while it was read")
+
+// sumOf returns the checksum of all that r has.
+func sumOf(r io.ReadSeeker) (uint64, error) {
 	h := crc64nvme.New()
-	h.Write(p)
-	return h.Sum64()
+	_, err := r.Seek(0, io.SeekStart)
+	if err == nil {
+		_, err = io.Copy(h, r)
+	}
+	return h.Sum64(), err
 }
 
 // Prepare waits until all parts have arrived, except those that the last
@@ -194,7 +233,7 @@ func (u *upload) Prepare() error {
 	if u.id == "" {
 		return nil
 	}
-	if len(u.buf) > 0 {
+	if u.filled > 0 {
 		if err := u.send(); err != nil {
 			return err
 		}
@@ -222,9 +261,15 @@ func (u *upload) Commit() error {
 	defer u.wg.Done()
 	var err error
 	if u.id == "" {
-		err = u.put(bytes.NewReader(u.buf), int64(len(u.buf)), u.whole.Sum64(), func() string { return md5Base64(u.buf) })
+		body, sum := u.body(), u.sum.Sum64()
+		if err = u.put(body, u.filled, sum, func() string { return md5Base64(body) }); err != nil {
+			err = u.changed(body, sum, err)
+		}
 	} else {
-		err = u.complete(u.whole.Sum64(), u.total)
+		sum := u.merged()
+		if err = u.complete(sum, u.total); isConflict(err) && u.content != nil {
+			err = u.again(sum)
+		}
 	}
 	if err == nil {
 		u.mu.Lock()
@@ -232,6 +277,18 @@ func (u *upload) Commit() error {
 		u.mu.Unlock()
 	}
 	return err
+}
+
+// again sends the content once more, because the store has dropped the upload.
+func (u *upload) again(sum uint64) error {
+	if err := u.abort(); err != nil {
+		return err
+	}
+	f := &fileUpload{
+		c: u.c, key: u.key, exclusive: u.exclusive, content: u.content, size: u.total, part: u.part,
+		atOnce: cap(u.free), count: func(int64) {}, whole: &sum,
+	}
+	return f.run(u.ctx)
 }
 
 // Close aborts the upload, unless it was committed: it ends running requests
@@ -249,6 +306,9 @@ func (u *upload) Close() error {
 	u.partStop()
 	defer u.c.close()
 	u.buf = nil
+	if u.content != nil {
+		u.content.Close() // it was only read
+	}
 	if done {
 		return nil
 	}

@@ -3,6 +3,7 @@ package s3
 import (
 	"context"
 	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"io"
 	"io/fs"
@@ -154,8 +155,32 @@ func (w *writing) put(body io.ReadSeeker, size int64, sum uint64, md5 func() str
 		w.plain = true
 		err = w.c.request(w.ctx, "write", w.key, w.exclusive, attempt)
 	}
+	for n := 1; isConflict(err) && n < uploadAttempts; n++ {
+		if err = w.settled(err); isConflict(err) {
+			err = w.c.request(w.ctx, "write", w.key, w.exclusive, attempt)
+		}
+	}
 	if err != nil && (lost || context.Cause(w.ctx) != nil) && w.isThere() {
 		return nil
+	}
+	return w.settled(err)
+}
+
+// isConflict reports whether err says that the store refused a conditional request
+// because another writer of the same key was in the middle of one. It says nothing
+// about whether the other one will succeed.
+func isConflict(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.create && e.Code == "ConditionalRequestConflict"
+}
+
+// settled returns the error for an object that exists, if err is a conflict and the
+// other writer has succeeded.
+func (w *writing) settled(err error) error {
+	if isConflict(err) {
+		if exists := w.c.refuseExisting(w.ctx, w.key); exists != nil {
+			return exists
+		}
 	}
 	return err
 }
@@ -257,7 +282,21 @@ func (w *writing) complete(sum uint64, size int64) error {
 	case (lost || context.Cause(w.ctx) != nil) && w.isThere():
 		return nil
 	}
-	return err
+	return w.settled(err)
+}
+
+// merged returns the checksum of the whole object, computed from the checksums
+// of the parts.
+func (w *writing) merged() uint64 {
+	var parts []minio.ObjectPart
+	for i, p := range w.parts {
+		parts = append(parts, minio.ObjectPart{PartNumber: i + 1, Size: p.size, ChecksumCRC64NVME: crc64(p.sum)})
+	}
+	sum, err := minio.ChecksumCRC64NVME.FullObjectChecksum(parts)
+	if err != nil || len(sum.Raw()) != 8 {
+		return 0 // the store refuses it
+	}
+	return binary.BigEndian.Uint64(sum.Raw())
 }
 
 // abort removes the parts that the store has. It does not use the context of the

@@ -86,7 +86,7 @@ func (f *folder) walk(ctx context.Context, emit func([]entry) error) error {
 			names.add(d.Name())
 			switch t := d.Type(); {
 			case t.IsDir():
-				// What is found is on its way before the walk goes deeper.
+				// Pass on the entries of this folder before walking its subfolders.
 				if err := f.emit(batch, emit); err != nil {
 					return err
 				}

@@ -20,7 +20,7 @@ type answer struct {
 }
 
 // send answers with a status and the bytes of s, and closes s. cost is the memory that it
-// takes from the budget, 0 for that of a file. It returns when the last byte has been
+// takes from the budget; 0 means the memory of a file. It returns when the last byte has been
 // sent, or the download is parked. It panics with http.ErrAbortHandler if the answer
 // breaks off, which ends the connection.
 func (a *answer) send(status int, s *span, cost int64) {

@@ -104,8 +104,8 @@ func (a *arrivals) drop(folder *os.Root) {
 	}
 }
 
-// end tells those who follow the upload that its file is complete, or why it never will
-// be. Nothing may be written any more. Calls after the first do nothing.
+// end tells the downloads that follow the upload that its file is complete, or why it
+// never will be. Nothing may be written any more. Calls after the first do nothing.
 func (u *arrival) end(err error) {
 	u.from.mu.Lock()
 	defer u.from.mu.Unlock()

@@ -371,7 +371,7 @@ func (b *bodySource) Watch(ctx context.Context) error {
 }
 
 // watchable returns the connection if it tells how much of the body has arrived, and nil
-// otherwise: over HTTP/2, if a handler in between reads, and if a rate limit holds back
+// otherwise: over HTTP/2, if another handler has wrapped the body, and if a rate limit holds back
 // bytes that were read.
 func (b *bodySource) watchable() syscall.RawConn {
 	if b.r.ProtoMajor != 1 || b.r.ContentLength <= bufferedBody || !isOwnBody(b.r.Body) {

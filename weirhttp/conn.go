@@ -601,7 +601,7 @@ type progress struct {
 	unsent  int64 // bytes that wait in the kernel
 	pending bool  // there are bytes for the client to receive
 	waiting bool  // the kernel accepts no more, for now
-	told    bool  // the kernel has told; else the numbers are those of our writes
+	told    bool  // the numbers come from the kernel, not from our writes
 }
 
 // progress looks at the connection. Any goroutine can call it at any time.

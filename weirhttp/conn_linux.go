@@ -17,7 +17,7 @@ const canPark = true
 // openFlags keep open from waiting for the other end of a named pipe.
 const openFlags = unix.O_NONBLOCK | unix.O_NOCTTY
 
-// sendFile sends h and then n bytes of s. The kernel copies those of a file from an
+// sendFile sends h and then n bytes of s. The kernel copies bytes of a file from an
 // explicit offset, so that any number of clients share one descriptor.
 func (c *conn) sendFile(h []byte, s *span, n int64) (sent int64, err error) {
 	m := s.meter()

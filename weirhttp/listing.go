@@ -327,7 +327,7 @@ func (l *lister) step() error {
 	return err
 }
 
-// take returns what is known of d without looking at the file, if that is enough.
+// take makes the entry from d alone, if that is possible without a stat of the file.
 func (l *lister) take(d fs.DirEntry) (e listed, ok bool) {
 	name := d.Name()
 	if names.Withheld(name, l.v.hidden) {

@@ -229,7 +229,7 @@ func (v view) openRegular(name string) (*os.File, fs.FileInfo, error) {
 	return f, info, nil
 }
 
-// openGrowing opens a regular file, or that of an upload in progress.
+// openGrowing opens a regular file, or the file of an upload in progress.
 func (v view) openGrowing(name string, up *arrival) (*os.File, error) {
 	if up != nil {
 		return up.open()

@@ -21,7 +21,7 @@ import (
 
 // Response says how to send a stream as an answer. [Respond] uses the zero Response.
 type Response struct {
-	Type string // Content-Type; "": that of w's header, or guessed from the first bytes
+	Type string // Content-Type; "": the one in w's header, or guessed from the first bytes
 	Size int64  // bytes of the whole stream; 0: unknown. A stream of another length breaks the connection.
 	Name string // the name of the transfer; "": the request's path
 

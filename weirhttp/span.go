@@ -29,7 +29,7 @@ func (truncatedError) Unwrap() error { return ErrChanged }
 // version of the file.
 const heldBack = 64 << 10
 
-// span is what is left of the body of an answer, on its way to one client: first bytes
+// span is the rest of the body of an answer, on its way to one client: first bytes
 // from memory, then a piece of a file, and then what rest brings.
 type span struct {
 	body []byte         // from memory

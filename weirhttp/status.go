@@ -30,7 +30,7 @@ func (e *refusal) Error() string { return e.text }
 
 var errClosed = errors.New("upload handler is closed")
 
-// errSpecial is the cause when a name is that of a device, a pipe or a socket.
+// errSpecial is the cause when a name belongs to a device, a pipe or a socket.
 var errSpecial = errors.New("neither a file nor a folder")
 
 // ErrEncoding is the cause when the Content-Encoding of a request is unknown. The status

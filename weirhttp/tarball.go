@@ -31,7 +31,7 @@ const (
 	mostKept    = 32 << 20        // most memory of tarballs that nobody downloads, in bytes
 )
 
-// tarball is a folder as a tar file: the list of what is in it. All bytes of the tar file
+// tarball is a folder as a tar file: the list of its entries. All bytes of the tar file
 // follow from the list and the files. It does not change.
 type tarball struct {
 	view     view

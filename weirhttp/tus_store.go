@@ -171,7 +171,7 @@ func (up *tusUpload) GetInfo(context.Context) (handler.FileInfo, error) {
 	}, nil
 }
 
-// failed is that of the store.
+// failed calls the method of the store.
 func (up *tusUpload) failed(err error) error { return (&tusStore{up.u}).failed(up.req, err) }
 
 // WriteChunk appends the bytes of one request. It reads them from the body itself, not from

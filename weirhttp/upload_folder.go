@@ -32,7 +32,7 @@ import (
 	"github.com/weir-go/weir/weirhttp/internal/writeback"
 )
 
-// settings are those of an Uploads, as its folder and the uploads in it need them.
+// settings are the fields of an Uploads that its folder and the uploads in it need.
 type settings struct {
 	dir        string
 	maxSize    int64

@@ -166,7 +166,7 @@ func (f *form) take(r *http.Request, part *multipart.Part) error {
 	return in.finish()
 }
 
-// formRoom is a file of a form. It takes its space from that of the form.
+// formRoom is a file of a form. It takes its space from the space of the form.
 type formRoom struct {
 	f  *form
 	in newFile

@@ -503,7 +503,7 @@ func isBrokenOff(err error) bool {
 // number of bytes that are still there.
 func (s *session) undo(from int64, cause error) (int64, error) {
 	if c, ok := s.data.(interface{ unfollow() }); ok {
-		c.unfollow() // whoever follows can have sent these bytes on
+		c.unfollow() // downloads that follow the upload can have sent these bytes
 	}
 	if err := s.data.cut(from); err != nil {
 		return s.data.size() - from, err

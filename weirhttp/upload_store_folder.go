@@ -141,7 +141,7 @@ func (s *folderStore) write(id string, state uploadState) error {
 	return nil
 }
 
-// writeRecord writes a state to a file of its own and returns the name of that.
+// writeRecord writes a state to a new file and returns the name of the file.
 func (s *folderStore) writeRecord(id string, state uploadState) (string, error) {
 	state.Nonce = newUploadID()
 	data, err := json.Marshal(state)
@@ -595,7 +595,7 @@ func (c *folderContent) follow(name string, size int64) {
 	arriving.resume(root, name, c.id, size, func() (*os.File, error) { return root.Open(file) })
 }
 
-// unfollow ends those who follow the upload, and tells them that it has failed.
+// unfollow ends all downloads that follow the upload, with an error.
 func (c *folderContent) unfollow() { arriving.finish(c.s.d.root, c.id, errUnfinished) }
 
 // moved records that the kernel has added n bytes, which the reservation knows of.

@@ -21,8 +21,8 @@ type walker struct {
 	ctx   context.Context
 	batch int // names of a folder that are in memory at a time, at each level of the tree
 
-	// visit is called for each folder, before what is in it, and for each file. as is
-	// the name in the archive, with slashes. f is nil for a folder; the walker releases
+	// visit is called for each folder, before its contents, and for each file. as is the
+	// name in the archive, with slashes. f is nil for a folder; the walker releases
 	// it. An error ends the walk.
 	visit func(as string, info fs.FileInfo, f *openfile.File) error
 	// files says that visit needs the files open. Otherwise f can be nil for them too.

@@ -28,10 +28,7 @@ func (r *codecRun) checkSuffix() error {
 	}
 	s := r.ownSuffix
 	if s == "" || len(s) > longestSuffix || strings.ContainsAny(s, `/`+string(filepath.Separator)) {
-		return &failure{
-			code: exitUsage, text: fmt.Sprintf("invalid suffix %q for --suffix: use 1 to %s without a slash", s, units.Count(longestSuffix, "character")),
-			try: "--suffix " + r.suffixes[0].packed,
-		}
+		return invalid("suffix", s, "suffix", fmt.Sprintf("use 1 to %s without a slash", units.Count(longestSuffix, "character")), r.suffixes[0].packed)
 	}
 	return nil
 }

@@ -259,13 +259,13 @@ func (r *codecRun) check() error {
 		if r.digits != "" {
 			return refuse(fmt.Sprintf("invalid level -%s for %s; use -1 to -%d", r.digits, r.name, r.most), fmt.Sprintf("-%d", r.levels))
 		}
-		return refuse(fmt.Sprintf("--level %d: use %d to %d", r.level, r.least(), r.most), "--level 6")
+		return invalid("level", r.level, "level", fmt.Sprintf("use %d to %d", r.least(), r.most), "6")
 	case r.workers < 0 || r.workers > 1024:
-		return refuse(fmt.Sprintf("--workers %d: use 1 to 1024, or 0 for all cores", r.workers), "--workers 0")
+		return invalid("number", r.workers, "workers", "use 1 to 1024, or 0 for all cores", "0")
 	}
 	if r.window != "" {
 		if n, err := parseSize(r.window); err != nil || n < 1<<10 || n > 2<<30 {
-			return refuse(fmt.Sprintf("invalid size %q for --window; use 1KiB to 2GiB", r.window), "--window "+defaultWindowText)
+			return invalid("size", r.window, "window", "use 1KiB to 2GiB", defaultWindowText)
 		}
 	}
 	return r.checkSuffix()

@@ -113,7 +113,7 @@ func (c *copying) copy(names []string) error {
 	if c.rate != "" {
 		n, err := parseRate(c.rate)
 		if err != nil {
-			return badRate("rate", c.rate)
+			return invalid("rate", c.rate, "rate", "", "10MiB/s")
 		}
 		c.perSecond = n
 	}
@@ -340,7 +340,11 @@ func (c *copying) file(src, dst string) (*step, error) {
 	}
 	st.verifies = c.verify
 	var verified string
-	st.build = func(bool) (*weir.Flow, error) {
+	st.build = func(frugal bool) (*weir.Flow, error) {
+		src, dst := src, dst
+		if frugal {
+			src, dst = thrifty(src), thrifty(dst)
+		}
 		so := endpoint.SourceOptions{HTTP: c.remote.options}
 		if part != nil && part.offset > 0 {
 			so.Offset, so.Validator = part.offset, part.Validator
@@ -354,7 +358,7 @@ func (c *copying) file(src, dst string) (*step, error) {
 		if c.perSecond > 0 {
 			s = s.Through(pace.RateLimit[byte](c.perSecond, time.Second))
 		}
-		sink, err := c.sink(dst, st.perm, part, func(sum []byte) {
+		sink, err := c.sink(src, dst, st.perm, part, func(sum []byte) {
 			verified = fmt.Sprintf("%x", sum)
 			st.sums = []string{"sha256 " + verified}
 		}, st.size())
@@ -439,7 +443,7 @@ func sizeOf(src string, in endpoint.Input) func() int64 {
 	return func() int64 { return in.Info().Size }
 }
 
-func (c *copying) sink(dst string, perm fs.FileMode, part *partial, verified func([]byte), size int64) (weir.Sink[byte], error) {
+func (c *copying) sink(src, dst string, perm fs.FileMode, part *partial, verified func([]byte), size int64) (weir.Sink[byte], error) {
 	o := endpoint.SinkOptions{Size: max(size, 0), Exclusive: c.noClobber, HTTP: c.remote.options}
 	if name, local := endpoint.Local(dst); local && name != "-" {
 		o.Size = 0
@@ -456,6 +460,9 @@ func (c *copying) sink(dst string, perm fs.FileMode, part *partial, verified fun
 				o.File = append(o.File, weir.KeepPartial(), weir.Perm(0o600)) // finish sets the real permissions
 			}
 		}
+	} else if isFile(src) {
+		path, _ := endpoint.Local(src)
+		o.Reopen = func() (endpoint.ReaderAtCloser, error) { return os.Open(path) }
 	}
 	sink, err := endpoint.Sink(dst, o)
 	if err != nil {

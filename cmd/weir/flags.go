@@ -53,14 +53,14 @@ func (s *settings) check() error {
 	switch s.progress {
 	case "auto", "live", "plain", "none":
 	default:
-		return &failure{code: exitUsage, text: fmt.Sprintf("--progress %s: use auto, live, plain or none", s.progress), try: "--progress plain"}
+		return invalid("value", s.progress, "progress", "use auto, live, plain or none", "plain")
 	}
 	if s.memory == "" {
 		return nil
 	}
 	n, err := parseSize(s.memory)
 	if err != nil || n <= 0 {
-		return &failure{code: exitUsage, text: fmt.Sprintf("--memory %s is not a size", s.memory), try: "--memory 64MiB"}
+		return invalid("size", s.memory, "memory", "", "64MiB")
 	}
 	s.limit = n
 	return nil

@@ -167,7 +167,7 @@ func (l *laboratory) choose(name string, names []string, given func(string) bool
 		}
 		n, err := f.read(f.text)
 		if err != nil || n <= 0 {
-			return refuse(fmt.Sprintf("invalid value %q for --%s", f.text, f.flag), "--"+f.flag+" "+f.try)
+			return invalid("value", f.text, f.flag, "", f.try)
 		}
 		*f.to = n
 		if f.flag != "guard" || f.text != defaultGuard {
@@ -176,7 +176,7 @@ func (l *laboratory) choose(name string, names []string, given func(string) bool
 	}
 	if given("clients") || l.clients != 0 {
 		if l.clients < 1 || l.clients > 20_000 {
-			return refuse(fmt.Sprintf("--clients %d: use 1 to 20000", l.clients), "--clients 10")
+			return invalid("number", l.clients, "clients", "use 1 to 20000", "10")
 		}
 		if given("clients") && !l.all && !l.chosen[0].HasClients() {
 			return refuse(fmt.Sprintf("--clients: %s has no clients", l.chosen[0].Name), "weir lab "+l.chosen[0].Name)
@@ -186,7 +186,7 @@ func (l *laboratory) choose(name string, names []string, given func(string) bool
 	}
 	if given("for") || l.long != 0 {
 		if l.long <= 0 || l.long > 10*time.Minute {
-			return refuse(fmt.Sprintf("--for %v: use 1s to 10m", l.long), "--for 10s")
+			return invalid("time", l.long, "for", "use 1s to 10m", "10s")
 		}
 		l.options.Override.For = l.long
 		l.words = append(l.words, "--for", l.long.String())

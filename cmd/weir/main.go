@@ -254,8 +254,8 @@ func fromEnvironment(flags *pflag.FlagSet) (err error) {
 			return
 		}
 		if serr := f.Value.Set(value); serr != nil {
-			what, _ := badValue(f, value)
-			err = &failure{code: exitUsage, text: fmt.Sprintf("%s=%s %s", name, value, what), try: "unset " + name}
+			text, _ := badValue(f, value, name)
+			err = &failure{code: exitUsage, text: text, try: "unset " + name}
 			return
 		}
 		f.Annotations = map[string][]string{setBy: {value}}

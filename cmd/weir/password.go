@@ -28,7 +28,7 @@ rights. At a terminal weir asks for the password twice.`,
 		Args:    one("name", "weir password ann"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if rights != "r" && rights != "w" && rights != "rw" {
-				return &failure{code: exitUsage, text: fmt.Sprintf("--rights %s: use r, w or rw", rights), try: "--rights r"}
+				return invalid("value", rights, "rights", "use r, w or rw", "r")
 			}
 			if err := checkName(args[0]); err != nil {
 				return err

@@ -92,6 +92,10 @@ func (s *settings) pipeStep(words []string, preserve bool) (*step, error) {
 		}
 	}
 	st.build = func(frugal bool) (*weir.Flow, error) {
+		src, dst := src, dst
+		if frugal {
+			src, dst = thrifty(src), thrifty(dst)
+		}
 		in, err := endpoint.Source(src, endpoint.SourceOptions{HTTP: s.remote.options})
 		if err != nil {
 			return nil, badName(err)

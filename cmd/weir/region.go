@@ -27,7 +27,7 @@ func (r *region) width() int {
 	return 80
 }
 
-// draw replaces what is on the screen.
+// draw replaces the contents of the region.
 func (r *region) draw(rows []string) {
 	if r.tty != nil && !foreground(r.tty) {
 		r.shown = nil // another program has the screen now

@@ -197,29 +197,29 @@ func (s *serving) together(given func(string) bool) error {
 		return refuse(fmt.Sprintf("--stall %v would disconnect every client", s.stall), "--stall 24h")
 	}
 	if s.queue <= 0 {
-		return refuse(fmt.Sprintf("--queue %v is not a positive duration", s.queue), "--queue 1ms")
+		return invalid("duration", s.queue, "queue", "must be positive", "1ms")
 	}
 	if s.drainTime < 0 {
-		return refuse(fmt.Sprintf("--drain %v is negative", s.drainTime), "--drain 0s, not to wait")
+		return invalid("duration", s.drainTime, "drain", "must not be negative", "0s, not to wait")
 	}
 	if s.grace < 0 {
-		return refuse(fmt.Sprintf("--grace %v is negative", s.grace), "--grace 0s, not to wait")
+		return invalid("duration", s.grace, "grace", "must not be negative", "0s, not to wait")
 	}
 	for _, f := range []struct {
 		flag string
 		n    int
 	}{{"max-conns", s.maxConns}, {"max-conns-per-addr", s.maxPerAddr}} {
 		if given(f.flag) && f.n <= 0 {
-			return refuse(fmt.Sprintf("--%s %d is not a positive number", f.flag, f.n), "--"+f.flag+" 1000")
+			return invalid("number", f.n, f.flag, "must be positive", "1000")
 		}
 	}
 	for _, host := range s.hosts {
 		if plainHost(host) == "" || strings.ContainsAny(host, "/@ ") {
-			return refuse(fmt.Sprintf("--host %q is not a host name", host), "--host files.example")
+			return invalid("host name", host, "host", "", "files.example")
 		}
 	}
 	if _, err := parseMode(s.socketMode); err != nil {
-		return refuse(fmt.Sprintf("--socket-mode %s is not a file mode", s.socketMode), "--socket-mode 0660")
+		return invalid("file mode", s.socketMode, "socket-mode", "", "0660")
 	}
 	path, onSocket := socketOf(s.listen)
 	if onSocket && (path == "" || strings.HasPrefix(path, "@")) {
@@ -570,9 +570,9 @@ func (s *serving) parseSizes() (sizes, error) {
 		var err error
 		if *f.n, err = parseRate(f.value); err != nil {
 			if strings.HasSuffix(f.flag, "rate") {
-				return sizes{}, badRate(f.flag, f.value)
+				return sizes{}, invalid("rate", f.value, f.flag, "", "10MiB/s")
 			}
-			return sizes{}, &failure{code: exitUsage, text: fmt.Sprintf("--%s %s is not a size", f.flag, f.value), try: "--" + f.flag + " 10MiB"}
+			return sizes{}, invalid("size", f.value, f.flag, "", "10MiB")
 		}
 	}
 	if least := int64(leastMemory); n.memory < least {

@@ -82,7 +82,7 @@ func ownOrigin(cors string, h http.Handler) (http.Handler, error) {
 	p := http.NewCrossOriginProtection()
 	if cors != "" {
 		if err := p.AddTrustedOrigin(cors); err != nil {
-			return nil, &failure{code: exitUsage, text: fmt.Sprintf("--cors %s is not an origin", cors), try: "--cors https://example.org"}
+			return nil, invalid("origin", cors, "cors", "", "https://example.org")
 		}
 	}
 	p.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

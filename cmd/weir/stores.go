@@ -99,6 +99,21 @@ func (c *copying) storeFolder(src, dst string) (*step, error) {
 	return st, nil
 }
 
+// thrifty returns name or, if it is the URL of an object, the URL with one request at a
+// time, which takes less memory.
+func thrifty(name string) string {
+	u, err := url.Parse(name)
+	if err != nil || !strings.EqualFold(u.Scheme, "s3") {
+		return name
+	}
+	q := u.Query()
+	if !q.Has("parallel") {
+		q.Set("parallel", "1")
+	}
+	u.RawQuery = q.Encode()
+	return u.String()
+}
+
 // collectOften keeps the garbage of requests to an object store small beside the
 // parts that are held in memory: without it, the heap would grow to twice their
 // size before it is collected.

@@ -23,8 +23,8 @@ func (v *view) ended(st *step, r report.Report, took time.Duration, f *failure) 
 	v.current = nil
 }
 
-// failed tells of a step at once, since the others go on. A way out that is the
-// same for many is told once.
+// failed reports a failed step at once, because the others continue. Advice that
+// several failures share is printed once.
 func (v *view) failed(f *failure) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -89,14 +89,14 @@ func (v *view) several() *failure {
 	return f
 }
 
-// summary is what is left on the screen.
+// summary returns the text that stays on the screen.
 func (v *view) summary(f *failure) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	var in, out, peak, ceiling int64
 	var longest ended
 	done := v.done
-	if v.goOn { // of those that failed it is told already
+	if v.goOn { // the failures have been reported already
 		done = slices.DeleteFunc(slices.Clone(done), func(d ended) bool { return d.failed != nil && !d.failed.partly })
 	}
 	for _, d := range done {
@@ -140,7 +140,7 @@ func (v *view) summary(f *failure) {
 		if d.step.note == nil || !whole {
 			continue
 		}
-		if note := d.step.note(); note != told { // the same of several is told once
+		if note := d.step.note(); note != told { // a note that several files share is printed once
 			fmt.Fprint(v.stderr, note)
 			told = note
 		}
@@ -183,7 +183,7 @@ func (d ended) namedSums(several bool) []string {
 	return list
 }
 
-// files counts those of all steps, and says whether any is a folder.
+// files returns the number of files of all steps, and whether any step is a folder.
 func files(done []ended) (n int64, folders bool) {
 	for _, d := range done {
 		if d.step.tree == nil {

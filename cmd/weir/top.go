@@ -77,7 +77,7 @@ docs/monitor.md.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if t.lines.window < 100*time.Millisecond || t.lines.window > time.Hour {
-				return &failure{code: exitUsage, text: fmt.Sprintf("invalid time %v for --for: use 100ms to 1h", t.lines.window), try: "--for 5s"}
+				return invalid("time", t.lines.window, "for", "use 100ms to 1h", "5s")
 			}
 			if !slices.Contains(topSorts, t.sort) {
 				return &failure{code: exitUsage, text: fmt.Sprintf("unknown order %q for --sort: use slow, rate, size or name", t.sort), try: "--sort rate"}
@@ -185,7 +185,7 @@ func (t *top) joined(l *procpipe.Pipeline) bool {
 
 // report watches once and prints what it saw.
 func (t *top) report(ctx context.Context) error {
-	// What begins meanwhile is not looked at, and what ends is told.
+	// Programs that begin during the window are ignored. Those that end are reported.
 	if t.unjoined != nil {
 		wait, cancel := context.WithTimeout(ctx, t.lines.window)
 		<-wait.Done()
@@ -247,9 +247,9 @@ type entry struct {
 	snap    *monitor.Snapshot // of the program; nil: it has not answered yet
 }
 
-// entries joins what is known to the lines of the view, in their order. before
-// are the samples that the answers about pipelines begin with. now is zero for a
-// single report.
+// entries joins programs and pipelines to the lines of the view, in their order. The
+// answers about pipelines compare samples with before. now is zero for a single
+// report.
 func (t *top) entries(samples, before procpipe.Totals, now time.Time) []*entry {
 	var list []*entry
 	in := map[int]bool{}

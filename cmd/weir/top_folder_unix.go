@@ -22,7 +22,7 @@ func socketFolders() []string {
 		return []string{v}
 	}
 	var list []string
-	// After su or sudo the variable is that of another user.
+	// After su or sudo the variable names the folder of another user.
 	if dir := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) && ofThisUser(dir) == nil {
 		list = append(list, filepath.Join(dir, "weir"))
 	}

@@ -76,7 +76,7 @@ func (t *top) live(ctx context.Context) error {
 	}
 }
 
-// look takes what is known now into the view.
+// look updates the view.
 func (v *topLive) look() {
 	v.find()
 	v.samples = v.lines.sampler.Totals()
@@ -84,7 +84,7 @@ func (v *topLive) look() {
 	v.arrange()
 }
 
-// arrange sorts and filters what is known.
+// arrange sorts and filters the lines.
 func (v *topLive) arrange() {
 	v.list = v.entries(v.samples, v.looks.before(v.lines.began, v.lines.window), time.Now())
 	if len(v.list) > 0 && v.entry() == nil {
@@ -220,7 +220,7 @@ func (v *topLive) draw() {
 	v.region.draw(append(rows, "", v.help(width)))
 }
 
-// help says which keys there are, or what is being typed.
+// help returns the last row: the list of keys, or the filter that the user is typing.
 func (v *topLive) help(width int) string {
 	if v.typing {
 		return "filter: " + v.filter + "_  (enter: keep, esc: all)"
@@ -238,7 +238,7 @@ func (v *topLive) help(width int) string {
 	return fit(text, width)
 }
 
-// rows are the view but for its last row.
+// rows returns the rows of the view, without the last one.
 func (v *topLive) rows(width, most int) []string {
 	if len(v.list) == 0 {
 		rows := []string{"no weir of yours is running"}
@@ -275,7 +275,7 @@ func (v *topLive) listed(most int) []*entry {
 	return v.list[first:min(len(v.list), first+most)]
 }
 
-// stagesOf are the stages of the chosen transfer, and what is slow in it.
+// stagesOf returns rows with the stages of the chosen transfer and its verdict.
 func (v *topLive) stagesOf(e *entry, width int) (rows []string) {
 	f := e.program.followed()
 	if f == nil {

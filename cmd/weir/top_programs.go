@@ -38,9 +38,9 @@ const maxAnswer = 16 << 20
 // program is a running weir that answers: a command on its socket, or a server
 // by a URL.
 type program struct {
-	base   string // of its URLs, with a slash at the end
-	socket string // empty: it is asked over the network
-	pid    int    // by the name of its socket, for who it does not answer
+	base   string // beginning of its URLs, with a slash at the end
+	socket string // empty if the program is reached over the network
+	pid    int    // process number in the name of its socket, in case the program does not answer
 	client *http.Client
 	user   *url.Userinfo
 	header http.Header // for every question
@@ -66,14 +66,15 @@ type programLook struct {
 	flows map[string]monitor.Flow
 }
 
-// state returns what is known of the program.
+// state returns the last answer of the program, or the error of the last request.
 func (p *program) state() (snap *monitor.Snapshot, args []string, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.snap, p.args, p.err
 }
 
-// number is the process number that the program names, else that of its socket.
+// number returns the process number that the program reports or, if it has not
+// answered, the one in the name of its socket.
 func (p *program) number() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -384,7 +385,7 @@ func (ps *programs) add(name string, pid int) {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		conn, err := new(net.Dialer).DialContext(ctx, "unix", name)
 		if err != nil && refused(err) {
-			_ = sweepSocket(name) // its number is that of another process by now
+			_ = sweepSocket(name) // another process has its number by now
 		}
 		return conn, err
 	}
@@ -401,8 +402,8 @@ func (ps *programs) start(name string, p *program) {
 	ps.wg.Go(func() { p.watch(ctx) })
 }
 
-// remote makes the program with a URL. It asks it once, for what is wrong to be
-// said at once.
+// remote adds the program with a URL. It sends one request, so that an error is
+// reported at once.
 func (ps *programs) remote(address string, user *url.Userinfo, o endpoint.HTTPOptions) error {
 	base, err := monitorURL(address)
 	if err != nil {

@@ -167,7 +167,7 @@ func (s *topSocket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	show.ServeHTTP(w, r)
 }
 
-// enter returns what shows the run, and makes it for the first who asks.
+// enter returns the handler that shows the run. The first call creates it.
 func (s *topSocket) enter() http.Handler {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -76,7 +76,7 @@ func maybeRate(n float64) string {
 	return perSecond(n)
 }
 
-// says are the rows of the answer to: what is slow?
+// says returns rows that say which part is slow.
 func (t *top) says(e *entry, width int) (rows []string) {
 	for _, row := range wrap(heldFor(e.sentence, e.since), max(20, width)) {
 		rows = append(rows, t.paint().bold(row))

@@ -26,8 +26,8 @@ func wrongFlag(c *cobra.Command, err error) error {
 	switch {
 	case errors.As(err, &value):
 		f := value.GetFlag()
-		what, try := badValue(f, value.GetValue())
-		return &failure{code: exitUsage, text: fmt.Sprintf("--%s %s %s", f.Name, value.GetValue(), what), try: "--" + f.Name + try}
+		text, try := badValue(f, value.GetValue(), "--"+f.Name)
+		return &failure{code: exitUsage, text: text, try: "--" + f.Name + try}
 	case errors.As(err, &missing):
 		return misuse(c, "--"+missing.GetFlag().Name+" needs a value")
 	case errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() == "":
@@ -38,25 +38,32 @@ func wrongFlag(c *cobra.Command, err error) error {
 	return misuse(c, err.Error())
 }
 
-// badRate returns the error for an invalid rate.
-func badRate(flag, value string) *failure {
-	return &failure{code: exitUsage, text: fmt.Sprintf("--%s %s is not a rate", flag, value), try: "--" + flag + " 10MiB/s"}
+// invalid returns the error for a value of a flag. kind says what the value should be,
+// as in "rate", more which values are valid, and try is one of these.
+func invalid(kind string, value any, flag, more, try string) *failure {
+	text := fmt.Sprintf("invalid %s %q for --%s", kind, fmt.Sprint(value), flag)
+	if more != "" {
+		text += ": " + more
+	}
+	return &failure{code: exitUsage, text: text, try: "--" + flag + " " + try}
 }
 
-// badValue returns a complaint about a value of f, and a valid value to try.
-func badValue(f *pflag.Flag, value string) (what, try string) {
+// badValue returns a complaint about a value that the flag parser refused, and what to
+// try behind the flag. name is the flag or the variable that has the value.
+func badValue(f *pflag.Flag, value, name string) (text, try string) {
+	kind, more, try := "value", "", " "+f.DefValue
 	switch f.Value.Type() {
 	case "duration":
+		kind, try = "duration", " 10s"
 		if _, err := strconv.ParseFloat(value, 64); err == nil {
-			return "is not a duration: missing unit", " " + value + "s"
+			more, try = ": missing unit", " "+value+"s"
 		}
-		return "is not a duration, as in 10s or 5m", " 10s"
 	case "int":
-		return "is not a number", " 4"
+		kind, try = "number", " 4"
 	case "bool":
-		return "is neither true nor false", "=false"
+		more, try = ": use true or false", "=false"
 	}
-	return "is not a valid value", " " + f.DefValue
+	return fmt.Sprintf("invalid %s %q for %s%s", kind, value, name, more), try
 }
 
 // unknownFlag returns an error that suggests a flag of a similar name.

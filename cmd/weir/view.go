@@ -15,8 +15,8 @@ import (
 	"github.com/weir-go/weir/report"
 )
 
-// view tells the user what goes on, on standard error: a region of the terminal
-// that is drawn anew, plain lines, or lines of JSON.
+// view shows the progress of a run on standard error: as a region of the terminal
+// that it redraws, as plain lines, or as lines of JSON.
 type view struct {
 	*settings
 	verb  string
@@ -120,9 +120,8 @@ func (v *view) start(st *step) (finish func()) {
 	}
 }
 
-// lookEvery is the time between two looks at a flow, however seldom it is told
-// what they find: so that the verdict is the one that the page and weir top show,
-// which look as often.
+// lookEvery is the time between two samples of a flow, however seldom the view prints
+// them. The page and weir top sample as often, so all of them show the same verdict.
 const lookEvery = 250 * time.Millisecond
 
 // tick looks at the run, and shows where it is when it is time to.
@@ -251,8 +250,8 @@ func (p progress) text(width int) string {
 	return last
 }
 
-// differ reports whether what comes out of a flow is more or less than what goes
-// in, and not just on its way: what is held in pipes is not.
+// differ reports whether the flow changes the amount of data. A small difference only
+// means that some data is still in pipes.
 func differ(in, out int64) bool {
 	return out > 0 && (float64(out) < 0.95*float64(in) || float64(out) > 1.05*float64(in))
 }
@@ -266,8 +265,8 @@ func (p progress) bar(width int) string {
 	return "[" + strings.Repeat("■", n) + strings.Repeat(" ", width-n) + "]"
 }
 
-// rows are the live region: stages with the pipes between them, the line, and
-// who is slow. A window that is too small for that gets the line.
+// rows returns the live region: the stages with the pipes between them, the line of
+// progress, and the verdict. A window that is too small gets only the line.
 func (v *view) rows(now, all report.Report, since time.Time) []string {
 	width := v.live.width() - 1
 	p := v.progressOf(all)

@@ -43,7 +43,7 @@ type who struct {
 	pid            int
 	window         time.Duration
 
-	programs *programs                     // those of weir in the pipelines, which count their times themselves; nil: none are asked
+	programs *programs                     // the processes of weir in the pipelines, which report exact times; nil: do not ask them
 	account  account                       // their times
 	keep     func(*procpipe.Pipeline) bool // whether to watch a pipeline; nil: all are watched
 	sampler  procpipe.Sampler
@@ -85,7 +85,7 @@ on Linux. The exit code is 1 if no pipeline is running. See docs/who.md.`,
 				return &failure{code: exitUsage, text: fmt.Sprintf("invalid process number %d for --pid", w.pid), try: "weir who, to see all pipelines"}
 			}
 			if w.window < 100*time.Millisecond || w.window > time.Hour {
-				return &failure{code: exitUsage, text: fmt.Sprintf("invalid time %v for --for: use 100ms to 1h", w.window), try: "--for 5s"}
+				return invalid("time", w.window, "for", "use 100ms to 1h", "5s")
 			}
 			return w.run()
 		},
@@ -222,8 +222,8 @@ func (w *who) unfit() error {
 }
 
 // watch samples the pipelines until d has passed or ctx ends, and if asked for,
-// until all processes have ended. It looks at random moments, so that a process
-// with a rhythm of its own is not always seen in the same state.
+// until all processes have ended. It takes samples at random moments, because samples
+// at regular intervals could always see a periodic process in the same state.
 func (w *who) watch(ctx context.Context, d time.Duration, untilEnded bool) error {
 	end := time.NewTimer(d)
 	defer end.Stop()

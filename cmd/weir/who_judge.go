@@ -67,10 +67,11 @@ func judge(l *procpipe.Pipeline, now, before procpipe.Totals, exact account) *fi
 	return f
 }
 
-// counted returns the stages of a process of weir, with times that fill the
-// window as those of the other processes do. What it reads from and writes to is
-// a pipe of the pipeline, in which it waits for other processes and not for the
-// outside world. It returns nil for other processes.
+// counted returns the stages of a process of weir, with times that fill the window
+// like the times of the other processes. It returns nil for other processes.
+//
+// Both ends of the process are pipes of the pipeline. There it waits for other
+// processes, not for the outside world.
 func (f *finding) counted(place int, exact account) []report.StageStats {
 	if exact == nil {
 		return nil

@@ -114,6 +114,6 @@ func ours(tty *os.File) (yes bool) {
 // not interrupt a read any more.
 func control(tty *os.File, f func(fd int)) {
 	if raw, err := tty.SyscallConn(); err == nil {
-		_ = raw.Control(func(fd uintptr) { f(int(fd)) }) // a closed terminal is told by f's result
+		_ = raw.Control(func(fd uintptr) { f(int(fd)) }) // if the terminal is closed, f reports it
 	}
 }

@@ -34,7 +34,7 @@ func title(p *procpipe.Process) string {
 	return runewidth.Truncate(strings.Join(words, " "), titleWidth, "…")
 }
 
-// titles gives each process of a pipeline a name of its own.
+// titles gives each process of a pipeline a different name.
 func titles(l *procpipe.Pipeline) []string {
 	count := map[string]int{}
 	var names []string

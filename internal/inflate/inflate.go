@@ -169,7 +169,7 @@ func (d *Decoder) wait() error {
 		return d.tookStored(n, err)
 	}
 	if d.little && d.state == atHeader {
-		// What is read with the header of a stored block is copied twice.
+		// Bytes that were read with the header of a stored block are copied twice.
 		return d.ended(d.in.fillTo(1 << 10))
 	}
 	return d.ended(d.in.fill())
@@ -225,7 +225,7 @@ func (d *Decoder) endBlock() {
 	d.little = d.little && d.state == inStored
 	d.state = atHeader
 	if d.final {
-		// What is left of the last byte means nothing.
+		// The remaining bits of the last byte have no meaning.
 		d.state, d.bits, d.nbits = atEnd, 0, 0
 	}
 }

@@ -75,7 +75,7 @@ type Config[T any] struct {
 	Name     string // "read → gzip"; empty for a pipe of one's own
 	Limit    Limit
 	LowWater int64         // a pipe that was full has room again at this fill; 0: as soon as anything fits
-	Size     func(v T) int // how many bytes v refers to beyond its slot; nil: measure what is possible
+	Size     func(v T) int // how many bytes v refers to beyond its slot; nil: measure what package size can
 	Weighs   bool          // measure values even if the limit does not need it, for the sake of a budget
 	MaxValue int64         // the most that one value is charged; 0: anything
 }

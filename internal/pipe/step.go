@@ -14,7 +14,7 @@ import measure "github.com/weir-go/weir/internal/size"
 //     the turn has been sent to one that is still in its queue channel.
 //   - Only the owner of a turn parks, so the token in s.park has one receiver.
 //   - A writer without the turn adds its whole batch in one step, or nothing.
-//   - Whoever changes what another waits for wakes it in the same step.
+//   - A step that changes the state for which another party waits wakes that party.
 
 // next is the action of an operation's goroutine after a step.
 type next int8

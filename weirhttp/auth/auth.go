@@ -1,5 +1,5 @@
-// Package auth asks clients of an HTTP server who they are, by Basic or Bearer,
-// and lets them read, write, or both.
+// Package auth authenticates the clients of an HTTP server, with Basic or Bearer, and
+// lets each user read, write, or both.
 package auth
 
 import (
@@ -29,8 +29,8 @@ const (
 	Write                    // everything else
 )
 
-// Users are those who may come in. Make them with [Parse]. A Users may be used
-// concurrently.
+// Users are the accounts of a server, with their passwords and rights. Make them with
+// [Parse]. A Users can be used concurrently.
 type Users struct {
 	// Realm is what browsers show when they ask for a password.
 	Realm string
@@ -143,8 +143,9 @@ func (u *Users) check(ctx context.Context, name, password, addr string) (rights 
 	if !ok {
 		who.hash = u.dummy
 	}
-	// Who has to wait is asked before the turn, which is scarce, and in it,
-	// since other tries of the same client may have ended meanwhile.
+	// Check whether the client has to wait before taking a turn, because turns are
+	// scarce. Check again inside the turn, because other tries of the same client may
+	// have failed by then.
 	if wait = u.wait(addr); wait > 0 {
 		return 0, wait, nil
 	}
@@ -179,13 +180,12 @@ func (u *Users) wait(addr string) time.Duration {
 	return u.wrong.wait(addr, time.Now())
 }
 
-// Handler lets requests pass to h whose sender has the right to make them. It
-// answers 401 to those who do not say who they are, or wrongly, 403 to those
-// without the right, and 429 to those at an address that many wrong passwords
-// came from. OPTIONS needs any right. A request whose context ends before its
-// password was looked at gets 503.
+// Handler passes a request to h if its user has the right to make it. Otherwise it
+// responds: 401 without a valid name and password, 403 without the right, and 429 to an
+// address that has sent many wrong passwords. OPTIONS needs any right. If the context of
+// a request ends before its password was checked, the response is 503.
 //
-// A client says who it is with Basic, or with a Bearer token that is the name,
+// A client authenticates with Basic, or with a Bearer token that consists of the name,
 // a dot and the password.
 func (u *Users) Handler(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -213,8 +213,8 @@ func (u *Users) Handler(h http.Handler) http.Handler {
 }
 
 // Credentials returns the name and password that a client sent with Basic or
-// Bearer, or reports that it sent none. A handler behind [Users.Handler] learns
-// from it who its user is. Elsewhere nobody has checked the password.
+// Bearer, or reports that it sent none. It does not check the password: only behind
+// [Users.Handler] does the name identify the user.
 func Credentials(r *http.Request) (name, password string, ok bool) {
 	if name, password, ok = r.BasicAuth(); ok {
 		return name, password, true
@@ -226,7 +226,7 @@ func Credentials(r *http.Request) (name, password string, ok bool) {
 	return strings.Cut(token, ".")
 }
 
-// need is the right that r takes, or those of which any will do.
+// need returns the rights of which r needs at least one.
 func (u *Users) need(r *http.Request) Rights {
 	switch r.Method {
 	case http.MethodOptions:

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// hash is what is kept of a password.
+// hash is a password in hashed form.
 type hash interface {
 	matches(password string) bool
 	cost() int64 // about the time that matches takes, in KiB of memory that argon2id passes over

@@ -46,7 +46,7 @@ func (t tries) add(addr string, now time.Time) {
 	t[addr] = n
 }
 
-// makeRoom drops what is old, or else the oldest.
+// makeRoom drops old entries or, if there are none, the oldest one.
 func (t tries) makeRoom(now time.Time) {
 	oldest := ""
 	for addr, n := range t {

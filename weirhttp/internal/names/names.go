@@ -52,7 +52,7 @@ func safeRune(r rune) rune {
 // on Unix; Windows drops a trailing dot or space.
 func isEdge(r rune) bool { return r == '.' || unicode.IsSpace(r) }
 
-// isDevice reports whether name is that of a device on Windows, with any extension.
+// isDevice reports whether Windows treats name, with any extension, as a device.
 func isDevice(name string) bool {
 	stem, _, _ := strings.Cut(name, ".")
 	stem = strings.ToUpper(strings.TrimRight(stem, " "))
