@@ -517,12 +517,12 @@ func TestServe_RefusesFlagsThatContradictAStore(t *testing.T) {
 		says string
 		args []string
 	}{
-		{2, "--store takes the URL", []string{"--store", "files"}},
+		{2, `invalid URL "files" for --store`, []string{"--store", "files"}},
 		{2, "--store says what to serve", []string{"--store", url, "."}},
 		{2, "--symlinks does not work", []string{"--store", url, "--symlinks"}},
 		{2, "--sync does not work", []string{"--store", url, "--uploads", ".", "--sync"}},
-		{2, "is not a folder of the store", []string{"--store", url, "--uploads", "../y"}},
-		{2, "is not a folder of the store", []string{"--store", url, "--uploads", url}},
+		{2, "must be a folder of the store", []string{"--store", url, "--uploads", "../y"}},
+		{2, "must be a folder of the store", []string{"--store", url, "--uploads", url}},
 		{2, "--quota requires --uploads", []string{"--store", url, "--quota", "1MiB"}},
 		{5, "--memory 16MiB is too small", []string{"--store", url, "--uploads", ".", "--memory", "16MiB"}},
 		{4, "no such bucket", []string{"--store", "s3://no-such-bucket/x", "--uploads", "."}},

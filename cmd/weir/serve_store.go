@@ -30,7 +30,7 @@ func (s *serving) togetherWithStore(given func(string) bool, dir string) error {
 	u, err := url.Parse(s.store)
 	switch {
 	case err != nil || !strings.EqualFold(u.Scheme, "s3"):
-		return refuse("--store takes the URL of a prefix in an object store", "--store s3://bucket/prefix")
+		return invalid("URL", s.store, "store", "must name a prefix of an object store", "s3://bucket/prefix")
 	case dir != "":
 		return refuse("--store says what to serve, and so does "+dir, "leave out one of them")
 	case s.symlinks:
@@ -38,7 +38,7 @@ func (s *serving) togetherWithStore(given func(string) bool, dir string) error {
 	case s.sync:
 		return refuse("--sync does not work with --store: a store answers when an object is safe", "leave out --sync")
 	case s.uploads != "" && (!filepath.IsLocal(s.uploads) || strings.Contains(s.uploads, "://")):
-		return refuse(fmt.Sprintf("--uploads %s is not a folder of the store", s.uploads), "--uploads ., for all of the store")
+		return invalid("folder", s.uploads, "uploads", "must be a folder of the store", "., for all of the store")
 	}
 	return nil
 }

@@ -368,7 +368,7 @@ func (c *content) Flush() error {
 		return nil
 	}
 	// Many short parts would use up their number, so later on only whole ones are sent.
-	if n := c.s.b.MarkedSize(int64(len(c.buf))); n > 0 && c.extent().Parts < mostShort {
+	if n := c.s.b.MarkedSize(int64(len(c.buf))); n > 0 && c.extent().Parts < c.s.short {
 		rest := append([]byte(nil), c.buf[n:]...)
 		if err := c.send(c.buf[:n]); err != nil {
 			return err
@@ -390,8 +390,8 @@ func (c *content) Flush() error {
 	return c.commit(t, c.size)
 }
 
-// mostShort is how many parts an upload has before parts that are not full count as a tail.
-const mostShort = 2000
+// mostShort is how many parts an upload has before what does not fill a part goes to the tail.
+const mostShort = mostParts - plannedParts - 100
 
 // commit swaps in a state with the parts that have arrived, and a tail behind them.
 func (c *content) commit(t *tail, offset int64) error {

@@ -48,6 +48,7 @@ type Store struct {
 	log    *slog.Logger
 	budget *weir.Budget
 	watch  time.Duration // between two looks of a request whether it has lost its upload
+	short  int           // parts before only full ones are sent; see mostShort
 
 	mu    sync.Mutex        // guards known
 	known map[string]*entry // the newest states that this process knows of
@@ -67,7 +68,7 @@ func Open(name string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{b: b, quota: o.Quota, log: o.Log, budget: o.Budget, watch: 5 * time.Second, known: make(map[string]*entry)}
+	s := &Store{b: b, quota: o.Quota, log: o.Log, budget: o.Budget, watch: 5 * time.Second, short: mostShort, known: make(map[string]*entry)}
 	s.log = cmp.Or(s.log, slog.Default())
 	if s.budget == nil {
 		s.budget = weir.NewBudget(defaultBudget)
