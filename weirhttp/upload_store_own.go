@@ -85,7 +85,8 @@ type UploadContent interface {
 	// bytes arrive, so that a process that dies does not lose all of them.
 	Checkpoint() error
 
-	// Flush saves all bytes. From now on nobody reads a smaller Offset.
+	// Flush saves all bytes. From now on nobody reads a smaller Offset. Content of Receive
+	// keeps no more memory, because it can have to wait for other files of a form.
 	Flush() error
 
 	// Reader returns a reader of all bytes. It is read to its end or its first error.
@@ -352,8 +353,9 @@ type ownFile struct {
 // Write appends p to the file.
 func (f *ownFile) Write(p []byte) (int, error) { return f.c.Write(p) }
 
-// finish implements newFile. Bytes that wait in memory are sent with the name.
-func (f *ownFile) finish() error { return nil }
+// finish implements newFile. A form calls it for each of its files before the first one gets
+// its name.
+func (f *ownFile) finish() error { return taken(f.c.Flush()) }
 
 // publish implements newFile.
 func (f *ownFile) publish(want string, r rule) (got Received, replaced bool, err error) {

@@ -364,7 +364,10 @@ func (c *content) Flush() error {
 	if err := c.settle(); err != nil {
 		return err
 	}
-	if c.raw || c.size == c.saved && len(c.own) == 0 {
+	if c.raw {
+		return c.spill()
+	}
+	if c.size == c.saved && len(c.own) == 0 {
 		return nil
 	}
 	// Many short parts would use up their number, so later on only whole ones are sent.
@@ -382,12 +385,45 @@ func (c *content) Flush() error {
 	if len(c.buf) == 0 {
 		return c.commit(nil, c.size)
 	}
+	t, err := c.putTail()
+	if err != nil {
+		return err
+	}
+	return c.commit(t, c.size)
+}
+
+// putTail writes what is behind the parts to an object.
+func (c *content) putTail() (*tail, error) {
 	c.tails++
 	t := &tail{Name: fmt.Sprintf("%d.t%d", c.epoch, c.tails), Size: int64(len(c.buf))}
 	if _, _, err := c.s.put(c.ctx, c.s.part(c.id, t.Name), c.buf, condition{}, ""); err != nil {
-		return c.fail(fmt.Errorf("save the end of the upload: %w", err))
+		return nil, c.fail(fmt.Errorf("save the end of the upload: %w", err))
 	}
-	return c.commit(t, c.size)
+	return t, nil
+}
+
+// spill moves the bytes of a request from memory to the store, until Finish. The files of a
+// form wait for each other, and must not wait for each other's memory.
+func (c *content) spill() error {
+	if len(c.buf) > 0 {
+		t, err := c.putTail()
+		if err != nil {
+			return err
+		}
+		c.state = &entry{record: record{Size: c.size, Tail: t}}
+		c.loaded = false
+	}
+	c.drop()
+	return nil
+}
+
+// drop gives the memory back.
+func (c *content) drop() {
+	c.buf, c.spare = nil, nil
+	if c.held > 0 {
+		c.s.budget.Release(c.held)
+		c.held = 0
+	}
 }
 
 // mostShort is how many parts an upload has before what does not fill a part goes to the tail.
@@ -617,11 +653,7 @@ func (c *content) Close() error {
 	}
 	c.end()
 	c.watching.Wait()
-	c.buf, c.spare = nil, nil
-	if c.held > 0 {
-		c.s.budget.Release(c.held)
-		c.held = 0
-	}
+	c.drop()
 	ctx, cancel := lasting(c.ctx)
 	defer cancel()
 	if !c.raw {
@@ -631,7 +663,7 @@ func (c *content) Close() error {
 		}
 	}
 	c.s.release(ctx, c.id, c.room)
-	if c.raw && c.number == 0 {
+	if c.raw && c.number == 0 && c.tails == 0 {
 		return nil // nothing was written
 	}
 	if err := c.s.removeAll(ctx, c.s.contents(c.id)); err != nil {

@@ -321,6 +321,43 @@ func TestContent_WaitsForMemoryUntilItsRequestEnds(t *testing.T) {
 	}
 }
 
+func TestReceive_FilesOfAFormDoNotWaitForEachOthersMemory(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	s := f.open(t, 8, 4)
+	s.budget = weir.NewBudget(8)
+	list := make([]weirhttp.UploadContent, 12)
+	text := func(i int) string { return strings.Repeat(string(rune('a'+i)), i) } // less and more than a part
+	for i := range list {
+		c, err := s.Receive(ctx, -1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(c, text(i))
+		if err := c.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		list[i] = c
+	}
+	for i, c := range list {
+		name := fmt.Sprint("file", i)
+		if got, _, err := c.Finish(weirhttp.UploadTarget{Name: name}); err != nil || got != name {
+			t.Errorf("%s: %s, %v", name, got, err)
+		}
+		if got := f.object("pre/fix/" + name); got != text(i) {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+	for _, c := range list {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if list := f.keys(true); len(list) > 0 || s.budget.Used() != 0 {
+		t.Errorf("left: %v, %d bytes", list, s.budget.Used())
+	}
+}
+
 func TestProbe_SaysWhichCheckHasFailed(t *testing.T) {
 	t.Parallel()
 	f := newFake(t)

@@ -39,6 +39,7 @@ func (c *content) Finish(to weirhttp.UploadTarget) (name string, replaced bool, 
 		replaced, err = c.place(to, name)
 		if err == nil {
 			c.placed = name
+			c.drop()
 			return name, replaced, nil
 		}
 		if !errors.Is(err, errTaken) {
