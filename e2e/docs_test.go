@@ -1,7 +1,10 @@
 package e2e
 
 import (
+	"bufio"
 	"bytes"
+	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,16 +27,22 @@ func TestDocs_ScaleShowsCommandsThatRun(t *testing.T) {
 		t.Skip(err)
 	}
 	ran := 0
+	ports := ownPorts(t)
 	for line := range strings.Lines(string(text)) {
 		command, ok := strings.CutPrefix(strings.TrimSpace(line), "$ ")
-		if !ok || !strings.HasPrefix(command, "weir ") {
+		if !ok || !strings.HasPrefix(command, "weir ") && !strings.HasPrefix(command, "curl ") {
 			continue // the store and the variables are set up already
 		}
 		ran++
-		c := exec.CommandContext(t.Context(), "sh", "-c", strings.NewReplacer("s3://logs/", "s3://"+name+"/", "nats://127.0.0.1", edges).Replace(command))
+		command = strings.NewReplacer("s3://logs/", "s3://"+name+"/", "nats://127.0.0.1", edges).Replace(ports.Replace(command))
+		c := exec.CommandContext(t.Context(), "sh", "-c", command)
 		c.Dir = dir
 		c.Env = append(os.Environ(), "AWS_ENDPOINT_URL="+s.Endpoint, "AWS_ACCESS_KEY_ID="+s.AccessKeyID,
 			"AWS_SECRET_ACCESS_KEY="+s.SecretAccessKey, "PATH="+bin+":"+os.Getenv("PATH"))
+		if strings.HasPrefix(command, "weir serve ") {
+			stays(t, c)
+			continue
+		}
 		if out, err := c.CombinedOutput(); err != nil {
 			t.Errorf("%s: %v\n%s", command, err, out)
 		}
@@ -41,7 +50,58 @@ func TestDocs_ScaleShowsCommandsThatRun(t *testing.T) {
 	if ran < 8 {
 		t.Errorf("only %d commands were run", ran)
 	}
-	if got, err := os.ReadFile(filepath.Join(dir, "copy.log")); err != nil || len(got) != 7000 {
-		t.Errorf("copy.log: %d bytes, %v", len(got), err)
+	for _, name := range []string{"copy.log", "served.log"} {
+		if got, err := os.ReadFile(filepath.Join(dir, name)); err != nil || len(got) != 7000 {
+			t.Errorf("%s: %d bytes, %v", name, len(got), err)
+		}
 	}
+}
+
+// ownPorts replaces the ports of the page by free ones.
+func ownPorts(t *testing.T) *strings.Replacer {
+	t.Helper()
+	var pairs []string
+	for _, port := range []string{"8081", "8082", "8083"} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close() // when all have one
+		pairs = append(pairs, "127.0.0.1:"+port, l.Addr().String())
+	}
+	return strings.NewReplacer(pairs...)
+}
+
+// stays starts a server, waits until it is ready, and ends it with the test.
+func stays(t *testing.T, c *exec.Cmd) {
+	t.Helper()
+	c.Args[2] = "exec " + c.Args[2] // so that the signal reaches it
+	stderr, err := c.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ready, ended := make(chan struct{}), make(chan string)
+	go func() {
+		var said strings.Builder
+		for in := bufio.NewScanner(stderr); in.Scan(); {
+			fmt.Fprintln(&said, in.Text())
+			if strings.HasPrefix(in.Text(), "serving") {
+				close(ready)
+			}
+		}
+		ended <- said.String()
+	}()
+	select {
+	case <-ready:
+	case said := <-ended:
+		t.Fatalf("%s has ended: %s", c, said)
+	}
+	t.Cleanup(func() {
+		c.Process.Signal(os.Interrupt)
+		<-ended
+		c.Wait()
+	})
 }

@@ -86,7 +86,7 @@ func startGateway(root string) (stop func()) {
 		gateway.skip = "the gateway needs extended attributes in " + root + ": " + err.Error()
 		return stop
 	}
-	be, err := posix.New(root, meta.XattrMeta{}, posix.PosixOpts{Concurrency: 64})
+	be, err := posix.New(root, meta.XattrMeta{}, posix.PosixOpts{Concurrency: 64, CopyObjectThreshold: 5 << 30})
 	if err != nil {
 		panic(err)
 	}
@@ -140,11 +140,39 @@ func bucket(t *testing.T, p *proxy) (string, s3.Store) {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
+	return name, storeOf(p)
+}
+
+// storeOf says how to reach the gateway, through p if that is not nil.
+func storeOf(p *proxy) s3.Store {
 	s := s3.Store{Endpoint: gateway.url, AccessKeyID: accessKey, SecretAccessKey: secretKey, Region: "us-east-1"}
 	if p != nil {
 		s.Endpoint = p.url
 	}
-	return name, s
+	return s
+}
+
+// objects returns the keys of a bucket.
+func objects(t *testing.T, bucket string) (list []string) {
+	t.Helper()
+	root := filepath.Join(gateway.root, bucket)
+	err := filepath.WalkDir(root, func(name string, d os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.Name() == ".sgwtmp" {
+			return filepath.SkipDir
+		}
+		if !d.IsDir() {
+			rel, _ := filepath.Rel(root, name)
+			list = append(list, filepath.ToSlash(rel))
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
 }
 
 // stored returns what the gateway has under a key, as a file of its folder.

@@ -16,28 +16,33 @@ const stale = 24 * time.Hour
 func (c *client) sweep(ctx context.Context, prefix string) {
 	ctx, cancel := context.WithTimeout(ctx, cleanup)
 	defer cancel()
+	_ = c.sweepUntil(ctx, prefix, time.Now().Add(-stale))
+}
+
+// sweepUntil removes those that have received nothing since before.
+func (c *client) sweepUntil(ctx context.Context, prefix string, before time.Time) error {
 	keyMarker, idMarker := "", ""
 	for {
 		list, err := c.core.ListMultipartUploads(ctx, c.bucket, prefix, keyMarker, idMarker, "", 1000)
 		if err != nil {
-			return
+			return err
 		}
 		for _, u := range list.Uploads {
-			if time.Since(u.Initiated) > stale && c.isAbandoned(ctx, u.Key, u.UploadID) {
+			if u.Initiated.Before(before) && c.isAbandoned(ctx, u.Key, u.UploadID, before) {
 				_ = c.abort(ctx, u.Key, u.UploadID)
 			}
 		}
 		if !list.IsTruncated || list.NextKeyMarker == keyMarker && list.NextUploadIDMarker == idMarker {
-			return
+			return nil
 		}
 		keyMarker, idMarker = list.NextKeyMarker, list.NextUploadIDMarker
 	}
 }
 
 // isAbandoned reports whether an unfinished upload is ours, judging by the size
-// of its parts, and has received nothing for a while. An upload without parts
+// of its parts, and has received nothing since before. An upload without parts
 // takes no space, and can belong to anybody.
-func (c *client) isAbandoned(ctx context.Context, key, id string) bool {
+func (c *client) isAbandoned(ctx context.Context, key, id string, before time.Time) bool {
 	marker, ours := 0, false
 	for {
 		list, err := c.core.ListObjectParts(ctx, c.bucket, key, id, marker, 1000)
@@ -46,7 +51,7 @@ func (c *client) isAbandoned(ctx context.Context, key, id string) bool {
 		}
 		for _, p := range list.ObjectParts {
 			ours = ours || p.Size%partUnit == partMark && p.Size >= minPart
-			if time.Since(p.LastModified) <= stale {
+			if !p.LastModified.Before(before) {
 				return false
 			}
 		}

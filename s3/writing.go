@@ -138,7 +138,13 @@ func (w *writing) put(body io.ReadSeeker, size int64, sum uint64, md5 func() str
 		if w.exclusive {
 			o.SetMatchETagExcept("*")
 		}
-		_, err := w.c.core.PutObject(ctx, w.c.bucket, w.key, body, size, digest, "", o)
+		hash := ""
+		if size == 0 {
+			// The signature of a stream would follow the empty body, which some servers
+			// take for the next request.
+			o.DisableContentSha256, hash = true, emptyHash
+		}
+		_, err := w.c.core.PutObject(ctx, w.c.bucket, w.key, body, size, digest, hash, o)
 		if e := (*Error)(nil); errors.As(refusal(ctx, "write", w.c.url(w.key), w.exclusive, err), &e) && !e.answered() {
 			lost = true
 		}
@@ -178,6 +184,9 @@ func (w *writing) settled(err error) error {
 	}
 	return err
 }
+
+// emptyHash is the SHA-256 of no bytes.
+const emptyHash = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 // isThere reports whether the object is the one that w makes. It is asked when an
 // answer was lost, also if the flow is being ended at this moment.

@@ -23,8 +23,8 @@ import (
 	"github.com/weir-go/weir/weirhttp/internal/openfile"
 )
 
-// FileServer is a handler for the files below a folder, with GET and HEAD. Only Root must
-// be set. The fields must not change after the first request. Requests are served
+// FileServer is a handler for the files below a folder, with GET and HEAD. Only Root, or
+// Store, must be set. The fields must not change after the first request. Requests are served
 // concurrently.
 //
 // It answers ranges and conditional requests as RFC 9110 says. Entity tags are strong,
@@ -59,6 +59,11 @@ import (
 // listings take their memory from the guard's Budget too.
 type FileServer struct {
 	Root *os.Root
+
+	// Store, if not nil, has the files, instead of Root. Downloads, ranges, conditions,
+	// pages and listings are the same. Archive, Precompressed and Followers have no effect
+	// then, and bytes pass through memory, 96 KiB for each download.
+	Store FileStore
 
 	Hidden        bool // serve names that begin with a dot
 	Symlinks      bool // follow symbolic links that lead out of Root
@@ -121,6 +126,10 @@ func (s *FileServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	name, slash, status := names.FromURL(r.URL.Path, s.Hidden)
 	if status != 0 {
 		httpError(w, status)
+		return
+	}
+	if s.Store != nil {
+		s.serveStored(w, r, name, slash)
 		return
 	}
 	if s.Root == nil {
@@ -396,6 +405,70 @@ func (s *FileServer) failIf(w http.ResponseWriter, r *http.Request, err error) {
 	}
 }
 
+// serveStored answers with what a store has under a name.
+func (s *FileServer) serveStored(w http.ResponseWriter, r *http.Request, name string, slash bool) {
+	name = filepath.ToSlash(name)
+	if slash {
+		s.serveStoredFolder(w, r, name)
+		return
+	}
+	f, err := s.Store.Stat(r.Context(), name)
+	switch {
+	case err != nil:
+		s.failIf(w, r, err)
+	case f.Folder:
+		redirect(w, r, path.Base(r.URL.Path)+"/")
+	default:
+		s.serveStoredFile(w, r, f)
+	}
+}
+
+// serveStoredFile answers with a file in a store.
+func (s *FileServer) serveStoredFile(w http.ResponseWriter, r *http.Request, f StoredFile) {
+	c := newStoredContent(r.Context(), s.Store, f)
+	d := &described{sliceable: c, name: f.Name, size: f.Size, tag: f.tag(), modified: f.Modified, memory: storedCost, log: s.log()}
+	if _, ok := w.Header()["Content-Type"]; !ok {
+		var err error
+		if d.kind, err = c.kind(); err != nil {
+			c.close()
+			s.failIf(w, r, err)
+			return
+		}
+	}
+	d.answer(w, r)
+}
+
+// serveStoredFolder answers with a folder in a store: its index.html, or its listing.
+func (s *FileServer) serveStoredFolder(w http.ResponseWriter, r *http.Request, name string) {
+	if r.URL.Query().Get("format") == "" && !s.NoIndex {
+		f, err := s.Store.Stat(r.Context(), path.Join(name, "index.html"))
+		switch {
+		case err == nil && !f.Folder:
+			s.serveStoredFile(w, r, f)
+			return
+		case err != nil && !errors.Is(err, fs.ErrNotExist):
+			s.failIf(w, r, err)
+			return
+		}
+	}
+	if name != "." {
+		f, err := s.Store.Stat(r.Context(), name)
+		switch {
+		case err != nil:
+			s.failIf(w, r, err)
+			return
+		case !f.Folder:
+			redirect(w, r, "../"+path.Base(r.URL.Path))
+			return
+		}
+	}
+	if !s.List {
+		httpError(w, http.StatusForbidden)
+		return
+	}
+	s.serveList(w, r, name)
+}
+
 // serveList answers with the listing of a folder.
 func (s *FileServer) serveList(w http.ResponseWriter, r *http.Request, name string) {
 	asJSON := false
@@ -419,13 +492,18 @@ func (s *FileServer) serveList(w http.ResponseWriter, r *http.Request, name stri
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	l, err := openLister(s.view(), r, name, selection)
+	var l *lister
+	if s.Store != nil {
+		l, err = openStoredLister(s.view(), s.Store, r, name, selection)
+	} else {
+		l, err = openLister(s.view(), r, name, selection)
+	}
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
 	defer l.close()
-	l.Archive = s.Archive
+	l.Archive = s.Archive && s.Store == nil
 	h := w.Header()
 	h.Set("Cache-Control", "no-cache")
 	h.Add("Vary", "Accept")

@@ -24,6 +24,7 @@ var layers = [][]string{
 	{"lot_linux.go", "lot_other.go"},
 	{"guard.go"}, // Guard and its ports
 	{"park.go"},
+	{"store.go"},
 	{"status.go"}, // which status for which error
 	{"body.go"},   // what a request brings
 	{"rolling.go"},
@@ -36,6 +37,7 @@ var layers = [][]string{
 	{"walk.go"},
 	{"archive.go"},
 	{"tarball.go"},
+	{"store_files.go"},
 	{"listing.go"},
 	{"small.go"},
 	{"files.go"},
@@ -46,6 +48,7 @@ var layers = [][]string{
 	{"upload_form.go"},
 	{"upload_store.go"}, // resumable uploads
 	{"upload_store_folder.go"},
+	{"upload_store_own.go"},
 	{"upload_resume.go"},
 	{"tus_store.go"},
 	{"tus.go"},

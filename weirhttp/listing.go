@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"net/http"
 	"net/url"
-	"os"
 	"path"
 	"slices"
 	"strconv"
@@ -214,15 +213,18 @@ func (l Listing) Around() (pages []int) {
 type lister struct {
 	v       view
 	r       *http.Request
-	dir     *os.File
-	entries *dirents.Reader // of dir
-	name    string
-	words   []string // of the filter, in lower case
-	early   bool     // describe each file at once: the order or the length needs it
-	keep    int      // entries that can be of the page, or before it
-	held    reserved // memory
-	paid    int      // batches that held covers
-	done    bool     // all names were read
+	dir     io.Closer
+	entries interface { // of dir
+		Read(n int) ([]fs.DirEntry, error)
+	}
+	store FileStore // of the folder; nil: it is on a disk
+	name  string
+	words []string // of the filter, in lower case
+	early bool     // describe each file at once: the order or the length needs it
+	keep  int      // entries that can be of the page, or before it
+	held  reserved // memory
+	paid  int      // batches that held covers
+	done  bool     // all names were read
 
 	list   []listed
 	bound  *Entry // an entry after this one is not of the page; nil: not known yet
@@ -245,7 +247,19 @@ func openLister(v view, r *http.Request, name string, s Selection) (*lister, err
 	if err != nil {
 		return nil, err
 	}
-	l := &lister{v: v, r: r, dir: dir, entries: dirents.New(dir), name: name, words: strings.Fields(strings.ToLower(s.Filter))}
+	return begun(&lister{v: v, r: r, dir: dir, entries: dirents.New(dir), name: name}, s)
+}
+
+// openStoredLister is openLister for a folder in a store.
+func openStoredLister(v view, store FileStore, r *http.Request, name string, s Selection) (*lister, error) {
+	entries := readStored(r.Context(), store, name)
+	return begun(&lister{v: v, r: r, dir: entries, entries: entries, store: store, name: name}, s)
+}
+
+// begun reads the first batch of names. After an error the folder is closed.
+func begun(l *lister, s Selection) (*lister, error) {
+	r, name := l.r, l.name
+	l.words = strings.Fields(strings.ToLower(s.Filter))
 	l.Selection, l.Path = s, "/"
 	if name != "." {
 		l.Path += strings.ReplaceAll(name, `\`, "/") + "/"
@@ -386,22 +400,34 @@ func (l *lister) explain() {
 	if l.rank == 0 || l.Selection.Page > 1 || l.Selection.Filter != "" {
 		return
 	}
-	f, err := l.v.openFile(path.Join(l.name, l.readme), false)
-	if err != nil {
+	text, size := l.readText(path.Join(l.name, l.readme))
+	if len(text) == 0 {
 		return // the listing is complete without it
 	}
-	defer f.Release()
-	text := make([]byte, min(f.Size, longestReadme))
-	n, err := f.ReadAt(text, 0)
-	if err != nil && err != io.EOF || n == 0 {
-		return
-	}
-	lines := strings.Split(string(text[:n]), "\n")
+	lines := strings.Split(string(text), "\n")
 	for i, line := range lines {
 		line = strings.ReplaceAll(strings.TrimSuffix(line, "\r"), "\t", "    ")
 		lines[i] = chars.Visible(line)
 	}
-	l.Readme = &Readme{Name: chars.Visible(l.readme), Text: strings.Trim(strings.Join(lines, "\n"), "\n"), Cut: f.Size > int64(n)}
+	l.Readme = &Readme{Name: chars.Visible(l.readme), Text: strings.Trim(strings.Join(lines, "\n"), "\n"), Cut: size > int64(len(text))}
+}
+
+// readText returns the beginning of a file, nothing if that fails, and the size of the file.
+func (l *lister) readText(name string) (text []byte, size int64) {
+	if l.store != nil {
+		return storedReadme(l.r.Context(), l.store, name, longestReadme, l.v.log)
+	}
+	f, err := l.v.openFile(name, false)
+	if err != nil {
+		return nil, 0
+	}
+	defer f.Release()
+	text = make([]byte, min(f.Size, longestReadme))
+	n, err := f.ReadAt(text, 0)
+	if err != nil && err != io.EOF {
+		return nil, 0
+	}
+	return text[:n], f.Size
 }
 
 // longestReadme is how much of a README is shown, in bytes.

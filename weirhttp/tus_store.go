@@ -70,7 +70,7 @@ func (t *tusStore) NewUpload(ctx context.Context, info handler.FileInfo) (handle
 	if err := t.u.store.allows(wantedName("", &state), t.u.set.rule(state.Terms)); err != nil {
 		return nil, t.failed(req, err)
 	}
-	s, err := t.u.begin(ctx, req.uploadRequest, state)
+	s, err := t.u.begin(context.WithoutCancel(ctx), req.uploadRequest, state)
 	if err != nil {
 		return nil, t.failed(req, err)
 	}
@@ -91,6 +91,9 @@ func (t *tusStore) GetUpload(ctx context.Context, id string) (handler.Upload, er
 	if err != nil {
 		return nil, err
 	}
+	// A context that ends although its client is still there would make the answer one
+	// that clients give up after.
+	ctx = context.WithoutCancel(ctx)
 	up := &tusUpload{req: req, u: t.u, id: id}
 	if req.method == http.MethodHead && !t.u.isHeld(id) {
 		if up.state, err = t.u.look(ctx, id); err == nil && !up.state.isReady() {

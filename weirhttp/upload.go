@@ -15,8 +15,8 @@ import (
 	"github.com/weir-go/weir/weirhttp/internal/writeback"
 )
 
-// Uploads is a handler that receives files into a folder. Only Dir must be set. The
-// fields must not change after the first request. Requests are served concurrently.
+// Uploads is a handler that receives files into a folder. Only Dir, or Store, must be set.
+// The fields must not change after the first request. Requests are served concurrently.
 //
 //	mux.Handle("POST /upload", weirhttp.UploadTo("inbox"))
 //
@@ -77,6 +77,12 @@ import (
 type Uploads struct {
 	Dir string // an existing folder, all on one file system
 
+	// Store, if not nil, takes the uploads, instead of Dir. Everything else is the same for
+	// clients, except that they cannot follow an upload with ?follow. Several processes can
+	// serve one store. Quota, MinFree and Sync have no effect then: a store has its own
+	// settings, and what it has saved is safe.
+	Store UploadStore
+
 	MaxSize int64 // largest file, in bytes; 0: no limit
 	Quota   int64 // most bytes of files in the folder, including uploads under way; 0: no limit
 	MinFree int64 // bytes to leave free on the disk
@@ -85,6 +91,11 @@ type Uploads struct {
 	// front of the server. It is announced to the clients of resumable uploads, and
 	// enforced for them. Zero means no limit.
 	MaxRequest int64
+
+	// MinRequest is announced to the clients of resumable uploads as the least bytes that
+	// a request should carry, except the last one. Smaller requests are accepted. Zero
+	// announces nothing.
+	MinRequest int64
 
 	// Folders lets clients choose a folder below Dir: the query parameter folder, as in
 	// PUT /upload/a.txt?folder=photos/2026, is its path. It need not exist; names in it
@@ -125,10 +136,13 @@ type Uploads struct {
 
 // opened is an Uploads while its folder is open.
 type opened struct {
-	*folder
-	tus   *tusHandler
-	http  *httpUploads
-	users sync.WaitGroup // requests that use it
+	*folder // nil: a store takes the uploads
+	set     *settings
+	to      target
+	tus     *tusHandler
+	http    *httpUploads
+	close   func() error
+	users   sync.WaitGroup // requests that use it
 }
 
 // UploadTo returns a handler that receives files of any size into the folder dir.
@@ -160,9 +174,9 @@ func (u *Uploads) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case hasNoLength(r):
 		err = errNoLength
 	case r.Method == http.MethodPost && isMultipart(r):
-		err = u.takeForm(w, r, body, d.folder)
+		err = u.takeForm(w, r, body, d)
 	case r.Method == http.MethodPost || r.Method == http.MethodPut:
-		err = u.takeBody(w, r, body, d.folder)
+		err = u.takeBody(w, r, body, d)
 	default:
 		w.Header().Set("Allow", "POST, PUT, HEAD, PATCH, DELETE, OPTIONS")
 		refuse(w, r, http.StatusMethodNotAllowed, "Method Not Allowed")
@@ -196,12 +210,13 @@ func (u *Uploads) open() (*opened, error) {
 		return nil, errClosed
 	}
 	if u.opened == nil {
-		d, err := openFolder(u.settings())
-		if err != nil {
-			return nil, err
+		var err error
+		if u.Store != nil {
+			u.opened, err = openStore(u.settings(), u.Store)
+		} else {
+			u.opened, err = openDir(u.settings())
 		}
-		if u.opened, err = newOpened(d); err != nil {
-			d.close()
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -209,18 +224,55 @@ func (u *Uploads) open() (*opened, error) {
 	return u.opened, nil
 }
 
-func newOpened(d *folder) (*opened, error) {
-	store := newFolderStore(d)
-	if err := store.adopt(); err != nil {
+// openDir opens a folder for uploads.
+func openDir(set *settings) (*opened, error) {
+	d, err := openFolder(set)
+	if err != nil {
 		return nil, err
 	}
-	all := newResumption(d.set, store)
+	store := newFolderStore(d)
+	if err := store.adopt(); err != nil {
+		d.close()
+		return nil, err
+	}
+	o, err := newOpened(set, store, folderTarget{d})
+	if err != nil {
+		d.close()
+		return nil, err
+	}
+	d.begin(o.http.sweep)
+	o.close = d.close
+	o.folder = d
+	return o, nil
+}
+
+// openStore is openDir for a store.
+func openStore(set *settings, to UploadStore) (*opened, error) {
+	store := &ownStore{set, to}
+	set.folderOf = store.folderOf
+	o, err := newOpened(set, store, store)
+	if err != nil {
+		return nil, err
+	}
+	s := &sweeper{log: set.log, remove: o.http.sweep}
+	if after, ok := set.expiry(); ok {
+		s.after(0, after)
+	}
+	o.close = func() error {
+		s.end()
+		return nil
+	}
+	return o, nil
+}
+
+// newOpened makes the handlers of the protocols.
+func newOpened(set *settings, store uploadStore, to target) (*opened, error) {
+	all := newResumption(set, store)
 	tus, err := newTus(all)
 	if err != nil {
 		return nil, err
 	}
-	d.begin(all.sweep)
-	return &opened{folder: d, tus: tus, http: &httpUploads{all}}, nil
+	return &opened{set: set, to: to, tus: tus, http: &httpUploads{all}}, nil
 }
 
 // settings returns the settings of the folder.
@@ -228,7 +280,7 @@ func (u *Uploads) settings() *settings {
 	return &settings{
 		dir: u.Dir, maxSize: u.MaxSize, quota: u.Quota, minFree: u.MinFree, overwrite: u.Overwrite, sync: u.Sync,
 		showDigest: !u.NoDigest, stall: u.stall(), expire: u.Expire, budget: u.Budget, queue: u.Queue, log: u.log(), done: u.Done,
-		url: u.URL, maxRequest: u.MaxRequest, folders: u.Folders,
+		url: u.URL, maxRequest: u.MaxRequest, minRequest: u.MinRequest, folders: u.Folders,
 	}
 }
 
@@ -253,12 +305,12 @@ func (u *Uploads) log() *slog.Logger {
 }
 
 // takeBody stores the body of r.
-func (u *Uploads) takeBody(w http.ResponseWriter, r *http.Request, body *requestBody, d *folder) error {
+func (u *Uploads) takeBody(w http.ResponseWriter, r *http.Request, body *requestBody, d *opened) error {
 	name, err := nameOf(r)
 	if err != nil {
 		return err
 	}
-	folder, err := d.folderOf(r)
+	folder, err := d.to.folderOf(r)
 	if err != nil {
 		return err
 	}
@@ -274,10 +326,10 @@ func (u *Uploads) takeBody(w http.ResponseWriter, r *http.Request, body *request
 		return &http.MaxBytesError{Limit: u.MaxSize}
 	}
 	policy := d.set.rule(precondition.Of(r.Header))
-	if _, err := d.allows(name, policy); err != nil {
+	if err := d.to.admits(r.Context(), name, policy); err != nil {
 		return err
 	}
-	in, err := d.receive(max(r.ContentLength, 0))
+	in, err := d.to.receive(r.Context(), r.ContentLength)
 	if err != nil {
 		return err
 	}
@@ -302,18 +354,21 @@ func (u *Uploads) takeBody(w http.ResponseWriter, r *http.Request, body *request
 	return nil
 }
 
-func (u *Uploads) store(r *http.Request, in *incoming, body *requestBody, name string, policy rule, digests *digest.Set, x *transfer) (got Received, replaced bool, err error) {
-	temp := in.temp
-	live := arriving.begin(in.d.root, name, r.ContentLength, func() (*os.File, error) { return in.d.root.Open(temp) })
-	defer func() { live.end(err) }()
-	if c := kernelConn(r); c != nil && digests.IsEmpty() {
+func (u *Uploads) store(r *http.Request, to newFile, body *requestBody, name string, policy rule, digests *digest.Set, x *transfer) (got Received, replaced bool, err error) {
+	in, local := to.(*incoming)
+	if local {
+		temp := in.temp
+		live := arriving.begin(in.d.root, name, r.ContentLength, func() (*os.File, error) { return in.d.root.Open(temp) })
+		defer func() { live.end(err) }()
+	}
+	if c := kernelConn(r); local && c != nil && digests.IsEmpty() {
 		k := kernelCopy{conn: c, body: body, file: in.file, left: r.ContentLength, hold: in.hold, early: writeback.New(u.Sync, 0),
 			budget: u.Budget, queue: u.Queue}
 		err = k.run(withoutEnd(r.Context()), x)
 		in.size = k.n
 	} else {
 		c := clientReader{body: body, budget: u.Budget, queue: u.Queue}
-		err = c.copyTo(r.Context(), in, digests, x)
+		err = c.copyTo(r.Context(), to, digests, x)
 	}
 	if err != nil {
 		return got, false, err
@@ -321,17 +376,17 @@ func (u *Uploads) store(r *http.Request, in *incoming, body *requestBody, name s
 	if err := digests.Check(r.Trailer); err != nil {
 		return got, false, err
 	}
-	got, replaced, err = in.publish(name, policy)
+	got, replaced, err = to.publish(name, policy)
 	got.SHA256 = digests.SHA256()
 	return got, replaced, err
 }
 
 // takeForm stores the files of a form: either all of them get their names, or none.
-func (u *Uploads) takeForm(w http.ResponseWriter, r *http.Request, body *requestBody, d *folder) error {
+func (u *Uploads) takeForm(w http.ResponseWriter, r *http.Request, body *requestBody, d *opened) error {
 	if err := acceptable(r); err != nil {
 		return err
 	}
-	form, err := openForm(r, body, d)
+	form, err := openForm(r, body, d.set, d.to)
 	if err != nil {
 		return err
 	}

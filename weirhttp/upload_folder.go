@@ -2,9 +2,11 @@ package weirhttp
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net/http"
@@ -47,6 +49,7 @@ type settings struct {
 	done       func(Received) // can be nil
 	url        string
 	maxRequest int64
+	minRequest int64
 	folders    bool
 
 	folderOf func(*http.Request) (string, error) // see folder.folderOf
@@ -68,6 +71,9 @@ func (s *settings) limits(lifetime string) string {
 	}
 	if s.maxRequest > 0 {
 		add("max-append-size", s.maxRequest)
+	}
+	if s.minRequest > 0 {
+		add("min-append-size", s.minRequest)
 	}
 	if after, ok := s.expiry(); ok && lifetime != "" {
 		add(lifetime, int64(after/time.Second))
@@ -161,6 +167,7 @@ type folder struct {
 	dir    *os.File // the folder itself
 	ledger quota.Ledger
 	sweep  sweeper
+	expire func(before time.Time) error // removes resumable uploads
 
 	mu   sync.Mutex          // guards live
 	live map[string]struct{} // temporary files that are being written
@@ -187,9 +194,10 @@ func openFolder(set *settings) (*folder, error) {
 // expired, by calling expire. The first request does not wait for that.
 func (d *folder) begin(expire func(before time.Time) error) {
 	d.sweep.runs.Go(func() { atomicfile.Sweep(d.root) })
-	d.sweep.expire = expire
+	d.expire = expire
+	d.sweep.log, d.sweep.remove = d.set.log, d.removeOld
 	if after, ok := d.set.expiry(); ok {
-		d.sweep.after(0, d, after)
+		d.sweep.after(0, after)
 	}
 }
 
@@ -246,18 +254,23 @@ func (d *folder) folderOf(r *http.Request) (string, error) {
 	for n, name := range strings.FieldsFunc(asked, func(r rune) bool { return r == '/' }) {
 		safe := names.Safe(name)
 		if safe == "" || n == mostFolders || names.Withheld(name, false) {
-			return "", &refusal{http.StatusBadRequest, "There can be no folder of this name"}
+			return "", errNoFolder
 		}
 		if info, err := d.root.Stat(path.Join(at, name)); err == nil && info.IsDir() && filepath.IsLocal(name) {
 			safe = name
 		}
 		at = path.Join(at, safe)
 		if info, err := d.root.Stat(at); err == nil && !info.IsDir() {
-			return "", &refusal{http.StatusConflict, "A file has the name of the folder"}
+			return "", errFileThere
 		}
 	}
 	return at, nil
 }
+
+var (
+	errNoFolder  = &refusal{http.StatusBadRequest, "There can be no folder of this name"}
+	errFileThere = &refusal{http.StatusConflict, "A file has the name of the folder"}
+)
 
 // place gives the file at temp its final name in one step. It returns the name and the
 // size of the file that it replaced, -1 if none.
@@ -338,7 +351,8 @@ const sweepEvery = 10 * time.Minute
 // sweeper removes abandoned uploads when the folder has been opened, and from time to time
 // after that.
 type sweeper struct {
-	expire func(before time.Time) error // removes resumable uploads
+	log    *slog.Logger
+	remove func(before time.Time) error // removes what has not changed since before
 
 	mu    sync.Mutex // guards timer and over
 	timer *time.Timer
@@ -348,14 +362,14 @@ type sweeper struct {
 
 // sweep only logs what it cannot remove, since that does not keep clients from
 // uploading.
-func (s *sweeper) sweep(d *folder, expire time.Duration) {
-	if err := d.removeOld(time.Now().Add(-expire)); err != nil {
-		d.set.log.Error("cannot remove expired uploads", "error", err)
+func (s *sweeper) sweep(expire time.Duration) {
+	if err := s.remove(time.Now().Add(-expire)); err != nil {
+		s.log.Error("cannot remove expired uploads", "error", err)
 	}
 }
 
 // after sets the timer for the next sweep.
-func (s *sweeper) after(wait time.Duration, d *folder, expire time.Duration) {
+func (s *sweeper) after(wait, expire time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.over {
@@ -364,8 +378,8 @@ func (s *sweeper) after(wait time.Duration, d *folder, expire time.Duration) {
 	s.runs.Add(1)
 	s.timer = time.AfterFunc(wait, func() {
 		defer s.runs.Done()
-		s.sweep(d, expire)
-		s.after(min(expire, sweepEvery), d, expire)
+		s.sweep(expire)
+		s.after(min(expire, sweepEvery), expire)
 	})
 }
 
@@ -383,7 +397,7 @@ func (s *sweeper) end() {
 // removeOld removes resumable uploads that no request has continued since before, and older
 // files that a killed process left.
 func (d *folder) removeOld(before time.Time) error {
-	err := d.sweep.expire(before)
+	err := d.expire(before)
 	entries, rerr := fs.ReadDir(d.root.FS(), ".")
 	err = errors.Join(err, rerr)
 	for _, e := range entries {
@@ -408,6 +422,8 @@ const (
 	replace              // replace the file
 	onlyNew              // refuse the upload
 )
+
+var errFolderThere = &refusal{http.StatusConflict, "A folder or special file with this name already exists"}
 
 // rule says under which conditions an upload gets its name.
 type rule struct {
@@ -445,11 +461,47 @@ func (d *folder) allows(name string, r rule) (was int64, err error) {
 	case r.mode == onlyNew:
 		return -1, fs.ErrExist
 	case r.mode == replace && !info.Mode().IsRegular():
-		return -1, &refusal{http.StatusConflict, "A folder or special file with this name already exists"}
+		return -1, errFolderThere
 	case !r.Met(tagOf(info), info.ModTime()):
 		return -1, errTerms
 	}
 	return info.Size(), nil
+}
+
+// target is where uploads that arrive in one request go: a folder or a store.
+type target interface {
+	// folderOf returns the path of the folder that a request chooses, "" for the root.
+	folderOf(r *http.Request) (string, error)
+	// admits refuses an upload that could not get its name if it was complete now.
+	admits(ctx context.Context, name string, r rule) error
+	// receive begins a file of n bytes, -1 if the length is unknown.
+	receive(ctx context.Context, n int64) (newFile, error)
+}
+
+// newFile is a file on its way to a target. The caller must call abort, which does not
+// touch a file that has its name.
+type newFile interface {
+	io.Writer
+	// finish ends the content. publish does so too, if it was not called before.
+	finish() error
+	// publish gives the file its name. The file keeps it even if there is an error, if
+	// got has a name.
+	publish(want string, r rule) (got Received, replaced bool, err error)
+	// withdraw removes the file that was published.
+	withdraw(got Received) error
+	abort()
+}
+
+// folderTarget is a folder as a target.
+type folderTarget struct{ *folder }
+
+func (d folderTarget) admits(_ context.Context, name string, r rule) error {
+	_, err := d.allows(name, r)
+	return err
+}
+
+func (d folderTarget) receive(_ context.Context, n int64) (newFile, error) {
+	return d.folder.receive(max(n, 0))
 }
 
 // incoming is a file on its way into the folder. The caller must call abort, which does
@@ -537,6 +589,11 @@ func (in *incoming) publish(want string, r rule) (got Received, replaced bool, e
 		err = in.d.syncNames(got.Name)
 	}
 	return got, replaced, err
+}
+
+// withdraw implements newFile.
+func (in *incoming) withdraw(got Received) error {
+	return in.d.ledger.Unpublish(got.Size, func() error { return in.d.root.Remove(got.Name) })
 }
 
 // abort removes the unfinished file.

@@ -2,6 +2,7 @@ package weirhttp
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"io"
 	"math"
@@ -26,23 +27,24 @@ const (
 
 // form is a multipart upload under way.
 type form struct {
-	d     *folder
+	set   *settings
+	to    target
 	body  *requestBody
 	parts *multipart.Reader
 	head  int64 // bytes left for the header of the next part
 	rule  rule
-	ahead *quota.Hold // space for the part of the body that no file has reserved yet
+	ahead *quota.Hold // space for the part of the body that no file has reserved yet; nil: the target reserves none
 	files []formFile
 	x     *transfer
 }
 
 type formFile struct {
-	*incoming
+	newFile
 	name string
 	sum  string
 }
 
-func openForm(r *http.Request, body *requestBody, d *folder) (*form, error) {
+func openForm(r *http.Request, body *requestBody, set *settings, to target) (*form, error) {
 	digests, err := digest.New(r.Header, nil, false)
 	if err != nil || digests.HasHeader() {
 		return nil, &refusal{http.StatusBadRequest, "A digest of a whole form is not supported"}
@@ -51,11 +53,12 @@ func openForm(r *http.Request, body *requestBody, d *folder) (*form, error) {
 	if err != nil || params["boundary"] == "" {
 		return nil, &refusal{http.StatusBadRequest, "The form has no boundary"}
 	}
-	ahead, err := d.ledger.Take(max(r.ContentLength, 0))
-	if err != nil {
-		return nil, err
+	f := &form{set: set, to: to, body: body, rule: set.rule(precondition.Of(r.Header))}
+	if d, ok := to.(folderTarget); ok {
+		if f.ahead, err = d.ledger.Take(max(r.ContentLength, 0)); err != nil {
+			return nil, err
+		}
 	}
-	f := &form{d: d, body: body, rule: d.set.rule(precondition.Of(r.Header)), ahead: ahead}
 	f.parts = multipart.NewReader(bufio.NewReaderSize(timely{f}, formBuffer), params["boundary"])
 	return f, nil
 }
@@ -112,7 +115,7 @@ func (f *form) store(r *http.Request) ([]Received, error) {
 	if err := f.end(); err != nil {
 		return nil, err
 	}
-	return f.publish()
+	return f.publish(r.Context())
 }
 
 // end reads what follows the last part, so that the connection can stay open.
@@ -133,26 +136,26 @@ func (f *form) take(r *http.Request, part *multipart.Part) error {
 	if name == "" {
 		name = names.New()
 	}
-	folder, err := f.d.folderOf(r)
+	folder, err := f.to.folderOf(r)
 	if err != nil {
 		return err
 	}
 	name = path.Join(folder, name)
-	if _, err := f.d.allows(name, f.rule); err != nil {
+	if err := f.to.admits(r.Context(), name, f.rule); err != nil {
 		return err
 	}
-	digests, err := digest.New(http.Header(part.Header), nil, f.d.set.showDigest)
+	digests, err := digest.New(http.Header(part.Header), nil, f.set.showDigest)
 	if err != nil {
 		return err
 	}
-	in, err := f.d.receive(0)
+	in, err := f.to.receive(r.Context(), -1)
 	if err != nil {
 		return err
 	}
 	f.files = append(f.files, formFile{in, name, ""})
 	body := *f.body // the same connection, with another limit
-	body.body, body.limit, body.n = part, f.d.set.maxSize, 0
-	c := clientReader{body: &body, budget: f.d.set.budget, queue: f.d.set.queue}
+	body.body, body.limit, body.n = part, f.set.maxSize, 0
+	c := clientReader{body: &body, budget: f.set.budget, queue: f.set.queue}
 	if err := c.copyTo(r.Context(), formRoom{f, in}, digests, f.x); err != nil {
 		return malformed(err)
 	}
@@ -166,25 +169,27 @@ func (f *form) take(r *http.Request, part *multipart.Part) error {
 // formRoom is a file of a form. It takes its space from the space of the form.
 type formRoom struct {
 	f  *form
-	in *incoming
+	in newFile
 }
 
 func (w formRoom) Write(p []byte) (int, error) {
-	w.f.ahead.Hand(w.in.hold, int64(len(p)))
+	if in, ok := w.in.(*incoming); ok {
+		w.f.ahead.Hand(in.hold, int64(len(p)))
+	}
 	return w.in.Write(p)
 }
 
 // publish gives the files their names. A file never replaces another one of the same
 // form; it gets a number.
-func (f *form) publish() ([]Received, error) {
+func (f *form) publish(ctx context.Context) ([]Received, error) {
 	if f.rule.mode == replace { // check first, since a replaced file cannot be restored
 		for _, file := range f.files {
-			if _, err := f.d.allows(file.name, f.rule); err != nil {
+			if err := f.to.admits(ctx, file.name, f.rule); err != nil {
 				return nil, err
 			}
 		}
 	}
-	list := make([]Received, 0, len(f.files))
+	list, stored := make([]Received, 0, len(f.files)), []formFile(nil)
 	given := make(map[string]bool)
 	for _, file := range f.files {
 		own := f.rule
@@ -195,11 +200,11 @@ func (f *form) publish() ([]Received, error) {
 		if got.Name != "" { // it can have its name although there is an error
 			given[got.Name] = true
 			got.SHA256 = file.sum
-			list = append(list, got)
+			list, stored = append(list, got), append(stored, file)
 		}
 		if err != nil {
 			if f.rule.mode != replace {
-				f.withdraw(list)
+				f.withdraw(stored, list)
 			}
 			return nil, err
 		}
@@ -209,10 +214,10 @@ func (f *form) publish() ([]Received, error) {
 
 // withdraw removes the files that got their names, if not all of them could or if the
 // names did not reach stable storage.
-func (f *form) withdraw(list []Received) {
-	for _, got := range list {
-		if err := f.d.ledger.Unpublish(got.Size, func() error { return f.d.root.Remove(got.Name) }); err != nil {
-			f.d.set.log.Error("cannot remove a file of a failed upload", "file", got.Name, "error", err)
+func (f *form) withdraw(stored []formFile, list []Received) {
+	for i, got := range list {
+		if err := stored[i].withdraw(got); err != nil {
+			f.set.log.Error("cannot remove a file of a failed upload", "file", got.Name, "error", err)
 		}
 	}
 }
@@ -221,7 +226,9 @@ func (f *form) abort() {
 	for _, file := range f.files {
 		file.abort()
 	}
-	f.ahead.Release()
+	if f.ahead != nil {
+		f.ahead.Release()
+	}
 }
 
 // malformed turns errors of package multipart into refusals.

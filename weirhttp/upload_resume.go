@@ -37,10 +37,6 @@ func newResumption(set *settings, store uploadStore) *resumption {
 	return &resumption{set: set, store: store, moving: 2 * time.Second, owners: make(map[string]*owner)}
 }
 
-// errTaken is the error of a request that another one has ended by taking over its upload.
-// The bytes so far are kept.
-var errTaken = &refusal{http.StatusLocked, "Another request has taken over the upload"}
-
 // errComplete is the error of a DELETE that comes too late. 404 says that there is nothing to
 // remove, and keeps clients from trying again.
 var errComplete = &refusal{http.StatusNotFound, "The upload is complete and can no longer be removed; the file stays"}
@@ -146,7 +142,7 @@ func (u *resumption) begin(ctx context.Context, req *uploadRequest, state upload
 	}
 	s := &session{u: u, id: id, state: state, own: own}
 	s.called(s.name())
-	if s.data, err = u.store.append(ctx, id, state.Epoch, s.lost); err != nil {
+	if s.data, err = u.store.append(waits(ctx, req), id, state.Epoch, s.lost); err != nil {
 		s.end()
 		return nil, err
 	}
@@ -215,6 +211,14 @@ func (u *resumption) take(ctx context.Context, id string, req *uploadRequest, va
 	return s, nil
 }
 
+// waits returns ctx for the opening of content by a request that can be interrupted.
+func waits(ctx context.Context, req *uploadRequest) context.Context {
+	if req == nil {
+		return ctx
+	}
+	return context.WithValue(ctx, waitKey{}, req.ctx)
+}
+
 // claim makes the request the only one of this process that works with the upload. It
 // interrupts the one that does, and waits for its end. If a later request has been faster,
 // the error is errTaken.
@@ -279,7 +283,7 @@ func (s *session) enter(ctx context.Context, valid func(uploadState) error) erro
 			return err
 		}
 		s.state, s.placing = state, state.Phase == uploadPlacing
-		s.data, err = s.u.store.append(ctx, s.id, state.Epoch, s.lost)
+		s.data, err = s.u.store.append(waits(ctx, s.own.req), s.id, state.Epoch, s.lost)
 		if errors.Is(err, errChanged) || errors.Is(err, fs.ErrNotExist) {
 			continue // another process was faster; or the older one gave the file its name
 		}
@@ -352,9 +356,12 @@ func (s *session) declare(ctx context.Context, n int64) error {
 func (s *session) remove(ctx context.Context) error {
 	defer s.end()
 	for {
-		_, version, err := s.read(ctx)
+		state, version, err := s.read(ctx)
 		if err != nil {
 			return err
+		}
+		if state.Phase == uploadDone { // an older request was faster
+			return errComplete
 		}
 		if s.data != nil { // Windows cannot remove an open file
 			if err := s.data.close(); err != nil {
@@ -433,7 +440,12 @@ func (s *session) receive(req *uploadRequest, from, most int64, keep bool) (int6
 		sums = req.checksum
 	}
 	in := clientReader{body: req.body(), budget: s.u.set.budget, queue: s.u.set.queue, keep: true, stop: req.stop}
-	err := in.copyTo(req.ctx, &capped{s.data, most - from}, sums, req.x)
+	var into io.Writer = s.data
+	// What is undone later must not be saved: its offset could have been told to a client.
+	if c, ok := s.data.(interface{ checkpoint() error }); ok && req.checksum == nil && (keep || req.r.ContentLength >= 0) {
+		into = &saving{uploadContent: s.data, save: c.checkpoint}
+	}
+	err := in.copyTo(req.ctx, &capped{into, most - from}, sums, req.x)
 	n := s.data.size() - from
 	var tooLarge *http.MaxBytesError
 	switch {

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"io"
+	"net/http"
 	"strings"
 	"time"
 
@@ -87,6 +88,14 @@ var errChanged = errors.New("another request has changed the upload")
 
 // errWritten is the error when another process still writes to an upload.
 var errWritten = &refusal{503, "Another server process is still writing this upload"}
+
+// errTaken is the error of a request that another one has ended by taking over its upload.
+// The bytes so far are kept.
+var errTaken = &refusal{http.StatusLocked, "Another request has taken over the upload"}
+
+// waitKey is the key of the context until whose end a request waits for memory. It ends
+// with the request, unlike those of its changes to a store.
+type waitKey struct{}
 
 // uploadPhase is how far an upload is from its final name.
 type uploadPhase string

@@ -30,13 +30,14 @@ import (
 	"github.com/weir-go/weir/internal/deny"
 	"github.com/weir-go/weir/internal/units"
 	"github.com/weir-go/weir/monitor"
+	"github.com/weir-go/weir/s3/filestore"
 	"github.com/weir-go/weir/weirhttp"
 	"github.com/weir-go/weir/weirhttp/auth"
 )
 
 // serving is a run of weir serve: its flags, and what it has made of them.
 type serving struct {
-	dir, uploads, listen            string
+	dir, uploads, listen, store     string
 	memory, rate, connRate          string
 	minRate, maxSize, quota         string
 	maxRequest                      string
@@ -62,6 +63,10 @@ type serving struct {
 	fingerprint        string // of a generated certificate
 	health             health
 	notifier           *notifier
+
+	files      *filestore.Store // of --store; nil: DIR is served
+	inboxFiles *filestore.Store // its folder for uploads; nil: none
+	parts      *weir.Budget     // of uploads to it; nil: none
 
 	guard          *weirhttp.Guard
 	monitor        *monitor.Monitor
@@ -92,6 +97,10 @@ rebinding.
 resume; zip, tar.gz and tar.zst are made while they are sent. ?follow sends a file
 and then what is appended to it, and an upload while it arrives.
 
+--store serves objects instead of files. Any number of servers can share one
+store, behind any load balancer: each request can go to any of them, also those
+of one upload. See weir help stores.
+
 weir disconnects a client that makes no progress for --stall, or averages less
 than --min-rate. Any other client can take as long as it likes.
 
@@ -109,6 +118,7 @@ systemd learns when the server is ready, reloads and stops (Type=notify).`,
 		Example: `  weir serve
   weir serve ./public --uploads ./inbox --max-size 10GiB
   weir serve --listen :8443 --tls-self-signed --auth users.txt
+  weir serve --store s3://bucket/prefix --uploads .
   weir serve --listen unix:/run/weir/http.sock --trusted-proxy unix
   curl -T big.iso http://127.0.0.1:8080/_upload/`,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -124,6 +134,11 @@ systemd learns when the server is ready, reloads and stops (Type=notify).`,
 			if len(args) > 0 {
 				s.dir = args[0]
 			}
+			if s.store != "" {
+				if err := s.togetherWithStore(c.Flags().Changed, strings.Join(args, "")); err != nil {
+					return err
+				}
+			}
 			if err := s.together(c.Flags().Changed); err != nil {
 				return err
 			}
@@ -131,7 +146,8 @@ systemd learns when the server is ready, reloads and stops (Type=notify).`,
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&s.uploads, "uploads", "", "folder for uploads, which clients send to /_upload/; if it is DIR, the page uploads into the folder it shows")
+	f.StringVar(&s.uploads, "uploads", "", "folder for uploads, which clients send to /_upload/; if it is DIR, the page uploads into the folder it shows; with --store a folder of the store, as in --uploads .")
+	f.StringVar(&s.store, "store", "", "serve a prefix of an object store instead of a folder: s3://bucket/prefix; any number of servers can share it")
 	f.StringVarP(&s.listen, "listen", "l", "127.0.0.1:8080", "address to listen on; port 0 picks a free port; unix:PATH is a socket")
 	f.StringVar(&s.socketMode, "socket-mode", "0660", "permissions of the socket of --listen unix:PATH")
 	f.StringArrayVar(&s.trusted, "trusted-proxy", nil, "proxy whose X-Forwarded-For or Forwarded names the client: address, network as in 10.0.0.0/8, or unix; repeatable")
@@ -234,6 +250,13 @@ func (s *serving) serve() error {
 	if s.sizes, err = s.parseSizes(); err != nil {
 		return err
 	}
+	if s.store != "" {
+		defer s.closeStore()
+		if err := s.openStore(); err != nil {
+			return err
+		}
+		return s.serveFrom(nil)
+	}
 	root, err := os.OpenRoot(s.dir)
 	if err != nil {
 		f := &failure{code: exitSource, text: fmt.Sprintf("cannot serve %s: %v", s.dir, innermost(err)), try: "ls -ld " + quoted(s.dir)}
@@ -244,6 +267,11 @@ func (s *serving) serve() error {
 	}
 	defer root.Close()
 	s.classify()
+	return s.serveFrom(root)
+}
+
+// serveFrom serves the files below root, or those of the store if root is nil.
+func (s *serving) serveFrom(root *os.Root) error {
 	s.guard = s.newGuard()
 	up, err := s.uploadsHandler()
 	if err != nil {
@@ -422,7 +450,7 @@ func (s *serving) announce(addr net.Addr, secure bool) {
 	if addr.Network() == "unix" {
 		url = "unix:" + addr.String()
 	}
-	ceiling := s.guard.Budget.Total()
+	ceiling := s.sizes.memory
 	fields := map[string]any{"folder": s.dir, "url": url, "ceiling": ceiling}
 	text := fmt.Sprintf("serving   %-20s %s\n", s.dir, url)
 	if s.uploads != "" {
@@ -430,8 +458,12 @@ func (s *serving) announce(addr net.Addr, secure bool) {
 		if addr.Network() == "unix" {
 			at = "/_upload/"
 		}
-		fields["uploads"], fields["uploads_url"] = s.uploads, at
-		text += fmt.Sprintf("uploads   %-20s %s  (PUT, POST, tus, or the page)\n", s.uploads, at)
+		into := s.uploads
+		if s.files != nil {
+			into = strings.TrimSuffix(s.inboxFiles.String(), "/")
+		}
+		fields["uploads"], fields["uploads_url"] = into, at
+		text += fmt.Sprintf("uploads   %-20s %s  (PUT, POST, tus, or the page)\n", into, at)
 	}
 	if page := s.pageOf(scheme, addr); page != "" {
 		fields["ui"] = page
@@ -473,7 +505,7 @@ func (s *serving) snapshot() {
 	t := s.guard.Transfers.Totals()
 	log := s.logger()
 	log.Info("snapshot", "transfers", len(list), "sent", t.BytesOut, "received", t.BytesIn,
-		"memory", s.guard.Budget.Used(), "ceiling", s.guard.Budget.Total())
+		"memory", s.guard.Budget.Used(), "ceiling", s.sizes.memory)
 	for _, t := range list {
 		log.Info("transfer", s.describe(t)...)
 	}
@@ -489,7 +521,7 @@ func (s *serving) describe(t weirhttp.Transfer) []any {
 // farewell prints the summary of the run.
 func (s *serving) farewell(cut bool) {
 	t := s.guard.Transfers.Totals()
-	peak, process := s.guard.Budget.Peak(), peakMemory()
+	peak, process := s.peak(), peakMemory()
 	text := fmt.Sprintf("served %s in %s, received %s in %s", weir.FormatBytes(t.BytesOut), units.Count(s.sent.Load(), "download"),
 		weir.FormatBytes(t.BytesIn), units.Count(s.received.Load(), "file"))
 	if t.Failed > 0 {
@@ -504,7 +536,7 @@ func (s *serving) farewell(cut bool) {
 	}
 	s.say("summary", map[string]any{
 		"ok": true, "bytes_out": t.BytesOut, "downloads": s.sent.Load(), "bytes_in": t.BytesIn, "uploads": s.received.Load(),
-		"ended_early": t.Failed, "cut": cut, "memory": map[string]any{"ceiling": s.guard.Budget.Total(), "peak": peak, "process": process},
+		"ended_early": t.Failed, "cut": cut, "memory": map[string]any{"ceiling": s.sizes.memory, "peak": peak, "process": process},
 	}, "%s\n", text)
 }
 
@@ -554,10 +586,14 @@ func (s *serving) parseSizes() (sizes, error) {
 
 // newGuard makes the guard, with the memory, the bandwidth and the list of all transfers.
 func (s *serving) newGuard() *weirhttp.Guard {
+	memory := s.sizes.memory
+	if s.parts != nil {
+		memory -= s.parts.Total()
+	}
 	return &weirhttp.Guard{
 		Stall: s.stall, MinRate: s.sizes.minRate, MaxConns: s.maxConns, MaxConnsPerAddr: s.maxPerAddr,
 		Rate: s.sizes.rate, ConnRate: s.sizes.connRate, Queue: s.queue, Log: s.logger(),
-		Budget: weir.NewBudget(s.sizes.memory), Transfers: &weirhttp.Transfers{Done: s.count},
+		Budget: weir.NewBudget(memory), Transfers: &weirhttp.Transfers{Done: s.count},
 	}
 }
 
@@ -577,7 +613,7 @@ func (s *serving) handler(root *os.Root, up *weirhttp.Uploads) (http.Handler, er
 	if s.access {
 		log = s.leveled(slog.LevelError) // the request log has a line for each refusal
 	}
-	mux.Handle("/", s.files(root, log))
+	mux.Handle("/", s.fileServer(root, log))
 	mux.HandleFunc("GET /_weir/", serveAsset)
 	s.mountMonitor(mux)
 	if up != nil {
@@ -605,6 +641,9 @@ func (s *serving) uploadsHandler() (*weirhttp.Uploads, error) {
 	if s.uploads == "" {
 		return nil, nil
 	}
+	if s.inboxFiles != nil {
+		return s.setUploads(s.storeUploads()), nil
+	}
 	st, err := os.Stat(s.uploads)
 	if err == nil && !st.IsDir() {
 		return nil, &failure{code: exitDestination, text: fmt.Sprintf("cannot store uploads in %s: not a folder", s.uploads), try: "use another folder; " + s.uploads + " is a file"}
@@ -616,7 +655,11 @@ func (s *serving) uploadsHandler() (*weirhttp.Uploads, error) {
 		}
 		return nil, f
 	}
-	up := weirhttp.UploadTo(s.uploads)
+	return s.setUploads(weirhttp.UploadTo(s.uploads)), nil
+}
+
+// setUploads sets what does not depend on where uploads go.
+func (s *serving) setUploads(up *weirhttp.Uploads) *weirhttp.Uploads {
 	up.MaxSize, up.Quota, up.Overwrite, up.Sync = s.sizes.maxSize, s.sizes.quota, s.overwrite, s.sync
 	up.Stall, up.Queue, up.Budget, up.Log = s.stall, s.queue, s.guard.Budget, s.guard.Log
 	up.NoDigest, up.URL, up.MaxRequest, up.Folders = !s.digest, s.shown, s.sizes.maxRequest, s.sameFolder
@@ -624,7 +667,7 @@ func (s *serving) uploadsHandler() (*weirhttp.Uploads, error) {
 		up.Log = s.leveled(slog.LevelError) // the request log has a line for each refusal
 	}
 	up.Done = func(weirhttp.Received) { s.received.Add(1) }
-	return up, nil
+	return up
 }
 
 // protect wraps h with the access checks: same origin or --cors for browsers, --auth for
@@ -741,12 +784,15 @@ func (s *serving) classify() {
 	}
 }
 
-// files serves the files below root. Anybody can have uploaded the files in the uploads
+// fileServer serves the files below root, or those of the store. Anybody can have uploaded the files in the uploads
 // folder, so their pages are sandboxed, and none of them is used as an index or as the
 // compressed form of another file.
-func (s *serving) files(root *os.Root, log *slog.Logger) http.Handler {
+func (s *serving) fileServer(root *os.Root, log *slog.Logger) http.Handler {
 	server := func(careful bool) http.Handler {
 		f := weirhttp.Files(root)
+		if s.files != nil {
+			f.Store = s.files
+		}
 		f.Hidden, f.Symlinks, f.List, f.Archive = s.hidden, s.symlinks, !s.noList, !s.noList
 		f.NoIndex, f.Precompressed = careful, !careful
 		f.Log, f.Top, f.Page = log, s.pageTop, s.page

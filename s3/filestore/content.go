@@ -1,0 +1,673 @@
+package filestore
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/weir-go/weir/weirhttp"
+)
+
+// content is the content of an upload during one epoch, or one request.
+type content struct {
+	s     *Store
+	id    string
+	epoch int64
+	raw   bool            // of one request: it has no state
+	wait  context.Context // until when Write waits for memory
+	ctx   context.Context // of requests to the store; it ends with close
+	end   context.CancelFunc
+	state *entry // the newest that this content has seen; of a raw one, only the record
+
+	part   int64 // size of a part
+	own    []run // parts that are in the store and not in the state yet
+	number int   // of the last part that was begun
+	tails  int   // how many tails and indexes were written
+
+	// The bytes behind the parts are first those of sending, and then those of buf. Until
+	// loaded is set, buf has none, and they are only in the tail that the state names.
+	loaded  bool
+	buf     []byte
+	held    int64    // bytes of the budget
+	sending *sending // nil: no part is on its way
+	spare   []byte   // a buffer to use next
+
+	size  int64 // of the content
+	room  int64 // bytes of the quota
+	saved int64 // the Offset in the store
+	err   error // why the content cannot be continued
+
+	placed string // the name of the file, after Finish
+	over   bool   // close was called
+
+	watching sync.WaitGroup
+}
+
+// sending is a part on its way.
+type sending struct {
+	buf  []byte
+	run  run
+	done chan struct{} // closed when err is set
+	err  error
+}
+
+// Append implements [weirhttp.UploadStore].
+func (s *Store) Append(ctx context.Context, id string, epoch int64, lost func()) (weirhttp.UploadContent, error) {
+	long := context.WithoutCancel(ctx)
+	e := s.remembered(id)
+	if e == nil || e.Epoch < epoch {
+		var err error
+		if e, err = s.loadLive(long, id); err != nil {
+			return nil, err
+		}
+	}
+	if e.Epoch != epoch {
+		return nil, weirhttp.ErrUploadChanged
+	}
+	c := s.newContent(ctx, id, e)
+	c.epoch, c.size, c.saved, c.room = epoch, e.Offset, e.Offset, e.Room
+	c.loaded = e.Tail == nil
+	c.watching.Go(func() { c.watch(lost) })
+	return c, nil
+}
+
+// Receive implements [weirhttp.UploadStore].
+func (s *Store) Receive(ctx context.Context, size int64) (weirhttp.UploadContent, error) {
+	if size > s.most() {
+		return nil, tooLarge(s.most())
+	}
+	id := strings.ToLower(rand.Text())
+	if err := s.reserve(context.WithoutCancel(ctx), id, 0, size); err != nil {
+		return nil, err
+	}
+	c := s.newContent(ctx, id, &entry{record: record{Size: size}})
+	c.raw, c.epoch, c.loaded, c.room = true, 1, true, max(size, 0)
+	return c, nil
+}
+
+func (s *Store) newContent(ctx context.Context, id string, e *entry) *content {
+	c := &content{s: s, id: id, wait: ctx, state: e, part: min(s.b.PartSize(e.Size), s.largest())}
+	if e.Tail != nil && e.Tail.Size >= c.part { // of a server with more memory
+		c.part = s.b.MarkedSize(e.Tail.Size + 2<<20)
+	}
+	c.ctx, c.end = context.WithCancel(context.WithoutCancel(ctx))
+	return c
+}
+
+// largest returns the size of the largest part.
+func (s *Store) largest() int64 { return max(s.b.MarkedSize(s.budget.Total()), s.b.PartSize(0)) }
+
+// watch calls lost when another process has taken over the upload.
+func (c *content) watch(lost func()) {
+	ticker := time.NewTicker(c.s.watch)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-c.ctx.Done():
+			return
+		}
+		data, _, err := c.s.get(c.ctx, c.s.stateKey(c.id))
+		var r record
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil, json.Unmarshal(data, &r) != nil, r.Epoch == c.epoch && r.Phase != deleted:
+			continue
+		}
+		lost()
+		return
+	}
+}
+
+// Size implements [weirhttp.UploadContent].
+func (c *content) Size() int64 { return c.size }
+
+// fail keeps the first error that makes it impossible to go on.
+func (c *content) fail(err error) error {
+	if c.err == nil {
+		c.err = err
+	}
+	return c.err
+}
+
+// Write implements [weirhttp.UploadContent].
+func (c *content) Write(p []byte) (int, error) {
+	if c.err != nil {
+		return 0, c.err
+	}
+	if err := c.need(c.size + int64(len(p))); err != nil {
+		return 0, err
+	}
+	written := 0
+	for len(p) > 0 {
+		if err := c.makeRoom(c.wait); err != nil {
+			return written, err
+		}
+		n := min(len(p), int(c.part)-len(c.buf))
+		c.grow(n)
+		c.buf = append(c.buf, p[:n]...)
+		c.size += int64(n)
+		written += n
+		p = p[n:]
+	}
+	return written, nil
+}
+
+// need reserves n bytes of the quota in all.
+func (c *content) need(n int64) error {
+	if c.s.quota <= 0 || n <= c.room {
+		return nil
+	}
+	want := max(n, c.room+roomStep)
+	err := c.s.reserve(c.ctx, c.id, c.room, want)
+	if err != nil && want > n {
+		want = n
+		err = c.s.reserve(c.ctx, c.id, c.room, want)
+	}
+	if err == nil {
+		c.room = want
+	}
+	return err
+}
+
+// roomStep is how much an upload of unknown length reserves at a time, in bytes.
+const roomStep = 64 << 20
+
+// makeRoom makes sure that buf can take a byte, and that it begins with the tail.
+func (c *content) makeRoom(ctx context.Context) error {
+	if int64(len(c.buf)) == c.part {
+		if err := c.send(c.buf); err != nil {
+			return err
+		}
+		c.buf = nil
+	}
+	if c.buf != nil {
+		return nil
+	}
+	switch {
+	case c.spare != nil:
+		c.buf, c.spare = c.spare[:0], nil
+	case c.sending == nil:
+		if err := c.take(ctx); err != nil {
+			return err
+		}
+		c.buf = []byte{}
+	case c.more():
+		c.buf = []byte{}
+	default: // the budget has no second part for us now
+		if err := c.settle(); err != nil {
+			return err
+		}
+		c.buf, c.spare = c.spare[:0], nil
+	}
+	if !c.loaded {
+		return c.load()
+	}
+	return nil
+}
+
+// take takes the memory of a part from the budget, and waits for it.
+func (c *content) take(ctx context.Context) error {
+	n := c.fits()
+	if err := c.s.budget.Acquire(ctx, n); err != nil {
+		return fmt.Errorf("wait for memory: %w", err)
+	}
+	c.held += n
+	return nil
+}
+
+// more takes the memory of another part if there is some now.
+func (c *content) more() bool {
+	n := c.fits()
+	if c.s.budget.Acquire(ended, n) != nil {
+		return false
+	}
+	c.held += n
+	return true
+}
+
+// ended is a context that has ended: a budget gives only what is free now.
+var ended = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()
+
+// fits returns how large a buffer must be for what can still come: at most a part.
+func (c *content) fits() int64 {
+	if c.state.Size < 0 {
+		return c.part
+	}
+	return min(c.part, max(c.state.Size-c.extent().Bytes, 1))
+}
+
+// grow makes room for n more bytes in buf. A small file takes no whole part of memory.
+func (c *content) grow(n int) {
+	need := len(c.buf) + n
+	if need <= cap(c.buf) {
+		return
+	}
+	size := max(2*cap(c.buf), need, 64<<10)
+	if int64(size) > c.part/4 { // so that the old and the new one are not much more than a part
+		size = int(max(min(c.part, c.fits()), int64(need)))
+	}
+	c.buf = append(make([]byte, 0, size), c.buf...)
+}
+
+// load reads the tail of earlier epochs.
+func (c *content) load() error {
+	data, _, err := c.s.get(c.ctx, c.s.part(c.id, c.state.Tail.Name))
+	if err == nil && int64(len(data)) != c.state.Tail.Size {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		return c.fail(fmt.Errorf("read the end of the upload: %w", c.missing(err)))
+	}
+	c.grow(len(data))
+	c.buf = append(c.buf, data...)
+	c.loaded = true
+	return nil
+}
+
+// missing returns err, unless it says that an object of this upload does not exist: then the
+// upload has been taken over, and a later epoch has no use for the object any more.
+func (c *content) missing(err error) error {
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if !c.raw {
+		e, lerr := c.s.loadLive(c.ctx, c.id)
+		if errors.Is(lerr, fs.ErrNotExist) || lerr == nil && e.Epoch != c.epoch {
+			return weirhttp.ErrUploadChanged
+		}
+	}
+	// The upload exists; its client must not take this for the opposite.
+	return fmt.Errorf("a part of the upload is missing in the store: %v", err)
+}
+
+// send begins to send a part, after the one before has arrived.
+func (c *content) send(buf []byte) error {
+	if err := c.settle(); err != nil {
+		return err
+	}
+	if c.extent().Parts >= mostParts-1 {
+		return c.fail(tooLarge(c.size))
+	}
+	c.number++
+	p := &sending{buf: buf, run: run{c.epoch, c.number, 1, int64(len(buf)), int64(len(buf))}, done: make(chan struct{})}
+	c.sending = p
+	key := c.s.part(c.id, partName(c.epoch, c.number))
+	go func() {
+		defer close(p.done)
+		_, _, p.err = c.s.put(c.ctx, key, buf, condition{}, "")
+	}()
+	return nil
+}
+
+// settle waits until the part on its way has arrived.
+func (c *content) settle() error {
+	p := c.sending
+	if p == nil {
+		return c.err
+	}
+	<-p.done
+	c.sending = nil
+	if p.err != nil {
+		return c.fail(fmt.Errorf("save a part of the upload: %w", p.err))
+	}
+	c.own = appendRun(c.own, p.run)
+	c.spare = p.buf[:0]
+	return c.err
+}
+
+// appendRun adds parts to a list. Those of one epoch and one size are one run.
+func appendRun(runs []run, r run) []run {
+	if n := len(runs); n > 0 {
+		last := &runs[n-1]
+		follows := last.Epoch == r.Epoch && last.First+last.Count == r.First && last.Bytes == int64(last.Count)*last.Part
+		if follows && (r.Part == last.Part || r.Count == 1 && r.Bytes < last.Part) {
+			last.Count += r.Count
+			last.Bytes += r.Bytes
+			return runs
+		}
+	}
+	return append(runs, r)
+}
+
+// extent returns what the parts in the store have.
+func (c *content) extent() extent {
+	e := c.state.extent()
+	for _, r := range c.own {
+		e.Parts += r.Count
+		e.Bytes += r.Bytes
+	}
+	return e
+}
+
+// Checkpoint implements [weirhttp.UploadContent]. It saves the parts that have arrived.
+func (c *content) Checkpoint() error {
+	if c.raw || c.err != nil || len(c.own) == 0 {
+		return c.err
+	}
+	return c.commit(nil, c.extent().Bytes)
+}
+
+// Flush implements [weirhttp.UploadContent].
+func (c *content) Flush() error {
+	if err := c.settle(); err != nil {
+		return err
+	}
+	if c.raw {
+		return c.spill()
+	}
+	if c.size == c.saved && len(c.own) == 0 {
+		return nil
+	}
+	// Many short parts would use up their number, so later on only whole ones are sent.
+	if n := c.s.b.MarkedSize(int64(len(c.buf))); n > 0 && c.extent().Parts < c.s.short {
+		rest := append([]byte(nil), c.buf[n:]...)
+		if err := c.send(c.buf[:n]); err != nil {
+			return err
+		}
+		c.buf = nil
+		if err := c.settle(); err != nil {
+			return err
+		}
+		c.buf, c.spare = append(c.spare[:0], rest...), nil
+	}
+	if len(c.buf) == 0 {
+		return c.commit(nil, c.size)
+	}
+	t, err := c.putTail()
+	if err != nil {
+		return err
+	}
+	return c.commit(t, c.size)
+}
+
+// putTail writes what is behind the parts to an object.
+func (c *content) putTail() (*tail, error) {
+	c.tails++
+	t := &tail{Name: fmt.Sprintf("%d.t%d", c.epoch, c.tails), Size: int64(len(c.buf))}
+	if _, _, err := c.s.put(c.ctx, c.s.part(c.id, t.Name), c.buf, condition{}, ""); err != nil {
+		return nil, c.fail(fmt.Errorf("save the end of the upload: %w", err))
+	}
+	return t, nil
+}
+
+// spill moves the bytes of a request from memory to the store, until Finish. The files of a
+// form wait for each other, and must not wait for each other's memory.
+func (c *content) spill() error {
+	if len(c.buf) > 0 {
+		t, err := c.putTail()
+		if err != nil {
+			return err
+		}
+		c.state = &entry{record: record{Size: c.size, Tail: t}}
+		c.loaded = false
+	}
+	c.drop()
+	return nil
+}
+
+// drop gives the memory back.
+func (c *content) drop() {
+	c.buf, c.spare = nil, nil
+	if c.held > 0 {
+		c.s.budget.Release(c.held)
+		c.held = 0
+	}
+}
+
+// mostShort is how many parts an upload has before what does not fill a part goes to the tail.
+const mostShort = mostParts - plannedParts - 100
+
+// commit swaps in a state with the parts that have arrived, and a tail behind them.
+func (c *content) commit(t *tail, offset int64) error {
+	for {
+		old := c.newest()
+		if old == nil {
+			return c.fail(weirhttp.ErrUploadChanged)
+		}
+		r := old.record
+		r.Runs = append([]run(nil), r.Runs...)
+		for _, o := range c.own {
+			r.Runs = appendRun(r.Runs, o)
+		}
+		if len(r.Runs) > mostRuns {
+			if err := c.moveRuns(&r); err != nil {
+				return err
+			}
+		}
+		r.Tail, r.Offset, r.Room = t, offset, c.room
+		e, err := c.s.swap(c.ctx, c.id, old, r)
+		if errors.Is(err, weirhttp.ErrUploadChanged) {
+			if now, lerr := c.s.loadLive(c.ctx, c.id); lerr == nil && now.Epoch == c.epoch {
+				continue // this request itself has changed the state
+			}
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			err = weirhttp.ErrUploadChanged
+		}
+		if err != nil {
+			return c.fail(err)
+		}
+		if old.Tail != nil {
+			// Nobody can need it: whoever takes over reads the state first.
+			if err := c.s.remove(c.ctx, c.s.part(c.id, old.Tail.Name)); err != nil {
+				c.s.log.Debug("end of an upload not removed", "upload", c.id, "error", err)
+			}
+		}
+		c.state, c.own, c.saved = e, nil, offset
+		return nil
+	}
+}
+
+// newest returns the newest state of this epoch, nil if a later epoch was swapped in.
+func (c *content) newest() *entry {
+	e := c.s.remembered(c.id)
+	if e == nil {
+		var err error
+		if e, err = c.s.loadLive(c.ctx, c.id); err != nil {
+			return c.state // the swap finds out what is wrong
+		}
+	}
+	if e.Epoch > c.epoch {
+		return nil
+	}
+	if e.Epoch < c.epoch {
+		return c.state
+	}
+	return e
+}
+
+// moveRuns moves the runs of a state to an object of their own.
+func (c *content) moveRuns(r *record) error {
+	data, err := json.Marshal(index{r.Index, r.Runs})
+	if err != nil {
+		return err
+	}
+	c.tails++
+	name := fmt.Sprintf("%d.i%d", c.epoch, c.tails)
+	if _, _, err := c.s.put(c.ctx, c.s.part(c.id, name), data, condition{}, ""); err != nil {
+		return c.fail(fmt.Errorf("save the list of parts: %w", err))
+	}
+	r.Before = r.extent()
+	r.Index, r.Runs = name, nil
+	return nil
+}
+
+// Cut implements [weirhttp.UploadContent].
+func (c *content) Cut(n int64) error {
+	if n == c.size {
+		return nil
+	}
+	if err := c.settle(); err != nil {
+		return err
+	}
+	if n < c.saved || n > c.size {
+		return fmt.Errorf("cut an upload of %d bytes, of which %d are saved, to %d", c.size, c.saved, n)
+	}
+	if parts := c.extent().Bytes; n < parts {
+		if err := c.cutParts(n); err != nil {
+			return err
+		}
+	} else {
+		c.buf = c.buf[:n-parts]
+	}
+	c.size = n
+	return nil
+}
+
+// cutParts removes parts that no state names. What is left of the last one comes back into
+// memory. Numbers are not used again, because an old request can still be under way.
+func (c *content) cutParts(n int64) error {
+	var keep []run
+	at := c.state.extent().Bytes
+	for _, r := range c.own {
+		for i := range r.Count {
+			size := r.size(i)
+			if at+size <= n {
+				keep = appendRun(keep, run{r.Epoch, r.First + i, 1, size, size})
+				at += size
+				continue
+			}
+			buf := c.buf[:0]
+			if c.buf == nil {
+				buf = c.spare[:0]
+				c.spare = nil
+			}
+			data, _, err := c.s.get(c.ctx, c.s.part(c.id, partName(r.Epoch, r.First+i)))
+			if err != nil || int64(len(data)) != size {
+				return c.fail(fmt.Errorf("read a part of the upload: %w", errors.Join(c.missing(err), io.ErrUnexpectedEOF)))
+			}
+			c.buf = append(buf, data[:n-at]...)
+			c.own = keep
+			return nil
+		}
+	}
+	c.own = keep
+	return nil
+}
+
+// Reader implements [weirhttp.UploadContent].
+func (c *content) Reader() io.Reader { return &reader{c: c} }
+
+// reader reads a content from the store, and its end from memory.
+type reader struct {
+	c    *content
+	list []run
+	open bool
+	body io.ReadCloser
+	rest []byte
+	last bool
+}
+
+func (r *reader) Read(p []byte) (int, error) {
+	c := r.c
+	if !r.open {
+		if err := c.settle(); err != nil {
+			return 0, err
+		}
+		list, err := c.s.runs(c.ctx, c.id, &c.state.record)
+		if err != nil {
+			return 0, c.missing(err)
+		}
+		r.list, r.open = append(list, c.own...), true
+	}
+	for {
+		if r.body != nil {
+			n, err := r.body.Read(p)
+			if err == io.EOF {
+				r.body.Close()
+				r.body, err = nil, nil
+			}
+			if n > 0 || err != nil {
+				return n, err
+			}
+			continue
+		}
+		if len(r.list) > 0 {
+			first := &r.list[0]
+			size := first.size(0)
+			body, err := c.s.whole(c.ctx, c.s.part(c.id, partName(first.Epoch, first.First)), size)
+			if err != nil {
+				return 0, c.missing(err)
+			}
+			r.body = body
+			if first.Count == 1 {
+				r.list = r.list[1:]
+			} else {
+				*first = run{first.Epoch, first.First + 1, first.Count - 1, first.Part, first.Bytes - size}
+			}
+			continue
+		}
+		if !r.last {
+			r.last = true
+			r.rest = c.buf
+			if !c.loaded {
+				data, _, err := c.s.get(c.ctx, c.s.part(c.id, c.state.Tail.Name))
+				if err != nil {
+					return 0, c.missing(err)
+				}
+				r.rest = data
+			}
+		}
+		if len(r.rest) == 0 {
+			return 0, io.EOF
+		}
+		n := copy(p, r.rest)
+		r.rest = r.rest[n:]
+		return n, nil
+	}
+}
+
+// whole reads an object of a size that is known.
+func (s *Store) whole(ctx context.Context, key string, size int64) (io.ReadCloser, error) {
+	o, err := s.head(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	if o.info.Size != size {
+		return nil, fmt.Errorf("%s has %d bytes, not %d: %w", s.b.URL(key), o.info.Size, size, io.ErrUnexpectedEOF)
+	}
+	return s.b.Range(ctx, key, size, o.etag(), 0, size), nil
+}
+
+// Close implements [weirhttp.UploadContent].
+func (c *content) Close() error {
+	if c.over {
+		return nil
+	}
+	c.over = true
+	if c.sending != nil {
+		<-c.sending.done
+		c.sending = nil
+	}
+	c.end()
+	c.watching.Wait()
+	c.drop()
+	ctx, cancel := lasting(c.ctx)
+	defer cancel()
+	if !c.raw {
+		e := c.s.remembered(c.id)
+		if e == nil || e.Phase != done {
+			return nil
+		}
+	}
+	c.s.release(ctx, c.id, c.room)
+	if c.raw && c.number == 0 && c.tails == 0 {
+		return nil // nothing was written
+	}
+	if err := c.s.removeAll(ctx, c.s.contents(c.id)); err != nil {
+		return fmt.Errorf("remove the parts of a finished upload: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,217 @@
+package filestore
+
+import (
+	"bytes"
+	"context"
+	"crypto/md5"
+	"encoding/base64"
+	"errors"
+	"io"
+	"io/fs"
+	"iter"
+	"net/http"
+	"strings"
+
+	"github.com/minio/minio-go/v7"
+
+	"github.com/weir-go/weir/s3"
+)
+
+// markHeader is the header field (x-amz-meta-weir-upload) with the id of the upload that an
+// object is from.
+const markHeader = "weir-upload"
+
+// object has what the store says about an object.
+type object struct {
+	key  string
+	info minio.ObjectInfo
+	mark string // the id of the upload that made it; "": none, or unknown
+}
+
+func (o object) etag() string { return strings.Trim(o.info.ETag, `"`) }
+
+// isLost reports that a condition did not hold: another writer was first.
+func isLost(err error) bool {
+	var e *s3.Error
+	return errors.As(err, &e) && (e.StatusCode == http.StatusPreconditionFailed || e.Code == "PreconditionFailed")
+}
+
+// isConflict reports that another request changes the same object at this moment, so that
+// the store has not decided: it must be asked again.
+func isConflict(err error) bool {
+	var e *s3.Error
+	return errors.As(err, &e) && e.StatusCode == http.StatusConflict && (e.Code == "ConditionalRequestConflict" || e.Code == "OperationAborted" || e.Code == "Conflict")
+}
+
+// isOpen reports whether a request can have had its effect although it failed with err,
+// which is that of one attempt.
+func isOpen(err error) bool {
+	var answer minio.ErrorResponse
+	return err != nil && !(errors.As(err, &answer) && answer.StatusCode >= 400 && answer.StatusCode < 500)
+}
+
+// condition says when an object may be written.
+type condition struct {
+	absent bool   // no object has the key
+	etag   string // the object has this ETag; "": no matter
+}
+
+func (c condition) set(o *minio.PutObjectOptions) {
+	if c.absent {
+		o.SetMatchETagExcept("*")
+	}
+	if c.etag != "" {
+		o.SetMatchETag(c.etag)
+	}
+}
+
+// put writes an object with one request. open says that after an error it can be there.
+func (s *Store) put(ctx context.Context, key string, body []byte, c condition, mark string) (etag string, open bool, err error) {
+	sum := md5.Sum(body)
+	err = s.b.Request(ctx, "write", key, func(ctx context.Context) error {
+		o := minio.PutObjectOptions{}
+		if mark != "" {
+			o.UserMetadata = map[string]string{markHeader: mark}
+		}
+		c.set(&o)
+		hash := ""
+		if len(body) == 0 {
+			// The signature of a stream would follow the empty body, which some servers
+			// take for the next request.
+			o.DisableContentSha256, hash = true, emptyHash
+		}
+		info, err := s.b.Core.PutObject(ctx, s.b.Name, key, bytes.NewReader(body), int64(len(body)), base64.StdEncoding.EncodeToString(sum[:]), hash, o)
+		open = open || isOpen(err)
+		etag = strings.Trim(info.ETag, `"`)
+		return err
+	})
+	return etag, open, err
+}
+
+// emptyHash is the SHA-256 of no bytes.
+const emptyHash = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+// get reads a small object.
+func (s *Store) get(ctx context.Context, key string) (data []byte, etag string, err error) {
+	err = s.b.Request(ctx, "read", key, func(ctx context.Context) error {
+		body, info, _, err := s.b.Core.GetObject(ctx, s.b.Name, key, minio.GetObjectOptions{})
+		if err != nil {
+			return err
+		}
+		defer body.Close()
+		data, err = io.ReadAll(body)
+		if err == nil && int64(len(data)) != info.Size {
+			err = io.ErrUnexpectedEOF
+		}
+		etag = strings.Trim(info.ETag, `"`)
+		return err
+	})
+	return data, etag, err
+}
+
+// head describes an object.
+func (s *Store) head(ctx context.Context, key string) (o object, err error) {
+	err = s.b.Request(ctx, "read", key, func(ctx context.Context) (err error) {
+		o.info, err = s.b.Core.StatObject(ctx, s.b.Name, key, minio.StatObjectOptions{})
+		return err
+	})
+	o.key = key
+	if o.info.Metadata != nil {
+		o.mark = o.info.Metadata.Get("X-Amz-Meta-" + markHeader)
+	}
+	return o, err
+}
+
+// remove removes an object, if it exists.
+func (s *Store) remove(ctx context.Context, key string) error {
+	err := s.b.Request(ctx, "delete", key, func(ctx context.Context) error {
+		return s.b.Core.RemoveObject(ctx, s.b.Name, key, minio.RemoveObjectOptions{})
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// removeAll removes the objects whose keys begin with prefix.
+func (s *Store) removeAll(ctx context.Context, prefix string) error {
+	var list []string // a listing need not show what changes while it is read
+	for o, err := range s.list(ctx, prefix, true) {
+		if err != nil {
+			return err
+		}
+		list = append(list, o.key)
+	}
+	var all error
+	for _, key := range list {
+		all = errors.Join(all, s.remove(ctx, key))
+	}
+	return all
+}
+
+// page is how many keys one request lists.
+const page = 1000
+
+// list lists the objects whose keys begin with prefix. Unless deep is set, those with a
+// slash behind the prefix are summed up as one without size, whose key ends in a slash.
+func (s *Store) list(ctx context.Context, prefix string, deep bool) iter.Seq2[object, error] {
+	return func(yield func(object, error) bool) {
+		last := ""
+		for more := true; more; {
+			var batch []minio.ObjectInfo
+			err := s.b.Request(ctx, "list", prefix, func(ctx context.Context) error {
+				batch = batch[:0]
+				for info := range s.b.Core.ListObjectsIter(ctx, s.b.Name, minio.ListObjectsOptions{
+					Prefix: prefix, Recursive: deep, MaxKeys: page, StartAfter: last,
+				}) {
+					if info.Err != nil {
+						return info.Err
+					}
+					if batch = append(batch, info); len(batch) == page {
+						break
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				yield(object{}, err)
+				return
+			}
+			more = len(batch) == page
+			from := last
+			for _, info := range batch {
+				if info.Key == from { // a store can begin with the folder that came last
+					continue
+				}
+				last = max(last, info.Key)
+				if !yield(object{key: info.Key, info: info}, nil) {
+					return
+				}
+			}
+			more = more && last > from
+		}
+	}
+}
+
+// hasAny reports whether any key begins with prefix.
+func (s *Store) hasAny(ctx context.Context, prefix string) (found bool, err error) {
+	err = s.b.Request(ctx, "list", prefix, func(ctx context.Context) error {
+		for info := range s.b.Core.ListObjectsIter(ctx, s.b.Name, minio.ListObjectsOptions{Prefix: prefix, Recursive: true, MaxKeys: 1}) {
+			found = info.Err == nil
+			return info.Err
+		}
+		return nil
+	})
+	return found, err
+}
+
+// abort ends a multipart upload. It reports false if the store does not know it any more.
+func (s *Store) abort(ctx context.Context, key, upload string) (bool, error) {
+	err := s.b.Request(ctx, "abort upload to", key, func(ctx context.Context) error {
+		return s.b.Core.AbortMultipartUpload(ctx, s.b.Name, key, upload)
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}

@@ -1,0 +1,581 @@
+package filestore
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/weirhttp"
+)
+
+// record is the contents of a state object. Its size is limited.
+type record struct {
+	Nonce string          `json:"nonce"` // new for each state, so that no two are equal and no ETag comes back
+	Epoch int64           `json:"epoch"`
+	Size  int64           `json:"size"` // -1: unknown
+	Phase phase           `json:"phase,omitempty"`
+	Data  json.RawMessage `json:"data,omitempty"`
+
+	Offset int64  `json:"offset"`          // bytes that are saved: those of the parts, and the tail
+	Runs   []run  `json:"runs,omitempty"`  // the newest parts, in order
+	Index  string `json:"index,omitempty"` // the object that lists the parts before those; "": none
+	Before extent `json:"before,omitzero"` // what the index lists in all
+	Tail   *tail  `json:"tail,omitempty"`
+	Place  *place `json:"place,omitempty"` // the last attempt to give the file its name
+	Room   int64  `json:"room,omitempty"`  // bytes reserved of the quota
+}
+
+// phase is how far an upload is.
+type phase string
+
+const (
+	arriving phase = ""
+	placing  phase = "placing"
+	done     phase = "done"
+	deleted  phase = "deleted" // its objects are being removed
+)
+
+// run is a number of parts of one epoch, one after the other.
+type run struct {
+	Epoch int64 `json:"e"`
+	First int   `json:"f"` // number of the first part
+	Count int   `json:"n"`
+	Part  int64 `json:"p"` // bytes of each part except the last
+	Bytes int64 `json:"b"` // of all of them
+}
+
+// size returns the size of the part with index i, from 0 on.
+func (r run) size(i int) int64 {
+	if i == r.Count-1 {
+		return r.Bytes - int64(i)*r.Part
+	}
+	return r.Part
+}
+
+// extent is a number of parts.
+type extent struct {
+	Parts int   `json:"n"`
+	Bytes int64 `json:"b"`
+}
+
+// tail is an object with the bytes behind the last part.
+type tail struct {
+	Name string `json:"name"`
+	Size int64  `json:"size"`
+}
+
+// place is an attempt to give a file its name.
+type place struct {
+	Name   string `json:"name"`
+	Upload string `json:"upload,omitempty"` // of the multipart upload; "": one request
+}
+
+// index is an object with older parts of an upload.
+type index struct {
+	Index string `json:"index,omitempty"` // the one before
+	Runs  []run  `json:"runs"`
+}
+
+// mostRuns is how many runs a state has before they move to an index.
+const mostRuns = 64
+
+func partName(epoch int64, n int) string { return fmt.Sprintf("%d.%d", epoch, n) }
+
+// entry is a state, and the ETag of the object that it was read from or written to.
+type entry struct {
+	record
+	etag string
+}
+
+// extent returns what the parts have.
+func (r *record) extent() extent {
+	e := r.Before
+	for _, run := range r.Runs {
+		e.Parts += run.Count
+		e.Bytes += run.Bytes
+	}
+	return e
+}
+
+// know remembers a state.
+func (s *Store) know(id string, e *entry) *entry {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.known) >= mostKnown {
+		for old := range s.known { // any: it only saves a request
+			delete(s.known, old)
+			break
+		}
+	}
+	s.known[id] = e
+	return e
+}
+
+// mostKnown limits the states in memory.
+const mostKnown = 1000
+
+func (s *Store) forget(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.known, id)
+}
+
+// remembered returns the state that this process has seen last, nil if none.
+func (s *Store) remembered(id string) *entry {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.known[id]
+}
+
+// load reads a state.
+func (s *Store) load(ctx context.Context, id string) (*entry, error) {
+	data, etag, err := s.get(ctx, s.stateKey(id))
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			s.forget(id)
+		}
+		return nil, err
+	}
+	e := &entry{etag: etag}
+	if err := json.Unmarshal(data, &e.record); err != nil {
+		return nil, fmt.Errorf("read the state of upload %s: %w", id, err)
+	}
+	return s.know(id, e), nil
+}
+
+// loadLive is load for an upload that was not removed.
+func (s *Store) loadLive(ctx context.Context, id string) (*entry, error) {
+	e, err := s.load(ctx, id)
+	if err == nil && e.Phase == deleted {
+		return nil, fmt.Errorf("upload %s was removed: %w", id, fs.ErrNotExist)
+	}
+	return e, err
+}
+
+// write writes a state under a condition. The error matches weirhttp.ErrUploadChanged if the
+// condition does not hold.
+func (s *Store) write(ctx context.Context, id string, r record, c condition) (*entry, error) {
+	r.Nonce = rand.Text()
+	body, err := json.Marshal(r)
+	if err != nil {
+		return nil, err
+	}
+	for range mostConflicts {
+		etag, open, err := s.put(ctx, s.stateKey(id), body, c, "")
+		if err == nil && etag != "" {
+			return s.know(id, &entry{r, etag}), nil
+		}
+		if err != nil && !open && !isConflict(err) {
+			if isLost(err) {
+				err = weirhttp.ErrUploadChanged
+			}
+			return nil, err
+		}
+		// The object itself says whether an attempt had its effect. If it still is the
+		// old one after a conflict, the store has not decided.
+		now, lerr := s.load(ctx, id)
+		switch {
+		case lerr == nil && now.Nonce == r.Nonce:
+			return now, nil
+		case isConflict(err) && (lerr == nil && now.etag == c.etag || c.absent && errors.Is(lerr, fs.ErrNotExist)):
+			continue
+		case isConflict(err) || isLost(err):
+			return nil, weirhttp.ErrUploadChanged
+		case err == nil:
+			err = errors.New("the store gave the object no ETag")
+		}
+		return nil, err
+	}
+	return nil, fmt.Errorf("save the state of the upload: the store answered %d times that another request is under way", mostConflicts)
+}
+
+// mostConflicts is how often a request is repeated that meets another one.
+const mostConflicts = 20
+
+// swap replaces a state.
+func (s *Store) swap(ctx context.Context, id string, old *entry, r record) (*entry, error) {
+	e, err := s.write(ctx, id, r, condition{etag: old.etag})
+	if err != nil {
+		s.forget(id)
+	}
+	return e, err
+}
+
+// Create implements [weirhttp.UploadStore].
+func (s *Store) Create(ctx context.Context, id string, u weirhttp.UploadState) error {
+	if s.pending.Load() >= mostPending {
+		return fmt.Errorf("%w: %d resumable uploads are pending", syscall.ENOSPC, mostPending)
+	}
+	if most := s.most(); u.Size > most {
+		return &http.MaxBytesError{Limit: most}
+	}
+	r := record{Epoch: 1, Size: u.Size, Data: u.Data, Room: max(u.Size, 0)}
+	if err := s.reserve(ctx, id, 0, r.Room); err != nil {
+		return err
+	}
+	_, err := s.write(ctx, id, r, condition{absent: true})
+	if errors.Is(err, weirhttp.ErrUploadChanged) {
+		return fmt.Errorf("create upload %s: %w", id, fs.ErrExist)
+	}
+	if err != nil {
+		s.release(ctx, id, r.Room)
+		return err
+	}
+	s.pending.Add(1)
+	return nil
+}
+
+// mostPending limits the uploads in progress.
+const mostPending = 10_000
+
+// most returns the size of the largest file: its parts must fit into the budget, with room
+// for another upload.
+func (s *Store) most() int64 {
+	return min(s.budget.Total()/2, mostPart) * plannedParts
+}
+
+const (
+	mostPart     = 5 << 30
+	plannedParts = 9_000
+	mostParts    = 10_000
+)
+
+// Read implements [weirhttp.UploadStore].
+func (s *Store) Read(ctx context.Context, id string) (weirhttp.UploadState, string, error) {
+	e, err := s.loadLive(ctx, id)
+	if err != nil {
+		return weirhttp.UploadState{}, "", err
+	}
+	u := weirhttp.UploadState{Epoch: e.Epoch, Size: e.Size, Placing: e.Phase == placing, Done: e.Phase == done, Data: e.Data, Offset: e.Offset}
+	if u.Placing && e.Place != nil {
+		if u.Done, err = s.isPlaced(ctx, id, e.Place.Name); err != nil {
+			return weirhttp.UploadState{}, "", err
+		}
+		u.Placing = !u.Done
+	}
+	return u, e.etag, nil
+}
+
+// isPlaced reports whether the file with this name is from the upload.
+func (s *Store) isPlaced(ctx context.Context, id, name string) (bool, error) {
+	o, err := s.head(ctx, s.key(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil && o.mark == id, err
+}
+
+// at returns the state with this version.
+func (s *Store) at(ctx context.Context, id, version string) (*entry, error) {
+	if e := s.remembered(id); e != nil && e.etag == version {
+		return e, nil
+	}
+	e, err := s.loadLive(ctx, id)
+	if err == nil && e.etag != version {
+		err = weirhttp.ErrUploadChanged
+	}
+	return e, err
+}
+
+// Swap implements [weirhttp.UploadStore].
+func (s *Store) Swap(ctx context.Context, id, version string, u weirhttp.UploadState) error {
+	old, err := s.at(ctx, id, version)
+	if err != nil {
+		return err
+	}
+	r := old.record
+	r.Epoch, r.Size, r.Phase, r.Data = u.Epoch, u.Size, arriving, u.Data
+	switch {
+	case u.Placing:
+		r.Phase = placing
+	case u.Done:
+		r.Phase = done
+	}
+	if r.Phase == arriving && r.Size > r.Room {
+		if most := s.most(); r.Size > most {
+			return &http.MaxBytesError{Limit: most}
+		}
+		if err := s.reserve(ctx, id, r.Room, r.Size); err != nil {
+			return err
+		}
+		r.Room = r.Size
+	}
+	if _, err = s.swap(ctx, id, old, r); err == nil && r.Phase == done && old.Phase != done {
+		s.pending.Add(-1)
+	}
+	return err
+}
+
+// Remove implements [weirhttp.UploadStore].
+func (s *Store) Remove(ctx context.Context, id, version string) error {
+	old, err := s.at(ctx, id, version)
+	if err != nil {
+		return err
+	}
+	if p := old.Place; p != nil && old.Phase == placing {
+		// An older request may be about to give the file its name. It must not do that
+		// after we have said that the upload is gone.
+		if p.Upload != "" {
+			if _, err := s.abort(ctx, s.key(p.Name), p.Upload); err != nil {
+				return err
+			}
+		}
+		if placed, err := s.isPlaced(ctx, id, p.Name); err != nil {
+			return err
+		} else if placed {
+			r := old.record
+			r.Phase = done
+			if _, err := s.swap(ctx, id, old, r); err != nil {
+				return err
+			}
+			return weirhttp.ErrUploadChanged
+		}
+	}
+	r := old.record
+	r.Phase = deleted
+	e, err := s.swap(ctx, id, old, r)
+	if err != nil {
+		return err
+	}
+	if old.Phase != done {
+		s.pending.Add(-1)
+	}
+	return s.clear(ctx, id, e)
+}
+
+// clear removes the objects of an upload, and its state last.
+func (s *Store) clear(ctx context.Context, id string, e *entry) error {
+	if p := e.Place; p != nil && p.Upload != "" && e.Phase != done {
+		if _, err := s.abort(ctx, s.key(p.Name), p.Upload); err != nil {
+			return err
+		}
+	}
+	if err := s.removeAll(ctx, s.contents(id)); err != nil {
+		return err
+	}
+	s.release(ctx, id, e.Room)
+	err := s.remove(ctx, s.stateKey(id))
+	s.forget(id)
+	return err
+}
+
+// Sweep implements [weirhttp.UploadStore]. It also removes what is left of uploads that are
+// complete, and of those that a killed process was receiving in one request.
+func (s *Store) Sweep(ctx context.Context, before time.Time, claim func(id string) (release func(), ok bool)) error {
+	type found struct {
+		state, newest time.Time // zero: none
+		content       bool
+	}
+	uploads := make(map[string]*found)
+	var probes []string // what killed processes left
+	for o, err := range s.list(ctx, s.hidden(), true) {
+		if err != nil {
+			return err
+		}
+		id, rest := s.idOf(o.key)
+		if id == "quota" {
+			id, _ = s.idOf(s.hidden() + rest[1:])
+		}
+		if id == probeID {
+			if o.info.LastModified.Before(before) {
+				probes = append(probes, o.key)
+			}
+			continue
+		}
+		f := uploads[id]
+		if f == nil {
+			f = &found{}
+			uploads[id] = f
+		}
+		if rest == stateSuffix {
+			f.state = o.info.LastModified
+		} else {
+			f.content = true
+		}
+		if o.info.LastModified.After(f.newest) {
+			f.newest = o.info.LastModified
+		}
+	}
+	var all error
+	for _, key := range probes {
+		all = errors.Join(all, s.remove(ctx, key))
+	}
+	pending := int64(0)
+	for id, f := range uploads {
+		if f.state.IsZero() && !f.newest.Before(before) || !f.state.IsZero() && !f.content && !f.state.Before(before) {
+			continue // young, or complete and waiting for clients that ask
+		}
+		release, ok := claim(id)
+		if !ok {
+			pending++
+			continue
+		}
+		left, err := s.expire(ctx, id, !f.state.IsZero(), f.newest, before)
+		release()
+		if left {
+			pending++
+		}
+		all = errors.Join(all, err)
+		if ctx.Err() != nil {
+			return errors.Join(all, ctx.Err())
+		}
+	}
+	s.pending.Store(pending)
+	return errors.Join(all, s.b.Sweep(ctx, before))
+}
+
+// expire removes an upload if it has not changed since before, and what is left of one that
+// is complete. It reports whether the upload is still in progress.
+func (s *Store) expire(ctx context.Context, id string, hasState bool, newest, before time.Time) (left bool, err error) {
+	if !hasState {
+		if _, err := s.load(ctx, id); err == nil {
+			return true, nil // it was created while we were listing
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return false, err
+		}
+		s.releaseAll(ctx, id)
+		return false, s.removeAll(ctx, s.contents(id))
+	}
+	e, err := s.load(ctx, id)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil // another process has swept it; what is left, the next time
+	}
+	if err != nil {
+		return false, err
+	}
+	old := newest.Before(before)
+	if e.Phase == placing && e.Place != nil {
+		if placed, err := s.isPlaced(ctx, id, e.Place.Name); err != nil {
+			return true, err
+		} else if placed {
+			r := e.record
+			r.Phase = done
+			if e, err = s.swap(ctx, id, e, r); err != nil {
+				return false, nil // somebody works with it
+			}
+		}
+	}
+	switch {
+	case e.Phase == deleted, e.Phase == done && old:
+		return false, s.clear(ctx, id, e)
+	case e.Phase == done:
+		s.release(ctx, id, e.Room)
+		return false, s.removeAll(ctx, s.contents(id))
+	case !old:
+		return true, nil
+	}
+	r := e.record
+	r.Phase = deleted
+	if e, err = s.swap(ctx, id, e, r); err != nil {
+		if errors.Is(err, weirhttp.ErrUploadChanged) {
+			return true, nil // a request has come
+		}
+		return true, err
+	}
+	return false, s.clear(ctx, id, e)
+}
+
+// runs returns all parts of an upload, in order.
+func (s *Store) runs(ctx context.Context, id string, r *record) ([]run, error) {
+	lists := [][]run{r.Runs}
+	for name := r.Index; name != ""; {
+		data, _, err := s.get(ctx, s.part(id, name))
+		if err != nil {
+			return nil, fmt.Errorf("read the list of parts: %w", err)
+		}
+		var x index
+		if err := json.Unmarshal(data, &x); err != nil {
+			return nil, fmt.Errorf("read the list of parts: %w", err)
+		}
+		lists = append(lists, x.Runs)
+		name = x.Index
+	}
+	slices.Reverse(lists)
+	return slices.Concat(lists...), nil
+}
+
+// reserve makes sure that an upload has n bytes of the quota, of which it has had bytes. Each
+// reservation is an object whose name has the number. A server first writes its own, and then
+// adds up all files and reservations, so of two servers that reserve at the same time at
+// least one sees both.
+func (s *Store) reserve(ctx context.Context, id string, had, n int64) error {
+	if s.quota <= 0 || n <= had {
+		return nil
+	}
+	key := s.roomKey(id, n)
+	if _, _, err := s.put(ctx, key, nil, condition{}, ""); err != nil {
+		return fmt.Errorf("reserve space: %w", err)
+	}
+	used, err := s.used(ctx)
+	if err == nil && used > s.quota {
+		err = fmt.Errorf("%w: %s of the quota of %s would be in use", syscall.ENOSPC, weir.FormatBytes(used), weir.FormatBytes(s.quota))
+	}
+	if err != nil {
+		return errors.Join(err, s.remove(ctx, key))
+	}
+	if had > 0 {
+		return s.remove(ctx, s.roomKey(id, had))
+	}
+	return nil
+}
+
+func (s *Store) roomKey(id string, n int64) string {
+	return fmt.Sprintf("%s%s.%d", s.quotaPrefix(), id, n)
+}
+
+// used adds up the files under the prefix and the reservations.
+func (s *Store) used(ctx context.Context) (int64, error) {
+	files, rooms := int64(0), make(map[string]int64)
+	for o, err := range s.list(ctx, s.b.Prefix, true) {
+		if err != nil {
+			return 0, fmt.Errorf("add up the files: %w", err)
+		}
+		if !strings.HasPrefix(o.key, s.hidden()) {
+			files += o.info.Size
+			continue
+		}
+		if id, n, ok := s.roomOf(o.key); ok {
+			rooms[id] = max(rooms[id], n)
+		}
+	}
+	for _, n := range rooms {
+		files += n
+	}
+	return files, nil
+}
+
+// roomOf reads the key of a reservation.
+func (s *Store) roomOf(key string) (id string, n int64, ok bool) {
+	name, ok := strings.CutPrefix(key, s.quotaPrefix())
+	id, text, dot := strings.Cut(name, ".")
+	n, err := strconv.ParseInt(text, 10, 64)
+	return id, n, ok && dot && err == nil
+}
+
+// release gives up a reservation. One that stays, because the store fails, is removed by a
+// sweep.
+func (s *Store) release(ctx context.Context, id string, n int64) {
+	if s.quota <= 0 || n <= 0 {
+		return
+	}
+	if err := s.remove(ctx, s.roomKey(id, n)); err != nil {
+		s.log.Warn("reservation of an upload not removed", "upload", id, "error", err)
+	}
+}
+
+// releaseAll gives up the reservations of an upload, whose size nobody knows any more.
+func (s *Store) releaseAll(ctx context.Context, id string) {
+	if err := s.removeAll(ctx, s.quotaPrefix()+id+"."); err != nil {
+		s.log.Warn("reservations of an upload not removed", "upload", id, "error", err)
+	}
+}

@@ -1,0 +1,46 @@
+// Package access gives the packages below s3 the connection to a store that
+// package s3 makes, with its retries and its errors.
+package access
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+
+	"github.com/weir-go/weir/endpoint"
+)
+
+// Bucket is an open connection to one bucket. It can be used concurrently.
+type Bucket struct {
+	Core   *minio.Core
+	Name   string
+	Prefix string // of the keys that the URL stands for: empty, or with a slash at its end
+
+	// Request calls f until it succeeds or fails for good. op and key describe it in
+	// errors, which are of type *s3.Error if the store has refused.
+	Request func(ctx context.Context, op, key string, f func(ctx context.Context) error) error
+
+	// Range reads the bytes from..to of an object of this size and ETag. It resumes
+	// after a broken connection. It asks for nothing before the first Read.
+	Range func(ctx context.Context, key string, size int64, etag string, from, to int64) io.ReadCloser
+
+	// PartSize returns the size of the parts of an object, of unknown size if size is 0
+	// or less. The sweep of package s3 recognizes parts by it.
+	PartSize func(size int64) int64
+
+	// MarkedSize returns the largest size of a part, at most n, that such a sweep
+	// recognizes, 0 if there is none that all stores accept.
+	MarkedSize func(n int64) int64
+
+	// Sweep aborts the multipart uploads of weir to keys that begin with the prefix, if
+	// they have received nothing since before.
+	Sweep func(ctx context.Context, before time.Time) error
+
+	URL   func(key string) string // of an object, for errors
+	Close func()
+}
+
+// Open is set by package s3. store is an s3.Store, and name an s3:// URL of a prefix.
+var Open func(store any, name string, o endpoint.HTTPOptions) (*Bucket, error)
