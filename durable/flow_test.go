@@ -7,6 +7,7 @@ import (
 	"hash/crc64"
 	"io"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"sync"
 	"testing"
@@ -98,7 +99,6 @@ func (r *memoryReader) Close() error { return nil }
 type memorySink struct {
 	mu        sync.Mutex
 	data      []byte
-	saved     int
 	c         durable.Checkpoint
 	saves     []time.Time
 	committed bool
@@ -204,6 +204,9 @@ func TestFlow_ContinuesByteForByteAfterEveryFailure(t *testing.T) {
 			}
 			if k.c.Offset == 0 {
 				t.Error("no failed run left a checkpoint")
+			}
+			if p := (durable.Point{}); st != nil && (k.c.Point.Stage != st.Name || k.c.Point.Out > k.c.Offset) || st == nil && !reflect.DeepEqual(k.c.Point, p) {
+				t.Errorf("the point of the stage is %v", k.c.Point)
 			}
 			if err := f.Run(context.Background()); err != nil {
 				t.Fatal(err)

@@ -74,7 +74,7 @@ func TestParse_RefusesWrongURLsWithoutTheirSecrets(t *testing.T) {
 	}
 }
 
-func TestNewEnough_RefusesServersBefore2_14(t *testing.T) {
+func TestNewEnough_RefusesOldServers(t *testing.T) {
 	for version, ok := range map[string]bool{"2.14.0": true, "2.15.3": true, "3.0.0-beta": true, "v2.14.1": true, "2.13.9": false, "2.9.25": false, "1.4.1": false, "": false, "new": false} {
 		if err := newEnough(version); (err == nil) != ok {
 			t.Errorf("%q: %v", version, err)

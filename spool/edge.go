@@ -59,8 +59,9 @@ func (k *sink) Edge() report.Edge { return k.l.edge() }
 
 // Pace returns how often to save, so that much of a small spool can be removed while
 // its reader works.
-func (k *sink) Pace() (bytes int64, idle time.Duration) {
-	return min(8<<20, k.l.opts.max()/8), 250 * time.Millisecond
+func (k *sink) Pace() (bytes int64, age, idle time.Duration) {
+	const wait = 250 * time.Millisecond
+	return min(8<<20, k.l.opts.max()/8), wait, wait
 }
 
 func (k *sink) Open(context.Context) (durable.Checkpoint, error) {

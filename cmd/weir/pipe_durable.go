@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/weir-go/weir"
@@ -18,6 +19,7 @@ import (
 	"github.com/weir-go/weir/internal/atomicfile"
 	"github.com/weir-go/weir/internal/units"
 	"github.com/weir-go/weir/nats"
+	"github.com/weir-go/weir/report"
 	"github.com/weir-go/weir/s3"
 	"github.com/weir-go/weir/spool"
 )
@@ -53,7 +55,7 @@ type segment struct {
 	from, to int // the words of its source and its destination
 	source   durable.Source
 	sink     durable.Sink
-	begin    *durable.Checkpoint // where the run began
+	begin    atomic.Pointer[durable.Checkpoint] // where the run began; views read it during the run
 }
 
 // hasEdge reports whether a spool or an edge is among the words of a pipe.
@@ -201,11 +203,14 @@ func kindOfStage(name string) stageKind {
 // build builds the flows of all segments.
 func (v *survivor) build(frugal bool) (*weir.Flow, error) {
 	st := v.step
-	st.ends = map[string]string{}
+	st.ends, st.size = map[string]string{}, nil
+	if _, local := endpoint.Local(v.src); local {
+		st.size = v.left
+	}
 	b := &builder{set: v.set, step: st, frugal: frugal}
 	var flows []*weir.Flow
 	for i, seg := range v.segments {
-		o := durable.Options{Opened: func(c durable.Checkpoint) { seg.begin = &c }}
+		o := durable.Options{Opened: func(c durable.Checkpoint) { seg.begin.Store(&c) }}
 		for at := seg.from + 1; at < seg.to; at++ {
 			name, _, _ := strings.Cut(v.line[at], ":")
 			if slices.Contains(resumableStages, name) {
@@ -283,7 +288,7 @@ func (v *survivor) run(ctx context.Context) error {
 
 func (v *survivor) attempt(ctx context.Context) (err error) {
 	for _, seg := range v.segments {
-		seg.begin = nil
+		seg.begin.Store(nil)
 	}
 	for _, e := range v.spools {
 		if err := e.open(); err != nil {
@@ -355,26 +360,38 @@ func (v *survivor) anew() string {
 // began reports whether any segment has begun, so that there may be something to
 // continue.
 func (v *survivor) began() bool {
-	return slices.ContainsFunc(v.segments, func(s *segment) bool { return s.begin != nil })
+	return slices.ContainsFunc(v.segments, func(s *segment) bool { return s.begin.Load() != nil })
 }
 
-// offset is where the first segment has begun.
-func (v *survivor) offset() int64 {
-	if c := v.segments[0].begin; c != nil {
-		return c.Source.Offset
+// continued reports whether any segment began where an earlier run had stopped.
+func (v *survivor) continued() bool {
+	return slices.ContainsFunc(v.segments, func(s *segment) bool {
+		c := s.begin.Load()
+		return c != nil && c.Source.Version != ""
+	})
+}
+
+// left is how many bytes of the source this run has to read; -1: it is not known.
+func (v *survivor) left() int64 {
+	size := sizeOf(v.src, nil)()
+	if c := v.segments[0].begin.Load(); c != nil && size >= 0 {
+		if c.End {
+			return 0
+		}
+		size -= c.Source.Offset
 	}
-	return 0
+	return size
 }
 
 // note is an addition to the summary: where the run continued.
 func (v *survivor) note() string {
-	first, last := v.segments[0].begin, v.segments[len(v.segments)-1].begin
+	first, last := v.segments[0].begin.Load(), v.segments[len(v.segments)-1].begin.Load()
 	switch {
 	case first == nil || last == nil:
 		return ""
 	case last.End:
 		return ", all of it was there already"
-	case first.Source.Offset == 0 && last.Offset == 0:
+	case !v.continued():
 		return ""
 	}
 	return fmt.Sprintf(", continued at %s of %s and %s of %s", weir.FormatBytes(first.Source.Offset), v.step.src, weir.FormatBytes(last.Offset), v.step.dst)
@@ -383,12 +400,13 @@ func (v *survivor) note() string {
 // resumed is note for JSON.
 func (v *survivor) resumed() (list []map[string]any) {
 	for _, seg := range v.segments {
-		if seg.begin == nil {
+		c := seg.begin.Load()
+		if c == nil {
 			continue
 		}
 		list = append(list, map[string]any{
 			"source": endpoint.Redact(v.line[seg.from]), "destination": endpoint.Redact(v.line[seg.to]),
-			"source_offset": seg.begin.Source.Offset, "offset": seg.begin.Offset, "resumed": seg.begin.Offset > 0, "ended": seg.begin.End,
+			"source_offset": c.Source.Offset, "offset": c.Offset, "resumed": c.Source.Version != "", "ended": c.End,
 		})
 	}
 	return list
@@ -508,6 +526,14 @@ func (k *spoolSink) Peer() string {
 		return p.Peer()
 	}
 	return ""
+}
+
+// Edge describes the spool for reports, if it can.
+func (k *spoolSink) Edge() report.Edge {
+	if e, ok := k.to.(interface{ Edge() report.Edge }); ok {
+		return e.Edge()
+	}
+	return report.Edge{}
 }
 
 func (k *spoolSink) Open(ctx context.Context) (durable.Checkpoint, error) {

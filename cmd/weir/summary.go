@@ -127,7 +127,7 @@ func (v *view) summary(f *failure) {
 	}
 	if out != in && whole {
 		fmt.Fprintf(v.stderr, " to %s", weir.FormatBytes(out))
-		if in > 0 {
+		if in > 0 && !continued(done) {
 			fmt.Fprintf(v.stderr, " (%.1f%%)", 100*float64(out)/float64(in))
 		}
 	}
@@ -168,6 +168,12 @@ func (v *view) summary(f *failure) {
 		fmt.Fprintf(v.stderr, ", process peak %s", weir.FormatBytes(p))
 	}
 	fmt.Fprintln(v.stderr)
+}
+
+// continued reports whether a step has done only a part of the work, so that the
+// ratio of its bytes means nothing.
+func continued(done []ended) bool {
+	return slices.ContainsFunc(done, func(d ended) bool { return d.step.survives != nil && d.step.survives.continued() })
 }
 
 // namedSums are what the stages of a step found out, with the name of the source
