@@ -89,7 +89,8 @@ func buildDuplex[In, Out any](n *node[Out], b *plan, ln *lane, out link[Out], s 
 		if l, ok := w.(leveled); ok {
 			d.watch(l)
 		}
-		return guardIO(reads, r, readDeadline).end, nil
+		out := &storeOutput{d, ln, r}
+		return guardIO(reads, out, out.deadline).end, nil
 	})
 	ln.main = func() error {
 		err := pump(reads, storeReader[Out]{d, ln, r}, out, reads.outside(), func(int) {})
@@ -244,6 +245,36 @@ func (d *store) wait(l *lane, s, other *storeSide, place int32, seen int64) erro
 	d.mu.Unlock()
 	return context.Cause(l.ctx)
 }
+
+// storeOutput ends the reader of a store. The lane that writes learns first that its
+// output is not wanted, or else a Write that fails because of it would be a failure.
+type storeOutput struct {
+	d  *store
+	ln *lane
+	r  any
+}
+
+func (o *storeOutput) deadline(any) func(time.Time) error {
+	set := readDeadline(o.r)
+	if set == nil {
+		return nil
+	}
+	return func(t time.Time) error {
+		o.d.CloseRead(context.Cause(o.ln.ctx))
+		return set(t)
+	}
+}
+
+func (o *storeOutput) CloseWithError(cause error) error {
+	if cause == nil {
+		o.d.CloseRead(ErrStop)
+	} else {
+		o.d.CloseRead(cause)
+	}
+	return closeWith(o.r, cause)
+}
+
+func (o *storeOutput) Close() error { return o.CloseWithError(nil) }
 
 // storeReader reads from a store, and waits while it is empty.
 type storeReader[T any] struct {

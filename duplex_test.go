@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -264,6 +265,42 @@ func TestDuplex_RefusesWhatCannotWork(t *testing.T) {
 	} {
 		if err := weir.Values(1).Through(weir.Duplex("bad", open)).To(weir.Discard[int]()).Run(t.Context()); err == nil || !strings.Contains(err.Error(), "bad") {
 			t.Errorf("%v", err)
+		}
+	}
+}
+
+// line is a connection whose writer fails when its reader is closed.
+type line struct{ closed chan struct{} }
+
+func (l line) Write([]int) (int, error) {
+	<-l.closed
+	return 0, io.ErrClosedPipe
+}
+
+type lineReader struct {
+	line
+	once *sync.Once
+}
+
+func (l lineReader) Read(dst []int) (int, error) { return copy(dst, []int{1}), nil }
+
+func (l lineReader) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return nil
+}
+
+func TestDuplex_AWriterThatFailsBecauseNobodyReadsIsNoFailure(t *testing.T) {
+	st := weir.Duplex("line", func(context.Context) (weir.Writer[int], weir.Reader[int], error) {
+		l := line{make(chan struct{})}
+		return l, lineReader{l, new(sync.Once)}, nil
+	})
+	for _, async := range []bool{false, true} {
+		s := weir.FromSlice(numbersUpTo(1000)).Through(st)
+		if async {
+			s = s.Async(weir.Items(1))
+		}
+		if got, err := weir.Collect(t.Context(), weir.Take(s, 3), 10); err != nil || len(got) != 3 {
+			t.Errorf("%v, %v", got, err)
 		}
 	}
 }
