@@ -173,15 +173,27 @@ func (d *store) watch(l leveled) {
 
 // moved records that n values went through side s, and wakes the other one.
 func (d *store) moved(s, other *storeSide, n int) {
+	var held int64
+	if s == d.in {
+		held, _ = d.levels()
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	s.values += int64(n)
 	s.moves++
-	if s == d.in && d.level != nil {
-		held, _ := d.level.Level()
-		d.peak = max(d.peak, held)
-	}
+	d.peak = max(d.peak, held)
 	d.rouse(other)
+}
+
+// levels returns how much the store holds and may hold, if it tells.
+func (d *store) levels() (held, limit int64) {
+	d.mu.Lock()
+	l := d.level
+	d.mu.Unlock()
+	if l == nil {
+		return 0, 0
+	}
+	return l.Level() // it is the user's code
 }
 
 // rouse wakes the side, if it waits. mu is held.
@@ -329,6 +341,7 @@ func (d *store) Name() string { return d.name }
 
 // Stats returns the counts of the store, with the bytes that it holds itself.
 func (d *store) Stats() pipe.Stats {
+	held, limit := d.levels()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	now := clock.Now()
@@ -339,9 +352,8 @@ func (d *store) Stats() pipe.Stats {
 	if d.in.waiting {
 		s.WaitingSend = 1
 	}
-	if d.level != nil {
-		s.Bytes, s.LimitBytes = d.level.Level()
-		s.Limit = pipe.Limit{Bytes: s.LimitBytes, HasBytes: true}
+	if limit > 0 {
+		s.Bytes, s.LimitBytes, s.Limit = held, limit, pipe.Limit{Bytes: limit, HasBytes: true}
 	}
 	return s
 }

@@ -39,7 +39,7 @@ func child(args []string) error {
 		if err != nil {
 			return err
 		}
-		s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: port, JetStream: true, StoreDir: args[1], SyncAlways: true, NoLog: true})
+		s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: port, JetStream: true, StoreDir: args[1], JetStreamMaxStore: 16 << 30, SyncAlways: true, NoLog: true})
 		if err != nil {
 			return err
 		}
@@ -236,4 +236,12 @@ func TestEdge_LosesAndRepeatsNothingWhenEverybodyIsKilled(t *testing.T) {
 	if err != nil || !i.Ended || i.Written != size || i.Consumed != size || i.Held > 4<<10 {
 		t.Errorf("at the end the edge is %+v, %v", i, err)
 	}
+}
+
+func canConnect(port int) bool {
+	c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err == nil {
+		c.Close()
+	}
+	return err == nil
 }

@@ -62,5 +62,8 @@
 // frees what it has read, so a consumer that fails after it has read more than 8
 // MiB loses the beginning; the next one fails instead of leaving it out.
 //
+// A source that waits for its edge holds up the other flows that it is joined
+// with: let the producer open first, or run the two on their own.
+//
 // [weir]: https://pkg.go.dev/github.com/weir-go/weir
 package nats

@@ -199,7 +199,7 @@ func (l *link) persist(ctx context.Context, what string, f func(context.Context)
 		case !passing(err):
 			return l.wrap(what, err)
 		case time.Since(begin) > l.edge.stall():
-			return l.wrap(what, l.away(err))
+			return l.wrap(what, l.away(what, err))
 		}
 		if err := l.pause(ctx, backoff(n)); err != nil {
 			return err
@@ -225,9 +225,25 @@ func passing(err error) bool {
 	return false
 }
 
+// errStopped is the cause if the server runs, but not its JetStream.
+var errStopped = errors.New("JetStream has stopped on the server, as it does when its disk is full; make room, start the server again, and run the same command")
+
+// errSilent is the cause if the server answers, but not to frames. It does not say
+// why.
+var errSilent = errors.New("the server stores nothing, as when its disk is full; read its log, make room, start it again, and run the same command")
+
 // away is the error of a server that has been away for too long.
-func (l *link) away(err error) error {
+func (l *link) away(what string, err error) error {
 	if l.nc.IsConnected() {
+		ctx, cancel := context.WithTimeout(l.ctx, connectTime)
+		defer cancel()
+		_, perr := l.js.AccountInfo(ctx)
+		switch {
+		case errors.Is(perr, jetstream.ErrJetStreamNotEnabled):
+			return errStopped
+		case perr == nil && what == "write":
+			return fmt.Errorf("%w (nothing for %v: %w)", errSilent, l.edge.stall(), err)
+		}
 		return fmt.Errorf("the server has not answered for %v: %w", l.edge.stall(), err)
 	}
 	return fmt.Errorf("the server has been away for %v: %w", l.edge.stall(), err)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/crc64"
 	"io"
 	"net/url"
 	"sync"
@@ -132,9 +131,7 @@ type plainWriter struct {
 	*sink
 	ctx context.Context
 
-	mu    sync.Mutex // guards the rest, and the use of sink
-	sum   uint64
-	at    int64
+	mu    sync.Mutex  // guards the rest, and the use of sink
 	timer *time.Timer // flushes; nil: there is nothing to flush
 	err   error       // of a flush
 	ended bool
@@ -166,8 +163,6 @@ func (w *plainWriter) Write(p []byte) (int, error) {
 		return 0, w.err
 	}
 	n, err := w.sink.Write(w.ctx, p)
-	w.sum = crc64.Update(w.sum, streamSums, p[:n])
-	w.at += int64(n)
 	if w.timer == nil && err == nil {
 		w.busy.Add(1)
 		w.timer = time.AfterFunc(saveAge, w.flush)
@@ -198,7 +193,10 @@ func (w *plainWriter) Close() error {
 		if w.err != nil {
 			return w.err
 		}
-		return w.Commit(w.ctx, durable.Checkpoint{Offset: w.at, Sum: w.sum, End: true})
+		if err := w.sink.flush(w.ctx); err != nil {
+			return err
+		}
+		return w.Commit(w.ctx, durable.Checkpoint{Offset: w.offset, Sum: w.sink.sum, End: true})
 	})
 }
 

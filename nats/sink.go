@@ -298,7 +298,7 @@ func (s *sink) wait(ctx context.Context) error {
 		if err == nil {
 			err = nats.ErrTimeout
 		}
-		return s.link.wrap("write", s.link.away(err))
+		return s.link.wrap("write", s.link.away("write", err))
 	}
 	pause := answerTime
 	if !s.hold.IsZero() {

@@ -60,7 +60,7 @@ func ExampleOpen() {
 		durable.Flow(src, l.Sink(), durable.Options{}),
 		durable.Flow(l.Source(), durable.File(out, 0o644), durable.Options{}),
 	).Run(context.Background())
-	s := l.Stats()
+	var s spool.Stats = l.Stats()
 	fmt.Println(err, s.Written, s.Lag(), s.Ended)
 	if err == nil {
 		fmt.Println(l.Remove()) // both have come to the end

@@ -30,7 +30,7 @@ func TestFrame_IsReadAsItWasWritten(t *testing.T) {
 	if err != nil || h != (head{logID{1, 2, 3, 4, 5}, 10, 3, modeDurable}) {
 		t.Fatalf("%+v, %v", h, err)
 	}
-	at, offset, check, wrong, err := scan(bytes.NewReader(p[headLen:]), h.first, &h.id)
+	at, offset, check, wrong, err := scan(bytes.NewReader(p), int64(len(p)), h.first, &h.id)
 	if at != int64(len(p)) || offset != 16 || string(check) != `{"offset":16}` || wrong != nil || err != nil {
 		t.Errorf("%d, %d, %s, %v, %v", at, offset, check, wrong, err)
 	}
@@ -60,7 +60,7 @@ func FuzzScan_AcceptsOnlyWhatWouldBeWritten(f *testing.F) {
 		}
 		again := make([]byte, headLen)
 		h.put(again)
-		at, offset, check, wrong, err := scan(bytes.NewReader(p[headLen:]), h.first, &h.id)
+		at, offset, check, wrong, err := scan(bytes.NewReader(p), int64(len(p)), h.first, &h.id)
 		if err != nil || at < headLen || at > int64(len(p)) || offset < h.first || wrong == nil && at != int64(len(p)) || check != nil && at < headLen+frameLen+int64(len(check)) {
 			t.Fatalf("%d, %d, %q, %v, %v", at, offset, check, wrong, err)
 		}

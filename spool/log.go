@@ -46,8 +46,9 @@ const (
 	mostSegment = 32 << 20
 	lockName    = "lock"
 
-	// spare is the part of Max that is not filled with data, so that there is room
-	// for checkpoints when the spool is full.
+	// spare, and room for four times the last checkpoint, is the part of Max that is
+	// not filled with data, so that there is room for checkpoints when the spool is
+	// full.
 	spare = 64 << 10
 
 	// frameMemory is what one frame takes in memory. A spool has one to fill and one
@@ -266,7 +267,7 @@ func (l *Log) put(p []byte) (n int, err error) {
 			}
 		}
 		l.mu.Lock()
-		room := l.opts.max() - spare - l.disk - int64(len(l.pending))
+		room := l.opts.max() - spare - int64(4*len(l.last)) - l.disk - int64(len(l.pending))
 		l.mu.Unlock()
 		take := int(max(0, min(int64(len(p)), int64(most-len(l.pending)), room)))
 		if take == 0 {

@@ -664,7 +664,7 @@ func TestLog_SurvivesAPowerCut(t *testing.T) {
 			for i := range 100 {
 				switch rnd.IntN(4) {
 				case 0, 1:
-					if err := p.write(t.Context(), min(rnd.IntN(60_000), int(l.opts.Max-spare-l.Stats().Held)-100)); err != nil {
+					if err := p.write(t.Context(), min(rnd.IntN(60_000), int(l.opts.Max-spare-l.Stats().Held)-2000)); err != nil {
 						t.Fatal(err)
 					}
 				case 2:
@@ -707,4 +707,28 @@ func TestLog_SurvivesAPowerCut(t *testing.T) {
 			}
 		})
 	}
+}
+
+// BenchmarkOpen_AfterACrash opens a spool of 160 MiB whose last segment is nearly full.
+func BenchmarkOpen_AfterACrash(b *testing.B) {
+	dir := filepath.Join(b.TempDir(), "spool")
+	l, err := Open(dir, Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for l.written < 5*mostSegment-(4<<20) { // with a checkpoint every 5 MiB
+		if _, err := l.put(noise(5 << 20)); err != nil {
+			b.Fatal(err)
+		}
+		if err := l.save(durable.Checkpoint{Offset: l.written}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for b.Loop() {
+		l.Close()
+		if l, err = Open(dir, Options{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	l.Remove()
 }

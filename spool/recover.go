@@ -1,7 +1,6 @@
 package spool
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -190,7 +189,7 @@ func (l *Log) resume() error {
 		return l.doing("open", s.number, err)
 	}
 	l.tail, l.number = f, s.number
-	at, end, check, wrong, err := scan(io.NewSectionReader(f, headLen, s.size-headLen), s.first, &l.id)
+	at, end, check, wrong, err := scan(f, s.size, s.first, &l.id)
 	if err != nil {
 		return l.doing("read", s.number, err)
 	}
@@ -226,47 +225,69 @@ func (l *Log) resume() error {
 	return nil
 }
 
-// scan reads the frames of a segment, whose head is valid and not in r. It returns
-// where the first frame begins that is not valid, or where the segment ends; the
-// offset in the log there; the last checkpoint; and what is wrong with the frame.
-func scan(r io.Reader, first int64, id *logID) (at, offset int64, check []byte, wrong, err error) {
-	in := bufio.NewReaderSize(r, 64<<10)
+// scan reads the frames of a segment, whose head is valid. It returns where the first
+// frame begins that is not valid, or where the segment ends; the offset in the log
+// there; the last checkpoint; and what is wrong with the frame. Of frames that a later
+// frame proves to be synced, it reads the contents only if they are a checkpoint: a
+// crash cannot have destroyed them, and whoever reads them compares their sums.
+func scan(r io.ReaderAt, size, first int64, id *logID) (at, offset int64, check []byte, wrong, err error) {
+	synced := int64(0)
+	if _, _, _, _, err := walk(r, size, first, id, func(f frame, _ int64) bool { synced = max(synced, f.synced); return false }); err != nil {
+		return 0, 0, nil, nil, err
+	}
+	return walk(r, size, first, id, func(f frame, at int64) bool { return f.kind == kindCheck || at >= synced })
+}
+
+// walk is scan that reads the contents of those frames for which reads returns true.
+func walk(r io.ReaderAt, size, first int64, id *logID, reads func(f frame, at int64) bool) (at, offset int64, check []byte, wrong, err error) {
+	var window [4 << 10]byte // so that small frames are not read one by one
+	begin, have := int64(0), 0
+	h := crc32.New(castagnoli)
 	for at, offset = headLen, first; ; {
-		p, err := in.Peek(frameLen)
-		if len(p) == 0 && err == io.EOF {
-			return at, offset, check, nil, nil
+		if at < begin || at+frameLen > begin+int64(have) {
+			n, err := r.ReadAt(window[:], at)
+			if err != nil && err != io.EOF {
+				return at, offset, check, nil, err
+			}
+			if begin, have = at, n; n == 0 {
+				return at, offset, check, nil, nil
+			}
 		}
-		if err != nil && err != io.EOF {
-			return at, offset, check, nil, err
-		}
-		f, wrong := parseFrame(p, id)
+		f, wrong := parseFrame(window[at-begin:have], id)
 		if wrong == nil && (f.offset != offset || f.synced > at) {
 			wrong = errNoFrame
 		}
 		if wrong != nil {
 			return at, offset, check, wrong, nil
 		}
-		in.Discard(frameLen)
-		var contents bytes.Buffer // of a checkpoint
-		h := crc32.New(castagnoli)
-		to := io.Writer(h)
-		if f.kind == kindCheck {
-			to = io.MultiWriter(h, &contents)
-		}
-		switch _, err := io.CopyN(to, in, int64(f.length)); {
-		case err == io.EOF:
+		end := at + frameLen + int64(f.length)
+		if end > size {
 			return at, offset, check, errShort, nil
-		case err != nil:
-			return at, offset, check, nil, err
-		case h.Sum32() != f.sum:
-			return at, offset, check, errFrameSum, nil
 		}
-		if f.kind == kindCheck {
-			check = contents.Bytes()
-		} else {
+		if reads(f, at) {
+			h.Reset()
+			var contents bytes.Buffer // of a checkpoint
+			to := io.Writer(h)
+			if f.kind == kindCheck {
+				to = io.MultiWriter(h, &contents)
+			}
+			n, err := io.Copy(to, io.NewSectionReader(r, at+frameLen, int64(f.length)))
+			switch {
+			case err != nil:
+				return at, offset, check, nil, err
+			case n < int64(f.length):
+				return at, offset, check, errShort, nil
+			case h.Sum32() != f.sum:
+				return at, offset, check, errFrameSum, nil
+			}
+			if f.kind == kindCheck {
+				check = contents.Bytes()
+			}
+		}
+		if f.kind == kindData {
 			offset += int64(f.length)
 		}
-		at += frameLen + int64(f.length)
+		at = end
 	}
 }
 

@@ -55,41 +55,49 @@ const (
 	matrixMoment = 20   // the value at which something happens
 )
 
-// shelf is a store of at most so many texts, for a stage of two ends.
-type shelf struct {
-	mu    sync.Mutex
-	texts []string
-	most  int
-	ended bool
+// shelf is a store of at most so many values, for a stage of two ends.
+type shelf[T any] struct {
+	mu     sync.Mutex
+	values []T
+	most   int
+	ended  bool
 }
 
-type shelfWriter struct{ *shelf }
+// shelved is a stage that keeps at most so many values outside of the flow.
+func shelved[T any](most int) weir.Stage[T, T] {
+	return weir.Duplex("shelf", func(context.Context) (weir.Writer[T], weir.Reader[T], error) {
+		s := &shelf[T]{most: most}
+		return shelfWriter[T]{s}, shelfReader[T]{s}, nil
+	})
+}
 
-func (s shelfWriter) Write(texts []string) (int, error) {
+type shelfWriter[T any] struct{ *shelf[T] }
+
+func (s shelfWriter[T]) Write(values []T) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := min(len(texts), s.most-len(s.texts))
-	s.texts = append(s.texts, texts[:n]...)
-	if n < len(texts) {
+	n := min(len(values), s.most-len(s.values))
+	s.values = append(s.values, values[:n]...)
+	if n < len(values) {
 		return n, weir.ErrFull
 	}
 	return n, nil
 }
 
-func (s shelfWriter) Close() error {
+func (s shelfWriter[T]) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ended = true
 	return nil
 }
 
-type shelfReader struct{ *shelf }
+type shelfReader[T any] struct{ *shelf[T] }
 
-func (s shelfReader) Read(dst []string) (int, error) {
+func (s shelfReader[T]) Read(dst []T) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := copy(dst, s.texts)
-	s.texts = s.texts[n:]
+	n := copy(dst, s.values)
+	s.values = s.values[n:]
 	switch {
 	case n > 0 || len(dst) == 0:
 		return n, nil
@@ -377,11 +385,8 @@ var operators = []operator{
 	{names: "Command", stage: "exec", real: true, apply: through(func() weir.Stage[byte, byte] {
 		return weir.Command(func(context.Context) *exec.Cmd { return exec.Command("cat") })
 	})},
-	{names: "Duplex", stage: "store", apply: func(s weir.Stream[string], _ func(int) error) weir.Stream[string] {
-		return s.Through(weir.Duplex("store", func(context.Context) (weir.Writer[string], weir.Reader[string], error) {
-			st := &shelf{most: 100}
-			return shelfWriter{st}, shelfReader{st}, nil
-		}))
+	{names: "Duplex", stage: "shelf", apply: func(s weir.Stream[string], _ func(int) error) weir.Stream[string] {
+		return s.Through(shelved[string](100))
 	}},
 	{names: "spool.Bytes", stage: "spool", real: true, apply: through(func() weir.Stage[byte, byte] { return spool.Bytes(spoolFolder(), spool.Options{}) })},
 	{names: "spool.Items", stage: "spool", real: true, apply: func(s weir.Stream[string], _ func(int) error) weir.Stream[string] {
