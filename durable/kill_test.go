@@ -96,7 +96,7 @@ func (d *deadly) Commit(ctx context.Context, c durable.Checkpoint) error {
 
 func TestFlow_SurvivesKillAtAnyCallOfItsSink(t *testing.T) {
 	t.Parallel()
-	data := text(3<<20 + 321)
+	data := text(2<<20 + 321)
 	dir := t.TempDir()
 	file := filepath.Join(dir, "source")
 	if err := os.WriteFile(file, data, 0o666); err != nil {
@@ -107,7 +107,7 @@ func TestFlow_SurvivesKillAtAnyCallOfItsSink(t *testing.T) {
 		http.ServeContent(w, r, "source", time.Time{}, bytes.NewReader(data))
 	}))
 	t.Cleanup(server.Close)
-	kills := 4
+	kills := 3
 	if os.Getenv("WEIR_LONG") != "" {
 		kills = 40
 	}
