@@ -86,7 +86,9 @@ func buildExec(n *node[byte], b *plan, ln *lane, out link[byte], s Stream[byte],
 		if err := p.start(make(ln.ctx)); err != nil {
 			return nil, err
 		}
-		stop := interruptOn(ln.ctx, p.kill)
+		// The feeding lane learns first that its output is not wanted, or else its
+		// interrupted write would be a failure.
+		stop := interruptOn(ln.ctx, func() { p.CloseRead(context.Cause(ln.ctx)) })
 		return func(cause error) error {
 			stop()
 			if cause == nil {
@@ -214,7 +216,6 @@ func (p *process) kill() {
 
 // CloseRead is called when nobody reads the command's output any more.
 func (p *process) CloseRead(cause error) {
-	// First, or else the write that is interrupted has failed.
 	p.leaving.Do(func() { p.feed.leave(cause) })
 	p.kill()
 }
