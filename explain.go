@@ -45,6 +45,9 @@ func (f *Flow) Explain() (string, error) {
 		}
 	}
 	for _, e := range b.edges {
+		if inStore(e.anyPipe) {
+			continue // it is in a lane's name already, and takes no memory
+		}
 		fmt.Fprintf(&s, "pipe       %s: limit %s, at most %s\n", e.Name(), limitOf(e.Stats().Limit), holding(e.Ceiling(), e.holders()))
 	}
 	fmt.Fprintf(&s, "ceiling    %v\n", b.ceiling())

@@ -76,6 +76,13 @@ type anyPipe interface {
 	Passing() bool
 }
 
+// inStore reports whether what the pipe holds is not in memory, but in the store of
+// a [Duplex].
+func inStore(p anyPipe) bool {
+	s, ok := p.(interface{ inStore() bool })
+	return ok && s.inStore()
+}
+
 // PipeReader is the read half of a pipe. All methods can be called
 // concurrently; each value goes to one reader. A PipeReader[byte] is an
 // [io.ReadCloser] and an [io.WriterTo].
@@ -240,5 +247,6 @@ func pipeStats(p anyPipe) report.PipeStats {
 		Name: p.Name(), Limit: limitOf(s.Limit).String(), Items: s.Items, Bytes: s.Bytes, Peak: s.Peak, Largest: s.Largest,
 		In: s.In, Out: s.Out, Blocked: s.Blocked, BlockedN: s.BlockedN, Starved: s.Starved, Dropped: s.Dropped,
 		Spells: report.Spells(s.Spells), MostMemory: p.Ceiling(), LimitBytes: s.LimitBytes, LimitItems: s.LimitItems, WaitingSend: s.WaitingSend, Closed: s.Closed,
+		Stored: inStore(p),
 	}
 }

@@ -58,8 +58,52 @@ type stage struct {
 	kernel          string     // the system call that is meant to move the bytes
 	copy            *copyClock // of the two ends of a copy by the kernel
 	ends            clock.Span // time to open and to close
+	outer           outer
 
 	in, out, dropped atomic.Int64
+}
+
+// outer knows what is behind a source or sink, if its reader or writer tells. The
+// zero outer knows nothing.
+type outer struct {
+	ask atomic.Pointer[func() (string, report.Edge)]
+}
+
+// of makes o ask x, the reader or writer of the stage.
+func (o *outer) of(x any) {
+	peer, names := x.(interface{ Peer() string })
+	edge, tells := x.(interface{ Edge() report.Edge })
+	if !names && !tells {
+		return
+	}
+	ask := func() (name string, e report.Edge) {
+		if names {
+			name = peer.Peer()
+		}
+		if tells {
+			e = edge.Edge()
+		}
+		return name, e
+	}
+	o.ask.Store(&ask)
+}
+
+// settle asks for the last time, so that a report of a run that is over does not
+// keep its readers and writers in memory.
+func (o *outer) settle() {
+	if o.ask.Load() != nil {
+		name, edge := o.get()
+		ask := func() (string, report.Edge) { return name, edge }
+		o.ask.Store(&ask)
+	}
+}
+
+// get returns what the stage waits for, and the edge behind it.
+func (o *outer) get() (string, report.Edge) {
+	if ask := o.ask.Load(); ask != nil {
+		return (*ask)()
+	}
+	return "", report.Edge{}
 }
 
 // edge is a pipe of the plan, and the budget that it draws on; nil: none.

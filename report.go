@@ -34,8 +34,10 @@ func (f *Flow) Report() report.Report {
 		p := pipeStats(e.anyPipe)
 		rep.Pipes = append(rep.Pipes, p)
 		rep.Largest = max(rep.Largest, p.Largest)
-		rep.Held += p.Bytes
-		rep.Peak += p.Peak
+		if !p.Stored {
+			rep.Held += p.Bytes
+			rep.Peak += p.Peak
+		}
 	}
 	if rep.Running && rep.Verdict.None() && rep.Wall < report.Hold {
 		rep.Verdict = report.Verdict{Measuring: true}
@@ -174,9 +176,16 @@ func (p *phases) stages(t int64) []report.StageStats {
 
 // at returns the stages at t and the verdict on all of the run until then.
 func (p *phases) at(t int64) ([]report.StageStats, report.Verdict) {
+	peers, edges := make([]string, len(p.plan.stages)), make([]report.Edge, len(p.plan.stages))
+	for i, st := range p.plan.stages { // they can be the user's code: before the lock
+		peers[i], edges[i] = st.outer.get()
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	stages := p.stages(t)
+	for i := range stages {
+		stages[i].Peer, stages[i].Edge = peers[i], edges[i]
+	}
 	wall := time.Duration(t - p.start)
 	if v, ok := report.JudgeCopy(stages, wall, p.plan.kernel()); ok {
 		return stages, v

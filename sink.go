@@ -37,6 +37,9 @@ type Sink[T any] struct {
 	// If the flow ends while Write waits, it interrupts Write with
 	// SetWriteDeadline if the writer has that method, and by closing the writer
 	// otherwise. A Write that needs no more input returns [ErrStop].
+	//
+	// A writer with a method Peer() string names what Write waits for, and one with
+	// a method Edge() report.Edge describes the edge it writes, as for a [Source].
 	Open func(ctx context.Context) (Writer[T], error)
 
 	// Holds is the largest number of bytes that a running sink holds, apart from

@@ -25,6 +25,12 @@ type Source[T any] struct {
 	// Watch(context.Context) error. The flow calls it once, concurrently with
 	// Read; it must return when its context ends. An error of Watch ends the flow
 	// at once, like an error of Read, even while earlier values wait for room.
+	//
+	// A reader with a method Peer() string names what Read waits for, such as "the
+	// store": reports and verdicts use the name. It is called at any time and
+	// concurrently, and must not block. The answer may change; "" means that there
+	// is nothing to name. A reader of an edge, a durable buffer that another flow
+	// writes, can have a method Edge() report.Edge under the same conditions.
 	Open func(ctx context.Context) (Reader[T], error)
 
 	// Holds is the largest number of bytes that a running source holds, apart
@@ -181,6 +187,7 @@ func writeDeadline(x any) func(time.Time) error {
 // or before, to unblock a call that no deadline reaches.
 type ioGuard struct {
 	x      any
+	outer  *outer
 	stop   func()
 	late   func(time.Time) error // sets the deadline, to clear one that was set
 	closed bool
@@ -192,10 +199,11 @@ type ioGuard struct {
 // possible. It does nothing while the lane is not inside such a call: the lane
 // enters the state outside first, then checks its context, and only then calls.
 func guardIO(sp *spot, x any, deadline func(any) func(time.Time) error) *ioGuard {
-	g := &ioGuard{x: x}
-	ctx := sp.ln.source
-	if sp.st.kind == report.KindSink {
-		ctx = sp.ln.ctx
+	g := &ioGuard{x: x, outer: &sp.st.outer}
+	g.outer.of(x)
+	ctx := sp.ln.ctx
+	if sp.st.kind == report.KindSource {
+		ctx = sp.ln.source
 	}
 	g.stop = interruptOn(ctx, func() {
 		if sp.ln.At() != sp.outside() || sp.ln.Stopped() {
@@ -222,6 +230,7 @@ func (g *ioGuard) close(cause error) {
 	if !g.closed {
 		g.closed = true
 		g.err = recovered(func() error { return closeWith(g.x, cause) })
+		g.outer.settle()
 	}
 }
 

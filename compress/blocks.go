@@ -2,7 +2,9 @@ package compress
 
 import (
 	"context"
+	"errors"
 	"io"
+	"slices"
 	"sync"
 
 	"github.com/weir-go/weir"
@@ -18,6 +20,9 @@ type block struct {
 	out  []byte
 	tail []byte // what follows the last block
 	last bool
+
+	end   int64  // where the input of the block ends; with Resume only
+	state []byte // of the sum there
 }
 
 // packer compresses the blocks of a format.
@@ -36,10 +41,58 @@ type packer struct {
 	// takes the place of pack.
 	write func(w io.Writer, b *block) error
 
-	// begin returns what precedes the first block. sum is called with every
-	// piece of input, in order, and end returns what follows the last block.
+	// begin returns what precedes the first block.
 	begin func() []byte
-	sum   func() (add func([]byte), end func() []byte)
+
+	// sum returns a sum of the input before the first block, or the one of an
+	// earlier run whose state and length are given.
+	sum func(state []byte, length int64) (summer, error)
+}
+
+// summer is the sum of the input.
+type summer interface {
+	add(p []byte)
+	end() []byte   // what follows the last block
+	state() []byte // what is needed to continue
+}
+
+// noSum is the summer of a format without one.
+type noSum struct{}
+
+func (noSum) add([]byte)    {}
+func (noSum) end() []byte   { return nil }
+func (noSum) state() []byte { return nil }
+
+func newNoSum([]byte, int64) (summer, error) { return noSum{}, nil }
+
+// start is where a run begins.
+type start struct {
+	in, out int64
+	kept    []byte // of the last block
+	sum     summer
+}
+
+// errState is the error of a run that cannot begin where it was told to.
+var errState = errors.New("not a place at which this stage can be continued")
+
+// start returns where a run begins.
+func (k packer) start() (s start, err error) {
+	var state []byte
+	if r := k.c.resume; r != nil {
+		s.in, s.out, state = r.from()
+		if s.in%int64(k.size) != 0 || s.out > 0 && len(state) < k.keep {
+			return s, errState
+		}
+		if s.out > 0 {
+			s.kept, state = state[:k.keep], state[k.keep:]
+		}
+	}
+	newSum := k.sum
+	if newSum == nil {
+		newSum = newNoSum
+	}
+	s.sum, err = newSum(state, s.in)
+	return s, err
 }
 
 // stage returns a stage that compresses blocks, with as many workers as there may be.
@@ -60,27 +113,28 @@ func (k packer) serial() weir.Stage[byte, byte] {
 		Err:   k.c.err,
 		Holds: int64(k.size+k.slack+deflate.BlockOutput) + k.holds,
 		Run: func(ctx context.Context, in weir.Reader[byte], out weir.Writer[byte]) error {
-			t := &cutter{packer: k, free: free}
-			if k.sum != nil {
-				t.add, t.end = k.sum()
+			begin, err := k.start()
+			if err != nil {
+				return err
 			}
-			begun := false
+			t := &cutter{packer: k, free: free, n: begin.in, sum: begin.sum}
+			w := &countingWriter{out, begin.out}
 			emit := func(batch []*block) error {
 				b := batch[0]
-				if !begun && k.begin != nil {
-					if _, err := out.Write(k.begin()); err != nil {
+				if w.n == 0 && k.begin != nil {
+					if _, err := w.Write(k.begin()); err != nil {
 						return err
 					}
 				}
-				begun = true
-				if err := k.write(out, b); err != nil {
+				if err := k.write(w, b); err != nil {
 					return err
 				}
 				if len(b.tail) > 0 {
-					if _, err := out.Write(b.tail); err != nil {
+					if _, err := w.Write(b.tail); err != nil {
 						return err
 					}
 				}
+				k.mark(b, w.n, nil)
 				free.Put(b)
 				return nil
 			}
@@ -95,6 +149,26 @@ func (k packer) serial() weir.Stage[byte, byte] {
 			}
 			return t.Flush(ctx, emit)
 		},
+	}
+}
+
+// countingWriter counts the bytes of the output.
+type countingWriter struct {
+	w io.Writer
+	n int64
+}
+
+func (w *countingWriter) Write(p []byte) (int, error) {
+	n, err := w.w.Write(p)
+	w.n += int64(n)
+	return n, err
+}
+
+// mark tells that the stage can be continued behind the block b, whose output
+// ends at out, except for what is kept.
+func (k packer) mark(b *block, out int64, kept []byte) {
+	if k.c.resume != nil && !b.last {
+		k.c.resume.at(b.end, out, slices.Concat(kept, b.state))
 	}
 }
 
@@ -128,11 +202,8 @@ func (k packer) parallel() weir.Stage[byte, byte] {
 			Name:  "cut",
 			Holds: blocks*perBlock + int64(n)*k.holds,
 			Open: func(context.Context) (weir.Transform[byte, *block], error) {
-				t := &cutter{packer: k, free: free}
-				if k.sum != nil {
-					t.add, t.end = k.sum()
-				}
-				return t, nil
+				begin, err := k.start()
+				return &cutter{packer: k, free: free, n: begin.in, sum: begin.sum}, err
 			},
 		}).Async(weir.Items(1))
 		packed := weir.Map(cut, func(b *block) (*block, error) { return b, k.pack(b) },
@@ -140,7 +211,8 @@ func (k packer) parallel() weir.Stage[byte, byte] {
 		return weir.Via(packed, weir.Stage[*block, byte]{
 			Name: "join",
 			Open: func(context.Context) (weir.Transform[*block, byte], error) {
-				return &joiner{packer: k, free: free}, nil
+				begin, err := k.start()
+				return &joiner{packer: k, free: free, n: begin.out, kept: begin.kept}, err
 			},
 		})
 	})
@@ -156,16 +228,13 @@ func (k packer) outSize() int { return k.size + k.size/16 + 1<<10 }
 type cutter struct {
 	packer
 	free  *sync.Pool
-	add   func([]byte)
-	end   func() []byte
+	n     int64 // bytes of input
+	sum   summer
 	b     *block
 	batch [1]*block
 }
 
 func (t *cutter) Do(_ context.Context, in []byte, emit func([]*block) error) error {
-	if t.add != nil {
-		t.add(in)
-	}
 	for len(in) > 0 {
 		if t.b != nil && len(t.b.in) == t.size {
 			if err := t.emit(emit, false); err != nil {
@@ -175,6 +244,8 @@ func (t *cutter) Do(_ context.Context, in []byte, emit func([]*block) error) err
 		b := t.current()
 		n := min(len(in), t.size-len(b.in))
 		b.in = append(b.in, in[:n]...)
+		t.sum.add(in[:n])
+		t.n += int64(n)
 		in = in[n:]
 	}
 	return nil
@@ -193,8 +264,11 @@ func (t *cutter) emit(emit func([]*block) error, last bool) error {
 	b := t.current()
 	b.last = last
 	t.b = nil
-	if last && t.end != nil {
-		b.tail = t.end()
+	if last {
+		b.tail = t.sum.end()
+	}
+	if t.c.resume != nil {
+		b.end, b.state = t.n, t.sum.state()
 	}
 	t.batch[0] = b
 	return emit(t.batch[:])
@@ -207,27 +281,29 @@ func (t *cutter) Flush(_ context.Context, emit func([]*block) error) error {
 // joiner writes the packed blocks one after the other.
 type joiner struct {
 	packer
-	free  *sync.Pool
-	begun bool
-	kept  []byte // of the last block
+	free *sync.Pool
+	n    int64  // bytes of output
+	kept []byte // of the last block
 }
 
 func (j *joiner) Do(_ context.Context, in []*block, emit func([]byte) error) error {
-	if !j.begun {
-		j.begun = true
-		if j.begin != nil {
-			if err := emit(j.begin()); err != nil {
+	send := func(p []byte) error {
+		j.n += int64(len(p))
+		return emit(p)
+	}
+	for _, b := range in {
+		if j.n == 0 && len(j.kept) == 0 && j.begin != nil {
+			if err := send(j.begin()); err != nil {
 				return err
 			}
 		}
-	}
-	for _, b := range in {
-		if err := emit(j.join(b)); err != nil {
+		if err := send(j.join(b)); err != nil {
 			return err
 		}
-		if err := emit(b.tail); err != nil {
+		if err := send(b.tail); err != nil {
 			return err
 		}
+		j.mark(b, j.n, j.kept)
 		j.free.Put(b)
 	}
 	return nil

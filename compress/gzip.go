@@ -1,7 +1,9 @@
 package compress
 
 import (
+	"encoding"
 	"encoding/binary"
+	"hash"
 	"hash/adler32"
 	"hash/crc32"
 	"io"
@@ -15,39 +17,70 @@ import (
 // given. It compresses every mebibyte of input independently, and ends it at a byte
 // boundary with two empty stored blocks, as pigz --independent does. The output is
 // the same for any number of workers. Gzip passes on a block when its whole mebibyte
-// of input has arrived. Options: [Level] 0 to 9, default 6; [Workers]; [Members].
+// of input has arrived. Options: [Level] 0 to 9, default 6; [Workers]; [Members]; [Resume].
 func Gzip(opts ...Option) weir.Stage[byte, byte] {
-	c := configure("gzip", opts, "Level", "Workers", "Members")
+	c := configure("gzip", opts, "Level", "Workers", "Members", "Resume")
 	c.levels(0, 9, 6)
 	if c.members {
 		return gzipMembers(c).stage()
 	}
 	k := deflateBlocks(c)
 	k.begin = func() []byte { return appendGzipHead(nil, c.level, 0) }
-	k.sum = func() (func([]byte), func() []byte) {
-		var crc, size uint32
-		return func(p []byte) {
-				crc = crc32.Update(crc, crc32.IEEETable, p)
-				size += uint32(len(p))
-			}, func() []byte {
-				return binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(nil, crc), size)
-			}
-	}
+	k.sum = newGzipSum
 	return k.stage()
 }
 
+// gzipSum is the CRC-32 and the size in the trailer of a member.
+type gzipSum struct{ crc, size uint32 }
+
+func newGzipSum(state []byte, n int64) (summer, error) {
+	s := &gzipSum{size: uint32(n)}
+	if n > 0 {
+		if len(state) != 4 {
+			return nil, errState
+		}
+		s.crc = binary.LittleEndian.Uint32(state)
+	}
+	return s, nil
+}
+
+func (s *gzipSum) add(p []byte) {
+	s.crc = crc32.Update(s.crc, crc32.IEEETable, p)
+	s.size += uint32(len(p))
+}
+
+func (s *gzipSum) end() []byte { return binary.LittleEndian.AppendUint32(s.state(), s.size) }
+
+func (s *gzipSum) state() []byte { return binary.LittleEndian.AppendUint32(nil, s.crc) }
+
 // Zlib compresses to the zlib format (RFC 1950), in blocks as [Gzip] does.
-// Options: [Level] 0 to 9, default 6; [Workers].
+// Options: [Level] 0 to 9, default 6; [Workers]; [Resume].
 func Zlib(opts ...Option) weir.Stage[byte, byte] {
-	c := configure("zlib", opts, "Level", "Workers")
+	c := configure("zlib", opts, "Level", "Workers", "Resume")
 	c.levels(0, 9, 6)
 	k := deflateBlocks(c)
 	k.begin = func() []byte { return zlibHeader(c.level) }
-	k.sum = func() (func([]byte), func() []byte) {
-		h := adler32.New()
-		return func(p []byte) { h.Write(p) }, func() []byte { return h.Sum(nil) }
-	}
+	k.sum = newZlibSum
 	return k.stage()
+}
+
+// zlibSum is the sum at the end of the zlib format.
+type zlibSum struct{ h hash.Hash32 }
+
+func newZlibSum(state []byte, n int64) (summer, error) {
+	s := zlibSum{adler32.New()}
+	if n > 0 && s.h.(encoding.BinaryUnmarshaler).UnmarshalBinary(state) != nil {
+		return nil, errState
+	}
+	return s, nil
+}
+
+func (s zlibSum) add(p []byte) { s.h.Write(p) }
+func (s zlibSum) end() []byte  { return s.h.Sum(nil) }
+
+func (s zlibSum) state() []byte {
+	state, _ := s.h.(encoding.BinaryMarshaler).MarshalBinary() // adler32 has no error
+	return state
 }
 
 // zlibHeader says deflate with a window of 32 KiB, and how hard the encoder
@@ -65,9 +98,9 @@ func zlibHeader(level int) []byte {
 }
 
 // Deflate compresses to bare deflate data (RFC 1951), in blocks as [Gzip] does.
-// Options: [Level] 0 to 9, default 6; [Workers].
+// Options: [Level] 0 to 9, default 6; [Workers]; [Resume].
 func Deflate(opts ...Option) weir.Stage[byte, byte] {
-	c := configure("deflate", opts, "Level", "Workers")
+	c := configure("deflate", opts, "Level", "Workers", "Resume")
 	c.levels(0, 9, 6)
 	return deflateBlocks(c).stage()
 }

@@ -23,6 +23,7 @@ type config struct {
 	window   int64
 	trailing func(offset int64) error
 	members  bool
+	resume   *resume
 	used     []string
 	err      error
 }
@@ -68,6 +69,28 @@ func Members() Option {
 		c.members = true
 		c.used = append(c.used, "Members")
 	}
+}
+
+// Resume makes an encoder one that can be continued in a later run, at the end of
+// a block. When a run begins, from returns where: after in bytes of input and out
+// bytes of output, with the state that belongs to them; all are zero for the
+// beginning. At the end of each block the encoder calls at, in order, before it
+// passes on any output behind that place. It does not use state afterwards. The
+// output of all runs together is the output of a single one.
+func Resume(from func() (in, out int64, state []byte), at func(in, out int64, state []byte)) Option {
+	return func(c *config) {
+		if from == nil || at == nil {
+			c.fail("a function of Resume is nil")
+		}
+		c.resume = &resume{from, at}
+		c.used = append(c.used, "Resume")
+	}
+}
+
+// resume has the functions of [Resume].
+type resume struct {
+	from func() (in, out int64, state []byte)
+	at   func(in, out int64, state []byte)
 }
 
 // MaxOutput limits the output of a decoder to n bytes. The decoder delivers those,

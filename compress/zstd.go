@@ -12,12 +12,13 @@ import (
 
 // Zstd compresses to the zstd format (RFC 8878). With several workers the
 // output is several frames, which every decoder reads as one. Options: [Level]
-// 1 to 22, default 3 (the encoder has only four steps); [Workers].
+// 1 to 22, default 3 (the encoder has only four steps); [Workers]; [Resume], with
+// which the output is several frames for any number of workers.
 func Zstd(opts ...Option) weir.Stage[byte, byte] {
-	c := configure("zstd", opts, "Level", "Workers")
+	c := configure("zstd", opts, "Level", "Workers", "Resume")
 	c.levels(1, 22, 3)
 	level := zstd.EncoderLevelFromZstd(c.level)
-	if c.workers == 1 {
+	if c.workers == 1 && c.resume == nil {
 		return serial(c, zstdPools.get(int64(level), func() any {
 			return newZstd(zstd.WithEncoderLevel(level))
 		}), zstdStreams[level])

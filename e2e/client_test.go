@@ -15,6 +15,7 @@ var (
 	putOptions  minio.PutObjectOptions
 	partOptions minio.PutObjectPartOptions
 	sinkOptions endpoint.SinkOptions
+	httpOptions endpoint.HTTPOptions
 )
 
 // client speaks to the gateway without weir.

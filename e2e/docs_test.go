@@ -16,6 +16,7 @@ import (
 // in one folder, against the gateway of these tests.
 func TestDocs_ScaleShowsCommandsThatRun(t *testing.T) {
 	name, s := bucket(t, nil)
+	edges := natsServer(t, nil).ClientURL()
 	text, err := os.ReadFile(filepath.Join(checkout, "docs", "scale.md"))
 	if err != nil {
 		t.Fatal(err)
@@ -33,8 +34,8 @@ func TestDocs_ScaleShowsCommandsThatRun(t *testing.T) {
 			continue // the store and the variables are set up already
 		}
 		ran++
-		command = ports.Replace(command)
-		c := exec.CommandContext(t.Context(), "sh", "-c", strings.ReplaceAll(command, "s3://logs/", "s3://"+name+"/"))
+		command = strings.NewReplacer("s3://logs/", "s3://"+name+"/", "nats://127.0.0.1", edges).Replace(ports.Replace(command))
+		c := exec.CommandContext(t.Context(), "sh", "-c", command)
 		c.Dir = dir
 		c.Env = append(os.Environ(), "AWS_ENDPOINT_URL="+s.Endpoint, "AWS_ACCESS_KEY_ID="+s.AccessKeyID,
 			"AWS_SECRET_ACCESS_KEY="+s.SecretAccessKey, "PATH="+bin+":"+os.Getenv("PATH"))

@@ -79,6 +79,10 @@
 //	weir_pipe_blocked_now_seconds{flow,pipe}
 //	weir_pipe_blocked_seconds_total{flow,pipe}
 //	weir_pipe_dropped_total{flow,pipe}
+//	weir_edge_held_bytes{flow,stage}
+//	weir_edge_limit_bytes{flow,stage}
+//	weir_edge_lag_bytes{flow,stage}
+//	weir_edge_refusals_total{flow,stage}
 //	weir_flow_runs_total{flow,outcome}
 //	weir_flow_running{flow}
 //	weir_flow_bottleneck_info{bottleneck,flow}

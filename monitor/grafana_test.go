@@ -101,6 +101,9 @@ func TestGrafana_QueriesHaveResultsInPrometheus(t *testing.T) {
 	f := items.Async(weir.Items(4)).To(weir.Each(func(context.Context, int) error { time.Sleep(time.Millisecond); return nil }))
 	f.Name = "items"
 	start(t, f)
+	edge := weir.FromReader(&noEnd{}).To(weir.ToWriter(edgeEnd{}))
+	edge.Name = "edge"
+	start(t, edge)
 	if err := paced("quick", 1, 0, 0).Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -49,6 +49,12 @@ type stageSum struct {
 	items    [2]int64
 	progress time.Time
 	live     bool
+
+	edge    bool // there is one behind the stage
+	refused int64
+	held    int64 // of runs that go on
+	max     int64
+	lag     int64
 }
 
 type pipeSum struct {
@@ -109,6 +115,13 @@ func (s *sums) add(flow string, r report.Report, progress []time.Time) {
 			sum.progress = progress[i]
 		}
 		sum.live = sum.live || r.Running
+		if e := st.Edge; e.Name != "" {
+			sum.edge = true
+			sum.refused += e.Refused
+			if r.Running {
+				sum.held, sum.max, sum.lag = sum.held+e.Held, sum.max+e.Max, sum.lag+e.Lag
+			}
+		}
 	}
 	for _, p := range r.Pipes {
 		sum := entryOf(s.pipes, s.labels.pipe(flow, p.Name))
@@ -232,6 +245,10 @@ func (s *sums) families(gauges map[string]*flowGauges) []Family {
 	bytes := Family{Name: "weir_stage_bytes_total", Type: "counter", Labels: []string{"direction", "flow", "stage"}, Help: "Bytes that entered and left a stage."}
 	items := Family{Name: "weir_stage_items_total", Type: "counter", Labels: []string{"direction", "flow", "stage"}, Help: "Items that entered and left a stage."}
 	progress := Family{Name: "weir_stage_last_progress_timestamp_seconds", Type: "gauge", Labels: stage, Help: "When a stage of a running flow last moved a value."}
+	held := Family{Name: "weir_edge_held_bytes", Type: "gauge", Labels: stage, Help: "Bytes in the edge behind a source or sink of a running flow."}
+	holdable := Family{Name: "weir_edge_limit_bytes", Type: "gauge", Labels: stage, Help: "The most that the edge behind a source or sink of a running flow may hold."}
+	lag := Family{Name: "weir_edge_lag_bytes", Type: "gauge", Labels: stage, Help: "Bytes written to the edge behind a source or sink of a running flow that its reader has not freed."}
+	refused := Family{Name: "weir_edge_refusals_total", Type: "counter", Labels: stage, Help: "How often a sink had to wait because the edge behind it was full."}
 	for _, key := range sortedPairs(s.stages) {
 		sum := s.stages[key]
 		for j, d := range sum.seconds {
@@ -249,6 +266,15 @@ func (s *sums) families(gauges map[string]*flowGauges) []Family {
 		}
 		if sum.live && !sum.progress.IsZero() {
 			progress.Samples = append(progress.Samples, Sample{Labels: []string{key.flow, key.part}, Value: unix(sum.progress)})
+		}
+		if sum.edge {
+			labels := []string{key.flow, key.part}
+			refused.Samples = append(refused.Samples, Sample{Labels: labels, Value: float64(sum.refused)})
+			if sum.live {
+				held.Samples = append(held.Samples, Sample{Labels: labels, Value: float64(sum.held)})
+				holdable.Samples = append(holdable.Samples, Sample{Labels: labels, Value: float64(sum.max)})
+				lag.Samples = append(lag.Samples, Sample{Labels: labels, Value: float64(sum.lag)})
+			}
 		}
 	}
 	used := Family{Name: "weir_pipe_used_bytes", Type: "gauge", Labels: pipe, Help: "Bytes that a pipe of a running flow holds."}
@@ -291,7 +317,7 @@ func (s *sums) families(gauges map[string]*flowGauges) []Family {
 		}
 		verdict.Samples = append(verdict.Samples, Sample{Labels: []string{at, name}, Value: 1})
 	}
-	return []Family{byState, blocked, bytes, items, progress, used, limit, spells, now, waited, dropped, runs, going, memory, ceiling, verdict}
+	return []Family{byState, blocked, bytes, items, progress, held, holdable, lag, refused, used, limit, spells, now, waited, dropped, runs, going, memory, ceiling, verdict}
 }
 
 // spellSample returns a histogram. Each count includes all spells up to its bound.

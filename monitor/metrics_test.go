@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
+	"maps"
 	"math"
 	"os/exec"
 	"regexp"
@@ -394,4 +396,62 @@ func promtool(t *testing.T, text []byte) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("promtool: %v\n%s", err, out)
 	}
+}
+
+// edgeEnd is a sink with an edge behind it.
+type edgeEnd struct{}
+
+func (edgeEnd) Write(p []byte) (int, error) { return len(p), nil }
+
+func (edgeEnd) Edge() report.Edge {
+	return report.Edge{Name: "logs", Held: 100, Max: 1000, Lag: 90, Refused: 3}
+}
+
+func TestMetrics_ShowTheEdgeBehindASink(t *testing.T) {
+	m := &Monitor{}
+	defer m.Close()
+	r, w := io.Pipe()
+	flow := weir.FromReader(r).To(weir.ToWriter(edgeEnd{}))
+	flow.Name = "copy"
+	ended := make(chan error, 1)
+	defer m.Watch(flow)()
+	go func() { ended <- flow.Run(t.Context()) }()
+	if _, err := w.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	values := func() map[string]float64 {
+		got := map[string]float64{}
+		for _, f := range m.Metrics() {
+			for _, s := range f.Samples {
+				if strings.HasPrefix(f.Name, "weir_edge_") {
+					got[f.Name] += s.Value
+				}
+			}
+		}
+		return got
+	}
+	want := map[string]float64{"weir_edge_held_bytes": 100, "weir_edge_limit_bytes": 1000, "weir_edge_lag_bytes": 90, "weir_edge_refusals_total": 3}
+	if got := values(); !maps.Equal(got, want) {
+		t.Errorf("while it runs: %v, want %v", got, want)
+	}
+	for _, f := range m.Snapshot().Flows {
+		if e := f.Stages["1"].Edge; e == nil || *e != (Edge{Name: "logs", Held: 100, Max: 1000, Lag: 90, Refused: 3}) {
+			t.Errorf("the snapshot has %+v", e)
+		}
+	}
+	w.Close()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	if got := values(); !maps.Equal(got, map[string]float64{"weir_edge_refusals_total": 3}) {
+		t.Errorf("after its end: %v", got)
+	}
+}
+
+// noEnd is a reader of a byte each millisecond.
+type noEnd struct{}
+
+func (noEnd) Read(p []byte) (int, error) {
+	time.Sleep(time.Millisecond)
+	return 1, nil
 }

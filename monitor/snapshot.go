@@ -134,6 +134,7 @@ type Verdict struct {
 	Waiting      string  `json:"waiting,omitempty"`
 	WaitingShare float64 `json:"waiting_share,omitempty"`
 	Limit        bool    `json:"limit,omitempty"` // it limits the rate on purpose
+	Peer         string  `json:"peer,omitempty"`  // what the bottleneck waits for, if it says: "the store"
 }
 
 // Stage is one stage of a flow.
@@ -154,6 +155,17 @@ type Stage struct {
 	Progress float64    `json:"progress"` // when it last moved a value; 0: never
 	Limits   bool       `json:"limits,omitempty"`
 	Ups      []int      `json:"ups,omitempty"` // places of the stages before it
+	Edge     *Edge      `json:"edge,omitempty"`
+}
+
+// Edge is the durable buffer behind a source or sink, between its flow and another
+// one.
+type Edge struct {
+	Name    string `json:"name"`
+	Held    int64  `json:"held"`
+	Max     int64  `json:"max"`
+	Lag     int64  `json:"lag"`     // bytes that were written and that the reading flow has not freed
+	Refused int64  `json:"refused"` // how often this flow had to wait because it was full
 }
 
 // Pipe is the bounded buffer between two stages.

@@ -75,6 +75,10 @@ func stageOf(s, was report.StageStats, span time.Duration) Stage {
 		Name: s.Name, Kind: s.Kind.String(), Workers: s.Workers, Unit: s.Unit, OutUnit: s.OutUnit,
 		In: s.In, Out: s.Out, Dropped: s.Dropped, BlockedN: s.BlockedN, Limits: s.Limits,
 	}
+	if s.Edge.Name != "" {
+		e := Edge(s.Edge)
+		st.Edge = &e
+	}
 	if span >= rateLeast {
 		st.InRate = threeDigits(float64(s.In-was.In) / span.Seconds())
 		st.OutRate = threeDigits(float64(s.Out-was.Out) / span.Seconds())
@@ -117,7 +121,7 @@ func verdictOf(r report.Report) Verdict {
 	v := r.Verdict
 	out := Verdict{
 		Bottleneck: bottleneck(v), Stage: -1, Share: hundredth(v.Share),
-		Waiting: v.Waiting, WaitingShare: hundredth(v.WaitingShare), Limit: v.Limit,
+		Waiting: v.Waiting, WaitingShare: hundredth(v.WaitingShare), Limit: v.Limit, Peer: v.Peer,
 	}
 	for i, s := range r.Stages {
 		if v.Stage != "" && s.Name == v.Stage {

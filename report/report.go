@@ -63,12 +63,31 @@ type StageStats struct {
 
 	Limits bool // it limits the rate on purpose
 
+	// Peer is what a source or sink waits for inside Read or Write, as its reader
+	// or writer names it: "the store". Empty means that it does not say.
+	Peer string
+
+	// Edge describes the durable buffer behind a source or sink, between this flow
+	// and another one. The zero Edge means that there is none, or that nothing is
+	// known yet.
+	Edge Edge
+
 	// Upstream has the indexes in [Report.Stages] of the stages whose output
 	// this one takes.
 	Upstream []int `json:"-"`
 
 	Copied bool          `json:"-"` // the kernel moved its bytes, or was meant to
 	Hidden time.Duration `json:"-"` // the part of Unknown that, by samples of the calls, this end of the copy took
+}
+
+// Edge describes a durable buffer between two flows, such as a stream on a server
+// or a spool on disk, as one of them saw it last.
+type Edge struct {
+	Name    string
+	Held    int64 // bytes in it, with what it adds to them
+	Max     int64 // the most that it may hold
+	Lag     int64 // bytes that were written and that the reading flow has not freed
+	Refused int64 // how often this flow had to wait because it was full
 }
 
 // Report describes a run of a flow, so far or in total. It is a snapshot that
@@ -82,8 +101,8 @@ type Report struct {
 	Ceiling int64        // the most bytes it can hold, plus
 	Holders int          // this many values: see [Ceiling]
 	Largest int64        // the largest value that went into one of its pipes, in bytes
-	Held    int64        // bytes in its pipes now
-	Peak    int64        // sum of the pipes' peaks, in bytes
+	Held    int64        // bytes in its pipes now, without stores
+	Peak    int64        // sum of the pipes' peaks, in bytes, without stores
 	Stuck   []string     // stages that ignored their context for the grace period
 	Err     error
 	Kernel  string // the system call that has moved the bytes; empty if they went through memory
@@ -144,6 +163,7 @@ type PipeStats struct {
 	LimitItems  int64         // its limit in values; 0: none
 	WaitingSend int           // writers that wait now
 	Closed      bool          // no more values can be written
+	Stored      bool          // it is the store of a stage, such as a file: its bytes are not in memory
 }
 
 // Ceiling is the most memory that a flow holds: Bytes, plus one value for each of

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 )
@@ -32,6 +33,10 @@ type Verdict struct {
 	Why   State   // Busy or Outside; Unknown if the kernel hides the bottleneck
 	Share float64 // part of the flow's time for which it was the bottleneck, 0 to 1
 	Limit bool    // the stage limits the rate on purpose
+
+	// Peer is what Stage waits for, if it is a source or sink that waits Outside
+	// and names it: see [StageStats].
+	Peer string
 
 	// Measuring means that the flow is running and that it is too early to tell.
 	Measuring bool
@@ -224,7 +229,7 @@ func (b Blame) Verdict(stages []StageStats, wall time.Duration) Verdict {
 	s := stages[most]
 	v := Verdict{Stage: s.Name, Kind: s.Kind, Why: Busy, Share: parts[most].Share, Limit: s.Limits}
 	if s.Outside > s.Busy {
-		v.Why = Outside
+		v.Why, v.Peer = Outside, s.Peer
 	}
 	for _, u := range upstream(stages, most) {
 		up := stages[u]
@@ -365,7 +370,7 @@ func (v Verdict) None() bool { return v.Stage == "" && !v.Budget && !v.Copy }
 
 // agrees reports whether v and w say the same apart from the numbers.
 func (v Verdict) agrees(w Verdict) bool {
-	return v.Stage == w.Stage && v.Measuring == w.Measuring && v.Budget == w.Budget && v.Copy == w.Copy &&
+	return v.Stage == w.Stage && v.Peer == w.Peer && v.Measuring == w.Measuring && v.Budget == w.Budget && v.Copy == w.Copy &&
 		(v.Why == Unknown) == (w.Why == Unknown) &&
 		v.Between[0].Name == w.Between[0].Name && v.Between[1].Name == w.Between[1].Name
 }
@@ -405,9 +410,9 @@ func (v Verdict) String() string {
 	case v.Limit:
 		s = fmt.Sprintf("the rate limit (%s) is the bottleneck: it held the flow back %.0f%% of the time", v.Stage, pct)
 	case v.Kind == KindSink && v.Why == Outside:
-		s = fmt.Sprintf("the destination is the bottleneck: writing (%s) took %.0f%% of the time", v.Stage, pct)
+		s = fmt.Sprintf("%s is the bottleneck: writing (%s) took %.0f%% of the time", cmp.Or(v.Peer, "the destination"), v.Stage, pct)
 	case v.Kind == KindSource && v.Why == Outside:
-		s = fmt.Sprintf("the source is the bottleneck: reading (%s) took %.0f%% of the time", v.Stage, pct)
+		s = fmt.Sprintf("%s is the bottleneck: reading (%s) took %.0f%% of the time", cmp.Or(v.Peer, "the source"), v.Stage, pct)
 	default:
 		s = fmt.Sprintf("%s is the bottleneck: %s %.0f%% of the time", v.Stage, v.Why, pct)
 	}

@@ -16,6 +16,8 @@ func in(name string, busy, blocked, starved, outside int) StageStats {
 	return s
 }
 
+func peer(name string, s StageStats) StageStats { s.Peer = name; return s }
+
 func of(kind Kind, s StageStats) StageStats { s.Kind = kind; return s }
 
 func TestJudge_SaysWhatItFound(t *testing.T) {
@@ -30,6 +32,9 @@ func TestJudge_SaysWhatItFound(t *testing.T) {
 		{"a slow stage", []StageStats{in("read", 0, 90, 0, 10), in("gzip", 98, 0, 2, 0)}, "gzip is the bottleneck: busy 98% of the time, and read waited for it 90% of the time"},
 		{"a slow stage whose source has ended", []StageStats{in("read", 0, 0, 0, 1), in("gzip", 98, 0, 2, 0)}, "gzip is the bottleneck: busy 98% of the time"},
 		{"a source that has ended holds nothing back", []StageStats{in("read", 0, 0, 0, 1), in("gzip", 0, 98, 2, 0), of(KindSink, in("write", 0, 0, 2, 98))}, "the destination is the bottleneck: writing (write) took 98% of the time, and gzip waited for it 98% of the time"},
+		{"a sink that names its peer", []StageStats{in("gzip", 1, 98, 1, 0), of(KindSink, peer("the other side of logs", in("logs", 0, 0, 2, 98)))}, "the other side of logs is the bottleneck: writing (logs) took 98% of the time, and gzip waited for it 98% of the time"},
+		{"a source that names its peer", []StageStats{of(KindSource, peer("the store", in("store", 0, 2, 0, 98))), in("gzip", 1, 0, 99, 0)}, "the store is the bottleneck: reading (store) took 98% of the time"},
+		{"a peer that nobody waits for", []StageStats{of(KindSource, peer("the store", in("store", 98, 0, 0, 2))), in("gzip", 1, 0, 99, 0)}, "store is the bottleneck: busy 100% of the time"},
 		{"two that take turns", []StageStats{of(KindSource, in("read", 0, 50, 0, 50)), of(KindSink, in("write", 0, 0, 50, 50))}, "no single bottleneck: read (50% of the time) and write (50%) take turns"},
 		{"two that are equally slow", []StageStats{of(KindSource, in("read", 0, 1, 0, 99)), in("gzip", 99, 0, 1, 0)}, "no single bottleneck: read (99% of the time) and gzip (99%) are equally slow"},
 		{"three that take turns", []StageStats{in("a", 34, 66, 0, 0), in("b", 33, 33, 34, 0), in("c", 33, 0, 67, 0)}, "no single bottleneck: no stage governed the flow for most of the time"},

@@ -11,6 +11,7 @@ import (
 
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/endpoint"
+	"github.com/weir-go/weir/internal/units"
 )
 
 // scheme is the scheme of URLs of objects.
@@ -105,24 +106,9 @@ func (s *Store) set(name, value string) (err error) {
 			return fmt.Errorf("write a number from 1 to %d", maxParallel)
 		}
 	case "part-size":
-		if s.PartSize, err = parseSize(value); err != nil || s.PartSize < minPart || s.PartSize > maxPart {
+		if s.PartSize, err = units.ParseBytes(value); err != nil || s.PartSize < minPart || s.PartSize > maxPart {
 			return fmt.Errorf("write a size from %s to %s, as in 64MiB", weir.FormatBytes(minPart), weir.FormatBytes(maxPart))
 		}
 	}
 	return nil
-}
-
-// parseSize reads a number of bytes, with or without a unit.
-func parseSize(s string) (int64, error) {
-	number, unit := s, int64(1)
-	for i, suffix := range []string{"KiB", "MiB", "GiB"} {
-		if n, ok := strings.CutSuffix(s, suffix); ok {
-			number, unit = n, 1<<(10*(i+1))
-		}
-	}
-	n, err := strconv.ParseInt(number, 10, 64)
-	if err != nil || n < 0 || n > (1<<62)/unit {
-		return 0, errors.New("invalid size")
-	}
-	return n * unit, nil
 }

@@ -159,6 +159,9 @@ func (d *download) fetch() {
 	}()
 }
 
+// Peer names what Read waits for.
+func (d *download) Peer() string { return peer }
+
 // Close ends the download and waits until nothing of it is left. A Read that
 // waits returns.
 func (d *download) Close() error {

@@ -368,3 +368,25 @@ func TestStore_TrustsTheCertificatesOfTheBundle(t *testing.T) {
 		t.Errorf("a bundle that is not there: %v", err)
 	}
 }
+
+// A verdict says that a slow source or sink waits for the store.
+func TestFlow_WaitsForTheStore(t *testing.T) {
+	s := newStub(t)
+	in, err := s.Source("s3://bucket/in", endpoint.SourceOptions{HTTP: quick})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := s.Sink("s3://bucket/out", endpoint.SinkOptions{HTTP: quick})
+	if err != nil {
+		t.Fatal(err)
+	}
+	flow := in.Stream().To(out)
+	if err := flow.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, st := range flow.Report().Stages {
+		if st.Peer != "the store" {
+			t.Errorf("%s %s waits for %q", st.Kind, st.Name, st.Peer)
+		}
+	}
+}

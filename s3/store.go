@@ -49,6 +49,9 @@ type Store struct {
 	Transport http.RoundTripper
 }
 
+// peer is what sources and sinks wait for, as it is called in verdicts.
+const peer = "the store"
+
 const (
 	minPart = 5 << 20 // of every part but the last, in all stores
 	maxPart = 5 << 30

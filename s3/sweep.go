@@ -2,6 +2,8 @@ package s3
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"time"
 )
 
@@ -54,7 +56,11 @@ func (c *client) isAbandoned(ctx context.Context, key, id string, before time.Ti
 			}
 		}
 		if !list.IsTruncated || list.NextPartNumberMarker <= marker {
-			return ours
+			if ours { // somebody may want to continue it
+				s, _, _, err := c.flowState(ctx, key)
+				return errors.Is(err, fs.ErrNotExist) || err == nil && s.Upload != id
+			}
+			return false
 		}
 		marker = list.NextPartNumberMarker
 	}

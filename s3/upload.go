@@ -32,6 +32,7 @@ type upload struct {
 	buffers int           // how many more may be made
 	free    chan []byte   // buffers whose part has been sent; all are nil if there is content
 	failed  chan struct{} // closed when err is set
+	began   func() error  // called when the multipart upload has begun; can be nil
 	total   int64
 	number  int // of the last part that was sent off
 
@@ -65,6 +66,9 @@ func (u *upload) enter() error {
 	u.wg.Add(1)
 	return nil
 }
+
+// Peer names what Write waits for.
+func (u *upload) Peer() string { return peer }
 
 // Write takes p into parts, and waits while all of them are on their way.
 func (u *upload) Write(p []byte) (int, error) {
@@ -163,6 +167,11 @@ func (u *upload) send() error {
 		if err := u.begin(); err != nil {
 			return err
 		}
+		if u.began != nil {
+			if err := u.began(); err != nil {
+				return err
+			}
+		}
 	}
 	if u.number == most {
 		limit := int64(most) * u.part
@@ -238,9 +247,36 @@ func (u *upload) Prepare() error {
 			return err
 		}
 	}
+	return u.wait()
+}
+
+// flush sends the part that fills, if it is full, and waits until all parts that
+// were sent have arrived.
+func (u *upload) flush() error {
+	if err := u.enter(); err != nil {
+		return err
+	}
+	defer u.wg.Done()
+	if u.filled == u.part {
+		if err := u.send(); err != nil {
+			return err
+		}
+	}
+	return u.wait()
+}
+
+// wait waits until all parts that were sent have arrived.
+func (u *upload) wait() error {
+	var free [][]byte
+	defer func() {
+		for _, b := range free {
+			u.free <- b
+		}
+	}()
 	for u.arrived() < u.number {
 		select {
-		case <-u.free: // one more has arrived
+		case b := <-u.free: // one more has arrived
+			free = append(free, b)
 		case <-u.failed:
 			return u.failure()
 		case <-u.ctx.Done():
@@ -277,6 +313,13 @@ func (u *upload) Commit() error {
 		u.mu.Unlock()
 	}
 	return err
+}
+
+// keep makes Close leave the parts in the store.
+func (u *upload) keep() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.done = true
 }
 
 // again sends the content once more, because the store has dropped the upload.

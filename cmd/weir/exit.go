@@ -19,6 +19,7 @@ import (
 
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/compress"
+	"github.com/weir-go/weir/durable"
 	"github.com/weir-go/weir/endpoint"
 	"github.com/weir-go/weir/internal/chars"
 	"github.com/weir-go/weir/internal/errno"
@@ -194,10 +195,15 @@ func explain(s *step, r report.Report, err error) *failure {
 		if other, ok := s.branches[se.Stage]; ok {
 			name = other
 		}
+		if end, ok := s.ends[se.Stage]; ok {
+			if name = end; len(r.Stages) == 0 { // it was opened before the flow
+				kind = report.KindSink
+			}
+		}
 		switch kind {
 		case report.KindSource:
 			f.code = exitSource
-			f.text = fmt.Sprintf("cannot read %s: %s%s", stream(s.src, "input"), text, progressed(moved, s.total()))
+			f.text = fmt.Sprintf("cannot read %s: %s%s", stream(cmp.Or(s.ends[se.Stage], s.src), "input"), text, progressed(moved, s.total()))
 		case report.KindSink:
 			f.code = exitDestination
 			if errors.Is(cause, fs.ErrNotExist) {
@@ -269,7 +275,12 @@ func advice(s *step, code int, dst string, err error) string {
 	var status *endpoint.StatusError
 	var limit *weir.LimitError
 	var refused *s3.Error
+	if v := s.survives; v != nil {
+		return v.advice(err)
+	}
 	switch {
+	case errors.Is(err, durable.ErrOther), errors.Is(err, durable.ErrInUse):
+		return "" // the message has it
 	case errors.As(err, &refused) && refused.Advice() != "":
 		return refused.Advice()
 	case errors.As(err, &refused) && !errno.Is(err, syscall.ECONNREFUSED) && !errors.Is(err, endpoint.ErrChanged):

@@ -203,8 +203,17 @@ func (w word) linesOrBytes() (n int64, lines bool, err error) {
 	return n, false, nil
 }
 
-// parseStage finds the kind of a stage and appends the stage to the stream.
+// parseStage appends the stage at a word to the stream.
 func (b *builder) parseStage(line []string, at int) error {
+	st, err := b.stage(line, at)
+	if err == nil {
+		b.stream = b.stream.Through(st)
+	}
+	return err
+}
+
+// stage returns the stage at a word.
+func (b *builder) stage(line []string, at int) (byteStage, error) {
 	name, text, has := strings.Cut(line[at], ":")
 	var names []string
 	for _, k := range stageKinds {
@@ -216,20 +225,19 @@ func (b *builder) parseStage(line []string, at int) error {
 		w := word{k, text, has, line, at}
 		st, err := k.make(b, w)
 		if err != nil {
-			return err
+			return st, err
 		}
 		if st.Err != nil {
-			return &failure{
+			return st, &failure{
 				code: exitUsage, line: line, word: at, try: k.example,
 				text: fmt.Sprintf("stage %q: %s", line[at], strings.TrimPrefix(st.Err.Error(), "weir: ")),
 			}
 		}
 		b.word().stages = stepsOf(st)
-		b.stream = b.stream.Through(st)
 		b.binary = k.binary
-		return nil
+		return st, nil
 	}
-	return unknownStage(line, at, name, names)
+	return byteStage{}, unknownStage(line, at, name, names)
 }
 
 // unknownStage suggests a stage of a similar name, or the program of that name.
@@ -255,6 +263,7 @@ type builder struct {
 	frugal bool // one worker for each codec, to fit into the memory
 	stream weir.Stream[byte]
 	binary bool         // the output is not fit for a terminal
+	resume *resumption  // of the stage that is built; nil: it begins at the beginning
 	flows  []*weir.Flow // of branches
 	words  []*typed     // the stages so far
 }

@@ -19,6 +19,7 @@ var topics = []struct{ name, short string }{
 	{"verdict", "How the bottleneck is found"},
 	{"exit-codes", "What the exit codes mean"},
 	{"json", "The lines of --json"},
+	{"survive", "Flows that continue after kill -9: spool:DIR and nats://"},
 	{"stores", "Object stores: s3://bucket/key"},
 	{"remote", "What weir sends to servers: passwords, headers, certificates"},
 	{"keep", "What a copy keeps: permissions, owner, times, holes"},

@@ -201,6 +201,7 @@ func newRoot(stdout, out, stderr io.Writer) *cobra.Command {
 		newCopy(stdout, stderr), newPipe(stdout, stderr),
 		newCodec(gzipCodec, stdout, stderr), newCodec(gunzipCodec, stdout, stderr),
 		newCodec(zstdCodec, stdout, stderr), newCodec(unzstdCodec, stdout, stderr),
+		newEdge(stdout),
 	} {
 		c.GroupID = "move"
 		root.AddCommand(c)

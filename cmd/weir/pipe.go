@@ -29,7 +29,8 @@ colon: gzip, gzip:level=9, grep:ERROR. "weir stages" lists them, "weir help
 stages" has the grammar. The stage tee:DST also writes the data to DST. If the
 last word is the name of a stage, weir assumes that you forgot DST; to write to a
 file called gzip, use ./gzip. Destinations are whole or absent: after a failure
-they are unchanged.`,
+they are unchanged. With a stage spool:DIR, or with nats://host/NAME as SRC or
+DST, the same command continues after a crash: see weir help survive.`,
 		Example: `  weir pipe access.log gzip access.log.gz
   weir pipe access.log.gz gunzip grep:ERROR head:100 -
   weir pipe https://example.org/data.csv.gz gunzip tee:data.csv csvjson zstd data.jsonl.zst
@@ -91,10 +92,21 @@ func (s *settings) pipeStep(words []string, preserve bool) (*step, error) {
 			try: fmt.Sprintf("add a file or - at the end, or write ./%s for a file of that name", dst),
 		}
 	}
+	if hasEdge(words) {
+		if err := s.surviving(st, line); err != nil {
+			return nil, err
+		}
+		if st.survives != nil && preserve {
+			return nil, &failure{code: exitUsage, text: "--preserve does not work with a flow that survives a crash", try: "leave out --preserve, or the spool"}
+		}
+	}
 	st.build = func(frugal bool) (*weir.Flow, error) {
 		src, dst := src, dst
 		if frugal {
 			src, dst = thrifty(src), thrifty(dst)
+		}
+		if st.survives != nil {
+			return st.survives.build(frugal)
 		}
 		in, err := endpoint.Source(src, endpoint.SourceOptions{HTTP: s.remote.options})
 		if err != nil {
@@ -124,8 +136,18 @@ func (s *settings) pipeStep(words []string, preserve bool) (*step, error) {
 		b.nameSteps()
 		return flow, nil
 	}
-	st.prepare = func(context.Context) error { return st.sweep() }
+	st.prepare = func(ctx context.Context) error {
+		if st.survives != nil {
+			if err := s.probe(ctx, st, line); err != nil {
+				return err
+			}
+		}
+		return st.sweep()
+	}
 	st.run = func(ctx context.Context) error {
+		if st.survives != nil {
+			return st.survives.run(ctx)
+		}
 		st.kept = &carry.Note{Metadata: preserve && isFile(src), Plain: true}
 		return st.flowRun(ctx, s)
 	}

@@ -138,6 +138,11 @@ func stopped(st *step, by *stop) *failure {
 		f.try = "run the same command with --resume"
 		return f
 	}
+	if v := st.survives; v != nil {
+		f.text = by.text + "; what was written is kept, to be continued"
+		f.try = v.command()
+		return f
+	}
 	if st.partial != "" && !st.isTree {
 		f.text = by.text + "; what was copied is in " + st.partial
 		f.try = "run the same command with --resume"
@@ -178,6 +183,9 @@ func (s *settings) showPlan(steps []*step) error {
 				return err
 			}
 			continue
+		}
+		if st.survives != nil {
+			text += st.survives.plan()
 		}
 		if st.holds > 0 {
 			text += fmt.Sprintf("workers    hold at most %s more\n", weir.FormatBytes(st.holds))

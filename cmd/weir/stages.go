@@ -80,6 +80,7 @@ func init() {
 
 		{control, "rate", ":SIZE/s", "limit the rate", "rate:10MiB/s", false, limitRate},
 		{control, "buffer", ":SIZE", "a pipe of this size, to even out bursts", "buffer:64MiB", false, buffer},
+		{control, "spool", ":DIR[,max=SIZE]", "a buffer on disk; with a file or an object at both ends, survive a crash", "spool:/var/tmp/flow,max=10GiB", false, spoolStage},
 		{control, "timeout", ":DURATION", "fail if no data arrives for this long", "timeout:30s", false, timeout},
 		{control, "tee", ":FILE", "also write the data to a file or URL", "tee:raw.log", false, tee},
 		{control, "exec", ":COMMAND", "pass the data through a shell command", "exec:'jq -c .'", false, execute},
@@ -115,7 +116,7 @@ func codec(f func(...compress.Option) byteStage, more ...string) func(*builder, 
 			return byteStage{}, w.wrong("needs yes or no for members, not %q", a["members"])
 		}
 		opts, err = w.workers(opts, a, keys, b.frugal)
-		return f(opts...), err
+		return f(b.resumeOption(opts)...), err
 	}
 }
 

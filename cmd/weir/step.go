@@ -27,6 +27,8 @@ import (
 type step struct {
 	src, dst string            // as the user named them
 	branches map[string]string // further destinations: sink name → file
+	ends     map[string]string // ends of segments: name of the source or sink → word
+	survives *survivor         // the flow continues after a crash; nil: it does not
 	build    func(frugal bool) (*weir.Flow, error)
 	flow     *weir.Flow
 	run      func(ctx context.Context) error // flow.Run, or a function around it
@@ -189,6 +191,9 @@ func (s *step) bytes(r report.Report) (in, out int64) {
 		return s.moved()
 	}
 	for _, st := range r.Stages {
+		if _, inner := s.ends[st.Name]; inner {
+			continue
+		}
 		switch st.Kind {
 		case report.KindSource:
 			in += st.Out

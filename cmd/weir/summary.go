@@ -127,7 +127,7 @@ func (v *view) summary(f *failure) {
 	}
 	if out != in && whole {
 		fmt.Fprintf(v.stderr, " to %s", weir.FormatBytes(out))
-		if in > 0 {
+		if in > 0 && !continued(done) {
 			fmt.Fprintf(v.stderr, " (%.1f%%)", 100*float64(out)/float64(in))
 		}
 	}
@@ -168,6 +168,12 @@ func (v *view) summary(f *failure) {
 		fmt.Fprintf(v.stderr, ", process peak %s", weir.FormatBytes(p))
 	}
 	fmt.Fprintln(v.stderr)
+}
+
+// continued reports whether a step has done only a part of the work, so that the
+// ratio of its bytes means nothing.
+func continued(done []ended) bool {
+	return slices.ContainsFunc(done, func(d ended) bool { return d.step.survives != nil && d.step.survives.continued() })
 }
 
 // namedSums are what the stages of a step found out, with the name of the source
@@ -278,11 +284,17 @@ func (v *view) emitSummary(f *failure, done []ended, longest ended, in, out int6
 			unread = append(unread, map[string]any{"source": d.step.src, "stage": u.stage, "offset": u.offset})
 		}
 	}
-	v.emit("summary", map[string]any{
+	fields := map[string]any{
 		"ok": f == nil, "bytes_in": in, "bytes_out": out, "seconds": took.Seconds(), "sums": sums, "verified": verified, "unread": unread, "files": files, "equal": equal, "failed": failures,
 		"stages": stagesJSON(longest.report), "bottleneck": bottleneck(longest.report.Verdict),
 		"memory": map[string]any{"ceiling": ceiling, "peak": peak, "process": peakMemory()},
-	})
+	}
+	for _, d := range v.done { // a pipe is the only step
+		if s := d.step.survives; s != nil {
+			fields["segments"] = s.resumed()
+		}
+	}
+	v.emit("summary", fields)
 }
 
 // bottleneck is a verdict as JSON. Its "is" says what kind of answer it is.
@@ -299,6 +311,9 @@ func bottleneck(v report.Verdict) map[string]any {
 		m["is"], m["share"] = "copy", v.Share
 	case v.Stage != "":
 		m["is"], m["stage"], m["why"], m["share"] = "stage", v.Stage, v.Why, v.Share
+		if v.Peer != "" {
+			m["peer"] = v.Peer
+		}
 	default:
 		m["is"] = "none"
 		if v.Between[0].Name != "" {

@@ -327,6 +327,9 @@ func bottleneckOf(v monitor.Verdict, sentence string) map[string]any {
 		m["is"] = "copy"
 	default:
 		m["is"], m["stage"] = "stage", v.Bottleneck
+		if v.Peer != "" {
+			m["peer"] = v.Peer
+		}
 	}
 	return m
 }

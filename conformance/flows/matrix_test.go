@@ -3,6 +3,7 @@ package flows_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -10,12 +11,14 @@ import (
 	"go/parser"
 	"go/token"
 	"io"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -24,6 +27,7 @@ import (
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/pace"
 	"github.com/weir-go/weir/record"
+	"github.com/weir-go/weir/spool"
 	"github.com/weir-go/weir/text"
 )
 
@@ -50,6 +54,61 @@ const (
 	matrixValues = 2000 // more than come in one batch
 	matrixMoment = 20   // the value at which something happens
 )
+
+// shelf is a store of at most so many values, for a stage of two ends.
+type shelf[T any] struct {
+	mu     sync.Mutex
+	values []T
+	most   int
+	ended  bool
+}
+
+// shelved is a stage that keeps at most so many values outside of the flow.
+func shelved[T any](most int) weir.Stage[T, T] {
+	return weir.Duplex("shelf", func(context.Context) (weir.Writer[T], weir.Reader[T], error) {
+		s := &shelf[T]{most: most}
+		return shelfWriter[T]{s}, shelfReader[T]{s}, nil
+	})
+}
+
+type shelfWriter[T any] struct{ *shelf[T] }
+
+func (s shelfWriter[T]) Write(values []T) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := min(len(values), s.most-len(s.values))
+	s.values = append(s.values, values[:n]...)
+	if n < len(values) {
+		return n, weir.ErrFull
+	}
+	return n, nil
+}
+
+func (s shelfWriter[T]) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended = true
+	return nil
+}
+
+type shelfReader[T any] struct{ *shelf[T] }
+
+func (s shelfReader[T]) Read(dst []T) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := copy(dst, s.values)
+	s.values = s.values[n:]
+	switch {
+	case n > 0 || len(dst) == 0:
+		return n, nil
+	case s.ended:
+		return 0, io.EOF
+	}
+	return 0, weir.ErrEmpty
+}
+
+// spoolFolder returns the name of a folder that is not there.
+func spoolFolder() string { return filepath.Join(os.TempDir(), "weir-spool-"+rand.Text()) }
 
 func digits(k int) string { return strconv.Itoa(k) }
 
@@ -326,6 +385,15 @@ var operators = []operator{
 	{names: "Command", stage: "exec", real: true, apply: through(func() weir.Stage[byte, byte] {
 		return weir.Command(func(context.Context) *exec.Cmd { return exec.Command("cat") })
 	})},
+	{names: "Duplex", stage: "shelf", apply: func(s weir.Stream[string], _ func(int) error) weir.Stream[string] {
+		return s.Through(shelved[string](100))
+	}},
+	{names: "spool.Bytes", stage: "spool", real: true, apply: through(func() weir.Stage[byte, byte] { return spool.Bytes(spoolFolder(), spool.Options{}) })},
+	{names: "spool.Items", stage: "spool", real: true, apply: func(s weir.Stream[string], _ func(int) error) weir.Stream[string] {
+		return s.Through(spool.Items(spoolFolder(), spool.Options{}, record.EncodeJSON[string], func(s weir.Stream[byte]) weir.Stream[string] {
+			return record.DecodeJSON[string](s, 0)
+		}))
+	}},
 }
 
 // begins are the sources, which random_test.go, sources_test.go in the root and others try;

@@ -16,6 +16,7 @@ import (
 	"github.com/weir-go/weir/compress"
 	"github.com/weir-go/weir/pace"
 	"github.com/weir-go/weir/record"
+	"github.com/weir-go/weir/spool"
 	"github.com/weir-go/weir/text"
 	"github.com/weir-go/weir/weirtest"
 )
@@ -658,7 +659,7 @@ func roundTrip[T any](d *draft[T]) {
 // describe the bytes, so nothing in it may depend on their number.
 func bytesOp(b *draft[byte]) {
 	g := b.g
-	switch g.n(9) {
+	switch g.n(10) {
 	case 0:
 		b.next(b.s.Async(g.limit()), "async")
 	case 1:
@@ -702,6 +703,13 @@ func bytesOp(b *draft[byte]) {
 	case 8:
 		// A stage that uses the memory of the pipes.
 		b.next(b.s.Through(weir.Stage[byte, byte]{Name: "copy", Run: copyAll}), "Run(io.Copy)")
+	case 9:
+		if g.real && g.chance(0.5) {
+			b.next(b.s.Through(spool.Bytes(spoolFolder(), spool.Options{})), "spool")
+		} else {
+			most := 1 + g.n(300)
+			b.next(b.s.Through(shelved[byte](most)), "Duplex(%d)", most)
+		}
 	}
 }
 

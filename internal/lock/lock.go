@@ -20,6 +20,10 @@ var ErrHeld = errors.New("locked by another process")
 // [errors.ErrUnsupported] where the system or the file system has no locks.
 func Try(f *os.File) error { return try(f) }
 
+// Unlock ends the lock of f, which stays open. Closing f does the same, but later if a
+// process that this one is about to start has inherited f for a moment.
+func Unlock(f *os.File) { unlock(f) }
+
 // Dup returns a duplicate of f, which the caller closes. The lock of f lasts
 // until both are closed. It matches [errors.ErrUnsupported] where the system
 // cannot duplicate a file.
@@ -44,9 +48,13 @@ func Claim(f *os.File, lstat func() (fs.FileInfo, error)) bool {
 // symbolic link, where the system supports that. The error is [ErrHeld] if
 // another process has locked the file. Without locks the file is opened all the
 // same.
-func Open(name string) (*os.File, error) {
+func Open(name string) (*os.File, error) { return OpenPerm(name, 0o600) }
+
+// OpenPerm is [Open] for a file that is created with the permissions perm, before
+// umask.
+func OpenPerm(name string, perm fs.FileMode) (*os.File, error) {
 	for {
-		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|noFollow, 0o600)
+		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|noFollow, perm)
 		if err != nil {
 			return nil, err
 		}

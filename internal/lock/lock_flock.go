@@ -30,6 +30,10 @@ func try(f *os.File) error {
 	})
 }
 
+func unlock(f *os.File) {
+	fd.Control(f, func(fd uintptr) error { return syscall.Flock(int(fd), syscall.LOCK_UN) })
+}
+
 func dup(f *os.File) (*os.File, error) {
 	var own *os.File
 	err := fd.Control(f, func(fd uintptr) error {

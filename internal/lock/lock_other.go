@@ -11,4 +11,6 @@ const noFollow = 0
 
 func try(*os.File) error { return errors.ErrUnsupported }
 
+func unlock(*os.File) {}
+
 func dup(*os.File) (*os.File, error) { return nil, errors.ErrUnsupported }

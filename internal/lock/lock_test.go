@@ -44,6 +44,24 @@ func TestTry_OneOpenFileHoldsTheLock(t *testing.T) {
 	}
 }
 
+func TestUnlock_EndsTheLockOfDuplicatesToo(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "file")
+	a, b := open(t, name), open(t, name)
+	if err := Try(a); err != nil {
+		t.Skip("no locks here:", err)
+	}
+	twin, err := Dup(a) // as a process has it that is being started
+	if err != nil {
+		t.Skip("no duplicates here:", err)
+	}
+	defer twin.Close()
+	Unlock(a)
+	a.Close()
+	if err := Try(b); err != nil {
+		t.Errorf("after Unlock: %v", err)
+	}
+}
+
 func TestClaim_FailsForAFileThatASweepHasTaken(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "file")
 	f := open(t, name)

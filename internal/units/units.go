@@ -1,7 +1,29 @@
-// Package units writes numbers of bytes and of things as people read them.
+// Package units writes numbers of bytes and of things as people read them, and
+// reads numbers of bytes.
 package units
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// ParseBytes reads a number of bytes as it stands in a URL: "1024", "64KiB",
+// "1GiB". It is at most 1<<62.
+func ParseBytes(s string) (int64, error) {
+	number, unit := s, int64(1)
+	for i, suffix := range []string{"KiB", "MiB", "GiB", "TiB"} {
+		if n, ok := strings.CutSuffix(s, suffix); ok {
+			number, unit = n, 1<<(10*(i+1))
+		}
+	}
+	n, err := strconv.ParseInt(number, 10, 64)
+	if err != nil || n < 0 || n > (1<<62)/unit {
+		return 0, errors.New("invalid size")
+	}
+	return n * unit, nil
+}
 
 // Bytes returns n bytes, rounded: "512 B", "64 KiB", "1.2 GiB".
 func Bytes(n int64) string {

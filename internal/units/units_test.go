@@ -31,3 +31,16 @@ func TestCount_AddsAnSExceptForOne(t *testing.T) {
 		}
 	}
 }
+
+func TestParseBytes_ReadsBinaryUnitsOnly(t *testing.T) {
+	for s, want := range map[string]int64{"0": 0, "17": 17, "64KiB": 64 << 10, "3MiB": 3 << 20, "1GiB": 1 << 30, "2TiB": 2 << 40} {
+		if got, err := ParseBytes(s); got != want || err != nil {
+			t.Errorf("ParseBytes(%q) is %d, %v; want %d", s, got, err, want)
+		}
+	}
+	for _, s := range []string{"", "-1", "1.5GiB", "GiB", "1kB", "9999999999TiB", "1 GiB"} {
+		if got, err := ParseBytes(s); err == nil {
+			t.Errorf("ParseBytes(%q) is %d", s, got)
+		}
+	}
+}

@@ -238,7 +238,12 @@ function drawFlow(f, s) {
     const p = f.pipes[i]
     return { cells: [p.name, held(p), bytes(p.peak), p.blocked.toLocaleString('en') + ' times', span(p.blocked_seconds)] }
   }))
-  $('tables').replaceChildren(stages.scroll, pipes.scroll)
+  const behind = ids(f.stages).filter(i => f.stages[i].edge), edges = table(['edge', 'held', 'at most', 'lag', 'full'])
+  fillRows(edges.body, behind.map(i => {
+    const e = f.stages[i].edge
+    return { cells: [e.name, bytes(e.held), bytes(e.max), bytes(e.lag), e.refused.toLocaleString('en') + ' times'] }
+  }))
+  $('tables').replaceChildren(stages.scroll, pipes.scroll, ...behind.length ? [edges.scroll] : [])
 }
 
 function drawReadout(f, samples, pts) {

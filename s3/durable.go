@@ -1,0 +1,280 @@
+package s3
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"time"
+
+	"github.com/minio/crc64nvme"
+	"github.com/minio/minio-go/v7"
+
+	"github.com/weir-go/weir/durable"
+	"github.com/weir-go/weir/endpoint"
+)
+
+// stateSuffix is what follows the key of an object in the key of the object that
+// has the checkpoint of an unfinished flow.
+const stateSuffix = ".weir-flow"
+
+// DurableSink returns a sink for package durable: an object that a later run can
+// continue to write, from any machine. The object appears when the flow ends. Until
+// then, the checkpoint is in another object, whose key has the suffix .weir-flow,
+// together with the data that is not in a part yet. Of two runs at the same time,
+// the one that saves a checkpoint first goes on; the other one fails with
+// [durable.ErrInUse] at its own next checkpoint. That requires a store that honors
+// conditions; both write the same bytes in any case.
+//
+// The flow saves a checkpoint after every fourth part, when nothing was written
+// for a second, and at the latest after a minute.
+func (s Store) DurableSink(name string, o endpoint.HTTPOptions) (durable.Sink, error) {
+	u, err := parseURL(name)
+	if err != nil {
+		return nil, err
+	}
+	a, err := s.object(u)
+	if err == nil && len(a.key)+len(stateSuffix) > longestKey {
+		err = fmt.Errorf("s3: %s: key of %d bytes; at most %d are allowed for a flow that can be continued", a, len(a.key), longestKey-len(stateSuffix))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &durableSink{a: a, o: o}, nil
+}
+
+// durableSink is an object that a later run can continue to write.
+type durableSink struct {
+	a address
+	o endpoint.HTTPOptions
+
+	c      *client
+	ctx    context.Context // of the run
+	u      *upload
+	state  flowState
+	etag   string // of the state in the store; empty: there is none
+	whole  bool   // the object is there, and the state only a remainder
+	placed bool   // by this run
+}
+
+// flowState is the checkpoint of an unfinished object. The store has it as one
+// line of JSON, which the tail follows.
+type flowState struct {
+	Mark       string              `json:"mark"` // another one each time, so that we recognize what we wrote
+	Checkpoint durable.Checkpoint  `json:"checkpoint"`
+	End        *durable.Checkpoint `json:"end,omitempty"` // the object is being completed
+	Nonce      string              `json:"nonce"`         // of the object
+	Upload     string              `json:"upload,omitempty"`
+	Plain      bool                `json:"plain,omitempty"`
+	PartSize   int64               `json:"part_size"`
+	Parts      []statePart         `json:"parts,omitempty"`
+	Tail       int                 `json:"tail"` // bytes behind the parts
+	TailSum    uint64              `json:"tail_sum"`
+}
+
+type statePart struct {
+	ETag string `json:"etag"`
+	Sum  uint64 `json:"sum"`
+}
+
+func (k *durableSink) Name() string   { return "store" }
+func (k *durableSink) String() string { return k.a.String() }
+
+// Peer names what the sink waits for.
+func (k *durableSink) Peer() string { return peer }
+
+func (k *durableSink) part() int64 { return k.a.store.partSize(0) }
+
+// Holds counts the parts, and one more for a tail on its way to the store.
+func (k *durableSink) Holds() int64 {
+	return int64(k.a.store.partsAtOnce(0)+2)*k.part() + k.part()/4
+}
+
+// Pace says when to save.
+func (k *durableSink) Pace() (n int64, age, idle time.Duration) {
+	return 4 * k.part(), time.Minute, time.Second
+}
+
+func (k *durableSink) stateKey() string { return k.a.key + stateSuffix }
+
+func (k *durableSink) Open(ctx context.Context) (durable.Checkpoint, error) {
+	c, err := newClient(k.a, k.o)
+	if err != nil {
+		return durable.Checkpoint{}, err
+	}
+	k.c, k.ctx, k.whole, k.placed, k.etag = c, ctx, false, false, ""
+	k.u = newUpload(ctx, c, k.a.key, k.part(), k.a.store.partsAtOnce(0)+1, endpoint.SinkOptions{})
+	k.u.began = k.began
+	at, err := k.open(ctx)
+	if err != nil {
+		return durable.Checkpoint{}, errors.Join(err, k.Close())
+	}
+	return at, nil
+}
+
+func (k *durableSink) open(ctx context.Context) (at durable.Checkpoint, err error) {
+	var tail []byte
+	k.state, tail, k.etag, err = k.c.flowState(ctx, k.a.key)
+	if errors.Is(err, fs.ErrNotExist) {
+		k.state = flowState{Nonce: k.u.nonce, PartSize: k.u.part}
+		return at, nil
+	}
+	if err != nil {
+		return at, err
+	}
+	s, u := k.state, k.u
+	u.nonce, u.part, u.plain, u.id = s.Nonce, s.PartSize, s.Plain, s.Upload
+	if s.End != nil && u.isThere() {
+		k.whole = true
+		return *s.End, nil
+	}
+	for i, p := range s.Parts {
+		u.sent(sentPart{number: i + 1, etag: p.ETag, sum: p.Sum, size: s.PartSize})
+	}
+	u.number = len(s.Parts)
+	u.total = int64(len(s.Parts))*s.PartSize + int64(len(tail))
+	if len(tail) > 0 {
+		u.buffers--
+		u.filling, u.filled, u.buf = true, int64(len(tail)), tail
+		u.sum.Write(tail)
+	}
+	if u.total != s.Checkpoint.Offset {
+		return at, fmt.Errorf("%s is damaged; to begin anew, remove it", k.c.url(k.stateKey()))
+	}
+	if u.id != "" {
+		err := k.c.request(ctx, "continue", k.a.key, false, func(ctx context.Context) error {
+			_, err := k.c.core.ListObjectParts(ctx, k.c.bucket, k.a.key, u.id, 0, 1)
+			return err
+		})
+		if errors.Is(err, fs.ErrNotExist) {
+			return at, fmt.Errorf("the parts of %s are gone; to begin anew, remove %s", k.a, k.c.url(k.stateKey()))
+		}
+		if err != nil {
+			return at, err
+		}
+	}
+	k.state.End = nil
+	return s.Checkpoint, nil
+}
+
+// flowState reads the state of the object with this key. Its error matches
+// fs.ErrNotExist if there is none.
+func (c *client) flowState(ctx context.Context, key string) (s flowState, tail []byte, etag string, err error) {
+	key += stateSuffix
+	var text []byte
+	err = c.request(ctx, "read", key, false, func(ctx context.Context) error {
+		body, info, _, err := c.core.GetObject(ctx, c.bucket, key, minio.GetObjectOptions{})
+		if err != nil {
+			return err
+		}
+		defer body.Close()
+		etag = info.ETag
+		text, err = io.ReadAll(io.LimitReader(body, maxPart))
+		return err
+	})
+	if err != nil {
+		return s, nil, "", err
+	}
+	line, tail, _ := bytes.Cut(text, []byte("\n"))
+	if json.Unmarshal(line, &s) != nil || s.PartSize < minPart || len(tail) != s.Tail || crc64nvme.Checksum(tail) != s.TailSum {
+		return s, nil, "", fmt.Errorf("%s is damaged; to begin anew, remove it", c.url(key))
+	}
+	return s, tail, etag, nil
+}
+
+// put stores the state, unless another run has stored one since we read it.
+func (k *durableSink) put(ctx context.Context, tail []byte) error {
+	s := &k.state
+	u := k.u
+	s.Mark, s.Upload, s.Plain, s.Tail, s.TailSum = rand.Text(), u.id, u.plain, len(tail), crc64nvme.Checksum(tail)
+	u.partsMu.Lock()
+	for _, p := range u.parts[len(s.Parts):] {
+		s.Parts = append(s.Parts, statePart{p.etag, p.sum})
+	}
+	u.partsMu.Unlock()
+	text, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	text = append(append(text, '\n'), tail...)
+	err = k.c.request(ctx, "write", k.stateKey(), false, func(ctx context.Context) error {
+		var o minio.PutObjectOptions
+		if k.etag == "" {
+			o.SetMatchETagExcept("*")
+		} else {
+			o.SetMatchETag(k.etag)
+		}
+		info, err := k.c.core.PutObject(ctx, k.c.bucket, k.stateKey(), bytes.NewReader(text), int64(len(text)), md5Base64(bytes.NewReader(text)), "", o)
+		if err == nil {
+			k.etag = info.ETag
+		}
+		return err
+	})
+	var e *Error
+	if !errors.As(err, &e) || e.StatusCode != http.StatusPreconditionFailed && e.StatusCode != http.StatusConflict && e.StatusCode != http.StatusNotFound {
+		return err
+	}
+	// Somebody else has written, or an answer to us was lost.
+	there, _, etag, rerr := k.c.flowState(ctx, k.a.key)
+	if rerr == nil && there.Mark == s.Mark {
+		k.etag = etag
+		return nil
+	}
+	return fmt.Errorf("%s: %w", k.a, durable.ErrInUse)
+}
+
+// began is called when the multipart upload has begun, before the first part is
+// sent: whoever continues must know its id.
+func (k *durableSink) began() error {
+	return k.put(k.ctx, k.u.buf[:k.state.Checkpoint.Offset])
+}
+
+func (k *durableSink) Write(_ context.Context, p []byte) (int, error) { return k.u.Write(p) }
+
+func (k *durableSink) Save(ctx context.Context, c durable.Checkpoint) error {
+	if err := k.u.flush(); err != nil {
+		return err
+	}
+	k.state.Checkpoint = c
+	return k.put(ctx, k.u.buf)
+}
+
+func (k *durableSink) Commit(ctx context.Context, c durable.Checkpoint) error {
+	k.state.End = &c
+	if err := k.put(ctx, k.u.buf); err != nil {
+		return err
+	}
+	if err := k.u.Commit(); err != nil {
+		return err
+	}
+	k.placed = true
+	return nil
+}
+
+// Forget drops what is left of a flow whose object is there.
+func (k *durableSink) Forget(ctx context.Context) error {
+	if err := k.Close(); err != nil {
+		return err
+	}
+	_, err := k.Open(ctx)
+	return err
+}
+
+// Close ends the use of the store. The state goes when the object is there.
+func (k *durableSink) Close() error {
+	k.u.keep()
+	err := k.u.Close()
+	if k.whole || k.placed {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(k.ctx), cleanup)
+		defer cancel()
+		err = errors.Join(err, k.c.request(ctx, "delete", k.stateKey(), false, func(ctx context.Context) error {
+			return k.c.core.RemoveObject(ctx, k.c.bucket, k.stateKey(), minio.RemoveObjectOptions{})
+		}))
+	}
+	return err
+}
