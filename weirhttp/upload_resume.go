@@ -85,7 +85,7 @@ func (req *uploadRequest) interrupt() {
 	}
 	req.ending()
 	// The order matters: see requestBody.extend and its callers.
-	_ = req.body().SetReadDeadline(time.Unix(1, 0))
+	req.body().interrupt()
 }
 
 // end makes later calls of interrupt do nothing.
