@@ -1,6 +1,7 @@
 package durable
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -41,6 +42,7 @@ type file struct {
 	part   *os.File // locked
 	n      int64    // its length
 	done   bool     // it has its name
+	saved  []byte   // the last checkpoint
 }
 
 func (f *file) Name() string   { return "write" }
@@ -110,6 +112,7 @@ func (f *file) open(ctx context.Context) (c Checkpoint, err error) {
 	if err := json.Unmarshal(text, &c); err != nil || c.Offset < 0 {
 		return Checkpoint{}, fmt.Errorf("%s is damaged; to begin anew, remove %s and %s", f.path+stateSuffix, f.path+stateSuffix, f.path+partSuffix)
 	}
+	f.saved = text
 	if c.End && st.Size() == 0 && there != nil && there.Size() == c.Offset {
 		f.done = true // the part that is open is a new one
 		return c, nil
@@ -189,6 +192,9 @@ func (f *file) Write(ctx context.Context, p []byte) (int, error) {
 }
 
 func (f *file) Save(_ context.Context, c Checkpoint) error {
+	if c.Offset != f.n {
+		return fmt.Errorf("checkpoint at byte %d of %d", c.Offset, f.n)
+	}
 	if err := f.part.Sync(); err != nil {
 		return err
 	}
@@ -206,9 +212,11 @@ func (f *file) save(c Checkpoint) error {
 		return err
 	}
 	defer w.Abort()
-	if _, err := w.Write(append(text, '\n')); err != nil {
+	text = append(text, '\n')
+	if _, err := w.Write(text); err != nil {
 		return err
 	}
+	f.saved = text
 	return w.Commit()
 }
 
@@ -270,6 +278,10 @@ func (f *file) Close() error {
 	}
 	if f.done {
 		f.done = false
+		// A part is not locked any more: another run can have begun.
+		if text, rerr := os.ReadFile(f.stateName()); rerr == nil && !bytes.Equal(text, f.saved) {
+			return err
+		}
 		if rerr := os.Remove(f.stateName()); !errors.Is(rerr, fs.ErrNotExist) {
 			err = errors.Join(err, rerr)
 		}

@@ -41,7 +41,8 @@ type Options struct {
 // the source it commits, without waiting for flows that it is joined with. If
 // anything ends the flow before, everything that was saved stays, and the next
 // run continues. That includes [weir.Flow.Stop], after which Run returns
-// [ErrStopped].
+// [ErrStopped]. A sink that others read while it is written, such as an edge, must
+// not be stopped so behind a stage, because a stage takes the stop for the end.
 func Flow(src Source, sink Sink, o Options) *weir.Flow {
 	f := &flow{src: src, sink: sink, Options: o}
 	from := weir.Source[byte]{Name: src.Name(), Holds: src.Holds(), Open: f.open}
@@ -149,7 +150,7 @@ func (r *run) openSource(ctx context.Context) (in io.ReadCloser, err error) {
 		default:
 			return nil, fmt.Errorf("%w; %s of it had been read", endpoint.ErrChanged, units.Count(c.Source.Offset, "byte"))
 		}
-		if err := s.Forget(ctx); err != nil {
+		if err := s.Forget(r.ctx); err != nil {
 			return nil, err
 		}
 		*c = Checkpoint{}

@@ -42,7 +42,11 @@ func (t *track) begin(c Checkpoint) {
 func (t *track) at(in, out int64, state []byte) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.points = append(t.points, point{Point{Out: out, State: state}, in}) // pass sets Sum
+	p := point{Point{Out: out, State: state}, in}
+	if out == t.n { // the output is here already; otherwise pass sets Sum
+		p.Sum = t.sum
+	}
+	t.points = append(t.points, p)
 }
 
 var errDiffers = errors.New("the output differs from that of the run that is being continued")

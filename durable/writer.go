@@ -47,7 +47,7 @@ type writer struct {
 	timer   *time.Timer   // runs tick; nil: it does not
 	ticks   sync.WaitGroup
 	over    bool
-	broken  error // of a Write
+	broken  error // of a Write, or of a checkpoint: nothing is saved after it
 }
 
 func (w *writer) lock(ctx context.Context) error {
@@ -79,6 +79,9 @@ func (w *writer) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	defer w.unlock()
+	if w.broken != nil {
+		return 0, w.broken
+	}
 	if err := w.write(p); err != nil {
 		if errors.Is(err, weir.ErrStop) { // a sink cannot have enough
 			err = fmt.Errorf("the sink stopped: %v", err)
@@ -145,7 +148,7 @@ func (w *writer) tick() {
 	}
 	defer w.unlock()
 	w.timer = nil
-	if w.unsaved.IsZero() || w.over {
+	if w.unsaved.IsZero() || w.over || w.broken != nil {
 		return
 	}
 	now := time.Now()
@@ -156,7 +159,7 @@ func (w *writer) tick() {
 	}
 	if err := w.save(w.ctx); err != nil {
 		w.failed <- &weir.StageError{Stage: w.sink.Name(), Err: err}
-		w.over = true
+		w.over, w.broken = true, err
 	}
 }
 
@@ -202,6 +205,12 @@ func (w *writer) stop() error {
 func (w *writer) end() error {
 	if w.broken != nil {
 		return w.broken
+	}
+	if w.ended.Load() && w.track.written() < w.begin.Offset {
+		return errDiffers // it is shorter
+	}
+	if !w.ended.Load() && w.Stage != nil {
+		return ErrStopped // the stage took the stop for the end, and what it made of that does not count
 	}
 	if !w.unsaved.IsZero() || w.ended.Load() {
 		if err := w.save(w.ctx); err != nil {

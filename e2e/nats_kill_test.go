@@ -44,6 +44,9 @@ func child(args []string) error {
 			return err
 		}
 		s.Start()
+		if !s.ReadyForConnections(30 * time.Second) { // another program has taken the port
+			return errors.New("the server does not listen")
+		}
 		s.WaitForShutdown()
 		return nil
 	case "produce":
@@ -100,7 +103,13 @@ func (m *mortal) run(t testing.TB, ends bool) {
 	m.c, said = start(t, m.args)
 	m.mu.Unlock()
 	over := make(chan struct{})
-	t.Cleanup(func() { close(over); m.kill(); <-m.done })
+	t.Cleanup(func() {
+		m.mu.Lock()
+		close(over)
+		m.mu.Unlock()
+		m.kill()
+		<-m.done
+	})
 	go func() {
 		for {
 			err := m.c.Wait()
@@ -118,13 +127,14 @@ func (m *mortal) run(t testing.TB, ends bool) {
 				t.Logf("%.20s…: %s", m.args, bytes.TrimSpace(said.Bytes()))
 				time.Sleep(50 * time.Millisecond)
 			}
+			m.mu.Lock()
 			select {
 			case <-over:
+				m.mu.Unlock()
 				m.done <- nil
 				return
 			default:
 			}
-			m.mu.Lock()
 			m.c, said = start(t, m.args)
 			m.mu.Unlock()
 		}

@@ -23,6 +23,7 @@ type waits struct {
 	edge Edge
 
 	peer, server atomic.Int64 // nanoseconds for which it waited for either
+	now          atomic.Int32 // what it waits for at the moment: waitsPeer, waitsServer, or 0
 	refusals     atomic.Int64
 	seen         atomic.Pointer[report.Edge] // nil: nothing is known yet
 
@@ -31,12 +32,19 @@ type waits struct {
 
 func newWaits(e Edge) *waits { return &waits{edge: e} }
 
-// Peer names what the end has waited for most.
+const (
+	waitsPeer = 1 + iota
+	waitsServer
+)
+
+// Peer names what the end waits for or, if it does not wait at the moment, what it has
+// waited for most.
 func (w *waits) Peer() string {
-	switch {
-	case w == nil:
+	if w == nil {
 		return ""
-	case w.server.Load() > w.peer.Load():
+	}
+	switch now := w.now.Load(); {
+	case now == waitsServer, now == 0 && w.server.Load() > w.peer.Load():
 		return w.edge.server()
 	}
 	return w.edge.peer()
@@ -46,11 +54,13 @@ func (w *waits) Peer() string {
 // for which the end waits for the other one, or for the server.
 func (w *waits) waiting(peer bool) func() {
 	begin := time.Now()
+	to, now := &w.server, int32(waitsServer)
+	if peer {
+		to, now = &w.peer, waitsPeer
+	}
+	w.now.Store(now)
 	return func() {
-		to := &w.server
-		if peer {
-			to = &w.peer
-		}
+		w.now.Store(0)
 		to.Add(int64(time.Since(begin)))
 	}
 }

@@ -129,7 +129,8 @@ func (r *plainReader) Read(p []byte) (int, error) {
 // plainWriter writes an edge that no later run continues.
 type plainWriter struct {
 	*sink
-	ctx context.Context
+	ctx   context.Context // of the link
+	untie func() bool     // the link from the context of the flow
 
 	mu    sync.Mutex  // guards the rest, and the use of sink
 	timer *time.Timer // flushes; nil: there is nothing to flush
@@ -149,7 +150,8 @@ func openPlain(ctx context.Context, e Edge) (weir.Writer[byte], error) {
 		return nil, err
 	}
 	w := &plainWriter{sink: s}
-	w.ctx = s.link.ctx
+	// The flow interrupts a Write that waits, but not a flush of the timer or of Close.
+	w.ctx, w.untie = s.link.ctx, context.AfterFunc(ctx, s.link.stop)
 	return w, nil
 }
 
@@ -201,7 +203,10 @@ func (w *plainWriter) Close() error {
 }
 
 // CloseWithError ends without a mark. The edge keeps what was sent.
-func (w *plainWriter) CloseWithError(error) error { return w.end(func() error { return nil }) }
+func (w *plainWriter) CloseWithError(error) error {
+	w.link.stop() // for a flush that waits
+	return w.end(func() error { return nil })
+}
 
 func (w *plainWriter) end(f func() error) error {
 	w.mu.Lock()
@@ -210,6 +215,7 @@ func (w *plainWriter) end(f func() error) error {
 		w.busy.Done()
 	}
 	err := f()
+	w.untie()
 	w.mu.Unlock()
 	w.busy.Wait()
 	return errors.Join(err, w.sink.Close())

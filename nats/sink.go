@@ -60,7 +60,7 @@ type sink struct {
 	refused int       // how often in a row the first one was refused because the edge is full
 	lost    bool      // look at what is stored before sending anything
 	hold    time.Time // send nothing before, if it is not zero
-	alive   time.Time // when the last frame was stored, or refused because the edge is full
+	alive   time.Time // when the last frame was stored or refused because the edge is full, or the queue began
 	trouble error     // why a frame was not stored, if that can pass
 
 	// offset and sum are those of the end of what was queued or is in buf.
@@ -150,7 +150,9 @@ func (s *sink) open(ctx context.Context) (c durable.Checkpoint, err error) {
 	s.checkpoint = f.checkpoint
 	s.offset, s.sum = f.end(), f.sumAtEnd()
 	s.repeated, s.repeatedSum, s.stored = c.Offset, c.Sum, s.offset
-	s.alive, s.lost, s.queue = time.Now(), false, nil
+	s.lost, s.queue = false, nil
+	s.again(0) // answers to an attempt before do not count
+	s.hold, s.refused, s.trouble, s.window = time.Time{}, 0, nil, s.frames()
 	if f.End {
 		return c, nil
 	}
@@ -200,6 +202,9 @@ func (s *sink) buffer() []byte {
 func (s *sink) push(b []byte) *frame {
 	f := &frame{Offset: s.offset, Sum: s.sum, CRC: crc32.Checksum(b, frameSums), By: s.by, data: b, checkpoint: s.checkpoint}
 	s.offset, s.sum = f.end(), f.sumAtEnd()
+	if len(s.queue) == 0 {
+		s.alive = time.Now() // nothing was asked of the server until now
+	}
 	s.queue = append(s.queue, f)
 	return f
 }
@@ -293,7 +298,9 @@ func (s *sink) run(ctx context.Context, done func() bool) error {
 
 // wait waits until something happens or it is time to try again.
 func (s *sink) wait(ctx context.Context) error {
-	if time.Since(s.alive) > s.edge.stall() {
+	// A process that stood still finds what has arrived before it judges.
+	unread := len(s.answers) > 0 || len(s.link.signals) > 0 || len(s.link.reconnected) > 0
+	if time.Since(s.alive) > s.edge.stall() && !unread {
 		err := s.trouble
 		if err == nil {
 			err = nats.ErrTimeout
@@ -368,7 +375,7 @@ func (s *sink) troubled(err error) {
 func (s *sink) answered(m *nats.Msg) error {
 	var attempt int
 	var seq uint64
-	if _, err := fmt.Sscanf(strings.TrimPrefix(m.Subject, s.prefix), "%d.%d", &attempt, &seq); err != nil || attempt != s.attempt {
+	if _, err := fmt.Sscanf(strings.TrimPrefix(m.Subject, s.prefix), "%d.%d", &attempt, &seq); err != nil || attempt != s.attempt || seq <= s.last {
 		return nil // of an attempt that was given up
 	}
 	if len(m.Data) == 0 && m.Header.Get("Status") == "503" {

@@ -65,14 +65,15 @@ func (s *source) Open(ctx context.Context, p durable.Position) (io.ReadCloser, e
 		return nil, err
 	}
 	r := &reader{waits: newWaits(s.edge), link: l, id: p.Version, by: nonce(), at: p.Offset}
-	err = l.persist(ctx, "open", func(ctx context.Context) error {
-		st, info, err := l.open(ctx)
+	err = l.persist(ctx, "open", func(one context.Context) error {
+		st, info, err := l.open(one)
 		if err != nil {
 			return gone(err)
 		}
 		if info.Config.Metadata[metaID] != p.Version {
 			return endpoint.ErrChanged
 		}
+		// These are many requests; each has a time limit of its own.
 		r.stream = st
 		if r.next, err = find(ctx, st, info.State, p.Offset); err != nil {
 			return gone(err)
@@ -107,8 +108,8 @@ func (s *source) Done(ctx context.Context, offset int64) error {
 		return err
 	}
 	defer l.close()
-	return l.persist(ctx, "free a part of", func(ctx context.Context) error {
-		st, info, err := l.open(ctx)
+	return l.persist(ctx, "free a part of", func(one context.Context) error {
+		st, info, err := l.open(one)
 		if err != nil {
 			return gone(err)
 		}
@@ -411,7 +412,17 @@ func (r *reader) done(ctx context.Context, offset int64) error {
 	if seq == 0 {
 		return nil
 	}
-	err := r.link.persist(ctx, "free a part of", func(ctx context.Context) error { return free(ctx, r.link, r.stream, seq) })
+	err := r.link.persist(ctx, "free a part of", func(ctx context.Context) error {
+		// A new edge can have the name of one that was dropped, and other frames.
+		info, err := r.stream.Info(ctx)
+		if err == nil && info.Config.Metadata[metaID] != r.id {
+			err = jetstream.ErrStreamNotFound
+		}
+		if err != nil {
+			return gone(err)
+		}
+		return free(ctx, r.link, r.stream, seq)
+	})
 	if r.isClosed() {
 		return errClosed
 	}

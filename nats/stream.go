@@ -172,6 +172,9 @@ func find(ctx context.Context, st jetstream.Stream, state jetstream.StreamState,
 	if first.Offset > offset {
 		return 0, fmt.Errorf("the edge begins at byte %d; byte %d was asked for: %w", first.Offset, offset, errFreed)
 	}
+	if first.end() > offset {
+		return state.FirstSeq, nil
+	}
 	// The frame with number low begins at or before offset, the one with high
 	// behind it.
 	low, high := state.FirstSeq, state.LastSeq+1

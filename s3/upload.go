@@ -186,8 +186,9 @@ func (u *upload) send() error {
 	u.wg.Add(1) // our caller is counted, so it is not waited for in vain
 	go func() {
 		defer u.wg.Done()
-		if err := u.sendPart(u.ctx, &p, body, p.size, func() string { return md5Base64(body) }); err != nil {
-			u.fail(u.changed(body, p.sum, err))
+		err := u.sendPart(u.ctx, &p, body(), p.size, func() string { return md5Base64(body()) })
+		if err = u.changed(body(), p.sum, err); err != nil {
+			u.fail(err)
 			return
 		}
 		u.sent(p)
@@ -196,18 +197,22 @@ func (u *upload) send() error {
 	return nil
 }
 
-// body returns the part that fills.
-func (u *upload) body() io.ReadSeeker {
+// body returns a function that returns a new reader of the part that fills. A request
+// that has failed can still read its body, so nothing else may use that.
+func (u *upload) body() func() io.ReadSeeker {
 	if u.content == nil {
-		return bytes.NewReader(u.buf)
+		b := u.buf
+		return func() io.ReadSeeker { return bytes.NewReader(b) }
 	}
-	return io.NewSectionReader(u.content, u.total-u.filled, u.filled)
+	at, n := u.total-u.filled, u.filled
+	return func() io.ReadSeeker { return io.NewSectionReader(u.content, at, n) }
 }
 
 // changed returns why a part was not sent: err, or that its content is no longer that
-// of which sum was computed.
+// of which sum was computed. A store that compares checksums has found that out itself;
+// from others even a part that was sent has to be compared.
 func (u *upload) changed(body io.ReadSeeker, sum uint64, err error) error {
-	if u.content == nil || u.ctx.Err() != nil {
+	if u.content == nil || u.ctx.Err() != nil || err == nil && !u.plain {
 		return err
 	}
 	if now, rerr := sumOf(body); rerr != nil || now != sum {
@@ -298,9 +303,8 @@ func (u *upload) Commit() error {
 	var err error
 	if u.id == "" {
 		body, sum := u.body(), u.sum.Sum64()
-		if err = u.put(body, u.filled, sum, func() string { return md5Base64(body) }); err != nil {
-			err = u.changed(body, sum, err)
-		}
+		err = u.put(body(), u.filled, sum, func() string { return md5Base64(body()) })
+		err = u.changed(body(), sum, err)
 	} else {
 		sum := u.merged()
 		if err = u.complete(sum, u.total); isConflict(err) && u.content != nil {

@@ -168,7 +168,9 @@ func open(dir string, o Options, mode byte) (_ *Log, err error) {
 		return nil, err
 	}
 	name := filepath.Join(dir, lockName)
-	if _, err := os.Lstat(name); err == nil {
+	_, lerr := os.Lstat(name)
+	made := l.made
+	if lerr == nil {
 		l.made = true // a killed run left it
 	}
 	l.lock, err = lock.Open(name)
@@ -182,8 +184,14 @@ func open(dir string, o Options, mode byte) (_ *Log, err error) {
 		if l.tail != nil {
 			l.tail.Close()
 		}
+		if errors.Is(lerr, fs.ErrNotExist) { // leave the folder as it was
+			os.Remove(name)
+		}
 		lock.Unlock(l.lock)
 		l.lock.Close()
+		if made {
+			os.Remove(dir)
+		}
 		return nil, err
 	}
 	return l, nil

@@ -111,7 +111,11 @@ func TestLog_GivesBackWhatItGot(t *testing.T) {
 	}()
 	r := consume(t, l, 0)
 	for l.Stats().Refused == 0 { // it is full
-		time.Sleep(time.Millisecond)
+		select {
+		case err := <-done:
+			t.Fatalf("the producer ended: %v", err)
+		case <-time.After(time.Millisecond):
+		}
 	}
 	for at := 0; at < len(data); {
 		at = expectRead(t, r, data, at, 100_000)

@@ -80,7 +80,11 @@ func TestBytes_LetsTheSourceRunAhead(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- f.Run(t.Context()) }()
 	for f.Report().Wall == 0 || f.Report().Stages[0].Out < int64(len(data)) {
-		time.Sleep(time.Millisecond)
+		select {
+		case err := <-done:
+			t.Fatalf("the flow ended: %v", err)
+		case <-time.After(time.Millisecond):
+		}
 	}
 	r := f.Report()
 	if p := r.Pipes[len(r.Pipes)-1]; r.Held > 200<<10 {
@@ -199,7 +203,11 @@ func TestBytes_OneRunUsesAFolder(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- first.Run(t.Context()) }()
 	for first.Report().Wall == 0 || first.Report().Stages[0].Out == 0 {
-		time.Sleep(time.Millisecond)
+		select {
+		case err := <-done:
+			t.Fatalf("the flow ended: %v", err)
+		case <-time.After(time.Millisecond):
+		}
 	}
 	err := weir.FromReader(strings.NewReader("second")).Through(st).To(weir.Discard[byte]()).Run(t.Context())
 	if !errors.Is(err, durable.ErrInUse) || !strings.Contains(err.Error(), dir) {

@@ -274,7 +274,7 @@ func (b *builder) resumeOption(opts []compress.Option) []compress.Option {
 // run runs the flow between the opening of its spools and their end.
 func (v *survivor) run(ctx context.Context) error {
 	err := v.attempt(ctx)
-	if errors.Is(err, errBehind) {
+	if errors.Is(err, errBehind) && v.again(ctx) {
 		// Nobody can use what the spool has: its reader has to begin anew.
 		for _, e := range v.spools {
 			if ferr := e.empty(ctx); ferr != nil {
@@ -286,6 +286,27 @@ func (v *survivor) run(ctx context.Context) error {
 	return err
 }
 
+// again reports whether the source still has what the spools have: then they can be
+// emptied. An edge frees what a spool has saved.
+func (v *survivor) again(ctx context.Context) bool {
+	if isEdge(v.src) {
+		return false
+	}
+	e := v.spools[0]
+	if e.open() != nil {
+		return false
+	}
+	defer e.close()
+	k := e.Sink()
+	c, err := k.Open(ctx)
+	if err != nil {
+		return false
+	}
+	defer k.Close()
+	version, err := v.segments[0].source.Stat(ctx)
+	return err == nil && (c.Source.Version == "" || c.Source.Version == version)
+}
+
 func (v *survivor) attempt(ctx context.Context) (err error) {
 	for _, seg := range v.segments {
 		seg.begin.Store(nil)
@@ -294,6 +315,9 @@ func (v *survivor) attempt(ctx context.Context) (err error) {
 		if err := e.open(); err != nil {
 			if bare := errors.Unwrap(err); bare != nil { // the message names the spool itself
 				err = bare
+			}
+			if errors.Is(err, durable.ErrOther) { // it has files that are not ours to remove
+				err = errors.New(err.Error())
 			}
 			for _, e := range v.spools {
 				err = errors.Join(err, e.close())
@@ -550,8 +574,9 @@ func (k *spoolSink) Forget(ctx context.Context) error {
 }
 
 func (k *spoolSink) Pace() (n int64, age, idle time.Duration) {
-	const most, wait = 8 << 20, 250 * time.Millisecond
-	return min(most, max(k.o.Max, 16<<20)/8), wait, wait
+	return k.to.(interface {
+		Pace() (int64, time.Duration, time.Duration)
+	}).Pace()
 }
 
 func (k *spoolSink) Write(ctx context.Context, p []byte) (int, error) { return k.to.Write(ctx, p) }
@@ -626,7 +651,7 @@ func (s *settings) probe(ctx context.Context, st *step, line []string) error {
 // advice says what to do about an error of a flow that can be continued.
 func (v *survivor) advice(err error) string {
 	switch {
-	case errors.Is(err, endpoint.ErrChanged), errors.Is(err, durable.ErrOther):
+	case errors.Is(err, endpoint.ErrChanged), errors.Is(err, durable.ErrOther), errors.Is(err, errBehind):
 		return v.anew()
 	case errors.Is(err, durable.ErrInUse):
 		return "wait until the other run has ended"
