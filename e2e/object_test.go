@@ -134,6 +134,7 @@ func TestObject_StartsAtAnOffsetOfTheSameVersionOnly(t *testing.T) {
 }
 
 func TestUpload_GetsThroughFaults(t *testing.T) {
+	const part = 5<<20 + 23<<10 // the smallest
 	slow := answers(http.StatusServiceUnavailable, "SlowDown")
 	failing := answers(http.StatusInternalServerError, "InternalError")
 	for _, c := range []struct {
@@ -167,7 +168,8 @@ func TestUpload_GetsThroughFaults(t *testing.T) {
 					return nil
 				})
 				name, s := bucket(t, p)
-				size := 3*part + 77
+				s.PartSize = 5 << 20
+				size := 2*part + 77
 				if c.kind == "put" {
 					size = 50_000
 				}
@@ -263,9 +265,11 @@ func TestUpload_BeginsAgainAfterAConflict(t *testing.T) {
 var errConflict = errors.New("ConditionalRequestConflict")
 
 func TestUpload_FailsIfTheReopenedContentDiffers(t *testing.T) {
+	const part = 5<<20 + 23<<10 // the smallest
 	name, s := bucket(t, nil)
-	for _, n := range []int{1, 1000, part, part + 1, 3*part + 5} {
-		for _, at := range []int{0, n / 2, n - 1} {
+	s.PartSize = 5 << 20
+	for _, n := range []int{1, 1000, part, part + 1, 2*part + 5} {
+		for _, at := range []int{0, n - 1} {
 			data := random(n)
 			changed := bytes.Clone(data)
 			changed[at] ^= 1

@@ -78,13 +78,13 @@ func (s *source) Open(ctx context.Context, p durable.Position) (io.ReadCloser, e
 		if r.next, err = find(ctx, st, info.State, p.Offset); err != nil {
 			return gone(err)
 		}
+		r.behind = r.next <= info.State.LastSeq
 		return r.takeOver(ctx)
 	})
 	if err != nil {
 		l.close()
 		return nil, err
 	}
-	r.behind = true
 	r.observe(l, r.stream)
 	r.watch.Go(r.reconnect)
 	s.mu.Lock()
