@@ -289,7 +289,7 @@ func TestReplicas_LoseNothingWhileOneAfterAnotherIsKilled(t *testing.T) {
 	defer cancel()
 
 	over := make(chan struct{})
-	kills := 0
+	var kills atomic.Int64
 	var killer sync.WaitGroup
 	killer.Go(func() {
 		for {
@@ -298,8 +298,7 @@ func TestReplicas_LoseNothingWhileOneAfterAnotherIsKilled(t *testing.T) {
 				return
 			case <-time.After(2 * time.Second):
 			}
-			i := kills % len(f.replicas)
-			kills++
+			i := int(kills.Add(1)-1) % len(f.replicas)
 			f.stop(i, os.Kill)
 			f.start(i)
 		}
@@ -321,7 +320,7 @@ func TestReplicas_LoseNothingWhileOneAfterAnotherIsKilled(t *testing.T) {
 	}
 	// There must be kills while uploads run, however fast they are.
 	wg.Wait()
-	for round := 0; kills < 3 && !t.Failed(); round++ {
+	for round := 0; kills.Load() < 3 && !t.Failed(); round++ {
 		c := &tusUpload{base: f.url, name: fmt.Sprintf("more-%02d.bin", round), data: random(size), most: most}
 		clients = append(clients, c)
 		if err := c.run(ctx); err != nil {
@@ -334,7 +333,7 @@ func TestReplicas_LoseNothingWhileOneAfterAnotherIsKilled(t *testing.T) {
 	for _, c := range clients {
 		retries += c.retries
 	}
-	t.Logf("%d kills, %d retries, %d MiB at most; requests: %v", kills, retries, f.most>>20, f.passed)
+	t.Logf("%d kills, %d retries, %d MiB at most; requests: %v", kills.Load(), retries, f.most>>20, f.passed)
 	if t.Failed() {
 		return
 	}

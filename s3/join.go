@@ -115,7 +115,7 @@ func (j *job) page(ctx context.Context, last string) (list []minio.ObjectInfo, e
 				break
 			}
 		}
-		return nil
+		return ctx.Err() // when it ends, the listing just stops
 	})
 	return list, err
 }

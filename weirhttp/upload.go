@@ -1,6 +1,7 @@
 package weirhttp
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"os"
@@ -110,7 +111,8 @@ type Uploads struct {
 
 	// Expire is how long a resumable upload waits for its client. Zero means one day;
 	// negative means without end. Files that a killed process left are removed when
-	// the handler opens the folder; they count for Quota until then.
+	// the handler opens the folder; they count for Quota until then. In a Store, which
+	// other processes can be using, an upload stays for at least a day.
 	Expire time.Duration
 
 	// Budget, if not nil, provides the buffers of uploads: 16 KiB for a slow upload,
@@ -186,8 +188,8 @@ func (u *Uploads) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// Close waits for running requests and for the removal of expired uploads, and closes the
-// folder. Later requests are refused with 503. A handler that lives as long as its
+// Close waits for running requests and for the removal of expired uploads, which it
+// interrupts in a Store, and closes the folder. Later requests are refused with 503. A handler that lives as long as its
 // process need not be closed.
 func (u *Uploads) Close() error {
 	u.mu.Lock()
@@ -240,7 +242,7 @@ func openDir(set *settings) (*opened, error) {
 		d.close()
 		return nil, err
 	}
-	d.begin(o.http.sweep)
+	d.begin(func(before time.Time) error { return o.http.sweep(context.Background(), before) })
 	o.close = d.close
 	o.folder = d
 	return o, nil
@@ -254,11 +256,19 @@ func openStore(set *settings, to UploadStore) (*opened, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &sweeper{log: set.log, remove: o.http.sweep}
+	// A sweep of a store can take long, and need not be complete.
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &sweeper{log: set.log, remove: func(before time.Time) error {
+		if err := o.http.sweep(ctx, before); ctx.Err() == nil {
+			return err
+		}
+		return nil
+	}}
 	if after, ok := set.expiry(); ok {
 		s.after(0, after)
 	}
 	o.close = func() error {
+		cancel()
 		s.end()
 		return nil
 	}

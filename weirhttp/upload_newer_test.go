@@ -297,7 +297,7 @@ func TestHTTPUpload_IsTakenOverFromAnotherProcess(t *testing.T) {
 		other.wantFiles(map[string]string{"a": u.all})
 		u.run(headStep(length, "?1", ""))
 		// The first process still holds space for the upload, until it looks.
-		if err := u.u.opened.http.sweep(time.Now().Add(-time.Hour)); err != nil {
+		if err := u.u.opened.http.sweep(t.Context(), time.Now().Add(-time.Hour)); err != nil {
 			t.Error(err)
 		}
 		u.wantNoRoom()

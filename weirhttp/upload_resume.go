@@ -598,9 +598,9 @@ func (o *owner) context() context.Context {
 	return o.req.r.Context()
 }
 
-// sweep removes uploads that no request has continued since before.
-func (u *resumption) sweep(before time.Time) error {
-	return u.store.sweep(context.Background(), before, func(id string) (func(), bool) {
+// sweep removes uploads that no request has continued since before. It stops when ctx ends.
+func (u *resumption) sweep(ctx context.Context, before time.Time) error {
+	return u.store.sweep(ctx, before, func(id string) (func(), bool) {
 		own := &owner{done: make(chan struct{})}
 		u.mu.Lock()
 		defer u.mu.Unlock()

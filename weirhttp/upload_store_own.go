@@ -270,8 +270,15 @@ func (o *ownStore) remove(ctx context.Context, id, version string) error {
 	return o.to.Remove(context.WithoutCancel(ctx), id, version)
 }
 
+// leastAge is how long what is in a store stays there. A store cannot tell what a killed
+// process left from what another process still receives, except by its age.
+const leastAge = 24 * time.Hour
+
 // sweep implements uploadStore.
 func (o *ownStore) sweep(ctx context.Context, before time.Time, claim func(id string) (release func(), ok bool)) error {
+	if most := time.Now().Add(-leastAge); before.After(most) {
+		before = most
+	}
 	return o.to.Sweep(ctx, before, claim)
 }
 

@@ -324,3 +324,34 @@ func testUploadStore(t *testing.T, setup func(t *testing.T) (open func() uploadS
 		closed(t, c)
 	})
 }
+
+// sweeping is a store whose sweep ends only with its context.
+type sweeping struct {
+	UploadStore
+	began chan time.Time
+}
+
+func (s sweeping) Sweep(ctx context.Context, before time.Time, _ func(string) (func(), bool)) error {
+	s.began <- before
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func TestUploads_CloseInterruptsASweepOfAStore(t *testing.T) {
+	t.Parallel()
+	s := sweeping{began: make(chan time.Time)}
+	u := &Uploads{Store: s, Expire: time.Second, Log: slog.New(slog.DiscardHandler)}
+	d, err := u.open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.users.Done()
+	before := <-s.began
+	if err := u.Close(); err != nil {
+		t.Error(err)
+	}
+	// Another process can be receiving what is younger.
+	if age := time.Since(before); age < 24*time.Hour {
+		t.Errorf("the sweep removes what is %v old", age)
+	}
+}

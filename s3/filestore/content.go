@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/weir-go/weir/weirhttp"
@@ -41,6 +42,7 @@ type content struct {
 
 	size  int64 // of the content
 	room  int64 // bytes of the quota
+	step  int64 // how many more to reserve at a time, if the length is not known
 	saved int64 // the Offset in the store
 	err   error // why the content cannot be continued
 
@@ -93,7 +95,7 @@ func (s *Store) Receive(ctx context.Context, size int64) (weirhttp.UploadContent
 }
 
 func (s *Store) newContent(ctx context.Context, id string, e *entry) *content {
-	c := &content{s: s, id: id, wait: ctx, state: e, part: min(s.b.PartSize(e.Size), s.largest())}
+	c := &content{s: s, id: id, wait: ctx, state: e, part: min(s.b.PartSize(e.Size), s.largest()), step: roomStep}
 	if e.Tail != nil && e.Tail.Size >= c.part { // of a server with more memory
 		c.part = s.b.MarkedSize(e.Tail.Size + 2<<20)
 	}
@@ -165,19 +167,22 @@ func (c *content) need(n int64) error {
 	if c.s.quota <= 0 || n <= c.room {
 		return nil
 	}
-	want := max(n, c.room+roomStep)
-	err := c.s.reserve(c.ctx, c.id, c.room, want)
-	if err != nil && want > n {
-		want = n
-		err = c.s.reserve(c.ctx, c.id, c.room, want)
+	for {
+		want := max(n, c.room+c.step)
+		err := c.s.reserve(c.ctx, c.id, c.room, want)
+		if err == nil {
+			c.room = want
+			return nil
+		}
+		if want == n || !errors.Is(err, syscall.ENOSPC) {
+			return err
+		}
+		c.step /= 8 // near the quota; later writes begin with this one
 	}
-	if err == nil {
-		c.room = want
-	}
-	return err
 }
 
-// roomStep is how much an upload of unknown length reserves at a time, in bytes.
+// roomStep is how much an upload of unknown length reserves at a time, in bytes, while there
+// is so much.
 const roomStep = 64 << 20
 
 // makeRoom makes sure that buf can take a byte, and that it begins with the tail.
@@ -449,8 +454,8 @@ func (c *content) commit(t *tail, offset int64) error {
 		r.Tail, r.Offset, r.Room = t, offset, c.room
 		e, err := c.s.swap(c.ctx, c.id, old, r)
 		if errors.Is(err, weirhttp.ErrUploadChanged) {
-			if now, lerr := c.s.loadLive(c.ctx, c.id); lerr == nil && now.Epoch == c.epoch {
-				continue // this request itself has changed the state
+			if now, lerr := c.s.loadLive(c.ctx, c.id); lerr == nil && now.Epoch == c.epoch && now.extent() == c.state.extent() {
+				continue // this request itself has changed the state, but not the parts
 			}
 		}
 		if errors.Is(err, fs.ErrNotExist) {
@@ -459,7 +464,7 @@ func (c *content) commit(t *tail, offset int64) error {
 		if err != nil {
 			return c.fail(err)
 		}
-		if old.Tail != nil {
+		if old.Tail != nil && (t == nil || old.Tail.Name != t.Name) {
 			// Nobody can need it: whoever takes over reads the state first.
 			if err := c.s.remove(c.ctx, c.s.part(c.id, old.Tail.Name)); err != nil {
 				c.s.log.Debug("end of an upload not removed", "upload", c.id, "error", err)

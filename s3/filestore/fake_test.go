@@ -30,6 +30,9 @@ type fake struct {
 	serial   int
 	requests map[string]int             // by method
 	refuse   func(r *http.Request) bool // answers 503
+	deny     func(r *http.Request) bool // answers 403
+	lose     func(r *http.Request) bool // does it, and answers 503
+	hide     func(r *http.Request) bool // answers 200 with an error
 	ignore   bool                       // conditions
 }
 
@@ -97,6 +100,18 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if f.refuse != nil && f.refuse(r) {
 		fail(w, 503, "SlowDown")
 		return
+	}
+	if f.deny != nil && f.deny(r) {
+		fail(w, 403, "AccessDenied")
+		return
+	}
+	if f.hide != nil && f.hide(r) {
+		fail(w, 200, "InternalError")
+		return
+	}
+	if f.lose != nil && f.lose(r) {
+		defer fail(w, 503, "SlowDown")
+		w = httptest.NewRecorder()
 	}
 	key := strings.TrimPrefix(r.URL.Path, "/bucket/")
 	q := r.URL.Query()

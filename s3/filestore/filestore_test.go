@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -247,6 +248,153 @@ func TestFinish_AnOlderRequestCannotCreateTheFileAsWell(t *testing.T) {
 	defer f.mu.Unlock()
 	if len(f.uploads) > 0 {
 		t.Errorf("%d multipart uploads are left", len(f.uploads))
+	}
+}
+
+func TestFinish_StoresTheWholeFileWhateverTheProcessRemembers(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"01234567", "0"} { // parts, and only a tail
+		f := newFake(t)
+		s := f.open(t, 4, 2)
+		id := newUpload(t, s, int64(len(text)))
+		c := takeOver(t, s, id, nil)
+		older := s.remembered(id)
+		io.WriteString(c, text)
+		if err := c.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		s.know(id, older)
+		if _, _, err := c.Finish(weirhttp.UploadTarget{Name: "file"}); err != nil {
+			t.Fatal(err)
+		}
+		if got := f.object("pre/fix/file"); got != text {
+			t.Errorf("%q, want %q", got, text)
+		}
+		c.Close()
+	}
+}
+
+func TestFinish_StoresNoFileThatLacksBytes(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"01234567", "0"} {
+		f := newFake(t)
+		c, err := f.open(t, 4, 2).Receive(ctx, -1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(c, text)
+		c.(*content).size++
+		if name, _, err := c.Finish(weirhttp.UploadTarget{Name: "file"}); err == nil {
+			t.Errorf("%s was stored", name)
+		}
+		c.Close()
+		if list := f.keys(false); len(list) > 0 {
+			t.Errorf("stored: %v", list)
+		}
+	}
+}
+
+func TestFinish_CopiesAPartAgainIfTheStoreFailsBehind200(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	s := f.open(t, 4, 2)
+	c, err := s.Receive(ctx, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	io.WriteString(c, "0123456789")
+	failed := 0
+	f.mu.Lock()
+	f.hide = func(r *http.Request) bool {
+		if r.Header.Get("X-Amz-Copy-Source") == "" || failed > 0 {
+			return false
+		}
+		failed++
+		return true
+	}
+	f.mu.Unlock()
+	if _, _, err := c.Finish(weirhttp.UploadTarget{Name: "file"}); err != nil {
+		t.Error(err)
+	}
+	if got := f.object("pre/fix/file"); got != "0123456789" || failed != 1 {
+		t.Errorf("%q after %d failures", got, failed)
+	}
+}
+
+func TestFlush_DoesNotGuessWhetherTheStateWasSaved(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"01234567", "0"} {
+		f := newFake(t)
+		s := f.open(t, 4, 2)
+		id := newUpload(t, s, -1)
+		c := takeOver(t, s, id, nil)
+		io.WriteString(c, text)
+		lost := false
+		f.mu.Lock()
+		state := "/bucket/" + s.stateKey(id)
+		f.lose = func(r *http.Request) bool {
+			now := r.Method == "PUT" && r.URL.Path == state && !lost
+			lost = lost || now
+			return now
+		}
+		f.deny = func(r *http.Request) bool { return r.Method == "GET" && r.URL.Path == state }
+		f.mu.Unlock()
+		if err := c.Flush(); err == nil || errors.Is(err, weirhttp.ErrUploadChanged) {
+			t.Errorf("%q: %v", text, err)
+		}
+		f.mu.Lock()
+		f.deny = nil
+		f.mu.Unlock()
+		c.Close()
+		c = takeOver(t, s, id, nil)
+		if got, err := io.ReadAll(c.Reader()); err != nil || string(got) != text || c.Size() != int64(len(text)) {
+			t.Errorf("%q of %d bytes, %v; want %q", got, c.Size(), err, text)
+		}
+		c.Close()
+	}
+}
+
+func TestContent_ReservesLittleOftenOnlyNearTheQuota(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	s := f.open(t, 1<<20, 1<<19)
+	s.quota = 1_000_000
+	c, err := s.Receive(ctx, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for range 900 {
+		if _, err := c.Write(make([]byte, 1<<10)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.mu.Lock()
+	n := f.requests["PUT"]
+	f.mu.Unlock()
+	if n > 40 {
+		t.Errorf("%d reservations", n)
+	}
+	if _, err := c.Write(make([]byte, 100<<10)); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("beyond the quota: %v", err)
+	}
+}
+
+func TestStore_AListingThatIsCancelledIsNotComplete(t *testing.T) {
+	t.Parallel()
+	s := newFake(t).open(t, 4, 2)
+	gone, cancel := context.WithCancel(ctx)
+	cancel()
+	var last error
+	for _, err := range s.list(gone, "", true) {
+		last = err
+	}
+	if !errors.Is(last, context.Canceled) {
+		t.Errorf("list: %v", last)
+	}
+	if _, err := s.hasAny(gone, ""); !errors.Is(err, context.Canceled) {
+		t.Errorf("hasAny: %v", err)
 	}
 }
 

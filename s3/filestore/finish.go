@@ -24,9 +24,13 @@ func (c *content) Finish(to weirhttp.UploadTarget) (name string, replaced bool, 
 		return "", false, err
 	}
 	if !c.raw {
-		e := c.newest()
-		if e == nil {
-			return "", false, weirhttp.ErrUploadChanged
+		// What this process remembers can be older than what this content has saved.
+		e, err := c.s.loadLive(c.ctx, c.id)
+		if errors.Is(err, fs.ErrNotExist) || err == nil && e.Epoch != c.epoch {
+			err = weirhttp.ErrUploadChanged
+		}
+		if err != nil {
+			return "", false, err
 		}
 		c.state = e
 		if p := e.Place; p != nil {
@@ -181,6 +185,9 @@ func (c *content) create(name, key string, cond condition) error {
 		if err := c.fence(&place{Name: name}); err != nil {
 			return err
 		}
+		if err := c.addsUp(); err != nil {
+			return err
+		}
 		_, _, err := c.s.put(c.ctx, key, c.buf, cond, c.id)
 		return err
 	}
@@ -189,6 +196,9 @@ func (c *content) create(name, key string, cond condition) error {
 		return err
 	}
 	err = c.fence(&place{Name: name, Upload: upload})
+	if err == nil {
+		err = c.addsUp()
+	}
 	var parts []minio.CompletePart
 	if err == nil {
 		parts, err = c.assemble(key, upload)
@@ -205,6 +215,15 @@ func (c *content) create(name, key string, cond condition) error {
 		}
 	}
 	return err
+}
+
+// addsUp returns an error if the parts and what is in memory are not the whole content. It
+// guards against a file that lacks some of its bytes.
+func (c *content) addsUp() error {
+	if got := c.extent().Bytes + int64(len(c.buf)); got != c.size {
+		return c.fail(fmt.Errorf("the parts of the upload do not add up: %d bytes, not %d", got, c.size))
+	}
+	return nil
 }
 
 func (c *content) begin(key string) (upload string, err error) {
@@ -249,7 +268,7 @@ func (c *content) assemble(key, upload string) ([]minio.CompletePart, error) {
 		wg.Go(func() {
 			defer func() { <-slots }()
 			err := c.s.b.Request(ctx, "copy", from, func(ctx context.Context) (err error) {
-				parts[i], err = c.s.b.Core.CopyObjectPart(ctx, c.s.b.Name, from, c.s.b.Name, key, upload, i+1, 0, -1, nil)
+				parts[i], err = c.s.copyPart(ctx, from, key, upload, i+1)
 				return err
 			})
 			if err != nil {

@@ -171,7 +171,7 @@ func (s *Store) list(ctx context.Context, prefix string, deep bool) iter.Seq2[ob
 						break
 					}
 				}
-				return nil
+				return ctx.Err() // when it ends, the listing just stops
 			})
 			if err != nil {
 				yield(object{}, err)
@@ -200,9 +200,20 @@ func (s *Store) hasAny(ctx context.Context, prefix string) (found bool, err erro
 			found = info.Err == nil
 			return info.Err
 		}
-		return nil
+		return ctx.Err() // when it ends, the listing just stops
 	})
 	return found, err
+}
+
+// copyPart makes a part of a multipart upload of an object. It is one attempt of a request.
+func (s *Store) copyPart(ctx context.Context, from, key, upload string, n int) (minio.CompletePart, error) {
+	part, err := s.b.Core.CopyObjectPart(ctx, s.b.Name, from, s.b.Name, key, upload, n, 0, -1, nil)
+	if err == nil && part.ETag == "" {
+		// A store can begin to answer before it has copied, and minio-go takes an error
+		// that follows for a result without an ETag.
+		err = minio.ErrorResponse{StatusCode: http.StatusInternalServerError, Code: "InternalError", Message: "the copy failed behind status 200"}
+	}
+	return part, err
 }
 
 // abort ends a multipart upload. It reports false if the store does not know it any more.

@@ -204,7 +204,7 @@ func (p *probe) parts(ctx context.Context, c *content, key, source, upload strin
 		err := p.s.b.Request(ctx, "write", key, func(ctx context.Context) (err error) {
 			n := list[i].PartNumber
 			if i < len(list)-1 {
-				list[i], err = p.s.b.Core.CopyObjectPart(ctx, p.s.b.Name, source, p.s.b.Name, key, upload, n, 0, -1, nil)
+				list[i], err = p.s.copyPart(ctx, source, key, upload, n)
 				return err
 			}
 			got, err := p.s.b.Core.PutObjectPart(ctx, p.s.b.Name, key, upload, n, bytes.NewReader([]byte("end")), 3, minio.PutObjectPartOptions{})

@@ -111,6 +111,11 @@ func (r *record) extent() extent {
 func (s *Store) know(id string, e *entry) *entry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.knowLocked(id, e)
+}
+
+// knowLocked is know for a caller that holds mu.
+func (s *Store) knowLocked(id string, e *entry) *entry {
 	if len(s.known) >= mostKnown {
 		for old := range s.known { // any: it only saves a request
 			delete(s.known, old)
@@ -137,8 +142,10 @@ func (s *Store) remembered(id string) *entry {
 	return s.known[id]
 }
 
-// load reads a state.
+// load reads a state. It remembers it unless another one was remembered in the meantime, which
+// can be newer.
 func (s *Store) load(ctx context.Context, id string) (*entry, error) {
+	before := s.remembered(id)
 	data, etag, err := s.get(ctx, s.stateKey(id))
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
@@ -150,7 +157,12 @@ func (s *Store) load(ctx context.Context, id string) (*entry, error) {
 	if err := json.Unmarshal(data, &e.record); err != nil {
 		return nil, fmt.Errorf("read the state of upload %s: %w", id, err)
 	}
-	return s.know(id, e), nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.known[id] == before {
+		s.knowLocked(id, e)
+	}
+	return e, nil
 }
 
 // loadLive is load for an upload that was not removed.
@@ -189,6 +201,10 @@ func (s *Store) write(ctx context.Context, id string, r record, c condition) (*e
 			return now, nil
 		case isConflict(err) && (lerr == nil && now.etag == c.etag || c.absent && errors.Is(lerr, fs.ErrNotExist)):
 			continue
+		case lerr != nil && !errors.Is(lerr, fs.ErrNotExist):
+			// Whoever is told that the upload has changed may try again, but the state
+			// can be ours.
+			return nil, errors.Join(fmt.Errorf("whether the state was saved is not known: %w", lerr), err)
 		case isConflict(err) || isLost(err):
 			return nil, weirhttp.ErrUploadChanged
 		case err == nil:
