@@ -211,7 +211,7 @@ func TestCommand_UploadOfUnknownLengthStaysWithinItsCeiling(t *testing.T) {
 		t.Skip("the command knows its peak on Linux")
 	}
 	name, s := bucket(t, nil)
-	size := int64(1 << 30)
+	size := int64(400 << 20)
 	if testing.Short() {
 		size = 200 << 20
 	}
