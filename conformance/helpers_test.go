@@ -34,7 +34,7 @@ func noLeaks(t *testing.T) {
 // openFiles counts the open file descriptors, where the system tells.
 func openFiles() int {
 	list, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
+	if err != nil || runtime.GOOS == "windows" { // Wine shows the folder of the host system
 		return 0
 	}
 	return len(list)
