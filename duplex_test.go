@@ -269,30 +269,30 @@ func TestDuplex_RefusesWhatCannotWork(t *testing.T) {
 	}
 }
 
-// line is a connection whose writer fails when its reader is closed.
-type line struct{ closed chan struct{} }
+// line is a connection whose writer fails when either end is closed.
+type line struct {
+	closed chan struct{}
+	once   *sync.Once
+}
 
 func (l line) Write([]int) (int, error) {
 	<-l.closed
 	return 0, io.ErrClosedPipe
 }
 
-type lineReader struct {
-	line
-	once *sync.Once
-}
-
-func (l lineReader) Read(dst []int) (int, error) { return copy(dst, []int{1}), nil }
-
-func (l lineReader) Close() error {
+func (l line) Close() error {
 	l.once.Do(func() { close(l.closed) })
 	return nil
 }
 
+type lineReader struct{ line }
+
+func (l lineReader) Read(dst []int) (int, error) { return copy(dst, []int{1}), nil }
+
 func TestDuplex_AWriterThatFailsBecauseNobodyReadsIsNoFailure(t *testing.T) {
 	st := weir.Duplex("line", func(context.Context) (weir.Writer[int], weir.Reader[int], error) {
-		l := line{make(chan struct{})}
-		return l, lineReader{l, new(sync.Once)}, nil
+		l := line{make(chan struct{}), new(sync.Once)}
+		return l, lineReader{l}, nil
 	})
 	for _, async := range []bool{false, true} {
 		s := weir.FromSlice(numbersUpTo(1000)).Through(st)

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/weir-go/weir/internal/errno"
 	"github.com/weir-go/weir/weirhttp"
 )
 
@@ -174,7 +175,7 @@ func (c *content) need(n int64) error {
 			c.room = want
 			return nil
 		}
-		if want == n || !errors.Is(err, syscall.ENOSPC) {
+		if want == n || !errno.Is(err, syscall.ENOSPC) {
 			return err
 		}
 		c.step /= 8 // near the quota; later writes begin with this one
