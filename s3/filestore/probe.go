@@ -54,7 +54,7 @@ func (s *Store) Probe(ctx context.Context) (err error) {
 
 // ErrUnsafe is the error of [Store.Probe] for a store that does not do what servers depend on
 // when they share it.
-var ErrUnsafe = errors.New("the store is not safe for servers that share it")
+var ErrUnsafe = errors.New("store is not safe for servers that share it")
 
 // brokenPromise is the error of a check that has failed. Other errors say that the store could
 // not be asked.
