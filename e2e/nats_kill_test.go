@@ -182,17 +182,7 @@ func TestEdge_LosesAndRepeatsNothingWhenEverybodyIsKilled(t *testing.T) {
 		size, deaths = 1<<30, 10
 	}
 	dir := t.TempDir()
-	in, out := filepath.Join(dir, "in"), filepath.Join(dir, "out")
-	f, err := os.Create(in)
-	if err == nil {
-		_, err = io.Copy(f, &noise{size, 7})
-	}
-	if err == nil {
-		err = f.Close()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	in, out := noiseFile(t, size), filepath.Join(dir, "out")
 	port := freePort(t)
 	url := fmt.Sprintf("nats://127.0.0.1:%d/logs", port)
 	all := []*mortal{

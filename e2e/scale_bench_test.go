@@ -30,17 +30,7 @@ func BenchmarkScale(b *testing.B) {
 	if err := os.MkdirAll(filepath.Join(gateway.root, bucket), 0o755); err != nil {
 		b.Fatal(err)
 	}
-	file, back := filepath.Join(dir, "file"), filepath.Join(dir, "back")
-	f, err := os.Create(file)
-	if err == nil {
-		_, err = io.Copy(f, &noise{size, 9})
-	}
-	if err == nil {
-		err = f.Close()
-	}
-	if err != nil {
-		b.Fatal(err)
-	}
+	file, back := noiseFile(b, size), filepath.Join(dir, "back")
 	tools := []struct{ name, up, stream, down string }{
 		{"weir", weirPath + " copy -q FILE s3://BUCKET/k", weirPath + " copy -q - s3://BUCKET/k", weirPath + " copy -q s3://BUCKET/k BACK"},
 		{"rclone", "rclone copyto FILE s:BUCKET/k", "rclone rcat s:BUCKET/k", "rclone copyto s:BUCKET/k BACK"},

@@ -312,14 +312,12 @@ func (u *upload) Commit() error {
 		}
 	}
 	if err == nil {
-		u.mu.Lock()
-		u.done = true
-		u.mu.Unlock()
+		u.keep()
 	}
 	return err
 }
 
-// keep makes Close leave the parts in the store.
+// keep makes Close leave in the store what is there: the object, or its parts.
 func (u *upload) keep() {
 	u.mu.Lock()
 	defer u.mu.Unlock()

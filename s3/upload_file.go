@@ -35,7 +35,7 @@ const uploadAttempts = 3
 func (f *fileUpload) run(ctx context.Context) error {
 	for n := 1; ; n++ {
 		err := f.try(ctx)
-		if !isConflict(err) || n == uploadAttempts {
+		if !isConflict(err) || n == uploadAttempts || f.size <= f.part { // put has repeated its request already
 			return err
 		}
 		f.add(-f.sent.Load())

@@ -65,16 +65,7 @@ func TestLog_ContinuesAfterARealFullDisk(t *testing.T) {
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)
 	}
-	l = mustOpen(t, dir, Options{})
-	if p = produce(t, l, data); p.at != saved {
-		t.Errorf("it continues at %d, and %d bytes were saved", p.at, saved)
-	}
-	if err := p.write(t.Context(), len(data)); err != nil {
-		t.Fatal(err)
-	}
-	r = consume(t, l, 0)
-	expectRead(t, r, data, 0, len(data))
-	r.Close()
+	expectContinued(t, mustOpen(t, dir, Options{}), data, saved)
 }
 
 func TestBytes_FailsOnAFullDisk(t *testing.T) {

@@ -558,15 +558,7 @@ func TestLog_ContinuesAfterAFullDisk(t *testing.T) {
 		r.Close()
 		l.Close()
 		l = mustOpen(t, dir, small())
-		if p = produce(t, l, data); p.at != saved {
-			t.Errorf("it continues at %d, and %d bytes were saved", p.at, saved)
-		}
-		if err := p.write(t.Context(), len(data)); err != nil {
-			t.Fatal(err)
-		}
-		r = consume(t, l, 0)
-		expectRead(t, r, data, 0, len(data))
-		r.Close()
+		p = expectContinued(t, l, data, saved)
 		if err := p.save(t.Context()); err != nil {
 			t.Error(err)
 		}
@@ -735,4 +727,21 @@ func BenchmarkOpen_AfterACrash(b *testing.B) {
 		}
 	}
 	l.Remove()
+}
+
+// expectContinued continues a log at what was saved, writes the rest of data, and reads all
+// of it.
+func expectContinued(t *testing.T, l *Log, data []byte, saved int) *producer {
+	t.Helper()
+	p := produce(t, l, data)
+	if p.at != saved {
+		t.Errorf("it continues at %d, and %d bytes were saved", p.at, saved)
+	}
+	if err := p.write(t.Context(), len(data)); err != nil {
+		t.Fatal(err)
+	}
+	r := consume(t, l, 0)
+	expectRead(t, r, data, 0, len(data))
+	r.Close()
+	return p
 }

@@ -243,26 +243,39 @@ func (d *folder) isLive(temp string) bool {
 // mostFolders is how many folders the path of an upload can have.
 const mostFolders = 50
 
-// folderOf returns the path of the folder that a request chooses, "" for d itself. A folder
-// that exists keeps its name; the names of others are made safe.
+// folderOf returns the path of the folder that a request chooses, "" for d itself.
 func (d *folder) folderOf(r *http.Request) (string, error) {
-	asked := r.URL.Query().Get("folder")
-	if !d.set.folders || asked == "" {
+	return chosenFolder(d.set.folders, r, func(dir, name string) (isFolder, exists bool) {
+		if !filepath.IsLocal(name) {
+			return false, false
+		}
+		info, err := d.root.Stat(path.Join(dir, name))
+		return err == nil && info.IsDir(), err == nil
+	})
+}
+
+// chosenFolder returns the path of the folder that a request chooses, if it may choose, and
+// "" for the root. A folder that exists keeps its name; the names of others are made safe.
+// stat looks up a name in a folder.
+func chosenFolder(allowed bool, r *http.Request, stat func(dir, name string) (isFolder, exists bool)) (string, error) {
+	if !allowed {
 		return "", nil
 	}
 	at := ""
-	for n, name := range strings.FieldsFunc(asked, func(r rune) bool { return r == '/' }) {
+	for n, name := range strings.FieldsFunc(r.URL.Query().Get("folder"), func(r rune) bool { return r == '/' }) {
 		safe := names.Safe(name)
 		if safe == "" || n == mostFolders || names.Withheld(name, false) {
 			return "", errNoFolder
 		}
-		if info, err := d.root.Stat(path.Join(at, name)); err == nil && info.IsDir() && filepath.IsLocal(name) {
-			safe = name
+		if safe != name {
+			if isFolder, _ := stat(at, name); isFolder {
+				safe = name
+			}
 		}
-		at = path.Join(at, safe)
-		if info, err := d.root.Stat(at); err == nil && !info.IsDir() {
+		if isFolder, exists := stat(at, safe); exists && !isFolder {
 			return "", errFileThere
 		}
+		at = path.Join(at, safe)
 	}
 	return at, nil
 }

@@ -10,7 +10,6 @@ import (
 	"iter"
 	"net/http"
 	"path"
-	"strings"
 	"time"
 
 	"github.com/weir-go/weir/weirhttp/internal/names"
@@ -282,29 +281,12 @@ func (o *ownStore) sweep(ctx context.Context, before time.Time, claim func(id st
 	return o.to.Sweep(ctx, before, claim)
 }
 
-// folderOf returns the path of the folder that a request chooses, as that of a folder does.
+// folderOf implements target.
 func (o *ownStore) folderOf(r *http.Request) (string, error) {
-	asked := r.URL.Query().Get("folder")
-	if !o.set.folders || asked == "" {
-		return "", nil
-	}
-	at := ""
-	for n, name := range strings.FieldsFunc(asked, func(r rune) bool { return r == '/' }) {
-		safe := names.Safe(name)
-		if safe == "" || n == mostFolders || names.Withheld(name, false) {
-			return "", errNoFolder
-		}
-		if safe != name && name != "." && name != ".." {
-			if f, err := o.to.Stat(r.Context(), path.Join(at, name)); err == nil && f.Folder {
-				safe = name
-			}
-		}
-		at = path.Join(at, safe)
-		if f, err := o.to.Stat(r.Context(), at); err == nil && !f.Folder {
-			return "", errFileThere
-		}
-	}
-	return at, nil
+	return chosenFolder(o.set.folders, r, func(dir, name string) (isFolder, exists bool) {
+		f, err := o.to.Stat(r.Context(), path.Join(dir, name))
+		return err == nil && f.Folder, err == nil
+	})
 }
 
 // receive implements target.

@@ -101,10 +101,7 @@ func (s *settings) pipeStep(words []string, preserve bool) (*step, error) {
 		}
 	}
 	st.build = func(frugal bool) (*weir.Flow, error) {
-		src, dst := src, dst
-		if frugal {
-			src, dst = thrifty(src), thrifty(dst)
-		}
+		src, dst := thrifty(src, frugal), thrifty(dst, frugal)
 		if st.survives != nil {
 			return st.survives.build(frugal)
 		}

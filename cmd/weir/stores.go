@@ -99,11 +99,11 @@ func (c *copying) storeFolder(src, dst string) (*step, error) {
 	return st, nil
 }
 
-// thrifty returns name or, if it is the URL of an object, the URL with one request at a
-// time, which takes less memory.
-func thrifty(name string) string {
+// thrifty returns name or, if frugal is set and name is the URL of an object, the URL with
+// one request at a time, which takes less memory.
+func thrifty(name string, frugal bool) string {
 	u, err := url.Parse(name)
-	if err != nil || !strings.EqualFold(u.Scheme, "s3") {
+	if !frugal || err != nil || !strings.EqualFold(u.Scheme, "s3") {
 		return name
 	}
 	q := u.Query()

@@ -198,25 +198,23 @@ func TestContent_ManyPartsDoNotMakeTheStateLonger(t *testing.T) {
 	}
 }
 
-func TestFinish_AnOlderRequestCannotCreateTheFileAsWell(t *testing.T) {
-	t.Parallel()
-	f := newFake(t)
-	a, b := f.open(t, 4, 2), f.open(t, 4, 2)
-	id := newUpload(t, a, 10)
-	older := takeOver(t, a, id, nil)
-	io.WriteString(older, "0123456789")
-	if err := older.Flush(); err != nil {
+// nearlyPlaced returns an upload with this content that is about to get its name.
+func nearlyPlaced(t *testing.T, s *Store, id, content string) weirhttp.UploadContent {
+	t.Helper()
+	c := takeOver(t, s, id, nil)
+	io.WriteString(c, content)
+	if err := c.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	older.Close()
-	older = takeOver(t, a, id, nowPlacing)
-	defer older.Close()
+	c.Close()
+	return takeOver(t, s, id, nowPlacing)
+}
 
-	// The older request is interrupted just before it completes its upload: a newer one
-	// takes over, finds the name taken, and stores the file under the next one.
-	var newer weirhttp.UploadContent
+// beforeComplete calls do before the store completes the first multipart upload from now on.
+func (f *fake) beforeComplete(do func()) {
 	var once bool
 	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.refuse = func(r *http.Request) bool {
 		if once || r.Method != "POST" || !r.URL.Query().Has("uploadId") {
 			return false
@@ -224,6 +222,23 @@ func TestFinish_AnOlderRequestCannotCreateTheFileAsWell(t *testing.T) {
 		once = true
 		f.mu.Unlock()
 		defer f.mu.Lock()
+		do()
+		return false
+	}
+}
+
+func TestFinish_AnOlderRequestCannotCreateTheFileAsWell(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	a, b := f.open(t, 4, 2), f.open(t, 4, 2)
+	id := newUpload(t, a, 10)
+	older := nearlyPlaced(t, a, id, "0123456789")
+	defer older.Close()
+
+	// The older request is interrupted just before it completes its upload: a newer one
+	// takes over, finds the name taken, and stores the file under the next one.
+	var newer weirhttp.UploadContent
+	f.beforeComplete(func() {
 		f.mu.Lock()
 		f.store("pre/fix/file", []byte("other"), "")
 		f.mu.Unlock()
@@ -234,9 +249,7 @@ func TestFinish_AnOlderRequestCannotCreateTheFileAsWell(t *testing.T) {
 		f.mu.Lock()
 		delete(f.objects, "pre/fix/file") // the name is free again
 		f.mu.Unlock()
-		return false
-	}
-	f.mu.Unlock()
+	})
 	if name, _, err := older.Finish(weirhttp.UploadTarget{Name: "file"}); !errors.Is(err, weirhttp.ErrUploadChanged) {
 		t.Errorf("the older request: %q, %v", name, err)
 	}
@@ -403,23 +416,9 @@ func TestRemove_WaitsForNoRequestThatIsAboutToCreateTheFile(t *testing.T) {
 	f := newFake(t)
 	a, b := f.open(t, 4, 2), f.open(t, 4, 2)
 	id := newUpload(t, a, 10)
-	c := takeOver(t, a, id, nil)
-	io.WriteString(c, "0123456789")
-	if err := c.Flush(); err != nil {
-		t.Fatal(err)
-	}
-	c.Close()
-	c = takeOver(t, a, id, nowPlacing)
+	c := nearlyPlaced(t, a, id, "0123456789")
 	defer c.Close()
-	var once bool
-	f.mu.Lock()
-	f.refuse = func(r *http.Request) bool {
-		if once || r.Method != "POST" || !r.URL.Query().Has("uploadId") {
-			return false
-		}
-		once = true
-		f.mu.Unlock()
-		defer f.mu.Lock()
+	f.beforeComplete(func() {
 		_, version, err := b.Read(ctx, id)
 		if err == nil {
 			err = b.Remove(ctx, id, version)
@@ -427,9 +426,7 @@ func TestRemove_WaitsForNoRequestThatIsAboutToCreateTheFile(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-		return false
-	}
-	f.mu.Unlock()
+	})
 	if name, _, err := c.Finish(weirhttp.UploadTarget{Name: "file"}); err == nil {
 		t.Errorf("%s was created after its upload was removed", name)
 	}
