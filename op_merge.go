@@ -138,7 +138,9 @@ type Pair[A, B any] struct {
 }
 
 // Zip passes on pairs: the first values of both streams, then the second ones,
-// and so on. When the shorter stream ends, Zip ends the other one too.
+// and so on. When the shorter stream ends, Zip ends the other one too. A failure
+// of one stream ends the other one at once, wherever it is, so the last values of
+// the stream that failed may find no partner.
 func Zip[A, B any](first Stream[A], second Stream[B]) Stream[Pair[A, B]] {
 	n := node[Pair[A, B]]{name: "zip", work: true, size: pairSize(first, second)}
 	n.roots = first.roots().and(second.roots())

@@ -266,7 +266,8 @@ func TestMetrics_HaveTheGaugesOfRunningFlowsOnly(t *testing.T) {
 		defer m.WatchAll()()
 		m.Transfers("files", &fakeTransfers{n: 3, start: time.Now(), totals: report.Totals{Succeeded: 5, Failed: 3, UploadsSucceeded: 2, UploadsFailed: 1, BytesIn: 10, BytesOut: 20}})
 		stop := start(t, paced("going", 1<<30, 0, time.Millisecond))
-		time.Sleep(4 * time.Second)
+		time.Sleep(4*time.Second - time.Millisecond/2) // between two batches: the pipe is full
+		synctest.Wait()
 		e := expose(t, &m)
 		for key, want := range map[string]float64{
 			`weir_pipe_used_bytes{flow=going,pipe=produce → each batch}`:         8192,

@@ -603,6 +603,9 @@ var matrixCases = []struct {
 			o.expectBeginning(t, m.got, want)
 			want = ints(matrixValues)
 			m.got = slices.DeleteFunc(m.got, func(k int) bool { return k < 0 })
+		case o.names == "Zip": // the last pairs lack a value of the other stream
+			o.expectBeginning(t, m.got, want)
+			want = m.got
 		}
 		o.expect(t, m.got, want)
 		m.expectClosed(t)
