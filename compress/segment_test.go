@@ -16,6 +16,7 @@ import (
 	"github.com/klauspost/compress/flate"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/internal/race"
 )
 
 // blocks packs plain as one member of independent blocks, each of which is ended
@@ -304,7 +305,11 @@ func TestGunzip_DecompressesABombInABlockInTurn(t *testing.T) {
 func TestGunzip_ReportsDamageInBlocksAsInOneGoroutine(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	packed := blocks(text(1<<20), 100_000, 6)
-	for range 40 {
+	tries := 40
+	if race.Enabled {
+		tries = 8
+	}
+	for range tries {
 		n := r.IntN(len(packed))
 		sameAsSerial(t, fmt.Sprint("cut to ", n), packed[:n])
 		bad := bytes.Clone(packed)

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/weir-go/weir/internal/race"
 )
 
 // wide is a snapshot with as many flows and stages as one can have.
@@ -23,6 +25,10 @@ func wide(t time.Time) *Snapshot {
 }
 
 func TestHistory_StaysWithinItsLimitAndItsSpan(t *testing.T) {
+	seconds := 1500
+	if race.Enabled {
+		seconds = 800 // its span is 600
+	}
 	for _, tt := range []struct {
 		name string
 		of   func(t time.Time) *Snapshot
@@ -33,7 +39,7 @@ func TestHistory_StaysWithinItsLimitAndItsSpan(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var h history
-				for range 1500 {
+				for range seconds {
 					now := time.Now()
 					h.add(now, pointOf(tt.of(now)))
 					time.Sleep(time.Second)

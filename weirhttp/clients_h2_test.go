@@ -15,6 +15,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/weir-go/weir/internal/race"
 )
 
 var h2specFailure = regexp.MustCompile(`(?m)^\s*× (\d+: .*)$`)
@@ -47,7 +49,7 @@ func TestClients_HTTP2IsNoWorseThanThatOfNetHTTP(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes seconds")
 	}
-	if underRace {
+	if race.Enabled {
 		t.Skip("several cases wait for a frame for a second, which is short with the race detector")
 	}
 	if _, err := exec.LookPath("h2spec"); err != nil {

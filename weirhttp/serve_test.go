@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/weir-go/weir/internal/race"
 )
 
 // site is a server under a guard, for one test.
@@ -167,7 +169,7 @@ var (
 // each other's clients waiting for longer than the servers allow.
 func atOnce(t *testing.T) {
 	t.Helper()
-	if raceDetector {
+	if race.Enabled {
 		return
 	}
 	together.Store(t.Name(), true)

@@ -10,10 +10,12 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/weir-go/weir/internal/race"
 )
 
 func TestGzipList_CountsMoreThanFourGibibytes(t *testing.T) {
-	if os.Getenv("WEIR_LONG") == "" || underRace {
+	if os.Getenv("WEIR_LONG") == "" || race.Enabled {
 		t.Skip("it decompresses 4.25 GiB, which takes 15 s: WEIR_LONG=1 runs it")
 	}
 	t.Parallel()

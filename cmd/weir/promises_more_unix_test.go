@@ -20,6 +20,7 @@ import (
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/compress"
 	"github.com/weir-go/weir/internal/atomicfile"
+	"github.com/weir-go/weir/internal/race"
 )
 
 // The compressors: their names say where the result goes, and a source goes only
@@ -45,7 +46,9 @@ func TestPromises_OfTheCompressors(t *testing.T) {
 							slices.Contains(o, "--dry-run") && (source != "file" || goal != "new") {
 							continue
 						}
-						n++
+						if n++; race.Enabled && n%3 != 0 {
+							continue // the other cases run without the detector
+						}
 						dir := filepath.Join(base, fmt.Sprint(n))
 						check(t, os.Mkdir(dir, 0o755))
 						x := &packing{dir: dir, plain: filepath.Join(dir, "file"), packed: filepath.Join(dir, "file"+c.suffix), pack: c.pack, unpack: c.unpack, expand: expand}

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/weir-go/weir/internal/race"
 )
 
 // broken are experiments whose sides misbehave, for these tests only.
@@ -122,7 +124,7 @@ func measured(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("resident memory is measured from outside on Linux only")
 	}
-	if race {
+	if race.Enabled {
 		t.Skip("the race detector takes more memory than what is measured")
 	}
 }
@@ -195,7 +197,7 @@ func TestRun_ClientsHasARoundForEachNumberUnlessOneIsGiven(t *testing.T) {
 	if len(list) != 1 || list[0].Settings.Clients != 60 || list[0].Sides[1].Served != 60 {
 		t.Errorf("%d rounds, %+v", len(list), list[0].Settings)
 	}
-	if b := list[0].Sides[1]; b.Ceiling != 60*chunkSize || !list[0].OK() && !race {
+	if b := list[0].Sides[1]; b.Ceiling != 60*chunkSize || !list[0].OK() && !race.Enabled {
 		t.Errorf("a ceiling of %s, %v", bytes(b.Ceiling), list[0].Checks)
 	}
 }

@@ -1,5 +1,0 @@
-//go:build race
-
-package weirhttp
-
-const underRace = true
