@@ -23,7 +23,7 @@ import (
 // has been read. If there is nothing to read, Read returns [ErrEmpty]: it is called
 // again when something has been written or w has been closed. So the flow knows who
 // waits for whom, for its report and for [ErrDeadlock]. After w has been closed, r
-// returns what is left, and then [io.EOF]. A Read that returns [io.EOF] before, and
+// returns the remaining bytes, and then [io.EOF]. A Read that returns [io.EOF] before, and
 // a Write that returns [ErrStop], need no more input.
 //
 // w and r are closed once each, by the goroutine that uses them, as the writer of a

@@ -37,7 +37,7 @@ var (
 	// before its end.
 	ErrPrematureClose = errors.New("source was closed before its end")
 
-	// ErrLimit is returned if a maximum was exceeded, such as the one of [Collect]
+	// ErrLimit is returned if a maximum was exceeded, such as the limit of [Collect]
 	// or [Flow.MaxValue].
 	ErrLimit = errors.New("maximum exceeded")
 

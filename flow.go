@@ -60,7 +60,7 @@ type Flow struct {
 // one of them fails, the files before it stay in place.
 //
 // The joined flow's Name, Grace and OnStuck apply to all. A flow keeps its own
-// Limit, Budget and MaxValue; if it has none, those of the joined flow apply. Run
+// Limit, Budget and MaxValue; if it has none, the joined flow's apply. Run
 // reserves the memory of all flows before it starts any.
 func Join(flows ...*Flow) *Flow {
 	j := &Flow{build: func(b *plan) {

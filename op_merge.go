@@ -36,7 +36,7 @@ func Merge[T any](streams ...Stream[T]) Stream[T] {
 	return newStream(n)
 }
 
-// Concat passes on the values of the first stream, then those of the second,
+// Concat passes on the values of the first stream, then the values of the second,
 // and so on. Each stream is opened only when its turn comes, and is closed
 // before the next one opens, so that a thousand files need one descriptor.
 // Branches of a [Tee] are the exception: they run from the beginning.

@@ -40,7 +40,7 @@ func (s Stream[T]) Async(limit Limit) Stream[T] {
 // that it writes to a pipe, before it locks the pipe; stages that collect values
 // call it too. Several lanes can call f at the same time. A panic in f ends the flow
 // with a [PanicError]. Operators keep f if their values have the same type; [Merge]
-// and [Concat] keep the one of their first stream that has one. Most types need no
+// and [Concat] keep the function of their first stream that has one. Most types need no
 // Sized; see [Bytes] for those that weir cannot measure.
 func (s Stream[T]) Sized(f func(T) int) Stream[T] {
 	return s.with(func(n *node[T]) { n.size = f })

@@ -44,7 +44,7 @@ type packer struct {
 	// begin returns what precedes the first block.
 	begin func() []byte
 
-	// sum returns a sum of the input before the first block, or the one of an
+	// sum returns a sum of the input before the first block, or the sum of an
 	// earlier run whose state and length are given.
 	sum func(state []byte, length int64) (summer, error)
 }

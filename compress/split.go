@@ -180,7 +180,7 @@ func splitter(c config) weir.Stage[byte, byte] {
 		return weir.Via(split, weir.Stage[*chunk, byte]{
 			Name:    c.stage,
 			Workers: n,
-			// The inflaters of the workers, and the one of the joining side for a member.
+			// The inflaters of the workers, and the inflater of the joining side for a member.
 			Holds: unsplitterHolds + int64(n+1)*inflaterHolds + int64(n)*(outMost+memberInput) + memberInput,
 			Run: func(_ context.Context, r weir.Reader[*chunk], w weir.Writer[byte]) error {
 				return unsplit(c, r, w)

@@ -37,7 +37,7 @@ func (f *flow) openSink(ctx context.Context) (weir.Writer[byte], error) {
 // written.
 type writer struct {
 	*run
-	untie     func() bool // the context of the run from that of the sink's lane
+	untie     func() bool // the context of the run from the context of the sink's lane
 	bytes     int64
 	age, idle time.Duration
 

@@ -2,7 +2,7 @@ package monitor
 
 import "github.com/weir-go/weir/report"
 
-// Transfers is the registry of a server's transfers, such as that of package
+// Transfers is the registry of a server's transfers, such as the one in package
 // weirhttp. Its methods may be called at any time, by several goroutines, and
 // return soon.
 type Transfers interface {

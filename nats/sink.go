@@ -63,7 +63,7 @@ type sink struct {
 	alive   time.Time // when the last frame was stored or refused because the edge is full, or the queue began
 	trouble error     // why a frame was not stored, if that can pass
 
-	// offset and sum are those of the end of what was queued or is in buf.
+	// offset and sum describe the end of the bytes that are queued or in buf.
 	offset     int64
 	sum        uint64
 	checkpoint string // that frames carry
@@ -95,7 +95,7 @@ func (s *sink) Open(ctx context.Context) (c durable.Checkpoint, err error) {
 	}
 	*s = sink{edge: s.edge, link: s.link, waits: newWaits(s.edge), by: nonce()}
 	s.prefix = nats.NewInbox() + "."
-	s.answers = make(chan *nats.Msg, 4096) // more than are on their way, with those of attempts that were given up
+	s.answers = make(chan *nats.Msg, 4096) // more than are under way, including answers to abandoned attempts
 	if _, err = s.link.nc.ChanSubscribe(s.prefix+"*.*", s.answers); err != nil {
 		s.link.close()
 		return c, s.link.wrap("open", err)

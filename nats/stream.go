@@ -282,7 +282,7 @@ func (l *link) info(ctx context.Context, st jetstream.Stream, si *jetstream.Stre
 	return i, nil
 }
 
-// List asks a server about all its edges, sorted by name. url is that of the
+// List asks a server about all its edges, sorted by name. url is the address of the
 // server, nats://host, or of any edge on it. An edge that cannot be used has an
 // Err.
 func List(ctx context.Context, url string) (list []Info, err error) {

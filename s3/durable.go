@@ -229,7 +229,7 @@ func (k *durableSink) put(ctx context.Context, tail []byte) error {
 }
 
 // began is called when the multipart upload has begun, before the first part is
-// sent: whoever continues must know its id.
+// sent: a run that continues must know its id.
 func (k *durableSink) began() error {
 	return k.put(k.ctx, k.u.buf[:k.state.Checkpoint.Offset])
 }
@@ -256,7 +256,7 @@ func (k *durableSink) Commit(ctx context.Context, c durable.Checkpoint) error {
 	return nil
 }
 
-// Forget drops what is left of a flow whose object is there.
+// Forget drops the remains of a flow whose object is complete.
 func (k *durableSink) Forget(ctx context.Context) error {
 	if err := k.Close(); err != nil {
 		return err

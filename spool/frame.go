@@ -25,7 +25,7 @@ const (
 	headMagic  = "weirspl1"
 	frameMagic = "wFr1"
 
-	// mostData is the largest frame of data, and mostCheck that of a checkpoint.
+	// mostData is the largest data frame, and mostCheck the largest checkpoint frame.
 	mostData  = 256 << 10
 	mostCheck = 1 << 20
 )

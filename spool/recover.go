@@ -229,7 +229,7 @@ func (l *Log) resume() error {
 // frame begins that is not valid, or where the segment ends; the offset in the log
 // there; the last checkpoint; and what is wrong with the frame. Of frames that a later
 // frame proves to be synced, it reads the contents only if they are a checkpoint: a
-// crash cannot have destroyed them, and whoever reads them compares their sums.
+// crash cannot have destroyed them, and a reader compares their sums.
 func scan(r io.ReaderAt, size, first int64, id *logID) (at, offset int64, check []byte, wrong, err error) {
 	synced := int64(0)
 	if _, _, _, _, err := walk(r, size, first, id, func(f frame, _ int64) bool { synced = max(synced, f.synced); return false }); err != nil {

@@ -302,7 +302,7 @@ func (s *FileServer) serveFollow(w http.ResponseWriter, r *http.Request, name st
 	case up != nil && up.size >= off:
 		size = up.size - off
 		h.Set("Content-Length", strconv.FormatInt(size, 10))
-	case up != nil && !r.ProtoAtLeast(1, 1): // the client would take the end of the connection for that of the file
+	case up != nil && !r.ProtoAtLeast(1, 1): // the client would take the end of the connection for the end of the file
 		httpError(w, http.StatusHTTPVersionNotSupported)
 		return
 	}
@@ -584,7 +584,7 @@ func (s *FileServer) log() *slog.Logger {
 	return slog.Default()
 }
 
-// redirect sends the client to a URL relative to that of its request. The handler can be
+// redirect sends the client to a URL relative to the URL of its request. The handler can be
 // mounted anywhere, so it does not know an absolute URL.
 func redirect(w http.ResponseWriter, r *http.Request, to string) {
 	u := "./" + names.Escape(to)

@@ -148,7 +148,7 @@ func (c *client) begin(chunk []byte) {
 		h.Del("Content-Length")
 		h.Del("Accept-Ranges")
 		if tag := h.Get("Etag"); strings.HasPrefix(tag, `"`) {
-			h.Set("Etag", "W/"+tag) // the strong tag is that of the uncompressed bytes
+			h.Set("Etag", "W/"+tag) // the strong tag belongs to the uncompressed bytes
 		}
 	} else if c.p.Size > 0 {
 		h.Set("Content-Length", strconv.FormatInt(c.p.Size, 10))

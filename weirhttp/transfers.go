@@ -58,7 +58,7 @@ type Transfer struct {
 
 // Report says where the time of the transfer goes, stage by stage, and what its
 // bottleneck is. It covers the time until now, or the whole transfer if that has ended.
-// If the kernel moves the bytes, Report accounts for its time like that of a flow, and
+// If the kernel moves the bytes, Report accounts for its time as it does for a flow, and
 // Report.Kernel names the system call. A small file that was sent from memory has no
 // stages.
 func (t Transfer) Report() report.Report {
@@ -104,7 +104,7 @@ func (t *Transfers) List() []Transfer {
 	return list
 }
 
-// Totals returns the counts, including those of transfers under way.
+// Totals returns the counts, including transfers under way.
 func (t *Transfers) Totals() Totals {
 	t.mu.Lock()
 	sum := t.sum

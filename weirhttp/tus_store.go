@@ -20,7 +20,7 @@ type tusStore struct{ u *resumption }
 // tusRequest is what the store knows about the request that it works for.
 type tusRequest struct {
 	*uploadRequest
-	method  string // the client can override that of r
+	method  string // the client can override the method of r
 	offset  int64  // Upload-Offset of a PATCH
 	s       *session
 	created string // the id of the upload that the request has created

@@ -100,7 +100,7 @@ type Uploads struct {
 
 	// Folders lets clients choose a folder below Dir: the query parameter folder, as in
 	// PUT /upload/a.txt?folder=photos/2026, is its path. It need not exist; names in it
-	// are made safe like those of files. The file has the path as its name in Received.
+	// are made safe like the names of files. The file has the path as its name in Received.
 	Folders bool
 
 	Overwrite bool // an upload replaces a file with the same name
@@ -153,7 +153,7 @@ func UploadTo(dir string) *Uploads { return &Uploads{Dir: dir} }
 // SafeName makes a file name of the name that a client gives its file, which can be
 // anything. It returns the last element of a path, with either kind of separator, as a
 // name that is valid on Linux, macOS and Windows. The name is not hidden, has no control
-// or formatting characters, is not that of a device, and has at most 230 bytes of UTF-8.
+// or formatting characters, does not name a device, and has at most 230 bytes of UTF-8.
 // The result is "" if nothing is left.
 func SafeName(name string) string { return names.Safe(name) }
 

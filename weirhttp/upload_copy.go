@@ -52,7 +52,7 @@ type clientReader struct {
 	// keep says that bytes are kept although the client broke off. The flow then ends
 	// well, and copyTo returns the error after everything that came before is written.
 	keep bool
-	// stop, if not nil, ends the upload as if the client had broken off. Whoever ends
+	// stop, if not nil, ends the upload as if the client had disconnected. The caller that ends
 	// it must also set a read deadline, which interrupts a Read.
 	stop context.Context
 

@@ -11,7 +11,7 @@ import (
 // developed as draft-ietf-httpbis-resumable-upload. Requests name its interop version, which
 // has changed less often than the draft. The RFC has no version.
 //
-// The fields say how the versions differ. The order of the table is that of the versions.
+// The fields say how the versions differ. The table is in the order of the versions.
 type draft struct {
 	version string // as in Upload-Draft-Interop-Version; "": the RFC
 

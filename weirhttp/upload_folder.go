@@ -84,7 +84,7 @@ func (s *settings) limits(lifetime string) string {
 	return strings.Join(list, ", ")
 }
 
-// answer tells the client what was stored. name is that of the file, or of the first one.
+// answer tells the client what was stored. name is the name of the file, or of the first one.
 func (s *settings) answer(w http.ResponseWriter, r *http.Request, status int, name string, what any) {
 	h := w.Header()
 	if h.Get("Location") == "" {
@@ -336,7 +336,7 @@ func (d *folder) rename(temp, name string) error {
 	return nil
 }
 
-// syncNames writes the name of a file, and those of its folders, to stable storage.
+// syncNames writes the names of a file and its folders to stable storage.
 func (d *folder) syncNames(name string) error {
 	if runtime.GOOS == "windows" {
 		return nil // Windows cannot flush a folder

@@ -51,7 +51,7 @@ type kernelCopy struct {
 
 // run moves the body as the transfer x. It is not a flow, since the bytes do not pass
 // through the process, but it accounts for its time like one. Between two pieces it looks
-// at ctx. Whoever cancels ctx must also set a read deadline, which ends the wait for the
+// at ctx. A caller that cancels ctx must also set a read deadline, which ends the wait for the
 // client.
 //
 // run takes the memory of one of the smallest pieces from the budget. Bytes that wait in

@@ -85,7 +85,7 @@ func mountOf(r *http.Request) string {
 	return (&url.URL{Path: strings.TrimSuffix(stripped, "/") + "/"}).EscapedPath()
 }
 
-// segments returns how many segments of a pattern are those of the folder for uploads. The
+// segments returns how many segments of a pattern belong to the folder for uploads. The
 // rest of a path names a file.
 func segments(pattern, method string) int {
 	parts := strings.Split(pattern, "/")
@@ -96,7 +96,7 @@ func segments(pattern, method string) int {
 	return len(parts)
 }
 
-// matches reports whether the first n segments of a path are those of a pattern.
+// matches reports whether the first n segments of a path match a pattern.
 func matches(pattern, path string, n int) bool {
 	want, got := strings.Split(pattern, "/"), strings.Split(strings.TrimPrefix(path, "/"), "/")
 	for i := range min(n, len(want)) {

@@ -151,7 +151,7 @@ func cleaned(real string, outside bool) string {
 	return filepath.Join(".", real)
 }
 
-// within reports whether a path is that of a folder, or of something in it.
+// within reports whether a path leads to a folder, or to something in it.
 func within(path, folder string) bool {
 	return folder == "." && !filepath.IsAbs(path) || path == folder || strings.HasPrefix(path, folder+string(filepath.Separator))
 }

@@ -33,7 +33,7 @@ func (r *codecRun) checkSuffix() error {
 	return nil
 }
 
-// known returns the suffixes of compressed files, beginning with the one of
+// known returns the suffixes of compressed files, beginning with the suffix of
 // --suffix.
 func (r *codecRun) known() []suffix {
 	if r.ownSuffix == "" {

@@ -96,7 +96,7 @@ func splitSettings(text string) (parts []string) {
 }
 
 // unescapeSetting resolves the escapes of a value: \t, \n, \r, \\, \, and \xHH. A
-// backslash at the end stands for itself.
+// backslash at the end means itself.
 func unescapeSetting(s string) (string, bool) {
 	var b strings.Builder
 	for s != "" {

@@ -604,7 +604,7 @@ func (s *spoolSource) Stat(ctx context.Context) (string, error) {
 
 func (s *spoolSource) Open(ctx context.Context, p durable.Position) (io.ReadCloser, error) {
 	in, err := s.from.Open(ctx, p)
-	if errors.Is(err, endpoint.ErrChanged) && p.Offset == 0 { // the version is that of Stat
+	if errors.Is(err, endpoint.ErrChanged) && p.Offset == 0 { // Stat has returned this version
 		return nil, errBehind
 	}
 	return in, err

@@ -270,7 +270,7 @@ func (s *serving) serve() error {
 	return s.serveFrom(root)
 }
 
-// serveFrom serves the files below root, or those of the store if root is nil.
+// serveFrom serves the files below root, or the files of the store if root is nil.
 func (s *serving) serveFrom(root *os.Root) error {
 	s.guard = s.newGuard()
 	up, err := s.uploadsHandler()
@@ -784,7 +784,7 @@ func (s *serving) classify() {
 	}
 }
 
-// fileServer serves the files below root, or those of the store. Anybody can have uploaded the files in the uploads
+// fileServer serves the files below root, or the files of the store. Anybody can have uploaded the files in the uploads
 // folder, so their pages are sandboxed, and none of them is used as an index or as the
 // compressed form of another file.
 func (s *serving) fileServer(root *os.Root, log *slog.Logger) http.Handler {
@@ -813,7 +813,7 @@ func (s *serving) fileServer(root *os.Root, log *slog.Logger) http.Handler {
 }
 
 // mostFollowers is how many clients can follow files with ?follow at a time, in the served
-// folder and in that of uploads each.
+// folder and in the uploads folder each.
 const mostFollowers = 100
 
 // uploaded reports whether the file at a path can have been uploaded: by its path, or

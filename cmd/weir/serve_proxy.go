@@ -11,7 +11,7 @@ import (
 // proxies are the addresses of --trusted-proxy.
 type proxies struct {
 	networks []netip.Prefix
-	unix     bool // whoever connects through the unix socket
+	unix     bool // every client of the unix socket
 }
 
 // parseProxies reads addresses, networks in CIDR notation, and the word unix.
@@ -80,7 +80,7 @@ func (p proxies) sent(r *http.Request) bool {
 	return err == nil && p.has(from.Addr().Unmap())
 }
 
-// client returns the last address of a chain that is not that of a trusted proxy. Only the
+// client returns the last address of a chain that does not belong to a trusted proxy. Only the
 // proxies behind it have vouched for it; a client can send anything before it. A chain of
 // proxies alone begins with the client.
 func (p proxies) client(chain []string) (client netip.Addr, ok bool) {

@@ -54,7 +54,7 @@ func (c *Clock) Start(place int32) {
 	c.start.Store(c.last)
 }
 
-// Stop stops the clock for good.
+// Stop stops the clock permanently.
 func (c *Clock) Stop() {
 	c.Enter(c.at.Load())
 	c.stop.Store(c.last)

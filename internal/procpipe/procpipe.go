@@ -30,7 +30,7 @@ type Process struct {
 	Session  int    // its session
 	Terminal int    // number of its controlling terminal, 0 if it has none
 	UID      int    // its owner; 0 too if the system protects it from being read
-	Started  uint64 // in clock ticks since boot; with PID it names one process for good
+	Started  uint64 // in clock ticks since boot; with PID it identifies one process
 	Command  string // as the kernel knows it: at most 15 bytes
 	Args     []string
 
@@ -195,7 +195,7 @@ func (l Level) Mean() float64 {
 	return l.Sum / float64(l.Looks)
 }
 
-// ID names one process for good.
+// ID identifies one process, also after its PID is reused.
 type ID struct {
 	PID     int
 	Started uint64

@@ -33,7 +33,7 @@ type content struct {
 	number int   // of the last part that was begun
 	tails  int   // how many tails and indexes were written
 
-	// The bytes behind the parts are first those of sending, and then those of buf. Until
+	// The bytes behind the parts are first the bytes of sending, and then the bytes of buf. Until
 	// loaded is set, buf has none, and they are only in the tail that the state names.
 	loaded  bool
 	buf     []byte
@@ -466,7 +466,7 @@ func (c *content) commit(t *tail, offset int64) error {
 			return c.fail(err)
 		}
 		if old.Tail != nil && (t == nil || old.Tail.Name != t.Name) {
-			// Nobody can need it: whoever takes over reads the state first.
+			// Nobody can need it: a process that takes over reads the state first.
 			if err := c.s.remove(c.ctx, c.s.part(c.id, old.Tail.Name)); err != nil {
 				c.s.log.Debug("end of an upload not removed", "upload", c.id, "error", err)
 			}

@@ -77,7 +77,7 @@ func (s *Store) Open(ctx context.Context, f weirhttp.StoredFile, off, n int64) (
 // reading is a range of a file.
 type reading struct{ io.ReadCloser }
 
-// Read turns the errors of a file that is no longer the same into those of weirhttp.
+// Read turns the error of a file that has changed into the error of weirhttp.
 func (r *reading) Read(p []byte) (int, error) {
 	n, err := r.ReadCloser.Read(p)
 	if errors.Is(err, endpoint.ErrChanged) || errors.Is(err, fs.ErrNotExist) {

@@ -44,7 +44,7 @@ func isConflict(err error) bool {
 }
 
 // isOpen reports whether a request can have had its effect although it failed with err,
-// which is that of one attempt.
+// which belongs to one attempt.
 func isOpen(err error) bool {
 	var answer minio.ErrorResponse
 	return err != nil && !(errors.As(err, &answer) && answer.StatusCode >= 400 && answer.StatusCode < 500)

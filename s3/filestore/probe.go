@@ -15,7 +15,7 @@ import (
 	"github.com/weir-go/weir/s3"
 )
 
-// probeID is the name of the folder for probes, among those of uploads.
+// probeID is the name of the folder for probes, beside the folders of uploads.
 const probeID = "probe"
 
 // Probe finds out whether the store honours the conditions that servers depend on when they

@@ -26,7 +26,7 @@ type record struct {
 	Phase phase           `json:"phase,omitempty"`
 	Data  json.RawMessage `json:"data,omitempty"`
 
-	Offset int64  `json:"offset"`          // bytes that are saved: those of the parts, and the tail
+	Offset int64  `json:"offset"`          // bytes that are saved: in the parts, and in the tail
 	Runs   []run  `json:"runs,omitempty"`  // the newest parts, in order
 	Index  string `json:"index,omitempty"` // the object that lists the parts before those; "": none
 	Before extent `json:"before,omitzero"` // what the index lists in all
@@ -202,7 +202,7 @@ func (s *Store) write(ctx context.Context, id string, r record, c condition) (*e
 		case isConflict(err) && (lerr == nil && now.etag == c.etag || c.absent && errors.Is(lerr, fs.ErrNotExist)):
 			continue
 		case lerr != nil && !errors.Is(lerr, fs.ErrNotExist):
-			// Whoever is told that the upload has changed may try again, but the state
+			// A caller that learns that the upload has changed may try again, but the state
 			// can be ours.
 			return nil, errors.Join(fmt.Errorf("whether the state was saved is not known: %w", lerr), err)
 		case isConflict(err) || isLost(err):
@@ -385,7 +385,7 @@ func (s *Store) clear(ctx context.Context, id string, e *entry) error {
 	return err
 }
 
-// Sweep implements [weirhttp.UploadStore]. It also removes what is left of uploads that are
+// Sweep implements [weirhttp.UploadStore]. It also removes the remains of uploads that are
 // complete, and of those that a killed process was receiving in one request.
 func (s *Store) Sweep(ctx context.Context, before time.Time, claim func(id string) (release func(), ok bool)) error {
 	type found struct {
@@ -450,7 +450,7 @@ func (s *Store) Sweep(ctx context.Context, before time.Time, claim func(id strin
 	return errors.Join(all, s.b.Sweep(ctx, before))
 }
 
-// expire removes an upload if it has not changed since before, and what is left of one that
+// expire removes an upload if it has not changed since before, and the remains of one that
 // is complete. It reports whether the upload is still in progress.
 func (s *Store) expire(ctx context.Context, id string, hasState bool, newest, before time.Time) (left bool, err error) {
 	if !hasState {
@@ -464,7 +464,7 @@ func (s *Store) expire(ctx context.Context, id string, hasState bool, newest, be
 	}
 	e, err := s.load(ctx, id)
 	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil // another process has swept it; what is left, the next time
+		return false, nil // another process has swept it; the remains go the next time
 	}
 	if err != nil {
 		return false, err

@@ -16,9 +16,9 @@ import (
 type Bucket struct {
 	Core   *minio.Core
 	Name   string
-	Prefix string // of the keys that the URL stands for: empty, or with a slash at its end
+	Prefix string // of the keys that the URL names: empty, or with a slash at its end
 
-	// Request calls f until it succeeds or fails for good. op and key describe it in
+	// Request calls f until it succeeds or fails permanently. op and key describe it in
 	// errors, which are of type *s3.Error if the store has refused.
 	Request func(ctx context.Context, op, key string, f func(ctx context.Context) error) error
 

@@ -148,7 +148,7 @@ func (i *info) Sys() any           { return nil }
 
 func (i *info) Mode() fs.FileMode {
 	mode := fs.FileMode(i.st.Mode & 0o777)
-	t, err := typeOf(byte(i.st.Mode >> 12)) // the DT_ types are those of a mode
+	t, err := typeOf(byte(i.st.Mode >> 12)) // the DT_ types have the numbers of a mode
 	if err != nil {
 		return mode | fs.ModeIrregular
 	}

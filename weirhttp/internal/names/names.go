@@ -27,7 +27,7 @@ func Safe(name string) string {
 	name = name[strings.LastIndexAny(name, `/\`)+1:]
 	name = strings.Map(safeRune, name)
 	name = shorten(strings.TrimFunc(name, isEdge))
-	if isDevice(name) { // shorten can make a name that of a device
+	if isDevice(name) { // shorten can leave the name of a device
 		name = shorten("_" + name)
 	}
 	return name

@@ -1,4 +1,4 @@
-// Package quota accounts for the bytes of a folder that takes uploads: those of its
+// Package quota accounts for the bytes of a folder that takes uploads: the bytes of its
 // files, and those reserved for uploads under way.
 package quota
 
@@ -22,7 +22,7 @@ import (
 // onto the disk.
 var ErrNoSpace = errors.New("no space left for uploads")
 
-// Ledger accounts for the bytes in a folder: those of its files, and those reserved
+// Ledger accounts for the bytes in a folder: the bytes of its files, and bytes reserved
 // for uploads under way. Other programs can add and remove files; the ledger counts
 // the files again before it refuses an upload. Set the exported fields before the
 // first use. The methods can be called by any goroutine.
