@@ -93,9 +93,10 @@ type UploadContent interface {
 
 	// Finish saves the content as a file, whole and in one step, under the first of the
 	// names of to that to.Check accepts, and returns that name. replaced says that another
-	// file had it. Of several Finish calls for one upload, in any epochs and processes, at
-	// most one creates a file, and the others return its name. For an upload in progress
-	// the state says Placing. After an error without a name the content stays as it was.
+	// file had it. Of several Finish calls for one resumable upload, in any epochs and
+	// processes, at most one creates a file, and the others return its name; the state
+	// says Placing. Content of Receive belongs to one request and is finished once. After
+	// an error without a name the content stays as it was.
 	Finish(to UploadTarget) (name string, replaced bool, err error)
 
 	// Withdraw removes the file that Finish has created, unless it was changed.
