@@ -138,7 +138,9 @@ func (m *Monitor) serveTransfer(w http.ResponseWriter, r *http.Request) {
 	m.mu.Unlock()
 	if t != nil {
 		if rep, ok := t.ReportOf(id); ok {
-			text, err := json.Marshal(transferFlow(id, rep, time.Now()))
+			now := time.Now()
+			rep = m.followed.judge(transferKey{r.FormValue("group"), id}, rep, now)
+			text, err := json.Marshal(transferFlow(id, rep, now))
 			if err != nil {
 				http.Error(w, err.Error(), http.StatusInternalServerError)
 				return

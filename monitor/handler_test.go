@@ -427,6 +427,27 @@ func TestHandler_ReportsOneTransfer(t *testing.T) {
 	})
 }
 
+func TestFollowed_KeepsAFewTransfersForAWhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var f followed
+		rep, _ := (&fakeTransfers{n: 1, start: time.Now()}).ReportOf(1)
+		ask := func(id int) { f.judge(transferKey{"files", uint64(id)}, rep, time.Now()) }
+		for id := range 2 * mostFollowed {
+			ask(id)
+			time.Sleep(time.Millisecond)
+			ask(0)
+		}
+		if len(f.all) != mostFollowed || f.all[transferKey{"files", 0}] == nil || f.all[transferKey{"files", 1}] != nil {
+			t.Errorf("%d transfers, want %d: the last ones, and the one that is asked about all the time", len(f.all), mostFollowed)
+		}
+		time.Sleep(followedUntil)
+		ask(1)
+		if len(f.all) != 1 {
+			t.Errorf("%d transfers, of which nobody has asked about all but one", len(f.all))
+		}
+	})
+}
+
 // The JSON that clients rely on: its names, and that nothing in it is null.
 func TestSnapshot_JSONHasNoNull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

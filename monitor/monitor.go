@@ -71,7 +71,8 @@ type Monitor struct {
 	closed  bool
 	ended   chan struct{} // closed by Close; made when first needed
 
-	history history
+	history  history
+	followed followed
 	sampling
 }
 

@@ -7,6 +7,8 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"slices"
 	"strings"
@@ -450,7 +452,8 @@ func TestVerdict_OfAServersSlowClientIsTrueOverTime(t *testing.T) {
 		begin := time.Now()
 		m.Transfers("files", slowClient{begin})
 		top := &top{stdout: &bytes.Buffer{}, programs: &programs{all: map[string]*program{}}}
-		var page, text observed
+		h := m.Handler(monitor.HandlerOptions{Allow: func(*http.Request) bool { return true }})
+		var page, text, one observed
 		for ; time.Since(begin) < 60*s; time.Sleep(lookEvery) {
 			snap := m.Snapshot()
 			at := time.Since(begin)
@@ -458,6 +461,13 @@ func TestVerdict_OfAServersSlowClientIsTrueOverTime(t *testing.T) {
 				continue
 			}
 			page.see(at, answerOf(snap.Sentence))
+			var f monitor.Flow
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, httptest.NewRequest("GET", "/transfer.json?group=files&id=1", nil))
+			if err := json.Unmarshal(w.Body.Bytes(), &f); err != nil {
+				t.Fatal(err)
+			}
+			one.see(at, answerOf("client 198.51.100.7:4711: "+f.Sentence))
 			top.programs.all["x"] = &program{socket: "x", snap: snap, args: []string{"weir", "serve"}}
 			list := top.entries(procpipe.Totals{}, procpipe.Totals{}, time.Now())
 			text.see(at, answerOf(list[0].sentence))
@@ -468,6 +478,7 @@ func TestVerdict_OfAServersSlowClientIsTrueOverTime(t *testing.T) {
 		want := []turn{{0, "read"}, {20 * s, "store"}, {40 * s, "read"}}
 		page.right(t, "page", want)
 		text.right(t, "weir top", want)
+		one.right(t, "the transfer by itself", want)
 	})
 }
 
