@@ -34,9 +34,9 @@ type Source[T any] struct {
 	Open func(ctx context.Context) (Reader[T], error)
 
 	// Holds is the largest number of bytes that a running source holds, apart
-	// from what it passes on: data that it reads ahead, for example. It is part
-	// of the flow's ceiling, and a flow with a [Budget] takes it before it opens
-	// anything.
+	// from the values that it passes on: data that it reads ahead, for example.
+	// It is part of the flow's ceiling, and a flow with a [Budget] takes it
+	// before it opens anything.
 	Holds int64
 
 	// Err is an error in the arguments of the source's constructor. Run returns

@@ -61,7 +61,7 @@ const (
 
 	// Where the kernel sleeps most of the time, the processor has time to
 	// spare: samples of most of all bytes cost nothing. They are longer than
-	// what the kernel reads ahead, so they meet the pauses of a disk.
+	// the kernel's readahead, so they meet the pauses of a disk.
 	waitSize  = 16 << 20
 	waitEvery = 4 << 20
 )

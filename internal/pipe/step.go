@@ -333,8 +333,8 @@ func (p *Pipe[T]) endRead(o *readOp) {
 	p.wakeWriter()
 }
 
-// answered takes back what a reader asked the writers of a rendezvous for. mu
-// is held.
+// answered takes back a reader's request to the writers of a rendezvous. mu is
+// held.
 func (p *Pipe[T]) answered(o *readOp) {
 	p.demand -= o.asked
 	o.asked = 0

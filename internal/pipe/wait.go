@@ -85,10 +85,10 @@ func (s *side) signal() {
 	}
 }
 
-// drive carries an operation on from what its last step said: it waits, and
-// steps again, until the operation has finished, has failed because ctx has
-// ended, or works without mu, which is up to the caller. mu is held before and
-// after, and whenever step is called.
+// drive continues an operation with the action that its last step returned: it
+// waits, and steps again, until the operation has finished, has failed because
+// ctx has ended, or works without mu, which is up to the caller. mu is held
+// before and after, and whenever step is called.
 func (p *Pipe[T]) drive(ctx context.Context, clk *clock.Clock, s *side, t *turn, does next, step func() next) next {
 	for t.err == nil {
 		switch does {
