@@ -33,7 +33,7 @@ type chunkReader struct {
 	chunks []*chunk
 	at     int   // in the first of them
 	left   int   // bytes in all of them
-	end    error // what they end with
+	end    error // the error behind them
 }
 
 func (r *chunkReader) Read(p []byte) (n int, err error) {

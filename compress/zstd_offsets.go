@@ -6,8 +6,8 @@ import (
 	"math/bits"
 )
 
-// errZeroOffset is what the reference decoder calls corruption and the library
-// reads as an offset of 1.
+// errZeroOffset reports an offset that the reference decoder calls corruption
+// and the library reads as 1.
 var errZeroOffset = errors.New("a match with an offset of 0")
 
 // zstdOffsets follows the offsets of the sequences of a frame (RFC 8878, section
