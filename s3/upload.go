@@ -70,7 +70,7 @@ func (u *upload) enter() error {
 // Peer names what Write waits for.
 func (u *upload) Peer() string { return peer }
 
-// Write takes p into parts, and waits while all of them are on their way.
+// Write takes p into parts, and waits while all of them are in flight.
 func (u *upload) Write(p []byte) (int, error) {
 	if err := u.enter(); err != nil {
 		return 0, err
@@ -317,7 +317,7 @@ func (u *upload) Commit() error {
 	return err
 }
 
-// keep makes Close leave in the store what is there: the object, or its parts.
+// keep makes Close leave the object, or its parts, in the store.
 func (u *upload) keep() {
 	u.mu.Lock()
 	defer u.mu.Unlock()

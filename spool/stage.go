@@ -86,7 +86,7 @@ func (w *bufferWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Level returns what the files hold, and may hold.
+// Level returns how many bytes the files hold, and may hold.
 func (w *bufferWriter) Level() (held, limit int64) {
 	l := w.b.l
 	l.mu.Lock()

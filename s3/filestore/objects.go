@@ -21,7 +21,7 @@ import (
 // object is from.
 const markHeader = "weir-upload"
 
-// object has what the store says about an object.
+// object is the store's description of an object.
 type object struct {
 	key  string
 	info minio.ObjectInfo
