@@ -327,7 +327,7 @@ func (c *tarballs) releaseLocked(t *tarball) {
 	}
 }
 
-// tarBody is a tarball on its way to one client.
+// tarBody is a tarball that is being sent to one client.
 type tarBody struct {
 	*tarball
 	from *tarballs
@@ -411,7 +411,7 @@ func (t *tarball) find(at int64) (p *packedFile, in int64) {
 	return p, at - p.at
 }
 
-// open opens the file of an entry, which must be what it was when the list was made.
+// open opens the file of an entry, which must be the same as when the list was made.
 func (b *tarBody) open(p *packedFile) (f *openfile.File, err error) {
 	name := filepath.Join(b.folder, filepath.FromSlash(p.name))
 	if f, err = b.view.openFile(name, false); err == nil {

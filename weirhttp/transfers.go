@@ -126,8 +126,8 @@ func count(sum *Totals, x *transfer) {
 	}
 }
 
-// Top returns the transfers on their way that have waited longest for their
-// clients, at most n, the longest wait first. With [Transfers.Totals] and
+// Top returns the running transfers that have waited longest for their clients,
+// at most n, the longest wait first. With [Transfers.Totals] and
 // [Transfers.ReportOf] it lets package monitor show them.
 func (t *Transfers) Top(n int) []report.Transfer {
 	type waiting struct {
@@ -163,8 +163,8 @@ func (t Transfer) Summary() report.Transfer {
 	}
 }
 
-// ReportOf returns the report on the transfer with this ID. It returns false if
-// the transfer is not on its way.
+// ReportOf returns the report on the transfer with this ID. It returns false if the
+// transfer is not running.
 func (t *Transfers) ReportOf(id uint64) (report.Report, bool) {
 	t.mu.Lock()
 	x := t.live[id]
@@ -365,7 +365,7 @@ func (x *transfer) look() Transfer {
 	return info
 }
 
-// state sets the state of t by what the flow has done since the last look.
+// state derives the state of t from the flow's activity since the last look.
 func (f *watched) state(t *Transfer) {
 	f.mu.Lock()
 	r, _ := f.w.Look()

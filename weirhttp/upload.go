@@ -81,7 +81,7 @@ type Uploads struct {
 	// Store, if not nil, takes the uploads, instead of Dir. Everything else is the same for
 	// clients, except that they cannot follow an upload with ?follow. Several processes can
 	// serve one store. Quota, MinFree and Sync have no effect then: a store has its own
-	// settings, and what it has saved is safe.
+	// settings, and its saved data is safe.
 	Store UploadStore
 
 	MaxSize int64 // largest file, in bytes; 0: no limit

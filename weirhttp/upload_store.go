@@ -43,7 +43,7 @@ type uploadStore interface {
 	// append opens the content of an upload whose epoch the caller has swapped in. It
 	// waits until the content of earlier epochs is closed or fenced off, and returns
 	// errWritten if that takes too long, errChanged if the upload has been taken over.
-	// The store calls lost, at most once and from a goroutine of its own, when it
+	// The store calls lost, at most once and from a separate goroutine, when it
 	// notices that a later epoch was swapped in.
 	append(ctx context.Context, id string, epoch int64, lost func()) (uploadContent, error)
 

@@ -269,8 +269,8 @@ func (o *ownStore) remove(ctx context.Context, id, version string) error {
 	return o.to.Remove(context.WithoutCancel(ctx), id, version)
 }
 
-// leastAge is how long what is in a store stays there. A store cannot tell what a killed
-// process left from what another process still receives, except by its age.
+// leastAge is how long every upload stays in a store. A store cannot tell the upload of a
+// killed process from one that another process still receives, except by its age.
 const leastAge = 24 * time.Hour
 
 // sweep implements uploadStore.
@@ -333,7 +333,7 @@ func (c *ownContent) finish(want string, r rule, _ bool) (got Received, replaced
 	return got, replaced, taken(err)
 }
 
-// ownFile is a file on its way into a store, in one request.
+// ownFile is a file that one request is writing into a store.
 type ownFile struct {
 	o *ownStore
 	c UploadContent // nil after abort
