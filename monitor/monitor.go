@@ -53,7 +53,7 @@ type Monitor struct {
 	// goroutines at a time.
 	Edit func(*weir.Flow, report.Report) report.Report
 
-	mu     sync.Mutex // guards what follows; never held while other code is called
+	mu     sync.Mutex // guards the fields below; never locked while other code is called
 	lastID uint64
 	live   map[*weir.Flow]*run
 	recent []*run // that ended, the oldest first

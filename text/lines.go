@@ -70,7 +70,7 @@ type lineBuffer struct {
 	line  int64  // lines that are complete
 	at    int64  // offset of the current line
 
-	taken int64 // offset behind what was taken
+	taken int64 // offset behind the bytes that were taken
 }
 
 // ended begins the next line.
@@ -98,7 +98,7 @@ var (
 	endCRLF = []byte("\r\n")
 )
 
-// begin takes what comes first of a text.
+// begin handles the first bytes of a text, which can be a byte order mark.
 func (b *lineBuffer) begin(in []byte) ([]byte, error) {
 	text, left, err := b.start.Take(in)
 	if left > 0 {
@@ -150,7 +150,7 @@ func (b *lineBuffer) cut(in []byte, f func(line, end []byte, from, to int) error
 	}
 }
 
-// last calls f with what follows the last end.
+// last calls f with the text behind the last end.
 func (b *lineBuffer) last(f func(line, end []byte, from, to int) error) error {
 	if err := b.cut(b.start.Rest(), f); err != nil {
 		return err

@@ -99,7 +99,7 @@ func bar(s report.StageStats, width int, p painter) string {
 	return b.String()
 }
 
-// states says in words what the bar shows, the longest state first.
+// states puts the bar into words, the longest state first.
 func states(s report.StageStats) string {
 	sorted := slices.Clone(looks)
 	slices.SortStableFunc(sorted, func(a, b stateLook) int { return cmp.Compare(b.of(s), a.of(s)) })

@@ -183,7 +183,7 @@ func (t *top) joined(l *procpipe.Pipeline) bool {
 	return slices.ContainsFunc(t.programs.list(), func(p *program) bool { return p.socket != "" && l.Has(p.number()) })
 }
 
-// report watches once and prints what it saw.
+// report watches once and prints the result.
 func (t *top) report(ctx context.Context) error {
 	// Programs that begin during the window are ignored. Those that end are reported.
 	if t.unjoined != nil {
@@ -339,7 +339,8 @@ func (t *top) single(p *program) *entry {
 	return e
 }
 
-// commandLine is what the user typed, or for a program elsewhere its name.
+// commandLine is the command that the user typed, or for a program elsewhere its
+// name.
 func commandLine(args []string, snap *monitor.Snapshot) string {
 	if len(args) == 0 {
 		return fmt.Sprintf("%s [%d]", printable(snap.Program.Name), snap.Program.PID)

@@ -13,8 +13,8 @@ var keySequences = []struct{ sent, key string }{
 	{"\r", "enter"}, {"\n", "enter"}, {"\x7f", "backspace"}, {"\b", "backspace"},
 }
 
-// keyNames splits what a terminal has sent into keys: characters, and the names
-// of others. Sequences that mean no key here are left out.
+// keyNames splits the input from a terminal into keys: characters, and the
+// names of others. Sequences that mean no key here are left out.
 func keyNames(sent string) (keys []string) {
 next:
 	for sent != "" {
