@@ -28,7 +28,7 @@ type slowConn struct {
 // phase.
 type slowSays struct {
 	Phase     string  `json:"phase"`     // "connected", "window", "end"
-	Delivered float64 `json:"delivered"` // part of what was asked for in the window
+	Delivered float64 `json:"delivered"` // part of the requested bytes in the window
 	Cut       int     `json:"cut"`       // connections that the server ended
 }
 

@@ -8,8 +8,8 @@ import (
 	"github.com/weir-go/weir"
 )
 
-// itemsRow measures what a value costs on its way through a chain: a source of
-// ints, a map, a filter and a sum.
+// itemsRow measures the cost of a value that passes through a chain: a source
+// of ints, a map, a filter and a sum.
 func itemsRow(e *env) row {
 	n := e.size(10_000_000, 2_000_000)
 	slow := e.size(2_000_000, 300_000)

@@ -118,7 +118,7 @@ func copyBuffered(dst io.Writer, src io.Reader) error {
 type onlyReader struct{ io.Reader }
 type onlyWriter struct{ io.Writer }
 
-// upperWriter changes what it is given, which its callers here allow.
+// upperWriter changes the slice that it is given, which its callers here allow.
 type upperWriter struct{ w io.Writer }
 
 func (u upperWriter) Write(p []byte) (int, error) {

@@ -11,8 +11,8 @@ import (
 
 const batchItems, batchBytes = 2048, 64 << 10
 
-// allocsRow measures what a flow allocates for each batch once it runs: what a
-// long run allocates more than a short one.
+// allocsRow measures the allocations of a flow for each batch once it runs:
+// those that a long run has more than a short one.
 func allocsRow(e *env) row {
 	items := e.size(4000, 1000) * batchItems
 	size := int64(e.size(256<<20, 64<<20))

@@ -7,9 +7,9 @@
 // What the tutorial got wrong: stream.pipe(res) leaks the open file whenever
 // the other end goes away early, and ends the whole process if the file does
 // not exist, because pipe() neither forwards errors nor closes its source. Its
-// buffers have a threshold, not a limit. And what it shows of the inside leaves
-// out several destinations, errors and ends. Here Run returns the first error,
-// when everything is closed.
+// buffers have a threshold, not a limit. And its view of the inside leaves out
+// several destinations, errors and ends. Here Run returns the first error, when
+// everything is closed.
 package main
 
 import (
@@ -69,7 +69,7 @@ func send(ctx context.Context, path string, res io.Writer) (report.Report, error
 
 // region inside
 
-// byHand does what a flow does between a source and a sink.
+// byHand does the work of a flow between a source and a sink.
 func byHand(dst io.Writer, src io.Reader) (int64, report.PipeStats, error) {
 	r, w := weir.NewPipe[byte](weir.Bytes(64 << 10))
 	var reading sync.WaitGroup

@@ -35,7 +35,7 @@ func main() {
 }
 
 // run sends a file of the given size, in bytes, both ways to a client that
-// takes rate bytes a second, and prints what was held in memory.
+// takes rate bytes a second, and prints how much was held in memory.
 func run(ctx context.Context, out io.Writer, size, rate int64) error {
 	dir, err := os.MkdirTemp("", "weir-problem-*")
 	if err != nil {

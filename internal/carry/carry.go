@@ -132,8 +132,8 @@ func Sparse(ctx context.Context) func() bool {
 }
 
 // ShrankError is the error of a file that became shorter while it was read, so
-// that what was read is not the whole of anything. It matches
-// [io.ErrUnexpectedEOF].
+// that the bytes that were read are not its complete contents at any time. It
+// matches [io.ErrUnexpectedEOF].
 type ShrankError struct{ From, To int64 }
 
 func (e *ShrankError) Error() string {

@@ -45,7 +45,7 @@ func (e *Encoder) stored(p []byte, last bool) {
 	}
 }
 
-// block writes what was parsed of in[start:end], in the smallest way.
+// block writes the parsed sequences of in[start:end], in the smallest way.
 func (e *Encoder) block(in *Input, start, end int, last bool) {
 	e.lit.freq[endOfBlock]++
 	e.lit.build(mostLitBits)

@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// A row of the table of a result: a label, what was measured of each side, and a
+// A row of the table of a result: a label, the measurement of each side, and a
 // remark.
 type row struct {
 	Label  string

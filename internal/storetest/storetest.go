@@ -16,7 +16,7 @@ import (
 	"github.com/weir-go/weir/weirhttp"
 )
 
-// Store is what the tests need: files can be read back.
+// Store is a store as the tests need it: files can be read back.
 type Store interface {
 	weirhttp.FileStore
 	weirhttp.UploadStore
