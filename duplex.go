@@ -21,8 +21,8 @@ import (
 // w and r wait for nothing but the system. If the store is full, Write returns how
 // many values it has taken, and [ErrFull]: it is called again with the rest when r
 // has been read. If there is nothing to read, Read returns [ErrEmpty]: it is called
-// again when something has been written or w has been closed. So the flow knows who
-// waits for whom, for its report and for [ErrDeadlock]. After w has been closed, r
+// again when something has been written or w has been closed. So the flow knows which side
+// waits for the other, for its report and for [ErrDeadlock]. After w has been closed, r
 // returns the remaining bytes, and then [io.EOF]. A Read that returns [io.EOF] before, and
 // a Write that returns [ErrStop], need no more input.
 //
@@ -33,7 +33,7 @@ import (
 //
 // If w has a method Level() (held, limit int64), the report lists the store among
 // the pipes, with its limit and its contents in bytes. These bytes are not part
-// of the flow's memory; Holds of the stage says what w and r hold there.
+// of the flow's memory; Holds of the stage says how much w and r hold there.
 func Duplex[In, Out any](name string, open func(ctx context.Context) (w Writer[In], r Reader[Out], err error)) Stage[In, Out] {
 	st := Stage[In, Out]{Name: name}
 	if open == nil {
@@ -402,7 +402,7 @@ func (d *store) Resting() (read, write int) {
 	return read, write
 }
 
-// WatchedBy says whom to tell about waits.
+// WatchedBy sets the watcher that is informed of waits.
 func (d *store) WatchedBy(w pipe.Watcher) {
 	d.mu.Lock()
 	d.still = w

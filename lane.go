@@ -266,10 +266,10 @@ func (l *lane) run() {
 // only if everything upstream could be closed.
 func (l *lane) wrapUp(err error) error {
 	err = l.unlessEnough(err)
-	// What ends downstream may have enough itself, further on.
+	// A stage that ends downstream may itself need no more input.
 	for l.enough != nil && err == nil {
 		if l.ctx.Err() != nil {
-			// What the stages downstream still hold is lost.
+			// The values that the stages downstream still hold are lost.
 			err = l.unlessEnough(context.Cause(l.ctx))
 			break
 		}
@@ -344,7 +344,7 @@ func (l *lane) awaitUpstream() (first error) {
 	return first
 }
 
-// upstream returns the lanes that write what l reads.
+// upstream returns the lanes that write to the inputs of l.
 func (l *lane) upstream() (ups []*lane) {
 	for _, u := range l.r.plan.lanes {
 		for _, out := range u.outs {
@@ -381,7 +381,7 @@ func (l *lane) close(err error) {
 	}
 }
 
-// downstream finds the lanes that read, directly or not, what l writes.
+// downstream finds the lanes that read, directly or not, the output of l.
 func (l *lane) downstream(all []*lane) map[*lane]bool {
 	found := map[*lane]bool{}
 	for todo := []*lane{l}; len(todo) > 0; todo = todo[1:] {

@@ -222,8 +222,8 @@ func guardIO(sp *spot, x any, deadline func(any) func(time.Time) error) *ioGuard
 	return g
 }
 
-// endsWithContext marks what returns from Read or Write when the context that it
-// was opened with ends.
+// endsWithContext marks a reader or writer that returns from Read or Write when
+// the context that it was opened with ends.
 type endsWithContext interface{ endsWithContext() }
 
 func (g *ioGuard) close(cause error) {
@@ -244,7 +244,7 @@ func (g *ioGuard) cutOff() bool {
 	return g.closed
 }
 
-// end closes x unless that has been done, and returns what Close returned.
+// end closes x unless that has been done, and returns the result of Close.
 func (g *ioGuard) end(cause error) error {
 	g.stop()
 	g.close(cause)

@@ -38,10 +38,9 @@ const (
 	segmentMost = 2 << 20
 )
 
-// mark is what independent blocks of deflate data are ended with by [Gzip] and by
-// pigz -i: two empty stored blocks, the first of which begins anywhere in the
-// byte before. The same bytes may lie within a block, so they prove nothing: see
-// unsplitter.
+// mark ends independent blocks of deflate data of [Gzip] and pigz -i: two empty
+// stored blocks, the first of which begins anywhere in the byte before. The same
+// bytes may lie within a block, so they prove nothing: see unsplitter.
 var mark = []byte{0, 0, 0xff, 0xff, 0, 0, 0, 0xff, 0xff}
 
 // chunk is a part of the input that passes from the splitting to the joining side
@@ -90,7 +89,7 @@ type segment struct {
 	used   int    // bytes of input up to the end
 	ended  bool   // with the last block of deflate data
 	ok     bool   // out is right, if the segment begins where a block does
-	failed error  // of a member: what out ends with
+	failed error  // of a member: the error behind out
 	cut    bool   // of a member: failed is err
 	credit int64  // of the room
 }

@@ -286,7 +286,7 @@ type chunkSource struct {
 	batch [readAtOnce]*chunk
 	next  []*chunk // of batch
 	cur   *chunk   // the current one
-	err   error    // what r ended with
+	err   error    // the error, or io.EOF, of r
 
 	started bool           // there are workers
 	stops   bool           // Read returns errCut in front of a segment

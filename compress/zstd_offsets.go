@@ -27,7 +27,7 @@ const (
 	matchLengths
 )
 
-// sequenceCodes says, in the order of a block's tables, what each may hold.
+// sequenceCodes has the limits of each of a block's tables, in their order.
 var sequenceCodes = [3]struct {
 	maxLog, predefinedLog uint8
 	most                  int // the largest code

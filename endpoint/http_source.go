@@ -123,7 +123,7 @@ type download struct {
 	left  int64 // bytes that are still to come in this answer, or -1
 	sum   *digest
 	ended bool
-	late  error // what broke the answer behind the bytes that Read returned last
+	late  error // the error behind the bytes that Read returned last
 	err   error // returned by Read from now on
 
 	attempt context.Context // of the request of the moment

@@ -172,7 +172,7 @@ func (w *plainWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// flush sends what waits for more.
+// flush sends a frame that waits for more bytes.
 func (w *plainWriter) flush() {
 	defer w.busy.Done()
 	w.mu.Lock()

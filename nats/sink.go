@@ -261,7 +261,7 @@ func (s *sink) Commit(ctx context.Context, c durable.Checkpoint) error {
 	return s.save(ctx, c, true)
 }
 
-// Close disconnects. What was not saved can be on the edge or not.
+// Close disconnects. Bytes that were not saved can be on the edge or not.
 func (s *sink) Close() error {
 	if s.link != nil {
 		s.link.close()

@@ -358,8 +358,8 @@ func (d *csvDecoder) parse(line []byte, end string) error {
 }
 
 // parseQuoted takes the rest of a line from within a quoted field to the next
-// field. It returns no rest where the line ends, and inside if the field goes
-// on behind it.
+// field. It returns no rest where the line ends, and inside if the field
+// continues behind it.
 func (d *csvDecoder) parseQuoted(text, line, rest []byte, end string) (_, next []byte, inside bool, err error) {
 	for {
 		i := bytes.IndexByte(rest, '"')

@@ -65,7 +65,7 @@ type durableSink struct {
 // flowState is the checkpoint of an unfinished object. The store has it as one
 // line of JSON, which the tail follows.
 type flowState struct {
-	Mark       string              `json:"mark"` // another one each time, so that we recognize what we wrote
+	Mark       string              `json:"mark"` // another one each time, so that we recognize our own writes
 	Checkpoint durable.Checkpoint  `json:"checkpoint"`
 	End        *durable.Checkpoint `json:"end,omitempty"` // the object is being completed
 	Nonce      string              `json:"nonce"`         // of the object

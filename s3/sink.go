@@ -58,5 +58,5 @@ func (c *client) refuseExisting(ctx context.Context, key string) error {
 	case context.Cause(ctx) != nil:
 		return context.Cause(ctx)
 	}
-	return nil // what else is wrong, the upload finds out
+	return nil // the upload finds out any other error
 }

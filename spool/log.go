@@ -98,7 +98,7 @@ type Log struct {
 
 	// Locked in this order; mu only for a few instructions.
 	syncing sync.Mutex // held while a sync of the tail runs
-	writing sync.Mutex // guards what appends to the files
+	writing sync.Mutex // serializes appends to the files
 	mu      sync.Mutex
 
 	// Guarded by writing.
@@ -597,8 +597,8 @@ func (l *Log) edge() report.Edge {
 	return report.Edge{Name: l.dir, Held: s.Held, Max: s.Max, Lag: s.Lag(), Refused: s.Refused}
 }
 
-// Close ends the use of the spool, and interrupts those who wait for it. What was
-// saved stays, to be continued. Close the readers of its source before.
+// Close ends the use of the spool, and interrupts those who wait for it. The saved
+// bytes stay, to be continued. Close the readers of its source before.
 func (l *Log) Close() error {
 	if !l.close() {
 		return nil

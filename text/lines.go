@@ -23,7 +23,7 @@ var ErrLineTooLong = errors.New("line too long")
 // LineOption changes how [Lines], [Grep] and [GrepOut] treat lines.
 type LineOption func(*lineLimit)
 
-// lineLimit is the maximum line, and what happens to longer ones.
+// lineLimit is the maximum line, and the policy for longer ones.
 type lineLimit struct {
 	most int // bytes of a line without its end
 	long longLine
@@ -303,7 +303,7 @@ type lineEnds struct {
 
 // next returns the next line and where the one behind it begins. ok is false if
 // no line ends in the rest of the text. If that ends in "\r", which may be half
-// of an end, half is true; line is what stands before it.
+// of an end, half is true; line is the text before it.
 func (e *lineEnds) next() (line []byte, end int, ok, half bool) {
 	if e.lf < e.at {
 		if i := bytes.IndexByte(e.in[e.at:], '\n'); i >= 0 {

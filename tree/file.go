@@ -483,8 +483,8 @@ func (l *link) placed(path string, err error) {
 	close(l.done)
 }
 
-// linkTo makes e another name of what l is about. It reports false if there can
-// be no such link.
+// linkTo makes e another name of the file of l. It reports false if there can be
+// no such link.
 func (j *job) linkTo(ctx context.Context, e entry, l *link) (bool, error) {
 	select { // another worker copies it now
 	case <-l.done:

@@ -43,8 +43,8 @@ type Options struct {
 }
 
 // Wrapper is a writer around an *os.File. Copy writes to the file itself and
-// says through Moved what reached it; Moved returns the error to end with. Of a
-// reader around a file only OSFile is asked.
+// reports through Moved the bytes that reached it; Moved returns the error to
+// end with. Of a reader around a file only OSFile is asked.
 type Wrapper interface {
 	OSFile() *os.File
 	Moved(n int64, err error) error

@@ -2,8 +2,8 @@ package kernelcopy
 
 import "time"
 
-// An Observer follows what [Copy] does with its time. Its methods are called by
-// the goroutine that called Copy and must return at once.
+// An Observer follows how [Copy] spends its time. Its methods are called by the
+// goroutine that called Copy and must return at once.
 type Observer interface {
 	// Enter begins another activity. It is called again for the same one.
 	Enter(Activity)

@@ -152,7 +152,7 @@ func (p *Pipe[T]) readLocked(ctx context.Context, clk *clock.Clock, dst []T) (n 
 const NoMost = math.MaxInt64
 
 // ReadUpTo is Read that takes no more than most bytes of charge, or one value
-// if that is charged more. It returns the charge of what it took.
+// if that is charged more. It returns the charge of the values it took.
 func (p *Pipe[T]) ReadUpTo(ctx context.Context, clk *clock.Clock, dst []T, most int64) (n int, first, charge int64, err error) {
 	p.mu.Lock()
 	defer p.unlock()

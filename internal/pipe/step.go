@@ -105,9 +105,9 @@ func (p *Pipe[T]) rests(s *side) {
 	}
 }
 
-// stirs takes back what rests did, when another goroutine makes the waiting one
-// runnable or when it wakes by itself (its context has ended, or a budget has
-// memory again). mu is held.
+// stirs undoes rests, when another goroutine makes the waiting one runnable or
+// when it wakes by itself (its context has ended, or a budget has memory
+// again). mu is held.
 func (p *Pipe[T]) stirs(s *side) {
 	s.resting--
 	if p.watcher != nil {

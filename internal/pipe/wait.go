@@ -289,8 +289,8 @@ func (p *Pipe[T]) wakeAll() {
 
 var closedChan = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
 
-// WriteReady returns a channel that is closed when what TryWrite last refused would
-// fit, or the pipe was closed.
+// WriteReady returns a channel that is closed when the values that TryWrite last
+// refused would fit, or the pipe was closed.
 func (p *Pipe[T]) WriteReady() <-chan struct{} {
 	p.mu.Lock()
 	defer p.unlock()

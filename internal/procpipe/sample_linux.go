@@ -10,8 +10,8 @@ import (
 	"unsafe"
 )
 
-// Sampler adds up what processes do. The zero value is ready. It is for one
-// goroutine at a time.
+// Sampler adds up the activity of processes. The zero value is ready. It is for
+// one goroutine at a time.
 type Sampler struct {
 	totals Totals
 	marks  map[ID]mark

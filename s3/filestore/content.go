@@ -239,7 +239,7 @@ func (c *content) more() bool {
 	return true
 }
 
-// ended is a context that has ended: a budget gives only what is free now.
+// ended is a context that has ended: with it, a budget gives only memory that is free now.
 var ended = func() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -534,7 +534,7 @@ func (c *content) Cut(n int64) error {
 	return nil
 }
 
-// cutParts removes parts that no state names. What is left of the last one comes back into
+// cutParts removes parts that no state names. The rest of the last one comes back into
 // memory. Numbers are not used again, because an old request can still be under way.
 func (c *content) cutParts(n int64) error {
 	var keep []run

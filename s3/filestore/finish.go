@@ -24,7 +24,8 @@ func (c *content) Finish(to weirhttp.UploadTarget) (name string, replaced bool, 
 		return "", false, err
 	}
 	if !c.raw {
-		// What this process remembers can be older than what this content has saved.
+		// The state in this process's memory can be older than the one that this content
+		// has saved.
 		e, err := c.s.loadLive(c.ctx, c.id)
 		if errors.Is(err, fs.ErrNotExist) || err == nil && e.Epoch != c.epoch {
 			err = weirhttp.ErrUploadChanged

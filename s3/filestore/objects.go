@@ -135,7 +135,7 @@ func (s *Store) remove(ctx context.Context, key string) error {
 
 // removeAll removes the objects whose keys begin with prefix.
 func (s *Store) removeAll(ctx context.Context, prefix string) error {
-	var list []string // a listing need not show what changes while it is read
+	var list []string // a listing need not show changes while it is read
 	for o, err := range s.list(ctx, prefix, true) {
 		if err != nil {
 			return err

@@ -36,7 +36,7 @@ type Options struct {
 	// a quota, each upload lists the files under the prefix: one request for 1,000 files.
 	Quota int64
 
-	// Log is for what cannot be cleaned up; nil means slog.Default().
+	// Log gets the errors of cleanups; nil means slog.Default().
 	Log *slog.Logger
 }
 

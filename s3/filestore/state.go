@@ -393,7 +393,7 @@ func (s *Store) Sweep(ctx context.Context, before time.Time, claim func(id strin
 		content       bool
 	}
 	uploads := make(map[string]*found)
-	var probes []string // what killed processes left
+	var probes []string // probes that killed processes left
 	for o, err := range s.list(ctx, s.hidden(), true) {
 		if err != nil {
 			return err
