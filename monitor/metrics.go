@@ -34,7 +34,7 @@ type Sample struct {
 	Count  uint64
 }
 
-// sums is what runs that have ended have counted. Monitor.mu guards it.
+// sums has the counts of runs that have ended. Monitor.mu guards it.
 type sums struct {
 	labels labelSet
 	runs   map[pair]int64 // flow and outcome

@@ -65,7 +65,7 @@ type about struct {
 	came    time.Time // since when
 }
 
-// sampled is one snapshot, and what viewers compare it by.
+// sampled is one snapshot, and the data by which viewers compare it.
 type sampled struct {
 	*Snapshot
 	at   time.Time
@@ -136,7 +136,7 @@ func (m *Monitor) run(l *loop) {
 	}
 }
 
-// Snapshot returns what m knows now: at most 100 ms old.
+// Snapshot returns the current snapshot of m: at most 100 ms old.
 func (m *Monitor) Snapshot() *Snapshot { return m.take().Snapshot }
 
 // take returns a fresh sample, by starting the goroutine if it must.

@@ -64,8 +64,8 @@ type Program struct {
 	Start float64 `json:"start"` // about when it was started
 }
 
-// Memory is what flows hold in their pipes, and their ceiling. The ceiling counts
-// the values of holders as the largest one until now.
+// Memory is the memory that flows hold in their pipes, and their ceiling. The
+// ceiling counts the values of holders as the largest one until now.
 type Memory struct {
 	Used  int64 `json:"used"`
 	Limit int64 `json:"limit"`

@@ -6,8 +6,8 @@ import "github.com/weir-go/weir/report"
 // weirhttp. Its methods may be called at any time, by several goroutines, and
 // return soon.
 type Transfers interface {
-	// Totals counts the transfers since the registry was made, those on their
-	// way included.
+	// Totals counts the transfers since the registry was made, including
+	// running ones.
 	Totals() report.Totals
 
 	// Top returns at most n of the running transfers: those that have waited

@@ -182,7 +182,7 @@ func (c *conn) carry(x *transfer, r *http.Request) {
 	}
 }
 
-// holdup is what x asks its carrier for; see carrier.
+// holdup returns the state of c that can hold x up; see carrier.
 func (c *conn) holdup(x *transfer) (h holdup) {
 	p := c.progress()
 	return holdup{unsent: p.unsent, waiting: p.waiting, alone: c.carries.Load() == x, rated: c.rated.Load()}

@@ -23,7 +23,7 @@ type sliceable interface {
 	close()
 }
 
-// described is content with what HTTP says about it.
+// described is content with its description in HTTP.
 type described struct {
 	sliceable
 	name     string // of the transfer

@@ -53,7 +53,7 @@ type pieces interface {
 // fileSpan returns n bytes of f, from offset off. The span owns f.
 func fileSpan(f *openfile.File, off, n int64) *span { return &span{f: f, off: off, here: n, left: n} }
 
-// close releases what s holds.
+// close releases the resources of s.
 func (s *span) close() {
 	if s.rest != nil {
 		s.rest.close()

@@ -141,7 +141,7 @@ func pack(ctx context.Context, v view, g *Guard, folder, base string, most int) 
 }
 
 // hashEntry adds an entry to the entity tag: its header, which has its time in seconds,
-// and what else tells two versions of a file apart.
+// and the other properties that tell two versions of a file apart.
 func hashEntry(sum hash.Hash, head []byte, p *packedFile) {
 	sum.Write(head)
 	var b [16]byte

@@ -193,13 +193,14 @@ type transfer struct {
 
 // carrier is the connection of a transfer, as far as the transfer knows it.
 type carrier interface {
-	// holdup tells what holds the transfer up. Any goroutine can call it.
+	// holdup returns the state of the connection that can hold the transfer up. Any
+	// goroutine can call it.
 	holdup(*transfer) holdup
 	// ended is called once, at the end of the transfer.
 	ended(*transfer)
 }
 
-// holdup is what holds a transfer up.
+// holdup is the state of a connection that can hold a transfer up.
 type holdup struct {
 	unsent  int64 // bytes that wait in the kernel
 	waiting bool  // the kernel accepts no more bytes for now

@@ -56,8 +56,8 @@ import (
 // If-Match, If-None-Match and If-Unmodified-Since apply to the file that has the name
 // already. Its entity tag is the one that a [FileServer] sends. If a precondition does not
 // hold, the answer is 412 and nothing is stored. The handler checks them before it reads
-// the body, and again when it gives the file its name. For a resumable upload, those of
-// the request that created it apply.
+// the body, and again when it gives the file its name. For a resumable upload, the
+// preconditions of the request that created it apply.
 //
 // The newest request for a resumable upload wins: it ends an older one that still adds to
 // the upload, and the offset that it returns stays valid. A request that contradicts the

@@ -190,7 +190,7 @@ func openFolder(set *settings) (*folder, error) {
 	return d, nil
 }
 
-// begin starts to remove what killed processes left, and resumable uploads that have
+// begin starts to remove the files of killed processes, and resumable uploads that have
 // expired, by calling expire. The first request does not wait for that.
 func (d *folder) begin(expire func(before time.Time) error) {
 	d.sweep.runs.Go(func() { atomicfile.Sweep(d.root) })

@@ -20,7 +20,7 @@ import (
 	"github.com/weir-go/weir/weirhttp/internal/writeback"
 )
 
-// resumption is what all protocols for resumable uploads have in common: one state machine
+// resumption is the common part of all protocols for resumable uploads: one state machine
 // over a store. A request takes an upload over, which ends an older request, works with it
 // in a session, and ends the session.
 type resumption struct {
@@ -441,7 +441,8 @@ func (s *session) receive(req *uploadRequest, from, most int64, keep bool) (int6
 	}
 	in := clientReader{body: req.body(), budget: s.u.set.budget, queue: s.u.set.queue, keep: true, stop: req.stop}
 	var into io.Writer = s.data
-	// What is undone later must not be saved: its offset could have been told to a client.
+	// Bytes that are undone later must not be saved: a client could already know their
+	// offset.
 	if c, ok := s.data.(interface{ checkpoint() error }); ok && req.checksum == nil && (keep || req.r.ContentLength >= 0) {
 		into = &saving{uploadContent: s.data, save: c.checkpoint}
 	}

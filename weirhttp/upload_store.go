@@ -94,7 +94,7 @@ var errWritten = &refusal{503, "Another server process is still writing this upl
 var errTaken = &refusal{http.StatusLocked, "Another request has taken over the upload"}
 
 // waitKey is the key of the context until whose end a request waits for memory. It ends
-// with the request, unlike those of its changes to a store.
+// with the request, unlike the contexts of its changes to a store.
 type waitKey struct{}
 
 // uploadPhase is how far an upload is from its final name.

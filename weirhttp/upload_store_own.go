@@ -62,7 +62,7 @@ type UploadStore interface {
 	Remove(ctx context.Context, id, version string) error
 
 	// Sweep removes each upload that has not changed since before, except those for which
-	// claim returns false, and what killed processes have left. It calls release after
+	// claim returns false, and the remains of killed processes. It calls release after
 	// each one that claim has allowed. It must not remove content that is being appended
 	// to by any process.
 	Sweep(ctx context.Context, before time.Time, claim func(id string) (release func(), ok bool)) error
@@ -80,8 +80,8 @@ type UploadContent interface {
 	// Cut removes everything behind the first n bytes, which include those flushed.
 	Cut(n int64) error
 
-	// Checkpoint saves what costs little to save. It is called from time to time while
-	// bytes arrive, so that a process that dies does not lose all of them.
+	// Checkpoint saves the bytes that cost little to save. It is called from time to time
+	// while bytes arrive, so that a process that dies does not lose all of them.
 	Checkpoint() error
 
 	// Flush saves all bytes. From now on nobody reads a smaller Offset. Content of Receive

@@ -111,7 +111,7 @@ func (s *serving) cannotUseStore(code int, err error) error {
 	return f
 }
 
-// closeStore closes what openStore has opened.
+// closeStore closes the stores that openStore has opened.
 func (s *serving) closeStore() {
 	if s.inboxFiles != nil && s.inboxFiles != s.files {
 		s.inboxFiles.Close()

@@ -24,7 +24,7 @@ import (
 	"github.com/weir-go/weir/monitor"
 )
 
-// top shows what every running weir does.
+// top shows the activity of every running weir.
 type top struct {
 	stdout, stderr io.Writer
 	once, json     bool
@@ -390,7 +390,7 @@ func (t *top) pipeline(l *procpipe.Pipeline, samples, before procpipe.Totals, no
 	return e
 }
 
-// headline counts what there is, in at most width columns.
+// headline sums up the entries, in at most width columns.
 func headline(list []*entry, width int) string {
 	counts := map[string]int64{}
 	var in, out float64

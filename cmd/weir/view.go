@@ -201,8 +201,8 @@ type progress struct {
 	took              time.Duration
 }
 
-// text is the progress in at most width columns, if that is possible at all. What
-// it leaves out first is decoration, and last the time that is left.
+// text is the progress in at most width columns, if that is possible at all. It
+// leaves out decoration first, and the remaining time last.
 func (p progress) text(width int) string {
 	amount, part, left := weir.FormatBytes(p.in), "", ""
 	if p.total > 0 {

@@ -282,8 +282,8 @@ type steady struct {
 
 const steadyHold = 2 * time.Second
 
-// hold returns what to show of a finding, and for how long that has held. That is
-// negative until a verdict has held.
+// hold returns the text to show of a finding, and for how long that has held. That
+// is negative until a verdict has held.
 func (s *steady) hold(f *finding, now time.Time) (text string, since time.Duration) {
 	v := f.verdict
 	says := fmt.Sprint(v.Measuring, v.Stage, "\x00", v.Between[0].Name, "\x00", v.Between[1].Name)
@@ -307,7 +307,7 @@ func (s *steady) hold(f *finding, now time.Time) (text string, since time.Durati
 	return s.text, now.Sub(s.since)
 }
 
-// sentence is what to show of a finding in one line.
+// sentence is a finding in one line.
 func (s *steady) sentence(f *finding, now time.Time) string { return heldFor(s.hold(f, now)) }
 
 // heldFor says for how long a sentence has held, unless that is negative.

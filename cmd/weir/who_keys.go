@@ -5,7 +5,8 @@ import (
 	"unicode/utf8"
 )
 
-// keySequences are what terminals send for keys that are no characters.
+// keySequences are the sequences that terminals send for keys that are no
+// characters.
 var keySequences = []struct{ sent, key string }{
 	{"\x1b[A", "up"}, {"\x1bOA", "up"}, {"\x1b[B", "down"}, {"\x1bOB", "down"},
 	{"\x1b[C", "right"}, {"\x1bOC", "right"}, {"\x1b[D", "left"}, {"\x1bOD", "left"},

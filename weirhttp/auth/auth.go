@@ -41,7 +41,7 @@ type Users struct {
 	Uploads string
 
 	users map[string]user
-	dummy hash          // what unknown names are checked against: the slowest of all
+	dummy hash          // unknown names are checked against it: the slowest of all
 	turns chan struct{} // checks at a time: each takes tens of megabytes
 	key   []byte        // of the digests in known
 
