@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// leaveRows measure what becomes of clients that leave early, and of those that
+// leaveRows measure how servers treat clients that leave early, and clients that
 // stall.
 func (h *httpBench) leaveRows() []row {
 	e := h.e

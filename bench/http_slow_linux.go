@@ -186,7 +186,7 @@ type slowLoad struct {
 	out *bufio.Scanner
 }
 
-// slowWish is what slow clients are to do.
+// slowWish has the settings of the slow clients.
 type slowWish struct {
 	clients, least, most, settle, window int
 	wait                                 bool // until finish is called

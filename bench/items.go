@@ -211,7 +211,7 @@ func sumWeir(between func(weir.Stream[int]) weir.Stream[int]) func(n int) (uint6
 	}
 }
 
-// itemsFlow is the chain as a flow; between is what happens behind its map.
+// itemsFlow is the chain as a flow; between is the part behind its map.
 func itemsFlow(n int, sum *int, between func(weir.Stream[int]) weir.Stream[int]) *weir.Flow {
 	c := theChain()
 	added := weir.Map(ints(n), c.try)

@@ -134,7 +134,7 @@ func upper(p []byte) {
 	}
 }
 
-// unpacksTo checks that the gzip file packed holds what change makes of plain.
+// unpacksTo checks that the gzip file packed holds plain, changed by change.
 func unpacksTo(packed, plain string, change func([]byte)) error {
 	return withTwo(packed, plain, func(x, y io.Reader) error {
 		z, err := gzip.NewReader(bufio.NewReaderSize(x, 1<<20))

@@ -43,7 +43,7 @@ type contender struct {
 	absent string
 }
 
-// sample is what one round of one contender gave.
+// sample is the result of one round of one contender.
 type sample struct {
 	value  float64 // in the row's unit
 	allocs float64 // for each operation; NaN if not measured

@@ -51,8 +51,8 @@ func passOn() weir.Stage[byte, byte] {
 	return weir.Do("pass on", func(_ context.Context, in []byte, emit func([]byte) error) error { return emit(in) }, nil)
 }
 
-// growth returns what each batch of a flow of long values allocates beyond a
-// flow of short ones.
+// growth compares flow(long) with flow(short), and returns the allocations of
+// each additional batch.
 func growth(short, long, batch int, flow func(n int) *weir.Flow) func(context.Context, *env) (sample, error) {
 	return func(ctx context.Context, _ *env) (sample, error) {
 		a, err := mallocs(ctx, flow(short))

@@ -37,7 +37,7 @@ func main() {
 	}
 }
 
-// run writes the file to out twice and says on info what that took.
+// run writes the file to out twice and reports the costs on info.
 func run(ctx context.Context, path string, out, info io.Writer) error {
 	report, err := send(ctx, path, out)
 	if err != nil {
@@ -75,7 +75,7 @@ func byHand(dst io.Writer, src io.Reader) (int64, report.PipeStats, error) {
 	var reading sync.WaitGroup
 	reading.Go(func() {
 		_, err := w.ReadFrom(src) // waits while the pipe is full: 'pause', and then 'resume'
-		w.CloseWithError(err)     // the end, or what went wrong
+		w.CloseWithError(err)     // the end, or the error
 	})
 	n, err := r.WriteTo(dst) // returns the error of either side
 	r.CloseWithError(err)    // nobody reads any more: ReadFrom returns

@@ -163,8 +163,8 @@ func (f *File) like() fs.FileInfo {
 	return f.opts.Like()
 }
 
-// take gives the file the metadata of another: first what only its owner may
-// set, and then the owner.
+// take gives the file the metadata of another: first the fields that only its
+// owner may set, and then the owner.
 func (f *File) take(like fs.FileInfo) error {
 	if err := setTimes(f.file, like); err != nil {
 		return err

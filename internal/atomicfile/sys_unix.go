@@ -25,7 +25,7 @@ func openLeft(root *os.Root, name string) (*os.File, error) {
 	return f, err
 }
 
-// ours reports whether this user owns what info describes.
+// ours reports whether this user owns the file that info describes.
 func ours(info fs.FileInfo) bool {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	return ok && int(st.Uid) == os.Geteuid()

@@ -81,7 +81,7 @@ type described struct {
 
 func (d described) Attributes() []xattr.Attr { return d.attrs }
 
-// plain is a file without what may not be given to other contents.
+// plain is a file without the metadata that other contents may not get.
 type plain struct{ fs.FileInfo }
 
 func (p plain) Mode() fs.FileMode { return p.FileInfo.Mode().Perm() }

@@ -21,7 +21,7 @@ func (e *Encoder) flush() {
 	e.nbits &= 7
 }
 
-// room makes room for n bytes, and for what flush writes too much.
+// room makes room for n bytes, and for the bytes that flush writes too much.
 func (e *Encoder) room(n int) { e.out = slices.Grow(e.out, n+8) }
 
 // stored writes blocks that are not compressed, at least one.

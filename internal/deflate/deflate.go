@@ -304,7 +304,7 @@ func (e *Encoder) longest(in *Input, i, best, most, nice, depth int) (length, di
 		d += uint32(t.prev[(cur-d)%window])
 	}
 
-	// The last four bytes of a longer match are what most candidates lack.
+	// Most candidates lack the last four bytes of a longer match.
 	end := load32(in, i+best-3)
 	for d < window {
 		j := i - int(d)

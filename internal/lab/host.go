@@ -33,7 +33,7 @@ type message struct {
 	Kind string // messageReady, messageCount, messageEnd or messageError
 
 	Addr    string `json:",omitempty"` // of ready: where it serves; "" if it has no server
-	Ceiling int64  `json:",omitempty"` // of ready: what weir states; 0: nothing
+	Ceiling int64  `json:",omitempty"` // of ready: the ceiling that weir states; 0: none
 
 	Made   int64 `json:",omitempty"` // bytes that were read or made
 	Taken  int64 `json:",omitempty"` // bytes that the slow end has taken

@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	chunkSize = 64 << 10 // bytes; what both sides read at a time, as Node's file streams do
+	chunkSize = 64 << 10 // bytes that both sides read at a time, as Node's file streams do
 
 	// Headroom is how much a process of weir may grow beyond its ceiling, in
 	// bytes: goroutines, connections, and garbage that is not collected yet. The

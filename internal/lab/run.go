@@ -318,7 +318,7 @@ func (u *run) listen(stdout io.Reader) {
 	for lines := bufio.NewScanner(stdout); lines.Scan(); {
 		var m message
 		if json.Unmarshal(lines.Bytes(), &m) != nil {
-			continue // what Node itself prints
+			continue // a line that Node itself prints
 		}
 		u.mu.Lock()
 		m.Error = cmp.Or(m.Error, u.last.Error)

@@ -269,8 +269,8 @@ func (m *meter) measure(v unsafe.Pointer) (n int64) {
 	return n
 }
 
-// measureMany returns what n values of the given size from p on refer to,
-// together.
+// measureMany returns the size of the memory that n values of the given size
+// from p on refer to, together.
 func (m *meter) measureMany(p unsafe.Pointer, n int, size uintptr) (sum int64) {
 	if len(m.words) == 1 && len(m.deep) == 0 {
 		w := m.words[0]

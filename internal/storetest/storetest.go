@@ -1,4 +1,4 @@
-// Package storetest checks what every store for uploads must do.
+// Package storetest checks the duties of every store for uploads.
 package storetest
 
 import (

@@ -62,7 +62,7 @@ func (t target) program() string {
 	return "weir"
 }
 
-// A release is what all its files share.
+// A release has the facts that all its files share.
 type release struct {
 	root    string // of the checkout
 	out     string
