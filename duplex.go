@@ -13,27 +13,27 @@ import (
 )
 
 // Duplex makes a stage of a store, such as a file: one goroutine writes the
-// stage's input to w, and another one reads the stage's output from r. So what is
-// before the stage can be ahead of what is behind it by as much as the store
-// holds. The flow calls open for each run, with a context that ends with the
-// stage.
+// stage's input to w, and another one reads the stage's output from r. So the
+// part of the flow before the stage can be ahead of the part behind it by as much
+// as the store holds. The flow calls open for each run, with a context that ends
+// with the stage.
 //
 // w and r wait for nothing but the system. If the store is full, Write returns how
 // many values it has taken, and [ErrFull]: it is called again with the rest when r
 // has been read. If there is nothing to read, Read returns [ErrEmpty]: it is called
-// again when something has been written or w has been closed. So the flow knows who
-// waits for whom, for its report and for [ErrDeadlock]. After w has been closed, r
+// again when something has been written or w has been closed. So the flow knows which side
+// waits for the other, for its report and for [ErrDeadlock]. After w has been closed, r
 // returns the remaining bytes, and then [io.EOF]. A Read that returns [io.EOF] before, and
 // a Write that returns [ErrStop], need no more input.
 //
 // w and r are closed once each, by the goroutine that uses them, as the writer of a
 // [Sink] and the reader of a [Source] are: w at the end of the input, r when nobody
 // wants more output or everything has been read. If the input fails, w is closed
-// too, and what it has taken arrives before the failure.
+// too, and the values that it has taken arrive before the failure.
 //
 // If w has a method Level() (held, limit int64), the report lists the store among
-// the pipes, with its limit and with what it holds, in bytes. These bytes are not
-// part of the flow's memory; Holds of the stage says what w and r hold there.
+// the pipes, with its limit and its contents in bytes. These bytes are not part
+// of the flow's memory; Holds of the stage says how much w and r hold there.
 func Duplex[In, Out any](name string, open func(ctx context.Context) (w Writer[In], r Reader[Out], err error)) Stage[In, Out] {
 	st := Stage[In, Out]{Name: name}
 	if open == nil {
@@ -345,8 +345,8 @@ func (s storeWriter[T]) write(batch []T) error {
 // CloseRead is called when nobody reads the store any more.
 func (d *store) CloseRead(cause error) { d.leaving.Do(func() { d.feed.leave(cause) }) }
 
-// CloseWrite is called when the input has ended. After an error, what is in the
-// store still arrives. Then the flow fails.
+// CloseWrite is called when the input has ended. After an error, the contents of the
+// store still arrive. Then the flow fails.
 func (d *store) CloseWrite(cause error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -402,14 +402,14 @@ func (d *store) Resting() (read, write int) {
 	return read, write
 }
 
-// WatchedBy says whom to tell about waits.
+// WatchedBy sets the watcher that is informed of waits.
 func (d *store) WatchedBy(w pipe.Watcher) {
 	d.mu.Lock()
 	d.still = w
 	d.mu.Unlock()
 }
 
-// Ceiling is 0, and so is what the other methods return: the store takes nothing of
+// Ceiling and the next five methods return zero values: the store takes nothing of
 // the flow's memory or budget, and only its two lanes use it.
 func (*store) Ceiling() int64          { return 0 }
 func (*store) Holders() (int, int64)   { return 0, 0 }

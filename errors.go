@@ -77,7 +77,7 @@ func (e *StageError) Unwrap() error { return e.Err }
 
 // PanicError is a panic in a stage, which Run returns as an error.
 type PanicError struct {
-	Value any    // what was given to panic
+	Value any    // the argument of panic
 	Stack []byte // the goroutine's stack at the panic
 }
 

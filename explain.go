@@ -54,8 +54,8 @@ func (f *Flow) Explain() (string, error) {
 	return s.String(), nil
 }
 
-// holding says what a stage or pipe holds: "64 KiB and 2 values", or "" if that
-// is nothing.
+// holding describes the contents of a stage or pipe: "64 KiB and 2 values", or "" if
+// it holds nothing.
 func holding(bytes int64, x beyond) string {
 	var c report.Ceiling
 	if c.Bytes = bytes; x.most > 0 {

@@ -267,7 +267,7 @@ func (w *stdout) Moved(_ int64, err error) error {
 }
 
 // ErrReadBack is returned if [ReadBack] finds that the content of a file differs
-// from what was written.
+// from the written bytes.
 var ErrReadBack = errors.New("file content differs from what was written")
 
 // ReadBack reads the file back when all of it has been written, before it gets

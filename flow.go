@@ -56,8 +56,8 @@ type Flow struct {
 // Join makes one flow of several, which can share parts: the branches of a
 // [Tee] that end in different sinks run together. The first error ends them
 // all. No file gets its final name before all flows have succeeded. The files
-// then get their names one after the other. If the program crashes in between, or
-// one of them fails, the files before it stay in place.
+// then get their names one after the other. If the program crashes before the
+// last one has its name, or one of them fails, the files before it stay in place.
 //
 // The joined flow's Name, Grace and OnStuck apply to all. A flow keeps its own
 // Limit, Budget and MaxValue; if it has none, the joined flow's apply. Run
@@ -511,7 +511,7 @@ func (r *run) nameStuck() {
 	}
 	r.mu.Unlock()
 	if len(names) == 0 {
-		return // they finish what came before the failure
+		return // they finish the values that came before the failure
 	}
 	r.flow.mu.Lock()
 	r.stuck = names

@@ -91,7 +91,7 @@ func kernelFlow[T any](b *plan, s Stream[T], k Sink[T], ln *lane, to *spot, w *W
 type ranged interface {
 	io.Reader
 	remaining() int64 // negative: up to the end
-	ended() error     // called at the end: whether that was the end of what was opened
+	ended() error     // called at the end: an error if the file was longer when it was opened
 }
 
 // bounded makes the end of a range visible to the copy.

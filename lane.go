@@ -142,7 +142,7 @@ func (l *lane) at() *stage {
 	return l.owner
 }
 
-// ended returns why the lane must not go on, or nil.
+// ended returns the reason why the lane must stop, or nil.
 func (l *lane) ended() error {
 	if l.broken == nil && l.ctx.Err() != nil {
 		l.broken = context.Cause(l.ctx)
@@ -165,8 +165,8 @@ func (s *spot) finish(end func() error) error {
 	return end()
 }
 
-// close closes what the stage has opened, unless that has been done. cause is
-// why the stage ended, nil if it ended well.
+// close calls the stage's closer, unless that has been done. cause is the error
+// with which the stage ended, nil if it ended well.
 func (s *spot) close(cause error) error {
 	c := s.closer
 	if c == nil {
@@ -232,8 +232,8 @@ func stageError(name string, err error) error {
 }
 
 // run executes the lane in the calling goroutine. However the lane ends, also
-// by a panic, run closes what its stages have opened and then its pipes. A lane
-// that ends because nobody wants more has ended well.
+// by a panic, run closes its stages and then its pipes. A lane that ends
+// because nobody wants more has ended well.
 func (l *lane) run() {
 	begin := clock.Busy(0)
 	if len(l.ins) > 0 {
@@ -266,10 +266,10 @@ func (l *lane) run() {
 // only if everything upstream could be closed.
 func (l *lane) wrapUp(err error) error {
 	err = l.unlessEnough(err)
-	// What ends downstream may have enough itself, further on.
+	// A stage that ends downstream may itself need no more input.
 	for l.enough != nil && err == nil {
 		if l.ctx.Err() != nil {
-			// What the stages downstream still hold is lost.
+			// The values that the stages downstream still hold are lost.
 			err = l.unlessEnough(context.Cause(l.ctx))
 			break
 		}
@@ -344,7 +344,7 @@ func (l *lane) awaitUpstream() (first error) {
 	return first
 }
 
-// upstream returns the lanes that write what l reads.
+// upstream returns the lanes that write to the inputs of l.
 func (l *lane) upstream() (ups []*lane) {
 	for _, u := range l.r.plan.lanes {
 		for _, out := range u.outs {
@@ -381,7 +381,7 @@ func (l *lane) close(err error) {
 	}
 }
 
-// downstream finds the lanes that read, directly or not, what l writes.
+// downstream finds the lanes that read, directly or not, the output of l.
 func (l *lane) downstream(all []*lane) map[*lane]bool {
 	found := map[*lane]bool{}
 	for todo := []*lane{l}; len(todo) > 0; todo = todo[1:] {
@@ -415,8 +415,8 @@ func (l *lane) leave(cause error) {
 	}
 }
 
-// interruptOn calls f when ctx ends. stop prevents that, or waits for f if it
-// is on its way.
+// interruptOn calls f when ctx ends. stop prevents the call, or waits for f if
+// it is running.
 func interruptOn(ctx context.Context, f func()) (stop func()) {
 	done := make(chan struct{})
 	halt := context.AfterFunc(ctx, func() {
@@ -430,8 +430,8 @@ func interruptOn(ctx context.Context, f func()) (stop func()) {
 	})
 }
 
-// watch lets x watch itself, if it can, until end is called, which returns what
-// it found.
+// watch lets x watch itself, if it can, until end is called. end returns the
+// error that x found.
 func (l *lane) watch(sp *spot, x any) (end func() error) {
 	w, ok := x.(interface{ Watch(context.Context) error })
 	if !ok {

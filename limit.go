@@ -97,7 +97,7 @@ func isByte[T any]() bool { return size.IsByte[T]() }
 // naturalSize returns the function that says how many bytes a value of T refers
 // to beyond its slot, and nil for types of which nothing can be measured:
 // numbers and structs of them, but also maps and interfaces. See package size
-// for what it counts.
+// for the rules.
 func naturalSize[T any]() func(T) int { return size.Refers[T]() }
 
 // hasPointers reports whether values of T can keep other memory alive, so that

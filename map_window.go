@@ -31,8 +31,9 @@ type window[U any] struct {
 	name    string
 	still   *standstill
 
-	// What the results in slots are charged, each and together, and at most, but
-	// for those at head; nil and 0 if they are all of one size.
+	// The charges of the results in slots: each of them, their sum, and its
+	// limit, which results at head may exceed; nil and 0 if they are all of one
+	// size.
 	costs       []int64
 	bytes, most int64
 }

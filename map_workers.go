@@ -306,7 +306,7 @@ func buildMapUnordered[T, U any](b *plan, ln *lane, out link[U], s Stream[T], c 
 			},
 			fail: func(_ int64, err error) error {
 				if isStop(err) && w.ended() == nil {
-					// The other workers finish what they have begun.
+					// The other workers finish their current values.
 					in.CloseRead(ErrStop)
 					return sp.enoughFrom(outs[w].end)
 				}

@@ -32,10 +32,10 @@ func (c BatchOptions) check() error {
 // after an error, the remaining values are a batch too. No batch is empty. A value
 // that is larger than Bytes is a batch by itself.
 //
-// Against Bytes, a string counts its length, a slice its capacity and what its
-// elements refer to, and a value with a size given by [Stream.Sized] that size.
-// Any other value counts the size of T and what it refers to, as far as weir
-// can measure it (see [Bytes]).
+// Against Bytes, a string counts its length, a slice its capacity and the
+// memory to which its elements refer, and a value with a size given by
+// [Stream.Sized] that size. Any other value counts the size of T and the memory
+// to which it refers, as far as weir can measure it (see [Bytes]).
 func Batch[T any](s Stream[T], c BatchOptions) Stream[[]T] {
 	size := naturalSize[T]()
 	slot := slotSize[T]()

@@ -76,8 +76,8 @@ type anyPipe interface {
 	Passing() bool
 }
 
-// inStore reports whether what the pipe holds is not in memory, but in the store of
-// a [Duplex].
+// inStore reports whether the pipe's contents are not in memory, but in the store
+// of a [Duplex].
 func inStore(p anyPipe) bool {
 	s, ok := p.(interface{ inStore() bool })
 	return ok && s.inStore()
@@ -181,7 +181,7 @@ func (r *PipeReader[T]) Stats() report.PipeStats { return pipeStats(r.p) }
 // Send waits for room and adds v.
 func (w *PipeWriter[T]) Send(ctx context.Context, v T) error { return w.p.Send(ctx, nil, v) }
 
-// SendBatch adds all of vs in order, without values of other writers in between,
+// SendBatch adds all of vs in order, without values of other writers among them,
 // and waits for room as often as necessary. It returns how many values it added;
 // the error is not nil if that is fewer than len(vs). SendBatch copies vs.
 func (w *PipeWriter[T]) SendBatch(ctx context.Context, vs []T) (int, error) {

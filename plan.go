@@ -63,8 +63,8 @@ type stage struct {
 	in, out, dropped atomic.Int64
 }
 
-// outer knows what is behind a source or sink, if its reader or writer tells. The
-// zero outer knows nothing.
+// outer knows the peer and the edge behind a source or sink, if its reader or
+// writer reports them. The zero outer knows nothing.
 type outer struct {
 	ask atomic.Pointer[func() (string, report.Edge)]
 }
@@ -98,7 +98,8 @@ func (o *outer) settle() {
 	}
 }
 
-// get returns what the stage waits for, and the edge behind it.
+// get returns the name of the peer for which the stage waits, and the edge
+// behind it.
 func (o *outer) get() (string, report.Edge) {
 	if ask := o.ask.Load(); ask != nil {
 		return (*ask)()
@@ -176,8 +177,8 @@ type need struct {
 	bytes int64
 }
 
-// needs connects the pipes with their budgets and returns what they and the
-// stages need to move at all, for each budget, the oldest first.
+// needs connects the pipes with their budgets and returns the least memory with
+// which they and the stages can move, for each budget, the oldest first.
 func (b *plan) needs() []need {
 	var list []need
 	add := func(bud *Budget, n int64) {

@@ -83,8 +83,8 @@ func addTimes(s *report.StageStats, t clock.Times) {
 	s.BlockedN += t.BlockedN
 }
 
-// phases divides a run where a stage ends: what a stage waits for afterwards is
-// no longer the matter of those that have ended. It keeps the sum only.
+// phases divides a run where a stage ends: stages that have ended are not to
+// blame for later waits of other stages. It keeps the sum only.
 type phases struct {
 	mu    sync.Mutex
 	plan  *plan

@@ -34,9 +34,9 @@ type Source[T any] struct {
 	Open func(ctx context.Context) (Reader[T], error)
 
 	// Holds is the largest number of bytes that a running source holds, apart
-	// from what it passes on: data that it reads ahead, for example. It is part
-	// of the flow's ceiling, and a flow with a [Budget] takes it before it opens
-	// anything.
+	// from the values that it passes on: data that it reads ahead, for example.
+	// It is part of the flow's ceiling, and a flow with a [Budget] takes it
+	// before it opens anything.
 	Holds int64
 
 	// Err is an error in the arguments of the source's constructor. Run returns
@@ -222,8 +222,8 @@ func guardIO(sp *spot, x any, deadline func(any) func(time.Time) error) *ioGuard
 	return g
 }
 
-// endsWithContext marks what returns from Read or Write when the context that it
-// was opened with ends.
+// endsWithContext marks a reader or writer that returns from Read or Write when
+// the context that it was opened with ends.
 type endsWithContext interface{ endsWithContext() }
 
 func (g *ioGuard) close(cause error) {
@@ -244,7 +244,7 @@ func (g *ioGuard) cutOff() bool {
 	return g.closed
 }
 
-// end closes x unless that has been done, and returns what Close returned.
+// end closes x unless that has been done, and returns the result of Close.
 func (g *ioGuard) end(cause error) error {
 	g.stop()
 	g.close(cause)

@@ -78,8 +78,8 @@ type Stage[In, Out any] struct {
 }
 
 // Transform is a running instance of a stage. Its methods are called from one
-// goroutine at a time. If it is an [io.Closer] it is closed exactly once, when
-// the flow ends for whatever reason.
+// goroutine at a time. If it is an [io.Closer] it is closed exactly once,
+// however the flow ends.
 type Transform[In, Out any] interface {
 	// Do processes a batch, which it must neither change nor keep, and passes
 	// the results to emit. emit waits while the flow downstream is full, and
@@ -362,7 +362,7 @@ func buildRun[In, Out any](n *node[Out], b *plan, ln *lane, out link[Out], s Str
 		return
 	}
 	p := s.n.pipe(b, ln, sg)
-	if p.Measures() { // what Read takes out of the pipe
+	if p.Measures() { // the values that Read takes out of the pipe
 		sg.holds += maxSegment
 		sg.beyond = beyond{sg.beyond.values + 1, b.maxValue}
 	}

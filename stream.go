@@ -133,8 +133,8 @@ func allRoots[T any](streams []Stream[T]) (r roots) {
 	return r
 }
 
-// failed returns a stream with a composition error. from is what the flow has to close
-// all the same.
+// failed returns a stream with a composition error. from holds the roots that the flow
+// has to close all the same.
 func failed[T any](name string, err error, from roots) Stream[T] {
 	return newStream(node[T]{name: name, err: err, roots: from})
 }

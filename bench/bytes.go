@@ -87,7 +87,7 @@ func largeRow(e *env) row {
 	}
 }
 
-// writes measures n writes of size bytes to what open returns.
+// writes measures n writes of size bytes to the writer that open returns.
 func writes(size int, open func() (io.ReadCloser, io.WriteCloser, error)) func(n int) (uint64, error) {
 	return func(n int) (uint64, error) {
 		r, w, err := open()

@@ -12,8 +12,8 @@ import (
 	"github.com/weir-go/weir/compress"
 )
 
-// childProgram is what a process of our own does, and how many arguments it
-// takes.
+// childProgram is a program that runs in a process of its own, and the number
+// of its arguments.
 type childProgram struct {
 	args int
 	run  func(args []string) error
@@ -60,8 +60,8 @@ func execChild(name string, args []string) error {
 	return c.run(args)
 }
 
-// runFlow runs a flow to its end and says what it was allowed to hold and what
-// the process has held.
+// runFlow runs a flow to its end and reports its ceiling and the peak memory of
+// the process.
 func runFlow(f *weir.Flow) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()

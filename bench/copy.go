@@ -84,7 +84,7 @@ func sameContents(a, b string) error {
 	return withTwo(a, b, func(x, y io.Reader) error { return sameStreams(x, y, nil) })
 }
 
-// sameStreams compares x with what change, if not nil, makes of y.
+// sameStreams compares x with y, changed by change if that is not nil.
 func sameStreams(x, y io.Reader, change func([]byte)) error {
 	p, q := make([]byte, 1<<20), make([]byte, 1<<20)
 	for {

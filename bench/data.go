@@ -13,7 +13,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 )
 
-// env is what the rows share.
+// env is the environment that the rows share.
 type env struct {
 	dir   string // generated files
 	quick bool

@@ -21,8 +21,8 @@ func gunzipRows(e *env) []row {
 	return rows
 }
 
-// gunzipRow decompresses what packer, a command that writes to standard output,
-// makes of the data.
+// gunzipRow decompresses data compressed by packer, a command that writes to
+// standard output.
 func gunzipRow(e *env, k gzipData, name, title, tool, packer string) row {
 	src, dst, weir := k.path(e), e.path("gunzip-out"), e.path("weir")
 	packed := e.path(name + ".gz")

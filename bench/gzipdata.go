@@ -16,7 +16,7 @@ import (
 )
 
 // gzipData is a kind of data that the rows of gzip and gunzip are measured with.
-// What an encoder and a decoder do best differs from kind to kind.
+// The strengths of an encoder and a decoder differ from kind to kind.
 type gzipData struct {
 	name  string // "log"
 	title string // "a log"
@@ -62,7 +62,7 @@ func (k gzipData) make(e *env) (size int64, err error) {
 
 var errFull = errors.New("enough data")
 
-// limitedWriter ends what fills it with errFull once it has n bytes.
+// limitedWriter stops its writers with errFull once it has n bytes.
 type limitedWriter struct {
 	w io.Writer
 	n int64

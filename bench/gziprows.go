@@ -41,7 +41,7 @@ func gzippers(weir string) []gzipper {
 	}
 }
 
-// gzipReady makes what the rows of k need.
+// gzipReady makes the files and the program that the rows of k need.
 func gzipReady(k gzipData) func(ctx context.Context, e *env) error {
 	return func(ctx context.Context, e *env) error {
 		size, err := k.make(e)

@@ -15,7 +15,7 @@ type figures map[string]float64
 // contender measures it, and later rows show other figures of the same round.
 type runs struct {
 	measure func(ctx context.Context, e *env, name string) (figures, error)
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards done
 	done    map[string][]figures
 }
 
@@ -58,7 +58,7 @@ func (rs *runs) round(ctx context.Context, e *env, name string, i int) (figures,
 	return fs, nil
 }
 
-// atLeast demands ours ≥ least, in the row's unit. per says what it is.
+// atLeast demands ours ≥ least, in the row's unit. per names the operation.
 func atLeast(ours string, least float64, per string) target {
 	return target{
 		what: fmt.Sprintf("%s: ≥ %.4g %s", ours, least, per), ours: ours,

@@ -98,7 +98,7 @@ func (h *httpBench) fast(ctx context.Context, name string, clients int, size int
 	return figures{"wall": median(walls), "cpu": median(cpus)}, nil
 }
 
-// srvDD writes the file without a server: what the disk can do.
+// srvDD writes the file without a server: the speed of the disk.
 const srvDD = "dd conv=fsync"
 
 // uploadRows measure an upload of one large file.
@@ -183,7 +183,7 @@ func (h *httpBench) upload(ctx context.Context, name string, w wish) (figures, e
 	return figures{"wall": took, "cpu": cpu / (float64(h.big) / 1e9), "memory": float64(peak-rss) / (1 << 20)}, nil
 }
 
-// uploaded looks for the large file among what a server has stored.
+// uploaded looks for the large file among the files that a server has stored.
 func (h *httpBench) uploaded(s *server) error {
 	found := errors.New("the file that was uploaded is not there")
 	err := filepath.WalkDir(s.uploads, func(path string, d os.DirEntry, err error) error {

@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// leaveRows measure what becomes of clients that leave early, and of those that
+// leaveRows measure how servers treat clients that leave early, and clients that
 // stall.
 func (h *httpBench) leaveRows() []row {
 	e := h.e
@@ -219,7 +219,7 @@ func (h *httpBench) begin(s *server, upload bool) (int, error) {
 	return fd, nil
 }
 
-// abortedPart is what comes of an upload that is aborted.
+// abortedPart is the part of an aborted upload that the client sends.
 var abortedPart = string(make([]byte, 256<<10))
 
 // leftovers counts the files that a server has in its folders for uploads.
@@ -261,7 +261,8 @@ func (h *httpBench) abortUpload(s *server, reset bool) error {
 	return errors.Join(err, unix.Close(fd))
 }
 
-// aborts measures what a server still holds after many clients have left.
+// aborts measures the resources that a server still holds after many clients have
+// left.
 func (h *httpBench) aborts(ctx context.Context, name string, n int) (figures, error) {
 	s, err := startServer(ctx, h.e, name, wish{})
 	if err != nil {
@@ -303,7 +304,7 @@ func (h *httpBench) abortMany(s *server, n int) error {
 	return errors.Join(errs...)
 }
 
-// inventory returns what a server holds when no transfer is running.
+// inventory returns the resources that a server holds when no transfer is running.
 func (h *httpBench) inventory(ctx context.Context, s *server, name string) (figures, error) {
 	fds, err := s.idle(ctx)
 	if err != nil {

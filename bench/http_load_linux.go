@@ -90,7 +90,7 @@ func smallClients(args []string) error {
 	if err != nil {
 		return err
 	}
-	// What is left of an answer, for each descriptor. 0: its head.
+	// Bytes left of an answer, for each descriptor. 0: its head.
 	left := map[int]int64{}
 	for range conns {
 		fd, err := dialRaw(args[0], 0)

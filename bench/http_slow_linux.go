@@ -28,7 +28,7 @@ type slowConn struct {
 // phase.
 type slowSays struct {
 	Phase     string  `json:"phase"`     // "connected", "window", "end"
-	Delivered float64 `json:"delivered"` // part of what was asked for in the window
+	Delivered float64 `json:"delivered"` // part of the requested bytes in the window
 	Cut       int     `json:"cut"`       // connections that the server ended
 }
 
@@ -186,7 +186,7 @@ type slowLoad struct {
 	out *bufio.Scanner
 }
 
-// slowWish is what slow clients are to do.
+// slowWish has the settings of the slow clients.
 type slowWish struct {
 	clients, least, most, settle, window int
 	wait                                 bool // until finish is called

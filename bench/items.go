@@ -8,8 +8,8 @@ import (
 	"github.com/weir-go/weir"
 )
 
-// itemsRow measures what a value costs on its way through a chain: a source of
-// ints, a map, a filter and a sum.
+// itemsRow measures the cost of a value that passes through a chain: a source
+// of ints, a map, a filter and a sum.
 func itemsRow(e *env) row {
 	n := e.size(10_000_000, 2_000_000)
 	slow := e.size(2_000_000, 300_000)
@@ -211,7 +211,7 @@ func sumWeir(between func(weir.Stream[int]) weir.Stream[int]) func(n int) (uint6
 	}
 }
 
-// itemsFlow is the chain as a flow; between is what happens behind its map.
+// itemsFlow is the chain as a flow; between is the part behind its map.
 func itemsFlow(n int, sum *int, between func(weir.Stream[int]) weir.Stream[int]) *weir.Flow {
 	c := theChain()
 	added := weir.Map(ints(n), c.try)

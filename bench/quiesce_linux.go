@@ -9,7 +9,7 @@ import (
 )
 
 // quiesce waits, at most ten seconds, until the kernel has little left to write
-// back: what one contender wrote must not slow down the next.
+// back: the data of one contender must not slow down the next.
 func quiesce(ctx context.Context) {
 	const enough = 64 << 10 // KiB
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)

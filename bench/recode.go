@@ -118,7 +118,7 @@ func copyBuffered(dst io.Writer, src io.Reader) error {
 type onlyReader struct{ io.Reader }
 type onlyWriter struct{ io.Writer }
 
-// upperWriter changes what it is given, which its callers here allow.
+// upperWriter changes the slice that it is given, which its callers here allow.
 type upperWriter struct{ w io.Writer }
 
 func (u upperWriter) Write(p []byte) (int, error) {
@@ -134,7 +134,7 @@ func upper(p []byte) {
 	}
 }
 
-// unpacksTo checks that the gzip file packed holds what change makes of plain.
+// unpacksTo checks that the gzip file packed holds plain, changed by change.
 func unpacksTo(packed, plain string, change func([]byte)) error {
 	return withTwo(packed, plain, func(x, y io.Reader) error {
 		z, err := gzip.NewReader(bufio.NewReaderSize(x, 1<<20))

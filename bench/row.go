@@ -8,14 +8,15 @@ import (
 )
 
 // row is one line of the table of figures: contenders that do the same work,
-// and what must hold between them.
+// and the targets that must hold between them.
 type row struct {
 	name  string
 	title string
 	unit  unit
 	// bytes is how much one operation moves, for a column of GB/s. 0: none.
 	bytes int
-	// prepare makes what the contenders need, once. May be nil.
+	// prepare makes the files and programs that the contenders need, once. May
+	// be nil.
 	prepare    func(ctx context.Context, e *env) error
 	contenders []contender
 	targets    []target
@@ -42,7 +43,7 @@ type contender struct {
 	absent string
 }
 
-// sample is what one round of one contender gave.
+// sample is the result of one round of one contender.
 type sample struct {
 	value  float64 // in the row's unit
 	allocs float64 // for each operation; NaN if not measured
@@ -50,7 +51,7 @@ type sample struct {
 	limit  int64   // the ceiling that the flow stated, in bytes; 0 if none
 }
 
-// result is what the rounds of one contender gave together.
+// result is the combined result of the rounds of one contender.
 type result struct {
 	contender
 	samples []sample
@@ -96,7 +97,7 @@ func median(vs []float64) float64 {
 	return vs[len(vs)/2]
 }
 
-// unit is what a row is measured in.
+// unit is the unit in which a row is measured.
 type unit int
 
 const (
@@ -107,7 +108,7 @@ const (
 	percent
 	kibibytes
 	milliseconds
-	count // of what the row's title says
+	count // of the things in the row's title
 )
 
 func (u unit) String() string {

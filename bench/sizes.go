@@ -7,7 +7,7 @@ import (
 	"github.com/weir-go/weir"
 )
 
-// sizesRow measures what it costs that a pipe counts the memory that values refer
+// sizesRow measures the cost of counting the memory that values in a pipe refer
 // to, beside values of the same width that refer to nothing.
 func sizesRow(e *env) row {
 	n := e.size(5_000_000, 1_000_000)

@@ -11,8 +11,8 @@ import (
 
 const batchItems, batchBytes = 2048, 64 << 10
 
-// allocsRow measures what a flow allocates for each batch once it runs: what a
-// long run allocates more than a short one.
+// allocsRow measures the allocations of a flow for each batch once it runs:
+// those that a long run has more than a short one.
 func allocsRow(e *env) row {
 	items := e.size(4000, 1000) * batchItems
 	size := int64(e.size(256<<20, 64<<20))
@@ -51,8 +51,8 @@ func passOn() weir.Stage[byte, byte] {
 	return weir.Do("pass on", func(_ context.Context, in []byte, emit func([]byte) error) error { return emit(in) }, nil)
 }
 
-// growth returns what each batch of a flow of long values allocates beyond a
-// flow of short ones.
+// growth compares flow(long) with flow(short), and returns the allocations of
+// each additional batch.
 func growth(short, long, batch int, flow func(n int) *weir.Flow) func(context.Context, *env) (sample, error) {
 	return func(ctx context.Context, _ *env) (sample, error) {
 		a, err := mallocs(ctx, flow(short))

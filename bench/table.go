@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// printer writes what was measured, for a terminal or as Markdown.
+// printer writes the figures, for a terminal or as Markdown.
 type printer struct {
 	md   bool
 	w    io.Writer

@@ -10,7 +10,7 @@ type target struct {
 	what string // the words of the requirement
 	ours string
 	peer string // empty: an absolute figure
-	// judge returns what was measured, in words, and whether it is enough.
+	// judge returns the figure, in words, and whether it is good enough.
 	judge func(u unit, ours, peer *result) (string, bool)
 }
 
@@ -47,7 +47,7 @@ func within(ours string, part float64, peer string) target {
 	}
 }
 
-// below demands ours ≤ most, in the row's unit. per says what an operation is.
+// below demands ours ≤ most, in the row's unit. per names the operation.
 func below(ours string, most float64, per string) target {
 	return target{
 		what: fmt.Sprintf("%s: ≤ %.4g %s", ours, most, per), ours: ours,

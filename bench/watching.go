@@ -15,7 +15,7 @@ import (
 // watchingRow measures the cost of watching a flow: the same flow with and
 // without a monitor that has a viewer, in turns. It measures processor time,
 // which other programs of the machine disturb less than elapsed time. The
-// viewer is a client in this process, so what it costs counts too.
+// viewer is a client in this process, so its cost counts too.
 func watchingRow(e *env) row {
 	n := e.size(300_000_000, 60_000_000)
 	w := &watching{}

@@ -12,13 +12,13 @@ import (
 	"github.com/weir-go/weir/internal/size"
 )
 
-// block is a piece of the input on its way to being a piece of the output.
+// block is a piece of the input that becomes a piece of the output.
 type block struct {
 	_ size.Elsewhere // the memory that cut declares
 
 	in   []byte
 	out  []byte
-	tail []byte // what follows the last block
+	tail []byte // the trailer behind the last block
 	last bool
 
 	end   int64  // where the input of the block ends; with Resume only
@@ -41,7 +41,7 @@ type packer struct {
 	// takes the place of pack.
 	write func(w io.Writer, b *block) error
 
-	// begin returns what precedes the first block.
+	// begin returns the header before the first block.
 	begin func() []byte
 
 	// sum returns a sum of the input before the first block, or the sum of an
@@ -52,8 +52,8 @@ type packer struct {
 // summer is the sum of the input.
 type summer interface {
 	add(p []byte)
-	end() []byte   // what follows the last block
-	state() []byte // what is needed to continue
+	end() []byte   // the trailer behind the last block
+	state() []byte // the state needed to continue
 }
 
 // noSum is the summer of a format without one.
@@ -165,7 +165,7 @@ func (w *countingWriter) Write(p []byte) (int, error) {
 }
 
 // mark tells that the stage can be continued behind the block b, whose output
-// ends at out, except for what is kept.
+// ends at out, except for the bytes in kept.
 func (k packer) mark(b *block, out int64, kept []byte) {
 	if k.c.resume != nil && !b.last {
 		k.c.resume.at(b.end, out, slices.Concat(kept, b.state))
@@ -309,8 +309,8 @@ func (j *joiner) Do(_ context.Context, in []*block, emit func([]byte) error) err
 	return nil
 }
 
-// join puts what was kept of the last block in front of b, and keeps the end
-// of b unless it is the last one.
+// join puts the kept end of the last block in front of b, and keeps the end of
+// b unless it is the last one.
 func (j *joiner) join(b *block) []byte {
 	out := b.out[j.keep-len(j.kept):]
 	copy(out, j.kept)

@@ -19,7 +19,7 @@ func crcTimes(a, b uint32) (p uint32) {
 	return p
 }
 
-// crcShifts are the polynomials x^(8·2^k): what moves a sum by 2^k bytes.
+// crcShifts are the polynomials x^(8·2^k), which move a sum by 2^k bytes.
 var crcShifts = func() (t [63]uint32) {
 	p := uint32(1) << (31 - 8)
 	for k := range t {

@@ -93,7 +93,7 @@ func (f *format) unpack(c config, d *decoder, w io.Writer) error {
 	return nil
 }
 
-// trailing looks at what follows the end of the data. Zeros are padding, as
+// trailing looks at the bytes behind the end of the data. Zeros are padding, as
 // tapes need it. Anything else is not read but reported: if it is more of the
 // same data with damage at its beginning, an end without an error would hide
 // that.

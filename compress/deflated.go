@@ -24,7 +24,7 @@ type gzipReader struct {
 	d    inflate.Decoder
 	sum  uint32
 	size uint32
-	end  error // what the member ended with
+	end  error // the error, or io.EOF, at the end of the member
 }
 
 const (
@@ -151,7 +151,7 @@ type zlibCodec struct {
 	in  *inflate.Input
 	d   inflate.Decoder
 	sum hash.Hash32
-	end error // what the data ended with
+	end error // the error, or io.EOF, at the end of the data
 }
 
 func (z *zlibCodec) Reset(in *input) error {

@@ -33,7 +33,7 @@ type chunkReader struct {
 	chunks []*chunk
 	at     int   // in the first of them
 	left   int   // bytes in all of them
-	end    error // what they end with
+	end    error // the error behind them
 }
 
 func (r *chunkReader) Read(p []byte) (n int, err error) {
@@ -135,9 +135,9 @@ func (z *inflater) fill(out []byte) (n int, err error) {
 }
 
 // inflateBlocks decompresses the blocks between two marks, as if nothing came
-// before them. ok is false if they refer to what did, if they do not end exactly
-// where the segment does, unless with the last block, or if they become more than
-// outMost.
+// before them. ok is false if they refer to earlier bytes, if they do not end
+// exactly where the segment does, unless with the last block, or if they become
+// more than outMost.
 func (s *segment) inflateBlocks(z *inflater) {
 	for {
 		b, err := z.d.Next(chunkSize)

@@ -7,7 +7,7 @@ import "encoding/binary"
 // it. This package's subfield is "WR", with 8 bytes, little-endian:
 //
 //	bytes 0 to 3  size of the member, header and trailer included
-//	bytes 4 to 7  size of what it inflates to
+//	bytes 4 to 7  size of its inflated content
 //
 // BGZF, which bgzip(1) writes, has "BC" with the size of the member less one
 // in two bytes, and its members inflate to at most 64 KiB.

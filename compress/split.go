@@ -24,7 +24,7 @@ const (
 	// readAtOnce is how many chunks the joining side takes from the pipe.
 	readAtOnce = 4
 
-	// outMost is what a segment may become at most, to be decompressed ahead of
+	// outMost is the largest output of a segment that is decompressed ahead of
 	// its turn. There is room for as many of these as there are workers, and for
 	// members of 1 MiB, which are smaller, in addition.
 	outMost = 4 << 20
@@ -38,13 +38,12 @@ const (
 	segmentMost = 2 << 20
 )
 
-// mark is what independent blocks of deflate data are ended with by [Gzip] and by
-// pigz -i: two empty stored blocks, the first of which begins anywhere in the
-// byte before. The same bytes may lie within a block, so they prove nothing: see
-// unsplitter.
+// mark ends independent blocks of deflate data of [Gzip] and pigz -i: two empty
+// stored blocks, the first of which begins anywhere in the byte before. The same
+// bytes may lie within a block, so they prove nothing: see unsplitter.
 var mark = []byte{0, 0, 0xff, 0xff, 0, 0, 0, 0xff, 0xff}
 
-// chunk is a part of the input on its way from the splitting to the joining side
+// chunk is a part of the input that passes from the splitting to the joining side
 // of Gunzip.
 type chunk struct {
 	_ size.Elsewhere // the memory that the stages declare
@@ -56,7 +55,7 @@ type chunk struct {
 	first bool     // it is the first one of seg
 	last  bool     // it is the last one of seg
 	work  *work    // in the very first chunk, which has no bytes
-	err   error    // what the source failed with, behind b
+	err   error    // the error of the source, behind b
 }
 
 var chunks = sync.Pool{New: func() any { return new(chunk) }}
@@ -74,7 +73,7 @@ type segment struct {
 	chunks []*chunk
 	n      int   // bytes of input
 	at     int64 // of a member: where it begins in the input
-	err    error // of a member: what the input ended with, within it
+	err    error // of a member: the error at which the input ended, within it
 
 	// taken says that one side has taken the segment. The joining side can take it
 	// at any time, to decompress it itself; a worker can take it from the queue;
@@ -90,7 +89,7 @@ type segment struct {
 	used   int    // bytes of input up to the end
 	ended  bool   // with the last block of deflate data
 	ok     bool   // out is right, if the segment begins where a block does
-	failed error  // of a member: what out ends with
+	failed error  // of a member: the error behind out
 	cut    bool   // of a member: failed is err
 	credit int64  // of the room
 }
@@ -110,7 +109,7 @@ type work struct {
 	queue  chan *segment // in order; those that find no room are not decompressed ahead
 	giveUp atomic.Bool   // marks proved to be false, and are ignored from now on
 
-	// plain counts the chunks on their way that belong to no segment.
+	// plain counts the chunks in flight that belong to no segment.
 	plain atomic.Int32
 	fewer chan struct{} // has a value when plain became smaller
 	gone  chan struct{} // is closed when the joining side has ended

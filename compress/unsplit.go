@@ -190,8 +190,8 @@ func (j *unsplitter) blocks() error {
 	}
 }
 
-// segment uses what a worker made of the segment that begins with the next
-// chunk, if it can. ended says that the segment ends with the last block.
+// segment uses a worker's output of the segment that begins with the next chunk,
+// if it can. ended says that the segment ends with the last block.
 func (j *unsplitter) segment() (ended bool, err error) {
 	c := j.src.peek()
 	s := c.seg
@@ -205,7 +205,7 @@ func (j *unsplitter) segment() (ended bool, err error) {
 	<-s.done
 	j.useful(confirmed && s.ok)
 	// Where a limit cuts the output off, it is decompressed in turn, so that the
-	// limit does not depend on what was decompressed ahead.
+	// limit does not depend on how much was decompressed ahead.
 	if !confirmed || !s.ok || j.c.left(j.n, int64(s.size), j.input.src.n) < int64(s.size) {
 		s.free(j.room)
 		return false, nil
@@ -286,7 +286,7 @@ type chunkSource struct {
 	batch [readAtOnce]*chunk
 	next  []*chunk // of batch
 	cur   *chunk   // the current one
-	err   error    // what r ended with
+	err   error    // the error, or io.EOF, of r
 
 	started bool           // there are workers
 	stops   bool           // Read returns errCut in front of a segment

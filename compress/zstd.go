@@ -72,7 +72,7 @@ const (
 	zstdKeep = 4
 )
 
-// What an encoder holds at each level: its window, which for streams is there
+// The memory of an encoder at each level: its window, which for streams is there
 // twice so that it need not be moved for each block, and its tables.
 var (
 	zstdStreams = map[zstd.EncoderLevel]int64{

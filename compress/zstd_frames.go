@@ -25,7 +25,7 @@ type frameReader struct {
 	packed bool     // this block is compressed
 
 	offsets zstdOffsets
-	err     error // what was found by them
+	err     error // found by offsets
 }
 
 type zstdElement int

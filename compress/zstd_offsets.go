@@ -6,8 +6,8 @@ import (
 	"math/bits"
 )
 
-// errZeroOffset is what the reference decoder calls corruption and the library
-// reads as an offset of 1.
+// errZeroOffset reports an offset that the reference decoder calls corruption
+// and the library reads as 1.
 var errZeroOffset = errors.New("a match with an offset of 0")
 
 // zstdOffsets follows the offsets of the sequences of a frame (RFC 8878, section
@@ -27,7 +27,7 @@ const (
 	matchLengths
 )
 
-// sequenceCodes says, in the order of a block's tables, what each may hold.
+// sequenceCodes has the limits of each of a block's tables, in their order.
 var sequenceCodes = [3]struct {
 	maxLog, predefinedLog uint8
 	most                  int // the largest code

@@ -20,15 +20,15 @@ type Position struct {
 // Point is a place at which a stage can be continued.
 type Point struct {
 	Stage string `json:"stage,omitempty"` // the Name of the stage
-	Out   int64  `json:"out,omitempty"`   // bytes of output that it made of what precedes the position of the source
-	State []byte `json:"state,omitempty"` // what the stage needs to continue
+	Out   int64  `json:"out,omitempty"`   // bytes of output that it made of the input before the position of the source
+	State []byte `json:"state,omitempty"` // the state that the stage needs to continue
 	Sum   uint64 `json:"sum,omitempty"`   // CRC-64 (ECMA) of the first Out bytes of its output
 }
 
 // Checkpoint says how far a flow has come, and from where it continues. The
-// first Offset bytes of the output are made of what precedes Source, and perhaps
-// of a little more: a flow that continues repeats that part, compares its sum,
-// and does not write it again.
+// first Offset bytes of the output are made of the input before Source, and
+// perhaps of a little more: a flow that continues repeats that part, compares
+// its sum, and does not write it again.
 //
 // The zero Checkpoint is the beginning of a flow. A sink stores a Checkpoint as
 // JSON and interprets only Offset, Sum and End.
@@ -85,7 +85,7 @@ type Source interface {
 // Sink stores bytes, and checkpoints together with them. One flow at a time uses
 // it, and calls one method at a time, but not always from the same goroutine.
 //
-// A Sink whose checkpoint with End is only what a killed run left can have a
+// A Sink that keeps a checkpoint with End only if a run was killed can have a
 // method Forget(ctx context.Context) error, which is called after Open. A flow
 // from another version of the source then begins anew, instead of failing.
 //
@@ -103,9 +103,9 @@ type Sink interface {
 
 	// Open locks the sink and returns the last checkpoint, or the zero
 	// Checkpoint if there is none. The next Write continues at its Offset. A sink
-	// removes what it has stored behind that, or, if others can have read it,
-	// compares it with what is written, and does not store it twice. ctx ends with
-	// the run.
+	// removes the bytes that it has stored behind that, or, if others can have
+	// read them, compares them with the bytes written again, and does not store
+	// them twice. ctx ends with the run.
 	Open(ctx context.Context) (Checkpoint, error)
 
 	// Write appends p, which it does not keep. It waits while an edge is full,

@@ -15,6 +15,7 @@ var (
 	ErrOther = errors.New("part of another flow")
 
 	// ErrStopped is returned by Run if the flow was stopped before its source had
-	// ended. What it has written is saved, and the next run continues there.
+	// ended. The bytes that it has written are saved, and the next run continues
+	// there.
 	ErrStopped = errors.New("stopped before the end of the source")
 )

@@ -159,7 +159,7 @@ func (f *file) remove() error {
 }
 
 // check compares the part with the checkpoint: a run that was killed cannot have
-// changed what was saved, but somebody else can.
+// changed the saved bytes, but somebody else can.
 func (f *file) check(ctx context.Context, c Checkpoint, size int64) error {
 	name := f.path + partSuffix
 	advice := fmt.Sprintf("to begin anew, remove %s and %s", f.path+stateSuffix, name)

@@ -178,8 +178,8 @@ func (r *run) stageName() string {
 	return r.Stage.Name
 }
 
-// from returns the name of a source or a sink for messages: what its method
-// String returns, if it has one.
+// from returns the name of a source or a sink for messages: the result of its
+// method String, if it has one.
 func from(x interface{ Name() string }) string {
 	if s, ok := x.(fmt.Stringer); ok {
 		return s.String()

@@ -89,7 +89,7 @@ func (s *named) Open(ctx context.Context, p Position) (io.ReadCloser, error) {
 
 func (s *named) Done(context.Context, int64) error { return nil }
 
-// outer reads a flow of its own.
+// outer reads a separate flow.
 type outer struct{ io.ReadCloser }
 
 // Read returns the error of the source without the name of its stage: it is a

@@ -73,7 +73,7 @@ func (w *writer) Peer() string { return peerOf(w.sink) }
 
 func (w *writer) Write(p []byte) (int, error) {
 	if w.whole {
-		return len(p), nil // what the stage makes of nothing
+		return len(p), nil // the output of the stage for no input
 	}
 	if err := w.lock(w.ctx); err != nil {
 		return 0, err
@@ -201,7 +201,7 @@ func (w *writer) stop() error {
 	}
 }
 
-// end saves what was written, and commits if the source has ended.
+// end saves the written bytes, and commits if the source has ended.
 func (w *writer) end() error {
 	if w.broken != nil {
 		return w.broken
@@ -210,7 +210,7 @@ func (w *writer) end() error {
 		return errDiffers // it is shorter
 	}
 	if !w.ended.Load() && w.Stage != nil {
-		return ErrStopped // the stage took the stop for the end, and what it made of that does not count
+		return ErrStopped // the stage took the stop for the end, and its output after that does not count
 	}
 	if !w.unsaved.IsZero() || w.ended.Load() {
 		if err := w.save(w.ctx); err != nil {

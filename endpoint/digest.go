@@ -24,7 +24,8 @@ var algorithms = []struct {
 	{"md5", md5.New},
 }
 
-// digest adds bytes up and compares them with what the server has announced.
+// digest adds bytes up and compares the sum with the one that the server has
+// announced.
 type digest struct {
 	hash.Hash
 	name string

@@ -24,8 +24,8 @@ type Input interface {
 	// until the source has answered or ctx ends.
 	Stat(ctx context.Context) (Info, error)
 
-	// Info returns what Stat, or a flow that runs or has run, has found out so
-	// far. It does not block.
+	// Info returns the facts that Stat, or a flow that runs or has run, has found
+	// out so far. It does not block.
 	Info() Info
 }
 

@@ -97,7 +97,7 @@ func (d *download) acceptWhole(resp *http.Response) (skip int64, err error) {
 	return d.at, nil
 }
 
-// acceptPart takes an answer that must be what follows the byte before at.
+// acceptPart takes an answer whose content must begin at byte at.
 func (d *download) acceptPart(resp *http.Response) error {
 	first, last, total, err := contentRange(resp.Header.Get("Content-Range"))
 	switch {

@@ -163,8 +163,8 @@ func (u *upload) exchange(client *http.Client, r *io.PipeReader) error {
 			return fmt.Errorf("PUT %s: %w", u.name, bare(err))
 		}
 		if resp.StatusCode/100 == 2 {
-			// The answer may begin before the body has ended; the request goes
-			// on until the answer ends too.
+			// The answer may begin before the body has ended; the request
+			// continues until the answer ends too.
 			_, err := io.Copy(io.Discard, resp.Body)
 			resp.Body.Close()
 			if err != nil {

@@ -118,12 +118,12 @@ type download struct {
 	tries  tries
 
 	at    int64 // offset of the next byte
-	met   bool  // an answer was accepted; known holds what it said
+	met   bool  // an answer was accepted; known holds its facts
 	known facts
 	left  int64 // bytes that are still to come in this answer, or -1
 	sum   *digest
 	ended bool
-	late  error // what broke the answer behind the bytes that Read returned last
+	late  error // the error behind the bytes that Read returned last
 	err   error // returned by Read from now on
 
 	attempt context.Context // of the request of the moment
@@ -193,8 +193,8 @@ func (d *download) connect() error {
 	return err
 }
 
-// skip reads over what the caller has: the server knows no ranges, and the
-// file is the same.
+// skip reads over the bytes that the caller has: the server knows no ranges,
+// and the file is the same.
 func (d *download) skip(n int64) error {
 	buf := make([]byte, 32<<10)
 	for n > 0 {
@@ -252,7 +252,7 @@ func (d *download) Read(p []byte) (int, error) {
 			d.err = io.EOF
 			return n, io.EOF
 		case n > 0:
-			d.late = err // what has arrived need not wait for a new connection
+			d.late = err // the bytes that have arrived need not wait for a new connection
 			return n, nil
 		}
 		if err = d.recover(err); err != nil {

@@ -19,7 +19,7 @@
 //	 "state": "pushing back",       see State
 //	 "sentence": "gzip is the bottleneck: busy 97% of the time, and read waited for it 83% of the time",
 //	 "since": 1796015562.5,         when that became so
-//	 "subject": "flow 12",          what the sentence is about
+//	 "subject": "flow 12",          the flow or transfer of the sentence
 //	 "in": 14200000,                bytes a second, over the last second
 //	 "out": 4100000,
 //	 "memory": {"used": 65536, "limit": 81920},
@@ -97,13 +97,13 @@
 // Runs of flows with the same name are added up, also when they have ended. Names
 // of flows and stages are labels. The words of a name that contain a slash or a
 // backslash are left out, since a path must not be a label; see also
-// [Monitor.Label] and [Monitor.LabelPart]. At most 100 flows, 500 stages and 300 pipes get labels of
-// their own; the rest is counted under "other".
+// [Monitor.Label] and [Monitor.LabelPart]. At most 100 flows, 500 stages and 300 pipes get
+// their own labels; the rest is counted under "other".
 //
 // # Trace
 //
-// POST to trace starts the flight recorder of the Go runtime, and GET returns what
-// it holds, for "go tool trace": about the last 10 seconds, aimed at 8 MiB. A trace
+// POST to trace starts the flight recorder of the Go runtime, and GET returns its
+// contents, for "go tool trace": about the last 10 seconds, aimed at 8 MiB. A trace
 // larger than 32 MiB is refused. The recorder ends 5 minutes after the last request
 // for it. A process has one, so POST fails while the program itself records. A
 // trace shows functions, goroutines and times, and no data.

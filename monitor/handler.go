@@ -16,8 +16,7 @@ var ui embed.FS
 // HandlerOptions are the options of [Monitor.Handler].
 type HandlerOptions struct {
 	// Allow says which requests are answered. Others get 403. Nil means [Local].
-	// What the handler shows includes the names of files and the addresses of
-	// clients.
+	// The answers include the names of files and the addresses of clients.
 	Allow func(*http.Request) bool
 }
 
@@ -32,13 +31,13 @@ func Handler() http.Handler {
 	return Default.Handler(HandlerOptions{})
 }
 
-// Handler returns a handler that shows what m knows. Mount it at a path that
+// Handler returns a handler that shows the data of m. Mount it at a path that
 // ends with a slash. Below that it answers at
 //
 //	(nothing)      the page, for people
 //	status.txt     the same as text
 //	status.json    a [Snapshot]
-//	events         the snapshot and then what changes in it, as server-sent events
+//	events         the snapshot and then its changes, as server-sent events
 //	history.json   the last 10 minutes
 //	transfer.json  the report on one transfer: ?group=NAME&id=NUMBER
 //	metrics        metrics in the text format of Prometheus

@@ -12,9 +12,9 @@ import (
 const (
 	historyStep  = time.Second
 	historySpan  = 10 * time.Minute
-	historyLimit = 2 << 20 // bytes, with what a point costs beside its text
+	historyLimit = 2 << 20 // bytes, with entryCost for each point
 	pointLimit   = 3 << 10 // bytes of one point: 600 of them fit
-	entryCost    = 64      // what an entry costs beside its text
+	entryCost    = 64      // bytes of an entry beside its text
 )
 
 // Point is one second of the history. Its names are short since there are many.
@@ -26,7 +26,7 @@ type Point struct {
 	Limit  int64       `json:"l"`           // as Memory.Limit
 	Heap   int64       `json:"h"`           // as Process.Heap
 	RSS    int64       `json:"r"`           // as Process.RSS
-	Active int64       `json:"a,omitempty"` // transfers on their way
+	Active int64       `json:"a,omitempty"` // running transfers
 	Flows  []PointFlow `json:"f,omitempty"`
 	More   int         `json:"m,omitempty"` // flows that were left out, since the point would be too large
 }
@@ -41,7 +41,7 @@ type PointFlow struct {
 	Shares     [][5]int `json:"s"` // of each stage, in percent, in the order of Stage.Shares
 }
 
-// pointOf returns what the history keeps of a snapshot.
+// pointOf returns the part of a snapshot that the history keeps.
 func pointOf(s *Snapshot) Point {
 	p := Point{Time: s.Time, In: s.In, Out: s.Out, Used: s.Memory.Used, Limit: s.Memory.Limit, Heap: s.Process.Heap, RSS: s.Process.RSS}
 	for _, g := range s.Transfers {
@@ -67,7 +67,7 @@ func pointOf(s *Snapshot) Point {
 
 // history is the last 10 minutes, in encoded form and at most historyLimit bytes.
 type history struct {
-	mu     sync.Mutex // guards what follows; held for copies only
+	mu     sync.Mutex // guards the fields below; locked for copies only
 	points []entry    // the oldest first
 	bytes  int        // of text, and entryCost for each
 	most   int        // the largest that bytes has been

@@ -8,8 +8,8 @@ import (
 	"github.com/weir-go/weir/report"
 )
 
-// How many label values a Monitor hands out. What comes later is counted under
-// the value "other", so that the number of series is bounded whatever names a
+// How many label values a Monitor hands out. Later names are counted under the
+// value "other", so that the number of series is bounded whatever names a
 // program gives to its flows and stages.
 const (
 	maxFlowLabels  = 100
@@ -92,9 +92,9 @@ func (m *Monitor) labeled(r report.Report) report.Report {
 	return r
 }
 
-// cleanLabel returns what may be a label of a name: without the words that
-// contain a slash or a backslash, which may be a path or a URL, without the ends
-// of addresses, and not too long.
+// cleanLabel returns the part of a name that may be a label: without the words
+// that contain a slash or a backslash, which may be a path or a URL, without the
+// ends of addresses, and not too long.
 func cleanLabel(name string) string {
 	words := strings.FieldsFunc(strings.ToValidUTF8(name, "?"), func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) })
 	kept := words[:0]

@@ -34,7 +34,7 @@ type Sample struct {
 	Count  uint64
 }
 
-// sums is what runs that have ended have counted. Monitor.mu guards it.
+// sums has the counts of runs that have ended. Monitor.mu guards it.
 type sums struct {
 	labels labelSet
 	runs   map[pair]int64 // flow and outcome
@@ -52,7 +52,7 @@ type stageSum struct {
 
 	edge    bool // there is one behind the stage
 	refused int64
-	held    int64 // of runs that go on
+	held    int64 // of current runs
 	max     int64
 	lag     int64
 }
@@ -63,12 +63,13 @@ type pipeSum struct {
 	blocked  time.Duration
 	blockedN int64
 	dropped  int64
-	used     int64 // of runs that go on
+	used     int64 // of current runs
 	limit    int64
 	live     bool
 }
 
-// flowGauges is what the runs of a flow that go on are at, by its label.
+// flowGauges has the current values of the runs of a flow that have not ended, by
+// its label.
 type flowGauges struct {
 	running     int64
 	used, limit int64
@@ -156,9 +157,9 @@ func entryOf[K comparable, T any](m map[K]*T, key K) *T {
 	return m[key]
 }
 
-// Metrics returns the metrics of m: of runs that go on and, added up, of those
-// that have ended. Counters never go down. The number of series is bounded: see
-// the package comment.
+// Metrics returns the metrics of m: of current runs and, added up, of runs that
+// have ended. Counters never go down. The number of series is bounded: see the
+// package comment.
 func (m *Monitor) Metrics() []Family {
 	m.mu.Lock()
 	all := m.sums.clone()

@@ -53,7 +53,7 @@ type Monitor struct {
 	// goroutines at a time.
 	Edit func(*weir.Flow, report.Report) report.Report
 
-	mu     sync.Mutex // guards what follows; never held while other code is called
+	mu     sync.Mutex // guards the fields below; never locked while other code is called
 	lastID uint64
 	live   map[*weir.Flow]*run
 	recent []*run // that ended, the oldest first
@@ -299,7 +299,7 @@ func outcome(r report.Report) State {
 	return Failed
 }
 
-// named is what events call a flow.
+// named is the name of a flow in events.
 func named(r report.Report) string {
 	if name := flowName(r); name != "" {
 		return "flow " + name
@@ -359,9 +359,9 @@ func (m *Monitor) TransferEnded(name string, t report.Transfer, err error) {
 }
 
 // Close ends the registrations of m, tells open pages that nothing follows, and
-// waits for the goroutine of m. What m knows stays readable. An http.Server does
-// not end open pages by itself: call Close before its Shutdown, or register it
-// with RegisterOnShutdown. Calls after the first do nothing but wait.
+// waits for the goroutine of m. The data of m stays readable. An http.Server
+// does not end open pages by itself: call Close before its Shutdown, or register
+// it with RegisterOnShutdown. Calls after the first do nothing but wait.
 func (m *Monitor) Close() {
 	m.mu.Lock()
 	stops := m.stops

@@ -31,7 +31,7 @@ type loop struct {
 	slow bool          // it waits for slowTick; guarded by Monitor.mu
 }
 
-// sampling is what the goroutine that samples remembers. There is one at a time.
+// sampling is the state of the goroutine that samples. There is one at a time.
 type sampling struct {
 	watched map[*run]bool
 	listed  map[string]*listing
@@ -65,7 +65,7 @@ type about struct {
 	came    time.Time // since when
 }
 
-// sampled is one snapshot, and what viewers compare it by.
+// sampled is one snapshot, and the data by which viewers compare it.
 type sampled struct {
 	*Snapshot
 	at   time.Time
@@ -136,7 +136,7 @@ func (m *Monitor) run(l *loop) {
 	}
 }
 
-// Snapshot returns what m knows now: at most 100 ms old.
+// Snapshot returns the current snapshot of m: at most 100 ms old.
 func (m *Monitor) Snapshot() *Snapshot { return m.take().Snapshot }
 
 // take returns a fresh sample, by starting the goroutine if it must.
@@ -332,7 +332,7 @@ func (r *run) lastProgress() time.Time {
 	return last
 }
 
-// tell makes events of what has changed about a run.
+// tell makes events of the changes of a run.
 func (m *Monitor) tell(r *run, rep report.Report, f Flow, first bool, t time.Time) {
 	id := "flow " + strconv.FormatUint(r.id, 10)
 	if first {
@@ -378,7 +378,7 @@ func addRates(s *Snapshot, f Flow) {
 	}
 }
 
-// subject is what the sentence of a snapshot may be about.
+// subject is a flow or a transfer that the sentence of a snapshot may describe.
 type subject struct {
 	name     string
 	state    State
@@ -398,7 +398,7 @@ func (s subject) rank() int {
 	return 2
 }
 
-// headline chooses what the snapshot's sentence is about.
+// headline chooses the subject of the snapshot's sentence.
 func (s *Snapshot) headline(live []subject, last *Flow) {
 	if len(live) > 0 {
 		first := slices.MinFunc(live, func(a, b subject) int {

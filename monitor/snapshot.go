@@ -20,9 +20,10 @@ func programName() string {
 // field changes its meaning or goes away, not when one is added.
 const Version = 1
 
-// Snapshot is what a [Monitor] knows at one moment. Amounts are in bytes, rates
-// in values a second, times in seconds, points in time in seconds since 1970,
-// shares from 0 to 1. Nothing in it changes any more.
+// Snapshot is the state of the flows and transfers of a [Monitor] at one
+// moment. Amounts are in bytes, rates in values a second, times in seconds,
+// points in time in seconds since 1970, shares from 0 to 1. Nothing in it
+// changes any more.
 //
 // Flows, stages, transfers and events are objects keyed by decimal numbers, not
 // lists, so that a difference between two snapshots names only what changed.
@@ -38,7 +39,7 @@ type Snapshot struct {
 	State    State   `json:"state"`
 	Sentence string  `json:"sentence"`
 	Since    float64 `json:"since,omitempty"` // since when the sentence has held; 0: since the start
-	Subject  string  `json:"subject"`         // what they are about: "flow 12", "files 7", or empty
+	Subject  string  `json:"subject"`         // their flow or transfer: "flow 12", "files 7", or empty
 
 	In      float64 `json:"in"`  // bytes a second that enter the shown flows and that clients send
 	Out     float64 `json:"out"` // bytes a second that leave them and that clients take
@@ -63,8 +64,8 @@ type Program struct {
 	Start float64 `json:"start"` // about when it was started
 }
 
-// Memory is what flows hold in their pipes, and their ceiling. The ceiling counts
-// the values of holders as the largest one until now.
+// Memory is the memory that flows hold in their pipes, and their ceiling. The
+// ceiling counts the values of holders as the largest one until now.
 type Memory struct {
 	Used  int64 `json:"used"`
 	Limit int64 `json:"limit"`
@@ -134,7 +135,7 @@ type Verdict struct {
 	Waiting      string  `json:"waiting,omitempty"`
 	WaitingShare float64 `json:"waiting_share,omitempty"`
 	Limit        bool    `json:"limit,omitempty"` // it limits the rate on purpose
-	Peer         string  `json:"peer,omitempty"`  // what the bottleneck waits for, if it says: "the store"
+	Peer         string  `json:"peer,omitempty"`  // the peer of the bottleneck, if it names one: "the store"
 }
 
 // Stage is one stage of a flow.

@@ -131,8 +131,8 @@ func verdictOf(r report.Report) Verdict {
 	return out
 }
 
-// bottleneck returns the name of what a verdict names. Two verdicts with the same
-// name differ in numbers only.
+// bottleneck returns the name of the bottleneck in a verdict. Two verdicts with the
+// same name differ in numbers only.
 func bottleneck(v report.Verdict) string {
 	switch {
 	case v.Measuring:

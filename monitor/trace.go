@@ -25,7 +25,7 @@ var recorder struct {
 	timer *time.Timer
 }
 
-// serveTrace starts the recorder for POST, and answers GET with what it holds.
+// serveTrace starts the recorder for POST, and answers GET with its contents.
 func serveTrace(w http.ResponseWriter, r *http.Request) {
 	switch r.Method {
 	case http.MethodPost:
@@ -57,7 +57,7 @@ func serveTrace(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// startTrace starts the recorder, or lets the one that runs go on.
+// startTrace starts the recorder, or lets a running one continue.
 func startTrace() error {
 	recorder.mu.Lock()
 	defer recorder.mu.Unlock()
@@ -86,7 +86,7 @@ func stopTrace() {
 
 var errNoTrace = errors.New("nothing is recorded; use POST to start, and GET within 5 minutes")
 
-// takeTrace returns what the recorder holds.
+// takeTrace returns the contents of the recorder.
 func takeTrace() ([]byte, error) {
 	recorder.mu.Lock()
 	defer recorder.mu.Unlock()

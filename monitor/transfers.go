@@ -6,15 +6,15 @@ import "github.com/weir-go/weir/report"
 // weirhttp. Its methods may be called at any time, by several goroutines, and
 // return soon.
 type Transfers interface {
-	// Totals counts the transfers since the registry was made, those on their
-	// way included.
+	// Totals counts the transfers since the registry was made, including
+	// running ones.
 	Totals() report.Totals
 
-	// Top returns at most n of the transfers on their way: those that have
-	// waited longest for their clients, the longest wait first.
+	// Top returns at most n of the running transfers: those that have waited
+	// longest for their clients, the longest wait first.
 	Top(n int) []report.Transfer
 
-	// ReportOf returns the report on a transfer that is on its way.
+	// ReportOf returns the report on a running transfer.
 	ReportOf(id uint64) (report.Report, bool)
 }
 
@@ -22,7 +22,7 @@ type Transfers interface {
 type TransferGroup struct {
 	report.Totals
 	Rows   map[string]Row `json:"rows"`             // by ID: those that have waited longest, at most 200
-	Hidden int64          `json:"hidden,omitempty"` // on their way, and not in Rows
+	Hidden int64          `json:"hidden,omitempty"` // running, and not in Rows
 }
 
 // Row is a [report.Transfer] in a [Snapshot].

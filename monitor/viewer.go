@@ -55,7 +55,7 @@ func (m *Monitor) leave(v *viewer) {
 	delete(m.viewers, v)
 }
 
-// serveEvents sends a snapshot and then what changes, as server-sent events.
+// serveEvents sends a snapshot and then its changes, as server-sent events.
 func (m *Monitor) serveEvents(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodHead {
 		w.Header().Set("Content-Type", "text/event-stream")

@@ -42,8 +42,8 @@
 //
 // A frame that the server acknowledged arrives once and in order, or the consumer
 // fails with an error: it checks order, offsets, CRCs and, at the end, the length
-// and the sum. When the edge is full, the producer waits. The server frees what
-// the consumer has made durable, and keeps the last frame.
+// and the sum. When the edge is full, the producer waits. The server frees the
+// frames that the consumer has made durable, except the last one.
 //
 // By default a NATS server writes to disk every two minutes. So that an
 // acknowledged frame survives a power cut, its configuration must have
@@ -58,9 +58,10 @@
 //
 // The source and sink of package endpoint, which [weir] flows of any kind can use,
 // do not continue. The sink refuses an edge that has a part of another stream.
-// When it fails, the edge keeps what was sent, without an end mark. The source
-// frees what it has read, so a consumer that fails after it has read more than 8
-// MiB loses the beginning; the next one fails instead of leaving it out.
+// When it fails, the edge keeps the bytes that were sent, without an end mark. The
+// source frees the bytes that it has read, so a consumer that fails after it has
+// read more than 8 MiB loses the beginning; the next one fails instead of leaving
+// it out.
 //
 // A source that waits for its edge holds up the other flows that it is joined
 // with: let the producer open first, or run the two on their own.

@@ -98,7 +98,7 @@ func parse(u *url.URL) (Edge, error) {
 	return e, err
 }
 
-// read reads a URL, which can lack what an edge needs.
+// read parses a URL, which can lack parts that an edge needs.
 func read(u *url.URL) (Edge, error) {
 	e := Edge{Name: strings.TrimPrefix(u.Path, "/"), Host: u.Host, TLS: strings.EqualFold(u.Scheme, "tls"), User: u.User}
 	fail := func(format string, args ...any) (Edge, error) {

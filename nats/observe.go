@@ -14,7 +14,7 @@ import (
 // observeEvery is how often a running end asks how full its edge is.
 const observeEvery = time.Second
 
-// frameOverhead is about what the server stores with each frame.
+// frameOverhead is about how many bytes the server stores in addition to each frame.
 const frameOverhead = 400
 
 // waits knows what a running end of an edge waits for. Its methods can be called

@@ -49,7 +49,7 @@ func (e Edge) with(o endpoint.HTTPOptions) Edge {
 	return e
 }
 
-// input is an edge as a source that frees what it has read.
+// input is an edge as a source that frees the bytes that it has read.
 type input struct {
 	edge Edge
 
@@ -99,7 +99,7 @@ func (in *input) Info() endpoint.Info {
 	return in.info
 }
 
-// plainReader frees what it has passed on.
+// plainReader frees the bytes that it has passed on.
 type plainReader struct {
 	*reader
 	src  durable.Source
@@ -172,7 +172,7 @@ func (w *plainWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// flush sends what waits for more.
+// flush sends a frame that waits for more bytes.
 func (w *plainWriter) flush() {
 	defer w.busy.Done()
 	w.mu.Lock()
@@ -202,7 +202,7 @@ func (w *plainWriter) Close() error {
 	})
 }
 
-// CloseWithError ends without a mark. The edge keeps what was sent.
+// CloseWithError ends without a mark. The edge keeps the bytes that were sent.
 func (w *plainWriter) CloseWithError(error) error {
 	w.link.stop() // for a flush that waits
 	return w.end(func() error { return nil })

@@ -30,7 +30,7 @@ const signalProducer = "producer "
 const (
 	fullWait   = time.Millisecond // doubles up to fullMost while the edge is full
 	fullMost   = time.Second      // the consumer sends a signal when it has made room
-	answerTime = 5 * time.Second  // without an answer for so long, the sink looks at what is stored
+	answerTime = 5 * time.Second  // without an answer for so long, the sink checks which frames are stored
 
 	saveBytes = 32 << 20
 	saveAge   = 250 * time.Millisecond
@@ -50,15 +50,15 @@ type sink struct {
 	prefix  string // of the subjects of answers
 
 	// last is the sequence number of the last frame that is known to be stored.
-	// queue has the frames behind it, in order. The first sent of them are on
-	// their way, in this attempt.
+	// queue has the frames behind it, in order. The first sent of them are in
+	// flight, in this attempt.
 	last    uint64
 	queue   []*frame
 	sent    int
-	window  int // the most that may be on their way
+	window  int // the most that may be in flight
 	attempt int
 	refused int       // how often in a row the first one was refused because the edge is full
-	lost    bool      // look at what is stored before sending anything
+	lost    bool      // check which frames are stored before sending anything
 	hold    time.Time // send nothing before, if it is not zero
 	alive   time.Time // when the last frame was stored or refused because the edge is full, or the queue began
 	trouble error     // why a frame was not stored, if that can pass
@@ -70,7 +70,8 @@ type sink struct {
 	buf        []byte // of the next frame
 	spare      [][]byte
 
-	// A flow that continues repeats what the edge has: from repeated to stored.
+	// A flow that continues repeats bytes that the edge has: from repeated to
+	// stored.
 	repeated, stored int64
 	repeatedSum      uint64
 }
@@ -81,8 +82,8 @@ func (s *sink) Name() string { return s.edge.Name }
 // connection.
 func (s *sink) Holds() int64 { return windowSize + 2*frameSize }
 
-// Pace makes a flow save less often than by default: what it has written without a
-// checkpoint is not written again, only compared.
+// Pace makes a flow save less often than by default: bytes that it has written
+// without a checkpoint are not written again, only compared.
 func (s *sink) Pace() (bytes int64, age, idle time.Duration) { return saveBytes, saveAge, saveAge }
 
 // Open connects, creates the edge if it does not exist, and reads its last frame.
@@ -209,14 +210,14 @@ func (s *sink) push(b []byte) *frame {
 	return f
 }
 
-// send queues what is in the buffer, and waits for room in the window.
+// send queues the contents of the buffer, and waits for room in the window.
 func (s *sink) send(ctx context.Context) error {
 	s.push(s.buf)
 	s.buf = nil
 	return s.run(ctx, func() bool { return len(s.queue) < s.frames() })
 }
 
-// flush sends what is in the buffer, and waits until everything is stored.
+// flush sends the contents of the buffer, and waits until everything is stored.
 func (s *sink) flush(ctx context.Context) error {
 	if len(s.buf) > 0 {
 		s.push(s.buf)
@@ -225,7 +226,7 @@ func (s *sink) flush(ctx context.Context) error {
 	return s.run(ctx, func() bool { return len(s.queue) == 0 })
 }
 
-// Save sends what is in the buffer in a frame that carries c, and waits until
+// Save sends the contents of the buffer in a frame that carries c, and waits until
 // everything is stored.
 func (s *sink) Save(ctx context.Context, c durable.Checkpoint) error {
 	return s.save(ctx, c, false)
@@ -260,7 +261,7 @@ func (s *sink) Commit(ctx context.Context, c durable.Checkpoint) error {
 	return s.save(ctx, c, true)
 }
 
-// Close disconnects. What was not saved can be on the edge or not.
+// Close disconnects. Bytes that were not saved can be on the edge or not.
 func (s *sink) Close() error {
 	if s.link != nil {
 		s.link.close()
@@ -269,8 +270,8 @@ func (s *sink) Close() error {
 	return nil
 }
 
-// run sends frames and takes answers until done returns true. It sends what is
-// queued, as far as the window allows, also if done returns true at once.
+// run sends frames and takes answers until done returns true. It sends the queued
+// frames, as far as the window allows, even if done returns true at once.
 func (s *sink) run(ctx context.Context, done func() bool) error {
 	for {
 		for len(s.answers) > 0 {
@@ -298,7 +299,8 @@ func (s *sink) run(ctx context.Context, done func() bool) error {
 
 // wait waits until something happens or it is time to try again.
 func (s *sink) wait(ctx context.Context) error {
-	// A process that stood still finds what has arrived before it judges.
+	// A process that stood still handles the messages that have arrived before it
+	// judges.
 	unread := len(s.answers) > 0 || len(s.link.signals) > 0 || len(s.link.reconnected) > 0
 	if time.Since(s.alive) > s.edge.stall() && !unread {
 		err := s.trouble
@@ -365,7 +367,7 @@ func (s *sink) again(after time.Duration) {
 	s.hold = time.Now().Add(after)
 }
 
-// troubled makes the sink look at what is stored, after a while.
+// troubled makes the sink check which frames are stored, after a while.
 func (s *sink) troubled(err error) {
 	s.trouble, s.refused = err, 0
 	s.again(200 * time.Millisecond)

@@ -57,8 +57,8 @@ func (s *source) Stat(ctx context.Context) (version string, err error) {
 	return info.Config.Metadata[metaID], nil
 }
 
-// Open takes the edge over from other consumers and begins at p. It does so only
-// if the edge still has what is behind p.
+// Open takes the edge over from other consumers and begins at p. It does so only if
+// the edge still has the bytes behind p.
 func (s *source) Open(ctx context.Context, p durable.Position) (io.ReadCloser, error) {
 	l, err := s.edge.dial(ctx)
 	if err != nil {
@@ -73,7 +73,7 @@ func (s *source) Open(ctx context.Context, p durable.Position) (io.ReadCloser, e
 		if info.Config.Metadata[metaID] != p.Version {
 			return endpoint.ErrChanged
 		}
-		// These are many requests; each has a time limit of its own.
+		// These are many requests; each has its own time limit.
 		r.stream = st
 		if r.next, err = find(ctx, st, info.State, p.Offset); err != nil {
 			return gone(err)
@@ -93,7 +93,7 @@ func (s *source) Open(ctx context.Context, p durable.Position) (io.ReadCloser, e
 	return r, nil
 }
 
-// Done frees what is before offset, except the last frame.
+// Done frees the frames before offset, except the last one.
 func (s *source) Done(ctx context.Context, offset int64) error {
 	s.mu.Lock()
 	r := s.reader
@@ -216,7 +216,7 @@ func (r *reader) receive() error {
 	case seq < r.next:
 		return nil
 	case seq > r.next:
-		// A message was lost on its way, which the server can send again.
+		// A message was lost in transit. The server can send it again.
 		if r.gaps++; r.gaps > 3 {
 			return fmt.Errorf("frame %d is missing", r.next)
 		}

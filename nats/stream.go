@@ -116,7 +116,7 @@ func (l *link) await(ctx context.Context) (st jetstream.Stream, info *jetstream.
 	}
 }
 
-// errLost is the cause if the server does not have what it acknowledged.
+// errLost is the cause if the server does not have frames that it acknowledged.
 var errLost = errors.New("the server has lost frames; it must sync (jetstream { sync_interval: always }) to survive a power cut")
 
 // errFreed is the cause if an edge does not have the bytes any more.
@@ -206,13 +206,13 @@ type Info struct {
 	ID   string `json:"id"` // changes when the edge is dropped and made again
 
 	Max  int64 `json:"max"`  // the most that the server holds, in bytes
-	Held int64 `json:"held"` // what it holds, with headers
+	Held int64 `json:"held"` // the bytes that it holds, with headers
 
 	Written  int64 `json:"written"`  // bytes that the producer has written
 	Consumed int64 `json:"consumed"` // bytes that the consumer has freed; it can have read a little more
 	Ended    bool  `json:"ended"`    // Written is the length of the whole stream
 
-	Source  string           `json:"source,omitempty"` // what the producer reads
+	Source  string           `json:"source,omitempty"` // the source that the producer reads
 	From    durable.Position `json:"from"`             // how far the producer has read it, at its last checkpoint
 	Reading bool             `json:"reading"`          // there is a consumer
 
@@ -263,7 +263,7 @@ func (l *link) info(ctx context.Context, st jetstream.Stream, si *jetstream.Stre
 		i.Written, i.Ended, i.Consumed = last.end(), last.End, last.Offset
 		if s.FirstSeq < s.LastSeq {
 			first, err := frameAt(ctx, st, s.FirstSeq)
-			if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) { // else it was freed meanwhile
+			if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) { // else it has been freed since then
 				return i, e.wrap("read", err)
 			}
 			if err == nil {
@@ -319,7 +319,7 @@ func List(ctx context.Context, url string) (list []Info, err error) {
 			err = one.vet(si.Config)
 		}
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
-			continue // dropped meanwhile
+			continue // dropped since it was listed
 		}
 		if err != nil {
 			i.Name, i.Err = one.Name, err.Error()

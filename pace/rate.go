@@ -31,7 +31,7 @@ func RateLimit[T any](n int64, per time.Duration) weir.Stage[T, T] {
 }
 
 const (
-	ratePiece   = 50 * time.Millisecond  // what passes at once
+	ratePiece   = 50 * time.Millisecond  // the values of this time pass at once
 	rateCatchUp = 200 * time.Millisecond // how much of a stall is made up for
 )
 

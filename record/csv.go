@@ -127,7 +127,7 @@ type csvDecoder struct {
 	lineAt int64 // offset of the current line
 	from   int   // the line with which the record begins
 	fromAt int64 // its offset
-	column int   // behind what was parsed of the last line
+	column int   // behind the parsed part of the last line
 
 	records int64 // that are complete
 	out     [][]string
@@ -164,7 +164,7 @@ func (d *csvDecoder) Do(_ context.Context, in []byte, emit func([][]string) erro
 	return err
 }
 
-// begin takes what comes first of a text.
+// begin handles the first bytes of a text, which can be a byte order mark.
 func (d *csvDecoder) begin(in []byte) ([]byte, error) {
 	text, left, err := d.start.Take(in)
 	if left > 0 {
@@ -358,8 +358,8 @@ func (d *csvDecoder) parse(line []byte, end string) error {
 }
 
 // parseQuoted takes the rest of a line from within a quoted field to the next
-// field. It returns no rest where the line ends, and inside if the field goes
-// on behind it.
+// field. It returns no rest where the line ends, and inside if the field
+// continues behind it.
 func (d *csvDecoder) parseQuoted(text, line, rest []byte, end string) (_, next []byte, inside bool, err error) {
 	for {
 		i := bytes.IndexByte(rest, '"')
@@ -411,7 +411,7 @@ func (d *csvDecoder) limitError(format string, args ...any) error {
 	return &weir.LimitError{Err: weir.ErrLimit, Option: "CSVOptions.MaxRecord", Max: int64(d.most), Detail: fmt.Sprintf(format, args...)}
 }
 
-// end makes a record of what was parsed.
+// end makes a record of the parsed fields.
 func (d *csvDecoder) end() error {
 	all := string(d.buf[:d.text])
 	record := make([]string, len(d.ends))

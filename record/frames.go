@@ -53,7 +53,7 @@ type deframer struct {
 	need    int    // bytes of it that are missing
 	size    int    // bytes that it has in all
 	begin   int64  // offset of its length
-	offset  int64  // of the byte behind what was used
+	offset  int64  // of the first byte that was not used
 	out     [][]byte
 	held    int // memory of the frames in out
 }

@@ -87,17 +87,17 @@ func DecodeJSON[T any](s weir.Stream[byte], most int64) weir.Stream[T] {
 }
 
 // quota is a reader that gives a JSON decoder at most one byte more than the
-// most that a value may have, so that what the decoder makes of the value does
-// not depend on how much comes at once.
+// most that a value may have, so that the decoder's result does not depend on
+// how much comes at once.
 type quota struct {
 	r       io.Reader
 	most    int64
 	between bool  // the decoder looks for a value
 	from    int64 // where the value begins, for the decoder
-	n       int64 // what the decoder was given
+	n       int64 // bytes that the decoder was given
 	skipped int64 // white space that the decoder was not given
 	over    bool  // the value is too large
-	err     error // what the reader failed with
+	err     error // the error of the reader
 }
 
 func (q *quota) Read(p []byte) (int, error) {
@@ -146,7 +146,7 @@ type utf8Reader struct {
 	offset int64  // of tail
 	head   []byte // characters to be returned first
 	tail   []byte // the beginning of the character behind them
-	err    error  // what comes behind head
+	err    error  // the error behind head
 }
 
 func (u *utf8Reader) Read(p []byte) (int, error) {
@@ -171,7 +171,7 @@ func (u *utf8Reader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// take returns how much of text is whole characters, and keeps what follows them;
+// take returns how much of text is whole characters, and keeps the bytes behind them;
 // err came with the text.
 func (u *utf8Reader) take(text []byte, err error) int {
 	n := chars.WholeRunes(text)

@@ -1,7 +1,7 @@
 // Package report has the types of reports about flows, and the rule that finds
 // a bottleneck: only data, and functions of data. A [Report] says where the
-// time of each stage went, what its pipes held, and, in its [Verdict], which
-// stage the others wait for.
+// time of each stage went, how much its pipes held, and, in its [Verdict],
+// which stage the others wait for.
 //
 // A flow of package weir returns its Report at any time. For work outside a
 // flow, [Judge] applies the same rule to stages whose times you have measured.
@@ -63,8 +63,8 @@ type StageStats struct {
 
 	Limits bool // it limits the rate on purpose
 
-	// Peer is what a source or sink waits for inside Read or Write, as its reader
-	// or writer names it: "the store". Empty means that it does not say.
+	// Peer is the party that a source or sink waits for inside Read or Write, as
+	// its reader or writer names it: "the store". Empty means that it names none.
 	Peer string
 
 	// Edge describes the durable buffer behind a source or sink, between this flow
@@ -84,7 +84,7 @@ type StageStats struct {
 // or a spool on disk, as one of them saw it last.
 type Edge struct {
 	Name    string
-	Held    int64 // bytes in it, with what it adds to them
+	Held    int64 // bytes in it, including its overhead
 	Max     int64 // the most that it may hold
 	Lag     int64 // bytes that were written and that the reading flow has not freed
 	Refused int64 // how often this flow had to wait because it was full

@@ -19,7 +19,7 @@ type Transfer struct {
 
 // Totals counts the transfers of a server since it was started.
 type Totals struct {
-	Active    int64 `json:"active"`    // on their way
+	Active    int64 `json:"active"`    // running now
 	Succeeded int64 `json:"succeeded"` // all of it was moved
 	Failed    int64 `json:"failed"`
 	BytesIn   int64 `json:"bytes_in"`  // that clients have sent

@@ -34,8 +34,8 @@ type Verdict struct {
 	Share float64 // part of the flow's time for which it was the bottleneck, 0 to 1
 	Limit bool    // the stage limits the rate on purpose
 
-	// Peer is what Stage waits for, if it is a source or sink that waits Outside
-	// and names it: see [StageStats].
+	// Peer is the party that Stage waits for, if it is a source or sink that
+	// waits Outside and names it: see [StageStats].
 	Peer string
 
 	// Measuring means that the flow is running and that it is too early to tell.
@@ -422,8 +422,8 @@ func (v Verdict) String() string {
 	return s
 }
 
-// Since returns what each stage did between two reports of one run. last has the
-// stages of the earlier report.
+// Since returns the statistics of each stage between two reports of one run. last
+// has the stages of the earlier report.
 func Since(stages, last []StageStats) []StageStats {
 	if len(last) != len(stages) {
 		return stages

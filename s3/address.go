@@ -41,7 +41,7 @@ func IsFolder(name string) bool {
 	return err == nil && strings.EqualFold(u.Scheme, scheme) && (u.Path == "" || strings.HasSuffix(u.Path, "/"))
 }
 
-// settings are the names of what a query may set.
+// settings are the names of the settings that a query may have.
 var settings = []string{"anonymous", "endpoint", "parallel", "part-size", "profile", "region"}
 
 // parse parses an s3:// URL. The settings in its query take precedence over s.

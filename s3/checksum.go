@@ -28,8 +28,8 @@ const (
 	headerMethod = "x-amz-checksum-algorithm"
 )
 
-// checksum adds up the bytes of an object and compares them with what the store
-// has noted.
+// checksum adds up the bytes of an object and compares the sum with the one that
+// the store has noted.
 type checksum struct {
 	hash.Hash
 	name string
@@ -54,8 +54,8 @@ func checksumOf(h http.Header, bucket string) *checksum {
 			return &checksum{sum, a.name, want}
 		}
 	}
-	// An ETag is the MD5 of what was sent in one piece, unless it was encrypted
-	// with a key that is not the store's own.
+	// An ETag is the MD5 of an object that was sent in one piece, unless it was
+	// encrypted with a key that is not the store's own.
 	kms := strings.Contains(h.Get("x-amz-server-side-encryption"), "kms") || h.Get("x-amz-server-side-encryption-customer-algorithm") != ""
 	if want := md5Of(h.Get("ETag")); want != nil && !kms && !strings.HasSuffix(bucket, "--x-s3") {
 		return &checksum{md5.New(), "md5", want}

@@ -96,7 +96,7 @@ func (s Store) connect(transport http.RoundTripper) (*minio.Core, error) {
 		return nil, err
 	}
 	// Retries are ours: minio-go would not say how often it tried, nor stop for
-	// what cannot be repeated.
+	// a request that cannot be repeated.
 	core, err := minio.NewCore(at.Host, &minio.Options{
 		Creds: creds, Secure: at.Scheme == "https", Region: region, Transport: transport, MaxRetries: 1,
 	})

@@ -30,7 +30,7 @@ type download struct {
 
 	one *part // the whole, if it is read in one piece; nil: in ranges
 
-	// Ranges that are on their way, in order. Only Read touches them.
+	// Ranges in flight, in order. Only Read touches them.
 	queue  []*chunk
 	next   int64 // where the next range begins
 	ranges int   // at a time
@@ -211,7 +211,7 @@ func (r *part) Read(p []byte) (int, error) {
 		if n > 0 {
 			r.tries.failed = 0
 			if err != nil || r.at == r.to {
-				r.hangUp() // what has arrived need not wait for a new connection
+				r.hangUp() // the bytes that have arrived need not wait for a new connection
 			}
 			return n, nil
 		}

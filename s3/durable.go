@@ -19,15 +19,15 @@ import (
 	"github.com/weir-go/weir/endpoint"
 )
 
-// stateSuffix is what follows the key of an object in the key of the object that
-// has the checkpoint of an unfinished flow.
+// stateSuffix, behind the key of an object, makes the key of the object that has
+// the checkpoint of an unfinished flow.
 const stateSuffix = ".weir-flow"
 
 // DurableSink returns a sink for package durable: an object that a later run can
 // continue to write, from any machine. The object appears when the flow ends. Until
 // then, the checkpoint is in another object, whose key has the suffix .weir-flow,
 // together with the data that is not in a part yet. Of two runs at the same time,
-// the one that saves a checkpoint first goes on; the other one fails with
+// the one that saves a checkpoint first continues; the other one fails with
 // [durable.ErrInUse] at its own next checkpoint. That requires a store that honors
 // conditions; both write the same bytes in any case.
 //
@@ -65,7 +65,7 @@ type durableSink struct {
 // flowState is the checkpoint of an unfinished object. The store has it as one
 // line of JSON, which the tail follows.
 type flowState struct {
-	Mark       string              `json:"mark"` // another one each time, so that we recognize what we wrote
+	Mark       string              `json:"mark"` // another one each time, so that we recognize our own writes
 	Checkpoint durable.Checkpoint  `json:"checkpoint"`
 	End        *durable.Checkpoint `json:"end,omitempty"` // the object is being completed
 	Nonce      string              `json:"nonce"`         // of the object
@@ -90,7 +90,7 @@ func (k *durableSink) Peer() string { return peer }
 
 func (k *durableSink) part() int64 { return k.a.store.partSize(0) }
 
-// Holds counts the parts, and one more for a tail on its way to the store.
+// Holds counts the parts, and one more for a tail in flight to the store.
 func (k *durableSink) Holds() int64 {
 	return int64(k.a.store.partsAtOnce(0)+2)*k.part() + k.part()/4
 }

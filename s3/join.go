@@ -130,7 +130,7 @@ func (j *job) local(ctx context.Context) iter.Seq2[entry, error] {
 	}
 }
 
-// walk lists one folder, and reports whether to go on.
+// walk lists one folder, and reports whether to continue.
 func (j *job) walk(ctx context.Context, dir string, yield func(entry, error) bool) bool {
 	if j.down {
 		if sub, err := j.root.OpenRoot(dir); err == nil {

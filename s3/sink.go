@@ -28,7 +28,8 @@ func newSink(a address, o endpoint.SinkOptions) weir.Sink[byte] {
 			return nil, err
 		}
 		if o.Exclusive {
-			// The store decides at the end. This saves reading what it will refuse.
+			// The store decides at the end. This saves reading content that it will
+			// refuse.
 			if err := c.refuseExisting(ctx, a.key); err != nil {
 				c.close()
 				return nil, err
@@ -57,5 +58,5 @@ func (c *client) refuseExisting(ctx context.Context, key string) error {
 	case context.Cause(ctx) != nil:
 		return context.Cause(ctx)
 	}
-	return nil // what else is wrong, the upload finds out
+	return nil // the upload finds out any other error
 }

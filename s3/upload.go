@@ -70,7 +70,7 @@ func (u *upload) enter() error {
 // Peer names what Write waits for.
 func (u *upload) Peer() string { return peer }
 
-// Write takes p into parts, and waits while all of them are on their way.
+// Write takes p into parts, and waits while all of them are in flight.
 func (u *upload) Write(p []byte) (int, error) {
 	if err := u.enter(); err != nil {
 		return 0, err
@@ -81,8 +81,8 @@ func (u *upload) Write(p []byte) (int, error) {
 	}
 	written := 0
 	for len(p) > 0 {
-		// A part is sent off when there is more behind it: what fits into one is
-		// no multipart upload.
+		// A part is sent off when there is more behind it: content that fits into one
+		// is no multipart upload.
 		if u.filled == u.part {
 			if err := u.send(); err != nil {
 				return written, err
@@ -208,9 +208,9 @@ func (u *upload) body() func() io.ReadSeeker {
 	return func() io.ReadSeeker { return io.NewSectionReader(u.content, at, n) }
 }
 
-// changed returns why a part was not sent: err, or that its content is no longer that
-// of which sum was computed. A store that compares checksums has found that out itself;
-// from others even a part that was sent has to be compared.
+// changed returns why a part was not sent: err, or that its content has changed since
+// sum was computed. A store that compares checksums has found that out itself; from
+// others even a part that was sent has to be compared.
 func (u *upload) changed(body io.ReadSeeker, sum uint64, err error) error {
 	if u.content == nil || u.ctx.Err() != nil || err == nil && !u.plain {
 		return err
@@ -317,7 +317,7 @@ func (u *upload) Commit() error {
 	return err
 }
 
-// keep makes Close leave in the store what is there: the object, or its parts.
+// keep makes Close leave the object, or its parts, in the store.
 func (u *upload) keep() {
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -197,8 +197,8 @@ func (w *writing) isThere() bool {
 	return err == nil && f.nonce == w.nonce
 }
 
-// patienceAtEnd is how long a request that must not be interrupted may go on when
-// the flow has ended.
+// patienceAtEnd is how long a request that must not be interrupted may continue
+// after the end of the flow.
 const patienceAtEnd = 5 * time.Second
 
 // cleanup is how long to try to find out, or to put in order, how a request
@@ -310,7 +310,7 @@ func (w *writing) abort() error {
 	return w.c.abort(ctx, w.key, w.id)
 }
 
-// abort removes a multipart upload. A part that was on its way at that moment can
+// abort removes a multipart upload. A part that was in flight at that moment can
 // still arrive, so it looks whether any is left.
 func (c *client) abort(ctx context.Context, key, id string) error {
 	for range 3 {

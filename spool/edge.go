@@ -16,13 +16,13 @@ import (
 )
 
 // Sink returns the spool as the sink of a durable flow. Its Write waits while the
-// spool is full. A flow that continues repeats what it wrote after its last
-// checkpoint; the sink compares that with what the spool still has of it, and does not
-// store it twice.
+// spool is full. A flow that continues repeats the bytes that it wrote after its last
+// checkpoint; the sink compares them with the stored bytes, as far as the spool still
+// has them, and does not store them twice.
 func (l *Log) Sink() durable.Sink { return &sink{l: l} }
 
-// Source returns the spool as the source of a durable flow. It hands out only what is
-// on stable storage, and syncs what was written when it has nothing else to read.
+// Source returns the spool as the source of a durable flow. It hands out only bytes
+// on stable storage, and syncs the written bytes when it has nothing else to read.
 func (l *Log) Source() durable.Source { return source{l} }
 
 // peer is what a flow waits for while its end of the spool waits.
@@ -32,14 +32,14 @@ const peer = "the other side of the spool"
 type sink struct {
 	l    *Log
 	at   int64   // offset of the next byte
-	same *reader // of what the spool has already; nil: nothing that can be read
-	buf  []byte  // for what is read from same
-	till int64   // the producer repeats what it wrote up to here
+	same *reader // of the bytes that the spool has already; nil: none that can be read
+	buf  []byte  // for bytes read from same
+	till int64   // the producer repeats its earlier bytes up to here
 }
 
 func (k *sink) Name() string { return "spool " + k.l.dir }
 
-// Holds includes the frame that is filled, and what is compared.
+// Holds includes the frame that is filled, and the bytes that are compared.
 func (k *sink) Holds() int64 { return 2*frameMemory + compareLen }
 
 const compareLen = 32 << 10

@@ -12,8 +12,8 @@ import (
 //	head                           frame
 //	 0  magic, 8 bytes              0  magic, 4 bytes
 //	 8  id of the log, 16 bytes     4  kind, 1 byte; 3 bytes of zeros
-//	24  offset of its first byte    8  length of what follows the frame's 40 bytes
-//	32  number of the segment      12  sum of that
+//	24  offset of its first byte    8  length of the contents, after these 40 bytes
+//	32  number of the segment      12  sum of the contents
 //	40  mode, 1 byte; zeros        16  offset in the log of the first byte
 //	60  sum of the 60 bytes        24  bytes of this file that were synced before
 //	                               32  the first 4 bytes of the log's id
@@ -86,7 +86,7 @@ func parseHead(p []byte) (h head, err error) {
 	return h, nil
 }
 
-// frame is what precedes the contents of a frame.
+// frame is the head of a frame.
 type frame struct {
 	kind   byte
 	length int

@@ -33,7 +33,7 @@ type Options struct {
 	hooks   hooks
 }
 
-// hooks let a test see and disturb what is done to files.
+// hooks let a test see and disturb the operations on files.
 type hooks struct {
 	write  func(f *os.File, p []byte, at int64) (int, error)
 	synced func(name string, size int64) // so much of the file is on stable storage
@@ -51,8 +51,8 @@ const (
 	// full.
 	spare = 64 << 10
 
-	// frameMemory is what one frame takes in memory. A spool has one to fill and one
-	// to read, and one to compare with while a producer repeats what is there.
+	// frameMemory is the memory that one frame takes. A spool has one to fill and
+	// one to read, and one to compare with while a producer repeats stored bytes.
 	frameMemory = frameLen + mostData
 )
 
@@ -98,7 +98,7 @@ type Log struct {
 
 	// Locked in this order; mu only for a few instructions.
 	syncing sync.Mutex // held while a sync of the tail runs
-	writing sync.Mutex // guards what appends to the files
+	writing sync.Mutex // serializes appends to the files
 	mu      sync.Mutex
 
 	// Guarded by writing.
@@ -140,8 +140,8 @@ func segmentName(number int64) string { return fmt.Sprintf("%010d.spool", number
 
 // Open opens the spool in the folder dir, which is made if it is not there, and
 // locks it. The error matches [durable.ErrInUse] if another process, or another Log,
-// has it open; [ErrDamaged] if the files are not what was written; and
-// [durable.ErrOther] if the folder has other files.
+// has it open; [ErrDamaged] if the files do not have the bytes that were written;
+// and [durable.ErrOther] if the folder has other files.
 //
 // Everything that was synced is there, and perhaps a little more. Open reads only the
 // last file.
@@ -247,7 +247,7 @@ func (l *Log) wrong() error {
 	return l.failed
 }
 
-// doing adds to an error what was done, and to which file.
+// doing adds the operation and the file to an error.
 func (l *Log) doing(what string, number int64, err error) error {
 	err = fmt.Errorf("%s %s: %w", what, segmentName(number), errno.Bare(err))
 	if errno.Is(err, syscall.ENOSPC) || errno.Is(err, syscall.EDQUOT) {
@@ -446,7 +446,7 @@ func (l *Log) sync() error {
 	}
 	l.inSync = f
 	l.writing.Unlock()
-	err = l.datasync(f, number, size) // the writer continues meanwhile
+	err = l.datasync(f, number, size) // the writer continues during the sync
 	l.writing.Lock()
 	defer l.writing.Unlock()
 	if l.inSync = nil; l.tail != f {
@@ -558,7 +558,7 @@ func wait(ctx context.Context, change <-chan struct{}) error {
 	}
 }
 
-// Stats describes what a spool holds and has held.
+// Stats describes the present and past contents of a spool.
 type Stats struct {
 	Held    int64         // bytes in its files, heads included
 	Max     int64         // the most that it may hold
@@ -597,8 +597,8 @@ func (l *Log) edge() report.Edge {
 	return report.Edge{Name: l.dir, Held: s.Held, Max: s.Max, Lag: s.Lag(), Refused: s.Refused}
 }
 
-// Close ends the use of the spool, and interrupts those who wait for it. What was
-// saved stays, to be continued. Close the readers of its source before.
+// Close ends the use of the spool, and interrupts those who wait for it. The saved
+// bytes stay, to be continued. Close the readers of its source before.
 func (l *Log) Close() error {
 	if !l.close() {
 		return nil

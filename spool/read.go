@@ -135,7 +135,7 @@ func (r *reader) find() error {
 	return nil
 }
 
-// leave goes on from the end of a segment to the next one.
+// leave moves from the end of a segment to the next one.
 func (r *reader) leave() error {
 	l := r.l
 	l.mu.Lock()

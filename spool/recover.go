@@ -16,7 +16,7 @@ import (
 	"github.com/weir-go/weir/internal/errno"
 )
 
-// recover finds what an earlier process left, and makes the log continue there.
+// recover finds the segments of an earlier process, and makes the log continue there.
 func (l *Log) recover() error {
 	numbers, err := l.list()
 	if err != nil {
@@ -158,7 +158,7 @@ func (l *Log) torn(number int64) (bool, error) {
 }
 
 // proof returns the place of a frame behind at that says that at was synced when the
-// frame was written, or -1. A crash can destroy only what was not synced.
+// frame was written, or -1. A crash can destroy only bytes that were not synced.
 func proof(r io.ReaderAt, at int64, id *logID) (int64, error) {
 	p := make([]byte, 64<<10)
 	for begin := at; ; begin += int64(len(p) - frameLen + 1) {
@@ -180,8 +180,8 @@ func proof(r io.ReaderAt, at int64, id *logID) (int64, error) {
 	}
 }
 
-// resume checks the last segment, cuts off what a crash left unfinished, and makes
-// the rest durable.
+// resume checks the last segment, cuts off an end that a crash left unfinished, and
+// makes the rest durable.
 func (l *Log) resume() error {
 	s := &l.segments[len(l.segments)-1]
 	f, err := os.OpenFile(l.path(s.number), os.O_RDWR, 0)

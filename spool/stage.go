@@ -13,15 +13,15 @@ import (
 )
 
 // Bytes makes a stage of a spool in the folder dir, which is made if it is not there.
-// What the stage cannot pass on at once waits in files: the flow before it continues
-// until the files hold [Options].Max bytes. The bytes are not in the ceiling of the
-// flow; its report lists the spool among the pipes.
+// Bytes that the stage cannot pass on at once wait in files: the flow before it
+// continues until the files hold [Options].Max bytes. The bytes are not in the
+// ceiling of the flow; its report lists the spool among the pipes.
 //
 // One run at a time can use a folder; the error of another one matches
-// [durable.ErrInUse]. When the flow ends, in whatever way, the files are removed, and
-// the folder too if it was made for them. A killed process leaves them to the next
-// run, which removes them. A folder with a durable spool ([Open]), or with other
-// files, is refused.
+// [durable.ErrInUse]. However the flow ends, the files are removed, and the folder
+// too if it was made for them. A killed process leaves them to the next run, which
+// removes them. A folder with a durable spool ([Open]), or with other files, is
+// refused.
 func Bytes(dir string, o Options) weir.Stage[byte, byte] {
 	st := weir.Duplex("spool", func(context.Context) (weir.Writer[byte], weir.Reader[byte], error) {
 		l, err := open(dir, o, modeBuffer)
@@ -86,7 +86,7 @@ func (w *bufferWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Level returns what the files hold, and may hold.
+// Level returns how many bytes the files hold, and may hold.
 func (w *bufferWriter) Level() (held, limit int64) {
 	l := w.b.l
 	l.mu.Lock()

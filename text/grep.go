@@ -101,7 +101,7 @@ func (t *lineFilter) apart(line, end []byte, seen bool, emit func([]byte) error)
 	return emit(t.part)
 }
 
-// longLine does with a line what the policy says; line is its beginning.
+// longLine applies the policy to a line; line is its beginning.
 func (t *lineFilter) longLine(line []byte, newline bool, emit func([]byte) error) error {
 	switch t.long {
 	case failLong:

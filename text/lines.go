@@ -23,7 +23,7 @@ var ErrLineTooLong = errors.New("line too long")
 // LineOption changes how [Lines], [Grep] and [GrepOut] treat lines.
 type LineOption func(*lineLimit)
 
-// lineLimit is the maximum line, and what happens to longer ones.
+// lineLimit is the maximum line, and the policy for longer ones.
 type lineLimit struct {
 	most int // bytes of a line without its end
 	long longLine
@@ -70,7 +70,7 @@ type lineBuffer struct {
 	line  int64  // lines that are complete
 	at    int64  // offset of the current line
 
-	taken int64 // offset behind what was taken
+	taken int64 // offset behind the bytes that were taken
 }
 
 // ended begins the next line.
@@ -98,7 +98,7 @@ var (
 	endCRLF = []byte("\r\n")
 )
 
-// begin takes what comes first of a text.
+// begin handles the first bytes of a text, which can be a byte order mark.
 func (b *lineBuffer) begin(in []byte) ([]byte, error) {
 	text, left, err := b.start.Take(in)
 	if left > 0 {
@@ -150,7 +150,7 @@ func (b *lineBuffer) cut(in []byte, f func(line, end []byte, from, to int) error
 	}
 }
 
-// last calls f with what follows the last end.
+// last calls f with the text behind the last end.
 func (b *lineBuffer) last(f func(line, end []byte, from, to int) error) error {
 	if err := b.cut(b.start.Rest(), f); err != nil {
 		return err
@@ -303,7 +303,7 @@ type lineEnds struct {
 
 // next returns the next line and where the one behind it begins. ok is false if
 // no line ends in the rest of the text. If that ends in "\r", which may be half
-// of an end, half is true; line is what stands before it.
+// of an end, half is true; line is the text before it.
 func (e *lineEnds) next() (line []byte, end int, ok, half bool) {
 	if e.lf < e.at {
 		if i := bytes.IndexByte(e.in[e.at:], '\n'); i >= 0 {

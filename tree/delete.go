@@ -122,8 +122,8 @@ func (j *job) remove(ctx context.Context) error {
 	return nil
 }
 
-// isCopied reports whether x is what a file of the source was copied to, under
-// a name that the file system treats as equal.
+// isCopied reports whether x is the copy of a file of the source, under a name
+// that the file system treats as equal.
 func (x extra) isCopied(root *os.Root) bool {
 	is, err := root.Lstat(x.path)
 	if err != nil {

@@ -229,7 +229,7 @@ func (j *job) write(ctx context.Context, e entry, src *os.File, info, old fs.Fil
 	}
 	perm := j.initial(info.Mode().Perm())
 	if replaces {
-		perm = 0o600 // what was private must not be open for a moment
+		perm = 0o600 // a private file must not be open for a moment
 	}
 	name := e.name
 	create := func() (*os.File, error) {
@@ -271,7 +271,7 @@ func (j *job) write(ctx context.Context, e entry, src *os.File, info, old fs.Fil
 	return n, j.placed(e, name, err)
 }
 
-// rename gives what was made under a temporary name its own.
+// rename gives an entry that was made under a temporary name its own.
 func (j *job) rename(dst *os.Root, temp, name string) error {
 	if !j.NoClobber {
 		return dst.Rename(temp, name)
@@ -283,7 +283,8 @@ func (j *job) rename(dst *os.Root, temp, name string) error {
 	if errors.Is(err, fs.ErrExist) {
 		return fs.ErrExist
 	}
-	// No links here. What appears between these two calls would be replaced.
+	// No links here. A file that appears between these two calls would be
+	// replaced.
 	if _, serr := dst.Lstat(name); errors.Is(serr, fs.ErrNotExist) {
 		return dst.Rename(temp, name)
 	} else if serr == nil {
@@ -292,8 +293,8 @@ func (j *job) rename(dst *os.Root, temp, name string) error {
 	return err
 }
 
-// fill copies the contents, and compares what was read with what there was to
-// read.
+// fill copies the contents, and checks whether the source has changed since info
+// was taken.
 func (j *job) fill(ctx context.Context, e entry, name string, dst, src *os.File, info fs.FileInfo) (n int64, err error) {
 	holes := sparse.Is(info)
 	if j.limit != nil || j.Verify || holes && runtime.GOOS != "linux" {
@@ -482,8 +483,8 @@ func (l *link) placed(path string, err error) {
 	close(l.done)
 }
 
-// linkTo makes e another name of what l is about. It reports false if there can
-// be no such link.
+// linkTo makes e another name of the file of l. It reports false if there can be
+// no such link.
 func (j *job) linkTo(ctx context.Context, e entry, l *link) (bool, error) {
 	select { // another worker copies it now
 	case <-l.done:

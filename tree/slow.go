@@ -80,7 +80,7 @@ func (j *job) wait(ctx context.Context, k int) error {
 	}
 }
 
-// readBack compares the file with the digest of what was written to it.
+// readBack compares the file with the digest of the bytes written to it.
 func readBack(ctx context.Context, root *os.Root, name string, dst *os.File, digest hash.Hash, buf []byte) error {
 	if err := dst.Sync(); err != nil {
 		return err

@@ -51,7 +51,7 @@ type Copy struct {
 	Rate int64
 
 	// Verify reads each file back before it gets its name. If the contents differ
-	// from what was read, the file fails with [weir.ErrReadBack].
+	// from the bytes read from From, the file fails with [weir.ErrReadBack].
 	Verify bool
 
 	// KeepPartial copies directly to To, so that the files copied so far remain

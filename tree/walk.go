@@ -22,7 +22,7 @@ type folder struct {
 	name     string
 	info     fs.FileInfo
 	existed  bool         // in the destination
-	refs     atomic.Int32 // files and folders in it that are on their way, and the walk
+	refs     atomic.Int32 // files and folders in it that are in progress, and the walk
 }
 
 // entry is a file or a symbolic link to copy.
@@ -156,8 +156,8 @@ func (f *folder) enter(ctx context.Context, name string, emit func([]entry) erro
 	return nil
 }
 
-// inTheWay names what has the name of a folder in the destination, if err comes
-// from that.
+// inTheWay names the kind of file that has the name of a folder in the destination,
+// if err comes from that.
 func inTheWay(dst *os.Root, name string, err error) error {
 	st, lerr := dst.Lstat(name)
 	switch {
@@ -175,7 +175,7 @@ type ending struct{ err error }
 func (e *ending) Error() string { return e.err.Error() }
 func (e *ending) Unwrap() error { return e.err }
 
-// release closes the folder when nothing in it is on its way any more.
+// release closes the folder when nothing in it is in progress any more.
 func (f *folder) release() {
 	if f.refs.Add(-1) > 0 {
 		return

@@ -120,8 +120,8 @@ func (a *answer) sendPlain(c *conn, s *span, x *transfer, release func()) error 
 // progress is seen.
 const kernelPiece = 8 << 20
 
-// sendHere sends s through net/http, which makes the kernel copy from a file that has an
-// offset of its own.
+// sendHere sends s through net/http, which makes the kernel copy from a file that has its
+// own offset.
 func (a *answer) sendHere(g *Guard, s *span, x *transfer) error {
 	if _, ok := a.ResponseWriter.(io.ReaderFrom); !ok || a.r.TLS != nil || a.r.ProtoMajor != 1 {
 		return a.copy(g, x, s)
@@ -159,7 +159,7 @@ func (a *answer) sendHere(g *Guard, s *span, x *transfer) error {
 }
 
 // copy sends s through memory. Over HTTP/2, the deadline of the stream finds a client that
-// stalls, since the client can go on with other streams.
+// stalls, since the client can continue with other streams.
 func (a *answer) copy(g *Guard, x *transfer, s *span) error {
 	buf := copyBuffers.Get().(*[]byte)
 	defer copyBuffers.Put(buf)

@@ -180,8 +180,8 @@ func refuse(w http.ResponseWriter, r *http.Request, status int, text string) {
 // hearBytes is how much linger reads. A test changes it.
 var hearBytes int64 = deny.HearBytes
 
-// linger sends the answer, which has this status and must be complete. It then drops what
-// the client still sends, until the client closes its side.
+// linger sends the answer, which has this status and must be complete. It then drops the
+// bytes that the client still sends, until the client closes its side.
 func linger(w http.ResponseWriter, r *http.Request, status int) {
 	if !bodyPending(r) {
 		return
@@ -197,8 +197,8 @@ func linger(w http.ResponseWriter, r *http.Request, status int) {
 		return
 	}
 	if w.Header().Get("Content-Length") == "" && !bodyless(r, status) {
-		// A handler in between has rewritten the answer. It is sent in chunks, and only
-		// net/http can send the last one.
+		// Middleware has rewritten the answer. It is sent in chunks, and only net/http
+		// can send the last one.
 		return
 	}
 	conn, _, err := rc.Hijack()

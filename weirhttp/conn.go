@@ -172,9 +172,9 @@ func rawConn(r *http.Request) syscall.RawConn {
 	return nil
 }
 
-// carry connects x with c. x then reports what the kernel holds back for its client,
-// and c reports when a rate limit holds x back. Over HTTP/2 other transfers use c too,
-// so c does not report for x.
+// carry connects x with c. x then reports the bytes that the kernel holds back for its
+// client, and c reports when a rate limit holds x back. Over HTTP/2 other transfers
+// use c too, so c does not report for x.
 func (c *conn) carry(x *transfer, r *http.Request) {
 	x.over(c)
 	if r.ProtoMajor == 1 {
@@ -182,7 +182,7 @@ func (c *conn) carry(x *transfer, r *http.Request) {
 	}
 }
 
-// holdup is what x asks its carrier for; see carrier.
+// holdup returns the state of c that can hold x up; see carrier.
 func (c *conn) holdup(x *transfer) (h holdup) {
 	p := c.progress()
 	return holdup{unsent: p.unsent, waiting: p.waiting, alone: c.carries.Load() == x, rated: c.rated.Load()}
@@ -323,8 +323,8 @@ func (c *conn) ReadFrom(r io.Reader) (n int64, err error) {
 	if !ok {
 		lr = &io.LimitedReader{R: r, N: 1<<63 - 1}
 	}
-	// Where the kernel does not tell what a client has received, the writes do. Time
-	// spent reading r must not count as the client's then.
+	// Where the kernel does not report a client's progress, the writes do. Time spent
+	// reading r must not count as the client's then.
 	piece := int64(1<<63 - 1)
 	if !c.progress().told {
 		piece = blindPiece
@@ -426,8 +426,8 @@ func (c *conn) holdHeader() {
 // mostHeld is the longest header that is held, in bytes.
 const mostHeld = 32 << 10
 
-// hold holds b if it belongs to a header. Otherwise b is body that a handler in between
-// has copied instead of passing on the span, and hold writes the header.
+// hold holds b if it belongs to a header. Otherwise b is body that middleware has
+// copied instead of passing on the span, and hold writes the header.
 func (c *conn) hold(b []byte) (held bool, err error) {
 	h := c.held
 	whole := bytes.HasSuffix(*h, []byte("\r\n\r\n"))
@@ -546,10 +546,10 @@ func newLimiter(perSecond int64) *rate.Limiter {
 	return rate.NewLimiter(rate.Limit(perSecond), int(piece))
 }
 
-// A client that receives quickPiece within quickTime is quick. It empties what the
-// kernel holds at once, so holding more costs little and wakes the server less often.
-// Only a few connections get this: many at a time are faster with small pieces, which
-// are still in the processor's cache when the client receives them.
+// A client that receives quickPiece within quickTime is quick. It empties the
+// kernel's buffer at once, so holding more there costs little and wakes the server
+// less often. Only a few connections get this: many at a time are faster with small
+// pieces, which are still in the processor's cache when the client receives them.
 const (
 	quickPiece  = 1 << 20
 	quickTime   = 32 * time.Millisecond
@@ -595,7 +595,7 @@ func (c *conn) slow(n int64, d time.Duration) {
 	}
 }
 
-// progress is how far a client has received what it was sent.
+// progress is how much of the sent data a client has received.
 type progress struct {
 	taken   int64 // bytes the client has acknowledged
 	unsent  int64 // bytes that wait in the kernel
@@ -691,7 +691,7 @@ func (c *conn) cause(err error) error {
 	return err
 }
 
-// evict closes the connection and drops what the kernel holds for it.
+// evict closes the connection and drops the data that the kernel holds for it.
 func (c *conn) evict() {
 	c.evicted.Store(true)
 	if c.tcp != nil {

@@ -14,16 +14,16 @@ import (
 	"github.com/weir-go/weir/weirhttp/internal/ranges"
 )
 
-// sliceable is what a GET can have parts of. Its bytes do not change.
+// sliceable is content of which a GET can have parts. Its bytes do not change.
 type sliceable interface {
 	// cut puts a piece that begins at offset off into s, and returns its length: at
 	// least 1, at most n. off and n are within the content.
 	cut(s *span, off, n int64) (int64, error)
-	// close releases what the content and the piece that it cut last hold.
+	// close releases the resources of the content and of the piece that it cut last.
 	close()
 }
 
-// described is content with what HTTP says about it.
+// described is content with its description in HTTP.
 type described struct {
 	sliceable
 	name     string // of the transfer
@@ -50,7 +50,7 @@ func (d *described) answer(w http.ResponseWriter, r *http.Request) {
 		for _, k := range [...]string{"Content-Type", "Content-Encoding", "Content-Disposition", "Content-Length"} {
 			h.Del(k)
 		}
-		if status != http.StatusNotModified { // a 304 says what a 200 would, about caching
+		if status != http.StatusNotModified { // a 304 has the same caching headers as a 200
 			h.Del("Last-Modified")
 			h.Del("Accept-Ranges")
 		}

@@ -33,10 +33,10 @@ import (
 //
 // Paths never lead out of Root. Names that begin with a dot do not exist for clients, and
 // neither do files that are still being written and names with control characters. A
-// symbolic link is served as what it leads to if the target could be served under its own
-// name, whether the link is relative or absolute. Named pipes, devices and sockets are
-// refused. The same holds in listings and archives, which count what they leave out (see
-// [Listing]; for an archive it is the header or trailer Weir-Left-Out).
+// symbolic link is served as its target if the target could be served under its own name,
+// whether the link is relative or absolute. Named pipes, devices and sockets are refused.
+// The same holds in listings and archives, which count the entries that they leave out
+// (see [Listing]; for an archive it is the header or trailer Weir-Left-Out).
 //
 // A folder as a tar file has a length, a strong entity tag and ranges. The handler makes a
 // list of the folder first, and keeps it for five minutes for clients that resume. The
@@ -78,10 +78,11 @@ type FileServer struct {
 	Page func(w http.ResponseWriter, r *http.Request, l Listing)
 
 	// Followers is how many clients can follow files with ?follow at a time; zero
-	// disables it. A client that follows a file gets what it has, and what is appended
-	// to it. The answer is complete when the file has not grown for FollowWait, when
-	// another file has its name, or when the server stops; it breaks if the file becomes
-	// shorter. ?follow=N begins at an offset, ?follow=-N with the last N bytes.
+	// disables it. A client that follows a file gets its contents, and the bytes that
+	// are appended to it. The answer is complete when the file has not grown for
+	// FollowWait, when another file has its name, or when the server stops; it breaks if
+	// the file becomes shorter. ?follow=N begins at an offset, ?follow=-N with the last
+	// N bytes.
 	//
 	// A file that is still being uploaded to the folder by this process can be followed
 	// too, under the name that its client asks for. The answer is complete when the upload
@@ -405,7 +406,7 @@ func (s *FileServer) failIf(w http.ResponseWriter, r *http.Request, err error) {
 	}
 }
 
-// serveStored answers with what a store has under a name.
+// serveStored answers with the file or folder that a store has under a name.
 func (s *FileServer) serveStored(w http.ResponseWriter, r *http.Request, name string, slash bool) {
 	name = filepath.ToSlash(name)
 	if slash {

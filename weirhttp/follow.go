@@ -81,7 +81,7 @@ func (t *follower) run() error {
 	}
 	grew := time.Now()
 	for {
-		ended := isClosed(over) // before a look at what it has left
+		ended := isClosed(over) // before sending: an upload that has ended brings no more bytes after that
 		n, err := t.send(ended)
 		if err != nil {
 			return err
@@ -119,9 +119,9 @@ func (t *follower) run() error {
 	}
 }
 
-// send sends what the file has that the client has not, and returns how much that was. It
-// holds back the last byte of an upload of known length until that has ended: it can still
-// fail, and the client must not take it for complete then.
+// send sends the bytes of the file that the client does not have yet, and returns their
+// number. It holds back the last byte of an upload of known length until that has ended:
+// it can still fail, and the client must not take it for complete then.
 func (t *follower) send(ended bool) (sent int64, err error) {
 	info, err := t.f.Stat()
 	if err != nil {

@@ -54,7 +54,7 @@ func sendThrough(w http.ResponseWriter, c interface {
 	// Without the flush, net/http would read the first bytes of the body itself, to
 	// guess its type.
 	err := http.NewResponseController(w).Flush()
-	if errors.Is(err, http.ErrNotSupported) { // a handler in between has wrapped w
+	if errors.Is(err, http.ErrNotSupported) { // middleware has wrapped w
 		if err = c.letGo(); err == nil {
 			return body()
 		}
@@ -69,5 +69,5 @@ func sendThrough(w http.ResponseWriter, c interface {
 const bufferedBody = 64 << 10
 
 // streamPiece is how much of an answer net/http gathers before it sends a frame over
-// HTTP/2, in bytes. It is what a client must receive within Stall.
+// HTTP/2, in bytes. A client must receive that much within Stall.
 const streamPiece = 4 << 10

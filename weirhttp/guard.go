@@ -27,9 +27,9 @@ import (
 // disconnected. The zero Guard is ready to use, with all defaults on. The fields must
 // not change after Serve.
 //
-// On Linux, a client's progress is what it has acknowledged (TCP_INFO). Elsewhere it is
-// what the kernel has accepted from the server. A slow client with a large send buffer
-// needs a longer Stall there.
+// On Linux, a client's progress is the number of bytes that it has acknowledged
+// (TCP_INFO). Elsewhere it is the number of bytes that the kernel has accepted from the
+// server. A slow client with a large send buffer needs a longer Stall there.
 type Guard struct {
 	// Stall is the longest time a client can make no progress. Zero means 60 s;
 	// negative disables the check. The guard disconnects the client within Stall and
@@ -38,9 +38,9 @@ type Guard struct {
 	// needs for one step.
 	//
 	// Stall is also the longest time a client can send nothing of the body of an
-	// HTTP/1 request, including what the handler leaves unread, which net/http reads.
-	// It does not apply to bodies if the server has a ReadTimeout or the handler sets
-	// a read deadline.
+	// HTTP/1 request, including the rest that the handler leaves unread, which
+	// net/http reads. It does not apply to bodies if the server has a ReadTimeout or
+	// the handler sets a read deadline.
 	Stall time.Duration
 
 	// MinRate is the minimum average transfer rate in bytes a second, for answers and
@@ -155,8 +155,9 @@ func (g *Guard) prepare(srv *http.Server) {
 }
 
 // inTime limits how long the bodies of requests to h can stall. net/http removes the
-// deadline after a header, and reads what a handler leaves unread, before or after the
-// answer. It does that for its own answer to OPTIONS * too, so inTime answers that.
+// deadline after a header, and reads the rest that a handler leaves unread, before or
+// after the answer. It does that for its own answer to OPTIONS * too, so inTime
+// answers that.
 func inTime(h http.Handler, stall time.Duration, options bool) http.Handler {
 	if h == nil {
 		h = http.DefaultServeMux

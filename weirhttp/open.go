@@ -54,8 +54,8 @@ func (v view) openAny(name string) (*os.File, error) {
 	return v.root.OpenFile(real, os.O_RDONLY|openFlags, 0)
 }
 
-// show describes an entry of the folder dir as clients get it: a link is what it leads
-// to. It returns nil if they cannot get it. leftOut reports that it is not one of the
+// show describes an entry of the folder dir as clients get it: a link as its target.
+// It returns nil if they cannot get it. leftOut reports that it is not one of the
 // names that are hidden on purpose, so that somebody may miss it.
 func (v view) show(dir string, d fs.DirEntry) (info fs.FileInfo, leftOut bool) {
 	switch {

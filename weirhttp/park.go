@@ -50,8 +50,8 @@ func park(w http.ResponseWriter, r *http.Request, c *conn, s *span, release func
 // conn returns the connection; see sleeper.
 func (p *parked) conn() *conn { return p.c }
 
-// run sends what the client can receive now. After the last byte it gives the connection
-// back to the server.
+// run sends as much as the client can receive now. After the last byte it gives the
+// connection back to the server.
 func (p *parked) run() {
 	c, port := p.c, p.port
 	_, err := c.sendSpan(&p.s)
@@ -72,7 +72,7 @@ func (p *parked) run() {
 	}
 }
 
-// end releases what the download holds.
+// end releases the resources of the download.
 func (p *parked) end(err error) {
 	if err != nil {
 		p.c.Close() // the client notices: the answer is shorter than announced

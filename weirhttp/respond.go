@@ -233,7 +233,7 @@ func (c *client) flush() error {
 	if err := c.ctl.Flush(); !errors.Is(err, http.ErrNotSupported) {
 		return err
 	}
-	return nil // a handler in between has wrapped w and does not flush
+	return nil // middleware has wrapped w and does not flush
 }
 
 // Commit ends a complete answer.

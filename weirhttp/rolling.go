@@ -43,7 +43,7 @@ func (x *rolling) Write(b []byte) (n int, err error) {
 	defer x.rest()
 	for len(b) > 0 {
 		begun := time.Now()
-		if err := x.allow(begun); err != nil && !errors.Is(err, http.ErrNotSupported) { // a handler in between has wrapped w
+		if err := x.allow(begun); err != nil && !errors.Is(err, http.ErrNotSupported) { // middleware has wrapped w
 			return n, err
 		}
 		m, err := x.w.Write(b[:min(len(b), streamPiece)])

@@ -29,8 +29,8 @@ func (truncatedError) Unwrap() error { return ErrChanged }
 // version of the file.
 const heldBack = 64 << 10
 
-// span is the rest of the body of an answer, on its way to one client: first bytes
-// from memory, then a piece of a file, and then what rest brings.
+// span is the unsent rest of the body of an answer to one client: first bytes from
+// memory, then a piece of a file, and then the pieces of rest.
 type span struct {
 	body []byte         // from memory
 	f    *openfile.File // the file; nil: none. It belongs to rest if that is not nil.
@@ -46,14 +46,14 @@ type span struct {
 type pieces interface {
 	// next puts the next piece into s, which is used up.
 	next(s *span) error
-	// close releases what the pieces hold, including the file in s.
+	// close releases the resources of the pieces, including the file in s.
 	close()
 }
 
 // fileSpan returns n bytes of f, from offset off. The span owns f.
 func fileSpan(f *openfile.File, off, n int64) *span { return &span{f: f, off: off, here: n, left: n} }
 
-// close releases what s holds.
+// close releases the resources of s.
 func (s *span) close() {
 	if s.rest != nil {
 		s.rest.close()

@@ -141,7 +141,7 @@ func pack(ctx context.Context, v view, g *Guard, folder, base string, most int) 
 }
 
 // hashEntry adds an entry to the entity tag: its header, which has its time in seconds,
-// and what else tells two versions of a file apart.
+// and the other properties that tell two versions of a file apart.
 func hashEntry(sum hash.Hash, head []byte, p *packedFile) {
 	sum.Write(head)
 	var b [16]byte
@@ -327,7 +327,7 @@ func (c *tarballs) releaseLocked(t *tarball) {
 	}
 }
 
-// tarBody is a tarball on its way to one client.
+// tarBody is a tarball that is being sent to one client.
 type tarBody struct {
 	*tarball
 	from *tarballs
@@ -411,7 +411,7 @@ func (t *tarball) find(at int64) (p *packedFile, in int64) {
 	return p, at - p.at
 }
 
-// open opens the file of an entry, which must be what it was when the list was made.
+// open opens the file of an entry, which must be the same as when the list was made.
 func (b *tarBody) open(p *packedFile) (f *openfile.File, err error) {
 	name := filepath.Join(b.folder, filepath.FromSlash(p.name))
 	if f, err = b.view.openFile(name, false); err == nil {

@@ -126,8 +126,8 @@ func count(sum *Totals, x *transfer) {
 	}
 }
 
-// Top returns the transfers on their way that have waited longest for their
-// clients, at most n, the longest wait first. With [Transfers.Totals] and
+// Top returns the running transfers that have waited longest for their clients,
+// at most n, the longest wait first. With [Transfers.Totals] and
 // [Transfers.ReportOf] it lets package monitor show them.
 func (t *Transfers) Top(n int) []report.Transfer {
 	type waiting struct {
@@ -163,8 +163,8 @@ func (t Transfer) Summary() report.Transfer {
 	}
 }
 
-// ReportOf returns the report on the transfer with this ID. It returns false if
-// the transfer is not on its way.
+// ReportOf returns the report on the transfer with this ID. It returns false if the
+// transfer is not running.
 func (t *Transfers) ReportOf(id uint64) (report.Report, bool) {
 	t.mu.Lock()
 	x := t.live[id]
@@ -193,13 +193,14 @@ type transfer struct {
 
 // carrier is the connection of a transfer, as far as the transfer knows it.
 type carrier interface {
-	// holdup tells what holds the transfer up. Any goroutine can call it.
+	// holdup returns the state of the connection that can hold the transfer up. Any
+	// goroutine can call it.
 	holdup(*transfer) holdup
 	// ended is called once, at the end of the transfer.
 	ended(*transfer)
 }
 
-// holdup is what holds a transfer up.
+// holdup is the state of a connection that can hold a transfer up.
 type holdup struct {
 	unsent  int64 // bytes that wait in the kernel
 	waiting bool  // the kernel accepts no more bytes for now
@@ -365,7 +366,7 @@ func (x *transfer) look() Transfer {
 	return info
 }
 
-// state sets the state of t by what the flow has done since the last look.
+// state derives the state of t from the flow's activity since the last look.
 func (f *watched) state(t *Transfer) {
 	f.mu.Lock()
 	r, _ := f.w.Look()

@@ -13,7 +13,7 @@ import (
 	"github.com/weir-go/weir/weirhttp/internal/precondition"
 )
 
-// tusStore is what tusd sees of the uploads in progress. tusd calls it for one request at a
+// tusStore is tusd's view of the uploads in progress. tusd calls it for one request at a
 // time; a request that wants an upload takes it over in GetUpload.
 type tusStore struct{ u *resumption }
 

@@ -56,8 +56,8 @@ import (
 // If-Match, If-None-Match and If-Unmodified-Since apply to the file that has the name
 // already. Its entity tag is the one that a [FileServer] sends. If a precondition does not
 // hold, the answer is 412 and nothing is stored. The handler checks them before it reads
-// the body, and again when it gives the file its name. For a resumable upload, those of
-// the request that created it apply.
+// the body, and again when it gives the file its name. For a resumable upload, the
+// preconditions of the request that created it apply.
 //
 // The newest request for a resumable upload wins: it ends an older one that still adds to
 // the upload, and the offset that it returns stays valid. A request that contradicts the
@@ -81,7 +81,7 @@ type Uploads struct {
 	// Store, if not nil, takes the uploads, instead of Dir. Everything else is the same for
 	// clients, except that they cannot follow an upload with ?follow. Several processes can
 	// serve one store. Quota, MinFree and Sync have no effect then: a store has its own
-	// settings, and what it has saved is safe.
+	// settings, and its saved data is safe.
 	Store UploadStore
 
 	MaxSize int64 // largest file, in bytes; 0: no limit

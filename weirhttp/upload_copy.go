@@ -11,8 +11,9 @@ import (
 	"github.com/weir-go/weir/weirhttp/internal/budget"
 )
 
-// piece is a buffer on its way from the client to the file. Pieces are larger than the
-// buffers of ordinary flows, since half of the time of an upload goes into system calls.
+// piece is a buffer that carries bytes from the client to the file. Pieces are larger
+// than the buffers of ordinary flows, since half of the time of an upload goes into
+// system calls.
 type piece struct {
 	buf []byte
 	n   int

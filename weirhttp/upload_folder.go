@@ -190,7 +190,7 @@ func openFolder(set *settings) (*folder, error) {
 	return d, nil
 }
 
-// begin starts to remove what killed processes left, and resumable uploads that have
+// begin starts to remove the files of killed processes, and resumable uploads that have
 // expired, by calling expire. The first request does not wait for that.
 func (d *folder) begin(expire func(before time.Time) error) {
 	d.sweep.runs.Go(func() { atomicfile.Sweep(d.root) })
@@ -365,7 +365,7 @@ const sweepEvery = 10 * time.Minute
 // after that.
 type sweeper struct {
 	log    *slog.Logger
-	remove func(before time.Time) error // removes what has not changed since before
+	remove func(before time.Time) error // removes uploads that have not changed since before
 
 	mu    sync.Mutex // guards timer and over
 	timer *time.Timer
@@ -373,8 +373,7 @@ type sweeper struct {
 	runs  sync.WaitGroup
 }
 
-// sweep only logs what it cannot remove, since that does not keep clients from
-// uploading.
+// sweep only logs an error of remove, since that does not keep clients from uploading.
 func (s *sweeper) sweep(expire time.Duration) {
 	if err := s.remove(time.Now().Add(-expire)); err != nil {
 		s.log.Error("cannot remove expired uploads", "error", err)
@@ -491,8 +490,8 @@ type target interface {
 	receive(ctx context.Context, n int64) (newFile, error)
 }
 
-// newFile is a file on its way to a target. The caller must call abort, which does not
-// touch a file that has its name.
+// newFile is a file that is being written to a target. The caller must call abort, which
+// does not touch a file that has its name.
 type newFile interface {
 	io.Writer
 	// finish ends the content. publish does so too, if it was not called before.
@@ -517,8 +516,8 @@ func (d folderTarget) receive(_ context.Context, n int64) (newFile, error) {
 	return d.folder.receive(max(n, 0))
 }
 
-// incoming is a file on its way into the folder. The caller must call abort, which does
-// nothing after publish.
+// incoming is a file that is being written into the folder. The caller must call abort,
+// which does nothing after publish.
 type incoming struct {
 	d    *folder
 	file *os.File // nil after finish

@@ -118,7 +118,7 @@ func (f *form) store(r *http.Request) ([]Received, error) {
 	return f.publish(r.Context())
 }
 
-// end reads what follows the last part, so that the connection can stay open.
+// end reads the bytes behind the last part, so that the connection can stay open.
 func (f *form) end() error {
 	_, err := io.CopyN(io.Discard, timely{f}, formBuffer)
 	if err == nil {

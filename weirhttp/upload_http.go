@@ -83,7 +83,7 @@ func (up *httpUpload) withBody(name string, handle func() error) error {
 	return err
 }
 
-// create creates an upload and stores what the request brings of it.
+// create creates an upload and stores the bytes of it that the request brings.
 func (up *httpUpload) create() error {
 	state, err := up.announced()
 	if err != nil {
@@ -162,8 +162,8 @@ func (up *httpUpload) announced() (uploadState, error) {
 	return state, nil
 }
 
-// read reads what a request with a body says about itself. offset is where the body belongs
-// in the file.
+// read reads and checks the headers of a request with a body. offset is where the body
+// belongs in the file.
 func (up *httpUpload) read(offset int64) (err error) {
 	if err := acceptable(up.r); err != nil {
 		return err

@@ -73,7 +73,7 @@ func (k *kernelCopy) run(ctx context.Context, x *transfer) error {
 	return err
 }
 
-// ahead copies what net/http has in its buffer. A Read of at least the length of that
+// ahead copies the bytes in the buffer of net/http. A Read of at least the length of that
 // buffer empties it, or reads past it.
 func (k *kernelCopy) ahead(ctx context.Context) error {
 	p := newPiece(0)

@@ -64,8 +64,9 @@ func requestPath(r *http.Request) string {
 }
 
 // mountOf returns the path at which the handler is mounted, with a slash at its end. It
-// finds the path from the pattern of the http.ServeMux and from what http.StripPrefix has
-// removed. Without either, it is the path of the request: for PUT, up to the last slash.
+// finds the path from the pattern of the http.ServeMux and from the prefix that
+// http.StripPrefix has removed. Without either, it is the path of the request: for PUT,
+// up to the last slash.
 func mountOf(r *http.Request) string {
 	asked, err := url.PathUnescape(requestPath(r))
 	if err != nil {

@@ -20,7 +20,7 @@ import (
 	"github.com/weir-go/weir/weirhttp/internal/writeback"
 )
 
-// resumption is what all protocols for resumable uploads have in common: one state machine
+// resumption is the common part of all protocols for resumable uploads: one state machine
 // over a store. A request takes an upload over, which ends an older request, works with it
 // in a session, and ends the session.
 type resumption struct {
@@ -41,7 +41,7 @@ func newResumption(set *settings, store uploadStore) *resumption {
 // remove, and keeps clients from trying again.
 var errComplete = &refusal{http.StatusNotFound, "The upload is complete and can no longer be removed; the file stays"}
 
-// mostMetadata limits what the record of an upload holds, in bytes.
+// mostMetadata limits the metadata in the record of an upload, in bytes.
 const mostMetadata = 4 << 10
 
 // errRequest refuses a request that brings more than most bytes.
@@ -183,9 +183,9 @@ func (u *resumption) isHeld(id string) bool {
 	return own != nil && (own.req == nil || own.req.x == nil || own.req.x.idle() >= u.moving)
 }
 
-// take takes an upload over. It refuses what valid refuses, and in that case does not
-// touch a request that works with the upload, unless that one has moved on in between. If
-// the upload is complete, the session has no content.
+// take takes an upload over. It refuses a state that valid refuses, and in that case does
+// not touch a request that works with the upload, unless the state has changed after the
+// first check. If the upload is complete, the session has no content.
 //
 // If req is nil, no other request can interrupt the session. It must then be short.
 func (u *resumption) take(ctx context.Context, id string, req *uploadRequest, valid func(uploadState) error) (*session, error) {
@@ -441,7 +441,8 @@ func (s *session) receive(req *uploadRequest, from, most int64, keep bool) (int6
 	}
 	in := clientReader{body: req.body(), budget: s.u.set.budget, queue: s.u.set.queue, keep: true, stop: req.stop}
 	var into io.Writer = s.data
-	// What is undone later must not be saved: its offset could have been told to a client.
+	// Bytes that are undone later must not be saved: a client could already know their
+	// offset.
 	if c, ok := s.data.(interface{ checkpoint() error }); ok && req.checksum == nil && (keep || req.r.ContentLength >= 0) {
 		into = &saving{uploadContent: s.data, save: c.checkpoint}
 	}
@@ -480,7 +481,7 @@ type capped struct {
 	left int64
 }
 
-// Write writes what fits. The error for what does not is an *http.MaxBytesError.
+// Write writes the bytes that fit. The error for the rest is an *http.MaxBytesError.
 func (c *capped) Write(p []byte) (int, error) {
 	fits := min(int64(len(p)), c.left)
 	n, err := c.Writer.Write(p[:fits])

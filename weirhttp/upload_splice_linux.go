@@ -16,8 +16,8 @@ import (
 // canSplice says that the kernel can move bytes from a socket into a file.
 const canSplice = true
 
-// spliceMost is how much moves at once, in bytes: the size of the pipe in between, if the
-// system allows that much.
+// spliceMost is how much moves at once, in bytes: the size of the pipe, if the system
+// allows that much.
 const spliceMost = 1 << 20
 
 // splice moves the rest of the body through a pipe. Package os could do that too, but it

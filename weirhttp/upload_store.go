@@ -43,7 +43,7 @@ type uploadStore interface {
 	// append opens the content of an upload whose epoch the caller has swapped in. It
 	// waits until the content of earlier epochs is closed or fenced off, and returns
 	// errWritten if that takes too long, errChanged if the upload has been taken over.
-	// The store calls lost, at most once and from a goroutine of its own, when it
+	// The store calls lost, at most once and from a separate goroutine, when it
 	// notices that a later epoch was swapped in.
 	append(ctx context.Context, id string, epoch int64, lost func()) (uploadContent, error)
 
@@ -94,7 +94,7 @@ var errWritten = &refusal{503, "Another server process is still writing this upl
 var errTaken = &refusal{http.StatusLocked, "Another request has taken over the upload"}
 
 // waitKey is the key of the context until whose end a request waits for memory. It ends
-// with the request, unlike those of its changes to a store.
+// with the request, unlike the contexts of its changes to a store.
 type waitKey struct{}
 
 // uploadPhase is how far an upload is from its final name.

@@ -242,7 +242,7 @@ func (s *folderStore) swap(ctx context.Context, id, version string, state upload
 }
 
 // ifUnchanged calls change, which replaces or removes the record, if it still has this
-// version. No other process changes a record in between.
+// version. No other process changes a record between the check and the call.
 func (s *folderStore) ifUnchanged(ctx context.Context, id, version string, change func() error) error {
 	unlock, err := s.lock(ctx)
 	if err != nil {

@@ -62,7 +62,7 @@ type UploadStore interface {
 	Remove(ctx context.Context, id, version string) error
 
 	// Sweep removes each upload that has not changed since before, except those for which
-	// claim returns false, and what killed processes have left. It calls release after
+	// claim returns false, and the remains of killed processes. It calls release after
 	// each one that claim has allowed. It must not remove content that is being appended
 	// to by any process.
 	Sweep(ctx context.Context, before time.Time, claim func(id string) (release func(), ok bool)) error
@@ -80,8 +80,8 @@ type UploadContent interface {
 	// Cut removes everything behind the first n bytes, which include those flushed.
 	Cut(n int64) error
 
-	// Checkpoint saves what costs little to save. It is called from time to time while
-	// bytes arrive, so that a process that dies does not lose all of them.
+	// Checkpoint saves the bytes that cost little to save. It is called from time to time
+	// while bytes arrive, so that a process that dies does not lose all of them.
 	Checkpoint() error
 
 	// Flush saves all bytes. From now on nobody reads a smaller Offset. Content of Receive
@@ -270,8 +270,8 @@ func (o *ownStore) remove(ctx context.Context, id, version string) error {
 	return o.to.Remove(context.WithoutCancel(ctx), id, version)
 }
 
-// leastAge is how long what is in a store stays there. A store cannot tell what a killed
-// process left from what another process still receives, except by its age.
+// leastAge is how long every upload stays in a store. A store cannot tell the upload of a
+// killed process from one that another process still receives, except by its age.
 const leastAge = 24 * time.Hour
 
 // sweep implements uploadStore.
@@ -334,7 +334,7 @@ func (c *ownContent) finish(want string, r rule, _ bool) (got Received, replaced
 	return got, replaced, taken(err)
 }
 
-// ownFile is a file on its way into a store, in one request.
+// ownFile is a file that one request is writing into a store.
 type ownFile struct {
 	o *ownStore
 	c UploadContent // nil after abort

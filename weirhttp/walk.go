@@ -14,8 +14,8 @@ import (
 	"github.com/weir-go/weir/weirhttp/internal/openfile"
 )
 
-// walker visits what an archive of a folder holds: the names that a listing shows, except
-// those that cannot be read, and links to folders that are in the archive anyway.
+// walker visits the contents of an archive of a folder: the names that a listing shows,
+// except those that cannot be read, and links to folders that are in the archive anyway.
 type walker struct {
 	view  view
 	ctx   context.Context

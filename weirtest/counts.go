@@ -44,7 +44,7 @@ type part struct {
 	closeErr error
 }
 
-// begin notes a call for n values and waits until it may go on.
+// begin notes a call for n values and waits until it may continue.
 func (p *part) begin(n int) error {
 	p.counter.count(func(c *Counts) {
 		c.Calls++

@@ -99,7 +99,7 @@ func bar(s report.StageStats, width int, p painter) string {
 	return b.String()
 }
 
-// states says in words what the bar shows, the longest state first.
+// states puts the bar into words, the longest state first.
 func states(s report.StageStats) string {
 	sorted := slices.Clone(looks)
 	slices.SortStableFunc(sorted, func(a, b stateLook) int { return cmp.Compare(b.of(s), a.of(s)) })
@@ -115,7 +115,7 @@ func states(s report.StageStats) string {
 // rateWidth is how many columns a rate takes: 1023.9 KiB/s.
 const rateWidth = 12
 
-// throughput is what goes through the stage in a second, in its own unit.
+// throughput is the rate of the stage, in its own unit per second.
 func throughput(s report.StageStats, took time.Duration) string {
 	n, unit := s.Out, s.OutUnit
 	if s.Kind == report.KindSink {

@@ -156,7 +156,8 @@ func (e *edges) list(server string) error {
 	return w.Flush()
 }
 
-// edgeState is the state of an edge in one word, or what is wrong with it.
+// edgeState is the state of an edge in one word, or the error that makes it
+// unusable.
 func edgeState(i nats.Info) string {
 	switch {
 	case i.Err != "":

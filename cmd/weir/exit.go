@@ -269,7 +269,7 @@ func progressed(n, size int64) string {
 	return fmt.Sprintf(" (after %s)", weir.FormatBytes(n))
 }
 
-// advice returns what to try next, or "" if there is no usual advice.
+// advice returns a next step to try, or "" if there is no usual advice.
 func advice(s *step, code int, dst string, err error) string {
 	var corrupt *compress.CorruptError
 	var status *endpoint.StatusError

@@ -351,8 +351,8 @@ func (l *laboratory) watch(p *lab.Progress) {
 	l.live.draw(rows)
 }
 
-// conclude writes the report and the picture, and says whether weir has kept what
-// it states.
+// conclude writes the report and the picture, and says whether weir has kept the
+// limits that it states.
 func (l *laboratory) conclude(ctx context.Context, results []*lab.Result) error {
 	name := l.reportName()
 	var broken []string

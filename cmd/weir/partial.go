@@ -261,7 +261,7 @@ func (p *partial) isThere(ctx context.Context, info endpoint.Info) (bool, error)
 		return false, nil
 	}
 	var changed time.Time
-	same := true // in what --preserve keeps
+	same := true // in the metadata that --preserve keeps
 	if name, local := endpoint.Local(p.src); local {
 		st, err := os.Stat(name)
 		if err != nil {

@@ -275,7 +275,7 @@ func (b *builder) resumeOption(opts []compress.Option) []compress.Option {
 func (v *survivor) run(ctx context.Context) error {
 	err := v.attempt(ctx)
 	if errors.Is(err, errBehind) && v.again(ctx) {
-		// Nobody can use what the spool has: its reader has to begin anew.
+		// Nobody can use the contents of the spool: its reader has to begin anew.
 		for _, e := range v.spools {
 			if ferr := e.empty(ctx); ferr != nil {
 				return errors.Join(err, ferr)
@@ -286,8 +286,8 @@ func (v *survivor) run(ctx context.Context) error {
 	return err
 }
 
-// again reports whether the source still has what the spools have: then they can be
-// emptied. An edge frees what a spool has saved.
+// again reports whether the source still has the contents of the spools: then they
+// can be emptied. An edge frees the bytes that a spool has saved.
 func (v *survivor) again(ctx context.Context) bool {
 	if isEdge(v.src) {
 		return false
@@ -481,7 +481,7 @@ func spoolStage(_ *builder, w word) (byteStage, error) {
 
 // errBehind is the error of a reader that begins where the spool no longer has
 // anything: its result is complete and the run was killed before it had removed
-// the spool, or somebody has removed what it had written.
+// the spool, or somebody has removed its result.
 var errBehind = errors.New("the spool no longer has the beginning")
 
 // spoolEdge is a spool between two segments. It is opened when the flow runs.
@@ -637,7 +637,8 @@ func (s *settings) onlyBuffers(line []string, why string) {
 	s.warn("%s; so %s", why, what)
 }
 
-// probe asks a server whether it can continue, and goes on without if it cannot.
+// probe asks a server whether it can continue, and falls back to a plain run if
+// it cannot.
 func (s *settings) probe(ctx context.Context, st *step, line []string) error {
 	why, err := st.survives.probe(ctx)
 	if err != nil || why == "" {

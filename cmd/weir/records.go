@@ -58,7 +58,7 @@ func (w word) csv(a args) (c record.CSVOptions, written string, err error) {
 // objectWriter makes a JSON object of each record but the first, whose fields
 // are the names. The members stand in the order of the columns.
 type objectWriter struct {
-	names [][]byte // as JSON strings, with what precedes and follows them
+	names [][]byte // as JSON strings, with the punctuation around them
 	count int64    // records
 	buf   []byte
 }

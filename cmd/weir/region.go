@@ -67,7 +67,8 @@ func (r *region) erase() {
 	_, _ = io.WriteString(r.out, b.String()+"\x1b[J")
 }
 
-// columns is how wide a row is on the screen; what sets a colour is not.
+// columns is how wide a row is on the screen; a sequence that sets a colour has
+// no width.
 func columns(row string) int {
 	n := 0
 	for row != "" {

@@ -209,7 +209,7 @@ func (s *settings) showPlan(steps []*step) error {
 	return nil
 }
 
-// showPreview prints what the copy of a folder would do.
+// showPreview prints a preview of the copy of a folder.
 func (s *settings) showPreview(st *step) error {
 	st.failed = func(f *failure) { f.tell(s.stderr, s.json) }
 	var incomplete error

@@ -35,7 +35,7 @@ import (
 	"github.com/weir-go/weir/weirhttp/auth"
 )
 
-// serving is a run of weir serve: its flags, and what it has made of them.
+// serving is a run of weir serve: its flags, and the settings made from them.
 type serving struct {
 	dir, uploads, listen, store     string
 	memory, rate, connRate          string
@@ -658,7 +658,7 @@ func (s *serving) uploadsHandler() (*weirhttp.Uploads, error) {
 	return s.setUploads(weirhttp.UploadTo(s.uploads)), nil
 }
 
-// setUploads sets what does not depend on where uploads go.
+// setUploads sets the options that do not depend on where uploads go.
 func (s *serving) setUploads(up *weirhttp.Uploads) *weirhttp.Uploads {
 	up.MaxSize, up.Quota, up.Overwrite, up.Sync = s.sizes.maxSize, s.sizes.quota, s.overwrite, s.sync
 	up.Stall, up.Queue, up.Budget, up.Log = s.stall, s.queue, s.guard.Budget, s.guard.Log
@@ -712,7 +712,7 @@ func (s *serving) page(w http.ResponseWriter, r *http.Request, l weirhttp.Listin
 	_ = pageTemplate.Execute(w, s.pageData(l)) // an error means that the client has disconnected
 }
 
-// pageData returns what the templates of the page show.
+// pageData returns the data that the templates of the page show.
 func (s *serving) pageData(l weirhttp.Listing) map[string]any {
 	var crumbs []crumb
 	parts := strings.Split(strings.Trim(l.Path, "/"), "/")

@@ -36,7 +36,7 @@ type errorWriter struct {
 	r      *http.Request
 	status int // of the error that is held back; 0: none
 	begun  bool
-	text   bytes.Buffer // what the handler said
+	text   bytes.Buffer // the handler's message
 }
 
 // longestError is how much of the text of an error is kept, in bytes.

@@ -180,7 +180,7 @@ func limitRequests(most int64, h http.Handler) http.Handler {
 	})
 }
 
-// resourcePolicy keeps pages of other origins from embedding what h serves, as an image
+// resourcePolicy keeps pages of other origins from embedding content of h, as an image
 // for one. A browser asks nobody before it embeds, so CORS does not do that. With --cors
 // for one origin its pages can fetch, and embed with the attribute crossorigin.
 func resourcePolicy(cors string, h http.Handler) http.Handler {

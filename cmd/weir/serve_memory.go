@@ -29,7 +29,7 @@ type spare struct {
 
 const (
 	spareLeast = 1 << 20   // bytes that are worth a collection
-	spareRests = 128 << 10 // bytes by which a heap at rest changes at most
+	spareRests = 128 << 10 // bytes by which an idle heap changes at most
 	spareLooks = 4         // looks between two times
 )
 

@@ -64,7 +64,7 @@ func (s *serving) openStore() error {
 	s.dir = strings.TrimSuffix(s.files.String(), "/")
 	s.name = path.Base(s.dir)
 	if os.Getenv("GOMEMLIMIT") == "" {
-		// Garbage of requests to the store must not add up to what the parts take.
+		// Garbage of requests to the store must not add up to the memory of the parts.
 		debug.SetMemoryLimit(s.sizes.memory + besideStore)
 	}
 	if s.uploads == "" {
@@ -111,7 +111,7 @@ func (s *serving) cannotUseStore(code int, err error) error {
 	return f
 }
 
-// closeStore closes what openStore has opened.
+// closeStore closes the stores that openStore has opened.
 func (s *serving) closeStore() {
 	if s.inboxFiles != nil && s.inboxFiles != s.files {
 		s.inboxFiles.Close()

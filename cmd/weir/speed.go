@@ -13,7 +13,7 @@ type mark struct {
 }
 
 const (
-	speedSpan = 4 * time.Second // what a rate is taken over, or since the last look
+	speedSpan = 4 * time.Second // the span of a rate, or since the last look
 	speedStep = 100 * time.Millisecond
 )
 

@@ -14,7 +14,7 @@ import (
 	"github.com/weir-go/weir/report"
 )
 
-// ended keeps what a step has done for the summary.
+// ended keeps the result of a step for the summary.
 func (v *view) ended(st *step, r report.Report, took time.Duration, f *failure) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -116,7 +116,7 @@ func (v *view) summary(f *failure) {
 	if v.quiet || v.silent && !v.talks() || f != nil && in == 0 && out == 0 {
 		return
 	}
-	whole := f == nil || v.goOn || f.partly // what is told is what succeeded
+	whole := f == nil || v.goOn || f.partly // the steps that are reported have succeeded
 	if !whole && f.code < exitHungUp && !v.verbose {
 		return // the error says how far it came
 	}
@@ -176,8 +176,8 @@ func continued(done []ended) bool {
 	return slices.ContainsFunc(done, func(d ended) bool { return d.step.survives != nil && d.step.survives.continued() })
 }
 
-// namedSums are what the stages of a step found out, with the name of the source
-// if there are several.
+// namedSums are the results of the stages of a step, with the name of the source if
+// there are several.
 func (d ended) namedSums(several bool) []string {
 	var list []string
 	for _, s := range d.step.sums {

@@ -24,7 +24,7 @@ import (
 	"github.com/weir-go/weir/monitor"
 )
 
-// top shows what every running weir does.
+// top shows the activity of every running weir.
 type top struct {
 	stdout, stderr io.Writer
 	once, json     bool
@@ -183,7 +183,7 @@ func (t *top) joined(l *procpipe.Pipeline) bool {
 	return slices.ContainsFunc(t.programs.list(), func(p *program) bool { return p.socket != "" && l.Has(p.number()) })
 }
 
-// report watches once and prints what it saw.
+// report watches once and prints the result.
 func (t *top) report(ctx context.Context) error {
 	// Programs that begin during the window are ignored. Those that end are reported.
 	if t.unjoined != nil {
@@ -339,7 +339,8 @@ func (t *top) single(p *program) *entry {
 	return e
 }
 
-// commandLine is what the user typed, or for a program elsewhere its name.
+// commandLine is the command that the user typed, or for a program elsewhere its
+// name.
 func commandLine(args []string, snap *monitor.Snapshot) string {
 	if len(args) == 0 {
 		return fmt.Sprintf("%s [%d]", printable(snap.Program.Name), snap.Program.PID)
@@ -389,7 +390,7 @@ func (t *top) pipeline(l *procpipe.Pipeline, samples, before procpipe.Totals, no
 	return e
 }
 
-// headline counts what there is, in at most width columns.
+// headline sums up the entries, in at most width columns.
 func headline(list []*entry, width int) string {
 	counts := map[string]int64{}
 	var in, out float64

@@ -134,7 +134,7 @@ func (v *topLive) follow() {
 	e.program.follow(list[at].group, list[at].id)
 }
 
-// press does what a key asks for. It returns false if that is to quit.
+// press runs the command of a key. It returns false if that is to quit.
 func (v *topLive) press(key string) bool {
 	if v.typing {
 		v.typed(key)

@@ -46,7 +46,7 @@ type program struct {
 	header http.Header // for every question
 	stop   context.CancelFunc
 
-	mu    sync.Mutex // guards what follows
+	mu    sync.Mutex // guards the fields below
 	args  []string
 	snap  *monitor.Snapshot // the newest; nil: none yet
 	err   error             // of the last question
@@ -60,7 +60,7 @@ type following struct {
 	flow      *monitor.Flow // nil: not known yet, or ended
 }
 
-// programLook is what a program has said at one time.
+// programLook holds the flows of a program at one time.
 type programLook struct {
 	at    time.Time
 	flows map[string]monitor.Flow
@@ -87,7 +87,7 @@ func (p *program) number() int {
 // problem is an answer that is none.
 type problem struct {
 	status int    // of HTTP; 0: the answer is not from a monitor
-	text   string // what the server says
+	text   string // the server's message
 }
 
 func (e *problem) Error() string { return e.text }
@@ -257,7 +257,7 @@ func (p *program) account(window time.Duration) ([]report.StageStats, bool) {
 	return stages, true
 }
 
-// stageStats returns what a stage did between two snapshots.
+// stageStats returns the statistics of a stage between two snapshots.
 func stageStats(now, was monitor.Stage) report.StageStats {
 	s := report.StageStats{
 		Name: now.Name, Workers: now.Workers, Unit: now.Unit, OutUnit: now.OutUnit, Limits: now.Limits, Upstream: now.Ups,
@@ -285,7 +285,7 @@ type programs struct {
 	named  *program
 	only   func(pid int) bool // nil: all are asked
 
-	mu  sync.Mutex // guards what follows
+	mu  sync.Mutex // guards all
 	all map[string]*program
 }
 
@@ -326,7 +326,7 @@ func (ps *programs) of(pid int) *program {
 	return nil
 }
 
-// exact is an account: what a process of weir has counted itself.
+// exact is an account: the statistics that a process of weir has counted itself.
 func (ps *programs) exact(pid int, window time.Duration) ([]report.StageStats, bool) {
 	if p := ps.of(pid); p != nil {
 		return p.account(window)

@@ -27,8 +27,8 @@ const (
 	// measure for weir top.
 	topIdle = 30 * time.Second
 
-	// topGrace is how long the end of a command waits for an answer to weir top
-	// that is on its way.
+	// topGrace is how long the end of a command waits until an answer to weir
+	// top has been sent.
 	topGrace = 100 * time.Millisecond
 )
 
@@ -49,8 +49,9 @@ type topSocket struct {
 }
 
 // openTopSocket makes the socket of this process. A command works without one,
-// so there is no error: the result is nil then. open makes the monitor of what
-// runs when somebody looks, and end is called when nobody has for a while.
+// so there is no error: the result is nil then. open makes the monitor of the
+// running flows when somebody looks, and end is called when nobody has for a
+// while.
 func openTopSocket(open func() (show *monitor.Monitor, end func())) *topSocket {
 	dir := socketFolder()
 	if dir == "" {
@@ -138,8 +139,7 @@ func (s *topSocket) close() {
 	openSockets.remove(s.name)
 }
 
-// leave forgets the monitor. The caller holds mu, and calls what it returns
-// without.
+// leave forgets the monitor. The caller holds mu, and calls end without it.
 func (s *topSocket) leave() (end func()) {
 	if s.idle != nil {
 		s.idle.Stop()
@@ -204,7 +204,8 @@ func (s *topSocket) exit() {
 	})
 }
 
-// runInfo is what a socket tells of its process beside the snapshot.
+// runInfo is the information about a process that its socket gives beside the
+// snapshot.
 type runInfo struct {
 	Args []string `json:"args"` // without passwords
 }

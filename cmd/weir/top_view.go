@@ -169,7 +169,7 @@ type transfer struct {
 func (x transfer) key() string { return x.group + " " + x.id }
 
 // transfers are those that the filter leaves, in the order of the view, and how
-// many more are on their way.
+// many more are running.
 func (t *top) transfers(s *monitor.Snapshot, filter string) (list []transfer, total, hidden int64) {
 	for group, g := range s.Transfers {
 		total += g.Active

@@ -66,8 +66,9 @@ func (s *settings) openPage(steps []*step) (*livePage, error) {
 	return p, nil
 }
 
-// withoutArguments returns the name of a stage or a pipe without what the user
-// typed behind it: "tee" for "tee notes.txt", "grep" for "grep:ERROR".
+// withoutArguments returns the name of a stage or a pipe without the arguments
+// that the user typed behind it: "tee" for "tee notes.txt", "grep" for
+// "grep:ERROR".
 func withoutArguments(name string) string {
 	parts := strings.Split(name, " → ")
 	for i, p := range parts {

@@ -48,8 +48,8 @@ func invalid(kind string, value any, flag, more, try string) *failure {
 	return &failure{code: exitUsage, text: text, try: "--" + flag + " " + try}
 }
 
-// badValue returns a complaint about a value that the flag parser refused, and what to
-// try behind the flag. name is the flag or the variable that has the value.
+// badValue returns a complaint about a value that the flag parser refused, and a value
+// to try instead. name is the flag or the variable that has the value.
 func badValue(f *pflag.Flag, value, name string) (text, try string) {
 	kind, more, try := "value", "", " "+f.DefValue
 	switch f.Value.Type() {

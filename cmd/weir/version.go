@@ -31,7 +31,7 @@ type version struct {
 	Arch     string `json:"arch"`
 }
 
-// thisVersion returns what the release build, the version control system or the
+// thisVersion returns the version that the release build, the version control system or the
 // module proxy recorded, in this order.
 func thisVersion() version {
 	info, _ := debug.ReadBuildInfo()

@@ -26,12 +26,12 @@ type view struct {
 	live  *region   // nil if standard error is no terminal, or must not be one
 	every time.Duration
 
-	mu      sync.Mutex // guards what follows: a snapshot may be asked for at any time
+	mu      sync.Mutex // guards the fields below: a snapshot may be asked for at any time
 	current *step
 	since   time.Time // when current began
 	watch   *report.Watcher
 	told    time.Time     // when progress was told last
-	last    report.Report // what it was about
+	last    report.Report // the report of that progress
 	speed   speed         // of current
 	done    []ended
 	try     string // the last way out that was told
@@ -146,8 +146,7 @@ func (v *view) tick() {
 	}
 }
 
-// snapshot is what the user asks for with a signal: the rows as they are now,
-// left on the screen.
+// snapshot leaves the current rows on the screen. The user asks for it with a signal.
 func (v *view) snapshot() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -202,8 +201,8 @@ type progress struct {
 	took              time.Duration
 }
 
-// text is the progress in at most width columns, if that is possible at all. What
-// it leaves out first is decoration, and last the time that is left.
+// text is the progress in at most width columns, if that is possible at all. It
+// leaves out decoration first, and the remaining time last.
 func (p progress) text(width int) string {
 	amount, part, left := weir.FormatBytes(p.in), "", ""
 	if p.total > 0 {

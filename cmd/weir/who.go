@@ -258,7 +258,7 @@ func allEnded(lines []*procpipe.Pipeline, t procpipe.Totals) bool {
 	return true
 }
 
-// report watches once and prints what it saw.
+// report watches once and prints the result.
 func (w *who) report(ctx context.Context) error {
 	if err := w.watch(ctx, w.window, true); err != nil {
 		return err

@@ -15,7 +15,7 @@ import (
 // with its Kind and its Upstream. It reports false for any other process.
 type account func(pid int, window time.Duration) (stages []report.StageStats, ok bool)
 
-// finding is what was seen of a pipeline, and the verdict on it.
+// finding has the observations of a pipeline, and the verdict on it.
 type finding struct {
 	line   *procpipe.Pipeline
 	names  []string              // of the processes, each once
@@ -32,9 +32,9 @@ type finding struct {
 // maxPaths is how many ways through a pipeline with branches are judged.
 const maxPaths = 64
 
-// judge applies the rule of weir's own flows to what was seen between two looks.
-// A pipeline with branches is judged along each way from a source to a sink, and
-// the clearest verdict counts.
+// judge applies the rule of weir's own flows to the observations between two
+// looks. A pipeline with branches is judged along each way from a source to a
+// sink, and the clearest verdict counts.
 func judge(l *procpipe.Pipeline, now, before procpipe.Totals, exact account) *finding {
 	f := &finding{line: l, names: titles(l), at: -1, waiting: -1}
 	for _, p := range l.Processes {
@@ -274,7 +274,7 @@ func (f *finding) share(i int, d time.Duration) float64 {
 // steady keeps a verdict on the screen until another one has held for two
 // seconds: at a change, averages name the wrong process for a moment.
 type steady struct {
-	shown, next string // what the verdicts say, without numbers
+	shown, next string // the verdicts in words, without numbers
 	since, come time.Time
 	text        string
 	verdict     report.Verdict // that is shown
@@ -282,8 +282,8 @@ type steady struct {
 
 const steadyHold = 2 * time.Second
 
-// hold returns what to show of a finding, and for how long that has held. That is
-// negative until a verdict has held.
+// hold returns the text to show of a finding, and for how long that has held. That
+// is negative until a verdict has held.
 func (s *steady) hold(f *finding, now time.Time) (text string, since time.Duration) {
 	v := f.verdict
 	says := fmt.Sprint(v.Measuring, v.Stage, "\x00", v.Between[0].Name, "\x00", v.Between[1].Name)
@@ -307,7 +307,7 @@ func (s *steady) hold(f *finding, now time.Time) (text string, since time.Durati
 	return s.text, now.Sub(s.since)
 }
 
-// sentence is what to show of a finding in one line.
+// sentence is a finding in one line.
 func (s *steady) sentence(f *finding, now time.Time) string { return heldFor(s.hold(f, now)) }
 
 // heldFor says for how long a sentence has held, unless that is negative.

@@ -5,7 +5,8 @@ import (
 	"unicode/utf8"
 )
 
-// keySequences are what terminals send for keys that are no characters.
+// keySequences are the sequences that terminals send for keys that are no
+// characters.
 var keySequences = []struct{ sent, key string }{
 	{"\x1b[A", "up"}, {"\x1bOA", "up"}, {"\x1b[B", "down"}, {"\x1bOB", "down"},
 	{"\x1b[C", "right"}, {"\x1bOC", "right"}, {"\x1b[D", "left"}, {"\x1bOD", "left"},
@@ -13,8 +14,8 @@ var keySequences = []struct{ sent, key string }{
 	{"\r", "enter"}, {"\n", "enter"}, {"\x7f", "backspace"}, {"\b", "backspace"},
 }
 
-// keyNames splits what a terminal has sent into keys: characters, and the names
-// of others. Sequences that mean no key here are left out.
+// keyNames splits the input from a terminal into keys: characters, and the
+// names of others. Sequences that mean no key here are left out.
 func keyNames(sent string) (keys []string) {
 next:
 	for sent != "" {

@@ -184,7 +184,7 @@ func (f *finding) bars(i int, readers bool) (list []string) {
 	return list
 }
 
-// notes say what the table cannot show.
+// notes are the remarks that do not fit into the table.
 func (f *finding) notes() (list []string) {
 	for i, p := range f.line.Processes {
 		if f.times[i].Stopped {

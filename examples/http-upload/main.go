@@ -1,6 +1,6 @@
 // Http-upload re-enacts the tutorial's "Backpressure en HTTP requests
-// (upload)": what a client posts goes into a file, as fast as the disk takes
-// it.
+// (upload)": the body that a client posts goes into a file, as fast as the disk
+// takes it.
 //
 //	mkdir -p /tmp/inbox
 //	go run ./examples/http-upload /tmp/inbox

@@ -7,9 +7,9 @@
 // What the tutorial got wrong: stream.pipe(res) leaks the open file whenever
 // the other end goes away early, and ends the whole process if the file does
 // not exist, because pipe() neither forwards errors nor closes its source. Its
-// buffers have a threshold, not a limit. And what it shows of the inside leaves
-// out several destinations, errors and ends. Here Run returns the first error,
-// when everything is closed.
+// buffers have a threshold, not a limit. And its view of the inside leaves out
+// several destinations, errors and ends. Here Run returns the first error, when
+// everything is closed.
 package main
 
 import (
@@ -37,7 +37,7 @@ func main() {
 	}
 }
 
-// run writes the file to out twice and says on info what that took.
+// run writes the file to out twice and reports the costs on info.
 func run(ctx context.Context, path string, out, info io.Writer) error {
 	report, err := send(ctx, path, out)
 	if err != nil {
@@ -69,13 +69,13 @@ func send(ctx context.Context, path string, res io.Writer) (report.Report, error
 
 // region inside
 
-// byHand does what a flow does between a source and a sink.
+// byHand does the work of a flow between a source and a sink.
 func byHand(dst io.Writer, src io.Reader) (int64, report.PipeStats, error) {
 	r, w := weir.NewPipe[byte](weir.Bytes(64 << 10))
 	var reading sync.WaitGroup
 	reading.Go(func() {
 		_, err := w.ReadFrom(src) // waits while the pipe is full: 'pause', and then 'resume'
-		w.CloseWithError(err)     // the end, or what went wrong
+		w.CloseWithError(err)     // the end, or the error
 	})
 	n, err := r.WriteTo(dst) // returns the error of either side
 	r.CloseWithError(err)    // nobody reads any more: ReadFrom returns

@@ -5,9 +5,9 @@
 //
 // What the tutorial got wrong: its two variants declare pipeline twice in one
 // file, which is a syntax error; and its rule to use pipe() or pipeline() always
-// holds for neither, since pipe() leaks what it opened (see examples/pipe). A
-// pipeline that fails leaves half an archive under the final name; here the
-// archive is whole or absent.
+// holds for neither, since pipe() leaks the files that it opened (see
+// examples/pipe). A pipeline that fails leaves half an archive under the final
+// name; here the archive is whole or absent.
 package main
 
 import (

@@ -6,7 +6,7 @@
 //
 // The tutorial says that a file of 1 GB costs 1 GB of memory for each request.
 // Its own program does not get that far: data += chunk makes a string, which
-// V8 ends at 512 MiB with an exception, and which corrupts whatever is not
+// V8 ends at 512 MiB with an exception, and which corrupts all data that is not
 // text. The mistake behind it is real, though, and not tied to a language: here
 // it is in Go, made on purpose.
 package main
@@ -35,7 +35,7 @@ func main() {
 }
 
 // run sends a file of the given size, in bytes, both ways to a client that
-// takes rate bytes a second, and prints what was held in memory.
+// takes rate bytes a second, and prints how much was held in memory.
 func run(ctx context.Context, out io.Writer, size, rate int64) error {
 	dir, err := os.MkdirTemp("", "weir-problem-*")
 	if err != nil {

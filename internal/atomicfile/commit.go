@@ -21,7 +21,7 @@ var ErrAborted = errors.New("file was aborted")
 // survive a power failure; after "remove temporary name of", the file has two
 // names. A file written directly to its target keeps the data written so far.
 //
-// A second Commit returns what the first one did.
+// A second Commit returns the result of the first one.
 func (f *File) Commit() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -42,8 +42,8 @@ func (f *File) Commit() error {
 }
 
 // Abort gives the file up: the target is as it was and the temporary file is
-// gone. A file written straight to its target keeps what was written. Abort
-// unblocks a Write to a pipe or a socket, which then fails with
+// gone. A file written straight to its target keeps the bytes that were
+// written. Abort unblocks a Write to a pipe or a socket, which then fails with
 // [os.ErrClosed]. After Commit it does nothing, so it can be deferred.
 func (f *File) Abort() error {
 	f.mu.Lock()
@@ -62,7 +62,7 @@ func (f *File) Abort() error {
 func (f *File) discard() error {
 	err := f.file.Close()
 	if f.temp != "" {
-		err = nil // what a file that is thrown away has to say is of no use
+		err = nil // an error of a discarded file is of no use
 		if rerr := os.Remove(f.temp); !errors.Is(rerr, fs.ErrNotExist) {
 			err = rerr
 		}
@@ -70,10 +70,10 @@ func (f *File) discard() error {
 	return err
 }
 
-// Prepare does what can fail before the target changes: it cuts the file to its
-// length, gives it the metadata it is to have, and brings it to stable storage, as
-// the options ask. Commit does it if
-// Prepare has not been called. After an error the file is still to be ended.
+// Prepare does the work that can fail before the target changes: it cuts the file
+// to its length, gives it the metadata it is to have, and brings it to stable
+// storage, as the options ask. Commit does it if Prepare has not been called.
+// After an error the file is still to be ended.
 func (f *File) Prepare() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -163,8 +163,8 @@ func (f *File) like() fs.FileInfo {
 	return f.opts.Like()
 }
 
-// take gives the file the metadata of another: first what only its owner may
-// set, and then the owner.
+// take gives the file the metadata of another: first the fields that only its
+// owner may set, and then the owner.
 func (f *File) take(like fs.FileInfo) error {
 	if err := setTimes(f.file, like); err != nil {
 		return err

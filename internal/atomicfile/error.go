@@ -7,8 +7,8 @@ import (
 )
 
 // Error is the error of every operation on a [File]. It names the target as
-// the caller did, never the temporary file. It matches what it wraps with
-// [errors.Is], and [*fs.PathError] with [errors.As].
+// the caller did, never the temporary file. It matches the error that it wraps
+// with [errors.Is], and [*fs.PathError] with [errors.As].
 type Error struct {
 	Op     string
 	Path   string

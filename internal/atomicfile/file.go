@@ -103,7 +103,7 @@ type File struct {
 	prepared bool
 	kept     fs.FileInfo // whose metadata the file has taken on; nil: none
 	ended    end
-	err      error // what Commit returned
+	err      error // the result of Commit
 }
 
 type end int

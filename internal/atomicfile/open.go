@@ -12,11 +12,11 @@ import (
 	"github.com/weir-go/weir/internal/fifo"
 )
 
-// Open begins to write the file at path. A symbolic link is followed: what it
-// leads to is written, and the link stays; one that leads nowhere is
-// [ErrDangling]. A device, a named pipe and names
-// such as /dev/stdout are written to straight, whatever the mode. Only a named
-// pipe makes Open wait, for its reader, until ctx ends.
+// Open begins to write the file at path. A symbolic link is followed: its
+// target is written, and the link stays; one that leads nowhere is
+// [ErrDangling]. A device, a named pipe and names such as /dev/stdout are
+// written to straight, whatever the mode. Only a named pipe makes Open wait,
+// for its reader, until ctx ends.
 //
 // The error is an [*Error]. A target that is a directory matches
 // [syscall.EISDIR]; a file that may not be written is refused even where its
@@ -100,7 +100,7 @@ func (f *File) openTemp(p place) error {
 		if err == nil {
 			w.Close()
 		}
-		perm = 0o600 // what was private must not be open for a moment
+		perm = 0o600 // a private file must not be open for a moment
 	}
 	var err error
 	if f.file, err = createTemp(p.name, perm); err != nil {

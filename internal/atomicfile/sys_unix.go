@@ -25,7 +25,7 @@ func openLeft(root *os.Root, name string) (*os.File, error) {
 	return f, err
 }
 
-// ours reports whether this user owns what info describes.
+// ours reports whether this user owns the file that info describes.
 func ours(info fs.FileInfo) bool {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	return ok && int(st.Uid) == os.Geteuid()
@@ -45,7 +45,7 @@ func absolute(path string) string {
 // Inherit gives f the permission bits of the file it will replace, and its owner
 // and group as far as the process may. Where the group cannot be kept, the group
 // that f has instead gets no more than everybody has. Set-user-ID and
-// set-group-ID are not kept: they were given to what the old file holds.
+// set-group-ID are not kept: they were given to the contents of the old file.
 func Inherit(f *os.File, old fs.FileInfo) error {
 	perm := old.Mode().Perm()
 	was, ok := old.Sys().(*syscall.Stat_t)

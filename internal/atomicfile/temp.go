@@ -95,9 +95,10 @@ var errTaken = errors.New("temporary files disappear as soon as they are created
 // take longer than the leftovers are worth.
 const sweepable = 100_000
 
-// Sweep removes the temporary files and folders in root that no process has
-// locked, which are what a killed process left, and returns how many it removed.
-// What it may not remove stays, and is no error. Without locks it does nothing.
+// Sweep removes the temporary files and folders that killed processes have left
+// in root, since no process has them locked, and returns how many it removed.
+// Files that it may not remove stay, and are no error. Without locks it does
+// nothing.
 func Sweep(root *os.Root) (removed int) {
 	if !Sweeps {
 		return 0

@@ -81,7 +81,7 @@ type described struct {
 
 func (d described) Attributes() []xattr.Attr { return d.attrs }
 
-// plain is a file without what may not be given to other contents.
+// plain is a file without the metadata that other contents may not get.
 type plain struct{ fs.FileInfo }
 
 func (p plain) Mode() fs.FileMode { return p.FileInfo.Mode().Perm() }
@@ -132,8 +132,8 @@ func Sparse(ctx context.Context) func() bool {
 }
 
 // ShrankError is the error of a file that became shorter while it was read, so
-// that what was read is not the whole of anything. It matches
-// [io.ErrUnexpectedEOF].
+// that the bytes that were read are not its complete contents at any time. It
+// matches [io.ErrUnexpectedEOF].
 type ShrankError struct{ From, To int64 }
 
 func (e *ShrankError) Error() string {

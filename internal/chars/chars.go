@@ -1,5 +1,5 @@
-// Package chars has what stages for text and for records know about UTF-8: where a
-// chunk of bytes ends within a character, which bytes are none, and how a text
+// Package chars has the rules of UTF-8 for stages for text and for records: where
+// a chunk of bytes ends within a character, which bytes are none, and how a text
 // begins.
 package chars
 
@@ -53,7 +53,7 @@ func (s *Start) Take(in []byte) (text []byte, left int, err error) {
 	return in, 0, nil
 }
 
-// Rest returns what Take has kept when the text ends.
+// Rest returns the bytes that Take has kept when the text ends.
 func (s *Start) Rest() []byte {
 	if s.over {
 		return nil

@@ -21,7 +21,7 @@ func (e *Encoder) flush() {
 	e.nbits &= 7
 }
 
-// room makes room for n bytes, and for what flush writes too much.
+// room makes room for n bytes, and for the bytes that flush writes too much.
 func (e *Encoder) room(n int) { e.out = slices.Grow(e.out, n+8) }
 
 // stored writes blocks that are not compressed, at least one.
@@ -45,7 +45,7 @@ func (e *Encoder) stored(p []byte, last bool) {
 	}
 }
 
-// block writes what was parsed of in[start:end], in the smallest way.
+// block writes the parsed sequences of in[start:end], in the smallest way.
 func (e *Encoder) block(in *Input, start, end int, last bool) {
 	e.lit.freq[endOfBlock]++
 	e.lit.build(mostLitBits)

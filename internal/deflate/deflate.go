@@ -49,7 +49,7 @@ type Encoder struct {
 	*pairs  // of the others
 
 	// base is added to positions in the piece, and grows from piece to piece
-	// so that what the tables have of earlier ones is out of reach.
+	// so that the entries of earlier ones in the tables are out of reach.
 	base uint32
 
 	seqs  [maxSeqs]sequence
@@ -175,7 +175,7 @@ func (e *Encoder) encode(in *Input, n int, last bool) {
 		}
 		e.base = window
 	}
-	clear(in[n : n+Slack]) // what follows must not change the output
+	clear(in[n : n+Slack]) // the bytes behind the input must not change the output
 	e.acc, e.nbits = 0, 0
 	switch {
 	case n > 0:
@@ -304,7 +304,7 @@ func (e *Encoder) longest(in *Input, i, best, most, nice, depth int) (length, di
 		d += uint32(t.prev[(cur-d)%window])
 	}
 
-	// The last four bytes of a longer match are what most candidates lack.
+	// Most candidates lack the last four bytes of a longer match.
 	end := load32(in, i+best-3)
 	for d < window {
 		j := i - int(d)

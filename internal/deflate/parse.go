@@ -102,7 +102,8 @@ func (e *Encoder) fastest(in *Input, n int, last bool) {
 	}
 }
 
-// fast looks at the last two positions of four bytes and takes what it finds.
+// fast looks at the last two positions of four bytes and takes the match that it
+// finds.
 func (e *Encoder) fast(in *Input, n int, last bool) {
 	t := e.pairs
 	for i := 0; i < n; {
@@ -334,7 +335,7 @@ func (e *Encoder) double(in *Input, n int, last bool) {
 
 // matchAt takes the match at i, the first entered positions of which are in the
 // tables already, and returns where it ends. If the sequence at its end was seen
-// before, what came before that may be a longer match.
+// before, a match at that earlier place may be longer.
 func (e *Encoder) matchAt(in *Input, i, n, length, dist, entered int) int {
 	const skip = 2
 	if end := i + length; end+8 <= n && length < maxMatch-skip {

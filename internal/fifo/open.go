@@ -18,7 +18,8 @@ import (
 // To let go of the pipe Open opens its other end for a moment, so a process
 // that came to the pipe at that very instant sees an end of file. Where the
 // pipe was removed, or may not be opened both ways, the call returns all the
-// same and what it started ends, and closes the file, once the pipe opens.
+// same, and the goroutine that it started ends, and closes the file, once the
+// pipe opens.
 func Open(ctx context.Context, name string, flag int, perm fs.FileMode) (*os.File, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)

@@ -73,8 +73,8 @@ type Decoder struct {
 	lens [maxLit + maxDist + 1]uint8
 }
 
-// Reset begins to decompress what comes next from in, as if dict, of which the
-// last 32 KiB count, had been decompressed before. dict is not kept.
+// Reset begins to decompress the next bytes of in, as if dict, of which the last
+// 32 KiB count, had been decompressed before. dict is not kept.
 func (d *Decoder) Reset(in *Input, dict []byte) {
 	d.in, d.bits, d.nbits, d.state, d.final, d.stored, d.little, d.err, d.lapped = in, 0, 0, atHeader, false, 0, false, nil, false
 	n := copy(d.out[:window], dict[max(0, len(dict)-window):])
@@ -82,11 +82,11 @@ func (d *Decoder) Reset(in *Input, dict []byte) {
 }
 
 // Boundary reports whether all that has been used of the Input ends exactly
-// between two blocks, or before the first, and at a byte; what was decompressed
+// between two blocks, or before the first, and at a byte; decompressed bytes
 // may still have to be read. Behind the last block it reports false.
 func (d *Decoder) Boundary() bool { return d.state == atHeader && d.nbits == 0 && d.err == nil }
 
-// Ended reports whether the last block has ended; what was decompressed may still
+// Ended reports whether the last block has ended; decompressed bytes may still
 // have to be read.
 func (d *Decoder) Ended() bool { return d.state == atEnd }
 
@@ -112,9 +112,9 @@ func (d *Decoder) Read(p []byte) (int, error) {
 	return copy(p, b), err
 }
 
-// Remember makes the Decoder go on as if it had decompressed b and all of it had
-// been read. That makes sense only between two blocks, or with the bytes of a
-// stored one.
+// Remember makes the Decoder continue as if it had decompressed b and all of it
+// had been read. That makes sense only between two blocks, or with the bytes of
+// a stored one.
 func (d *Decoder) Remember(b []byte) {
 	for b = b[max(0, len(b)-window):]; len(b) > 0; {
 		d.wrap()
@@ -194,7 +194,7 @@ func (d *Decoder) ended(err error) error {
 }
 
 // limit is up to where the ring may be written before it is read: all but the
-// last window of what was there before.
+// last window of the earlier output.
 func (d *Decoder) limit() uint { return min(d.read+window, outSize) }
 
 // run decompresses until there is enough, or until it needs more input.
@@ -432,7 +432,7 @@ func (d *Decoder) leave(p uint, bits uint64, nbits uint) {
 }
 
 // copyAround copies a match byte by byte. Its source may begin before the end of
-// the ring and go on at its beginning.
+// the ring and continue at its beginning.
 //
 //go:noinline
 func (d *Decoder) copyAround(w, dist, length uint) {
@@ -500,8 +500,8 @@ func (d *Decoder) careful(limit uint) bool {
 	return true
 }
 
-// lookup returns the entry for the first code in b, and how many bits it and
-// what belongs to it have.
+// lookup returns the entry for the first code in b, and how many bits it has
+// together with its extra bits.
 func lookup(table []uint32, tableBits uint, b uint64) (e uint32, n uint) {
 	e = table[b&(1<<tableBits-1)]
 	if e&(special|subtable) != special|subtable || e >= literal {

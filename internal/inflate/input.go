@@ -24,7 +24,7 @@ type Input struct {
 	buf  [inSize + inSlop]byte
 	r, w int // buf[r:w] was read from src and not used yet
 	src  io.Reader
-	err  error // what src ended with, to be returned behind buf[r:w]
+	err  error // the error of src, to be returned behind buf[r:w]
 }
 
 // Reset drops everything buffered and begins to read from src.

@@ -45,7 +45,7 @@ const (
 	maxCode = 15
 )
 
-// What a symbol means, as an entry without the bits of its code.
+// The meaning of a symbol, as an entry without the bits of its code.
 var (
 	litMeans  [fixLit]uint32
 	distMeans [fixDist]uint32

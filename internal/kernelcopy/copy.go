@@ -25,25 +25,26 @@ type Options struct {
 	// net/http.ResponseWriter is such a destination.
 	ReadFrom bool
 
-	// KeepOpen keeps Copy from closing what it cannot unblock otherwise.
+	// KeepOpen keeps Copy from closing a source or destination that it cannot
+	// unblock otherwise.
 	KeepOpen bool
 
 	// Stop, when it is closed, makes Copy take no more from the source: a Read
-	// that waits is interrupted, as at the end of the context. Copy writes what
-	// it has taken already and returns without an error, as at the end of the
-	// source. If the destination's ReadFrom is used, the piece under way is
-	// finished first.
+	// that waits is interrupted, as at the end of the context. Copy writes the
+	// bytes that it has taken already and returns without an error, as at the
+	// end of the source. If the destination's ReadFrom is used, the piece under
+	// way is finished first.
 	Stop <-chan struct{}
 
-	// Observer, if set, follows what Copy does with its time.
+	// Observer, if set, follows how Copy spends its time.
 	Observer Observer
 
 	segment int64 // fixed size of a piece, for tests
 }
 
 // Wrapper is a writer around an *os.File. Copy writes to the file itself and
-// says through Moved what reached it; Moved returns the error to end with. Of a
-// reader around a file only OSFile is asked.
+// reports through Moved the bytes that reached it; Moved returns the error to
+// end with. Of a reader around a file only OSFile is asked.
 type Wrapper interface {
 	OSFile() *os.File
 	Moved(n int64, err error) error
@@ -132,8 +133,9 @@ type transfer struct {
 func (t *transfer) observed() bool { return t.Observer != nobody{} }
 
 // A mover has the kernel move at most max bytes. It returns errUnsupported if
-// the kernel does not do that for these two; what it has moved until then still
-// counts. Fewer bytes than max without an error are the end of the source.
+// the kernel does not do that for these two; the bytes that it has moved until
+// then still count. Fewer bytes than max without an error are the end of the
+// source.
 //
 // Before a call that may block it enters the guard, and it returns errEnded when
 // that says so.

@@ -114,7 +114,7 @@ func (g *guard) unblockWrite(inside int32) {
 }
 
 // close unblocks by force. Regular files are spared: they do not block for
-// long, and their owner has yet to decide what becomes of them. Pipes that were
+// long, and their owner has yet to decide whether to keep them. Pipes that were
 // opened to block are looked at from time to time instead.
 func (g *guard) close(end any) {
 	if f, ok := end.(*os.File); ok {

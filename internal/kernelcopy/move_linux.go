@@ -69,10 +69,10 @@ func splice(d, s end) mover {
 	})
 }
 
-// pieces makes a mover of a system call that moves what it can at once from a
-// regular file. The file is always ready, so EAGAIN speaks of the destination
-// and is waited for there. Whatever the call itself sleeps for is the source
-// then, unless the destination is a file too.
+// pieces makes a mover of a system call that moves as many bytes as it can at
+// once from a regular file. The file is always ready, so EAGAIN speaks of the
+// destination and is waited for there. If the call itself sleeps, it sleeps for
+// the source then, unless the destination is a file too.
 func pieces(d, s end, name string, call func(dst, src, max int) (int, error)) mover {
 	begun := false
 	return func(t *transfer, max int64) (total int64, err error) {
@@ -415,7 +415,8 @@ func (p *relay) empty(t *transfer, held int64) (total int64, err error) {
 	return total, nil
 }
 
-// throughMemory writes what the pipe holds if the destination takes no splice.
+// throughMemory writes the contents of the pipe if the destination takes no
+// splice.
 func (p *relay) throughMemory(t *transfer, held int64) (total int64, err error) {
 	b := smallBuffers.Get().(*[]byte)
 	defer smallBuffers.Put(b)

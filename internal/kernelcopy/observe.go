@@ -2,8 +2,8 @@ package kernelcopy
 
 import "time"
 
-// An Observer follows what [Copy] does with its time. Its methods are called by
-// the goroutine that called Copy and must return at once.
+// An Observer follows how [Copy] spends its time. Its methods are called by the
+// goroutine that called Copy and must return at once.
 type Observer interface {
 	// Enter begins another activity. It is called again for the same one.
 	Enter(Activity)
@@ -61,7 +61,7 @@ const (
 
 	// Where the kernel sleeps most of the time, the processor has time to
 	// spare: samples of most of all bytes cost nothing. They are longer than
-	// what the kernel reads ahead, so they meet the pauses of a disk.
+	// the kernel's readahead, so they meet the pauses of a disk.
 	waitSize  = 16 << 20
 	waitEvery = 4 << 20
 )

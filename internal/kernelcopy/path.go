@@ -10,7 +10,7 @@ import (
 type route struct {
 	name   string
 	move   mover  // nil for the way through memory
-	close  func() // gives back what move has opened; may be nil
+	close  func() // gives back the resources of move; may be nil
 	opaque bool   // move reports nothing to the observer
 	pace   pace
 }
@@ -36,7 +36,7 @@ func Memory(dst io.Writer, src io.Reader) int64 {
 	return smallBuffer
 }
 
-// ends takes off what Copy takes off.
+// ends takes off the wrappers that Copy takes off.
 func ends(dst io.Writer, src io.Reader) (io.Writer, io.Reader) {
 	if w, ok := dst.(Wrapper); ok {
 		dst = w.OSFile()

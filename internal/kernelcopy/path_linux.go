@@ -149,7 +149,7 @@ const (
 	remote         // a server may copy, or the bytes may cross a network
 )
 
-// mayClone reports what the kernel may do between two files.
+// mayClone reports whether the kernel may do more than copy between two files.
 func mayClone(d, s end) cloning {
 	switch fileSystem(d.file) {
 	case 0x9123683e, 0x58465342, 0xca451a4e, 0x2fc12fc1, 0x794c7630, 0x7461636f: // btrfs, xfs, bcachefs, zfs, overlayfs, ocfs2

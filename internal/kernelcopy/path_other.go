@@ -9,8 +9,8 @@ import (
 	"runtime"
 )
 
-// choose knows what the standard library does on the systems where it does
-// something.
+// choose returns the route that the standard library takes through the kernel,
+// on the systems where it has one.
 func choose(dst io.Writer, src io.Reader) route {
 	if !isOf(src, fs.ModeType) {
 		return route{}

@@ -7,8 +7,8 @@ import (
 	"unsafe"
 )
 
-// probe measures what a system call costs its thread. The caller must call end
-// on the same goroutine: it holds on to the thread until then.
+// probe measures how much a system call costs its thread. The caller must call
+// end on the same goroutine: probe locks the goroutine to its thread until then.
 type probe struct {
 	start  time.Time
 	cpu    time.Duration

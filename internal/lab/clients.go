@@ -20,7 +20,7 @@ const (
 	abortAtOnce = 50        // clients of loadAbort at the same time
 )
 
-// traffic counts what the clients of one side do.
+// traffic counts the progress of the clients of one side.
 type traffic struct {
 	moved atomic.Int64 // bytes of bodies that clients have taken or sent
 	whole atomic.Int64 // clients whose body was complete

@@ -15,8 +15,8 @@ import (
 
 // This file does with weir what naive.go does without.
 
-// weirFiles serves the file with weirhttp.Files under a Guard whose budget is what
-// the tutorial promises: 64 KiB for each connection.
+// weirFiles serves the file with weirhttp.Files under a Guard whose budget is the
+// memory that the tutorial promises: 64 KiB for each connection.
 func weirFiles(ctx context.Context, h *Host) error {
 	root, err := os.OpenRoot(filepath.Dir(h.file))
 	if err != nil {

@@ -33,12 +33,12 @@ type message struct {
 	Kind string // messageReady, messageCount, messageEnd or messageError
 
 	Addr    string `json:",omitempty"` // of ready: where it serves; "" if it has no server
-	Ceiling int64  `json:",omitempty"` // of ready: what weir states; 0: nothing
+	Ceiling int64  `json:",omitempty"` // of ready: the ceiling that weir states; 0: none
 
 	Made   int64 `json:",omitempty"` // bytes that were read or made
 	Taken  int64 `json:",omitempty"` // bytes that the slow end has taken
 	Held   int64 `json:",omitempty"` // the most that weir has held, by its own account
-	Memory int64 `json:",omitempty"` // what the process believes to have resident, where the system is not asked
+	Memory int64 `json:",omitempty"` // resident bytes by the process's own estimate, where the system is not asked
 
 	Error string `json:",omitempty"`
 }

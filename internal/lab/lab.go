@@ -4,7 +4,7 @@
 //
 // In Go the mistake has to be made on purpose. io.Copy to an http.ResponseWriter
 // waits for the client, so the naive sides put an unbounded queue between reading
-// and writing. That is what a Node stream does when the result of write is ignored.
+// and writing. A Node stream does the same when the result of write is ignored.
 //
 // All traffic stays on the loopback interface. Every process that a run starts has
 // ended when the run returns, and its folder of temporary files is gone.
@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	chunkSize = 64 << 10 // bytes; what both sides read at a time, as Node's file streams do
+	chunkSize = 64 << 10 // bytes that both sides read at a time, as Node's file streams do
 
 	// Headroom is how much a process of weir may grow beyond its ceiling, in
 	// bytes: goroutines, connections, and garbage that is not collected yet. The
@@ -84,7 +84,7 @@ type Experiment struct {
 	Settings Settings
 	Rounds   []int // numbers of clients, one run for each; nil: only Settings.Clients
 
-	read, sent string // labels of what was read and of what the other end took
+	read, sent string // labels of the bytes that were read and of those that the other end took
 	load       load
 	node       []script // the tutorial's own JavaScript
 	noNode     string   // why there is none

@@ -191,7 +191,7 @@ func niceStep(most int64, binary bool) int64 {
 	}
 }
 
-// sentence says in words what the plot shows.
+// sentence describes the plot in words.
 func (r *Result) sentence() string {
 	a, b := r.Sides[0], r.Sides[1]
 	if a.Peak < 0 || b.Peak < 0 {

@@ -195,7 +195,7 @@ func (e Experiment) programs(o Options) []program {
 	return list
 }
 
-// check compares what weir states with what was measured of it.
+// check compares the limits that weir states with the measurements.
 func (r *Result) check() {
 	b := r.Sides[1]
 	r.Checks = append(r.Checks, Check{What: "memory in weir's buffers", Limit: b.Ceiling, Value: b.Held, OK: b.Held <= b.Ceiling})
@@ -318,7 +318,7 @@ func (u *run) listen(stdout io.Reader) {
 	for lines := bufio.NewScanner(stdout); lines.Scan(); {
 		var m message
 		if json.Unmarshal(lines.Bytes(), &m) != nil {
-			continue // what Node itself prints
+			continue // a line that Node itself prints
 		}
 		u.mu.Lock()
 		m.Error = cmp.Or(m.Error, u.last.Error)
@@ -365,7 +365,7 @@ func (u *run) complaint() string {
 	return ""
 }
 
-// firstLines keeps the beginning of what a process writes to standard error.
+// firstLines keeps the beginning of a process's standard error.
 type firstLines struct {
 	mu   sync.Mutex
 	text []byte
@@ -450,7 +450,7 @@ func (u *run) resident(s state) int64 {
 	return unmeasured
 }
 
-// sample measures once and keeps what it finds.
+// sample measures once and keeps the result.
 func (u *run) sample() Sample {
 	now, told := look(u.cmd.Process.Pid), u.told()
 	s := Sample{Seconds: time.Since(u.began).Seconds(), Resident: u.resident(now), Kernel: unmeasured, Files: now.files, Read: unmeasured}

@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// A row of the table of a result: a label, what was measured of each side, and a
+// A row of the table of a result: a label, the measurement of each side, and a
 // remark.
 type row struct {
 	Label  string
@@ -127,7 +127,7 @@ func less(a, b int64) string {
 }
 
 // Text returns the result for a terminal that is that many columns wide: a plot, a
-// table, what weir states and whether it holds.
+// table, the limits that weir states and whether they hold.
 func (r *Result) Text(width int) string {
 	var b strings.Builder
 	for _, line := range r.Plot(width, 9) {

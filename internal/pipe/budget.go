@@ -166,8 +166,8 @@ func (b *Budget) Release(n int64) {
 type share struct {
 	b       *Budget
 	reserve int64         // taken and given back by the pipe's owner
-	granted int64         // reserve, and what was taken beyond it
-	quantum int64         // how much is asked for at a time
+	granted int64         // reserve, and the bytes taken beyond it
+	quantum int64         // bytes to ask for at a time
 	park    chan struct{} // wakes the pipe's writer; capacity 1
 	closed  bool
 }
@@ -182,8 +182,8 @@ func (s *share) grant(least, most int64) int64 {
 	return s.granted
 }
 
-// cover takes what a pipe that holds n bytes was not granted: the one value
-// that an empty pipe may always take.
+// cover takes the bytes that a pipe that holds n bytes was not granted: the one
+// value that an empty pipe may always take.
 func (s *share) cover(n int64) {
 	if n > s.granted && !s.closed {
 		s.b.exceed(n - s.granted)
@@ -191,8 +191,8 @@ func (s *share) cover(n int64) {
 	}
 }
 
-// trim gives back what a pipe that holds n bytes does not need soon, and
-// reports whether that is anything.
+// trim gives back the bytes that a pipe that holds n bytes does not need soon,
+// and reports whether there are any.
 func (s *share) trim(n int64) bool {
 	keep := max(s.reserve, n+s.quantum)
 	if n == 0 {
@@ -219,8 +219,8 @@ func (s *share) close() {
 	}
 }
 
-// minReserve is what the reserve of a pipe of measured values leaves for what
-// they refer to.
+// minReserve is the part of the reserve of a pipe of measured values that is
+// left for the memory to which they refer.
 const minReserve = 16 << 10
 
 // Join makes the pipe take its memory from b and returns its reserve in bytes,
@@ -238,8 +238,8 @@ func (p *Pipe[T]) Join(b *Budget) int64 {
 	return reserve
 }
 
-// Credit returns what the pipe has taken from its budget beyond its reserve, and
-// whether it waits for more.
+// Credit returns the bytes that the pipe has taken from its budget beyond its
+// reserve, and whether it waits for more.
 func (p *Pipe[T]) Credit() (extra int64, waits bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

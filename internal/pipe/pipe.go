@@ -118,7 +118,7 @@ type Pipe[T any] struct {
 	size     func(T) int
 	natural  measure.Meter[T] // measures several values at once, if size is not the user's
 	slot     int64
-	clears   bool // values may hold pointers: clear what was read
+	clears   bool // values may hold pointers: clear the slots that were read
 	limit    Limit
 
 	rendezvous bool
@@ -342,7 +342,7 @@ func (p *Pipe[T]) CloseRead(cause error) {
 // Stats describes the values that went through a pipe, and the waits of its
 // readers and writers, including running waits.
 type Stats struct {
-	Limit       Limit         // what it may hold
+	Limit       Limit         // on its contents
 	Items       int64         // values held now
 	Bytes       int64         // charge held now, in bytes
 	Peak        int64         // most bytes ever held
@@ -440,8 +440,8 @@ func (p *Pipe[T]) Passing() bool {
 	return p.r.resting > 0 && p.buffered() > 0 || p.w.resting > 0 && p.hasRoom()
 }
 
-// Stirring reports whether a token is on its way to a goroutine that counts as
-// waiting: a budget has memory again.
+// Stirring reports whether a goroutine that counts as waiting has a token that it
+// has not received yet: a budget has memory again.
 func (p *Pipe[T]) Stirring() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -28,7 +28,7 @@ func (p *Pipe[T]) take(dst []T) int {
 }
 
 // takeUpTo is take of no more than most bytes of charge, or of one value if
-// that is charged more. It returns what the values were charged. mu is held.
+// that is charged more. It returns the charge of the values. mu is held.
 func (p *Pipe[T]) takeUpTo(dst []T, most int64) (n int, charge int64) {
 	if len(p.front) > 0 && len(dst) > 0 {
 		n = p.takeFront(dst[:min(int64(len(dst)), max(1, most/p.slot))])
@@ -97,7 +97,7 @@ func (p *Pipe[T]) drop(n int) {
 		}
 	}
 	if p.share != nil && p.share.trim(p.used()) {
-		p.quick = 0 // it may have been granted by what was given back
+		p.quick = 0 // it may have been granted by the bytes that were given back
 	}
 }
 
@@ -152,7 +152,7 @@ func (p *Pipe[T]) readLocked(ctx context.Context, clk *clock.Clock, dst []T) (n 
 const NoMost = math.MaxInt64
 
 // ReadUpTo is Read that takes no more than most bytes of charge, or one value
-// if that is charged more. It returns the charge of what it took.
+// if that is charged more. It returns the charge of the values it took.
 func (p *Pipe[T]) ReadUpTo(ctx context.Context, clk *clock.Clock, dst []T, most int64) (n int, first, charge int64, err error) {
 	p.mu.Lock()
 	defer p.unlock()

@@ -16,7 +16,7 @@ type segment[T any] struct {
 // Segments are pooled by type and length across pipes: a server with a
 // thousand flows reuses the memory of those that are idle, a pipe that swings
 // between full and empty allocates nothing, and the garbage collector takes
-// back what nobody uses.
+// back unused ones.
 type poolKey struct {
 	t     reflect.Type
 	n     int

@@ -6,7 +6,7 @@ import (
 )
 
 // Spells is how long writers of a pipe were blocked at a stretch. Package report
-// has the same type, and says what it means.
+// has the same type, and describes it.
 type Spells struct {
 	Counts  [13]int64
 	Total   time.Duration
@@ -56,7 +56,7 @@ func (s *spell) begin(now int64) {
 // pause is called when nobody waits any more.
 func (s *spell) pause(now int64) { s.idle = now }
 
-// paused reports whether the pause has been too long for the spell to go on.
+// paused reports whether the pause has been too long for the spell to continue.
 func (s *spell) paused(now int64) bool {
 	return s.idle != 0 && now-s.idle > (s.idle-s.wait)/spellGap
 }

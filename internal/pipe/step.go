@@ -105,9 +105,9 @@ func (p *Pipe[T]) rests(s *side) {
 	}
 }
 
-// stirs takes back what rests did, when another goroutine makes the waiting one
-// runnable or when it wakes by itself (its context has ended, or a budget has
-// memory again). mu is held.
+// stirs undoes rests, when another goroutine makes the waiting one runnable or
+// when it wakes by itself (its context has ended, or a budget has memory
+// again). mu is held.
 func (p *Pipe[T]) stirs(s *side) {
 	s.resting--
 	if p.watcher != nil {
@@ -333,8 +333,8 @@ func (p *Pipe[T]) endRead(o *readOp) {
 	p.wakeWriter()
 }
 
-// answered takes back what a reader asked the writers of a rendezvous for. mu
-// is held.
+// answered takes back a reader's request to the writers of a rendezvous. mu is
+// held.
 func (p *Pipe[T]) answered(o *readOp) {
 	p.demand -= o.asked
 	o.asked = 0

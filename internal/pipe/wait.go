@@ -85,10 +85,10 @@ func (s *side) signal() {
 	}
 }
 
-// drive carries an operation on from what its last step said: it waits, and
-// steps again, until the operation has finished, has failed because ctx has
-// ended, or works without mu, which is up to the caller. mu is held before and
-// after, and whenever step is called.
+// drive continues an operation with the action that its last step returned: it
+// waits, and steps again, until the operation has finished, has failed because
+// ctx has ended, or works without mu, which is up to the caller. mu is held
+// before and after, and whenever step is called.
 func (p *Pipe[T]) drive(ctx context.Context, clk *clock.Clock, s *side, t *turn, does next, step func() next) next {
 	for t.err == nil {
 		switch does {
@@ -289,8 +289,8 @@ func (p *Pipe[T]) wakeAll() {
 
 var closedChan = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
 
-// WriteReady returns a channel that is closed when what TryWrite last refused would
-// fit, or the pipe was closed.
+// WriteReady returns a channel that is closed when the values that TryWrite last
+// refused would fit, or the pipe was closed.
 func (p *Pipe[T]) WriteReady() <-chan struct{} {
 	p.mu.Lock()
 	defer p.unlock()

@@ -40,8 +40,8 @@ func (p *Pipe[T]) add(vs []T, c *charges) {
 	p.added(n)
 }
 
-// note records what the next k values of s are charged, and takes them out of
-// c. mu is held.
+// note records the charges of the next k values of s, and takes them out of c. mu
+// is held.
 func (p *Pipe[T]) note(s *segment[T], k int, c *charges) {
 	sums := s.sums[s.w : s.w+k]
 	off := p.chargeIn - c.base
@@ -93,8 +93,8 @@ func (p *Pipe[T]) requick() {
 }
 
 // warm is how many bytes are cleared ahead of single values. The memory was
-// last read by another core; fetched in one go it costs half of what it costs
-// line by line, between the locked instructions of one send and the next.
+// last read by another core; fetched in one go it costs half as much as line by
+// line, between the locked instructions of one send and the next.
 const warm = 1 << 10
 
 // writable returns the last segment, with at least one free slot.

@@ -20,8 +20,8 @@ type tasks struct {
 	child   bool // one waits for a child to end
 }
 
-// see adds what one thread does: its state as in /proc/PID/stat, and the function
-// of the kernel in which it waits.
+// see adds the activity of one thread: its state as in /proc/PID/stat, and the
+// function of the kernel in which it waits.
 func (t *tasks) see(st byte, wchan string) {
 	t.known = true
 	switch {

@@ -167,7 +167,7 @@ func (w *world) users(side []hold, write bool) (list []hold) {
 }
 
 // passing reports whether a process is one of the many that a loop of the shell
-// above it runs: the shell is then what stays in the pipeline.
+// above it runs: the shell then stays in the pipeline instead.
 func (w *world) passing(pid, shell int) bool {
 	p, s := w.holders[pid], w.holders[shell]
 	return p != nil && s != nil && p.age < 1 && s.age > 1
@@ -193,8 +193,8 @@ func (w *world) joined(p *pipeEnds, from, to hold) bool {
 		cw, cr := find(p.writers, c), find(p.reads, c)
 		switch {
 		case c == to.pid:
-			// What a shell between the two holds is standard output of all that it
-			// runs, and to collects it.
+			// The pipe that a shell between the two holds is standard output of
+			// all that it runs, and to collects it.
 			return !slices.ContainsFunc(above[:i], func(c int) bool { return find(p.writers, c) != nil })
 		case cw == nil && cr == nil, !w.descends(to.pid, c):
 		case cw != nil && cr != nil:

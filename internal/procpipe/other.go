@@ -8,7 +8,7 @@ func Find() (*Scan, error) { return nil, ErrUnsupported }
 // Lookup returns ErrUnsupported.
 func Lookup(int) (Process, error) { return Process{}, ErrUnsupported }
 
-// Sampler adds up what processes do.
+// Sampler adds up the activity of processes.
 type Sampler struct{ totals Totals }
 
 // Sample returns ErrUnsupported.

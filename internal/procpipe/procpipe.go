@@ -5,8 +5,8 @@
 // [Find] joins processes by the inodes of the pipes between them. A [Sampler]
 // looks at these pipes and processes again and again and adds up for how long
 // each process was busy, blocked, starved or waiting for something else. Only
-// Linux has what this needs; on other systems they return an error that matches
-// [errors.ErrUnsupported].
+// Linux has the interfaces that this needs; on other systems they return an
+// error that matches [errors.ErrUnsupported].
 //
 // A pipe is looked at through a read end of our own, which is open for some
 // microseconds. A write end is never opened, since it would hold back the end of

@@ -10,8 +10,8 @@ import (
 	"unsafe"
 )
 
-// Sampler adds up what processes do. The zero value is ready. It is for one
-// goroutine at a time.
+// Sampler adds up the activity of processes. The zero value is ready. It is for
+// one goroutine at a time.
 type Sampler struct {
 	totals Totals
 	marks  map[ID]mark
@@ -93,8 +93,8 @@ func (s *Sampler) line(line *Pipeline) {
 	}
 }
 
-// process adds the time since the last look: what the process ran is busy, and
-// the rest goes to what it does now.
+// process adds the time since the last look: the time that the process ran is
+// busy, and the rest counts for its current state.
 func (s *Sampler) process(p *Process, st *stat, in, out []Fill) {
 	id := p.ID()
 	t := s.totals.Processes[id]
@@ -124,7 +124,7 @@ func (s *Sampler) process(p *Process, st *stat, in, out []Fill) {
 func (p *Process) cpu(st *stat) time.Duration {
 	sum := time.Duration(st.ticks) * (time.Second / clockTicks)
 	for _, pid := range append([]int{p.PID}, p.below...) {
-		const all = 2 // the clock counts what the scheduler does, to the nanosecond
+		const all = 2 // the clock of scheduled time, to the nanosecond
 		sum += clock(int32(^pid<<3 | all))
 	}
 	return sum
@@ -162,7 +162,7 @@ func (p *Process) tasks(st *stat) (t tasks) {
 	if err != nil {
 		return t
 	}
-	names, _ := f.Readdirnames(manyThreads) // an error leaves what was read before it
+	names, _ := f.Readdirnames(manyThreads) // an error leaves the names that were read before it
 	f.Close()
 	for _, n := range names {
 		thread := dir + "/task/" + n

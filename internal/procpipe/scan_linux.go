@@ -235,8 +235,8 @@ func pipeInode(link string) (uint64, bool) {
 }
 
 // withPipe calls f with a read end of a pipe, which it closes at once. The
-// descriptor of the process is looked up without opening what it refers to: it
-// may have become another file, and opening a tape rewinds it.
+// descriptor of the process is looked up without opening its file: that may
+// have become another one, and opening a tape rewinds it.
 func withPipe(inode uint64, at look, f func(fd int)) error {
 	const path = 0x200000 // O_PATH
 	name := "/proc/" + strconv.Itoa(at.pid) + "/fd/" + strconv.Itoa(at.fd)

@@ -126,7 +126,8 @@ func (c *compiler) behind(t, e reflect.Type, path, mark string) *meter {
 		return nil // the size of e is known without a look at it
 	}
 	if lock := lockIn(e); lock != nil {
-		// Another goroutine may change what the lock guards while we read.
+		// Another goroutine may change the fields that the lock guards while we
+		// read.
 		c.why = why
 		c.miss(t, path, ", which holds a "+name(lock))
 		return nil
@@ -187,8 +188,8 @@ func isLock(t reflect.Type) bool {
 	return false
 }
 
-// guards reports whether t is a type of sync or sync/atomic: what it holds, or
-// lies beside it in a struct, is meant to be changed by several goroutines.
+// guards reports whether t is a type of sync or sync/atomic: several goroutines
+// may change its contents, or the fields beside it in a struct.
 func guards(t reflect.Type) bool {
 	switch t.PkgPath() {
 	case "sync", "sync/atomic", "internal/sync":

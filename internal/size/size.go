@@ -9,10 +9,10 @@
 // What is counted:
 //
 //   - a string counts its length;
-//   - a slice counts its capacity times the size of an element, and what the
-//     elements up to its length refer to;
+//   - a slice counts its capacity times the size of an element, and the
+//     memory that the elements up to its length refer to;
 //   - a pointer that is not nil counts the size of the value it points to, and
-//     what that value refers to;
+//     the memory that this value refers to;
 //   - arrays and structs count the sum of their parts.
 //
 // Numbers, and types whose pointers lead to memory that the whole program
@@ -70,14 +70,14 @@ func Value[T any]() func(v T) int64 { return sizerOf[T]().value }
 // Batch returns functions that measure the values of a slice in one go, or nil
 // where [Of] does. Both are safe for concurrent use.
 //
-// sum returns what all of vs refer to, together.
+// sum returns the size of the memory that all of vs refer to, together.
 //
-// fill charges values from the front, each with slot and what it refers to. It
-// stores the charge of vs[i] in costs[i], and stops before the value that would
-// raise the total beyond room. It returns how many values fit and their total.
-// If the next value did not fit, its charge is in costs[n], so that the caller
-// can wait for room without measuring again. costs must be at least as long as
-// vs. Room of [Most] is as good as unlimited.
+// fill charges values from the front, each with slot and the memory it refers
+// to. It stores the charge of vs[i] in costs[i], and stops before the value
+// that would raise the total beyond room. It returns how many values fit and
+// their total. If the next value did not fit, its charge is in costs[n], so
+// that the caller can wait for room without measuring again. costs must be at
+// least as long as vs. Room of [Most] is as good as unlimited.
 func Batch[T any]() (sum func(vs []T) int64, fill func(vs []T, slot, room int64, costs []int64) (n int, total int64)) {
 	s := sizerOf[T]()
 	return s.sum, s.fill
@@ -94,8 +94,8 @@ func MeterOf[T any]() Meter[T] { return Meter[T]{sizerOf[T]().m} }
 // Measures reports whether there is anything to measure.
 func (s Meter[T]) Measures() bool { return s.m != nil }
 
-// Charges charges each value with slot and what it refers to, stores the running
-// sums, and returns the largest charge. sums must be as long as vs.
+// Charges charges each value with slot and the memory it refers to, stores the
+// running sums, and returns the largest charge. sums must be as long as vs.
 func (s Meter[T]) Charges(vs []T, slot int64, sums []int64) (largest int64) {
 	var sum int64
 	m := s.m
@@ -231,7 +231,7 @@ type stepKind uint8
 
 const (
 	stepPointer stepKind = iota
-	stepSlice            // what the elements refer to; the slice's own memory is a word
+	stepSlice            // the memory of the elements' references; the slice's own memory is a word
 	stepArray
 )
 
@@ -241,8 +241,8 @@ type sliceHeader struct {
 	len, cap int
 }
 
-// measure returns what the value at v refers to. It calls no function values,
-// so that v does not escape.
+// measure returns the size of the memory that the value at v refers to. It
+// calls no function values, so that v does not escape.
 func (m *meter) measure(v unsafe.Pointer) (n int64) {
 	for _, w := range m.words {
 		n += w.read(v)
@@ -269,8 +269,8 @@ func (m *meter) measure(v unsafe.Pointer) (n int64) {
 	return n
 }
 
-// measureMany returns what n values of the given size from p on refer to,
-// together.
+// measureMany returns the size of the memory that n values of the given size
+// from p on refer to, together.
 func (m *meter) measureMany(p unsafe.Pointer, n int, size uintptr) (sum int64) {
 	if len(m.words) == 1 && len(m.deep) == 0 {
 		w := m.words[0]

@@ -32,8 +32,8 @@ func openAgain(fd uintptr, flag int, mode fs.FileMode, name string) *os.File {
 	return f
 }
 
-// pipeSize is what pipes hold once we have them: processes at both ends change
-// places four times less often than with the kernel's own 64 KiB.
+// pipeSize is the capacity of pipes once we have them: processes at both ends
+// change places four times less often than with the kernel's own 64 KiB.
 const pipeSize = 256 << 10
 
 // widen lets a pipe hold more (fcntl(2), F_SETPIPE_SZ), if it may.

@@ -1,4 +1,4 @@
-// Package storetest checks what every store for uploads must do.
+// Package storetest checks the duties of every store for uploads.
 package storetest
 
 import (
@@ -16,7 +16,7 @@ import (
 	"github.com/weir-go/weir/weirhttp"
 )
 
-// Store is what the tests need: files can be read back.
+// Store is a store as the tests need it: files can be read back.
 type Store interface {
 	weirhttp.FileStore
 	weirhttp.UploadStore

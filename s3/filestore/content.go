@@ -38,7 +38,7 @@ type content struct {
 	loaded  bool
 	buf     []byte
 	held    int64    // bytes of the budget
-	sending *sending // nil: no part is on its way
+	sending *sending // nil: no part is in flight
 	spare   []byte   // a buffer to use next
 
 	size  int64 // of the content
@@ -53,7 +53,7 @@ type content struct {
 	watching sync.WaitGroup
 }
 
-// sending is a part on its way.
+// sending is a part in flight.
 type sending struct {
 	buf  []byte
 	run  run
@@ -132,7 +132,7 @@ func (c *content) watch(lost func()) {
 // Size implements [weirhttp.UploadContent].
 func (c *content) Size() int64 { return c.size }
 
-// fail keeps the first error that makes it impossible to go on.
+// fail keeps the first error that makes it impossible to continue.
 func (c *content) fail(err error) error {
 	if c.err == nil {
 		c.err = err
@@ -239,14 +239,15 @@ func (c *content) more() bool {
 	return true
 }
 
-// ended is a context that has ended: a budget gives only what is free now.
+// ended is a context that has ended: with it, a budget gives only memory that is free now.
 var ended = func() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	return ctx
 }()
 
-// fits returns how large a buffer must be for what can still come: at most a part.
+// fits returns how large a buffer must be for the bytes that can still come: at most a
+// part.
 func (c *content) fits() int64 {
 	if c.state.Size < 0 {
 		return c.part
@@ -317,7 +318,7 @@ func (c *content) send(buf []byte) error {
 	return nil
 }
 
-// settle waits until the part on its way has arrived.
+// settle waits until the part in flight has arrived.
 func (c *content) settle() error {
 	p := c.sending
 	if p == nil {
@@ -347,7 +348,7 @@ func appendRun(runs []run, r run) []run {
 	return append(runs, r)
 }
 
-// extent returns what the parts in the store have.
+// extent returns the number and the size of the parts in the store.
 func (c *content) extent() extent {
 	e := c.state.extent()
 	for _, r := range c.own {
@@ -398,7 +399,7 @@ func (c *content) Flush() error {
 	return c.commit(t, c.size)
 }
 
-// putTail writes what is behind the parts to an object.
+// putTail writes the bytes behind the parts to an object.
 func (c *content) putTail() (*tail, error) {
 	c.tails++
 	t := &tail{Name: fmt.Sprintf("%d.t%d", c.epoch, c.tails), Size: int64(len(c.buf))}
@@ -432,7 +433,8 @@ func (c *content) drop() {
 	}
 }
 
-// mostShort is how many parts an upload has before what does not fill a part goes to the tail.
+// mostShort is how many parts an upload has before bytes that do not fill a part go to the
+// tail.
 const mostShort = mostParts - plannedParts - 100
 
 // commit swaps in a state with the parts that have arrived, and a tail behind them.
@@ -532,7 +534,7 @@ func (c *content) Cut(n int64) error {
 	return nil
 }
 
-// cutParts removes parts that no state names. What is left of the last one comes back into
+// cutParts removes parts that no state names. The rest of the last one comes back into
 // memory. Numbers are not used again, because an old request can still be under way.
 func (c *content) cutParts(n int64) error {
 	var keep []run

@@ -16,8 +16,8 @@
 // Each upload has a small state object, which is created with If-None-Match and replaced
 // only with If-Match. A request takes an upload over by swapping in the next epoch. The
 // objects that it writes have the epoch in their keys, so the request of an older epoch
-// cannot touch what a newer one has written, however late its bytes arrive. What does not
-// fill an object of 5 MiB goes into a tail, which the next request reads first.
+// cannot touch the objects of a newer one, however late its bytes arrive. Bytes that do
+// not fill an object of 5 MiB go into a tail, which the next request reads first.
 //
 // At the end, the store itself assembles the objects, as the parts of a multipart upload.
 // The multipart upload is in the state before it is completed, so that another server can

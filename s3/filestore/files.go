@@ -56,7 +56,7 @@ func (s *Store) List(ctx context.Context, folder string) iter.Seq2[weirhttp.Stor
 			rest := strings.TrimPrefix(o.key, prefix)
 			name, isFolder := strings.CutSuffix(rest, "/")
 			if name == "" || name == "." || name == ".." || o.key == s.hidden() {
-				continue // a mark that there is a folder, or what no URL can name
+				continue // a mark that there is a folder, or an object that no URL can name
 			}
 			f := s.file(o)
 			if isFolder {

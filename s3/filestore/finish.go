@@ -24,7 +24,8 @@ func (c *content) Finish(to weirhttp.UploadTarget) (name string, replaced bool, 
 		return "", false, err
 	}
 	if !c.raw {
-		// What this process remembers can be older than what this content has saved.
+		// The state in this process's memory can be older than the one that this content
+		// has saved.
 		e, err := c.s.loadLive(c.ctx, c.id)
 		if errors.Is(err, fs.ErrNotExist) || err == nil && e.Epoch != c.epoch {
 			err = weirhttp.ErrUploadChanged
@@ -103,8 +104,7 @@ func (c *content) place(to weirhttp.UploadTarget, name string) (replaced bool, e
 	return false, fmt.Errorf("store %s: other writers interfered %d times", c.s.b.URL(key), mostTries)
 }
 
-// isGone reports that the store does not know what a condition or an upload is about any
-// more.
+// isGone reports that the store no longer has the object of a condition, or an upload.
 func isGone(err error) bool { return errors.Is(err, fs.ErrNotExist) }
 
 // look finds out under which condition the file can have a name.
@@ -217,8 +217,8 @@ func (c *content) create(name, key string, cond condition) error {
 	return err
 }
 
-// addsUp returns an error if the parts and what is in memory are not the whole content. It
-// guards against a file that lacks some of its bytes.
+// addsUp returns an error if the parts and the bytes in memory are not the whole content.
+// It guards against a file that lacks some of its bytes.
 func (c *content) addsUp() error {
 	if got := c.extent().Bytes + int64(len(c.buf)); got != c.size {
 		return c.fail(fmt.Errorf("the parts of the upload do not add up: %d bytes, not %d", got, c.size))

@@ -21,7 +21,7 @@ import (
 // object is from.
 const markHeader = "weir-upload"
 
-// object has what the store says about an object.
+// object is the store's description of an object.
 type object struct {
 	key  string
 	info minio.ObjectInfo
@@ -135,7 +135,7 @@ func (s *Store) remove(ctx context.Context, key string) error {
 
 // removeAll removes the objects whose keys begin with prefix.
 func (s *Store) removeAll(ctx context.Context, prefix string) error {
-	var list []string // a listing need not show what changes while it is read
+	var list []string // a listing need not show changes while it is read
 	for o, err := range s.list(ctx, prefix, true) {
 		if err != nil {
 			return err

@@ -26,9 +26,9 @@ type Options struct {
 	// HTTP has the options for requests to the store. Header is not used.
 	HTTP endpoint.HTTPOptions
 
-	// Budget provides the parts of all uploads. It should be one of its own: an upload
-	// that waits for a part of 8 MiB would hold up everybody else who takes from it. It
-	// limits the size of a file to 4,500 times the budget. Nil means 128 MiB.
+	// Budget provides the parts of all uploads. It should be used for nothing else: an
+	// upload that waits for a part of 8 MiB would hold up everybody else who takes from
+	// it. It limits the size of a file to 4,500 times the budget. Nil means 128 MiB.
 	Budget *weir.Budget
 
 	// Quota is the most bytes of files under the prefix, including uploads under way;
@@ -36,7 +36,7 @@ type Options struct {
 	// a quota, each upload lists the files under the prefix: one request for 1,000 files.
 	Quota int64
 
-	// Log is for what cannot be cleaned up; nil means slog.Default().
+	// Log gets the errors of cleanups; nil means slog.Default().
 	Log *slog.Logger
 }
 
@@ -99,7 +99,7 @@ func (s *Store) key(name string) string {
 	return s.b.Prefix + name
 }
 
-// hiddenDir is the folder of what is no file yet. Clients never see its name.
+// hiddenDir is the folder of all objects that are not files. Clients never see its name.
 const hiddenDir = ".weir-uploads/"
 
 func (s *Store) hidden() string              { return s.b.Prefix + hiddenDir }
@@ -119,8 +119,8 @@ func (s *Store) idOf(key string) (id, rest string) {
 	return key, ""
 }
 
-// lasting returns a context for what must be done even if its request has ended, within a
-// time.
+// lasting returns a context for work that must be done even if its request has ended, with
+// a time limit.
 func lasting(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), patience)
 }

@@ -52,8 +52,8 @@ func (s *Store) Probe(ctx context.Context) (err error) {
 	return nil
 }
 
-// ErrUnsafe is the error of [Store.Probe] for a store that does not do what servers depend on
-// when they share it.
+// ErrUnsafe is the error of [Store.Probe] for a store that breaks a promise on which
+// servers depend when they share it.
 var ErrUnsafe = errors.New("store is not safe for servers that share it")
 
 // brokenPromise is the error of a check that has failed. Other errors say that the store could

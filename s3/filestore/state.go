@@ -29,7 +29,7 @@ type record struct {
 	Offset int64  `json:"offset"`          // bytes that are saved: in the parts, and in the tail
 	Runs   []run  `json:"runs,omitempty"`  // the newest parts, in order
 	Index  string `json:"index,omitempty"` // the object that lists the parts before those; "": none
-	Before extent `json:"before,omitzero"` // what the index lists in all
+	Before extent `json:"before,omitzero"` // number and size of the parts in the index
 	Tail   *tail  `json:"tail,omitempty"`
 	Place  *place `json:"place,omitempty"` // the last attempt to give the file its name
 	Room   int64  `json:"room,omitempty"`  // bytes reserved of the quota
@@ -97,7 +97,7 @@ type entry struct {
 	etag string
 }
 
-// extent returns what the parts have.
+// extent returns the number and the size of the parts.
 func (r *record) extent() extent {
 	e := r.Before
 	for _, run := range r.Runs {
@@ -393,7 +393,7 @@ func (s *Store) Sweep(ctx context.Context, before time.Time, claim func(id strin
 		content       bool
 	}
 	uploads := make(map[string]*found)
-	var probes []string // what killed processes left
+	var probes []string // probes that killed processes left
 	for o, err := range s.list(ctx, s.hidden(), true) {
 		if err != nil {
 			return err

@@ -27,7 +27,7 @@ import (
 // A target is a system that a release is built for.
 type target struct {
 	os, arch, variant string // variant: GOARM
-	note              string // what the archive says if nobody has run its program
+	note              string // the note in the archive if nobody has run its program
 }
 
 const notRun = `This weir was built on Linux for this system, and go vet found nothing in it.
@@ -62,7 +62,7 @@ func (t target) program() string {
 	return "weir"
 }
 
-// A release is what all its files share.
+// A release has the facts that all its files share.
 type release struct {
 	root    string // of the checkout
 	out     string
@@ -256,8 +256,8 @@ func (r *release) sums() error {
 	return os.WriteFile(filepath.Join(r.out, "SHA256SUMS"), list.Bytes(), 0o644)
 }
 
-// output runs a command in dir and returns what it prints, without the last
-// line's end. Its error has what the command wrote to standard error.
+// output runs a command in dir and returns its standard output, without the
+// last line's end. Its error has the command's standard error.
 func output(dir string, env []string, name string, args ...string) (string, error) {
 	c := exec.Command(name, args...)
 	c.Dir, c.Env = dir, append(os.Environ(), env...)

@@ -21,7 +21,7 @@ import (
 	"github.com/weir-go/weir/internal/deny"
 )
 
-// Rights are what a user may do.
+// Rights are the permissions of a user.
 type Rights int
 
 const (
@@ -41,7 +41,7 @@ type Users struct {
 	Uploads string
 
 	users map[string]user
-	dummy hash          // what unknown names are checked against: the slowest of all
+	dummy hash          // unknown names are checked against it: the slowest of all
 	turns chan struct{} // checks at a time: each takes tens of megabytes
 	key   []byte        // of the digests in known
 
@@ -116,8 +116,8 @@ func (u *Users) add(line string) error {
 	return nil
 }
 
-// Check returns what the one with the given name and password may do; zero if
-// the password is wrong or the name unknown, which takes equally long. It
+// Check returns the rights of the user with the given name and password; zero
+// if the password is wrong or the name unknown, which takes equally long. It
 // blocks while other passwords are checked.
 //
 // Check does not slow down guessing; [Users.Handler] does.

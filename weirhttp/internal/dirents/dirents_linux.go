@@ -14,7 +14,7 @@ import (
 	"github.com/weir-go/weir/internal/fd"
 )
 
-// raw holds what the kernel has returned of a folder.
+// raw holds the entries of a folder as the kernel has returned them.
 type raw struct {
 	buf  []byte
 	left []byte // of buf, not parsed yet

@@ -10,7 +10,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// Encoder is a compressor that can flush what it has so far. It is for one
+// Encoder is a compressor that can flush its pending data. It is for one
 // goroutine at a time.
 type Encoder interface {
 	io.WriteCloser

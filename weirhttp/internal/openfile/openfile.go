@@ -73,7 +73,7 @@ func Tag(modified time.Time, size int64, id Identity) string {
 // Shelf holds the open files, so that each file is open only once. Its zero value
 // is ready to use.
 type Shelf struct {
-	mu    sync.Mutex // guards what follows, and the users of the files
+	mu    sync.Mutex // guards the field below, and the users of the files
 	files map[Identity]*File
 }
 

@@ -36,7 +36,7 @@ type Ledger struct {
 	names sync.Mutex // held while files are counted or given names, which can take long
 	disk  sync.Mutex // held during calls of Free
 
-	mu      sync.Mutex // guards what follows, and is held for sums only
+	mu      sync.Mutex // guards counted to held, and is locked for sums only
 	counted time.Time  // when the files were last counted; zero: never
 	took    time.Duration
 	stored  int64 // bytes of complete files

@@ -5,7 +5,8 @@ package tcp
 
 import "net"
 
-// Progress is how far a client has received what the server gave to the kernel.
+// Progress is how much of the data that the server gave to the kernel a client has
+// received.
 type Progress struct {
 	Acked   int64 // bytes the client has acknowledged
 	Unsent  int64 // bytes waiting in the kernel
