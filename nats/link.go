@@ -64,7 +64,7 @@ func (e Edge) connect(ctx context.Context) (*link, error) {
 		nats.SetCustomDialer(dialer{l}),
 		nats.PingInterval(pingEvery), nats.MaxPingsOutstanding(pingsUnread),
 		nats.MaxReconnects(-1), nats.CustomReconnectDelay(backoff),
-		nats.ReconnectBufSize(-1), // the client must not repeat frames on its own
+		nats.ReconnectBufSize(-1), // the client must not send older frames on its own
 		nats.ReconnectHandler(func(*nats.Conn) { l.back() }),
 		nats.ClosedHandler(func(nc *nats.Conn) { l.fail(nc.LastError()) }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {

@@ -81,7 +81,7 @@ func (t *follower) run() error {
 	}
 	grew := time.Now()
 	for {
-		ended := isClosed(over) // before sending: an upload that has ended brings no more bytes after that
+		ended := isClosed(over) // before send, which then sees all bytes of an upload that has ended
 		n, err := t.send(ended)
 		if err != nil {
 			return err

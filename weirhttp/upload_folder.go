@@ -365,7 +365,7 @@ const sweepEvery = 10 * time.Minute
 // after that.
 type sweeper struct {
 	log    *slog.Logger
-	remove func(before time.Time) error // removes uploads that have not changed since before
+	remove func(before time.Time) error // removes uploads and temporary files that have not changed since before
 
 	mu    sync.Mutex // guards timer and over
 	timer *time.Timer

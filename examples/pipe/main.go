@@ -69,13 +69,13 @@ func send(ctx context.Context, path string, res io.Writer) (report.Report, error
 
 // region inside
 
-// byHand does the work of a flow between a source and a sink.
+// byHand does what a flow does between a source and a sink.
 func byHand(dst io.Writer, src io.Reader) (int64, report.PipeStats, error) {
 	r, w := weir.NewPipe[byte](weir.Bytes(64 << 10))
 	var reading sync.WaitGroup
 	reading.Go(func() {
 		_, err := w.ReadFrom(src) // waits while the pipe is full: 'pause', and then 'resume'
-		w.CloseWithError(err)     // the end, or the error
+		w.CloseWithError(err)     // the end, or what went wrong
 	})
 	n, err := r.WriteTo(dst) // returns the error of either side
 	r.CloseWithError(err)    // nobody reads any more: ReadFrom returns
