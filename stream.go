@@ -181,8 +181,11 @@ func (o *outlet[T]) end(err error) error {
 	if o.err != nil {
 		return o.err
 	}
-	if err == io.EOF {
+	switch {
+	case err == io.EOF:
 		return nil
+	case o.ctx.Err() != nil: // after the flow had ended, and before all of its values were read
+		return o.flow.ended(o.ctx)
 	}
 	return err
 }
