@@ -476,6 +476,7 @@ func TestWho_InATerminalShowsChangesUntilQIsPressed(t *testing.T) {
 	t.Parallel()
 	need(t, "pv")
 	cmd := bash(t, `yes | pv -q -L 1m | cat - >/dev/null`, nil)
+	findings(t, cmd.Process.Pid, "the pipeline", func(f *finding) bool { return len(f.names) == 3 })
 	tty, s, ran, wait := inTerminal(t, 80, nil, "who", "-p", fmt.Sprint(cmd.Process.Pid))
 	until(t, "the first look", func() bool { return s.seen(`measuring`) && s.seen(`^q quits`) })
 	until(t, "the verdict", func() bool { return s.seen(`^since \d+ s: pv -q -L 1m is the bottleneck: outside \d+% of the last`) })
@@ -500,6 +501,7 @@ func TestWho_InATerminalShowsChangesUntilQIsPressed(t *testing.T) {
 func TestWho_CtrlCEndsTheLiveView(t *testing.T) {
 	t.Parallel()
 	cmd := bash(t, `yes | cat - >/dev/null`, nil)
+	findings(t, cmd.Process.Pid, "the pipeline", func(f *finding) bool { return len(f.names) == 2 })
 	tty, s, ran, wait := inTerminal(t, 50, nil, "who", "-p", fmt.Sprint(cmd.Process.Pid))
 	until(t, "the first look", func() bool { return s.seen(`^q quits`) })
 	if s.seen("PID") {
