@@ -1,6 +1,7 @@
 package procpipe
 
 import (
+	"bytes"
 	"maps"
 	"os"
 	"slices"
@@ -19,8 +20,10 @@ type Sampler struct {
 
 // mark is the last look at a process.
 type mark struct {
-	at  time.Time
-	cpu time.Duration
+	at    time.Time
+	cpu   time.Duration
+	queue time.Duration // that it waited for a processor; -1: unknown
+	waits state         // the last state of waiting that was seen; busy: none
 }
 
 // Sample looks once at the pipes and processes of the pipelines. It forgets
@@ -93,8 +96,14 @@ func (s *Sampler) line(line *Pipeline) {
 	}
 }
 
-// process adds the time since the last look: the time that the process ran is
-// busy, and the rest counts for its current state.
+// process adds the time since the last look: the time that the process ran, or
+// waited for a processor, is busy, and the rest counts for its current state.
+//
+// The sampler runs on one of the processors, often on the one that has just become
+// idle, and the process that would have woken there is then found to wait for a
+// processor, although it does so only now. Where the kernel counts that time, the
+// rest is spent in waiting for something else: what the process was last seen to
+// wait for.
 func (s *Sampler) process(p *Process, st *stat, in, out []Fill) {
 	id := p.ID()
 	t := s.totals.Processes[id]
@@ -104,10 +113,12 @@ func (s *Sampler) process(p *Process, st *stat, in, out []Fill) {
 		return
 	}
 	t.Stopped = st.state == 'T' || st.state == 't'
-	now := mark{time.Now(), p.cpu(st)}
+	now := mark{at: time.Now(), cpu: p.cpu(st), queue: p.queue(st)}
 	last, known := s.marks[id]
-	s.marks[id] = now
+	now.waits = last.waits
+	defer func() { s.marks[id] = now }()
 	if !known {
+		now.waits = busy
 		return
 	}
 	passed := now.at.Sub(last.at)
@@ -115,8 +126,47 @@ func (s *Sampler) process(p *Process, st *stat, in, out []Fill) {
 	ran := min(cpu, passed)
 	t.Wall += passed
 	t.CPU += cpu
+	counted := now.queue >= 0 && last.queue >= 0
+	if counted {
+		ran += max(0, min(now.queue-last.queue, passed-ran))
+	}
 	t.Busy += ran
-	t.add(classify(in, out, func() tasks { return p.tasks(st) }), passed-ran)
+	running := false
+	does := classify(in, out, func() tasks {
+		ts := p.tasks(st)
+		running = ts.running
+		return ts
+	})
+	switch {
+	case does == busy && running && counted:
+		does = last.waits
+	case does == blocked, does == starved, does == outside:
+		now.waits = does
+	}
+	t.add(does, passed-ran)
+}
+
+// queue returns the time for which the process was able to run and waited for a
+// processor, as proc(5) says of schedstat, or -1 if it is unknown. The file of a
+// process tells of its first thread only.
+func (p *Process) queue(st *stat) time.Duration {
+	if st.threads > 1 || p.Hidden {
+		return -1
+	}
+	var buf [80]byte
+	text, err := readFile("/proc/"+strconv.Itoa(p.PID)+"/schedstat", buf[:])
+	if err != nil {
+		return -1
+	}
+	fields := bytes.Fields(text)
+	if len(fields) < 2 {
+		return -1
+	}
+	n, err := strconv.ParseInt(string(fields[1]), 10, 64)
+	if err != nil {
+		return -1
+	}
+	return time.Duration(n)
 }
 
 // cpu returns the time that all threads of the process ran, and its children that
