@@ -34,6 +34,7 @@ fuzz:
 bench:
 	cd bench && go run . -row items,send,map,bytes,turns,copy,recode,gzip,gunzip,zstd,unzstd,pgzip,allocations,accounting,memory,cli -md -o README.md
 	cd bench && go run . -quick -row http -md -o SERVERS.md
+	cd bench && go run . -n 3 -dir /dev/shm -row gzip-,gunzip- -md -o GZIP.md
 
 pictures: ## the plots in the documentation, from a run on this machine
 	go run ./cmd/weir lab ignore-write-result --report none --picture docs/lab.svg
