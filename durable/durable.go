@@ -22,7 +22,7 @@ type Point struct {
 	Stage string `json:"stage,omitempty"` // the Name of the stage
 	Out   int64  `json:"out,omitempty"`   // bytes of output that it made of the input before the position of the source
 	State []byte `json:"state,omitempty"` // the state that the stage needs to continue
-	Sum   uint64 `json:"sum,omitempty"`   // CRC-64 (ECMA) of the first Out bytes of its output
+	Sum   uint64 `json:"sum,omitempty"`   // of the first Out bytes of its output, as in a Checkpoint
 }
 
 // Checkpoint says how far a flow has come, and from where it continues. The
@@ -45,8 +45,9 @@ type Checkpoint struct {
 	// Offset is the number of bytes of output.
 	Offset int64 `json:"offset"`
 
-	// Sum is the CRC-64 (ECMA) of these bytes. The sum of the first bytes is all
-	// that is needed to continue the calculation.
+	// Sum is the checksum of these bytes: their CRC-32C in the upper half, and
+	// their CRC-32 (IEEE) in the lower one. The sum of the first bytes is all that
+	// is needed to continue the calculation.
 	Sum uint64 `json:"sum"`
 
 	// End says that the stream has ended here, and that the sink has committed.

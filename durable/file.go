@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/crc64"
 	"io"
 	"io/fs"
 	"os"
@@ -14,6 +13,7 @@ import (
 	"runtime"
 
 	"github.com/weir-go/weir/internal/atomicfile"
+	"github.com/weir-go/weir/internal/crcpair"
 	"github.com/weir-go/weir/internal/lock"
 	"github.com/weir-go/weir/internal/units"
 )
@@ -176,7 +176,7 @@ func (f *file) check(ctx context.Context, c Checkpoint, size int64) error {
 		if err != nil && (err != io.EOF || n == 0) {
 			return err
 		}
-		sum = crc64.Update(sum, sums, buf[:n])
+		sum = crcpair.Update(sum, buf[:n])
 		at += int64(n)
 	}
 	if sum != c.Sum {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/crc64"
 	"io"
 	"sync/atomic"
 	"time"
@@ -294,5 +293,3 @@ func (r *reader) Watch(ctx context.Context) error {
 		return nil
 	}
 }
-
-var sums = crc64.MakeTable(crc64.ECMA)

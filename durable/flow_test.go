@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"hash/crc64"
 	"io"
 	"math/rand/v2"
 	"reflect"
@@ -18,6 +17,7 @@ import (
 	"github.com/weir-go/weir/compress"
 	"github.com/weir-go/weir/durable"
 	"github.com/weir-go/weir/endpoint"
+	"github.com/weir-go/weir/internal/crcpair"
 )
 
 // memorySource is a source in memory. It fails once at each of the offsets in
@@ -145,7 +145,7 @@ func (s *memorySink) Save(_ context.Context, c durable.Checkpoint) error {
 	if s.saveErr != nil {
 		return s.saveErr
 	}
-	if c.Offset != int64(len(s.data)) || c.Sum != crc64.Checksum(s.data, crc64.MakeTable(crc64.ECMA)) {
+	if c.Offset != int64(len(s.data)) || c.Sum != crcpair.Update(0, s.data) {
 		return errors.New("the checkpoint does not describe what was written")
 	}
 	s.c = c

@@ -2,8 +2,9 @@ package durable
 
 import (
 	"errors"
-	"hash/crc64"
 	"sync"
+
+	"github.com/weir-go/weir/internal/crcpair"
 )
 
 // track follows the output of a flow, with its sum and the points of its stage.
@@ -76,7 +77,7 @@ func (t *track) pass(p []byte) (rest []byte, err error) {
 		if t.n == end {
 			break
 		}
-		t.sum = crc64.Update(t.sum, sums, p[t.n-begin:next-begin])
+		t.sum = crcpair.Update(t.sum, p[t.n-begin:next-begin])
 		t.n = next
 	}
 	return p[min(max(t.skip-begin, 0), int64(len(p))):], nil

@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"hash/crc64"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/nats-io/nats.go"
 
 	"github.com/weir-go/weir/durable"
+	"github.com/weir-go/weir/internal/crcpair"
 )
 
 const (
@@ -19,16 +19,13 @@ const (
 	headerCheckpoint = "Weir-Checkpoint"
 )
 
-var (
-	frameSums  = crc32.MakeTable(crc32.Castagnoli)
-	streamSums = crc64.MakeTable(crc64.ECMA)
-)
+var frameSums = crc32.MakeTable(crc32.Castagnoli)
 
 // frame is a part of the stream of an edge: the bytes from Offset on. One without
 // bytes brings a checkpoint, claims the edge for a producer, or marks the end.
 type frame struct {
 	Offset int64  `json:"offset"`
-	Sum    uint64 `json:"sum"`           // CRC-64 of the stream before Offset
+	Sum    uint64 `json:"sum"`           // of the stream before Offset, as in a durable.Checkpoint
 	CRC    uint32 `json:"crc"`           // CRC-32C of data
 	By     string `json:"by"`            // the run of a producer that made it
 	End    bool   `json:"end,omitempty"` // the stream ends here
@@ -39,8 +36,8 @@ type frame struct {
 
 func (f *frame) end() int64 { return f.Offset + int64(len(f.data)) }
 
-// sumAtEnd returns the CRC-64 of the stream up to the end of the frame.
-func (f *frame) sumAtEnd() uint64 { return crc64.Update(f.Sum, streamSums, f.data) }
+// sumAtEnd returns the sum of the stream up to the end of the frame.
+func (f *frame) sumAtEnd() uint64 { return crcpair.Update(f.Sum, f.data) }
 
 // header returns the header of the message.
 func (f *frame) header() (nats.Header, error) {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"hash/crc64"
 	"strconv"
 	"strings"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/weir-go/weir/durable"
+	"github.com/weir-go/weir/internal/crcpair"
 )
 
 // errSuperseded is the cause if another producer or consumer has taken over.
@@ -166,7 +166,7 @@ func (s *sink) open(ctx context.Context) (c durable.Checkpoint, err error) {
 func (s *sink) Write(ctx context.Context, p []byte) (n int, err error) {
 	if s.repeated < s.stored {
 		n = int(min(s.stored-s.repeated, int64(len(p))))
-		s.repeatedSum = crc64.Update(s.repeatedSum, streamSums, p[:n])
+		s.repeatedSum = crcpair.Update(s.repeatedSum, p[:n])
 		s.repeated += int64(n)
 		if s.repeated == s.stored && s.repeatedSum != s.sum {
 			return 0, s.link.wrap("continue", errors.New("the output differs from what the edge has; drop the edge and begin again"))

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/crc64"
 	"io"
 	"sync"
 	"time"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/weir-go/weir/durable"
 	"github.com/weir-go/weir/endpoint"
+	"github.com/weir-go/weir/internal/crcpair"
 )
 
 const (
@@ -255,7 +255,7 @@ func (r *reader) accept(f *frame) error {
 		return fmt.Errorf("the first %d bytes have CRC %016x, want %016x", r.end, r.sum, f.Sum)
 	}
 	r.rest = rest
-	r.end, r.sum = f.end(), crc64.Update(r.sum, streamSums, f.data)
+	r.end, r.sum = f.end(), crcpair.Update(r.sum, f.data)
 	if !f.End {
 		return nil
 	}
