@@ -1,14 +1,14 @@
-// Uploads a file as a tus client does: node upload.js URL FILE CHUNK
+// Uploads a file as a tus client does: node upload.js URL FILE CHUNK [NAME]
 import { createReadStream, statSync } from 'node:fs'
 import { Upload } from 'tus-js-client'
 
-const [url, file, chunk] = process.argv.slice(2)
+const [url, file, chunk, name = 'from-js.bin'] = process.argv.slice(2)
 const upload = new Upload(createReadStream(file), {
   endpoint: url,
   chunkSize: Number(chunk),
   uploadSize: statSync(file).size,
   retryDelays: Array(100).fill(50),
-  metadata: { filename: 'from-js.bin', filetype: 'application/octet-stream' },
+  metadata: { filename: name, filetype: 'application/octet-stream' },
   onError(err) {
     console.error(String(err))
     process.exit(1)
