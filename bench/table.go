@@ -182,11 +182,20 @@ func (p *printer) line(s string) {
 	fmt.Fprintln(p.w, s)
 }
 
+// escaped returns the cells of a row of Markdown, in which a bar would end a cell.
+func escaped(cells []string) []string {
+	safe := make([]string, len(cells))
+	for i, c := range cells {
+		safe[i] = strings.ReplaceAll(c, "|", `\|`)
+	}
+	return safe
+}
+
 // table writes rows of cells; the first is the head.
 func (p *printer) table(rows [][]string) {
 	if p.md {
 		for i, r := range rows {
-			fmt.Fprintln(p.w, "| "+strings.Join(r, " | ")+" |")
+			fmt.Fprintln(p.w, "| "+strings.Join(escaped(r), " | ")+" |")
 			if i == 0 {
 				fmt.Fprintln(p.w, "|"+strings.Repeat("---|", len(r)))
 			}

@@ -291,7 +291,11 @@ func into(dst, name, src string) (string, error) {
 }
 
 func badName(err error) error {
-	return &failure{code: exitUsage, text: strings.TrimPrefix(err.Error(), "endpoint: "), try: "use a file, -, or a URL such as https://example.org/big.iso"}
+	f := &failure{code: exitUsage, text: strings.TrimPrefix(strings.TrimPrefix(err.Error(), "endpoint: "), "nats: ")}
+	if !strings.Contains(f.text, "; ") { // else it has its own advice
+		f.try = "use a file, -, or a URL such as https://example.org/big.iso"
+	}
+	return f
 }
 
 // shown returns a name that is safe to print: a URL without its password and
@@ -372,9 +376,10 @@ func (c *copying) file(src, dst string) (*step, error) {
 		st.run = func(ctx context.Context) error { return st.flowRun(ctx, &c.settings) }
 	} else {
 		st.prepare = func(ctx context.Context) error {
+			planned := part.offset
 			err := part.begin(ctx)
 			st.equal = part.there
-			if err != nil || part.offset == 0 {
+			if err != nil || part.offset == planned {
 				return err
 			}
 			return st.fit(c.memory, c.limit) // from the offset on

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -329,6 +330,8 @@ func advice(s *step, code int, dst string, err error) string {
 		return "use another destination, or: mv " + file + " " + file + ".old"
 	case errors.Is(err, syscall.EISDIR) && code == exitDestination && s.command != "":
 		return "mv " + quoted(dst) + " " + quoted(dst+".old")
+	case errors.Is(err, syscall.EISDIR) && code == exitDestination && dst != s.dst:
+		return "tee:" + quoted(filepath.Join(dst, filepath.Base(s.src)))
 	case errors.Is(err, syscall.EISDIR) && code == exitDestination:
 		return filepath.Join(s.dst, filepath.Base(s.src))
 	case errors.Is(err, fs.ErrNotExist) && code == exitSource:
@@ -338,6 +341,8 @@ func advice(s *step, code int, dst string, err error) string {
 			return "mkdir -p " + quoted(dir)
 		}
 		return "ls -l " + quoted(dst)
+	case errno.Is(err, syscall.EFBIG):
+		return "use another file system, or raise ulimit -f; FAT32 takes files of up to 4 GiB"
 	case errno.Is(err, syscall.ENOSPC) && s.partial != "":
 		return "free some space, then run the same command with --resume"
 	case errno.Is(err, syscall.ENOSPC):
@@ -350,6 +355,8 @@ func advice(s *step, code int, dst string, err error) string {
 		return usual(s.src, err)
 	case code == exitDestination:
 		return usual(dst, err)
+	case errors.As(err, new(*exec.ExitError)):
+		return "" // the message has what the command said
 	case code == exitFailed:
 		return "weir help stages"
 	}

@@ -132,6 +132,11 @@ func openPartial(c *copying, src, dst string) (*partial, error) {
 		if p.Source, err = filepath.Abs(name); err != nil {
 			return nil, badName(err)
 		}
+		// The plan and its ceiling are those of a run that continues, which does not
+		// copy in the kernel. Whether this run does is known once it has the lock.
+		if st, err := os.Lstat(p.path); err == nil && st.Mode().IsRegular() && c.resume {
+			p.offset = st.Size()
+		}
 	}
 	return p, nil
 }

@@ -275,7 +275,7 @@ func TestTop_ShowsTheTransfersOfAServer(t *testing.T) {
 	for _, re := range []string{
 		`(?m)^weir top: 1 server, `,
 		`(?m)^  client +file +state +moved +rate +waited$`,
-		`(?m)^  127\.0\.0\.1 +film\.mkv +client waits +\S+ .iB +\d+% +\S+ .?i?B/s +\d+ s$`,
+		`(?m)^  127\.0\.0\.1 +film\.mkv +wait: client +\S+ .iB +\d+% +\S+ .?i?B/s +\d+ s$`,
 		`(?m)^  1 transfer now, 0 succeeded, 0 failed, `,
 	} {
 		if !regexp.MustCompile(re).Match(said) {

@@ -120,7 +120,7 @@ func TestTop_ShowsTheStagesOfATransferThatIsChosen(t *testing.T) {
 		defer slow.Body.Close()
 	}
 	tty, s, ran, wait := inTerminal(t, 80, nil, "top", srv.url, "--sort", "name")
-	until(t, "the transfers", func() bool { return s.shows("film.mkv") && s.shows("song.flac") && s.shows("client waits") })
+	until(t, "the transfers", func() bool { return s.shows("film.mkv") && s.shows("song.flac") && s.shows("wait: client") })
 	until(t, "the stages of the first", func() bool {
 		return s.shows("> 127.0.0.1       film") && s.shows("the chosen transfer: the destination is the bottleneck")
 	})

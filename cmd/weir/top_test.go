@@ -119,7 +119,7 @@ func TestTop_ShowsAFewOf10000Transfers(t *testing.T) {
 	}
 	for _, part := range []string{
 		"client 198.51.100.7:10000: the destination is the bottleneck",
-		"198.51.100.7    films/1000… client waits",
+		"198.51.100.7    films/1000… wait: client",
 		"  10000 transfers now, 12 succeeded, 3 failed, 0 B received, 5 TiB sent",
 		" of 10000 are shown; the 200 with the longest waits are known here",
 	} {

@@ -198,7 +198,7 @@ func (t *top) transfers(s *monitor.Snapshot, filter string) (list []transfer, to
 }
 
 // shortState are the states of transfers in few columns.
-var shortState = strings.NewReplacer("waiting for the client", "client waits", "waiting for the disk", "disk waits", "waiting for the rate limit", "rate limit")
+var shortState = strings.NewReplacer("waiting for the client", "wait: client", "waiting for the disk", "wait: disk", "waiting for the rate limit", "rate limit")
 
 // transferRows are a table of transfers, in at most so many rows, and the sums.
 func (t *top) transferRows(e *entry, chosen string, width, most int) (rows []string) {

@@ -219,7 +219,7 @@ function draw() {
 
 function drawFlow(f, s) {
   if (!f) {
-    say($('flowname'), s.subject.startsWith('flow ') || !s.subject ? 'No flow has run yet' : 'Transfer')
+    say($('flowname'), s.subject.startsWith('flow ') || !s.subject ? Object.keys(s.transfers).length ? 'Nothing is running' : 'No flow has run yet' : 'Transfer')
     $('picture').replaceChildren()
     return
   }
