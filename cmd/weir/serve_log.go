@@ -174,10 +174,17 @@ func (l *line) leave(bytes int64, returned bool) {
 	l.write(bytes)
 }
 
+// polls reports whether the request is one of those that an open page of the monitor and
+// weir top send every second. The caller holds mu.
+func (l *line) polls() bool {
+	name, of := strings.CutPrefix(l.path, "/_weir/")
+	return of && (name == "transfer.json" || name == "status.json")
+}
+
 // write writes the line. The caller holds mu.
 func (l *line) write(bytes int64) {
 	h, ctx := l.log.Handler(), context.Background()
-	if !h.Enabled(ctx, slog.LevelInfo) {
+	if !h.Enabled(ctx, slog.LevelInfo) || l.polls() && l.status < 400 {
 		return
 	}
 	// Without a Logger, which would look up its caller.

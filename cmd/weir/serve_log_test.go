@@ -172,3 +172,29 @@ func TestServe_LinesTellOfTheirOwnRequestOverHTTP2(t *testing.T) {
 		}
 	}
 }
+
+func TestServe_RequestsOfAnOpenMonitorPageAreLoggedOnlyIfTheyFail(t *testing.T) {
+	var out bytes.Buffer
+	status := http.StatusOK
+	h := logRequests(slog.New(slog.NewJSONHandler(&out, nil)), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(status)
+	}))
+	for _, c := range []struct {
+		path   string
+		status int
+		logged bool
+	}{
+		{"/_weir/transfer.json?group=files&id=1", 200, false},
+		{"/_weir/status.json", 200, false},
+		{"/_weir/status.json", 403, true},
+		{"/_weir/", 200, true},
+		{"/status.json", 200, true},
+	} {
+		out.Reset()
+		status = c.status
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", c.path, nil))
+		if (out.Len() > 0) != c.logged {
+			t.Errorf("%s, status %d: the log has %q", c.path, c.status, &out)
+		}
+	}
+}
