@@ -634,7 +634,7 @@ func (s *settings) onlyBuffers(line []string, why string) {
 	if slices.ContainsFunc(line, isSpool) {
 		what = "the spool is only a buffer here, and " + what
 	}
-	s.warn("%s; so %s", why, what)
+	s.warn("%s, so %s", why, what)
 }
 
 // probe asks a server whether it can continue, and falls back to a plain run if

@@ -48,7 +48,7 @@ func init() {
 	const pack, texts, measure, control = "Compression", "Text, lines and JSON", "Digests and counts", "Flow"
 	stageKinds = []stageKind{
 		{pack, "gzip", "[:level=0…9,workers=N,members=yes]", "compress, on all cores, to one member", "gzip:level=9", true, codec(compress.Gzip, "workers", "members")},
-		{pack, "gunzip", "[:max=SIZE,ratio=N,workers=N]", "decompress gzip, on all cores if the file allows it", "gunzip", false, decoder(compress.Gunzip, "workers")},
+		{pack, "gunzip", "[:max=SIZE,ratio=N,workers=N]", "decompress gzip, on all cores where possible", "gunzip", false, decoder(compress.Gunzip, "workers")},
 		{pack, "zstd", "[:level=1…22,workers=N]", "compress, on all cores", "zstd:level=3", true, codec(compress.Zstd, "workers")},
 		{pack, "unzstd", "[:max=SIZE,ratio=N,window=SIZE]", "decompress zstd", "unzstd:window=128MiB", false, decoder(compress.Unzstd, "window")},
 		{pack, "s2", "[:level=1…3]", "compress fast", "s2", true, codec(compress.S2)},
@@ -80,7 +80,7 @@ func init() {
 
 		{control, "rate", ":SIZE/s", "limit the rate", "rate:10MiB/s", false, limitRate},
 		{control, "buffer", ":SIZE", "a pipe of this size, to even out bursts", "buffer:64MiB", false, buffer},
-		{control, "spool", ":DIR[,max=SIZE]", "a buffer on disk; with a file or an object at both ends, survive a crash", "spool:/var/tmp/flow,max=10GiB", false, spoolStage},
+		{control, "spool", ":DIR[,max=SIZE]", "a buffer on disk; it can survive a crash", "spool:/var/tmp/flow,max=10GiB", false, spoolStage},
 		{control, "timeout", ":DURATION", "fail if no data arrives for this long", "timeout:30s", false, timeout},
 		{control, "tee", ":FILE", "also write the data to a file or URL", "tee:raw.log", false, tee},
 		{control, "exec", ":COMMAND", "pass the data through a shell command", "exec:'jq -c .'", false, execute},
