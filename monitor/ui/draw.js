@@ -332,8 +332,8 @@ function chart(id, points, now, seconds, at, lines, format, ceiling) {
   let top = limit
   for (const p of shown) for (const line of lines) top = Math.max(top, p[line.key] ?? 0)
   const most = top
-  top = (top || 1) * 1.15
   const bottom = k.h - 16
+  top = (top || 1) * (bottom - 2) / (bottom - 16) // the label is above the line
   const Y = v => bottom - (bottom - 2) * v / top
   k.x.strokeStyle = ink().line
   k.x.strokeRect(.5, .5, k.w - 1, bottom - .5)
@@ -373,9 +373,9 @@ function chart(id, points, now, seconds, at, lines, format, ceiling) {
     k.x.stroke()
     k.x.setLineDash([])
     k.x.fillStyle = ink().ceiling
-    k.x.fillText(format(limit), 5, Y(limit) + 14)
+    k.x.fillText(format(limit), 5, Y(limit) - 4)
   } else if (most > 0) {
-    k.x.fillText(format(most), 5, Y(most) + 10)
+    k.x.fillText(format(most), 5, Y(most) - 4)
   }
   k.x.fillStyle = ink().quiet
   k.x.fillText('0', 5, bottom - 4)
