@@ -376,13 +376,13 @@ func (c *copying) file(src, dst string) (*step, error) {
 		st.run = func(ctx context.Context) error { return st.flowRun(ctx, &c.settings) }
 	} else {
 		st.prepare = func(ctx context.Context) error {
-			planned := part.offset
+			planned := part.offset > 0
 			err := part.begin(ctx)
 			st.equal = part.there
-			if err != nil || part.offset == planned {
+			if err != nil || part.offset == 0 && !planned {
 				return err
 			}
-			return st.fit(c.memory, c.limit) // from the offset on
+			return st.fit(c.memory, c.limit) // from the offset on, and of that version only
 		}
 		st.run = func(ctx context.Context) error {
 			if part.there {

@@ -132,10 +132,12 @@ func openPartial(c *copying, src, dst string) (*partial, error) {
 		if p.Source, err = filepath.Abs(name); err != nil {
 			return nil, badName(err)
 		}
-		// The plan and its ceiling are those of a run that continues, which does not
-		// copy in the kernel. Whether this run does is known once it has the lock.
+		// Where there is a part, state the plan and the ceiling of a run that continues:
+		// it checks the version of the source, so the kernel does not copy. begin finds
+		// out whether this run continues, and from where.
 		if st, err := os.Lstat(p.path); err == nil && st.Mode().IsRegular() && c.resume {
-			p.offset = st.Size()
+			info, _ := in.Stat(context.Background()) // of a local file; the flow returns the error
+			p.offset, p.Validator = st.Size(), info.Validator
 		}
 	}
 	return p, nil
