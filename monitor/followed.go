@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"maps"
 	"sync"
 	"time"
 
@@ -12,9 +13,32 @@ const (
 	followedUntil = 10 * time.Second // after the last request for a transfer
 )
 
-// followed judges the transfers that clients ask about one by one. Without it their
-// verdict would be about all of a transfer, and that of every other view about the
-// last seconds.
+// judge replaces the verdicts of reports on one transfer, which are about all of it, by
+// verdicts on its last seconds. The zero value is ready.
+type judge struct {
+	latest  report.Report
+	watcher *report.Watcher // of latest
+}
+
+// look returns rep with its verdict replaced, and the time since when that has held. Until
+// there is such a verdict, rep stays as it is and the time is zero.
+func (j *judge) look(rep report.Report) (report.Report, time.Time) {
+	if j.watcher == nil {
+		j.latest = rep
+		j.watcher = report.Watch(func() report.Report { return j.latest })
+	}
+	if rep.Wall > j.latest.Wall { // else a later request has overtaken this one
+		j.latest = rep
+	}
+	held, since := j.watcher.Look()
+	if held.Verdict.Measuring {
+		return rep, time.Time{}
+	}
+	rep.Verdict = held.Verdict
+	return rep, since
+}
+
+// followed has a judge for each of the transfers that clients ask about one by one.
 type followed struct {
 	mu  sync.Mutex // held for a judgement only
 	all map[transferKey]*followedTransfer
@@ -26,30 +50,22 @@ type transferKey struct {
 }
 
 type followedTransfer struct {
-	watcher *report.Watcher // of rep
-	rep     report.Report
-	asked   time.Time
+	judge
+	asked time.Time
 }
 
-// judge replaces the verdict of rep, the latest report on a transfer, by that on the
-// last seconds, once it is known.
-func (f *followed) judge(key transferKey, rep report.Report, now time.Time) report.Report {
+// look returns rep, the latest report on a transfer, as its judge does.
+func (f *followed) look(key transferKey, rep report.Report, now time.Time) report.Report {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	x := f.all[key]
 	if x == nil {
 		f.makeRoom(now)
-		x = &followedTransfer{rep: rep}
-		x.watcher = report.Watch(func() report.Report { return x.rep })
+		x = &followedTransfer{}
 		f.all[key] = x
 	}
 	x.asked = now
-	if rep.Wall > x.rep.Wall { // else another request has overtaken this one
-		x.rep = rep
-	}
-	if held, _ := x.watcher.Look(); !held.Verdict.Measuring {
-		rep.Verdict = held.Verdict
-	}
+	rep, _ = x.look(rep)
 	return rep
 }
 
@@ -59,17 +75,15 @@ func (f *followed) makeRoom(now time.Time) {
 	if f.all == nil {
 		f.all = map[transferKey]*followedTransfer{}
 	}
-	for len(f.all) > 0 {
-		var oldest transferKey
-		at := now
-		for key, x := range f.all {
-			if !x.asked.After(at) {
-				oldest, at = key, x.asked
-			}
-		}
-		if now.Sub(at) < followedUntil && len(f.all) < mostFollowed {
-			return
-		}
-		delete(f.all, oldest)
+	maps.DeleteFunc(f.all, func(_ transferKey, x *followedTransfer) bool { return now.Sub(x.asked) >= followedUntil })
+	if len(f.all) < mostFollowed {
+		return
 	}
+	oldest, at := transferKey{}, now
+	for key, x := range f.all {
+		if !x.asked.After(at) {
+			oldest, at = key, x.asked
+		}
+	}
+	delete(f.all, oldest)
 }

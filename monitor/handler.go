@@ -138,7 +138,7 @@ func (m *Monitor) serveTransfer(w http.ResponseWriter, r *http.Request) {
 	if t != nil {
 		if rep, ok := t.ReportOf(id); ok {
 			now := time.Now()
-			rep = m.followed.judge(transferKey{r.FormValue("group"), id}, rep, now)
+			rep = m.followed.look(transferKey{r.FormValue("group"), id}, rep, now)
 			text, err := json.Marshal(transferFlow(id, rep, now))
 			if err != nil {
 				http.Error(w, err.Error(), http.StatusInternalServerError)

@@ -431,7 +431,7 @@ func TestFollowed_KeepsAFewTransfersForAWhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var f followed
 		rep, _ := (&fakeTransfers{n: 1, start: time.Now()}).ReportOf(1)
-		ask := func(id int) { f.judge(transferKey{"files", uint64(id)}, rep, time.Now()) }
+		ask := func(id int) { f.look(transferKey{"files", uint64(id)}, rep, time.Now()) }
 		for id := range 2 * mostFollowed {
 			ask(id)
 			time.Sleep(time.Millisecond)

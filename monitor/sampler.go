@@ -55,14 +55,13 @@ type listing struct {
 // about is the transfer that the sentence of a registry is about: the one that has
 // waited longest.
 type about struct {
-	id      uint64 // 0: none
-	rep     report.Report
-	watcher *report.Watcher // of rep
-	worst   string          // the sentence
-	state   State
-	since   time.Time // since when it has held; zero: from the start
-	coming  uint64    // has waited longest now
-	came    time.Time // since when
+	id     uint64 // 0: none
+	judge  *judge // of its reports
+	worst  string // the sentence
+	state  State
+	since  time.Time // since when it has held; zero: from the start
+	coming uint64    // has waited longest now
+	came   time.Time // since when
 }
 
 // sampled is one snapshot, and the data by which viewers compare it.
@@ -471,7 +470,7 @@ func (m *Monitor) list(g *group, t time.Time) *listing {
 func (a *about) look(of Transfers, top []report.Transfer, t time.Time) {
 	a.worst, a.state = "", ""
 	if len(top) == 0 {
-		a.id, a.watcher = 0, nil
+		a.id, a.judge = 0, nil
 		return
 	}
 	if a.coming != top[0].ID {
@@ -480,19 +479,13 @@ func (a *about) look(of Transfers, top []report.Transfer, t time.Time) {
 	at := slices.IndexFunc(top, func(x report.Transfer) bool { return x.ID == a.id })
 	if at < 0 || at > 0 && t.Sub(a.came) >= report.Hold {
 		at = 0
-		a.id, a.watcher, a.since = top[0].ID, nil, time.Time{}
+		a.id, a.judge, a.since = top[0].ID, new(judge), time.Time{}
 	}
 	rep, ok := of.ReportOf(a.id)
 	if !ok {
 		return // it has just ended
 	}
-	a.rep = rep
-	if a.watcher == nil {
-		a.watcher = report.Watch(func() report.Report { return a.rep })
-	}
-	if held, since := a.watcher.Look(); !held.Verdict.Measuring { // else the verdict is that on all of it
-		rep.Verdict, a.since = held.Verdict, since
-	}
+	rep, a.since = a.judge.look(rep)
 	a.worst, a.state = transferSentence(top[at], rep)
 }
 
