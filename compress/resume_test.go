@@ -58,7 +58,7 @@ func TestResume_ContinuesByteForByteAtEveryPlace(t *testing.T) {
 	for name, encoder := range resumable {
 		for _, workers := range []int{1, 3} {
 			if race.Enabled && (workers == 1 || name == "zlib" || name == "deflate") {
-				continue // one worker has no races, and gzip has those of its siblings
+				continue // one worker has no races, and zlib and deflate share the code of gzip
 			}
 			t.Run(fmt.Sprintf("%s/%d", name, workers), func(t *testing.T) {
 				t.Parallel()

@@ -597,7 +597,7 @@ func (l *Log) edge() report.Edge {
 	return report.Edge{Name: l.dir, Held: s.Held, Max: s.Max, Lag: s.Lag(), Refused: s.Refused}
 }
 
-// Close ends the use of the spool, and interrupts those who wait for it. The saved
+// Close ends the use of the spool, and interrupts calls that wait for it. The saved
 // bytes stay, to be continued. Close the readers of its source before.
 func (l *Log) Close() error {
 	if !l.close() {

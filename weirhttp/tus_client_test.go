@@ -55,15 +55,27 @@ func (s *stopping) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func TestTus_JSClientResumesAfterItsServerWasRestarted(t *testing.T) {
+// jsClient returns a function that makes a command of a script in testdata/tus-js and its
+// arguments. It skips the test if tus-js-client is not installed.
+func jsClient(t *testing.T) func(args ...string) *exec.Cmd {
+	t.Helper()
 	node, err := exec.LookPath("node")
 	if err != nil {
 		t.Skip(err)
 	}
-	client, _ := filepath.Abs("testdata/tus-js")
-	if _, err := os.Stat(filepath.Join(client, "node_modules", "tus-js-client")); err != nil {
-		t.Skip("npm ci has not run in testdata/tus-js")
+	const dir = "testdata/tus-js"
+	if _, err := os.Stat(filepath.Join(dir, "node_modules", "tus-js-client")); err != nil {
+		t.Skip("npm ci has not run in " + dir)
 	}
+	return func(args ...string) *exec.Cmd {
+		cmd := exec.CommandContext(t.Context(), node, args...)
+		cmd.Dir = dir
+		return cmd
+	}
+}
+
+func TestTus_JSClientResumesAfterItsServerWasRestarted(t *testing.T) {
+	client := jsClient(t)
 	dir, all := t.TempDir(), content(8<<20)
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, []byte(all), 0o644); err != nil {
@@ -82,8 +94,7 @@ func TestTus_JSClientResumesAfterItsServerWasRestarted(t *testing.T) {
 	}
 	before := DefaultTransfers.Totals().BytesIn
 	first, u, h := serve("127.0.0.1:0", 3<<20)
-	cmd := exec.CommandContext(t.Context(), node, "upload.js", first.URL+"/files/", file, "6000000")
-	cmd.Dir = client
+	cmd := client("upload.js", first.URL+"/files/", file, "6000000")
 	var out strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -24,14 +23,7 @@ type jsResult struct {
 // The ways in which tus-js-client's own suite makes uploads, with the real client and
 // real files: tus 1.0, and the drafts of resumable HTTP uploads that it speaks.
 func TestTus_JSClientUploadsInEachOfItsWays(t *testing.T) {
-	node, err := exec.LookPath("node")
-	if err != nil {
-		t.Skip(err)
-	}
-	client, _ := filepath.Abs("testdata/tus-js")
-	if _, err := os.Stat(filepath.Join(client, "node_modules", "tus-js-client")); err != nil {
-		t.Skip("npm ci has not run in testdata/tus-js")
-	}
+	client := jsClient(t)
 	const size = 3 << 20
 	for _, c := range []struct {
 		name  string
@@ -94,8 +86,7 @@ func TestTus_JSClientUploadsInEachOfItsWays(t *testing.T) {
 					t.Error(err)
 				}
 			}()
-			cmd := exec.CommandContext(t.Context(), node, "client.js", s.URL+"/files/", file, strings.ReplaceAll(c.does, "URL", s.URL+"/files/"))
-			cmd.Dir = client
+			cmd := client("client.js", s.URL+"/files/", file, strings.ReplaceAll(c.does, "URL", s.URL+"/files/"))
 			var said strings.Builder
 			cmd.Stderr = &said
 			out, err := cmd.Output()

@@ -292,7 +292,7 @@ func into(dst, name, src string) (string, error) {
 
 func badName(err error) error {
 	f := &failure{code: exitUsage, text: strings.TrimPrefix(strings.TrimPrefix(err.Error(), "endpoint: "), "nats: ")}
-	if !strings.Contains(f.text, "; ") { // else it has its own advice
+	if !strings.Contains(f.text, "; ") { // the error has no advice of its own
 		f.try = "use a file, -, or a URL such as https://example.org/big.iso"
 	}
 	return f

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// A program that somebody has built stays in every clone for ever.
+// A compiled program that was committed once remains in every clone.
 func TestPrograms_AreNotInTheRepository(t *testing.T) {
 	list, err := exec.Command("git", "-C", root, "ls-files", "-z").Output()
 	if err != nil {

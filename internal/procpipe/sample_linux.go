@@ -99,11 +99,10 @@ func (s *Sampler) line(line *Pipeline) {
 // process adds the time since the last look: the time that the process ran, or
 // waited for a processor, is busy, and the rest counts for its current state.
 //
-// The sampler runs on one of the processors, often on the one that has just become
-// idle, and the process that would have woken there is then found to wait for a
-// processor, although it does so only now. Where the kernel counts that time, the
-// rest is spent in waiting for something else: what the process was last seen to
-// wait for.
+// The sampler itself can make a process look busy: it wakes on an idle processor, and
+// the process that would have woken there is runnable but does not run. Where the
+// kernel counts the time that a process is runnable, the rest of the time was spent
+// waiting for something else, so it counts for the last wait that the sampler saw.
 func (s *Sampler) process(p *Process, st *stat, in, out []Fill) {
 	id := p.ID()
 	t := s.totals.Processes[id]
@@ -146,9 +145,9 @@ func (s *Sampler) process(p *Process, st *stat, in, out []Fill) {
 	t.add(does, passed-ran)
 }
 
-// queue returns the time for which the process was able to run and waited for a
-// processor, as proc(5) says of schedstat, or -1 if it is unknown. The file of a
-// process tells of its first thread only.
+// queue returns how long the process was runnable and waited for a processor, the
+// second field of /proc/PID/schedstat, or -1 if that is unknown. The file covers only
+// the first thread of a process.
 func (p *Process) queue(st *stat) time.Duration {
 	if st.threads > 1 || p.Hidden {
 		return -1

@@ -27,7 +27,7 @@ type Options struct {
 	HTTP endpoint.HTTPOptions
 
 	// Budget provides the parts of all uploads. It should be used for nothing else: an
-	// upload that waits for a part of 8 MiB would hold up everybody else who takes from
+	// upload that waits for a part of 8 MiB would hold up all other users of
 	// it. It limits the size of a file to 4,500 times the budget. Nil means 128 MiB.
 	Budget *weir.Budget
 
