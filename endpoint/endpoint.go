@@ -206,7 +206,7 @@ func lookup(name string) (Scheme, *url.URL, error) {
 	s, ok := registry.m[scheme]
 	registry.mu.RUnlock()
 	if !ok {
-		return Scheme{}, nil, fmt.Errorf("endpoint: unknown scheme %s://; known schemes are %s; for a file of that name put ./ before it",
+		return Scheme{}, nil, fmt.Errorf("endpoint: unknown scheme %s://; use %s, or ./ in front of a file of that name",
 			scheme, strings.Join(Schemes(), ", "))
 	}
 	u, err := url.Parse(name)

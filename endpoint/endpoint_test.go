@@ -138,7 +138,7 @@ func descriptors(t *testing.T) int {
 
 func TestSchemes_AreFoundByName(t *testing.T) {
 	for name, want := range map[string]string{
-		"gopher://x/y":             "unknown scheme gopher://; known schemes are file, http, https",
+		"gopher://x/y":             "unknown scheme gopher://; use file, http, https",
 		"":                         "empty source name",
 		"http://":                  "has no host",
 		"http:///path":             "has no host",

@@ -105,7 +105,7 @@ func read(u *url.URL) (Edge, error) {
 		return e, fmt.Errorf("nats: %s: %s", e, fmt.Sprintf(format, args...))
 	}
 	if u.Fragment != "" {
-		return fail("# in the URL; it has no meaning there")
+		return fail("# in the URL; leave it out")
 	}
 	query, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
@@ -127,7 +127,7 @@ func read(u *url.URL) (Edge, error) {
 				e.Stall = -1
 			}
 		default:
-			return fail("unknown setting %q; known are max and stall", name)
+			return fail("unknown setting %q; use max or stall", name)
 		}
 	}
 	return e, nil

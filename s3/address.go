@@ -57,21 +57,21 @@ func (s Store) parse(u *url.URL) (address, error) {
 	case a.bucket == "":
 		return fail("missing bucket; write s3://bucket/key")
 	case u.Port() != "":
-		return fail("invalid bucket; the address of a store goes into ?endpoint=http://%s", u.Host)
+		return fail("port behind the bucket; write the address of a store as ?endpoint=http://%s", u.Host)
 	case u.Fragment != "":
-		return fail("# in the key; write %%23")
+		return fail("# in the key; write it as %%23")
 	case len(a.key) > longestKey:
-		return fail("key of %d bytes; at most %d are allowed", len(a.key), longestKey)
+		return fail("key of %d bytes; use at most %d", len(a.key), longestKey)
 	case !utf8.ValidString(a.key) || strings.ContainsRune(a.key, 0):
-		return fail("invalid key; it must be UTF-8 without zero bytes")
+		return fail("invalid key; use UTF-8 without zero bytes")
 	}
 	query, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
-		return fail("invalid query; ? in a key is written %%3F")
+		return fail("invalid query; write ? in a key as %%3F")
 	}
 	for name, values := range query {
 		if !slices.Contains(settings, name) {
-			return fail("unknown setting %q; known are %s (? in a key is written %%3F)", name, strings.Join(settings, ", "))
+			return fail("unknown setting %q; use %s, or write ? in a key as %%3F", name, strings.Join(settings, ", "))
 		}
 		if err := a.store.set(name, values[len(values)-1]); err != nil {
 			return fail("invalid value %q for %s; %v", values[len(values)-1], name, err)

@@ -32,14 +32,15 @@ type codecCommand struct {
 	gzip     bool // the format is gzip, not zstd
 	expands  bool // it decompresses
 	levels   int  // the highest of --best
+	usual    int  // the level without --level
 	most     int  // the highest of all
 }
 
 var (
-	gzipCodec   = codecCommand{"gzip", "Compress files to .gz", "gzip", "gunzip", gzipSuffixes, true, false, 9, 9}
-	gunzipCodec = codecCommand{"gunzip", "Decompress .gz files", "gunzip", "gzip", gzipSuffixes, true, true, 9, 9}
-	zstdCodec   = codecCommand{"zstd", "Compress files to .zst", "zstd", "unzstd", zstdSuffixes, false, false, 19, 22}
-	unzstdCodec = codecCommand{"unzstd", "Decompress .zst files", "unzstd", "zstd", zstdSuffixes, false, true, 19, 22}
+	gzipCodec   = codecCommand{"gzip", "Compress files to .gz", "gzip", "gunzip", gzipSuffixes, true, false, 9, 6, 9}
+	gunzipCodec = codecCommand{"gunzip", "Decompress .gz files", "gunzip", "gzip", gzipSuffixes, true, true, 9, 6, 9}
+	zstdCodec   = codecCommand{"zstd", "Compress files to .zst", "zstd", "unzstd", zstdSuffixes, false, false, 19, 3, 22}
+	unzstdCodec = codecCommand{"unzstd", "Decompress .zst files", "unzstd", "zstd", zstdSuffixes, false, true, 19, 3, 22}
 )
 
 type codecRun struct {
@@ -148,7 +149,7 @@ and it fails if a file is damaged.`, k.short,
 	if k.gzip {
 		stores = "; 0 stores without compression"
 	}
-	f.IntVar(&r.level, "level", usualLevel, fmt.Sprintf("compression level, 1 (fast) to %d (small)%s; -1 to -%[1]d mean the same", k.levels, stores))
+	f.IntVar(&r.level, "level", usualLevel, fmt.Sprintf("compression level, 1 (fast) to %d (small), %d by default%s; -1 to -%[1]d mean the same", k.levels, k.usual, stores))
 	f.Lookup("level").DefValue = "0" // which help does not show
 	for n := 1; n <= 9; n++ {
 		f.BoolFuncP(fmt.Sprint("level-", n), fmt.Sprint(n), "", func(string) error { r.level = n; return nil })

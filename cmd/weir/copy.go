@@ -290,12 +290,9 @@ func into(dst, name, src string) (string, error) {
 	return u.String(), nil
 }
 
+// badName explains an error about a name that no source or sink can have.
 func badName(err error) error {
-	f := &failure{code: exitUsage, text: strings.TrimPrefix(strings.TrimPrefix(err.Error(), "endpoint: "), "nats: ")}
-	if !strings.Contains(f.text, "; ") { // the error has no advice of its own
-		f.try = "use a file, -, or a URL such as https://example.org/big.iso"
-	}
-	return f
+	return advised(err, "use a file, -, or a URL such as https://example.org/big.iso")
 }
 
 // shown returns a name that is safe to print: a URL without its password and

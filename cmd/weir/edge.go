@@ -123,7 +123,7 @@ func edgeFailure(err error) error {
 func parseEdge(url string) (nats.Edge, error) {
 	e, err := nats.Parse(url)
 	if err != nil {
-		return e, &failure{code: exitUsage, text: endpoint.Redact(err.Error()), try: "weir edge ls nats://host, to see the edges on a server"}
+		return e, advised(err, "weir edge ls nats://host, to see the edges on a server")
 	}
 	return e, nil
 }

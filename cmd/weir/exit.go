@@ -99,6 +99,20 @@ func (f *failure) print(w io.Writer) {
 	}
 }
 
+// advised returns a failure for an error about a name or URL. Errors of libraries say what
+// to write after their last semicolon; those that do not get the usual advice.
+func advised(err error, usual string) *failure {
+	text := endpoint.Redact(err.Error())
+	for _, operation := range []string{"endpoint: ", "filestore: ", "nats: ", "s3: "} {
+		text = strings.TrimPrefix(text, operation)
+	}
+	f := &failure{code: exitUsage, text: text, try: usual}
+	if at := strings.LastIndex(text, "; "); at >= 0 {
+		f.text, f.try = text[:at], text[at+2:]
+	}
+	return f
+}
+
 // closest returns the most similar name, if it is similar enough for a typo.
 func closest(word string, names []string) string {
 	best, least := "", 3
@@ -277,7 +291,9 @@ func advice(s *step, code int, dst string, err error) string {
 	var limit *weir.LimitError
 	var refused *s3.Error
 	if v := s.survives; v != nil {
-		return v.advice(err)
+		if text := v.advice(err); text != "" {
+			return text
+		}
 	}
 	switch {
 	case errors.Is(err, durable.ErrOther), errors.Is(err, durable.ErrInUse):
@@ -490,9 +506,6 @@ func usual(name string, err error) string {
 	if _, local := endpoint.Local(name); local {
 		return "ls -l " + quoted(name)
 	}
-	if strings.HasPrefix(name, "s3://") && !errno.Is(err, syscall.ECONNREFUSED) {
-		return "" // curl cannot sign requests
-	}
 	var host *net.DNSError
 	var addr *net.AddrError
 	switch {
@@ -502,6 +515,8 @@ func usual(name string, err error) string {
 		return "use a port from 1 to 65535"
 	case errno.Is(err, syscall.ECONNREFUSED):
 		return "check the port: nothing listens on it"
+	case !strings.HasPrefix(strings.ToLower(name), "http"):
+		return "" // curl cannot sign requests, and speaks no other protocol of weir
 	}
 	return "curl -I " + quoted(name)
 }

@@ -61,6 +61,31 @@ var outcomes = []outcome{
 	{args: "serve", env: "WEIR_AUTH=none", code: 2, text: "cannot read the users in none: no such file or directory (from WEIR_AUTH)", try: "weir password NAME >> none"},
 	{args: "serve", env: "WEIR_UPLOADS=none", code: 4, text: "cannot store uploads in none: no such file or directory (from WEIR_UPLOADS)", try: "mkdir -p none"},
 
+	// Names and addresses.
+	{args: "copy s3:///x b", code: 2, text: "s3:///x: missing bucket", try: "write s3://bucket/key"},
+	{args: "copy a s3:///x", code: 2, text: "s3:///x: missing bucket", try: "write s3://bucket/key"},
+	{args: "pipe s3://b/x?y=z gzip b", code: 2, text: `s3://b/x: unknown setting "y"`, try: "use anonymous, endpoint, parallel, part-size, profile, region, or write ? in a key as %3F"},
+	{args: "pipe a gzip s3://b:80/x", code: 2, text: "s3://b:80/x: port behind the bucket", try: "write the address of a store as ?endpoint=http://b:80"},
+	{args: "copy s3://b/x?parallel=0 b", code: 2, text: `s3://b/x: invalid value "0" for parallel`, try: "write a number from 1 to 64"},
+	{args: "copy s3://b/ s3://c/", code: 2, text: "s3://b/ is a folder of an object store and needs a local folder on the other side, not s3://c/", try: "weir copy s3://bucket/prefix/ DIR"},
+	{args: "serve --store s3://", code: 3, text: "cannot use the store: s3:///: missing bucket", try: "write s3://bucket/key"},
+	{args: "pipe nats://h gzip b", code: 2, text: "nats://h: missing name of the edge", try: "write nats://h/NAME"},
+	{args: "copy a nats://h/a.b", code: 2, text: "nats://h/a.b: invalid name of an edge", try: "use up to 200 letters, digits, and -_=+"},
+	{args: "edge drop nats://h/x?y=z", code: 2, text: `nats://h/x: unknown setting "y"`, try: "use max or stall"},
+	{args: "copy gopher://x b", code: 2, text: "unknown scheme gopher://", try: "use file, http, https, nats, s3, tls, or ./ in front of a file of that name"},
+	{args: "copy file://host/x b", code: 2, text: "file://host/x is on another machine", try: "write a local file as file:///path"},
+	{args: "pipe a tee:gopher://x b", code: 2, text: "unknown scheme gopher://", try: "use file, http, https, nats, s3, tls, or ./ in front of a file of that name"},
+	{args: "copy http://127.0.0.1:1/x b", code: 3, text: "cannot read http://127.0.0.1:1/x: GET http://127.0.0.1:1/x: dial tcp 127.0.0.1:1: …", try: "check the port: nothing listens on it"},
+	{args: "copy nats://127.0.0.1:1/e b", code: 3, text: "cannot read nats://127.0.0.1:1/e: nats: connect nats://127.0.0.1:1/e: dial tcp 127.0.0.1:1: …", try: "check the port: nothing listens on it"},
+	{args: "pipe nats://127.0.0.1:1/e b", code: 3, text: "cannot read nats://127.0.0.1:1/e: nats: connect nats://127.0.0.1:1/e: dial tcp 127.0.0.1:1: …", try: "check the port: nothing listens on it"},
+	{args: "pipe a nats://127.0.0.1:1/e", code: 4, text: "cannot write nats://127.0.0.1:1/e: nats: connect nats://127.0.0.1:1/e: dial tcp 127.0.0.1:1: …", try: "check the port: nothing listens on it"},
+	{args: "edge ls nats://127.0.0.1:1", code: 1, text: "nats: connect nats://127.0.0.1:1: dial tcp 127.0.0.1:1: …", try: "check host and port: nothing listens there; nats-server -js starts a server"},
+	{args: "top :1", code: 3, text: "cannot look at http://127.0.0.1:1/_weir/: connection refused", try: "check the port: nothing listens on it", linux: true},
+	{args: "serve --listen localhost:99999", code: 2, text: "cannot listen on localhost:99999: address 99999: invalid port", try: "--listen 127.0.0.1:8080"},
+	{args: "serve --listen 127.0.0.1", code: 2, text: "cannot listen on 127.0.0.1: address 127.0.0.1: missing port in address", try: "--listen 127.0.0.1:8080"},
+	{args: "serve --listen 8999", code: 2, text: "cannot listen on 8999: address 8999: missing port in address", try: "--listen 127.0.0.1:8999"},
+	{args: "serve --listen 192.0.2.1:80", code: 4, text: "cannot listen on 192.0.2.1:80: cannot assign requested address", try: "--listen :8080, for every address of this machine", linux: true},
+
 	// The source.
 	{args: "copy none b", code: 3, text: "cannot read none: no such file or directory", try: "ls ."},
 	{args: "copy no/such/file b", code: 3, text: "cannot read no/such/file: no such file or directory", try: "ls ."},
@@ -188,7 +213,7 @@ func TestMessages_AreLinesOfJSONWhereThatIsWanted(t *testing.T) {
 				args := words(o.args)
 				if inEnvironment {
 					t.Setenv("WEIR_JSON", "true")
-				} else if args = append([]string{args[0], "--json"}, args[1:]...); args[0] == "password" || args[0] == "help" || args[0] == "completion" || args[0] == "foo" || args[0] == "zips" || args[0] == "gzp" || args[0] == "copi" {
+				} else if args = append([]string{args[0], "--json"}, args[1:]...); args[0] == "password" || args[0] == "help" || args[0] == "completion" || args[0] == "edge" || args[0] == "foo" || args[0] == "zips" || args[0] == "gzp" || args[0] == "copi" {
 					args = append(append([]string{}, args[0]), append(args[2:], "--json")...)
 				}
 				var stderr bytes.Buffer

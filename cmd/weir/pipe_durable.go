@@ -649,7 +649,8 @@ func (s *settings) probe(ctx context.Context, st *step, line []string) error {
 	return st.fit(s.memory, s.limit)
 }
 
-// advice says what to do about an error of a flow that can be continued.
+// advice says what to do about an error of a flow that can be continued, or "" if the flow
+// has left nothing to continue.
 func (v *survivor) advice(err error) string {
 	switch {
 	case errors.Is(err, endpoint.ErrChanged), errors.Is(err, durable.ErrOther), errors.Is(err, errBehind):

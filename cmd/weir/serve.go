@@ -446,13 +446,18 @@ func (s *serving) announce(addr net.Addr, secure bool) {
 	if secure {
 		scheme = "https"
 	}
-	url := fmt.Sprintf("%s://%s/", scheme, addr)
+	shown, reach, also := addr.String(), addr.String(), ""
+	if tcp, ok := addr.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
+		shown, reach = fmt.Sprintf("localhost:%d", tcp.Port), fmt.Sprintf("port %d of this machine", tcp.Port)
+		also = "  (and every other address of this machine)"
+	}
+	url := fmt.Sprintf("%s://%s/", scheme, shown)
 	if addr.Network() == "unix" {
 		url = "unix:" + addr.String()
 	}
 	ceiling := s.sizes.memory
 	fields := map[string]any{"folder": s.dir, "url": url, "ceiling": ceiling}
-	text := fmt.Sprintf("serving   %-20s %s\n", s.dir, url)
+	text := fmt.Sprintf("serving   %-20s %s%s\n", s.dir, url, also)
 	if s.uploads != "" {
 		at := url + "_upload/"
 		if addr.Network() == "unix" {
@@ -488,7 +493,7 @@ func (s *serving) announce(addr net.Addr, secure bool) {
 		if s.uploads != "" {
 			what = "read, and write to " + filepath.Clean(s.uploads)
 		}
-		s.warn("anyone who can reach %s can %s; use --auth to require a password", addr, what)
+		s.warn("anyone who can reach %s can %s; use --auth to require a password", reach, what)
 	case !secure:
 		s.warn("passwords are sent unencrypted; enable TLS with --tls-self-signed, or --tls-cert and --tls-key")
 	}

@@ -109,6 +109,8 @@ func (l *socket) unlock() {
 func (s *serving) cannotListen(err error) error {
 	f := &failure{code: exitDestination, text: fmt.Sprintf("cannot listen on %s: %v", s.listen, plainNetError(err))}
 	path, isSocket := socketOf(s.listen)
+	var address *net.AddrError
+	var host *net.DNSError
 	switch {
 	case isSocket && errno.Is(err, syscall.EADDRINUSE):
 		f.try = "another path; a server listens on this one"
@@ -120,7 +122,9 @@ func (s *serving) cannotListen(err error) error {
 		f.try = "another path"
 	case errno.Is(err, syscall.EADDRINUSE):
 		f.try = "--listen 127.0.0.1:0, for a free port"
-	case !strings.Contains(s.listen, ":"):
+	case errors.As(err, &host):
+		f.try = "an address of this machine, or --listen :8080, for all of them"
+	case errors.As(err, &address):
 		f.try, f.code = "--listen 127.0.0.1:8080", exitUsage
 		if _, err := strconv.ParseUint(s.listen, 10, 16); err == nil {
 			f.try = "--listen 127.0.0.1:" + s.listen

@@ -99,10 +99,10 @@ func (s *serving) cannotUseStore(code int, err error) error {
 	if errors.Is(err, filestore.ErrUnsafe) {
 		return &failure{code: code, text: strings.TrimPrefix(err.Error(), "filestore: "), try: "another store, or weir serve --store without --uploads, which only reads"}
 	}
-	f := &failure{code: code, text: "cannot use the store: " + strings.TrimPrefix(strings.TrimPrefix(err.Error(), "filestore: "), "s3: ")}
+	f := advised(err, "")
+	f.code, f.text = code, "cannot use the store: "+f.text
 	var so *s3.Error
-	switch {
-	case errors.As(err, &so):
+	if errors.As(err, &so) {
 		f.text = fmt.Sprintf("cannot use the store: %s: %v", so.URL, innermost(so))
 		if f.try = so.Advice(); f.try == "" && errno.Is(err, syscall.ECONNREFUSED) {
 			f.try = "check AWS_ENDPOINT_URL; nothing listens there"

@@ -450,6 +450,8 @@ func (p *program) explain(err error) error {
 		f.try = "--cacert FILE with the certificate of the server; or --insecure, which accepts any"
 	case errors.Is(err, context.DeadlineExceeded):
 		f.text = fmt.Sprintf("cannot look at %s: no answer within %v", p.base, topPatient)
+	default:
+		f.try = usual(p.base, err)
 	}
 	return f
 }
