@@ -53,7 +53,13 @@ func judge(l *procpipe.Pipeline, now, before procpipe.Totals, exact account) *fi
 		f.exact = append(f.exact, f.counted(i, exact))
 	}
 	for i, path := range l.Paths(maxPaths) {
-		v, of := f.judgePath(path)
+		v, of := f.judgePath(path, f.exact)
+		if f.within(v, of) {
+			// The slow part is a whole process, of which no stage stands out.
+			if w, ofWhole := f.judgePath(path, nil); w.Stage != "" && f.exact[ofWhole[w.Stage]] != nil {
+				v, of = w, ofWhole
+			}
+		}
 		if i == 0 || clearer(v, f.verdict) {
 			f.verdict, f.at, f.waiting = v, -1, -1
 			if p, ok := of[v.Stage]; ok {
@@ -106,14 +112,24 @@ func (f *finding) counted(place int, exact account) []report.StageStats {
 	return stages
 }
 
+// within reports whether a verdict names no stage, and does not name two stages of
+// different processes either.
+func (f *finding) within(v report.Verdict, of map[string]int) bool {
+	return v.Stage == "" && !v.Measuring && (v.Between[0].Name == "" || of[v.Between[0].Name] == of[v.Between[1].Name])
+}
+
 // judgePath returns the verdict on one way through the pipeline, and which
-// process each stage in it belongs to.
-func (f *finding) judgePath(path []int) (report.Verdict, map[string]int) {
+// process each stage in it belongs to. Processes without exact stages count as one
+// stage each, with the times that were sampled.
+func (f *finding) judgePath(path []int, exact [][]report.StageStats) (report.Verdict, map[string]int) {
 	var stages []report.StageStats
 	of := map[string]int{}
 	before := -1 // the stage that writes into the pipe before the process
 	for n, i := range path {
-		own := slices.Clone(f.exact[i])
+		var own []report.StageStats
+		if exact != nil {
+			own = slices.Clone(exact[i])
+		}
 		if own == nil {
 			t := f.times[i]
 			own = []report.StageStats{{

@@ -544,6 +544,43 @@ func TestWho_UsesTheExactTimesOfAProcessOfWeir(t *testing.T) {
 	}
 }
 
+// A process can hold back all others while none of its stages works most of the time.
+func TestWho_NamesAProcessOfWeirOfWhichNoStageStandsOut(t *testing.T) {
+	const s = time.Second
+	line := &procpipe.Pipeline{
+		Processes: []*procpipe.Process{{PID: 1, Command: "weir"}, {PID: 2, Command: "gzip"}, {PID: 3, Command: "cat"}},
+		Pipes:     []procpipe.Pipe{{Inode: 7, From: []int{0}, To: []int{1}}, {Inode: 8, From: []int{1}, To: []int{2}}},
+	}
+	stages := func(cut time.Duration) []report.StageStats {
+		return []report.StageStats{
+			{Name: "read", Kind: report.KindSource, Workers: 1, Wall: 5 * s, Blocked: 4900 * time.Millisecond, Busy: s / 10},
+			{Name: "cut", Kind: report.KindStage, Workers: 1, Wall: 5 * s, Busy: cut, Blocked: 5*s - cut, Upstream: []int{0}},
+			{Name: "zstd", Kind: report.KindStage, Workers: 1, Wall: 5 * s, Busy: 5*s - cut, Starved: cut, Upstream: []int{1}},
+			{Name: "stdout", Kind: report.KindSink, Workers: 1, Wall: 5 * s, Starved: 5 * s, Upstream: []int{2}},
+		}
+	}
+	idle := procpipe.Times{Wall: 5 * s, Starved: 5 * s}
+	for _, c := range []struct {
+		name, want string
+		weir, gzip procpipe.Times
+		cut        time.Duration
+	}{
+		{"two stages take turns", "weir is the bottleneck: busy 100% of the last 5 s", procpipe.Times{Wall: 5 * s, Busy: 5 * s}, idle, 1900 * time.Millisecond},
+		{"one stage stands out", "zstd (weir) is the bottleneck: busy 96% of the last 5 s", procpipe.Times{Wall: 5 * s, Busy: 5 * s}, idle, s / 5},
+		{
+			"another process is as slow", "no single bottleneck", procpipe.Times{Wall: 5 * s, Busy: 2 * s, Blocked: 3 * s},
+			procpipe.Times{Wall: 5 * s, Busy: 5 * s / 2, Starved: 5 * s / 2}, 1900 * time.Millisecond,
+		},
+		{"the samples do not know", "no single bottleneck", procpipe.Times{Wall: 5 * s, Unknown: 5 * s}, idle, 1900 * time.Millisecond},
+	} {
+		now := procpipe.Totals{Samples: 9, Processes: map[procpipe.ID]procpipe.Times{{PID: 1}: c.weir, {PID: 2}: c.gzip, {PID: 3}: idle}}
+		f := judge(line, now, procpipe.Totals{}, func(pid int, _ time.Duration) ([]report.StageStats, bool) { return stages(c.cut), pid == 1 })
+		if !strings.HasPrefix(f.sentence(), c.want) || (f.at == 0) != (f.verdict.Stage != "") {
+			t.Errorf("%s: process %d, %q, want %q", c.name, f.at, f.sentence(), c.want)
+		}
+	}
+}
+
 // Between two processes of weir, what one writes to is what the other reads from:
 // the time outside of one is a wait for the pipe.
 func TestWho_TakesTheEndsOfProcessesOfWeirForThePipeBetweenThem(t *testing.T) {
