@@ -2,7 +2,6 @@ package s3
 
 import (
 	"context"
-	"net/http"
 
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/endpoint"
@@ -48,15 +47,3 @@ func newSink(a address, o endpoint.SinkOptions) weir.Sink[byte] {
 
 // sendBuffer is about how much memory a request takes that sends a part of a file.
 const sendBuffer = 64 << 10
-
-// refuseExisting fails if there is an object with this key.
-func (c *client) refuseExisting(ctx context.Context, key string) error {
-	_, err := c.stat(ctx, key)
-	switch {
-	case err == nil:
-		return &Error{Op: "write", URL: c.url(key), Code: "PreconditionFailed", StatusCode: http.StatusPreconditionFailed, create: true}
-	case context.Cause(ctx) != nil:
-		return context.Cause(ctx)
-	}
-	return nil // the upload finds out any other error
-}
