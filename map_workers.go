@@ -27,6 +27,16 @@ type mapOptions struct {
 	err       error
 }
 
+// span returns how many values may lie between the oldest and the newest in
+// progress, if a worker takes n at once: a few for each worker if values take
+// long.
+func (c *mapOptions) span(n int) int64 {
+	if c.hasWindow {
+		return int64(c.window)
+	}
+	return int64(min(c.window, c.workers*max(4, 16*n)))
+}
+
 // Workers maps n values at a time, in goroutines of the flow. 0 means one for
 // each core. A worker costs about a hundred nanoseconds for each batch, not for
 // each value, because it takes several values at once if they are cheap.

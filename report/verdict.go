@@ -156,18 +156,6 @@ func part(d time.Duration, share float64) time.Duration {
 	return time.Duration(float64(d) * min(1, share))
 }
 
-// of returns the part of a phase of length d that t is, for each worker that
-// was there. A stage that was there for a part of the phase only counts as
-// idle for the rest.
-func (s StageStats) of(t, d time.Duration) float64 {
-	return min(1, float64(t)/float64(max(s.Wall, d, 1)))
-}
-
-func (s StageStats) active(d time.Duration) float64 { return s.of(s.Busy+s.Outside, d) }
-
-// gone returns the part of a phase after the stage had ended.
-func (s StageStats) gone(d time.Duration) float64 { return 1 - s.of(s.Wall, d) }
-
 // holdsBack reports whether stage i is the one that those before it wait for. A
 // stage that has ended holds nothing back: if all before i have, i is the first.
 func holdsBack(stages []StageStats, i int, d time.Duration) bool {
@@ -388,6 +376,12 @@ func (v Verdict) Does() string {
 		return Busy.String() + " or " + Outside.String()
 	}
 	return v.Why.String()
+}
+
+// mayBe reports whether v, that two stages are equally slow, does not speak
+// against one of them.
+func (v Verdict) mayBe(w Verdict) bool {
+	return v.equals() && w.Stage != "" && (w.Stage == v.Between[0].Name || w.Stage == v.Between[1].Name)
 }
 
 // String returns the verdict as a sentence.
