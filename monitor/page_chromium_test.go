@@ -130,18 +130,18 @@ func sentence(text string) string {
 	return fmt.Sprintf(`document.querySelector("#sentence").textContent.startsWith(%q)`, text)
 }
 
-// pictures keeps pictures of the page for people, if WEIR_SCREENSHOTS is a folder.
+// pictures fails the test if the page does not fit into a window, and keeps pictures of
+// it for people, if WEIR_SCREENSHOTS is a folder. It leaves the window narrow.
 func (b *tab) pictures(name string) {
 	b.t.Helper()
+	b.fits(name)
 	dir := os.Getenv("WEIR_SCREENSHOTS")
+	if dir == "" {
+		return
+	}
 	for _, width := range []int64{1280, 390} {
 		for _, scheme := range []string{"light", "dark"} {
-			b.do(browsertest.Viewport(width, 1000, scheme),
-				seen(`document.documentElement.scrollWidth <= innerWidth`),
-				chromedp.Sleep(300*time.Millisecond)) // two events later all is drawn anew
-			if dir == "" {
-				continue
-			}
+			b.do(browsertest.Viewport(width, 1000, scheme), chromedp.Sleep(300*time.Millisecond)) // two events later all is drawn anew
 			png, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
 			if err != nil {
 				b.t.Fatal(err)
@@ -149,6 +149,28 @@ func (b *tab) pictures(name string) {
 			if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%s-%d-%s.png", name, width, scheme)), png, 0o644); err != nil {
 				b.t.Fatal(err)
 			}
+		}
+	}
+}
+
+// tooWide lists the parts of the page that reach beyond the window, and the boxes that
+// scroll sideways. The picture of a flow with many branches may: it fades where it goes on.
+const tooWide = `[...document.querySelectorAll("body *")].filter(e => {
+	if (e.closest("#picture > *, .defs, thead")) return false
+	for (let up = e.parentElement; up; up = up.parentElement) if (getComputedStyle(up).overflowX === "hidden") return false
+	const style = getComputedStyle(e), scrolls = style.overflowX === "auto" && e.id !== "picture" && e.scrollWidth > e.clientWidth
+	const r = e.getBoundingClientRect()
+	return r.width > 0 && (r.right > innerWidth + .5 || r.left < -.5) || scrolls
+}).map(e => e.tagName + "." + e.className + "#" + e.id + " " + e.textContent.slice(0, 40)).join("; ")`
+
+// fits fails the test if something on the page is wider than a window of several widths.
+func (b *tab) fits(name string) {
+	b.t.Helper()
+	for _, width := range []int64{320, 700, 1200, 1201, 1280, 390} {
+		b.do(chromedp.EmulateViewport(width, 844), seen(`draw() === undefined`))
+		wide, err := chromedp.Run(b.ctx, chromedp.Evaluate[string](tooWide))
+		if err != nil || wide != "" {
+			b.t.Errorf("%s, %d pixels: too wide: %s %v", name, width, wide, err)
 		}
 	}
 }
@@ -470,38 +492,12 @@ func (f *longNames) Top(n int) []report.Transfer {
 	return list
 }
 
-// tooWide lists the parts of the page that reach beyond the window, and the boxes that
-// scroll sideways. The picture of a flow with many branches may: it fades where it goes on.
-const tooWide = `[...document.querySelectorAll("body *")].filter(e => {
-	if (e.closest("#picture > *, .defs, thead")) return false
-	for (let up = e.parentElement; up; up = up.parentElement) if (getComputedStyle(up).overflowX === "hidden") return false
-	const style = getComputedStyle(e), scrolls = style.overflowX === "auto" && e.id !== "picture" && e.scrollWidth > e.clientWidth
-	const r = e.getBoundingClientRect()
-	return r.width > 0 && (r.right > innerWidth + .5 || r.left < -.5) || scrolls
-}).map(e => e.tagName + "." + e.className + "#" + e.id + " " + e.textContent.slice(0, 40)).join("; ")`
-
-// fits fails the test if something on the page is wider than a narrow window. It leaves
-// the window narrow.
-func (b *tab) fits(name string) {
-	b.t.Helper()
-	if os.Getenv("WEIR_SCREENSHOTS") != "" {
-		b.pictures(strings.ReplaceAll(name, " ", "-"))
-	}
-	for _, width := range []int64{320, 700, 1200, 1201, 390} {
-		b.do(chromedp.EmulateViewport(width, 844), seen(`draw() === undefined`))
-		wide, err := chromedp.Run(b.ctx, chromedp.Evaluate[string](tooWide))
-		if err != nil || wide != "" {
-			b.t.Errorf("%s, %d pixels: too wide: %s %v", name, width, wide, err)
-		}
-	}
-}
-
 func TestPage_FitsANarrowWindow(t *testing.T) {
 	t.Run("before anything has run", func(t *testing.T) {
 		var m Monitor
 		b := openTab(t)
 		b.do(chromedp.Navigate(servePage(t, &m)), seen(`document.querySelector("#picture").textContent.startsWith("Run a flow in this program,")`))
-		b.fits("an empty page")
+		b.pictures("empty")
 		b.clean()
 	})
 	t.Run("a server before its first transfer", func(t *testing.T) {
@@ -509,7 +505,7 @@ func TestPage_FitsANarrowWindow(t *testing.T) {
 		m.Transfers("files", &fakeTransfers{start: time.Now()})
 		b := openTab(t)
 		b.do(chromedp.Navigate(servePage(t, &m)), seen(`document.querySelector("#picture").textContent.startsWith("Download a file from this server,")`))
-		b.fits("a server that has done nothing")
+		b.pictures("server")
 		b.clean()
 	})
 	t.Run("transfers", func(t *testing.T) {
@@ -517,7 +513,7 @@ func TestPage_FitsANarrowWindow(t *testing.T) {
 		m.Transfers("files", &longNames{fakeTransfers{n: 300, start: time.Now()}})
 		b := openTab(t)
 		b.do(chromedp.Navigate(servePage(t, &m)), seen(`document.querySelectorAll("#transfers tbody tr").length === 200`))
-		b.fits("300 transfers")
+		b.pictures("names")
 		b.do(
 			// What says which transfer is slow is in view, and not cut.
 			seen(`[...document.querySelectorAll("#transfers tbody tr")].slice(0, 20).every(tr =>
@@ -544,7 +540,7 @@ func TestPage_FitsANarrowWindow(t *testing.T) {
 			chromedp.KeyEvent(kb.ArrowDown),
 			seen(`document.activeElement.closest("tr").matches(":nth-child(3)")`),
 		)
-		b.fits("a chosen transfer")
+		b.pictures("chosen")
 		b.clean()
 	})
 	t.Run("flows", func(t *testing.T) {
@@ -563,7 +559,7 @@ func TestPage_FitsANarrowWindow(t *testing.T) {
 			chromedp.Click(chromedp.CSS("#details summary")),
 			seen(`document.querySelectorAll("#tables tbody tr").length > 4`),
 		)
-		b.fits("two flows")
+		b.pictures("flows")
 		b.clean()
 	})
 }
