@@ -494,6 +494,7 @@ func (f *longNames) Top(n int) []report.Transfer {
 
 func TestPage_FitsANarrowWindow(t *testing.T) {
 	t.Run("before anything has run", func(t *testing.T) {
+		t.Parallel()
 		var m Monitor
 		b := openTab(t)
 		b.do(chromedp.Navigate(servePage(t, &m)), seen(`document.querySelector("#picture").textContent.startsWith("Run a flow in this program,")`))
@@ -501,6 +502,7 @@ func TestPage_FitsANarrowWindow(t *testing.T) {
 		b.clean()
 	})
 	t.Run("a server before its first transfer", func(t *testing.T) {
+		t.Parallel()
 		var m Monitor
 		m.Transfers("files", &fakeTransfers{start: time.Now()})
 		b := openTab(t)
@@ -509,6 +511,7 @@ func TestPage_FitsANarrowWindow(t *testing.T) {
 		b.clean()
 	})
 	t.Run("transfers", func(t *testing.T) {
+		t.Parallel()
 		var m Monitor
 		m.Transfers("files", &longNames{fakeTransfers{n: 300, start: time.Now()}})
 		b := openTab(t)
@@ -541,9 +544,18 @@ func TestPage_FitsANarrowWindow(t *testing.T) {
 			seen(`document.activeElement.closest("tr").matches(":nth-child(3)")`),
 		)
 		b.pictures("chosen")
+		// Nothing moves when the numbers change.
+		b.do(seen(`document.querySelector("#transfers tbody tr:nth-child(3) button").focus() === undefined`),
+			seen(`(() => { moved = []; new PerformanceObserver(l => moved.push(...l.getEntries())).observe({ type: "layout-shift" }); from = state.time; return true })()`),
+			seen(`state.time > from + 1.5`))
+		moved, err := chromedp.Run(b.ctx, chromedp.Evaluate[string](`moved.flatMap(e => e.sources).map(s => s.node?.nodeName + "." + s.node?.className).join(" ")`))
+		if err != nil || moved != "" {
+			t.Errorf("moved: %s %v", moved, err)
+		}
 		b.clean()
 	})
 	t.Run("flows", func(t *testing.T) {
+		t.Parallel()
 		var m Monitor
 		t.Cleanup(m.WatchAll())
 		b := openTab(t)
