@@ -544,10 +544,14 @@ func TestPage_FitsANarrowWindow(t *testing.T) {
 			seen(`document.activeElement.closest("tr").matches(":nth-child(3)")`),
 		)
 		b.pictures("chosen")
-		// Nothing moves when the numbers change.
-		b.do(seen(`document.querySelector("#transfers tbody tr:nth-child(3) button").focus() === undefined`),
-			seen(`(() => { moved = []; new PerformanceObserver(l => moved.push(...l.getEntries())).observe({ type: "layout-shift" }); from = state.time; return true })()`),
-			seen(`state.time > from + 1.5`))
+		// Nothing moves when the numbers change. At the top no scrolling makes up for it.
+		b.do(
+			seen(`new Set([...document.querySelectorAll("#transfers tbody tr")].map(tr => tr.getBoundingClientRect().height)).size === 1`),
+			seen(`(() => { scrollTo(0, 0); moved = []; from = state.time; return true })()`),
+			seen(`state.time > from`),
+			seen(`(() => { new PerformanceObserver(l => moved.push(...l.getEntries())).observe({ type: "layout-shift" }); from = state.time; return true })()`),
+			seen(`state.time > from + 1.5`),
+		)
 		moved, err := chromedp.Run(b.ctx, chromedp.Evaluate[string](`moved.flatMap(e => e.sources).map(s => s.node?.nodeName + "." + s.node?.className).join(" ")`))
 		if err != nil || moved != "" {
 			t.Errorf("moved: %s %v", moved, err)
