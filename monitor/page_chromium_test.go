@@ -538,6 +538,8 @@ func TestPage_FitsANarrowWindow(t *testing.T) {
 				return err
 			}),
 			chromedp.KeyEvent(kb.Enter),
+			// The page goes to its picture, which is out of view.
+			seen(`document.querySelector("#flowname").getBoundingClientRect().top >= 0 && document.querySelector("#picture").getBoundingClientRect().bottom < innerHeight`),
 			seen(`document.querySelector("#flowname").textContent.includes("films/299.mkv")`),
 			seen(`document.querySelector("#transfers tr:nth-child(2) .name").textContent.endsWith("long-name/films/299.mkv")`),
 			chromedp.KeyEvent(kb.ArrowDown),

@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/tls"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -82,6 +83,7 @@ func TestServe_ForcedEndLogsAndCountsEveryRequest(t *testing.T) {
 				t.Cleanup(func() { out.Close() })
 			}
 			work.Wait()
+			s.awaitTransfers(t, clients*each)
 			interrupt := func() {
 				if err := s.cmd.Process.Signal(os.Interrupt); err != nil {
 					t.Error(err)
@@ -108,6 +110,32 @@ func TestServe_ForcedEndLogsAndCountsEveryRequest(t *testing.T) {
 			}
 		})
 	}
+}
+
+// awaitTransfers waits until n transfers are under way.
+func (s *served) awaitTransfers(t *testing.T, n int) {
+	t.Helper()
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}}
+	active := -1
+	for range 1000 {
+		answer, err := client.Get(s.url + "_weir/status.json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var status struct {
+			Transfers map[string]struct{ Active int }
+		}
+		err = json.NewDecoder(answer.Body).Decode(&status)
+		answer.Body.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if active = status.Transfers["files"].Active; active == n {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Fatalf("%d transfers under way, want %d", active, n)
 }
 
 // await waits for a line of standard error that begins with text.

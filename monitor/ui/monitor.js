@@ -158,7 +158,7 @@ function fillRows(body, rows) {
 const words = new Set(['client', 'direction', 'file', 'state', 'flow', 'verdict']) // heads of columns that have no numbers
 const shortHeads = { 'waited for room': 'waited', 'writers waited': 'waited' } // in cards
 function table(cls, heads) {
-  const scroll = make('div', undefined, 'scroll tall'), t = make('table', undefined, cls), head = t.createTHead(), top = head.insertRow()
+  const scroll = make('div', undefined, cls === 'stages' ? 'scroll' : 'scroll tall'), t = make('table', undefined, cls), head = t.createTHead(), top = head.insertRow()
   for (const h of heads) top.append(make('th', h, words.has(h) ? 'text' : ''))
   scroll.append(t)
   const body = t.createTBody()
@@ -244,7 +244,7 @@ function draw() {
   drawTransfers(s)
   drawFlows(s)
   drawEvents(s)
-  for (const box of document.querySelectorAll('#picture, #events, .tall')) showMore(box)
+  for (const box of document.querySelectorAll('#picture, #events, .scroll')) showMore(box)
 }
 
 // beginText says what the page will show, while it has nothing to show.
@@ -254,6 +254,7 @@ function beginText(s) {
     : 'Run a flow in this program, as with flow.Run(ctx): here you will see its stages, the buffers between them, and which stage is slow.'
 }
 
+let details = null // the tables with the numbers of stages, buffers and edges
 function drawFlow(f, s) {
   if (!f) {
     say($('flowname'), s.subject.startsWith('flow ') || !s.subject ? Object.keys(s.transfers).length ? 'Nothing is running' : 'No flow has run yet' : 'Transfer')
@@ -266,22 +267,27 @@ function drawFlow(f, s) {
   box.replaceChildren(picture(f, box.clientWidth))
   box.scrollLeft = scrollLeft
   if (!$('details').open) return
-  const stages = table('stages', ['stage', 'busy', 'blocked', 'starved', 'outside', 'in', 'out', 'waited for room', 'workers'])
+  details ??= [
+    table('stages', ['stage', 'busy', 'blocked', 'starved', 'outside', 'in', 'out', 'waited for room', 'workers']),
+    table('stages', ['buffer', 'held', 'peak', 'writers waited', 'for']),
+    table('stages', ['edge', 'held', 'at most', 'lag', 'full']),
+  ]
+  if (!$('tables').hasChildNodes()) $('tables').append(...details.map(t => t.scroll))
+  const [stages, pipes, edges] = details
   fillRows(stages.body, ids(f.stages).map(i => {
     const x = f.stages[i]
     return { cells: [(f.verdict.stage === i ? '▶ ' : '') + x.name, ...x.shares.slice(0, 4).map(percent), x.kind === 'source' ? '' : rate(x.in_rate, x.unit), x.kind === 'sink' ? '' : rate(x.out_rate, x.out_unit), x.blocked.toLocaleString('en') + ' times', String(x.workers)], classes: ['', 'share', 'share', 'share', 'share', 'half', 'half', 'half', 'half'] }
   }))
-  const pipes = table('stages', ['buffer', 'held', 'peak', 'writers waited', 'for'])
   fillRows(pipes.body, ids(f.pipes).map(i => {
     const p = f.pipes[i]
     return { cells: [p.name, held(p), bytes(p.peak), p.blocked.toLocaleString('en') + ' times', span(p.blocked_seconds)], classes: ['', 'held long', 'half', 'half', 'half'] }
   }))
-  const behind = ids(f.stages).filter(i => f.stages[i].edge), edges = table('stages', ['edge', 'held', 'at most', 'lag', 'full'])
+  const behind = ids(f.stages).filter(i => f.stages[i].edge)
+  edges.scroll.hidden = behind.length === 0
   fillRows(edges.body, behind.map(i => {
     const e = f.stages[i].edge
     return { cells: [e.name, bytes(e.held), bytes(e.max), bytes(e.lag), e.refused.toLocaleString('en') + ' times'], classes: ['', 'half', 'half', 'half', 'half'] }
   }))
-  $('tables').replaceChildren(stages.scroll, pipes.scroll, ...behind.length ? [edges.scroll] : [])
 }
 
 function drawReadout(f, samples, pts) {
@@ -301,6 +307,8 @@ function choose(subject) {
   chosen = chosen === subject ? null : subject
   loadTransfer()
   redraw()
+  // In a narrow window the picture is far above the card.
+  if (chosen && innerWidth <= 640) $('flowname').scrollIntoView()
 }
 
 const groups = {} // by name: the parts of the page that show it
