@@ -431,7 +431,7 @@ func (r *run) lanes(ctx context.Context) {
 			failed = nil
 		}
 		if grace == nil {
-			d := r.flow.Grace
+			d := r.outermost().flow.Grace
 			if d == 0 {
 				d = 5 * time.Second
 			}
@@ -505,7 +505,7 @@ func (r *run) nameStuck() {
 	r.mu.Lock()
 	var names []string
 	for _, l := range r.plan.lanes {
-		if r.live[l] && len(l.spots) > 0 && l.ctx.Err() != nil {
+		if r.live[l] && len(l.spots) > 0 && l.ctx.Err() != nil && r.parts[l] == nil { // a part reports its own
 			names = append(names, l.at().name)
 		}
 	}
@@ -513,15 +513,24 @@ func (r *run) nameStuck() {
 	if len(names) == 0 {
 		return // they finish the values that came before the failure
 	}
-	r.flow.mu.Lock()
-	r.stuck = names
-	r.flow.mu.Unlock()
-	if r.flow.OnStuck != nil {
-		r.flow.OnStuck(names)
+	top := r.outermost()
+	top.flow.mu.Lock()
+	top.stuck = append(top.stuck[:len(top.stuck):len(top.stuck)], names...)
+	top.flow.mu.Unlock()
+	if top.flow.OnStuck != nil {
+		top.flow.OnStuck(names)
 		return
 	}
 	slog.Warn("weir: waiting for stages that ignore their context",
-		"flow", r.flow.Name, "stages", strings.Join(names, ", "))
+		"flow", top.flow.Name, "stages", strings.Join(names, ", "))
+}
+
+// outermost returns the run of the flow that the user runs, which r is a part of.
+func (r *run) outermost() *run {
+	for r.host != nil {
+		r = r.host.r
+	}
+	return r
 }
 
 // Check returns the error in the composition of the flow that Run would return

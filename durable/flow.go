@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -271,7 +272,7 @@ func (r *reader) Watch(ctx context.Context) error {
 	if w, ok := r.ReadCloser.(interface{ Watch(context.Context) error }); ok {
 		ended := make(chan error, 1)
 		ctx, cancel := context.WithCancel(ctx)
-		go func() { ended <- w.Watch(ctx) }()
+		go func() { ended <- recovered(func() error { return w.Watch(ctx) }) }()
 		defer func() { <-ended }()
 		defer cancel()
 		select {
@@ -293,3 +294,24 @@ func (r *reader) Watch(ctx context.Context) error {
 		return nil
 	}
 }
+
+// recovered calls f, in a goroutine whose panic nobody else would catch, and turns a
+// panic into an error, as a flow does.
+func recovered(f func() error) (err error) {
+	returned := false
+	defer func() {
+		if returned {
+			return
+		}
+		if p := recover(); p != nil {
+			err = &weir.PanicError{Value: p, Stack: debug.Stack()}
+		} else {
+			err = errGoexit
+		}
+	}()
+	err = f()
+	returned = true
+	return err
+}
+
+var errGoexit = errors.New("called runtime.Goexit")

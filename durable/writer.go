@@ -29,6 +29,7 @@ func (f *flow) openSink(ctx context.Context) (weir.Writer[byte], error) {
 		Pace() (bytes int64, age, idle time.Duration)
 	}); ok {
 		w.bytes, w.age, w.idle = p.Pace()
+		w.bytes = max(w.bytes, 1)
 	}
 	return w, nil
 }
@@ -157,7 +158,7 @@ func (w *writer) tick() {
 		w.timer = time.AfterFunc(wait, w.tick)
 		return
 	}
-	if err := w.save(w.ctx); err != nil {
+	if err := recovered(func() error { return w.save(w.ctx) }); err != nil {
 		w.failed <- &weir.StageError{Stage: w.sink.Name(), Err: err}
 		w.over, w.broken = true, err
 	}

@@ -45,6 +45,9 @@ const (
 	// Truncate empties the target, or creates it, and writes directly to it. The
 	// data written so far remains after an Abort.
 	Truncate
+	// Fresh creates the target, which must not exist, and writes directly to it. The
+	// data written so far remains after an Abort.
+	Fresh
 )
 
 // Options say how a file is opened and committed. The zero value replaces the

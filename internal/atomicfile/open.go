@@ -45,7 +45,7 @@ func (f *File) begin(ctx context.Context) error {
 		return err
 	}
 	f.target = p.name
-	if p.info != nil && f.opts.Mode == Exclusive {
+	if p.info != nil && (f.opts.Mode == Exclusive || f.opts.Mode == Fresh) {
 		return fs.ErrExist
 	}
 	if p.straight() {
@@ -69,6 +69,12 @@ func (f *File) begin(ctx context.Context) error {
 		return f.openAppend()
 	case Truncate:
 		f.file, err = os.OpenFile(p.name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, f.opts.Perm)
+		return f.explain(err)
+	case Fresh:
+		f.file, err = os.OpenFile(p.name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, f.opts.Perm)
+		if errors.Is(err, fs.ErrExist) {
+			return fs.ErrExist
+		}
 		return f.explain(err)
 	}
 	return fmt.Errorf("mode %d: %w", f.opts.Mode, fs.ErrInvalid)
