@@ -25,6 +25,7 @@ import (
 
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/internal/browsertest"
+	"github.com/weir-go/weir/report"
 )
 
 // tab is a tab of a browser, and what is wrong with what it loads.
@@ -129,18 +130,18 @@ func sentence(text string) string {
 	return fmt.Sprintf(`document.querySelector("#sentence").textContent.startsWith(%q)`, text)
 }
 
-// pictures keeps pictures of the page for people, if WEIR_SCREENSHOTS is a folder.
+// pictures fails the test if the page does not fit into a window, and keeps pictures of
+// it for people, if WEIR_SCREENSHOTS is a folder. It leaves the window narrow.
 func (b *tab) pictures(name string) {
 	b.t.Helper()
+	b.fits(name)
 	dir := os.Getenv("WEIR_SCREENSHOTS")
+	if dir == "" {
+		return
+	}
 	for _, width := range []int64{1280, 390} {
 		for _, scheme := range []string{"light", "dark"} {
-			b.do(browsertest.Viewport(width, 1000, scheme),
-				seen(`document.documentElement.scrollWidth <= innerWidth`),
-				chromedp.Sleep(300*time.Millisecond)) // two events later all is drawn anew
-			if dir == "" {
-				continue
-			}
+			b.do(browsertest.Viewport(width, 1000, scheme), chromedp.Sleep(300*time.Millisecond)) // two events later all is drawn anew
 			png, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
 			if err != nil {
 				b.t.Fatal(err)
@@ -148,6 +149,28 @@ func (b *tab) pictures(name string) {
 			if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%s-%d-%s.png", name, width, scheme)), png, 0o644); err != nil {
 				b.t.Fatal(err)
 			}
+		}
+	}
+}
+
+// tooWide lists the parts of the page that reach beyond the window, and the boxes that
+// scroll sideways. The picture of a flow with many branches may: it fades where it goes on.
+const tooWide = `[...document.querySelectorAll("body *")].filter(e => {
+	if (e.closest("#picture > *, .defs, thead")) return false
+	for (let up = e.parentElement; up; up = up.parentElement) if (getComputedStyle(up).overflowX === "hidden") return false
+	const style = getComputedStyle(e), scrolls = style.overflowX === "auto" && e.id !== "picture" && e.scrollWidth > e.clientWidth
+	const r = e.getBoundingClientRect()
+	return r.width > 0 && (r.right > innerWidth + .5 || r.left < -.5) || scrolls
+}).map(e => e.tagName + "." + e.className + "#" + e.id + " " + e.textContent.slice(0, 40)).join("; ")`
+
+// fits fails the test if something on the page is wider than a window of several widths.
+func (b *tab) fits(name string) {
+	b.t.Helper()
+	for _, width := range []int64{320, 700, 1200, 1201, 1280, 390} {
+		b.do(chromedp.EmulateViewport(width, 844), seen(`draw() === undefined`))
+		wide, err := chromedp.Run(b.ctx, chromedp.Evaluate[string](tooWide))
+		if err != nil || wide != "" {
+			b.t.Errorf("%s, %d pixels: too wide: %s %v", name, width, wide, err)
 		}
 	}
 }
@@ -449,6 +472,114 @@ func TestPage_Shows200Of10000Transfers(t *testing.T) {
 	}
 	t.Logf("drawing takes %.1f ms", took)
 	b.clean()
+}
+
+// longNames are transfers with long names and addresses, in each state.
+type longNames struct{ fakeTransfers }
+
+func (f *longNames) Top(n int) []report.Transfer {
+	list := f.fakeTransfers.Top(n)
+	states := []string{"waiting for the client", "waiting for the disk", "waiting for the file to grow", "waiting for the rate limit", "sending", "receiving"}
+	for i := range list {
+		x := &list[i]
+		x.Name = strings.Repeat("a-folder-with-a-long-name/", 8) + x.Name
+		x.State, x.Upload = states[i%len(states)], i%2 == 1
+		x.Size, x.Unsent = 1023<<30+900<<20, 1023<<10
+		if i%3 == 0 {
+			x.Client = "[2001:db8:85a3:1234:5678:8a2e:370:7334]:65535"
+		}
+	}
+	return list
+}
+
+func TestPage_FitsANarrowWindow(t *testing.T) {
+	t.Run("before anything has run", func(t *testing.T) {
+		t.Parallel()
+		var m Monitor
+		b := openTab(t)
+		b.do(chromedp.Navigate(servePage(t, &m)), seen(`document.querySelector("#picture").textContent.startsWith("Run a flow in this program,")`))
+		b.pictures("empty")
+		b.clean()
+	})
+	t.Run("a server before its first transfer", func(t *testing.T) {
+		t.Parallel()
+		var m Monitor
+		m.Transfers("files", &fakeTransfers{start: time.Now()})
+		b := openTab(t)
+		b.do(chromedp.Navigate(servePage(t, &m)), seen(`document.querySelector("#picture").textContent.startsWith("Download a file from this server,")`))
+		b.pictures("server")
+		b.clean()
+	})
+	t.Run("transfers", func(t *testing.T) {
+		t.Parallel()
+		var m Monitor
+		m.Transfers("files", &longNames{fakeTransfers{n: 300, start: time.Now()}})
+		b := openTab(t)
+		b.do(chromedp.Navigate(servePage(t, &m)), seen(`document.querySelectorAll("#transfers tbody tr").length === 200`))
+		b.pictures("names")
+		b.do(
+			// What says which transfer is slow is in view, and not cut.
+			seen(`[...document.querySelectorAll("#transfers tbody tr")].slice(0, 20).every(tr =>
+				["state", "rate", "unsent", "waited"].every(c => {
+					const td = tr.querySelector("." + c), r = td.getBoundingClientRect()
+					return r.width > 0 && td.scrollWidth <= td.clientWidth
+				}))`),
+			// There is more below, and the box shows it.
+			seen(`document.querySelector("#transfers .tall").dataset.more === "below"`),
+			// A tap anywhere on a card chooses its transfer, and the arrow keys still go from one to the next.
+			chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+				_, err := chromedp.Evaluate[bool](`(() => {
+					const td = document.querySelector("#transfers tbody tr:nth-child(2) .waited")
+					td.scrollIntoView({ block: "center" })
+					const r = td.getBoundingClientRect()
+					document.elementFromPoint(r.left + 4, r.top + 4).closest("button").focus()
+					return true
+				})()`)(ctx, t)
+				return err
+			}),
+			chromedp.KeyEvent(kb.Enter),
+			// The page goes to its picture, which is out of view.
+			seen(`document.querySelector("#flowname").getBoundingClientRect().top >= 0 && document.querySelector("#picture").getBoundingClientRect().bottom < innerHeight`),
+			seen(`document.querySelector("#flowname").textContent.includes("films/299.mkv")`),
+			seen(`document.querySelector("#transfers tr:nth-child(2) .name").textContent.endsWith("long-name/films/299.mkv")`),
+			chromedp.KeyEvent(kb.ArrowDown),
+			seen(`document.activeElement.closest("tr").matches(":nth-child(3)")`),
+		)
+		b.pictures("chosen")
+		// Nothing moves when the numbers change. At the top no scrolling makes up for it.
+		b.do(
+			seen(`new Set([...document.querySelectorAll("#transfers tbody tr")].map(tr => tr.getBoundingClientRect().height)).size === 1`),
+			seen(`(() => { scrollTo(0, 0); moved = []; from = state.time; return true })()`),
+			seen(`state.time > from`),
+			seen(`(() => { new PerformanceObserver(l => moved.push(...l.getEntries())).observe({ type: "layout-shift" }); from = state.time; return true })()`),
+			seen(`state.time > from + 1.5`),
+		)
+		moved, err := chromedp.Run(b.ctx, chromedp.Evaluate[string](`moved.flatMap(e => e.sources).map(s => s.node?.nodeName + "." + s.node?.className).join(" ")`))
+		if err != nil || moved != "" {
+			t.Errorf("moved: %s %v", moved, err)
+		}
+		b.clean()
+	})
+	t.Run("flows", func(t *testing.T) {
+		t.Parallel()
+		var m Monitor
+		t.Cleanup(m.WatchAll())
+		b := openTab(t)
+		var p photos
+		p.resize.Store(int64(10 * time.Millisecond))
+		ended := start(t, p.flow())
+		b.do(chromedp.Navigate(servePage(t, &m)), seen(sentence("resize is the bottleneck")))
+		_ = ended()
+		start(t, p.flow())
+		b.do(
+			seen(`document.querySelectorAll("#flows tbody tr").length === 2`),
+			seen(sentence("resize is the bottleneck")),
+			chromedp.Click(chromedp.CSS("#details summary")),
+			seen(`document.querySelectorAll("#tables tbody tr").length > 4`),
+		)
+		b.pictures("flows")
+		b.clean()
+	})
 }
 
 func TestPage_RecordsATraceWhenAsked(t *testing.T) {

@@ -74,7 +74,8 @@ type Guard struct {
 
 	setup sync.Once
 	total *rate.Limiter
-	blind bool // a test simulates a platform without TCP_INFO
+	blind bool          // a test simulates a platform without TCP_INFO
+	last  time.Duration // for handlers to return; 0: lastWords
 
 	mu    sync.Mutex // guards the fields below
 	conns int
@@ -85,8 +86,9 @@ type Guard struct {
 }
 
 // Serve serves the connections that l accepts, with srv and under the guard. It blocks
-// until the listener is closed and the last connection has ended, and returns the error
-// of srv.Serve. If srv.TLSConfig has certificates, Serve uses TLS, with HTTP/2 as srv
+// until the listener is closed, the last connection has ended, and all handlers have
+// returned, and returns the error of srv.Serve. After [Guard.Shutdown] has closed the
+// connections, Serve waits for their handlers for half a second at most. If srv.TLSConfig has certificates, Serve uses TLS, with HTTP/2 as srv
 // allows it.
 //
 // Serve sets ReadHeaderTimeout, IdleTimeout, MaxHeaderBytes and HTTP2 of srv where they
@@ -108,6 +110,7 @@ func (g *Guard) Serve(srv *http.Server, l net.Listener) error {
 	}
 	defer g.leave(p)
 	g.prepare(srv)
+	srv.Handler = p.counts(srv.Handler)
 	return p.serve()
 }
 
@@ -179,8 +182,9 @@ func inTime(h http.Handler, stall time.Duration, options bool) http.Handler {
 }
 
 // Shutdown stops accepting connections, closes idle ones, and waits for running requests
-// and transfers. If ctx ends first, Shutdown closes all connections and returns the cause
-// of ctx. Serve returns in either case. The guard cannot be used again.
+// and transfers. If ctx ends first, Shutdown closes all connections, gives the handlers
+// half a second to return, and returns the cause of ctx. Serve returns in either case. The
+// guard cannot be used again.
 func (g *Guard) Shutdown(ctx context.Context) error {
 	ports := g.end()
 	errs := make([]error, len(ports))
@@ -193,8 +197,8 @@ func (g *Guard) Shutdown(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// Close closes all listeners and connections. It returns when Serve waits for nothing but
-// handlers that still run.
+// Close closes all listeners and connections. It returns when all handlers have returned,
+// or after half a second.
 func (g *Guard) Close() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -380,8 +384,12 @@ type port struct {
 	back     chan *conn
 	done     chan struct{} // closed when the port accepts no more connections
 	gone     chan struct{} // closed when done is, and the last connection has ended
+	cut      chan struct{} // closed when shutdown has closed the connections
+	cutOnce  sync.Once
 	over     chan struct{} // closed when serve returns
 	draining atomic.Bool
+	handlers atomic.Int64  // that run
+	rested   chan struct{} // gets a value when the last handler has returned while draining
 	once     sync.Once
 	work     sync.WaitGroup // goroutines of the port
 	lot      lot
@@ -403,7 +411,7 @@ func newPort(g *Guard, srv *http.Server, l net.Listener) *port {
 		tls: srv.TLSConfig != nil && (len(srv.TLSConfig.Certificates) > 0 ||
 			srv.TLSConfig.GetCertificate != nil || srv.TLSConfig.GetConfigForClient != nil),
 		fresh: make(chan accepted), back: make(chan *conn), done: make(chan struct{}),
-		gone: make(chan struct{}), over: make(chan struct{}),
+		gone: make(chan struct{}), cut: make(chan struct{}), over: make(chan struct{}), rested: make(chan struct{}, 1),
 		refusals: make(chan struct{}, 64), conns: make(map[*conn]struct{}),
 	}
 	p.rules.minRate, p.rules.connRate, p.rules.total = g.minRate(), g.ConnRate, g.total
@@ -427,7 +435,47 @@ func (p *port) serve() error {
 	<-p.gone
 	p.lot.close()
 	p.work.Wait()
+	p.rest()
 	return err
+}
+
+// counts counts the handlers that run h. net/http does not wait for handlers whose
+// connection it has closed, nor for those of HTTP/2 whose stream the client has reset.
+func (p *port) counts(h http.Handler) http.Handler {
+	if h == nil {
+		h = http.DefaultServeMux
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p.handlers.Add(1)
+		defer func() {
+			if p.handlers.Add(-1) == 0 && p.draining.Load() {
+				select {
+				case p.rested <- struct{}{}:
+				default: // one value is enough: rest looks at the count again
+				}
+			}
+		}()
+		h.ServeHTTP(w, r)
+	})
+}
+
+// lastWords is how long handlers have to return after shutdown has closed their
+// connections. Most need none of it: their next Read or Write fails.
+const lastWords = 500 * time.Millisecond
+
+// rest waits until no handler runs, so that whatever a handler does last, as to log its
+// request, is done before serve returns. The port has been closed.
+func (p *port) rest() {
+	cut, late := p.cut, (<-chan time.Time)(nil)
+	for p.handlers.Load() > 0 {
+		select {
+		case <-p.rested:
+		case <-cut:
+			cut, late = nil, time.After(cmp.Or(p.g.last, lastWords))
+		case <-late:
+			return
+		}
+	}
 }
 
 // accept takes connections from the listener until it is closed.
@@ -588,7 +636,8 @@ func (p *port) list(list []*conn) []*conn {
 	return list
 }
 
-// shutdown waits for the connections to end, and closes them when ctx ends.
+// shutdown waits for the connections and handlers to end, and closes the connections when
+// ctx ends.
 func (p *port) shutdown(ctx context.Context) error {
 	err := p.srv.Shutdown(ctx) // closes the listener, and first notes that it is shutting down
 	if err != nil && ctx.Err() != nil {
@@ -597,17 +646,17 @@ func (p *port) shutdown(ctx context.Context) error {
 	p.Close()
 	if err == nil {
 		select {
-		case <-p.gone:
+		case <-p.over:
+			return nil
 		case <-ctx.Done():
 			err = context.Cause(ctx)
 		}
 	}
-	if err != nil {
-		err = errors.Join(err, p.srv.Close())
-		for _, c := range p.list(nil) {
-			c.Close()
-		}
+	err = errors.Join(err, p.srv.Close())
+	for _, c := range p.list(nil) {
+		c.Close()
 	}
+	p.cutOnce.Do(func() { close(p.cut) })
 	<-p.over
 	return err
 }

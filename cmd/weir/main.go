@@ -51,7 +51,9 @@ func runRoot(root *cobra.Command, out *checkedWriter, args []string, stderr io.W
 		}
 	}()
 	c, err := root, error(nil)
-	if f := unknownCommand(root, args); f != nil {
+	if f := earlyFlag(root, args); f != nil {
+		err = f
+	} else if f := unknownCommand(root, args); f != nil {
 		err = f
 	} else {
 		c, err = root.ExecuteContextC(context.Background())
@@ -139,6 +141,53 @@ func wantsJSON(c *cobra.Command, args []string) bool {
 	}
 	yes, _ := strconv.ParseBool(os.Getenv(environmentName("json")))
 	return yes
+}
+
+// earlyFlag finds a flag directly before the name of a command, as in weir edge --json
+// drop. cobra takes the name for the value of the flag then, and runs something else.
+func earlyFlag(root *cobra.Command, args []string) *failure {
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd(args...)
+	c, flag := root, "" // flag: the word before, if that is a flag without a value
+	for i, word := range args {
+		sub := subcommand(c, word)
+		switch {
+		case sub == nil && strings.HasPrefix(word, "-"):
+			flag = ""
+			if strings.HasPrefix(word, "--") && !strings.Contains(word, "=") || len(word) == 2 {
+				flag = word
+			}
+		case sub == nil && flag == "":
+			return nil // an argument
+		case sub == nil:
+			flag = "" // its value
+		case flag == "":
+			c = sub
+		default:
+			for c = sub; i+1 < len(args) && subcommand(c, args[i+1]) != nil; i++ {
+				c = subcommand(c, args[i+1])
+			}
+			name := strings.TrimPrefix(c.CommandPath(), root.Name()+" ")
+			f := &failure{code: exitUsage, text: fmt.Sprintf("%s must come after the command %q", flag, name), try: c.CommandPath() + " " + flag}
+			if flag == "--version" {
+				f.text, f.try = fmt.Sprintf("%s stands alone, without the command %q", flag, name), root.Name()+" "+flag
+			} else if i+1 < len(args) {
+				f.try += " …"
+			}
+			return f
+		}
+	}
+	return nil
+}
+
+// subcommand returns the command of this name below c, nil if there is none.
+func subcommand(c *cobra.Command, name string) *cobra.Command {
+	for _, sub := range c.Commands() {
+		if sub.Name() == name || sub.HasAlias(name) {
+			return sub
+		}
+	}
+	return nil
 }
 
 // unknownCommand finds a first word that names no command, even where --help or

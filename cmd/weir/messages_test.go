@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -34,6 +35,17 @@ var outcomes = []outcome{
 	{args: "zips -h", code: 2, text: `unknown command "zips" (did you mean gzip?)`, try: "weir gzip --help"},
 	{args: "gzp --version", code: 2, text: `unknown command "gzp" (did you mean gzip?)`, try: "weir gzip --help"},
 	{args: "completion bsh --help", code: 2, text: `unknown command "completion bsh" (did you mean bash?)`, try: "weir completion bash --help"},
+	{args: "edge --json drop nats://host/logs", code: 2, text: `--json must come after the command "edge drop"`, try: "weir edge drop --json …"},
+	{args: "--quiet edge ls", code: 2, text: `--quiet must come after the command "edge ls"`, try: "weir edge ls --quiet"},
+	{args: "edge --help drop", code: 2, text: `--help must come after the command "edge drop"`, try: "weir edge drop --help…"},
+	{args: "edge --quiet dorp", code: 2, text: `unknown command "edge dorp" (did you mean drop?)`, try: "weir edge drop --help"},
+	{args: "edge --quiet", code: 2, text: "unknown flag --quiet", try: "weir edge --help"},
+	{args: "completion --no-descriptions bash", code: 2, text: `--no-descriptions must come after the command "completion bash"`, try: "weir completion bash --no-descriptions…"},
+	{args: "-q copy a b", code: 2, text: `-q must come after the command "copy"`, try: "weir copy -q …"},
+	{args: "-- copy a b", code: 2, text: `-- must come after the command "copy"`, try: "weir copy -- …"},
+	{args: "--quiet help copy", code: 2, text: `--quiet must come after the command "help"`, try: "weir help --quiet …"},
+	{args: "--version copy", code: 2, text: `--version stands alone, without the command "copy"`, try: "weir --version"},
+	{args: "--memory lots copy a b", code: 2, text: `invalid size "lots" for --memory`, try: "--memory 64MiB"},
 	{args: "help foo", code: 2, text: `there is no help about "foo"`, try: "weir help"},
 	{args: "copy a", code: 2, text: "copy needs at least one source and a destination", try: "weir copy SRC… DST"},
 	{args: "pipe a", code: 2, text: "pipe takes a source, stages and a destination, not 1 word", try: "weir pipe SRC STAGE… DST, as in: weir pipe access.log gzip access.log.gz"},
@@ -183,6 +195,9 @@ func TestMessages_SayWhatIsWrongAndWhatToDo(t *testing.T) {
 			if o.linux && runtime.GOOS != "linux" {
 				t.Skip("it is about " + runtime.GOOS)
 			}
+			if slices.Contains(words(o.args), "--json") {
+				return // TestMessages_AreLinesOfJSONWhereThatIsWanted has it
+			}
 			situations(t)
 			if name, value, ok := strings.Cut(o.env, "="); ok {
 				t.Setenv(name, value)
@@ -211,7 +226,7 @@ func TestMessages_AreLinesOfJSONWhereThatIsWanted(t *testing.T) {
 					t.Setenv(name, value)
 				}
 				args := words(o.args)
-				if inEnvironment {
+				if inEnvironment || strings.HasPrefix(args[0], "-") {
 					t.Setenv("WEIR_JSON", "true")
 				} else if args = append([]string{args[0], "--json"}, args[1:]...); args[0] == "password" || args[0] == "help" || args[0] == "completion" || args[0] == "edge" || args[0] == "foo" || args[0] == "zips" || args[0] == "gzp" || args[0] == "copi" {
 					args = append(append([]string{}, args[0]), append(args[2:], "--json")...)

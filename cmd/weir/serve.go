@@ -63,6 +63,7 @@ type serving struct {
 	fingerprint        string // of a generated certificate
 	health             health
 	notifier           *notifier
+	forced             bool // the shutdown did not wait for all requests
 
 	files      *filestore.Store // of --store; nil: DIR is served
 	inboxFiles *filestore.Store // its folder for uploads; nil: none
@@ -71,6 +72,7 @@ type serving struct {
 	guard          *weirhttp.Guard
 	monitor        *monitor.Monitor
 	reloads        []reloading  // at SIGHUP
+	requests       *requestLog  // nil: none
 	lines          lines        // of the request log, unless that is a terminal
 	sent, received atomic.Int64 // files
 	logging        sync.Mutex   // guards stderr if it is a terminal
@@ -278,7 +280,7 @@ func (s *serving) serveFrom(root *os.Root) error {
 		return err
 	}
 	if up != nil {
-		defer up.Close()
+		defer s.closeUploads(up)
 	}
 	h, err := s.handler(root, up)
 	if err != nil {
@@ -286,6 +288,24 @@ func (s *serving) serveFrom(root *os.Root) error {
 	}
 	defer s.monitor.Close()
 	return s.answer(h)
+}
+
+// closeUploads closes up. After a forced end it does not wait for a request that the disk
+// holds up: the process ends anyway.
+func (s *serving) closeUploads(up *weirhttp.Uploads) {
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		up.Close()
+	}()
+	var late <-chan time.Time
+	if s.forced {
+		late = time.After(100 * time.Millisecond)
+	}
+	select {
+	case <-closed:
+	case <-late:
+	}
 }
 
 // answer listens and serves h until a signal stops it.
@@ -346,8 +366,12 @@ func (s *serving) answer(h http.Handler) error {
 	s.drain(&stopped, signals)
 	s.monitor.Close() // an open page must not keep the server
 	failed := s.guard.Transfers.Totals().Failed
-	cut := s.shutdown(&stopped, signals) != nil && s.guard.Transfers.Totals().Failed > failed
+	s.forced = s.shutdown(&stopped, signals) != nil
+	cut := s.forced && s.endedEarly() > failed
 	<-served
+	if s.requests != nil {
+		s.requests.end()
+	}
 	unwatch() // write the lines of requests before the summary
 	s.farewell(cut)
 	return &failure{code: stopped.first.code, told: true}
@@ -523,14 +547,21 @@ func (s *serving) describe(t weirhttp.Transfer) []any {
 		"rate", rate(t.Moved, age), "seconds", seconds(age), "verdict", t.Report().Verdict.String()}
 }
 
+// endedEarly counts the transfers that have failed, and after the shutdown also those that
+// it did not wait for.
+func (s *serving) endedEarly() int64 {
+	t := s.guard.Transfers.Totals()
+	return t.Failed + t.Active
+}
+
 // farewell prints the summary of the run.
 func (s *serving) farewell(cut bool) {
-	t := s.guard.Transfers.Totals()
+	t, early := s.guard.Transfers.Totals(), s.endedEarly()
 	peak, process := s.peak(), peakMemory()
 	text := fmt.Sprintf("served %s in %s, received %s in %s", weir.FormatBytes(t.BytesOut), units.Count(s.sent.Load(), "download"),
 		weir.FormatBytes(t.BytesIn), units.Count(s.received.Load(), "file"))
-	if t.Failed > 0 {
-		text += fmt.Sprintf("; %d ended early", t.Failed)
+	if early > 0 {
+		text += fmt.Sprintf("; %d ended early", early)
 	}
 	if cut {
 		text += "; transfers still running at shutdown were disconnected"
@@ -541,7 +572,7 @@ func (s *serving) farewell(cut bool) {
 	}
 	s.say("summary", map[string]any{
 		"ok": true, "bytes_out": t.BytesOut, "downloads": s.sent.Load(), "bytes_in": t.BytesIn, "uploads": s.received.Load(),
-		"ended_early": t.Failed, "cut": cut, "memory": map[string]any{"ceiling": s.sizes.memory, "peak": peak, "process": process},
+		"ended_early": early, "cut": cut, "memory": map[string]any{"ceiling": s.sizes.memory, "peak": peak, "process": process},
 	}, "%s\n", text)
 }
 
@@ -636,7 +667,8 @@ func (s *serving) handler(root *os.Root, up *weirhttp.Uploads) (http.Handler, er
 	}
 	h = s.health.before(errorPages(h))
 	if s.access && !s.quiet {
-		h = logRequests(s.requestLogger(), h)
+		s.requests = newRequestLog(s.requestLogger())
+		h = s.requests.around(h)
 	}
 	return s.proxies.behind(resourcePolicy(s.cors, h)), nil
 }
@@ -885,7 +917,8 @@ func (s *serving) userGate(h http.Handler) (http.Handler, error) {
 	s.reloads = append(s.reloads, reloading{"users", load})
 	known := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if l := lineOf(r); l != nil {
-			l.user, _, _ = auth.Credentials(r)
+			user, _, _ := auth.Credentials(r)
+			l.accepts(user)
 		}
 		h.ServeHTTP(w, r)
 	})

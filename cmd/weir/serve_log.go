@@ -9,11 +9,14 @@ import (
 	"io"
 	"log"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -103,18 +106,54 @@ func (h *lineHandler) WithGroup(string) slog.Handler { return h }
 // requestMessage is the message of the line of a request.
 const requestMessage = "request"
 
-// logRequests logs each request when it has ended. A download that continues after its
+// requestLog logs each request when it has ended. A download that continues after its
 // handler has returned is logged when it ends.
-func logRequests(log *slog.Logger, h http.Handler) http.Handler {
+type requestLog struct {
+	log *slog.Logger
+
+	mu   sync.Mutex // guards open
+	open map[*line]struct{}
+}
+
+func newRequestLog(log *slog.Logger) *requestLog {
+	return &requestLog{log: log, open: map[*line]struct{}{}}
+}
+
+// around returns a handler that logs the requests to h.
+func (g *requestLog) around(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		l := &line{log: log, method: r.Method, path: r.URL.EscapedPath(), query: r.URL.RawQuery, client: r.RemoteAddr, proto: r.Proto, began: time.Now()}
+		l := g.begin(r)
 		lw := &logged{ResponseWriter: w, line: l}
 		returned := false
-		defer func() { l.leave(lw.bytes, returned) }()
+		defer func() { l.leave(returned) }()
 		ctx := context.WithValue(weirhttp.WithDone(r.Context(), l.ended), lineKey{}, l)
 		h.ServeHTTP(lw, r.WithContext(ctx))
 		returned = true
 	})
+}
+
+func (g *requestLog) begin(r *http.Request) *line {
+	l := &line{of: g, method: r.Method, path: r.URL.EscapedPath(), query: r.URL.RawQuery, client: r.RemoteAddr, proto: r.Proto, began: time.Now()}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.open[l] = struct{}{}
+	return l
+}
+
+func (g *requestLog) forget(l *line) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.open, l)
+}
+
+// end writes the lines of requests whose handlers the server no longer waits for.
+func (g *requestLog) end() {
+	g.mu.Lock()
+	open := slices.Collect(maps.Keys(g.open))
+	g.mu.Unlock()
+	for _, l := range open {
+		l.abandon()
+	}
 }
 
 type lineKey struct{}
@@ -128,18 +167,20 @@ func lineOf(r *http.Request) *line {
 // line is the log line of a request. It keeps nothing of the request in memory, since a
 // download can be long.
 type line struct {
-	log                 *slog.Logger
+	of                  *requestLog
 	method, path, query string
 	client, proto       string
 	began               time.Time
-	user                string // whose password was accepted; for the handler only
+	sent                atomic.Int64 // bytes of the answer that the handler has written
 
-	mu     sync.Mutex // guards the fields below
-	status int
-	away   bool     // a download that continues without its handler
-	upload *int64   // bytes received, if the transfer is an upload
-	files  []string // stored by the upload, or its name if it is not complete
-	err    error
+	mu      sync.Mutex // guards the fields below
+	user    string     // whose password was accepted
+	status  int
+	away    bool     // a download that continues without its handler
+	upload  *int64   // bytes received, if the transfer is an upload
+	files   []string // stored by the upload, or its name if it is not complete
+	err     error
+	written bool
 }
 
 // ended records the end of the transfer, if the request was one.
@@ -155,13 +196,14 @@ func (l *line) ended(t weirhttp.Transfer, err error) {
 	}
 }
 
-// leave records that the handler has written so many bytes, and has returned or panicked.
-func (l *line) leave(bytes int64, returned bool) {
+// leave records that the handler has returned or panicked.
+func (l *line) leave(returned bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.away {
 		return
 	}
+	bytes := l.sent.Load()
 	if l.upload != nil {
 		bytes = *l.upload
 	}
@@ -174,6 +216,25 @@ func (l *line) leave(bytes int64, returned bool) {
 	l.write(bytes)
 }
 
+// abandon writes the line of a request that has not ended.
+func (l *line) abandon() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.err == nil {
+		l.err = errAbandoned
+	}
+	l.write(l.sent.Load())
+}
+
+var errAbandoned = errors.New("unfinished when the server ended")
+
+// accepts records whose password was accepted.
+func (l *line) accepts(user string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.user = user
+}
+
 // polls reports whether the request is one of those that an open page of the monitor and
 // weir top send every second. The caller holds mu.
 func (l *line) polls() bool {
@@ -181,9 +242,14 @@ func (l *line) polls() bool {
 	return of && (name == "transfer.json" || name == "status.json")
 }
 
-// write writes the line. The caller holds mu.
+// write writes the line, once. The caller holds mu.
 func (l *line) write(bytes int64) {
-	h, ctx := l.log.Handler(), context.Background()
+	if l.written {
+		return
+	}
+	l.written = true
+	l.of.forget(l)
+	h, ctx := l.of.log.Handler(), context.Background()
 	if !h.Enabled(ctx, slog.LevelInfo) || l.polls() && l.status < 400 {
 		return
 	}
@@ -237,9 +303,8 @@ func (l *line) stays() {
 // underneath: sendfile and Hijack.
 type logged struct {
 	http.ResponseWriter
-	line  *line
-	told  bool // the line knows the status
-	bytes int64
+	line *line
+	told bool // the line knows the status
 }
 
 func (l *logged) Unwrap() http.ResponseWriter { return l.ResponseWriter }
@@ -259,7 +324,7 @@ func (l *logged) tell(status int) {
 func (l *logged) Write(p []byte) (int, error) {
 	l.tell(http.StatusOK)
 	n, err := l.ResponseWriter.Write(p)
-	l.bytes += int64(n)
+	l.line.sent.Add(int64(n))
 	return n, err
 }
 
@@ -270,7 +335,7 @@ func (l *logged) ReadFrom(src io.Reader) (int64, error) {
 		return io.Copy(struct{ io.Writer }{l}, src)
 	}
 	n, err := rf.ReadFrom(src)
-	l.bytes += n
+	l.line.sent.Add(n)
 	return n, err
 }
 

@@ -53,7 +53,7 @@ func (l *requestLines) byPath(t *testing.T) map[string]map[string]any {
 func TestServe_EveryRequestHasOneLineAlsoIfItIsAborted(t *testing.T) {
 	t.Parallel()
 	var out requestLines
-	h := logRequests(slog.New(slog.NewJSONHandler(&out, nil)), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	h := newRequestLog(slog.New(slog.NewJSONHandler(&out, nil))).around(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/aborts":
 			panic(http.ErrAbortHandler)
@@ -81,10 +81,42 @@ func TestServe_EveryRequestHasOneLineAlsoIfItIsAborted(t *testing.T) {
 	}
 }
 
+func TestServe_RequestThatIsUnfinishedAtTheEndHasOneLine(t *testing.T) {
+	t.Parallel()
+	var out requestLines
+	log := newRequestLog(slog.New(slog.NewJSONHandler(&out, nil)))
+	writing, goOn := make(chan struct{}), make(chan struct{})
+	h := log.around(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, "five!")
+		if r.URL.Path == "/hangs" {
+			close(writing)
+			<-goOn
+		}
+	}))
+	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/returns", nil))
+	var work sync.WaitGroup
+	work.Go(func() { h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/hangs", nil)) })
+	<-writing
+	log.end()
+	lines := out.byPath(t)
+	if l := lines["/hangs"]; l["bytes"] != 5.0 || l["status"] != 200.0 || l["error"] != errAbandoned.Error() {
+		t.Errorf("%v", l)
+	}
+	if l := lines["/returns"]; l["error"] != nil {
+		t.Errorf("%v", l)
+	}
+	close(goOn)
+	work.Wait()
+	log.end()
+	if lines := out.byPath(t); len(lines) != 2 {
+		t.Errorf("%v", lines)
+	}
+}
+
 func TestServe_LineHasTheStatusThatWasSentWithoutAWord(t *testing.T) {
 	t.Parallel()
 	var out requestLines
-	srv := httptest.NewServer(logRequests(slog.New(slog.NewJSONHandler(&out, nil)), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	srv := httptest.NewServer(newRequestLog(slog.New(slog.NewJSONHandler(&out, nil))).around(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/flushes" {
 			_ = http.NewResponseController(w).Flush()
 			panic(http.ErrAbortHandler)
@@ -145,7 +177,7 @@ func TestServe_LinesTellOfTheirOwnRequestOverHTTP2(t *testing.T) {
 	}
 	defer root.Close()
 	var out requestLines
-	srv := httptest.NewUnstartedServer(logRequests(slog.New(slog.NewJSONHandler(&out, nil)), weirhttp.Files(root)))
+	srv := httptest.NewUnstartedServer(newRequestLog(slog.New(slog.NewJSONHandler(&out, nil))).around(weirhttp.Files(root)))
 	srv.EnableHTTP2 = true
 	srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0) // connections that lose the race to be the one
 	srv.StartTLS()
@@ -176,7 +208,7 @@ func TestServe_LinesTellOfTheirOwnRequestOverHTTP2(t *testing.T) {
 func TestServe_RequestsOfAnOpenMonitorPageAreLoggedOnlyIfTheyFail(t *testing.T) {
 	var out bytes.Buffer
 	status := http.StatusOK
-	h := logRequests(slog.New(slog.NewJSONHandler(&out, nil)), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	h := newRequestLog(slog.New(slog.NewJSONHandler(&out, nil))).around(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(status)
 	}))
 	for _, c := range []struct {

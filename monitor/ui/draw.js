@@ -84,7 +84,7 @@ function picture(f, width) {
     const more = key.startsWith('>') ? 0 : (l.tanks['>' + to]?.length ?? 0)
     gapOf[l.at[to].col] = Math.max(gapOf[l.at[to].col] ?? 0, Math.min(4, n + more))
   }
-  const B = down ? { w: Math.max(112, Math.min(340, (width - 44 - 12 * (l.lanes - 1)) / l.lanes)), h: 84 } : { w: 150, h: 92 }
+  const B = down ? { w: Math.max(98, Math.min(340, (width - 44 - 12 * (l.lanes - 1)) / l.lanes)), h: 84 } : { w: 150, h: 92 }
   const T = down ? { w: 44, h: 26, step: 34 } : { w: 34, h: 60, step: 66 }
   // along is where each column begins in the direction of the flow, across where
   // each lane does.

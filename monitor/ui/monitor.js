@@ -120,14 +120,21 @@ function make(tag, text, cls) {
 function say(e, text) { if (e.textContent !== text) e.textContent = text }
 
 // fillRows makes the rows of a table body what they should be, with as few
-// changes as it can. A row is {key, cells, act}.
+// changes as it can. A row is {cells, act}. In a narrow window each row is a card,
+// where each cell has the head of its column.
 function fillRows(body, rows) {
   while (body.rows.length > rows.length) body.deleteRow(-1)
   rows.forEach((r, n) => {
     const tr = body.rows[n] ?? body.insertRow()
-    while (tr.cells.length < r.cells.length) tr.insertCell()
+    tr.role = 'row'
+    while (tr.cells.length < r.cells.length) {
+      const td = tr.insertCell()
+      td.role = 'cell'
+      const head = body.heads[tr.cells.length - 1]
+      td.dataset.head = shortHeads[head] ?? head
+    }
     r.cells.forEach((text, i) => {
-      const td = tr.cells[i]
+      const td = tr.cells[i], cls = r.classes?.[i] ?? ''
       if (i === 0 && r.act) {
         if (!td.firstElementChild) {
           const b = make('button')
@@ -137,19 +144,41 @@ function fillRows(body, rows) {
         }
         td.firstElementChild.act = r.act
         say(td.firstElementChild, text)
+      } else if (cls.includes('name')) {
+        // An element of its own keeps the order of its characters, see the style of .name.
+        if (!td.firstElementChild) td.replaceChildren(make('bdi'))
+        say(td.firstElementChild, text)
       } else say(td, text)
-      const cls = r.classes?.[i] ?? ''
       if (td.className !== cls) td.className = cls
+      if (/client|name/.test(cls) && td.title !== text) td.title = text // there may be no room for all of it
     })
   })
 }
 
-const words = new Set(['client', 'direction', 'file', 'state']) // heads of columns that have no numbers
-function table(heads) {
-  const scroll = make('div', undefined, 'scroll tall'), t = make('table'), top = t.createTHead().insertRow()
+const words = new Set(['client', 'direction', 'file', 'state', 'flow', 'verdict']) // heads of columns that have no numbers
+const shortHeads = { 'waited for room': 'waited', 'writers waited': 'waited' } // in cards
+function table(cls, heads) {
+  const scroll = make('div', undefined, cls === 'stages' ? 'scroll' : 'scroll tall'), t = make('table', undefined, cls), head = t.createTHead(), top = head.insertRow()
   for (const h of heads) top.append(make('th', h, words.has(h) ? 'text' : ''))
   scroll.append(t)
-  return { scroll, body: t.createTBody() }
+  const body = t.createTBody()
+  body.heads = heads
+  // Where the rows are cards they have no table layout, and some browsers then take
+  // them for no table.
+  t.role = 'table'
+  head.role = body.role = 'rowgroup'
+  top.role = 'row'
+  for (const th of top.cells) th.role = 'columnheader'
+  scroll.addEventListener('scroll', () => showMore(scroll))
+  return { scroll, body }
+}
+
+// showMore lets a box that scrolls fade where it goes on.
+function showMore(box) {
+  const right = box.scrollWidth - box.clientWidth - box.scrollLeft > 1, left = box.scrollLeft > 1
+  const below = box.scrollHeight - box.clientHeight - box.scrollTop > 1
+  const more = [left && 'left', right && 'right', below && 'below'].filter(Boolean).join(' ')
+  if ((box.dataset.more ?? '') !== more) box.dataset.more = more
 }
 
 const glyphs = { 'idle': '○', 'measuring': '…', 'keeping up': '●', 'pushing back': '◀', 'stalled': '■', 'succeeded': '✓', 'failed': '✕', 'canceled': '⊘' }
@@ -215,12 +244,22 @@ function draw() {
   drawTransfers(s)
   drawFlows(s)
   drawEvents(s)
+  for (const box of document.querySelectorAll('#picture, #events, .scroll')) showMore(box)
 }
 
+// beginText says what the page will show, while it has nothing to show.
+function beginText(s) {
+  return Object.keys(s.transfers).length
+    ? 'Download a file from this server, or upload one: here you will see what it waits for, and below it the clients, the slowest first.'
+    : 'Run a flow in this program, as with flow.Run(ctx): here you will see its stages, the buffers between them, and which stage is slow.'
+}
+
+let details = null // the tables with the numbers of stages, buffers and edges
 function drawFlow(f, s) {
   if (!f) {
     say($('flowname'), s.subject.startsWith('flow ') || !s.subject ? Object.keys(s.transfers).length ? 'Nothing is running' : 'No flow has run yet' : 'Transfer')
-    $('picture').replaceChildren()
+    const begin = s.subject ? '' : beginText(s)
+    if ($('picture').textContent !== begin || $('picture').firstElementChild?.tagName !== 'P') $('picture').replaceChildren(make('p', begin, 'quiet'))
     return
   }
   say($('flowname'), (f.id && s.flows[f.id] === f ? flowName(f) : f.name) + ` · ${f.running ? 'runs for' : f.state + ' after'} ${span(f.wall)}` + (chosen ? ' (chosen)' : ''))
@@ -228,22 +267,27 @@ function drawFlow(f, s) {
   box.replaceChildren(picture(f, box.clientWidth))
   box.scrollLeft = scrollLeft
   if (!$('details').open) return
-  const stages = table(['stage', 'busy', 'blocked', 'starved', 'outside', 'in', 'out', 'waited for room', 'workers'])
+  details ??= [
+    table('stages', ['stage', 'busy', 'blocked', 'starved', 'outside', 'in', 'out', 'waited for room', 'workers']),
+    table('stages', ['buffer', 'held', 'peak', 'writers waited', 'for']),
+    table('stages', ['edge', 'held', 'at most', 'lag', 'full']),
+  ]
+  if (!$('tables').hasChildNodes()) $('tables').append(...details.map(t => t.scroll))
+  const [stages, pipes, edges] = details
   fillRows(stages.body, ids(f.stages).map(i => {
     const x = f.stages[i]
-    return { cells: [(f.verdict.stage === i ? '▶ ' : '') + x.name, ...x.shares.slice(0, 4).map(percent), x.kind === 'source' ? '' : rate(x.in_rate, x.unit), x.kind === 'sink' ? '' : rate(x.out_rate, x.out_unit), x.blocked.toLocaleString('en') + ' times', String(x.workers)] }
+    return { cells: [(f.verdict.stage === i ? '▶ ' : '') + x.name, ...x.shares.slice(0, 4).map(percent), x.kind === 'source' ? '' : rate(x.in_rate, x.unit), x.kind === 'sink' ? '' : rate(x.out_rate, x.out_unit), x.blocked.toLocaleString('en') + ' times', String(x.workers)], classes: ['', 'share', 'share', 'share', 'share', 'half', 'half', 'half', 'half'] }
   }))
-  const pipes = table(['buffer', 'held', 'peak', 'writers waited', 'for'])
   fillRows(pipes.body, ids(f.pipes).map(i => {
     const p = f.pipes[i]
-    return { cells: [p.name, held(p), bytes(p.peak), p.blocked.toLocaleString('en') + ' times', span(p.blocked_seconds)] }
+    return { cells: [p.name, held(p), bytes(p.peak), p.blocked.toLocaleString('en') + ' times', span(p.blocked_seconds)], classes: ['', 'held long', 'half', 'half', 'half'] }
   }))
-  const behind = ids(f.stages).filter(i => f.stages[i].edge), edges = table(['edge', 'held', 'at most', 'lag', 'full'])
+  const behind = ids(f.stages).filter(i => f.stages[i].edge)
+  edges.scroll.hidden = behind.length === 0
   fillRows(edges.body, behind.map(i => {
     const e = f.stages[i].edge
-    return { cells: [e.name, bytes(e.held), bytes(e.max), bytes(e.lag), e.refused.toLocaleString('en') + ' times'] }
+    return { cells: [e.name, bytes(e.held), bytes(e.max), bytes(e.lag), e.refused.toLocaleString('en') + ' times'], classes: ['', 'half', 'half', 'half', 'half'] }
   }))
-  $('tables').replaceChildren(stages.scroll, pipes.scroll, ...behind.length ? [edges.scroll] : [])
 }
 
 function drawReadout(f, samples, pts) {
@@ -258,13 +302,22 @@ function drawReadout(f, samples, pts) {
   say($('readout'), text)
 }
 
+// choose shows a flow or a transfer, or if it is chosen already, what is slow.
+function choose(subject) {
+  chosen = chosen === subject ? null : subject
+  loadTransfer()
+  redraw()
+  // In a narrow window the picture is far above the card.
+  if (chosen && innerWidth <= 640) $('flowname').scrollIntoView()
+}
+
 const groups = {} // by name: the parts of the page that show it
 function drawTransfers(s) {
   for (const name of Object.keys(groups)) if (!s.transfers[name]) { groups[name].box.remove(); delete groups[name] }
   for (const [name, g] of Object.entries(s.transfers)) {
     const rows = Object.entries(g.rows).sort((a, b) => b[1].waited - a[1].waited || a[0] - b[0])
     if (!groups[name]) {
-      const box = make('article'), head = make('h2'), sums = make('p', undefined, 'quiet'), t = table(['client', 'direction', 'file', 'state', 'moved', 'rate', 'unsent', 'waited'])
+      const box = make('article'), head = make('h2'), sums = make('p', undefined, 'quiet'), t = table('transfers', ['client', 'direction', 'file', 'state', 'moved', 'rate', 'unsent', 'waited'])
       box.append(head, sums, t.scroll)
       $('transfers').append(box)
       groups[name] = { box, head, sums, ...t }
@@ -275,13 +328,14 @@ function drawTransfers(s) {
     say(show.sums, `${g.active.toLocaleString('en')} active, ${g.succeeded.toLocaleString('en')} succeeded, ${g.failed.toLocaleString('en')} failed · ${bytes(g.bytes_out)} sent, ${bytes(g.bytes_in)} received. ` +
       (g.hidden ? `The table shows only the ${rows.length} of ${g.active.toLocaleString('en')} that have waited longest for their clients; together they move ${rate(shown)} and have ${bytes(unsent)} unsent.` : `Sorted by the time spent waiting for the client.`))
     fillRows(show.body, rows.map(([id, r]) => ({
-      act: () => { chosen = chosen === `${name} ${id}` ? null : `${name} ${id}`; loadTransfer(); redraw() },
+      act: () => choose(`${name} ${id}`),
       cells: [r.client, r.kind === 'upload' ? '↑ upload' : '↓ download', r.name, r.state, bytes(r.moved) + (r.size >= 0 ? ' of ' + bytes(r.size) : ''), rate(r.rate), bytes(r.unsent), span(r.waited)],
-      classes: ['', 'word', 'text name', 'word', '', '', '', ''],
+      classes: ['client', 'way word', 'text name', 'state word', 'moved', 'rate', 'unsent', 'waited'],
     })))
   }
 }
 
+let flowTable = null
 function drawFlows(s) {
   const flows = Object.values(s.flows)
   const ended = flows.filter(f => !f.running).sort((a, b) => (b.start + b.wall) - (a.start + a.wall))
@@ -303,10 +357,11 @@ function drawFlows(s) {
   }
   $('flows').hidden = flows.length < 2
   const list = flows.sort((a, b) => b.running - a.running || b.id - a.id)
-  fillRows($('flowrows'), list.map(f => ({
-    act: () => { chosen = chosen === 'flow ' + f.id ? null : 'flow ' + f.id; redraw() },
+  if (!flowTable) $('flows').insertBefore((flowTable = table('flows', ['flow', 'state', 'in', 'out', 'held', 'verdict'])).scroll, $('moreflows'))
+  fillRows(flowTable.body, list.map(f => ({
+    act: () => choose('flow ' + f.id),
     cells: [flowName(f), `${glyphs[f.state] ?? ''} ${f.state}`, f.running ? flowRate(f, 'source') : '', f.running ? flowRate(f, 'sink') : '', f.running ? bytes(f.used) : '', f.error ?? f.sentence],
-    classes: ['', 'word', '', '', '', 'text'],
+    classes: ['flow', 'state word', 'in', 'out', 'held', 'verdict text'],
   })))
   say($('moreflows'), s.running > list.filter(f => f.running).length ? `${s.running} flows run; the table shows the oldest ${list.filter(f => f.running).length}.` : '')
 }
@@ -462,6 +517,7 @@ $('save').addEventListener('click', save)
 $('trace').addEventListener('click', trace)
 $('details').addEventListener('toggle', redraw)
 addEventListener('resize', redraw)
+for (const id of ['picture', 'events']) $(id).addEventListener('scroll', () => showMore($(id)))
 // After a click the space bar freezes again, instead of pressing the button.
 $('controls').addEventListener('click', e => { if (e.detail > 0) e.target.blur() })
 addEventListener('keydown', e => {
