@@ -35,7 +35,8 @@ func TestDocs_ScaleShowsCommandsThatRun(t *testing.T) {
 			continue // the store and the variables are set up already
 		}
 		ran++
-		command = strings.NewReplacer("s3://logs/", "s3://"+name+"/", "nats://127.0.0.1", edges).Replace(ports.Replace(command))
+		command = strings.NewReplacer("s3://logs/", "s3://"+name+"/", "nats://127.0.0.1", edges,
+			"rate:10MiB/s", "rate:1KiB/s" /* the log is small here */).Replace(ports.Replace(command))
 		c := exec.CommandContext(t.Context(), "sh", "-c", command)
 		c.Dir = dir
 		c.Env = append(os.Environ(), "AWS_ENDPOINT_URL="+s.Endpoint, "AWS_ACCESS_KEY_ID="+s.AccessKeyID,

@@ -578,11 +578,7 @@ func (c *copying) folder(src, dst string) (*step, error) {
 			text = ", verified by reading back"
 		}
 		if p.Equal > 0 {
-			were := "were"
-			if p.Equal == 1 {
-				were = "was"
-			}
-			text += fmt.Sprintf("; %d %s there already", p.Equal, were)
+			text += thereAlready(p.Equal)
 		}
 		if p.Deleted > 0 {
 			text += fmt.Sprintf(", %d deleted", p.Deleted)
@@ -593,6 +589,14 @@ func (c *copying) folder(src, dst string) (*step, error) {
 		st.partial = st.dst
 	}
 	return st, nil
+}
+
+// thereAlready tells of n files that were not copied.
+func thereAlready(n int64) string {
+	if n == 1 {
+		return "; 1 was there already"
+	}
+	return fmt.Sprintf("; %d were there already", n)
 }
 
 // isContents reports whether src means the contents of a folder: it ends in "."

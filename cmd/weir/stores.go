@@ -89,7 +89,7 @@ func (c *copying) storeFolder(src, dst string) (*step, error) {
 	st.note = func() string {
 		text, p := "", cp.Progress()
 		if p.Equal > 0 {
-			text += fmt.Sprintf(", %d of them there already", p.Equal)
+			text += thereAlready(p.Equal)
 		}
 		if p.Deleted > 0 {
 			text += fmt.Sprintf(", %d deleted", p.Deleted)
