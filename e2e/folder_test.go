@@ -354,8 +354,11 @@ func TestCopy_RemovesOldUploadsOfItsOwnAndNoOthers(t *testing.T) {
 		return id
 	}
 	begin("p/ours", part, old)
+	begin("p/x", 0, old) // killed before its first part
 	foreign := begin("p/foreign", 6<<20, old)
+	empty := begin("p/empty", 0, old)
 	young := begin("p/young", part, time.Now())
+	youngEmpty := begin("p/x", 0, time.Now())
 	elsewhere := begin("q/ours", part, old)
 	dir := files(t, map[string][]byte{"x": random(10)})
 	if err := (&s3.Copy{From: dir, To: "s3://" + name + "/p/", Store: s}).Run(ctx); err != nil {
@@ -370,7 +373,7 @@ func TestCopy_RemovesOldUploadsOfItsOwnAndNoOthers(t *testing.T) {
 		left = append(left, u.UploadID)
 	}
 	slices.Sort(left)
-	want := []string{foreign, young, elsewhere}
+	want := []string{foreign, empty, young, youngEmpty, elsewhere}
 	slices.Sort(want)
 	if !slices.Equal(left, want) {
 		t.Errorf("uploads %q are left, want %q", left, want)

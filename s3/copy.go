@@ -312,7 +312,7 @@ func (j *job) begin(ctx context.Context, make bool) error {
 		return j.remoteError(j.at.String(), err)
 	}
 	if !j.down && make {
-		j.c.sweep(ctx, j.at.key)
+		j.c.sweep(ctx, j.at.key, j.writes)
 	}
 	return nil
 }
@@ -396,6 +396,16 @@ func (j *job) isExcluded(rel string) bool {
 		}
 	}
 	return rel != "" && j.exclude.Match(rel, false)
+}
+
+// writes reports whether the copy writes this key to the store.
+func (j *job) writes(key string) bool {
+	rel, ok := strings.CutPrefix(key, j.at.key)
+	if !ok || checkName(rel) != nil || j.isExcluded(rel) {
+		return false
+	}
+	info, err := j.root.Lstat(filepath.FromSlash(rel))
+	return err == nil && info.Mode().IsRegular()
 }
 
 // key returns the key of a file.

@@ -44,9 +44,9 @@
 // buffers. The sink completes the upload only after the whole flow has succeeded,
 // and aborts it after a failure. If the store drops an exclusive upload because of a
 // conflict with another writer, the sink sends it again, provided that it still has
-// the bytes. A process that is killed can leave invisible parts in the store; the
-// next upload to the same key removes those that are older than a day. If the
-// response to the last request is lost, the sink looks at the object, which
+// the bytes. A process that is killed can leave an unfinished upload in the store,
+// invisible, with its parts or without any; the next upload to the same key removes it
+// when it is older than a day. If the response to the last request is lost, the sink looks at the object, which
 // carries a mark of its upload.
 //
 // A part has 8 MiB and 23 KiB, or more if the length is known and does not fit

@@ -32,7 +32,7 @@ type upload struct {
 	buffers int           // how many more may be made
 	free    chan []byte   // buffers whose part has been sent; all are nil if there is content
 	failed  chan struct{} // closed when err is set
-	began   func() error  // called when the multipart upload has begun; can be nil
+	note    func() error  // called before and after the multipart upload begins; can be nil
 	total   int64
 	number  int // of the last part that was sent off
 
@@ -163,13 +163,12 @@ func (u *upload) fail(err error) {
 // send sends the full part, or the last one, in a new goroutine.
 func (u *upload) send() error {
 	if u.id == "" {
-		u.c.sweep(u.ctx, u.key)
-		if err := u.begin(); err != nil {
-			return err
-		}
-		if u.began != nil {
-			if err := u.began(); err != nil {
-				return err
+		u.c.sweep(u.ctx, u.key, func(key string) bool { return key == u.key })
+		for _, step := range []func() error{u.note, u.begin, u.note} {
+			if step != nil {
+				if err := step(); err != nil {
+					return err
+				}
 			}
 		}
 	}
