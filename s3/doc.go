@@ -29,8 +29,9 @@
 //
 // A download first asks for the object's length, ETag and checksum. Every later
 // request names this ETag, so parts of two versions are never joined
-// ([endpoint.ErrChanged]). The source reads several ranges of a large object at
-// a time, into memory that it declares; with ?parallel=1 it reads one. When a
+// ([endpoint.ErrChanged]). If one request is slow, the source reads several ranges
+// of a large object at a time, into memory that it declares; with ?parallel=4 it does so
+// at once, and with ?parallel=1 never. When a
 // connection breaks, it requests the rest again. It compares the bytes with the
 // length and, if the store has one, with the checksum of the whole object, or
 // with an ETag that is its MD5.

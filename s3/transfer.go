@@ -146,7 +146,7 @@ func (j *job) fill(ctx context.Context, e item, f *os.File) (int64, error) {
 		default:
 		}
 	}
-	d := j.c.download(ctx, j.key(e.rel), of, 0, ranges, false)
+	d := j.c.download(ctx, j.key(e.rel), of, 0, ranges, j.at.store.Parallel > 0, false)
 	defer d.Close()
 	buf := j.buffers.Get().(*[128 << 10]byte)
 	defer j.buffers.Put(buf)

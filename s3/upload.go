@@ -107,15 +107,15 @@ func (u *upload) Write(p []byte) (int, error) {
 	return written, nil
 }
 
-// grow makes room for n more bytes. A small object takes no whole part of memory;
-// a buffer that doubles is copied a few times, and never holds more than a part.
+// grow makes room for n more bytes. A small object takes no whole part of memory, and
+// behind a first part another whole one is likely; a buffer that doubles is copied a few times, and never holds more than a part.
 func (u *upload) grow(n int) {
 	need := len(u.buf) + n
 	if need <= cap(u.buf) {
 		return
 	}
 	size := max(2*cap(u.buf), need, 64<<10)
-	if int64(size) > u.part/4 { // the old and the new one together are no more than 1¼ parts
+	if u.number > 0 || int64(size) > u.part/4 { // the old and the new one together are no more than 1¼ parts
 		size = int(u.part)
 	}
 	u.buf = append(make([]byte, 0, size), u.buf...)
