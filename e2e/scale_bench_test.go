@@ -36,7 +36,7 @@ func BenchmarkScale(b *testing.B) {
 	file, back := noiseFile(b, size), filepath.Join(dir, "back")
 	tools := []struct{ name, up, stream, down string }{
 		{"weir", weirPath + " copy -q FILE s3://BUCKET/k", weirPath + " copy -q - s3://BUCKET/k", weirPath + " copy -q s3://BUCKET/k BACK"},
-		{"rclone", "rclone copyto FILE s:BUCKET/k", "rclone rcat s:BUCKET/k", "rclone copyto s:BUCKET/k BACK"},
+		{"rclone", "rclone copyto --ignore-times FILE s:BUCKET/k", "rclone rcat s:BUCKET/k", "rclone copyto s:BUCKET/k BACK"},
 		{"aws", "aws s3 cp --quiet FILE s3://BUCKET/k", "aws s3 cp --quiet - s3://BUCKET/k", "aws s3 cp --quiet s3://BUCKET/k BACK"},
 		{"s5cmd", "s5cmd cp FILE s3://BUCKET/k", "s5cmd pipe s3://BUCKET/k", "s5cmd cp s3://BUCKET/k BACK"},
 	}
