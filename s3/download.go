@@ -98,9 +98,9 @@ func (p *pace) isSlow(n int, d time.Duration) bool {
 	return p.settled
 }
 
-// download begins to read. It asks for nothing before Read. It makes several requests
+// newDownload begins to read. It asks for nothing before Read. It makes several requests
 // at a time only if it can: at once if always is set, otherwise when one is slow.
-func (c *client) download(ctx context.Context, key string, f facts, offset int64, ranges int, always, own bool) *download {
+func newDownload(ctx context.Context, c *client, key string, f facts, offset int64, ranges int, always, own bool) *download {
 	d := &download{c: c, own: own, key: key, f: f, at: offset, next: offset, ranges: ranges}
 	d.ctx, d.stop = context.WithCancelCause(ctx)
 	if offset == 0 && f.sum != nil {

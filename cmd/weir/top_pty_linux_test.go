@@ -95,8 +95,9 @@ func TestTop_InATerminalShowsRunsUntilQIsPressed(t *testing.T) {
 func TestTop_GivesTheTerminalBack(t *testing.T) {
 	t.Parallel()
 	for _, keys := range []string{"q", "\x03"} {
-		tty, s, shell, _ := inTerminal(t, 80, []string{socketVariable + "=" + ownFolder(t)}, "sh", "-c", "weir top; echo code $?; read line")
+		tty, s, shell, _ := inTerminal(t, 80, []string{socketVariable + "=" + ownFolder(t)}, "sh", "-c", "read go; weir top; echo code $?; read line")
 		before := termiosOf(t, tty)
+		fmt.Fprintln(tty) // only now does it start, and change the terminal
 		until(t, "the view", func() bool { return s.shows("q quits") })
 		until(t, "single keys", func() bool { return termiosOf(t, tty).Lflag&(unix.ICANON|unix.ECHO) == 0 })
 		fmt.Fprint(tty, keys)
