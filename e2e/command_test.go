@@ -248,3 +248,26 @@ func TestCommand_UploadOfUnknownLengthStaysWithinItsCeiling(t *testing.T) {
 	}
 	os.Remove(filepath.Join(gateway.root, name, "k"))
 }
+
+// A collector that runs all the time took half of the processor time of a download.
+func TestCommand_CollectsSeldomWhileItCopies(t *testing.T) {
+	name, s := bucket(t, nil)
+	dir := files(t, map[string][]byte{"data": random(128 << 20)})
+	object := "s3://" + name + "/k"
+	for _, args := range [][]string{
+		{"copy", "-q", filepath.Join(dir, "data"), object},
+		{"copy", "-q", object, filepath.Join(dir, "back")},
+		{"copy", "-q", object + "?parallel=1", filepath.Join(dir, "back1")},
+		{"copy", "-q", object + "?parallel=4", filepath.Join(dir, "back4")},
+	} {
+		c := command(t.Context(), s, args...)
+		c.Env = append(c.Env, "GODEBUG=gctrace=1")
+		out, err := c.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		if n := bytes.Count(out, []byte("\ngc ")); n > 60 {
+			t.Errorf("%q: %d collections", args[1:], n)
+		}
+	}
+}

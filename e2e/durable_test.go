@@ -5,10 +5,13 @@ import (
 	"compress/gzip"
 	"io"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -103,6 +106,81 @@ func TestDurable_SurvivesKillBetweenFilesAndTheStore(t *testing.T) {
 				t.Errorf("%s is left", n)
 			}
 		}
+	}
+}
+
+// A run that dies between the beginning of a multipart upload and the moment at which
+// its id is stored leaves an upload without parts that no state names.
+func TestDurable_KilledWhileItBeginsAnUploadLeavesNone(t *testing.T) {
+	data := random(12<<20 + 5)
+	for _, c := range []struct {
+		name string
+		kind string
+		n    int  // which request of that kind
+		done bool // the store gets the request
+	}{
+		{"before it announces the upload", "put", 0, false},
+		{"after it has announced the upload", "put", 0, true},
+		{"before it begins", "begin", 0, false},
+		{"after it has begun", "begin", 0, true},
+		{"before it stores the id", "put", 1, false},
+		{"after it has stored the id", "put", 1, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var mu sync.Mutex // guards process
+			var process *os.Process
+			p := newProxy(t, func(kind string, n int, _ *http.Request) fault {
+				mu.Lock()
+				defer mu.Unlock()
+				if process == nil || kind != c.kind || n != c.n {
+					return nil
+				}
+				return func(p *proxy, w http.ResponseWriter, r *http.Request) {
+					if c.done {
+						p.pass.ServeHTTP(httptest.NewRecorder(), r)
+					}
+					process.Kill()
+					hangUp(w)
+				}
+			})
+			name, s := bucket(t, p)
+			core := client(t, storeOf(nil))
+			// Another program uploads to the same key, and has sent something.
+			foreign, err := core.NewMultipartUpload(t.Context(), name, "k", putOptions)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := core.PutObjectPart(t.Context(), name, "k", foreign, 1, strings.NewReader("x"), 1, partOptions); err != nil {
+				t.Fatal(err)
+			}
+			dir := files(t, map[string][]byte{"data": data})
+			args := []string{"pipe", "-q", filepath.Join(dir, "data"), "spool:" + filepath.Join(dir, "spool"), "s3://" + name + "/k?part-size=5MiB"}
+			run := command(t.Context(), s, args...)
+			mu.Lock()
+			err = run.Start()
+			process = run.Process
+			mu.Unlock()
+			if err != nil {
+				t.Fatal(err)
+			}
+			run.Wait()
+			if run.ProcessState.Exited() {
+				t.Fatalf("it was not killed: code %d", run.ProcessState.ExitCode())
+			}
+			if code, said := runs(t, storeOf(nil), args...); code != 0 {
+				t.Fatalf("code %d: %s", code, said)
+			}
+			if !bytes.Equal(stored(t, name, "k"), data) {
+				t.Error("the object has other data")
+			}
+			list, err := core.ListMultipartUploads(t.Context(), name, "", "", "", "", 100)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(list.Uploads) != 1 || list.Uploads[0].UploadID != foreign {
+				t.Errorf("unfinished uploads %+v, want only that of the other program", list.Uploads)
+			}
+		})
 	}
 }
 

@@ -164,7 +164,8 @@ func TestCopy_ReadsALargeObjectAsRangesAndComparesItsChecksum(t *testing.T) {
 	if err := put(t, s, name, "d/large", bytes.NewReader(data), endpoint.SinkOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range []struct{ workers, parallel, want int }{{0, 0, 5}, {2, 3, 5}, {1, 0, 1}, {0, 1, 1}} {
+	// Where nobody has said how many, the speed of the first request decides.
+	for _, c := range []struct{ workers, parallel, want int }{{0, 0, 0}, {0, 4, 5}, {2, 3, 5}, {1, 4, 1}, {0, 1, 1}} {
 		clear(ranges)
 		s.Parallel = c.parallel
 		dir := t.TempDir()
@@ -173,20 +174,24 @@ func TestCopy_ReadsALargeObjectAsRangesAndComparesItsChecksum(t *testing.T) {
 			t.Fatal(err)
 		}
 		same(t, contents(t, dir), map[string][]byte{"large": data})
-		if len(ranges) != c.want {
+		if c.want > 0 && len(ranges) != c.want {
 			t.Errorf("%+v: ranges %q", c, slices.Sorted(maps.Keys(ranges)))
 		}
-		if held := down.Memory() > 15<<20; held != (c.want > 1) {
+		if held := down.Memory() > 12<<20; held != (c.want != 1) {
 			t.Errorf("%+v: holds %d", c, down.Memory())
 		}
 	}
-	s.Parallel, damage = 0, true
-	dir := t.TempDir()
-	down := &s3.Copy{From: "s3://" + name + "/d/", To: dir, Store: s}
-	if err := down.Run(t.Context()); !errors.Is(err, endpoint.ErrDigest) {
-		t.Errorf("a byte was changed on the way: %v", err)
+	for _, s.Parallel = range []int{0, 4} {
+		mu.Lock()
+		damage = true
+		mu.Unlock()
+		dir := t.TempDir()
+		down := &s3.Copy{From: "s3://" + name + "/d/", To: dir, Store: s}
+		if err := down.Run(t.Context()); !errors.Is(err, endpoint.ErrDigest) {
+			t.Errorf("a byte was changed on the way: %v", err)
+		}
+		same(t, contents(t, dir), map[string][]byte{})
 	}
-	same(t, contents(t, dir), map[string][]byte{})
 }
 
 func TestCopy_DeletesAndExcludesOnBothSides(t *testing.T) {
@@ -354,8 +359,11 @@ func TestCopy_RemovesOldUploadsOfItsOwnAndNoOthers(t *testing.T) {
 		return id
 	}
 	begin("p/ours", part, old)
+	begin("p/x", 0, old) // killed before its first part
 	foreign := begin("p/foreign", 6<<20, old)
+	empty := begin("p/empty", 0, old)
 	young := begin("p/young", part, time.Now())
+	youngEmpty := begin("p/x", 0, time.Now())
 	elsewhere := begin("q/ours", part, old)
 	dir := files(t, map[string][]byte{"x": random(10)})
 	if err := (&s3.Copy{From: dir, To: "s3://" + name + "/p/", Store: s}).Run(ctx); err != nil {
@@ -370,7 +378,7 @@ func TestCopy_RemovesOldUploadsOfItsOwnAndNoOthers(t *testing.T) {
 		left = append(left, u.UploadID)
 	}
 	slices.Sort(left)
-	want := []string{foreign, young, elsewhere}
+	want := []string{foreign, empty, young, youngEmpty, elsewhere}
 	slices.Sort(want)
 	if !slices.Equal(left, want) {
 		t.Errorf("uploads %q are left, want %q", left, want)

@@ -495,3 +495,33 @@ func TestEdge_PlainFlowsContinueNothing(t *testing.T) {
 		t.Errorf("a second consumer gets %v", err)
 	}
 }
+
+// While the edge is full, a plain sink waits in Write, or for a last part at the end.
+func TestEdge_PlainSinkThatWaitsEndsWithItsFlow(t *testing.T) {
+	s := natsServer(t, nil)
+	for name, size := range map[string]int{"write": 80 << 20, "end": 66 << 20} {
+		t.Run(name, func(t *testing.T) {
+			url := edgeOn(s, name) + "?max=64MiB"
+			out, err := endpoint.Sink(url, endpoint.SinkOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			ended := make(chan error, 1)
+			go func() { ended <- weir.FromReader(bytes.NewReader(random(size))).To(out).Run(ctx) }()
+			waitFor(t, func() bool { return state(t, url).Held > 62<<20 })
+			select {
+			case err := <-ended:
+				t.Fatalf("it did not wait: %v", err)
+			default:
+			}
+			cancel()
+			if err := <-ended; !errors.Is(err, context.Canceled) {
+				t.Error(err)
+			}
+			if state(t, url).Ended {
+				t.Error("the edge has an end")
+			}
+		})
+	}
+}

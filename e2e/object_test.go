@@ -451,7 +451,7 @@ func TestDownload_GetsThroughFaults(t *testing.T) {
 		}, false},
 		{"slow answers", func(n int, _ *http.Request) fault { return delays(30 * time.Millisecond) }, false},
 	} {
-		for _, parallel := range []int{1, 4} {
+		for _, parallel := range []int{0, 1, 4} {
 			t.Run(fmt.Sprintf("%s, %d in parallel", c.name, parallel), func(t *testing.T) {
 				p := newProxy(t, func(kind string, n int, r *http.Request) fault {
 					if kind == "get" {
@@ -478,7 +478,7 @@ func TestDownload_GetsThroughFaults(t *testing.T) {
 
 func TestDownload_NeverJoinsTwoVersions(t *testing.T) {
 	data := random(6 * 4 << 20)
-	for _, parallel := range []int{1, 4} {
+	for _, parallel := range []int{0, 1, 4} {
 		var name string
 		var s s3.Store
 		var once sync.Once
@@ -511,7 +511,7 @@ func TestDownload_NeverJoinsTwoVersions(t *testing.T) {
 
 func TestDownload_ComparesWithTheChecksumOfTheStore(t *testing.T) {
 	for _, size := range []int{1000, 3 * part} {
-		for _, parallel := range []int{1, 4} {
+		for _, parallel := range []int{0, 1, 4} {
 			p := newProxy(t, func(kind string, n int, r *http.Request) fault {
 				if kind == "get" && n == 0 {
 					return corrupts

@@ -142,7 +142,8 @@ func openPlain(ctx context.Context, e Edge) (weir.Writer[byte], error) {
 		return nil, err
 	}
 	w := &plainWriter{sink: s}
-	// The flow interrupts a Write that waits, but not a flush of the timer or of Close.
+	// The end of the flow interrupts everything that waits: Write, a flush of the timer,
+	// and Close.
 	w.ctx, w.untie = s.link.ctx, context.AfterFunc(ctx, s.link.stop)
 	return w, nil
 }
@@ -173,12 +174,6 @@ func (w *plainWriter) flush() {
 	if !w.ended && w.err == nil {
 		w.err = w.sink.flush(w.ctx)
 	}
-}
-
-// SetWriteDeadline interrupts Write.
-func (w *plainWriter) SetWriteDeadline(time.Time) error {
-	w.link.stop()
-	return nil
 }
 
 // Close marks the end.

@@ -46,8 +46,8 @@ func bucket(s Store, name string, o endpoint.HTTPOptions) (*access.Bucket, error
 			ctx = context.WithValue(ctx, attemptKey{}, &attempt{})
 			return rangeReader{&part{c: c, ctx: ctx, key: key, f: facts{size: size, etag: etag}, at: from, to: to, tries: tries{p: c.policy}}}
 		},
-		Sweep: func(ctx context.Context, before time.Time) error {
-			if err := c.sweepUntil(ctx, a.key, before); err != nil {
+		Sweep: func(ctx context.Context, before time.Time, ours func(key string, empty bool) bool) error {
+			if err := c.sweepUntil(ctx, a.key, before, ours); err != nil {
 				return fmt.Errorf("s3: sweep %s: %w", a, err)
 			}
 			return nil

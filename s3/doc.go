@@ -29,8 +29,9 @@
 //
 // A download first asks for the object's length, ETag and checksum. Every later
 // request names this ETag, so parts of two versions are never joined
-// ([endpoint.ErrChanged]). The source reads several ranges of a large object at
-// a time, into memory that it declares; with ?parallel=1 it reads one. When a
+// ([endpoint.ErrChanged]). If one request is slow, the source reads several ranges
+// of a large object at a time, into memory that it declares; with ?parallel=4 it does so
+// at once, and with ?parallel=1 never. When a
 // connection breaks, it requests the rest again. It compares the bytes with the
 // length and, if the store has one, with the checksum of the whole object, or
 // with an ETag that is its MD5.
@@ -44,9 +45,9 @@
 // buffers. The sink completes the upload only after the whole flow has succeeded,
 // and aborts it after a failure. If the store drops an exclusive upload because of a
 // conflict with another writer, the sink sends it again, provided that it still has
-// the bytes. A process that is killed can leave invisible parts in the store; the
-// next upload to the same key removes those that are older than a day. If the
-// response to the last request is lost, the sink looks at the object, which
+// the bytes. A process that is killed can leave an unfinished upload in the store,
+// invisible, with its parts or without any; the next upload to the same key removes it
+// when it is older than a day. If the response to the last request is lost, the sink looks at the object, which
 // carries a mark of its upload.
 //
 // A part has 8 MiB and 23 KiB, or more if the length is known and does not fit

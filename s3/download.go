@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/minio/minio-go/v7"
 
@@ -28,7 +29,10 @@ type download struct {
 	sum  *checksum
 	err  error // returned by Read from now on
 
-	one *part // the whole, if it is read in one piece; nil: in ranges
+	// The rest of the object, or its beginning, which is read by one request and not
+	// kept; nil: all of it is read in ranges.
+	one  *part
+	pace pace // of one
 
 	// Ranges in flight, in order. Only Read touches them.
 	queue  []*chunk
@@ -50,8 +54,53 @@ type chunk struct {
 	err  error
 }
 
-// newDownload begins to read. It asks for nothing before Read.
-func newDownload(ctx context.Context, c *client, key string, f facts, offset int64, ranges int, own bool) *download {
+// pace judges whether one request gets its bytes fast enough. The zero value is ready.
+type pace struct {
+	settled bool // there is no more to find out
+	begun   bool // the first bytes have come, which wait for the answer
+	fast    bool // it was, the last time
+	slow    int  // how often in a row it was not
+	got     int64
+	waited  time.Duration // for these bytes
+}
+
+const (
+	// fastEnough is how many bytes a second one request must get so that no other is
+	// made beside it. Where one gets that much, several would seldom be faster than
+	// what has to be done with the bytes, and each holds a range in memory.
+	fastEnough = 256 << 20
+
+	paceFirst = 2 << 20  // bytes to judge by
+	paceNext  = 16 << 20 // and where the last ones were fast
+)
+
+// isSlow records that n bytes took d to arrive. It reports whether several requests
+// are worth their memory: if one was slow three times in a row, since a busy machine can
+// be late now and then. Time in which we do not read does not count, so a slow destination is no
+// reason for more requests.
+func (p *pace) isSlow(n int, d time.Duration) bool {
+	if p.settled || !p.begun {
+		p.begun = true
+		return false
+	}
+	p.got += int64(n)
+	p.waited += d
+	if p.got < paceFirst || p.fast && p.got < paceNext {
+		return false
+	}
+	p.fast = float64(p.got) >= fastEnough*p.waited.Seconds()
+	p.slow++
+	if p.fast {
+		p.slow = 0
+	}
+	p.settled = p.slow == 3
+	p.got, p.waited = 0, 0
+	return p.settled
+}
+
+// newDownload begins to read. It asks for nothing before Read. It makes several requests
+// at a time only if it can: at once if always is set, otherwise when one is slow.
+func newDownload(ctx context.Context, c *client, key string, f facts, offset int64, ranges int, always, own bool) *download {
 	d := &download{c: c, own: own, key: key, f: f, at: offset, next: offset, ranges: ranges}
 	d.ctx, d.stop = context.WithCancelCause(ctx)
 	if offset == 0 && f.sum != nil {
@@ -59,8 +108,9 @@ func newDownload(ctx context.Context, c *client, key string, f facts, offset int
 	}
 	// Without an ETag, two requests can return different versions. An object of up
 	// to two ranges would gain nothing.
-	if ranges < 2 || f.etag == "" || f.size-offset <= 2*rangeSize {
-		d.one = d.part(offset, f.size)
+	d.pace.settled = ranges < 2 || f.etag == "" || f.size-offset <= 2*rangeSize
+	if d.pace.settled || !always {
+		d.one, d.next = d.part(offset, f.size), f.size
 	}
 	return d
 }
@@ -114,8 +164,13 @@ func (d *download) read(p []byte) (int, error) {
 	if d.at == d.f.size {
 		return 0, nil
 	}
-	if d.one != nil {
-		return d.one.Read(p)
+	if d.one != nil && d.one.at < d.one.to {
+		began := time.Now()
+		n, err := d.one.Read(p)
+		if d.pace.isSlow(n, time.Since(began)) {
+			d.widen()
+		}
+		return n, err
 	}
 	for len(d.queue) < d.ranges && d.next < d.f.size {
 		d.fetch()
@@ -135,6 +190,18 @@ func (d *download) read(p []byte) (int, error) {
 		d.spare = append(d.spare, head.buf[:0])
 	}
 	return n, nil
+}
+
+// widen ends the one request early, and makes others for what is behind its end.
+func (d *download) widen() {
+	if d.f.size-d.one.at <= 2*rangeSize {
+		return // it would gain nothing
+	}
+	d.one.to = d.one.at + rangeSize
+	d.next = d.one.to
+	for len(d.queue) < d.ranges-1 && d.next < d.f.size {
+		d.fetch()
+	}
 }
 
 // fetch begins to read the next range.

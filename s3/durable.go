@@ -33,6 +33,7 @@ type durableSink struct {
 	u      *upload
 	state  flowState
 	etag   string // of the state in the store; empty: there is none
+	stored string // id of the multipart upload that the state in the store has
 	whole  bool   // the object is there, and the state only a remainder
 	placed bool   // by this run
 }
@@ -82,9 +83,9 @@ func (k *durableSink) Open(ctx context.Context) (durable.Checkpoint, error) {
 	if err != nil {
 		return durable.Checkpoint{}, err
 	}
-	k.c, k.ctx, k.whole, k.placed, k.etag = c, ctx, false, false, ""
+	k.c, k.ctx, k.whole, k.placed, k.etag, k.stored = c, ctx, false, false, "", ""
 	k.u = newUpload(ctx, c, k.a.key, k.part(), k.a.store.partsAtOnce(0)+1, endpoint.SinkOptions{})
-	k.u.began = k.began
+	k.u.note = k.note
 	at, err := k.open(ctx)
 	if err != nil {
 		return durable.Checkpoint{}, errors.Join(err, k.Close())
@@ -93,8 +94,9 @@ func (k *durableSink) Open(ctx context.Context) (durable.Checkpoint, error) {
 }
 
 func (k *durableSink) open(ctx context.Context) (at durable.Checkpoint, err error) {
-	var tail []byte
-	k.state, tail, k.etag, err = readFlowState(ctx, k.c, k.a.key)
+	stored, err := readFlowState(ctx, k.c, k.a.key)
+	tail := stored.tail
+	k.state, k.etag, k.stored = stored.flowState, stored.etag, stored.Upload
 	if errors.Is(err, fs.ErrNotExist) {
 		k.state = flowState{Nonce: k.u.nonce, PartSize: k.u.part}
 		return at, nil
@@ -121,25 +123,56 @@ func (k *durableSink) open(ctx context.Context) (at durable.Checkpoint, err erro
 	if u.total != s.Checkpoint.Offset {
 		return at, fmt.Errorf("%s is damaged; to begin anew, remove it", k.c.url(k.stateKey()))
 	}
-	if u.id != "" {
-		err := k.c.request(ctx, "continue", k.a.key, false, func(ctx context.Context) error {
-			_, err := k.c.core.ListObjectParts(ctx, k.c.bucket, k.a.key, u.id, 0, 1)
-			return err
-		})
-		if errors.Is(err, fs.ErrNotExist) {
-			return at, fmt.Errorf("the parts of %s are gone; to begin anew, remove %s", k.a, k.c.url(k.stateKey()))
-		}
-		if err != nil {
-			return at, err
-		}
-	}
 	k.state.End = nil
+	if u.id == "" {
+		return s.Checkpoint, k.abortUnrecorded(ctx, stored.modified, tail)
+	}
+	err = k.c.request(ctx, "continue", k.a.key, false, func(ctx context.Context) error {
+		_, err := k.c.core.ListObjectParts(ctx, k.c.bucket, k.a.key, u.id, 0, 1)
+		return err
+	})
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && len(s.Parts) == 0:
+		u.id = "" // nothing is lost: the tail has all bytes
+	case errors.Is(err, fs.ErrNotExist):
+		return at, fmt.Errorf("the parts of %s are gone; to begin anew, remove %s", k.a, k.c.url(k.stateKey()))
+	case err != nil:
+		return at, err
+	}
 	return s.Checkpoint, nil
+}
+
+// abortUnrecorded removes the upload that a killed run began and whose id it could
+// not store. announced is when that run stored its state.
+func (k *durableSink) abortUnrecorded(ctx context.Context, announced time.Time, tail []byte) error {
+	ids, err := k.c.unrecorded(ctx, k.a.key, announced)
+	if err != nil || len(ids) == 0 {
+		// Without permission to list uploads, a run can still do its work. An upload
+		// that stays goes with a later sweep.
+		return context.Cause(ctx)
+	}
+	// If that run is alive after all, from now on it cannot store the id any more, and
+	// aborts the upload itself.
+	if err := k.put(ctx, tail); err != nil {
+		return err
+	}
+	for _, id := range ids {
+		_ = k.c.abort(ctx, k.a.key, id) // the same holds
+	}
+	return nil
+}
+
+// storedState is a state as the store has it.
+type storedState struct {
+	flowState
+	tail     []byte
+	etag     string
+	modified time.Time
 }
 
 // readFlowState reads the state of the object with this key. Its error matches
 // fs.ErrNotExist if there is none.
-func readFlowState(ctx context.Context, c *client, key string) (s flowState, tail []byte, etag string, err error) {
+func readFlowState(ctx context.Context, c *client, key string) (s storedState, err error) {
 	key += stateSuffix
 	var text []byte
 	err = c.request(ctx, "read", key, false, func(ctx context.Context) error {
@@ -148,18 +181,19 @@ func readFlowState(ctx context.Context, c *client, key string) (s flowState, tai
 			return err
 		}
 		defer body.Close()
-		etag = info.ETag
+		s.etag, s.modified = info.ETag, info.LastModified
 		text, err = io.ReadAll(io.LimitReader(body, maxPart))
 		return err
 	})
 	if err != nil {
-		return s, nil, "", err
+		return storedState{}, err
 	}
 	line, tail, _ := bytes.Cut(text, []byte("\n"))
-	if json.Unmarshal(line, &s) != nil || s.PartSize < minPart || len(tail) != s.Tail || crc64nvme.Checksum(tail) != s.TailSum {
-		return s, nil, "", fmt.Errorf("%s is damaged; to begin anew, remove it", c.url(key))
+	if json.Unmarshal(line, &s.flowState) != nil || s.PartSize < minPart || len(tail) != s.Tail || crc64nvme.Checksum(tail) != s.TailSum {
+		return storedState{}, fmt.Errorf("%s is damaged; to begin anew, remove it", c.url(key))
 	}
-	return s, tail, etag, nil
+	s.tail = tail
+	return s, nil
 }
 
 // put stores the state, unless another run has stored one since we read it.
@@ -186,7 +220,7 @@ func (k *durableSink) put(ctx context.Context, tail []byte) error {
 		}
 		info, err := k.c.core.PutObject(ctx, k.c.bucket, k.stateKey(), bytes.NewReader(text), int64(len(text)), md5Base64(bytes.NewReader(text)), "", o)
 		if err == nil {
-			k.etag = info.ETag
+			k.etag, k.stored = info.ETag, s.Upload
 		}
 		return err
 	})
@@ -195,18 +229,35 @@ func (k *durableSink) put(ctx context.Context, tail []byte) error {
 		return err
 	}
 	// Somebody else has written, or an answer to us was lost.
-	there, _, etag, rerr := readFlowState(ctx, k.c, k.a.key)
+	there, rerr := readFlowState(ctx, k.c, k.a.key)
 	if rerr == nil && there.Mark == s.Mark {
-		k.etag = etag
+		k.etag, k.stored = there.etag, s.Upload
 		return nil
 	}
 	return fmt.Errorf("%s: %w", k.a, durable.ErrInUse)
 }
 
-// began is called when the multipart upload has begun, before the first part is
-// sent: a run that continues must know its id.
-func (k *durableSink) began() error {
-	return k.put(k.ctx, k.u.buf[:k.state.Checkpoint.Offset])
+// note stores the state without the bytes since the last checkpoint. It is called
+// before the multipart upload begins, so that a later run knows when to look for one
+// whose id is missing, and again before the first part is sent: a run that continues
+// must know the id. The request is not interrupted, so that Close can find out
+// whether it had its effect.
+func (k *durableSink) note() error {
+	ctx, release := outlive(k.ctx)
+	defer release()
+	return k.put(ctx, k.u.buf[:k.state.Checkpoint.Offset])
+}
+
+// isRecorded reports whether a later run can find the multipart upload. If the store
+// does not say, it may.
+func (k *durableSink) isRecorded() bool {
+	if k.u.id == "" || k.u.id == k.stored {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(k.ctx), cleanup)
+	defer cancel()
+	s, err := readFlowState(ctx, k.c, k.a.key)
+	return err == nil && s.Upload == k.u.id || err != nil && !errors.Is(err, fs.ErrNotExist)
 }
 
 func (k *durableSink) Write(_ context.Context, p []byte) (int, error) { return k.u.Write(p) }
@@ -240,9 +291,12 @@ func (k *durableSink) Forget(ctx context.Context) error {
 	return err
 }
 
-// Close ends the use of the store. The state goes when the object is there.
+// Close ends the use of the store. The state goes when the object is there. The parts
+// stay for a later run, unless none can know of them.
 func (k *durableSink) Close() error {
-	k.u.keep()
+	if k.isRecorded() {
+		k.u.keep()
+	}
 	err := k.u.Close()
 	if k.whole || k.placed {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(k.ctx), cleanup)

@@ -90,7 +90,7 @@ func (j *job) begin(ctx context.Context, make bool) error {
 		return j.remoteError(j.at.String(), err)
 	}
 	if !j.down && make {
-		j.c.sweep(ctx, j.at.key)
+		j.c.sweep(ctx, j.at.key, j.writes)
 	}
 	return nil
 }
@@ -236,6 +236,16 @@ func (j *job) isExcluded(rel string) bool {
 	return rel != "" && j.exclude.Match(rel, false)
 }
 
+// writes reports whether the copy writes this key to the store.
+func (j *job) writes(key string) bool {
+	rel, ok := strings.CutPrefix(key, j.at.key)
+	if !ok || checkName(rel) != nil || j.isExcluded(rel) {
+		return false
+	}
+	info, err := j.root.Lstat(filepath.FromSlash(rel))
+	return err == nil && info.Mode().IsRegular()
+}
+
 // key returns the key of a file.
 func (j *job) key(rel string) string { return j.at.key + rel }
 
@@ -369,7 +379,7 @@ func (j *job) fill(ctx context.Context, e item, f *os.File) (int64, error) {
 		default:
 		}
 	}
-	d := newDownload(ctx, j.c, j.key(e.rel), of, 0, ranges, false)
+	d := newDownload(ctx, j.c, j.key(e.rel), of, 0, ranges, j.at.store.Parallel > 0, false)
 	defer d.Close()
 	buf := j.buffers.Get().(*[128 << 10]byte)
 	defer j.buffers.Put(buf)

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -238,6 +239,66 @@ func TestRequest_WaitsNoLongerThanAllowed(t *testing.T) {
 	err = weir.FromReader(strings.NewReader("text")).To(sink).Run(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "1h0m0s") || len(s.seen("PUT")) != 1 {
 		t.Errorf("%d requests, %v", len(s.seen("PUT")), err)
+	}
+}
+
+// slowly sends what is written to it at 64 MiB a second or less.
+type slowly struct{ http.ResponseWriter }
+
+func (s slowly) Write(p []byte) (n int, err error) {
+	for piece := range slices.Chunk(p, 64<<10) {
+		time.Sleep(time.Millisecond) // of the store
+		m, err := s.ResponseWriter.Write(piece)
+		if n += m; err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+func TestDownload_MakesMoreRequestsWhereOneIsSlow(t *testing.T) {
+	data := make([]byte, 24<<20+77)
+	for i := range data {
+		data[i] = byte(i >> 9 * 7)
+	}
+	for _, c := range []struct {
+		query string
+		first string // Range of the first request
+		many  bool
+	}{
+		{"", "", true},
+		{"?parallel=1", "", false},
+		{"?parallel=4", "bytes=0-4194303", true},
+	} {
+		t.Run(c.query, func(t *testing.T) {
+			t.Parallel()
+			s := newStub(t)
+			s.object = func(w http.ResponseWriter, r *http.Request, _ string) {
+				w.Header().Set("ETag", `"etag"`)
+				http.ServeContent(slowly{w}, r, "", written, bytes.NewReader(data))
+			}
+			in, err := s.Source("s3://bucket/key"+c.query, endpoint.SourceOptions{HTTP: quick})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got bytes.Buffer
+			if err := in.Stream().To(weir.ToWriter(&got)).Run(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(got.Bytes(), data) {
+				t.Error("the bytes differ")
+			}
+			var ranges []string
+			for _, r := range s.seen("GET") {
+				ranges = append(ranges, r.Header.Get("Range"))
+			}
+			if !slices.Contains(ranges, c.first) || len(ranges) > 1 != c.many {
+				t.Errorf("ranges %q", ranges)
+			}
+			if c.first == "" && c.many && len(ranges) > 6 { // one, and the rest without the 4 MiB that judge it
+				t.Errorf("ranges %q: some bytes were asked for twice", ranges)
+			}
+		})
 	}
 }
 

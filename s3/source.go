@@ -86,5 +86,5 @@ func (in *input) open(ctx context.Context) (weir.Reader[byte], error) {
 		return nil, err
 	}
 	in.learn(f)
-	return newDownload(ctx, c, in.key, f, in.o.Offset, in.store.rangesAtOnce(), true), nil
+	return newDownload(ctx, c, in.key, f, in.o.Offset, in.store.rangesAtOnce(), in.store.Parallel > 0, true), nil
 }

@@ -56,9 +56,10 @@ type Store struct {
 	PartSize int64
 
 	// Parallel is how many requests one download or upload makes at a time, from 1
-	// to 64. Zero means 4 ranges of 4 MiB for a download, and 2 parts for an
-	// upload. A download holds its ranges in memory, unless Parallel is 1. An
-	// upload holds its parts, and one more that it fills.
+	// to 64. Zero means 2 parts for an upload. For a download it means 1 request, or
+	// 4 ranges of 4 MiB if that one gets less than 256 MiB a second. A download holds
+	// its ranges in memory, unless there is only 1 request. An upload holds its parts,
+	// and one more that it fills.
 	Parallel int
 
 	// Transport sends the requests. Nil means a new transport for each flow and

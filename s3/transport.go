@@ -68,6 +68,7 @@ func (w *watched) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := w.to.RoundTrip(req)
 	dog.rest()
 	if err != nil {
+		dog.end()
 		if cause := context.Cause(ctx); cause != nil {
 			err = cause
 		}
@@ -119,36 +120,79 @@ func (b *watchedBody) Read(p []byte) (int, error) {
 }
 
 func (b *watchedBody) Close() error {
-	b.dog.rest()
+	b.dog.end()
 	b.cancel(nil)
 	return b.ReadCloser.Close()
 }
 
-// watchdog ends a request when nothing has happened for a while.
+// watchdog ends a request when nothing has happened for a while. Progress only moves
+// the deadline, since it comes with each piece of a body. The timer finds out by
+// itself that it has to wait longer.
 type watchdog struct {
 	bark context.CancelCauseFunc
 
-	mu    sync.Mutex // guards timer
-	timer *time.Timer
+	mu       sync.Mutex // guards the rest
+	what     string
+	d        time.Duration
+	deadline time.Time   // zero: we do not wait for the store
+	timer    *time.Timer // calls look
+	wakes    time.Time   // when the timer does so; zero: it does not run
 }
 
 // watch begins to wait for the next progress.
 func (w *watchdog) watch(what string, d time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.timer != nil {
-		w.timer.Stop()
+	w.what, w.d, w.deadline = what, d, time.Time{}
+	if d < 0 {
+		return
 	}
-	if d >= 0 {
-		w.timer = time.AfterFunc(d, func() { w.bark(&stalled{what, d}) })
+	w.deadline = time.Now().Add(d)
+	if w.wakes.IsZero() || w.deadline.Before(w.wakes) {
+		w.wake(d)
 	}
 }
 
+func (w *watchdog) wake(d time.Duration) {
+	w.wakes = w.deadline
+	if w.timer == nil {
+		w.timer = time.AfterFunc(d, w.look)
+	} else {
+		w.timer.Reset(d)
+	}
+}
+
+// look ends the request if the deadline has passed.
+func (w *watchdog) look() {
+	w.mu.Lock()
+	w.wakes = time.Time{}
+	left := time.Until(w.deadline)
+	over := !w.deadline.IsZero() && left <= 0
+	if !w.deadline.IsZero() && left > 0 {
+		w.wake(left)
+	}
+	why := stalled{w.what, w.d}
+	w.mu.Unlock()
+	if over {
+		w.bark(&why)
+	}
+}
+
+// rest stops to wait until watch is called again.
 func (w *watchdog) rest() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.deadline = time.Time{}
+}
+
+// end stops the timer.
+func (w *watchdog) end() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.deadline = time.Time{}
 	if w.timer != nil {
 		w.timer.Stop()
+		w.wakes = time.Time{}
 	}
 }
 

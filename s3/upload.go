@@ -32,7 +32,7 @@ type upload struct {
 	buffers int           // how many more may be made
 	free    chan []byte   // buffers whose part has been sent; all are nil if there is content
 	failed  chan struct{} // closed when err is set
-	began   func() error  // called when the multipart upload has begun; can be nil
+	note    func() error  // called before and after the multipart upload begins; can be nil
 	total   int64
 	number  int // of the last part that was sent off
 
@@ -148,15 +148,15 @@ func (u *upload) Write(p []byte) (int, error) {
 	return written, nil
 }
 
-// grow makes room for n more bytes. A small object takes no whole part of memory;
-// a buffer that doubles is copied a few times, and never holds more than a part.
+// grow makes room for n more bytes. A small object takes no whole part of memory, and
+// behind a first part another whole one is likely; a buffer that doubles is copied a few times, and never holds more than a part.
 func (u *upload) grow(n int) {
 	need := len(u.buf) + n
 	if need <= cap(u.buf) {
 		return
 	}
 	size := max(2*cap(u.buf), need, 64<<10)
-	if int64(size) > u.part/4 { // the old and the new one together are no more than 1¼ parts
+	if u.number > 0 || int64(size) > u.part/4 { // the old and the new one together are no more than 1¼ parts
 		size = int(u.part)
 	}
 	u.buf = append(make([]byte, 0, size), u.buf...)
@@ -204,13 +204,12 @@ func (u *upload) fail(err error) {
 // send sends the full part, or the last one, in a new goroutine.
 func (u *upload) send() error {
 	if u.id == "" {
-		u.c.sweep(u.ctx, u.key)
-		if err := u.begin(); err != nil {
-			return err
-		}
-		if u.began != nil {
-			if err := u.began(); err != nil {
-				return err
+		u.c.sweep(u.ctx, u.key, func(key string) bool { return key == u.key })
+		for _, step := range []func() error{u.note, u.begin, u.note} {
+			if step != nil {
+				if err := step(); err != nil {
+					return err
+				}
 			}
 		}
 	}

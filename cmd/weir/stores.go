@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io/fs"
 	"net/url"
+	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/weir-go/weir"
@@ -116,24 +118,20 @@ func thrifty(name string, frugal bool) string {
 
 // collectOften keeps the garbage of requests to an object store small beside the
 // parts that are held in memory: without it, the heap would grow to twice their
-// size before it is collected.
+// size before it is collected. It sets no memory limit, because the runtime would
+// collect all the time once the program as a whole has reached it.
 func collectOften(steps []*step) {
-	most := int64(0)
-	for _, st := range steps {
-		if strings.HasPrefix(st.src, "s3://") || strings.HasPrefix(st.dst, "s3://") {
-			if n, err := st.ceiling(); err == nil {
-				most = max(most, n)
-			}
-		}
-	}
-	if most > 0 {
-		debug.SetMemoryLimit(most + beside)
+	stores := slices.ContainsFunc(steps, func(st *step) bool {
+		return strings.HasPrefix(st.src, "s3://") || strings.HasPrefix(st.dst, "s3://")
+	})
+	if stores && os.Getenv("GOGC") == "" { // otherwise the user has decided
+		debug.SetGCPercent(storeWaste)
 	}
 }
 
-// beside is about the memory of the program in addition to the ceiling of a
-// flow.
-const beside = 8 << 20
+// storeWaste is how much garbage can gather in a copy from or to an object store, in
+// percent of the memory in use.
+const storeWaste = 10
 
 // kindIn is kindOf for a place where symbolic links are not copied.
 func kindIn(mode fs.FileMode) string {

@@ -45,6 +45,7 @@ type fakeObject struct {
 
 type fakeUpload struct {
 	key, mark string
+	began     time.Time
 	parts     map[int][]byte
 }
 
@@ -120,11 +121,15 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case q.Has("list-type"):
 		f.list(w, r)
 	case q.Has("uploads") && r.Method == "GET":
-		fmt.Fprint(w, `<ListMultipartUploadsResult></ListMultipartUploadsResult>`)
+		fmt.Fprint(w, `<ListMultipartUploadsResult>`)
+		for id, u := range f.uploads {
+			fmt.Fprintf(w, `<Upload><Key>%s</Key><UploadId>%s</UploadId><Initiated>%s</Initiated></Upload>`, u.key, id, u.began.UTC().Format(time.RFC3339Nano))
+		}
+		fmt.Fprint(w, `</ListMultipartUploadsResult>`)
 	case q.Has("uploads"):
 		f.serial++
 		id := fmt.Sprint("upload-", f.serial)
-		f.uploads[id] = &fakeUpload{key: key, mark: r.Header.Get("X-Amz-Meta-Weir-Upload"), parts: map[int][]byte{}}
+		f.uploads[id] = &fakeUpload{key: key, mark: r.Header.Get("X-Amz-Meta-Weir-Upload"), began: time.Now(), parts: map[int][]byte{}}
 		fmt.Fprintf(w, `<InitiateMultipartUploadResult><UploadId>%s</UploadId></InitiateMultipartUploadResult>`, id)
 	case q.Has("uploadId") && (upload == nil || upload.key != key):
 		fail(w, 404, "NoSuchUpload")
@@ -145,6 +150,12 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case q.Has("uploadId") && r.Method == "DELETE":
 		delete(f.uploads, q.Get("uploadId"))
 		w.WriteHeader(204)
+	case q.Has("uploadId") && r.Method == "GET":
+		fmt.Fprint(w, `<ListPartsResult>`)
+		for n, part := range upload.parts {
+			fmt.Fprintf(w, `<Part><PartNumber>%d</PartNumber><Size>%d</Size><LastModified>%s</LastModified></Part>`, n, len(part), upload.began.UTC().Format(time.RFC3339Nano))
+		}
+		fmt.Fprint(w, `</ListPartsResult>`)
 	case q.Has("uploadId"):
 		f.complete(w, r, key, q.Get("uploadId"), body)
 	case r.Method == "PUT":

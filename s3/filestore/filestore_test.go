@@ -558,3 +558,40 @@ func TestSweep_RemovesWhatKilledProcessesLeft(t *testing.T) {
 	}
 	c.Close()
 }
+
+// A server that dies after it has begun a multipart upload, and before the state has its
+// id, leaves an upload that nothing names. So does one that dies while it probes the store.
+func TestSweep_AbortsTheMultipartUploadsOfKilledServersAndNoOthers(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	s := f.open(t, 4, 2)
+	begin := func(key string, parts ...string) string {
+		id, err := (&content{s: s, id: "id", ctx: ctx}).begin(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		for i, p := range parts {
+			f.uploads[id].parts[i+1] = []byte(p)
+		}
+		return id
+	}
+	begin(s.key("dir/file"))
+	begin(s.hidden()+probeID+"/x/assemble", "any size")
+	foreign := begin(s.key("dir/file"), "of another program")
+	claim := func(string) (func(), bool) { return func() {}, true }
+	for _, c := range []struct {
+		before time.Time
+		want   int
+	}{{time.Now().Add(-time.Hour), 3}, {time.Now().Add(time.Hour), 1}} {
+		if err := s.Sweep(ctx, c.before, claim); err != nil {
+			t.Fatal(err)
+		}
+		f.mu.Lock()
+		if len(f.uploads) != c.want || f.uploads[foreign] == nil {
+			t.Errorf("uploads %v are left, want %d", f.uploads, c.want)
+		}
+		f.mu.Unlock()
+	}
+}

@@ -626,7 +626,11 @@ func (s *Store) Sweep(ctx context.Context, before time.Time, claim func(id strin
 		}
 	}
 	s.pending.Store(pending)
-	return errors.Join(all, s.b.Sweep(ctx, before))
+	return errors.Join(all, s.b.Sweep(ctx, before, func(key string, empty bool) bool {
+		// Servers write the files, and nobody else writes what is hidden: probes have
+		// parts of any size.
+		return empty || strings.HasPrefix(key, s.hidden())
+	}))
 }
 
 // expire removes an upload if it has not changed since before, and the remains of one that

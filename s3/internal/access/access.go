@@ -35,8 +35,10 @@ type Bucket struct {
 	MarkedSize func(n int64) int64
 
 	// Sweep aborts the multipart uploads of weir to keys that begin with the prefix, if
-	// they have received nothing since before.
-	Sweep func(ctx context.Context, before time.Time) error
+	// they have received nothing since before. It recognizes them by the size of their
+	// parts. Of the others, it aborts those for which ours returns true; empty says that
+	// an upload has no parts.
+	Sweep func(ctx context.Context, before time.Time, ours func(key string, empty bool) bool) error
 
 	URL   func(key string) string // of an object, for errors
 	Close func()
