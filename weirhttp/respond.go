@@ -22,8 +22,13 @@ import (
 // Response says how to send a stream as an answer. [Respond] uses the zero Response.
 type Response struct {
 	Type string // Content-Type; "": the one in w's header, or guessed from the first bytes
-	Size int64  // bytes of the whole stream; 0: unknown. A stream of another length breaks the connection.
 	Name string // the name of the transfer; "": the request's path
+
+	// Size is the length of the whole stream in bytes, before compression. If it is zero,
+	// the length is the Content-Length in w's header, or unknown if there is none. A
+	// stream of another length breaks the connection. If nothing has been sent yet, the
+	// status is 500.
+	Size int64
 
 	// Plain sends the stream as it is. Otherwise the stream is compressed with zstd or
 	// gzip if the client accepts that, content of its type usually gets smaller, and
@@ -59,7 +64,12 @@ func (p Response) Send(w http.ResponseWriter, r *http.Request, s weir.Stream[byt
 	}
 	c := newClient(w, r, p)
 	if c.coding = c.choose(); c.coding != "" && p.Flush < 0 {
-		// Nothing needs to be flushed, so a stage of the flow can compress.
+		// Nothing needs to be flushed, so a stage of the flow can compress. Behind it
+		// nobody could tell how long the stream is.
+		if n := c.length.want; n > 0 {
+			s = s.Through(lengthStage(n))
+			c.length.want = 0
+		}
 		if c.coding == "zstd" {
 			s = s.Through(compress.Zstd(compress.Workers(1)))
 		} else {
@@ -91,6 +101,49 @@ func logOf(g *Guard) *slog.Logger {
 // errLength is the cause when a stream is shorter or longer than announced.
 var errLength = errors.New("stream does not have the announced length")
 
+// length checks that a stream has the announced length.
+type length struct {
+	want int64 // 0: not announced
+	n    int64 // bytes so far
+}
+
+// add counts a chunk of n bytes, before anybody writes it.
+func (l *length) add(n int) error {
+	if l.n += int64(n); l.want > 0 && l.n > l.want {
+		return errLength
+	}
+	return nil
+}
+
+// end checks that a stream that has ended was not too short.
+func (l *length) end() error {
+	if l.want > 0 && l.n != l.want {
+		return errLength
+	}
+	return nil
+}
+
+// lengthStage fails unless exactly n bytes pass it.
+func lengthStage(n int64) weir.Stage[byte, byte] {
+	return weir.DoWith("length", func(context.Context) (*length, error) { return &length{want: n}, nil },
+		func(_ context.Context, l *length, in []byte, emit func([]byte) error) error {
+			if err := l.add(len(in)); err != nil {
+				return err
+			}
+			return emit(in)
+		},
+		func(_ context.Context, l *length, _ func([]byte) error) error { return l.end() })
+}
+
+// declared returns the length in a header, 0 if it has none.
+func declared(h http.Header) int64 {
+	n, err := strconv.ParseInt(h.Get("Content-Length"), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return max(n, 0)
+}
+
 // client is the answer to a request as the sink of a flow.
 type client struct {
 	w     http.ResponseWriter
@@ -107,10 +160,10 @@ type client struct {
 	mu     sync.Mutex
 	coding string // of the answer; "": none
 	enc    encoder.Encoder
-	begun  bool  // the header has been sent
-	sent   int64 // bytes of the answer's body
-	armed  bool  // a flush is scheduled
-	whole  bool  // the answer is complete
+	length length // of the stream, unless a stage checks it
+	begun  bool   // the header has been sent
+	armed  bool   // a flush is scheduled
+	whole  bool   // the answer is complete
 	closed bool
 	err    error // of a flush
 
@@ -119,7 +172,10 @@ type client struct {
 }
 
 func newClient(w http.ResponseWriter, r *http.Request, p Response) *client {
-	c := &client{w: w, r: r, p: p, ctl: http.NewResponseController(w), guard: guardOf(r)}
+	if p.Size == 0 {
+		p.Size = declared(w.Header())
+	}
+	c := &client{w: w, r: r, p: p, ctl: http.NewResponseController(w), guard: guardOf(r), length: length{want: p.Size}}
 	c.wire = newRolling(w, r, c.guard)
 	c.wire.rest() // the stream can take long to begin
 	return c
@@ -172,6 +228,9 @@ func (c *client) Write(chunk []byte) (int, error) {
 	if c.r.Method == http.MethodHead {
 		return 0, weir.ErrStop
 	}
+	if err := c.length.add(len(chunk)); err != nil {
+		return 0, err
+	}
 	var out io.Writer = toWire{c}
 	if c.enc != nil {
 		out = c.enc
@@ -188,15 +247,11 @@ type toWire struct{ c *client }
 
 func (t toWire) Write(b []byte) (n int, err error) {
 	c := t.c
-	if c.p.Size > 0 && c.coding == "" && c.sent+int64(len(b)) > c.p.Size {
-		return 0, errLength
-	}
 	for len(b) > 0 && err == nil {
 		var m int
 		m, err = c.wire.Write(b[:min(len(b), rollingPiece*4)])
 		n += m
 		b = b[m:]
-		c.sent += int64(m)
 		c.x.add(int64(m))
 		// rolling can have overwritten the deadline by which the flow interrupts us.
 		if err == nil && c.ctx.Err() != nil {
@@ -243,6 +298,11 @@ func (c *client) Commit() error {
 	if c.err != nil {
 		return c.err
 	}
+	if c.r.Method != http.MethodHead {
+		if err := c.length.end(); err != nil {
+			return err
+		}
+	}
 	if !c.begun {
 		c.coding = ""
 		c.begin(nil)
@@ -251,9 +311,6 @@ func (c *client) Commit() error {
 		if err := c.enc.Close(); err != nil {
 			return err
 		}
-	}
-	if c.p.Size > 0 && c.coding == "" && c.sent != c.p.Size && c.r.Method != http.MethodHead {
-		return errLength
 	}
 	c.whole = true
 	return nil
