@@ -78,7 +78,7 @@ func (p *parked) end(err error) {
 		p.c.Close() // the client notices: the answer is shorter than announced
 	}
 	if isFileFault(err) {
-		p.port.g.log().Warn("download aborted", "path", p.s.x.info.Name, "client", p.c.RemoteAddr().String(), "error", err)
+		p.port.g.log().Warn("download aborted", "path", p.s.x.name(), "client", p.c.RemoteAddr().String(), "error", err)
 	}
 	p.s.close()
 	p.release()

@@ -105,7 +105,7 @@ func (t *tusHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if method == http.MethodPost || method == http.MethodPatch {
-		req.x = begin(r, Upload, id, r.ContentLength)
+		req.x = begin(r, Upload, unnamedUpload, r.ContentLength)
 		defer func() { req.x.end(tw.failure(req)) }()
 	}
 	inner := r.WithContext(context.WithValue(r.Context(), tusRequestKey{}, req))

@@ -44,7 +44,7 @@ func (h *httpUploads) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case http.MethodPost, http.MethodPut:
 		err = up.withBody(transferName(r), up.create)
 	case http.MethodPatch:
-		err = up.withBody(lastElement(r.URL.Path), up.append)
+		err = up.withBody(unnamedUpload, up.append)
 	case http.MethodDelete:
 		err = up.cancel()
 	default:
@@ -62,12 +62,12 @@ func (h *httpUploads) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// transferName returns what to call the transfer that creates an upload.
+// transferName returns the name of the transfer that creates an upload.
 func transferName(r *http.Request) string {
 	if name, err := nameOf(r); err == nil {
 		return name
 	}
-	return "upload"
+	return unnamedUpload
 }
 
 // withBody calls handle for a request whose body another request can interrupt.

@@ -1,6 +1,7 @@
 package weirhttp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -141,7 +142,7 @@ func (u *resumption) begin(ctx context.Context, req *uploadRequest, state upload
 		return nil, err
 	}
 	s := &session{u: u, id: id, state: state, own: own}
-	s.called(s.name())
+	s.called(shownName(&s.state))
 	if s.data, err = u.store.append(waits(ctx, req), id, state.Epoch, s.lost); err != nil {
 		s.end()
 		return nil, err
@@ -291,7 +292,7 @@ func (s *session) enter(ctx context.Context, valid func(uploadState) error) erro
 			return err
 		}
 		s.state.Offset = s.data.size()
-		s.called(s.name())
+		s.called(shownName(&s.state))
 		return valid(s.state) // the older request can have added bytes
 	}
 }
@@ -518,17 +519,32 @@ func (s *session) name() string { return wantedName(s.id, &s.state) }
 // called sets the name of the file in the registry of transfers.
 func (s *session) called(name string) {
 	if s.own.req != nil {
+		s.own.req.x.rename(name)
 		s.own.req.x.names(name)
 	}
 }
 
 func wantedName(id string, state *uploadState) string {
+	return path.Join(state.Folder, cmp.Or(givenName(state), unnamedUpload+"-"+id))
+}
+
+// unnamedUpload is the name of a transfer while the name of its file is not known.
+const unnamedUpload = "upload"
+
+// shownName is wantedName for the registry of transfers. All users can see the names in it,
+// so none contains the id of an upload: with that, anybody who may upload can interrupt it.
+func shownName(state *uploadState) string {
+	return path.Join(state.Folder, cmp.Or(givenName(state), unnamedUpload))
+}
+
+// givenName returns the name that the client has given its file, "" if none.
+func givenName(state *uploadState) string {
 	for _, key := range [...]string{"filename", "name"} {
 		if name := names.Safe(state.Metadata[key]); name != "" {
-			return path.Join(state.Folder, name)
+			return name
 		}
 	}
-	return path.Join(state.Folder, "upload-"+id)
+	return ""
 }
 
 // finish gives the file its name. After an error the upload stays as it is, so that the
