@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/weir-go/weir"
@@ -169,6 +170,7 @@ type client struct {
 
 	timer   *time.Timer
 	flushes sync.WaitGroup
+	closing atomic.Bool // Close interrupts a flush
 }
 
 func newClient(w http.ResponseWriter, r *http.Request, p Response) *client {
@@ -177,6 +179,7 @@ func newClient(w http.ResponseWriter, r *http.Request, p Response) *client {
 	}
 	c := &client{w: w, r: r, p: p, ctl: http.NewResponseController(w), guard: guardOf(r), length: length{want: p.Size}}
 	c.wire = newRolling(w, r, c.guard)
+	c.wire.over = c.over
 	c.wire.rest() // the stream can take long to begin
 	return c
 }
@@ -253,12 +256,22 @@ func (t toWire) Write(b []byte) (n int, err error) {
 		n += m
 		b = b[m:]
 		c.x.add(int64(m))
-		// rolling can have overwritten the deadline by which the flow interrupts us.
-		if err == nil && c.ctx.Err() != nil {
-			err = context.Cause(c.ctx)
+		if err == nil {
+			err = c.over()
 		}
 	}
 	return n, err
+}
+
+// over returns an error once the flow or Close has interrupted us; see rolling.
+func (c *client) over() error {
+	switch {
+	case c.ctx.Err() != nil:
+		return context.Cause(c.ctx)
+	case c.closing.Load():
+		return http.ErrAbortHandler
+	}
+	return nil
 }
 
 // arm schedules a flush, so that written bytes leave soon even if no more follow.
@@ -285,6 +298,9 @@ func (c *client) flush() error {
 	}
 	c.wire.arm()
 	defer c.wire.rest()
+	if err := c.over(); err != nil {
+		return err
+	}
 	if err := c.ctl.Flush(); !errors.Is(err, http.ErrNotSupported) {
 		return err
 	}
@@ -323,6 +339,7 @@ func (c *client) Close() error {
 		return nil
 	}
 	if !c.whole { // only this goroutine writes whole
+		c.closing.Store(true)
 		c.ctl.SetWriteDeadline(time.Unix(1, 0)) // interrupts a flush that waits for the client
 	}
 	c.release()
