@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -86,6 +87,9 @@ func (p Response) Send(w http.ResponseWriter, r *http.Request, s weir.Stream[byt
 	switch {
 	case err == nil:
 	case c.begun, r.Context().Err() != nil:
+		if p := (*weir.PanicError)(nil); errors.As(err, &p) {
+			logOf(c.guard).Error("answer aborted", "path", r.URL.Path, "client", r.RemoteAddr, "error", err, "stack", string(p.Stack))
+		}
 		panic(http.ErrAbortHandler)
 	default:
 		c.fail(err)
@@ -171,6 +175,7 @@ type client struct {
 	timer   *time.Timer
 	flushes sync.WaitGroup
 	closing atomic.Bool // Close interrupts a flush
+	stop    func(error) // ends the flow
 }
 
 func newClient(w http.ResponseWriter, r *http.Request, p Response) *client {
@@ -285,12 +290,21 @@ func (c *client) arm() {
 		defer c.mu.Unlock()
 		c.armed = false
 		if !c.closed && c.err == nil {
-			c.err = c.flush()
+			if c.err = c.flush(); c.err != nil {
+				c.stop(c.err) // the source can be one that yields nothing for long
+			}
 		}
 	})
 }
 
-func (c *client) flush() error {
+// flush sends what was written. It runs in a goroutine of its own, so a panic of middleware
+// becomes an error. The flow does the same for a panic of its stages.
+func (c *client) flush() (err error) {
+	defer func() {
+		if e := recover(); e != nil {
+			err = &weir.PanicError{Value: e, Stack: debug.Stack()}
+		}
+	}()
 	if c.enc != nil {
 		if err := c.enc.Flush(); err != nil {
 			return err
@@ -367,10 +381,17 @@ func (c *client) release() {
 func (c *client) SetWriteDeadline(t time.Time) error { return c.ctl.SetWriteDeadline(t) }
 
 // run runs the flow as a transfer.
-func (c *client) run(f *weir.Flow) (err error) {
+func (c *client) run(f *weir.Flow) error {
 	x := begin(c.r, Download, c.p.Name, c.size())
 	c.x = x
-	defer func() { x.end(err) }()
+	defer x.end(errPanicked) // unless it has ended
+	err := c.move(f)
+	x.end(err)
+	return err
+}
+
+// move runs the flow once there is memory for it.
+func (c *client) move(f *weir.Flow) error {
 	ceiling, err := f.Ceiling()
 	if err != nil {
 		return err
@@ -384,11 +405,14 @@ func (c *client) run(f *weir.Flow) (err error) {
 		return err
 	}
 	defer release()
-	x.watch(f)
+	c.x.watch(f)
 	if conn := connOf(c.r); conn != nil {
-		conn.carry(x, c.r)
+		conn.carry(c.x, c.r)
 	}
-	return f.Run(c.r.Context())
+	ctx, stop := context.WithCancelCause(c.r.Context())
+	defer stop(nil)
+	c.stop = stop
+	return f.Run(ctx)
 }
 
 func (c *client) size() int64 {

@@ -3,6 +3,7 @@ package weirhttp
 import (
 	"cmp"
 	"context"
+	"errors"
 	"maps"
 	"net/http"
 	"slices"
@@ -424,6 +425,10 @@ func (x *transfer) waited() time.Duration {
 	}
 	return stages[len(stages)-1].Outside
 }
+
+// errPanicked is the error of a transfer whose handler has panicked. Each handler defers a
+// call of end with it.
+var errPanicked = errors.New("the handler has panicked")
 
 // end removes the transfer from the registry and reports its end. Calls after the first
 // do nothing.

@@ -346,6 +346,7 @@ func (u *Uploads) takeBody(w http.ResponseWriter, r *http.Request, body *request
 	defer in.abort()
 	body.limit = u.MaxSize
 	x := begin(r, Upload, name, r.ContentLength)
+	defer x.end(errPanicked) // unless it has ended
 	x.names(name)
 	got, replaced, err := u.store(r, in, body, name, policy, digests, x)
 	if err == nil {
@@ -369,7 +370,12 @@ func (u *Uploads) store(r *http.Request, to newFile, body *requestBody, name str
 	if local {
 		temp := in.temp
 		live := arriving.begin(in.d.root, name, r.ContentLength, func() (*os.File, error) { return in.d.root.Open(temp) })
-		defer func() { live.end(err) }()
+		defer live.end(errPanicked) // unless it has ended
+		defer func() {
+			if err != nil || got.Name != "" {
+				live.end(err)
+			}
+		}()
 	}
 	if c := kernelConn(r); local && c != nil && digests.IsEmpty() {
 		k := kernelCopy{conn: c, body: body, file: in.file, left: r.ContentLength, hold: in.hold, early: writeback.New(u.Sync, 0),
@@ -402,6 +408,7 @@ func (u *Uploads) takeForm(w http.ResponseWriter, r *http.Request, body *request
 	}
 	defer form.abort()
 	form.x = begin(r, Upload, "form", r.ContentLength)
+	defer form.x.end(errPanicked) // unless it has ended
 	list, err := form.store(r)
 	var stored []string
 	for _, got := range list {

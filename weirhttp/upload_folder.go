@@ -15,6 +15,7 @@ import (
 	"path"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -373,8 +374,14 @@ type sweeper struct {
 	runs  sync.WaitGroup
 }
 
-// sweep only logs an error of remove, since that does not keep clients from uploading.
+// sweep only logs an error of remove, since that does not keep clients from uploading. Nor
+// does a panic of a store, which would end the process.
 func (s *sweeper) sweep(expire time.Duration) {
+	defer func() {
+		if e := recover(); e != nil {
+			s.log.Error("cannot remove expired uploads", "panic", e, "stack", string(debug.Stack()))
+		}
+	}()
 	if err := s.remove(time.Now().Add(-expire)); err != nil {
 		s.log.Error("cannot remove expired uploads", "error", err)
 	}

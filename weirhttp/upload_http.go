@@ -75,6 +75,12 @@ func (up *httpUpload) withBody(name string, handle func() error) error {
 	up.req = newUploadRequest(up.r)
 	defer up.req.end()
 	up.req.x = begin(up.r, Upload, name, up.r.ContentLength)
+	defer up.req.x.end(errPanicked) // unless it has ended
+	defer func() {
+		if up.s != nil {
+			up.s.end()
+		}
+	}()
 	err := handle()
 	if up.s != nil {
 		up.s.end()

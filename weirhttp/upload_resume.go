@@ -142,11 +142,17 @@ func (u *resumption) begin(ctx context.Context, req *uploadRequest, state upload
 		return nil, err
 	}
 	s := &session{u: u, id: id, state: state, own: own}
+	open := false
+	defer func() {
+		if !open { // also if the store has panicked
+			s.end()
+		}
+	}()
 	s.called(shownName(&s.state))
 	if s.data, err = u.store.append(waits(ctx, req), id, state.Epoch, s.lost); err != nil {
-		s.end()
 		return nil, err
 	}
+	open = true
 	return s, nil
 }
 
@@ -205,10 +211,16 @@ func (u *resumption) take(ctx context.Context, id string, req *uploadRequest, va
 		return nil, err
 	}
 	s := &session{u: u, id: id, own: own}
+	open := false
+	defer func() {
+		if !open { // also if the store has panicked
+			s.end()
+		}
+	}()
 	if err := s.enter(ctx, valid); err != nil {
-		s.end()
 		return nil, err
 	}
+	open = true
 	return s, nil
 }
 
@@ -309,14 +321,14 @@ func (s *session) end() {
 	if s.own == nil {
 		return
 	}
-	if s.data != nil {
-		if err := s.data.close(); err != nil {
+	own, data := s.own, s.data
+	s.own, s.data = nil, nil
+	defer s.u.release(s.id, own) // also if the store panics
+	if data != nil {
+		if err := data.close(); err != nil {
 			s.u.set.log.Error("cannot close an upload", "error", err)
 		}
-		s.data = nil
 	}
-	s.u.release(s.id, s.own)
-	s.own = nil
 }
 
 // read returns the state and its version, unless another request has taken over the
@@ -617,6 +629,12 @@ func (o *owner) context() context.Context {
 
 // sweep removes uploads that no request has continued since before. It stops when ctx ends.
 func (u *resumption) sweep(ctx context.Context, before time.Time) error {
+	var releases []func() // of all claims, for a store that panics
+	defer func() {
+		for _, release := range releases {
+			release()
+		}
+	}()
 	return u.store.sweep(ctx, before, func(id string) (func(), bool) {
 		own := &owner{done: make(chan struct{})}
 		u.mu.Lock()
@@ -625,7 +643,9 @@ func (u *resumption) sweep(ctx context.Context, before time.Time) error {
 			return nil, false
 		}
 		u.owners[id] = own
-		return func() { u.release(id, own) }, true
+		release := sync.OnceFunc(func() { u.release(id, own) })
+		releases = append(releases, release)
+		return release, true
 	})
 }
 
