@@ -1,45 +1,13 @@
 package weir
 
 import (
-	"fmt"
 	"math"
-	"slices"
 	"strings"
 
 	"github.com/weir-go/weir/internal/grow"
 	"github.com/weir-go/weir/internal/size"
-	"github.com/weir-go/weir/internal/units"
 	"github.com/weir-go/weir/report"
 )
-
-// Ceiling returns the most memory that the flow will hold. It covers neither what
-// your own functions keep, nor the larger memory that a substring or subslice keeps
-// alive. It opens nothing.
-func (f *Flow) Ceiling() (report.Ceiling, error) {
-	b, err := f.assemble()
-	if err != nil {
-		return report.Ceiling{}, err
-	}
-	return b.ceiling(), nil
-}
-
-func (b *plan) ceiling() report.Ceiling {
-	var c report.Ceiling
-	for _, st := range b.stages {
-		c.Bytes += st.holds
-		addBeyond(&c, st.beyond)
-		for _, why := range st.uncovered {
-			if !slices.Contains(c.Uncovered, why) {
-				c.Uncovered = append(c.Uncovered, why)
-			}
-		}
-	}
-	for _, e := range b.edges {
-		c.Bytes += e.Ceiling()
-		addBeyond(&c, e.holders())
-	}
-	return c
-}
 
 func addBeyond(c *report.Ceiling, x beyond) {
 	if x.most > 0 {
@@ -95,39 +63,4 @@ func makes[T any](b *plan, sg *stage, sized func(T) int, values int) func(*T) in
 		sg.beyond.most = b.maxValue
 	}
 	return size
-}
-
-// from returns the link out for the stage of sp, which makes values measured by size.
-// It refuses those that are larger than the flow allows.
-func (out link[T]) from(sp *spot, size func(*T) int64) link[T] {
-	out.size = size
-	most := sp.st.beyond.most
-	if size == nil || most == 0 {
-		return out
-	}
-	push := out.push
-	out.push = func(batch []T) error {
-		for i := range batch {
-			err := tooLarge(size, &batch[i], most)
-			if err == nil {
-				continue
-			}
-			if i > 0 {
-				if err := push(batch[:i]); err != nil {
-					return err
-				}
-			}
-			return sp.fail(err)
-		}
-		return push(batch)
-	}
-	return out
-}
-
-// tooLarge returns the error for a value that is larger than most, or nil.
-func tooLarge[T any](size func(*T) int64, v *T, most int64) error {
-	if n := size(v); n > most {
-		return fmt.Errorf("%w: a value of %s; the flow's MaxValue is %s", ErrLimit, units.Exact(n), units.Exact(most))
-	}
-	return nil
 }

@@ -127,7 +127,9 @@ type FileOption func(*fileOptions)
 
 type fileOptions struct {
 	atomicfile.Options
+	keeps    bool
 	readBack func() hash.Hash
+	err      error
 }
 
 // Durable makes the flow return only when the contents, and the name of a new
@@ -139,9 +141,10 @@ func Durable() FileOption { return func(o *fileOptions) { o.Sync = true } }
 // yet. The default is 0666. Other bits, set-user-ID among them, are ignored.
 func Perm(mode fs.FileMode) FileOption { return func(o *fileOptions) { o.Perm = mode } }
 
-// KeepPartial writes directly to the target, so that the data written so far
-// remains after a failure.
-func KeepPartial() FileOption { return func(o *fileOptions) { o.Mode = atomicfile.Truncate } }
+// KeepPartial makes [Create] and [CreateNew] write directly to the target, so that
+// the data written so far remains after a failure, as it does with [Append] and
+// [WriteAt] anyway.
+func KeepPartial() FileOption { return func(o *fileOptions) { o.keeps = true } }
 
 // Create ends a stream in the file called path, which is whole or absent. It
 // writes to a temporary file in the same folder, and renames that to path when the
@@ -180,7 +183,15 @@ func fileSink(path string, base atomicfile.Options, opts []FileOption) Sink[byte
 	for _, f := range opts {
 		f(&o)
 	}
-	k := Sink[byte]{Name: "write"}
+	if o.keeps {
+		switch o.Mode {
+		case atomicfile.Replace:
+			o.Mode = atomicfile.Truncate
+		case atomicfile.Exclusive:
+			o.Mode = atomicfile.Fresh
+		}
+	}
+	k := Sink[byte]{Name: "write", Err: o.err}
 	if path == "" {
 		k.Err = errors.New("empty path")
 	}
@@ -278,7 +289,11 @@ var ErrReadBack = errors.New("file content differs from what was written")
 // storage itself. The kernel's copy path is not used for such a file, because
 // the bytes must pass through the digest.
 func ReadBack(newHash func() hash.Hash) FileOption {
-	return func(o *fileOptions) { o.readBack = newHash }
+	return func(o *fileOptions) {
+		if o.readBack = newHash; newHash == nil {
+			o.err = errNilFunc
+		}
+	}
 }
 
 // readBack is a fileWriter that reads its file back and compares the digests.

@@ -6,10 +6,12 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/text"
@@ -77,5 +79,55 @@ func TestFile_ThatGrowsWhileItIsReadIsReadOn(t *testing.T) {
 	})).Run(t.Context())
 	if err != nil || n < 1000 {
 		t.Errorf("Run = %v after %d bytes", err, n)
+	}
+}
+
+// A flow that is told to stop has not read its file to the end, so what was written to the
+// file since does not matter.
+func TestStop_OfAFileThatGrowsIsNoFailure(t *testing.T) {
+	for name, writer := range map[string]func(net.Conn) io.Writer{
+		"kernel":     func(c net.Conn) io.Writer { return c },
+		"user space": func(c net.Conn) io.Writer { return struct{ io.WriteCloser }{c} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "log")
+			f, err := os.Create(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			long := time.Now().Add(-time.Hour)
+			if err := errors.Join(f.Truncate(64<<20), os.Chtimes(path, long, long)); err != nil {
+				t.Fatal(err)
+			}
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			c, err := net.Dial("tcp", l.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			reader, err := l.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer reader.Close()
+			flow := weir.File(path).To(weir.ToWriter(writer(c)))
+			done := make(chan error, 1)
+			go func() { done <- flow.Run(t.Context()) }()
+			for r := flow.Report(); len(r.Stages) == 0 || r.Stages[0].Out == 0; r = flow.Report() {
+				time.Sleep(time.Millisecond)
+			}
+			if _, err := f.WriteAt([]byte("more"), 64<<20); err != nil {
+				t.Fatal(err)
+			}
+			flow.Stop()
+			n, err := io.Copy(io.Discard, reader)
+			if err := errors.Join(err, <-done); err != nil || n >= 64<<20 {
+				t.Errorf("after %d bytes: %v", n, err)
+			}
+		})
 	}
 }

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/weir-go/weir/internal/clock"
+	"github.com/weir-go/weir/internal/units"
+	"github.com/weir-go/weir/report"
 )
 
 // Flow is a stream that is connected to a sink, so it can run. Until Run it is
@@ -431,7 +433,7 @@ func (r *run) lanes(ctx context.Context) {
 			failed = nil
 		}
 		if grace == nil {
-			d := r.flow.Grace
+			d := r.outermost().flow.Grace
 			if d == 0 {
 				d = 5 * time.Second
 			}
@@ -505,7 +507,7 @@ func (r *run) nameStuck() {
 	r.mu.Lock()
 	var names []string
 	for _, l := range r.plan.lanes {
-		if r.live[l] && len(l.spots) > 0 && l.ctx.Err() != nil {
+		if r.live[l] && len(l.spots) > 0 && l.ctx.Err() != nil && r.parts[l] == nil { // a part reports its own
 			names = append(names, l.at().name)
 		}
 	}
@@ -513,15 +515,24 @@ func (r *run) nameStuck() {
 	if len(names) == 0 {
 		return // they finish the values that came before the failure
 	}
-	r.flow.mu.Lock()
-	r.stuck = names
-	r.flow.mu.Unlock()
-	if r.flow.OnStuck != nil {
-		r.flow.OnStuck(names)
+	top := r.outermost()
+	top.flow.mu.Lock()
+	top.stuck = append(top.stuck[:len(top.stuck):len(top.stuck)], names...)
+	top.flow.mu.Unlock()
+	if top.flow.OnStuck != nil {
+		top.flow.OnStuck(names)
 		return
 	}
 	slog.Warn("weir: waiting for stages that ignore their context",
-		"flow", r.flow.Name, "stages", strings.Join(names, ", "))
+		"flow", top.flow.Name, "stages", strings.Join(names, ", "))
+}
+
+// outermost returns the run of the flow that the user runs, which r is a part of.
+func (r *run) outermost() *run {
+	for r.host != nil {
+		r = r.host.r
+	}
+	return r
 }
 
 // Check returns the error in the composition of the flow that Run would return
@@ -544,6 +555,119 @@ func (f *Flow) StageNames() ([]string, error) {
 		names[i] = st.name
 	}
 	return names, nil
+}
+
+// Ceiling returns the most memory that the flow will hold. It covers neither what
+// your own functions keep, nor the larger memory that a substring or subslice keeps
+// alive. It opens nothing.
+func (f *Flow) Ceiling() (report.Ceiling, error) {
+	b, err := f.assemble()
+	if err != nil {
+		return report.Ceiling{}, err
+	}
+	return b.ceiling(), nil
+}
+
+// Explain describes how the flow would run: its lanes, the pipes between them with
+// their limits, the memory of its stages and which part of that the ceiling does not
+// cover, the ceiling, and the system call that would move the bytes if no stage has
+// to see them. It opens nothing.
+func (f *Flow) Explain() (string, error) {
+	b, err := f.assemble()
+	if err != nil {
+		return "", err
+	}
+	var s strings.Builder
+	for i := 0; i < len(b.lanes); {
+		l := b.lanes[i]
+		name := l.name()
+		if name == "" && l.owner != nil {
+			name = l.owner.name + ", in order"
+		}
+		number := fmt.Sprint(i + 1)
+		if len(l.spots) == 1 && l.spots[0].st.workers > 1 {
+			i += l.spots[0].st.workers
+			number += fmt.Sprintf("–%d", i)
+		} else {
+			i++
+		}
+		fmt.Fprintf(&s, "lane %-5s %s\n", number, name)
+		for _, sp := range l.spots {
+			if sp.st.kernel != "" {
+				fmt.Fprintf(&s, "           the kernel moves the bytes: %s\n", sp.st.kernel)
+			}
+			if held := holding(sp.st.holds, sp.st.beyond); held != "" {
+				fmt.Fprintf(&s, "           %s holds at most %s\n", sp.st.name, held)
+			}
+			for _, why := range sp.st.uncovered {
+				fmt.Fprintf(&s, "           not covered: values of %s\n", why)
+			}
+		}
+	}
+	for _, e := range b.edges {
+		if inStore(e.anyPipe) {
+			continue // it is in a lane's name already, and takes no memory
+		}
+		fmt.Fprintf(&s, "pipe       %s: limit %s, at most %s\n", e.Name(), limitOf(e.Stats().Limit), holding(e.Ceiling(), e.holders()))
+	}
+	fmt.Fprintf(&s, "ceiling    %v\n", b.ceiling())
+	return s.String(), nil
+}
+
+// holding describes the contents of a stage or pipe: "64 KiB and 2 values", or "" if
+// it holds nothing.
+func holding(bytes int64, x beyond) string {
+	var c report.Ceiling
+	if c.Bytes = bytes; x.most > 0 {
+		addBeyond(&c, x)
+		x.values = 0
+	}
+	switch {
+	case x.values == 0 && c.Bytes == 0:
+		return ""
+	case x.values == 0:
+		return FormatBytes(c.Bytes)
+	}
+	values := units.Count(int64(x.values), "value")
+	if c.Bytes == 0 {
+		return values
+	}
+	return FormatBytes(c.Bytes) + " and " + values
+}
+
+// Report returns a snapshot of the current run of the flow, or of the last one.
+// It can be called at any time, also while the flow runs. If the flow has never
+// run, the report has only its name, and the verdict is "measuring".
+func (f *Flow) Report() report.Report {
+	f.mu.Lock()
+	r := f.last
+	if r == nil {
+		f.mu.Unlock()
+		return report.Report{Flow: f.Name, Verdict: report.Verdict{Measuring: true}}
+	}
+	t, stop, err, stuck := clock.Now(), r.stop, r.err, r.stuck
+	f.mu.Unlock()
+	rep := report.Report{Flow: f.Name, Running: stop == 0, Err: err, Stuck: stuck, Kernel: r.plan.kernel()}
+	c := r.plan.ceiling()
+	rep.Ceiling, rep.Holders = c.Bytes, c.Holders
+	if stop != 0 {
+		t = stop
+	}
+	rep.Wall = time.Duration(t - r.start)
+	rep.Stages, rep.Verdict = r.phases.at(t)
+	for _, e := range r.plan.edges {
+		p := pipeStats(e.anyPipe)
+		rep.Pipes = append(rep.Pipes, p)
+		rep.Largest = max(rep.Largest, p.Largest)
+		if !p.Stored {
+			rep.Held += p.Bytes
+			rep.Peak += p.Peak
+		}
+	}
+	if rep.Running && rep.Verdict.None() && rep.Wall < report.Hold {
+		rep.Verdict = report.Verdict{Measuring: true}
+	}
+	return rep
 }
 
 // deadlock returns an ErrDeadlock if the lanes of the run wait for each other and

@@ -8,7 +8,9 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/weir-go/weir"
@@ -105,4 +107,31 @@ func TestKeepOpen_LeavesItsEndUsableAfterACancel(t *testing.T) {
 	if n, err := ours.Read(b); n != 1 || err != nil {
 		t.Errorf("Read = %d, %v", n, err)
 	}
+}
+
+func TestConcat_NamesTheStuckStagesOfItsParts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		deaf := weir.Map(weir.Values(1, 2), func(v int) (int, error) {
+			time.Sleep(20 * time.Second)
+			return v, nil
+		}).Named("deaf")
+		f := weir.Concat(weir.Concat(deaf)).To(weir.Discard[int]())
+		f.Grace = time.Second
+		begin := time.Now()
+		var stuck []string
+		f.OnStuck = func(names []string) {
+			stuck = append(stuck, names...)
+			if d := time.Since(begin); d != 2*time.Second {
+				t.Errorf("named %v after %v, want 2s", names, d)
+			}
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, cancel)
+		if err := f.Run(ctx); !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		if want := []string{"deaf"}; !slices.Equal(stuck, want) || !slices.Equal(f.Report().Stuck, want) {
+			t.Errorf("named %v, the report %v, want %v", stuck, f.Report().Stuck, want)
+		}
+	})
 }

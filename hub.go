@@ -19,6 +19,12 @@ import (
 //
 // A Hub can be used concurrently, and must not be copied.
 type Hub[T any] struct {
+	// Size returns how many bytes v refers to beyond its own slot, as in
+	// [PipeOptions]. The hub does not know the function that was given to
+	// [Stream.Sized]. Size must be set before the first reader attaches. If it is
+	// nil, the pipes of the readers measure values as far as they can; see [Bytes].
+	Size func(v T) int
+
 	mu       sync.Mutex
 	branches []*branch[T]
 	ended    error // the error the flow ended with; nil while it runs
@@ -31,7 +37,7 @@ func (h *Hub[T]) Attach(br Branch) (*PipeReader[T], error) {
 	if err := br.check(); err != nil {
 		return nil, wrapf("attach", err)
 	}
-	p := pipe.New(pipe.Config[T]{Limit: br.Limit.numbers()})
+	p := pipe.New(pipe.Config[T]{Limit: br.Limit.numbers(), Size: h.Size})
 	if br.Policy == DropOldest {
 		p.DropsOldest()
 	}

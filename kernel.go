@@ -69,7 +69,8 @@ func kernelFlow[T any](b *plan, s Stream[T], k Sink[T], ln *lane, to *spot, w *W
 				to.st.in.Add(n)
 			},
 		})
-		if f, ok := r.(ranged); ok && err == nil {
+		stopped := ln.source.Err() != nil // Flow.Stop was called: the copy may have ended before the file
+		if f, ok := r.(ranged); ok && err == nil && !stopped {
 			if err = f.ended(); err != nil {
 				return from.fail(err)
 			}

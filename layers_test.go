@@ -23,7 +23,7 @@ var layers = []struct {
 }{
 	{"values", []string{"doc.go", "errors.go", "limit.go", "budget.go"}},
 	{"pipes", []string{"pipe.go"}},
-	{"engine", []string{"flow.go", "plan.go", "node.go", "lane.go", "lane_io.go", "standstill.go", "onrun.go", "ceiling.go", "explain.go", "report.go"}},
+	{"engine", []string{"flow.go", "plan.go", "node.go", "lane.go", "lane_io.go", "standstill.go", "onrun.go", "ceiling.go", "phases.go"}},
 	{"streams, sources, stages and sinks", []string{"stream.go", "source.go", "stage.go", "sink.go", "kernel.go"}},
 	{"operators", nil}, // all other files
 }

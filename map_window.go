@@ -96,16 +96,6 @@ func buildMapOrdered[T, U any](b *plan, ln *lane, out link[U], s Stream[T], c *c
 	}
 }
 
-// span returns how many values may lie between the oldest and the newest in
-// progress, if a worker takes n at once: a few for each worker if values take
-// long.
-func (c *mapOptions) span(n int) int64 {
-	if c.hasWindow {
-		return int64(c.window)
-	}
-	return int64(min(c.window, c.workers*max(4, 16*n)))
-}
-
 // admit lets worker i begin n values from first on. It waits until they are at
 // most span behind the next to deliver. It returns ErrStop if a value before them
 // could not be mapped.

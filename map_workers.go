@@ -27,6 +27,16 @@ type mapOptions struct {
 	err       error
 }
 
+// span returns how many values may lie between the oldest and the newest in
+// progress, if a worker takes n at once: a few for each worker if values take
+// long.
+func (c *mapOptions) span(n int) int64 {
+	if c.hasWindow {
+		return int64(c.window)
+	}
+	return int64(min(c.window, c.workers*max(4, 16*n)))
+}
+
 // Workers maps n values at a time, in goroutines of the flow. 0 means one for
 // each core. A worker costs about a hundred nanoseconds for each batch, not for
 // each value, because it takes several values at once if they are cheap.
@@ -44,16 +54,19 @@ func Workers(n int) MapOption {
 
 // Window limits how far workers can run ahead: at most n values are in progress or
 // finished but waiting for an earlier one. It limits memory if one slow value holds
-// up the others. The default is 4 for each worker if values take long. If they are
+// up the others. More than 1,048,576 count as that many. The default is 4 for each worker if values take long. If they are
 // cheap it is more, up to 1,024 for each worker and 4,096 in all.
 func Window(n int) MapOption {
 	return func(c *mapOptions) {
 		if n < 1 {
 			c.err = fmt.Errorf("invalid window %d; use 1 or more", n)
 		}
-		c.window, c.hasWindow = n, true
+		c.window, c.hasWindow = min(n, widestWindow), true
 	}
 }
+
+// widestWindow bounds the memory for the order of results.
+const widestWindow = 1 << 20
 
 // Unordered delivers each result as soon as it is ready, whatever the order of
 // the values.
@@ -119,6 +132,9 @@ func mapConfig(opts []MapOption) mapOptions {
 	}
 	if !c.hasWindow {
 		c.window = min(4096, 1024*max(1, c.workers))
+	}
+	if c.unordered && c.hasWindow { // nothing else limits how many values are in progress
+		c.workers = min(c.workers, c.window)
 	}
 	return c
 }

@@ -3,9 +3,11 @@ package weir
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 
 	"github.com/weir-go/weir/internal/pipe"
+	"github.com/weir-go/weir/internal/units"
 )
 
 // node is one step of a stream. It is immutable once built.
@@ -47,6 +49,41 @@ type link[T any] struct {
 
 	size func(*T) int64 // how the values are measured; nil: they need not be, or cannot
 	most int            // how many values to pass on at once, because the pipe at the lane's end holds no more; 0: any number
+}
+
+// from returns the link out for the stage of sp, which makes values measured by size.
+// It refuses those that are larger than the flow allows.
+func (out link[T]) from(sp *spot, size func(*T) int64) link[T] {
+	out.size = size
+	most := sp.st.beyond.most
+	if size == nil || most == 0 {
+		return out
+	}
+	push := out.push
+	out.push = func(batch []T) error {
+		for i := range batch {
+			err := tooLarge(size, &batch[i], most)
+			if err == nil {
+				continue
+			}
+			if i > 0 {
+				if err := push(batch[:i]); err != nil {
+					return err
+				}
+			}
+			return sp.fail(err)
+		}
+		return push(batch)
+	}
+	return out
+}
+
+// tooLarge returns the error for a value that is larger than most, or nil.
+func tooLarge[T any](size func(*T) int64, v *T, most int64) error {
+	if n := size(v); n > most {
+		return fmt.Errorf("%w: a value of %s; the flow's MaxValue is %s", ErrLimit, units.Exact(n), units.Exact(most))
+	}
+	return nil
 }
 
 // attach builds the step, and all steps before it, in front of a consumer at

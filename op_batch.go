@@ -64,7 +64,7 @@ func Batch[T any](s Stream[T], c BatchOptions) Stream[[]T] {
 	}
 	// The buffer it reads into, and the batch: while its slots grow, there is half
 	// as much again of them.
-	st.Holds = int64(chunkLen[T]())*slotSize[T]() + grow.Countable(int64(most))*slotSize[T]()*3/2 + c.Bytes
+	st.Holds = int64(chunkLen[T]())*slotSize[T]() + grow.Countable(int64(most))*slotSize[T]()*3/2 + grow.Countable(c.Bytes)
 	st.Run = func(ctx context.Context, in Reader[T], out Writer[[]T]) error {
 		b := &batcher[T]{c: c, most: most, size: size, slot: slot, in: in.(*laneReader[T]), out: out, buf: make([]T, chunkLen[T]())}
 		b.timer = time.NewTimer(time.Hour)

@@ -128,7 +128,8 @@ func Dedupe[T comparable](s Stream[T]) Stream[T] {
 }
 
 // DedupeBy leaves out values whose key is among the last window different keys
-// that were passed on. It holds at most window keys.
+// that were passed on. It holds at most window keys. A key that is not equal to
+// itself, such as a NaN, is never held, so values with it always pass.
 func DedupeBy[T any, K comparable](s Stream[T], key func(T) K, window int) Stream[T] {
 	if key == nil {
 		return failed[T]("dedupe", errNilFunc, s.roots())
@@ -144,6 +145,9 @@ func DedupeBy[T any, K comparable](s Stream[T], key func(T) K, window int) Strea
 			k := key(v)
 			if _, ok := seen[k]; ok {
 				return v, false
+			}
+			if k != k { // a map cannot forget it
+				return v, true
 			}
 			if len(ring) < window {
 				ring = append(ring, k)

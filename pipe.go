@@ -135,7 +135,7 @@ func (r *PipeReader[T]) Ready() <-chan struct{} { return r.p.ReadReady() }
 
 // Peek waits for len(dst) values and copies them into dst without taking them.
 // It returns fewer values with the error that ended the pipe, or with [ErrFull]
-// if the pipe cannot hold that many.
+// if the pipe cannot hold that many. Other reads wait until Peek has returned.
 func (r *PipeReader[T]) Peek(ctx context.Context, dst []T) (int, error) {
 	return r.p.Peek(ctx, dst)
 }

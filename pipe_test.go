@@ -338,3 +338,44 @@ func TestLimit_IsChecked(t *testing.T) {
 	}()
 	weir.NewPipe[int](weir.Bytes(-5))
 }
+
+// A Commit without a reservation changes nothing, and least of all the turn of another
+// writer.
+func TestCommit_NeedsAReservation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, w := weir.NewPipe[int](weir.Items(2))
+		for range 2 {
+			go func() { _, _ = w.SendBatch(t.Context(), []int{1, 1, 1, 1, 1, 1}) }()
+			synctest.Wait()
+			for _, n := range []int{0, 1, -1} {
+				if err := w.Commit(n); err == nil {
+					t.Errorf("Commit(%d) in the turn of another writer: no error", n)
+				}
+			}
+		}
+		for range 12 {
+			if v, err := r.Recv(t.Context()); v != 1 || err != nil {
+				t.Fatal(v, err)
+			}
+			synctest.Wait()
+		}
+		slots, err := w.Reserve(t.Context(), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		slots[0] = 2
+		if err := w.Commit(3); err == nil {
+			t.Error("more than was reserved: no error")
+		}
+		if err := w.Commit(1); err != nil {
+			t.Error(err)
+		}
+		if err := w.Commit(0); err == nil {
+			t.Error("a second Commit: no error")
+		}
+		w.Close()
+		if v, err := r.Recv(t.Context()); v != 2 || err != nil {
+			t.Error(v, err)
+		}
+	})
+}

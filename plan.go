@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/weir-go/weir/internal/clock"
 	"github.com/weir-go/weir/internal/pipe"
@@ -61,6 +62,64 @@ type stage struct {
 	outer           outer
 
 	in, out, dropped atomic.Int64
+}
+
+// stats returns the times and counts of the stage until t.
+func (st *stage) stats(lanes map[*lane]clock.Reading, t int64) report.StageStats {
+	s := report.StageStats{
+		Name: st.name, Kind: st.kind, Workers: st.workers, Limits: st.limits,
+		In: st.in.Load(), Out: st.out.Load(), Dropped: st.dropped.Load(),
+		Unit: "items", OutUnit: "items",
+	}
+	if st.bytes {
+		s.Unit = "bytes"
+	}
+	if st.bytesOut {
+		s.OutUnit = "bytes"
+	}
+	for _, sp := range st.spots {
+		if st.copy == nil {
+			addTimes(&s, lanes[sp.ln].Of(sp.busy))
+		}
+	}
+	if st.copy != nil {
+		st.copy.share(&s, t)
+	}
+	ends := time.Duration(st.ends.Until(t))
+	s.Outside += ends
+	s.Wall += ends
+	return s
+}
+
+// addTimes adds the times of one lane, as seen from the stage's place in it.
+func addTimes(s *report.StageStats, t clock.Times) {
+	s.Wall += time.Duration(t.Wall)
+	s.Busy += time.Duration(t.Busy)
+	s.Outside += time.Duration(t.Outside)
+	s.Starved += time.Duration(t.Starved)
+	s.Blocked += time.Duration(t.Blocked)
+	s.Budget += time.Duration(t.Short)
+	s.BlockedN += t.BlockedN
+}
+
+// over reports whether all lanes of the stage have ended.
+func (st *stage) over() bool {
+	for _, sp := range st.spots {
+		if !sp.ln.Stopped() {
+			return false
+		}
+	}
+	return true
+}
+
+// timed returns f with the time it takes counted as time that the stage spends
+// outside: it opens or closes a file, a socket or a process.
+func (st *stage) timed(f func() error) func() error {
+	return func() error {
+		st.ends.Begin()
+		defer st.ends.End()
+		return f()
+	}
 }
 
 // outer knows the peer and the edge behind a source or sink, if its reader or
@@ -313,4 +372,22 @@ func (b *plan) kernel() string {
 		}
 	}
 	return ""
+}
+
+func (b *plan) ceiling() report.Ceiling {
+	var c report.Ceiling
+	for _, st := range b.stages {
+		c.Bytes += st.holds
+		addBeyond(&c, st.beyond)
+		for _, why := range st.uncovered {
+			if !slices.Contains(c.Uncovered, why) {
+				c.Uncovered = append(c.Uncovered, why)
+			}
+		}
+	}
+	for _, e := range b.edges {
+		c.Bytes += e.Ceiling()
+		addBeyond(&c, e.holders())
+	}
+	return c
 }

@@ -27,7 +27,11 @@ const (
 )
 
 func (p Policy) String() string {
-	return [...]string{"block", "drop oldest", "drop newest", "disconnect"}[p]
+	names := [...]string{"block", "drop oldest", "drop newest", "disconnect"}
+	if p < 0 || int(p) >= len(names) {
+		return fmt.Sprintf("Policy(%d)", int(p))
+	}
+	return names[p]
 }
 
 // Branch describes one output of a [Tee] or a [Hub]. The zero Branch blocks
@@ -36,7 +40,7 @@ func (p Policy) String() string {
 type Branch struct {
 	Policy Policy
 	Limit  Limit
-	Lag    time.Duration // for Disconnect
+	Lag    time.Duration // for Disconnect: how long the others may have to wait at a time
 }
 
 func (br Branch) check() error {
@@ -224,8 +228,8 @@ type branch[T any] struct {
 
 // deliverAll hands part(i) to branch i as its policy says, and returns how many
 // values were dropped. It delivers the values that fit to all branches before
-// it waits for any of them. An error is only ever the end of ctx: a branch
-// whose reader has left is gone.
+// it waits for any of them. The Lags of several branches run at the same time. An
+// error is only ever the end of ctx: a branch whose reader has left is gone.
 func deliverAll[T any](ctx context.Context, ln *lane, all []*branch[T], part func(i int) []T) (dropped int, err error) {
 	for i, br := range all {
 		if br.gone {
@@ -235,11 +239,18 @@ func deliverAll[T any](ctx context.Context, ln *lane, all []*branch[T], part fun
 		dropped += n
 		br.gone = err != nil
 	}
+	var began time.Time // the first wait
 	for _, br := range all {
 		if br.gone || len(br.rest) == 0 {
 			continue
 		}
-		if err := br.await(ctx, ln); err != nil {
+		var waited time.Duration
+		if began.IsZero() {
+			began = time.Now()
+		} else {
+			waited = time.Since(began)
+		}
+		if err := br.await(ctx, ln, waited); err != nil {
 			if ctx.Err() != nil {
 				return dropped, context.Cause(ctx)
 			}
@@ -264,9 +275,10 @@ func (br *branch[T]) offer(batch []T) (dropped int, err error) {
 	return 0, err
 }
 
-// await waits until the branch has taken br.rest, or too long. ln is the lane that
-// waits; nil: none.
-func (br *branch[T]) await(ctx context.Context, ln *lane) error {
+// await waits until the branch has taken br.rest, or too long. The others have waited
+// for the duration waited already, in which its reader could take values. ln is the
+// lane that waits; nil: none.
+func (br *branch[T]) await(ctx context.Context, ln *lane, waited time.Duration) error {
 	var clk *clock.Clock
 	if ln != nil {
 		clk = &ln.Clock
@@ -275,7 +287,20 @@ func (br *branch[T]) await(ctx context.Context, ln *lane) error {
 		_, err := br.p.Write(ctx, clk, br.rest)
 		return err
 	}
-	late, cancel := context.WithTimeoutCause(ctx, br.Lag, ErrLagging)
+	if waited > 0 {
+		rest, err := br.p.WriteFit(br.rest)
+		if rest < len(br.rest) {
+			waited = 0 // its reader is slow, but there
+		}
+		if br.rest = br.rest[len(br.rest)-rest:]; err != nil || rest == 0 {
+			return err
+		}
+	}
+	if waited >= br.Lag {
+		br.p.CloseWrite(ErrLagging)
+		return ErrLagging
+	}
+	late, cancel := context.WithTimeoutCause(ctx, br.Lag-waited, ErrLagging)
 	defer cancel()
 	if ln != nil {
 		ln.timed.Store(true)

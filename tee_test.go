@@ -86,3 +86,58 @@ func TestDisconnect_EndsALaggingBranchOnly(t *testing.T) {
 		}
 	})
 }
+
+func TestDisconnect_LagsRunAtTheSameTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var hub Hub[int]
+		for range 10 {
+			r, _ := hub.Attach(Branch{Policy: Disconnect, Lag: time.Second, Limit: Items(1)})
+			defer r.Close()
+		}
+		// It needs most of its own Lag for all values, behind those that time out.
+		slow, _ := hub.Attach(Branch{Policy: Disconnect, Lag: time.Second, Limit: Items(1)})
+		got := make(chan int)
+		go func() {
+			for n := 0; ; n++ {
+				time.Sleep(300 * time.Millisecond)
+				if _, err := slow.Recv(t.Context()); err != nil {
+					got <- n
+					return
+				}
+			}
+		}()
+		begin := time.Now()
+		if err := Values(1, 2, 3, 4).To(hub.Sink()).Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if d := time.Since(begin); d > 3*time.Second {
+			t.Errorf("the flow waited %v for 10 readers at once", d)
+		}
+		if n := <-got; n != 4 {
+			t.Errorf("a slow reader got %d of 4 values", n)
+		}
+	})
+}
+
+func TestHub_MeasuresValuesAsItIsTold(t *testing.T) {
+	hub := Hub[map[string]int]{Size: func(map[string]int) int { return 1 << 20 }}
+	r, err := hub.Attach(Branch{Policy: DropNewest, Limit: Bytes(2 << 20)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if err := FromSlice(make([]map[string]int, 1000)).To(hub.Sink()).Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if st := r.Stats(); st.Items < 1 || st.Items > 2 || st.Dropped != 1000-int64(st.Items) {
+		t.Errorf("holds %d values of 1 MiB, dropped %d; the limit is 2 MiB", st.Items, st.Dropped)
+	}
+}
+
+func TestPolicy_HasANameWhateverItIs(t *testing.T) {
+	for p, want := range map[Policy]string{Block: "block", Disconnect: "disconnect", 9: "Policy(9)", -1: "Policy(-1)"} {
+		if p.String() != want {
+			t.Errorf("got %s, want %s", p, want)
+		}
+	}
+}

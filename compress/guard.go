@@ -1,10 +1,7 @@
 package compress
 
 import (
-	"fmt"
 	"io"
-
-	"github.com/weir-go/weir"
 )
 
 // guard limits the output of a decoder, and separates the decoder's error from
@@ -36,31 +33,6 @@ func (g *guard) Read(p []byte) (int, error) {
 	n, err := g.r.Read(p[:left])
 	g.n += int64(n)
 	return n, g.note(err)
-}
-
-// left returns how many of n bytes may be passed on, after done bytes have
-// been, and the decoder has read read bytes.
-func (c *config) left(done, n, read int64) int64 {
-	if c.maxOut >= 0 {
-		n = min(n, c.maxOut-done)
-	}
-	if c.maxRatio > 0 {
-		// Compared as floats: a large ratio must not overflow.
-		if most := freeRatio + c.maxRatio*float64(read); most < float64(done+n) {
-			n = int64(most) - done
-		}
-	}
-	return max(n, 0)
-}
-
-// tooLarge returns the error of output that may be no larger than done.
-func (c *config) tooLarge(done, offset int64, format string) error {
-	e := &weir.LimitError{Err: ErrTooLarge, Option: "MaxRatio", Max: int64(c.maxRatio)}
-	if c.maxOut >= 0 && done >= c.maxOut {
-		e.Option, e.Max = "MaxOutput", c.maxOut
-	}
-	e.Detail = fmt.Sprintf("more than %s from %s of %s data", weir.FormatBytes(done), weir.FormatBytes(offset), format)
-	return e
 }
 
 func (g *guard) note(err error) error {

@@ -6,6 +6,7 @@ import (
 	"hash/crc32"
 	"io"
 	"sync"
+	"sync/atomic"
 
 	"github.com/weir-go/weir/internal/inflate"
 )
@@ -15,6 +16,44 @@ var errMemberSize = errors.New("a member does not end where its header says")
 
 // errCut is the error at the end of the input of a segment between marks.
 var errCut = errors.New("the end of a segment")
+
+// segment is a part of the input that can be decompressed ahead of its turn: a
+// member that records its sizes, or deflate blocks between two marks.
+type segment struct {
+	sizes  sizes // of a member; else zero
+	chunks []*chunk
+	n      int   // bytes of input
+	at     int64 // of a member: where it begins in the input
+	err    error // of a member: the error at which the input ended, within it
+
+	// taken says that one side has taken the segment. The joining side can take it
+	// at any time, to decompress it itself; a worker can take it from the queue;
+	// and the splitting side takes it to prevent that it is decompressed before
+	// its turn. The latter two close done.
+	taken atomic.Bool
+	done  chan struct{}
+
+	// These are valid when done is closed.
+	out    [][]byte
+	size   int    // bytes in out
+	sum    uint32 // CRC-32 of out
+	used   int    // bytes of input up to the end
+	ended  bool   // with the last block of deflate data
+	ok     bool   // out is right, if the segment begins where a block does
+	failed error  // of a member: the error behind out
+	cut    bool   // of a member: failed is err
+	credit int64  // of the room
+}
+
+// take reports whether the caller is the first to take the segment.
+func (s *segment) take() bool { return s.taken.CompareAndSwap(false, true) }
+
+// drop prevents that a worker decompresses the segment before its turn.
+func (s *segment) drop() {
+	if s.take() {
+		close(s.done)
+	}
+}
 
 // inflater decompresses segments.
 type inflater struct {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -116,6 +117,23 @@ func (f *flow) open(ctx context.Context) (weir.Reader[byte], error) {
 		return nothing{r}, nil
 	}
 	return &reader{in, r}, nil
+}
+
+func (f *flow) openSink(ctx context.Context) (weir.Writer[byte], error) {
+	r := f.run.Load()
+	if r.refused != nil {
+		return nil, r.refused
+	}
+	r.handed.Store(true)
+	untie := context.AfterFunc(ctx, func() { r.cancel(context.Cause(ctx)) })
+	w := &writer{run: r, untie: untie, turn: make(chan struct{}, 1), bytes: saveBytes, age: saveAge, idle: saveAge}
+	if p, ok := f.sink.(interface {
+		Pace() (bytes int64, age, idle time.Duration)
+	}); ok {
+		w.bytes, w.age, w.idle = p.Pace()
+		w.bytes = max(w.bytes, 1)
+	}
+	return w, nil
 }
 
 // closeSink closes the sink, unless that is for its lane to do.
@@ -271,7 +289,7 @@ func (r *reader) Watch(ctx context.Context) error {
 	if w, ok := r.ReadCloser.(interface{ Watch(context.Context) error }); ok {
 		ended := make(chan error, 1)
 		ctx, cancel := context.WithCancel(ctx)
-		go func() { ended <- w.Watch(ctx) }()
+		go func() { ended <- recovered(func() error { return w.Watch(ctx) }) }()
 		defer func() { <-ended }()
 		defer cancel()
 		select {
@@ -293,3 +311,24 @@ func (r *reader) Watch(ctx context.Context) error {
 		return nil
 	}
 }
+
+// recovered calls f, in a goroutine whose panic nobody else would catch, and turns a
+// panic into an error, as a flow does.
+func recovered(f func() error) (err error) {
+	returned := false
+	defer func() {
+		if returned {
+			return
+		}
+		if p := recover(); p != nil {
+			err = &weir.PanicError{Value: p, Stack: debug.Stack()}
+		} else {
+			err = errGoexit
+		}
+	}()
+	err = f()
+	returned = true
+	return err
+}
+
+var errGoexit = errors.New("called runtime.Goexit")

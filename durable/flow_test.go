@@ -352,6 +352,50 @@ func TestFlow_FailsWhenACheckpointFailsWhileTheSourceWaits(t *testing.T) {
 	})
 }
 
+// A panic of a source or a sink fails the flow, also where no lane of the flow calls it.
+func TestFlow_FailsWhenItsSourceOrSinkPanics(t *testing.T) {
+	t.Parallel()
+	for name, ends := range map[string]func(waiting, ready *memorySource) (durable.Source, durable.Sink){
+		"Save while the source waits": func(s, _ *memorySource) (durable.Source, durable.Sink) { return s, panicsInSave{&memorySink{}} },
+		"Done while the source waits": func(s, _ *memorySource) (durable.Source, durable.Sink) { return panicsInDone{s}, &memorySink{} },
+		"Save after each byte": func(_, s *memorySource) (durable.Source, durable.Sink) {
+			return s, everySave{panicsInSave{&memorySink{}}}
+		},
+		"Watch": func(s, _ *memorySource) (durable.Source, durable.Sink) { return panicsInWatch{s}, &memorySink{} },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			src, sink := ends(&memorySource{version: "v", data: text(3000), wait: make(chan struct{})}, &memorySource{version: "v", data: text(3000)})
+			var pe *weir.PanicError
+			if err := durable.Flow(src, sink, durable.Options{}).Run(context.Background()); !errors.As(err, &pe) || pe.Value != "a fault" {
+				t.Errorf("%s: %v, want the panic", name, err)
+			}
+		})
+	}
+}
+
+type panicsInSave struct{ *memorySink }
+
+func (panicsInSave) Save(context.Context, durable.Checkpoint) error { panic("a fault") }
+
+type everySave struct{ panicsInSave }
+
+func (everySave) Pace() (int64, time.Duration, time.Duration) { return 0, time.Hour, time.Hour }
+
+type panicsInDone struct{ *memorySource }
+
+func (panicsInDone) Done(context.Context, int64) error { panic("a fault") }
+
+type panicsInWatch struct{ *memorySource }
+
+func (s panicsInWatch) Open(ctx context.Context, at durable.Position) (io.ReadCloser, error) {
+	r, err := s.memorySource.Open(ctx, at)
+	return watched{r}, err
+}
+
+type watched struct{ io.ReadCloser }
+
+func (watched) Watch(context.Context) error { panic("a fault") }
+
 func TestFlow_StoppedBeforeTheEndKeepsWhatItHas(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

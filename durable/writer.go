@@ -17,22 +17,6 @@ const (
 	saveAge   = 250 * time.Millisecond
 )
 
-func (f *flow) openSink(ctx context.Context) (weir.Writer[byte], error) {
-	r := f.run.Load()
-	if r.refused != nil {
-		return nil, r.refused
-	}
-	r.handed.Store(true)
-	untie := context.AfterFunc(ctx, func() { r.cancel(context.Cause(ctx)) })
-	w := &writer{run: r, untie: untie, turn: make(chan struct{}, 1), bytes: saveBytes, age: saveAge, idle: saveAge}
-	if p, ok := f.sink.(interface {
-		Pace() (bytes int64, age, idle time.Duration)
-	}); ok {
-		w.bytes, w.age, w.idle = p.Pace()
-	}
-	return w, nil
-}
-
 // writer is the sink of a run. It saves checkpoints, also while nothing is
 // written.
 type writer struct {
@@ -157,7 +141,7 @@ func (w *writer) tick() {
 		w.timer = time.AfterFunc(wait, w.tick)
 		return
 	}
-	if err := w.save(w.ctx); err != nil {
+	if err := recovered(func() error { return w.save(w.ctx) }); err != nil {
 		w.failed <- &weir.StageError{Stage: w.sink.Name(), Err: err}
 		w.over, w.broken = true, err
 	}

@@ -2,11 +2,16 @@ package endpoint
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
+	"net/http"
 	"os"
 	"sync"
+	"syscall"
 	"time"
+
+	"github.com/weir-go/weir/internal/errno"
 )
 
 // dialer connects, and makes connections that let an answer through before the
@@ -60,3 +65,14 @@ func (c *patientConn) Close() error {
 	c.once.Do(func() { close(c.silent) })
 	return c.Conn.Close()
 }
+
+// isHandshake reports whether both sides could not agree on how to talk.
+func isHandshake(err error) bool {
+	var cert *tls.CertificateVerificationError
+	var alert tls.AlertError
+	var record tls.RecordHeaderError
+	return errors.As(err, &cert) || errors.As(err, &alert) || errors.As(err, &record) || errors.Is(err, http.ErrSchemeMismatch)
+}
+
+// isRefused reports whether nobody listens.
+func isRefused(err error) bool { return errno.Is(err, syscall.ECONNREFUSED) }

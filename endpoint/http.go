@@ -158,6 +158,24 @@ func (t target) request(ctx context.Context, method string, o HTTPOptions) (*htt
 	return req, nil
 }
 
+// redirected returns the target of a redirect. Credentials go only to the same
+// host.
+func (t target) redirected(resp *http.Response, hops int) (target, error) {
+	to, err := resp.Location()
+	if err != nil {
+		return t, bare(err)
+	}
+	if err := mayFollow(t.url, to, hops); err != nil {
+		return t, err
+	}
+	next, err := newTarget(to)
+	next.foreign = t.foreign || !sameHost(t.url, to)
+	if next.user == nil && !next.foreign {
+		next.user = t.user
+	}
+	return next, err
+}
+
 // bare takes the URL off an error of package http: it may hold a secret.
 func bare(err error) error {
 	var ue *url.Error

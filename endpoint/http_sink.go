@@ -214,24 +214,6 @@ func (u *upload) dress(req *http.Request, expect bool) {
 	req.Header.Del("Accept-Encoding")
 }
 
-// redirected returns the target of a redirect. Credentials go only to the same
-// host.
-func (t target) redirected(resp *http.Response, hops int) (target, error) {
-	to, err := resp.Location()
-	if err != nil {
-		return t, bare(err)
-	}
-	if err := mayFollow(t.url, to, hops); err != nil {
-		return t, err
-	}
-	next, err := newTarget(to)
-	next.foreign = t.foreign || !sameHost(t.url, to)
-	if next.user == nil && !next.foreign {
-		next.user = t.user
-	}
-	return next, err
-}
-
 // uploadBody is the body of one request.
 type uploadBody struct {
 	u *upload

@@ -229,7 +229,7 @@ func view(t *testing.T, m *Monitor, c *client) (leave func()) {
 	r := httptest.NewRequestWithContext(ctx, "GET", "/weir/events", nil)
 	go func() {
 		defer close(done)
-		m.serveEvents(c, r)
+		handler{m: m}.serveEvents(c, r)
 	}()
 	leave = func() { cancel(); <-done }
 	t.Cleanup(leave)
@@ -250,7 +250,7 @@ func TestEvents_SlowViewerIsDisconnectedAndDelaysNobody(t *testing.T) {
 		gone := make(chan time.Duration, 1)
 		go func() {
 			began := time.Now()
-			m.serveEvents(&slow, httptest.NewRequestWithContext(t.Context(), "GET", "/weir/events", nil))
+			handler{m: &m}.serveEvents(&slow, httptest.NewRequestWithContext(t.Context(), "GET", "/weir/events", nil))
 			gone <- time.Since(began)
 		}()
 		leave := view(t, &m, &quick)
@@ -283,7 +283,7 @@ func TestEvents_ViewerThatIsLateGetsTheLatest(t *testing.T) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			m.serveEvents(c, httptest.NewRequestWithContext(ctx, "GET", "/weir/events", nil))
+			handler{m: &m}.serveEvents(c, httptest.NewRequestWithContext(ctx, "GET", "/weir/events", nil))
 			pw.Close()
 		}()
 		r := bufio.NewReader(pr)
@@ -333,7 +333,7 @@ func TestEvents_RefusesMoreViewersThanItsLimit(t *testing.T) {
 		synctest.Wait()
 		w := httptest.NewRecorder()
 		r := httptest.NewRequest("GET", "/weir/events", nil)
-		m.serveEvents(w, r)
+		handler{m: &m}.serveEvents(w, r)
 		if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
 			t.Errorf("status %d, Retry-After %q", w.Code, w.Header().Get("Retry-After"))
 		}

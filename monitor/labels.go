@@ -1,11 +1,8 @@
 package monitor
 
 import (
-	"slices"
 	"strings"
 	"unicode"
-
-	"github.com/weir-go/weir/report"
 )
 
 // How many label values a Monitor hands out. Later names are counted under the
@@ -75,21 +72,6 @@ func take[K comparable](set map[K]bool, key K, most int) bool {
 	}
 	set[key] = true
 	return true
-}
-
-// labeled returns r with the names of stages and pipes that LabelPart makes.
-func (m *Monitor) labeled(r report.Report) report.Report {
-	if m.LabelPart == nil {
-		return r
-	}
-	r.Stages, r.Pipes = slices.Clone(r.Stages), slices.Clone(r.Pipes)
-	for i := range r.Stages {
-		r.Stages[i].Name = m.LabelPart(r.Stages[i].Name)
-	}
-	for i := range r.Pipes {
-		r.Pipes[i].Name = m.LabelPart(r.Pipes[i].Name)
-	}
-	return r
 }
 
 // cleanLabel returns the part of a name that may be a label: without the words

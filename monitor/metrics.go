@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/report"
 )
 
@@ -155,67 +154,6 @@ func entryOf[K comparable, T any](m map[K]*T, key K) *T {
 		m[key] = new(T)
 	}
 	return m[key]
-}
-
-// Metrics returns the metrics of m: of current runs and, added up, of runs that
-// have ended. Counters never go down. The number of series is bounded: see the
-// package comment.
-func (m *Monitor) Metrics() []Family {
-	m.mu.Lock()
-	all := m.sums.clone()
-	live := make([]*run, 0, len(m.live))
-	flows := make([]*weir.Flow, 0, len(m.live))
-	for f, r := range m.live {
-		live, flows = append(live, r), append(flows, f)
-	}
-	groups := slices.Clone(m.groups)
-	m.mu.Unlock()
-
-	reports := make([]report.Report, len(live))
-	for i, f := range flows {
-		reports[i] = m.labeled(m.report(f))
-	}
-	gauges := map[string]*flowGauges{}
-	m.mu.Lock()
-	all.labels = m.sums.labels
-	slicesByID(live, reports)
-	for i, r := range live {
-		rep := reports[i]
-		if r.ended { // the flow may have begun another run
-			rep = r.counted
-		}
-		label := all.labels.flow(r.labelOf(rep))
-		all.add(label, rep, r.progress)
-		if r.ended {
-			if all.runs == nil {
-				all.runs = map[pair]int64{}
-			}
-			all.runs[pair{label, string(outcome(rep))}]++
-			continue
-		}
-		g := entryOf(gauges, label)
-		g.running++
-		g.used += rep.Held
-		g.limit += rep.Ceiling
-		g.bottleneck = bottleneck(r.shown.Verdict)
-		if len(r.shown.Stages) == 0 {
-			g.bottleneck = "measuring"
-		}
-	}
-	m.sums.labels = all.labels
-	m.mu.Unlock()
-	for _, g := range gauges {
-		if m.LabelPart != nil && !notStages[g.bottleneck] {
-			g.bottleneck = m.LabelPart(g.bottleneck)
-		}
-	}
-	list := all.families(gauges)
-	if m.Budget != nil {
-		list = append(list,
-			single("weir_budget_used_bytes", "Memory that flows and transfers have taken from the shared budget.", float64(m.Budget.Used())),
-			single("weir_budget_limit_bytes", "Size of the shared budget.", float64(m.Budget.Total())))
-	}
-	return append(list, transferFamilies(groups)...)
 }
 
 func slicesByID(live []*run, reports []report.Report) {

@@ -1,10 +1,11 @@
 package monitor
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"net/http"
-	"strconv"
+	"reflect"
 	"time"
 )
 
@@ -27,91 +28,6 @@ func (v *viewer) put(s *sampled) {
 	default:
 	}
 	v.slot <- s
-}
-
-// enter registers a viewer. It returns nil if there are too many, or m is closed.
-func (m *Monitor) enter() *viewer {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.closed || len(m.viewers) >= maxViewers {
-		return nil
-	}
-	if m.viewers == nil {
-		m.viewers = map[*viewer]bool{}
-	}
-	v := &viewer{slot: make(chan *sampled, 1)}
-	m.viewers[v] = true
-	if m.loop == nil {
-		m.start()
-	} else {
-		m.loop.wake()
-	}
-	return v
-}
-
-func (m *Monitor) leave(v *viewer) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	delete(m.viewers, v)
-}
-
-// serveEvents sends a snapshot and then its changes, as server-sent events.
-func (m *Monitor) serveEvents(w http.ResponseWriter, r *http.Request) {
-	if r.Method == http.MethodHead {
-		w.Header().Set("Content-Type", "text/event-stream")
-		return
-	}
-	v := m.enter()
-	if v == nil {
-		w.Header().Set("Retry-After", "10")
-		http.Error(w, "too many viewers: at most "+strconv.Itoa(maxViewers)+" at a time", http.StatusServiceUnavailable)
-		return
-	}
-	defer m.leave(v)
-	h := w.Header()
-	h.Set("Content-Type", "text/event-stream")
-	h.Set("X-Accel-Buffering", "no") // a proxy that collects events would delay them
-	rc := http.NewResponseController(w)
-	defer func() { _ = rc.SetWriteDeadline(time.Time{}) }() // the connection may serve other requests
-	pause := time.NewTimer(0)
-	defer pause.Stop()
-	var sent map[string]any
-	for {
-		var s *sampled
-		select {
-		case s = <-v.slot:
-		case <-r.Context().Done():
-			return
-		}
-		tree := s.tree()
-		n, err := sendEvent(w, rc, sent, tree)
-		if err != nil {
-			return // the client has left or is too slow
-		}
-		if s.Closed {
-			return
-		}
-		wait := tick
-		if sent != nil { // the first one is a whole snapshot, once
-			wait = max(wait, time.Duration(n)*time.Second/viewerRate)
-		}
-		sent = tree
-		pause.Reset(wait)
-		select {
-		case <-pause.C:
-		case <-m.over():
-			// The last sample follows at once.
-		case <-r.Context().Done():
-			return
-		}
-	}
-}
-
-// over returns a channel that is closed when m is.
-func (m *Monitor) over() <-chan struct{} {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.whenClosed()
 }
 
 // sendEvent writes now, or how it differs from was if that is not nil. It returns
@@ -139,4 +55,51 @@ func sendEvent(w http.ResponseWriter, rc *http.ResponseController, was, now map[
 		return n, err
 	}
 	return n, rc.Flush()
+}
+
+// parseTree decodes a JSON object. Numbers keep their text.
+func parseTree(text []byte) map[string]any {
+	var tree map[string]any
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	if d.Decode(&tree) != nil {
+		return nil
+	}
+	return tree
+}
+
+// mergePatch returns the JSON merge patch (RFC 7396) that turns was into now, or
+// nil if they are equal. Neither may contain null.
+func mergePatch(was, now map[string]any) map[string]any {
+	var patch map[string]any
+	set := func(key string, v any) {
+		if patch == nil {
+			patch = map[string]any{}
+		}
+		patch[key] = v
+	}
+	for key := range was {
+		if _, ok := now[key]; !ok {
+			set(key, nil)
+		}
+	}
+	for key, v := range now {
+		old, ok := was[key]
+		if !ok {
+			set(key, v)
+			continue
+		}
+		if m, ok := v.(map[string]any); ok {
+			if n, ok := old.(map[string]any); ok {
+				if p := mergePatch(n, m); p != nil {
+					set(key, p)
+				}
+				continue
+			}
+		}
+		if !reflect.DeepEqual(old, v) {
+			set(key, v)
+		}
+	}
+	return patch
 }

@@ -1,6 +1,7 @@
 package nats
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/durable"
@@ -149,9 +151,85 @@ func (e Edge) check() error {
 	return nil
 }
 
+func (e Edge) wrap(what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	var advice string
+	var api *jetstream.APIError
+	switch {
+	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
+		advice = "; turn JetStream on in the configuration of the server, or start nats-server with -js"
+	case errors.Is(err, nats.ErrAuthorization):
+		advice = "; set NATS_CREDS, or NATS_USER and NATS_PASSWORD"
+	case errors.As(err, &api) && api.ErrorCode == 10047: // storage resources exceeded
+		advice = "; make max smaller, or let the server have more storage (max_file_store)"
+	}
+	return fmt.Errorf("nats: %s %s: %w%s", what, e, err, advice)
+}
+
 func (e Edge) checkServer() error {
 	if e.Host == "" || strings.HasPrefix(e.Host, ":") {
 		return fmt.Errorf("nats: %s: missing host; write nats://host/NAME", e)
+	}
+	return nil
+}
+
+// ErrNotAnEdge is the cause if a stream exists that weir did not make, or whose
+// settings were changed.
+var ErrNotAnEdge = errors.New("not an edge of weir")
+
+// metaID is the key of the metadata of a stream that has the id of its edge.
+const metaID = "weir-edge"
+
+// config returns the settings of the stream of a new edge.
+func (e Edge) config() jetstream.StreamConfig {
+	c := jetstream.StreamConfig{
+		Name: e.Name, Subjects: []string{e.subject()}, Description: "edge of weir",
+		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew, Storage: jetstream.FileStorage,
+		MaxBytes: e.Max, MaxMsgs: -1, MaxMsgsPerSubject: -1, MaxMsgSize: -1, MaxConsumers: -1,
+		Replicas: 1, Metadata: map[string]string{metaID: nonce()},
+	}
+	if c.MaxBytes == 0 {
+		c.MaxBytes = defaultMax
+	}
+	return c
+}
+
+// vet refuses a stream with settings that an edge must not have.
+func (e Edge) vet(c jetstream.StreamConfig) error {
+	if c.Metadata[metaID] == "" {
+		return fmt.Errorf("%w: another program made the stream; use another name", ErrNotAnEdge)
+	}
+	var wrong []string
+	setting := func(ok bool, name string, has, want any) {
+		if !ok {
+			wrong = append(wrong, fmt.Sprintf("%s is %v, not %v", name, has, want))
+		}
+	}
+	setting(slices.Equal(c.Subjects, []string{e.subject()}), "subjects", strings.Join(c.Subjects, " "), e.subject())
+	setting(c.Retention == jetstream.LimitsPolicy, "retention", strings.ToLower(c.Retention.String()), "limits")
+	setting(c.Discard == jetstream.DiscardNew, "discard", "old", "new")
+	setting(c.Storage == jetstream.FileStorage, "storage", "memory", "file")
+	setting(c.MaxMsgs <= 0, "max_msgs", c.MaxMsgs, "unlimited")
+	setting(c.MaxMsgsPerSubject <= 0, "max_msgs_per_subject", c.MaxMsgsPerSubject, "unlimited")
+	setting(c.MaxAge == 0, "max_age", c.MaxAge, "unlimited")
+	setting(c.MaxMsgSize <= 0, "max_msg_size", c.MaxMsgSize, "unlimited")
+	setting(c.MaxConsumers <= 0, "max_consumers", c.MaxConsumers, "unlimited")
+	setting(!c.NoAck, "no_ack", true, false)
+	setting(!c.Sealed, "sealed", true, false)
+	setting(!c.DenyPurge, "deny_purge", true, false)
+	setting(!c.AllowDirect, "allow_direct", true, false)
+	setting(!c.AllowRollup, "allow_rollup_hdrs", true, false)
+	setting(!c.AllowMsgTTL, "allow_msg_ttl", true, false)
+	setting(c.PersistMode == jetstream.DefaultPersistMode, "persist_mode", "async", "default")
+	setting(c.Mirror == nil && len(c.Sources) == 0, "sources", "set", "empty")
+	setting(c.SubjectTransform == nil, "subject_transform", "set", "empty")
+	setting(c.MaxBytes >= smallestMax, "max_bytes", weir.FormatBytes(c.MaxBytes), weir.FormatBytes(smallestMax)+" or more")
+	setting(e.Max == 0 || e.Max == c.MaxBytes, "max", weir.FormatBytes(c.MaxBytes), weir.FormatBytes(e.Max))
+	if len(wrong) > 0 {
+		return fmt.Errorf("%w: the stream has other settings: %s; use these settings, or weir edge drop %s and begin again",
+			ErrNotAnEdge, strings.Join(wrong, ", "), e)
 	}
 	return nil
 }
@@ -187,6 +265,77 @@ func (e Edge) Source() durable.Source { return &source{edge: e} }
 // The sink has a method Pace: a flow saves after 32 MiB.
 func (e Edge) Sink() durable.Sink { return &sink{edge: e} }
 
+// Info describes an edge.
+type Info struct {
+	URL  string `json:"url"` // of the edge, without user, password and settings
+	Name string `json:"name"`
+	ID   string `json:"id"` // changes when the edge is dropped and made again
+
+	Max  int64 `json:"max"`  // the most that the server holds, in bytes
+	Held int64 `json:"held"` // the bytes that it holds, with headers
+
+	Written  int64 `json:"written"`  // bytes that the producer has written
+	Consumed int64 `json:"consumed"` // bytes that the consumer has freed; it can have read a little more
+	Ended    bool  `json:"ended"`    // Written is the length of the whole stream
+
+	Source  string           `json:"source,omitempty"` // the source that the producer reads
+	From    durable.Position `json:"from"`             // how far the producer has read it, at its last checkpoint
+	Reading bool             `json:"reading"`          // there is a consumer
+
+	Storage  string    `json:"storage"` // "file"
+	Replicas int       `json:"replicas"`
+	Server   string    `json:"server"` // version
+	Created  time.Time `json:"created"`
+
+	// Oldest is when the oldest frame that is held was written.
+	Oldest time.Time `json:"oldest,omitzero"`
+
+	// Err says why the edge cannot be used, or is empty.
+	Err string `json:"error,omitempty"`
+}
+
+// Lag returns how many bytes the consumer is behind.
+func (i Info) Lag() int64 { return i.Written - i.Consumed }
+
+// Info asks the server about the edge. It returns an error that matches
+// fs.ErrNotExist if there is none.
+func (e Edge) Info(ctx context.Context) (Info, error) {
+	l, err := dial(ctx, e)
+	if err != nil {
+		return Info{}, err
+	}
+	defer l.close()
+	st, si, err := l.open(ctx)
+	if err != nil {
+		return Info{}, e.wrap("open", absent(err))
+	}
+	return l.info(ctx, st, si)
+}
+
+// Drop removes the edge with everything that it holds. The producer and the
+// consumer fail if they run. It returns an error that matches fs.ErrNotExist if
+// there is no edge, and refuses streams that weir did not make.
+func (e Edge) Drop(ctx context.Context) error {
+	l, err := dial(ctx, e)
+	if err != nil {
+		return err
+	}
+	defer l.close()
+	st, err := l.js.Stream(ctx, e.Name)
+	if err != nil {
+		return e.wrap("drop", absent(err))
+	}
+	if st.CachedInfo().Config.Metadata[metaID] == "" {
+		return e.wrap("drop", fmt.Errorf("%w: another program made the stream", ErrNotAnEdge))
+	}
+	if err := l.js.DeleteStream(ctx, e.Name); err != nil {
+		return e.wrap("drop", absent(err))
+	}
+	l.signal()
+	l.nc.FlushTimeout(connectTime)
+	return nil
+}
+
 // peer is what the two ends wait for when the edge is full or empty.
 func (e Edge) peer() string { return "the other side of " + e.Name }
 
@@ -206,6 +355,14 @@ func (e Edge) stall() time.Duration {
 		return defaultStall
 	}
 	return e.Stall
+}
+
+// with takes the time limit of o, unless the URL has one.
+func (e Edge) with(o endpoint.HTTPOptions) Edge {
+	if e.Stall == 0 {
+		e.Stall = o.Stall
+	}
+	return e
 }
 
 // address is where the client connects to.

@@ -41,16 +41,16 @@ type link struct {
 	broken chan struct{}
 }
 
-// dial connects to the server and checks that it is new enough.
-func (e Edge) dial(ctx context.Context) (*link, error) {
+// dial connects to the server of an edge and checks that it is new enough.
+func dial(ctx context.Context, e Edge) (*link, error) {
 	if err := e.check(); err != nil {
 		return nil, err
 	}
-	return e.connect(ctx)
+	return connect(ctx, e)
 }
 
 // connect is dial for an edge that may lack a name.
-func (e Edge) connect(ctx context.Context) (*link, error) {
+func connect(ctx context.Context, e Edge) (*link, error) {
 	l := &link{edge: e, reconnected: make(chan struct{}, 1), signals: make(chan *nats.Msg, 64), broken: make(chan struct{})}
 	l.ctx, l.stop = context.WithCancel(context.Background())
 	defer context.AfterFunc(ctx, l.stop)() // only while it connects
@@ -207,6 +207,83 @@ func (l *link) persist(ctx context.Context, what string, f func(context.Context)
 	}
 }
 
+// open returns the stream of an edge that exists, and its state.
+func (l *link) open(ctx context.Context) (st jetstream.Stream, info *jetstream.StreamInfo, err error) {
+	st, err = l.js.Stream(ctx, l.edge.Name)
+	if err != nil {
+		return nil, nil, err
+	}
+	info = st.CachedInfo()
+	return st, info, l.edge.vet(info.Config)
+}
+
+// create returns the stream of an edge, which it makes if it does not exist.
+func (l *link) create(ctx context.Context) (st jetstream.Stream, info *jetstream.StreamInfo, err error) {
+	for range 3 { // another producer can make or drop it at the same time
+		if st, info, err = l.open(ctx); !errors.Is(err, jetstream.ErrStreamNotFound) {
+			return st, info, err
+		}
+		_, err = l.js.CreateStream(ctx, l.edge.config())
+		if err != nil && !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+			return nil, nil, err
+		}
+		l.signal()
+	}
+	return nil, nil, err
+}
+
+// await returns the stream of an edge, and waits until there is one.
+func (l *link) await(ctx context.Context) (st jetstream.Stream, info *jetstream.StreamInfo, err error) {
+	for n := 0; ; n++ {
+		err := l.persist(ctx, "open", func(ctx context.Context) error {
+			st, info, err = l.open(ctx)
+			return err
+		})
+		if !errors.Is(err, jetstream.ErrStreamNotFound) {
+			return st, info, err
+		}
+		if err := l.pause(ctx, backoff(n)); err != nil {
+			return nil, nil, err
+		}
+	}
+}
+
+func (l *link) info(ctx context.Context, st jetstream.Stream, si *jetstream.StreamInfo) (Info, error) {
+	c, s := si.Config, si.State
+	e := l.edge
+	e.Name = c.Name
+	i := Info{
+		URL: e.String(), Name: c.Name, ID: c.Metadata[metaID], Max: c.MaxBytes, Held: int64(s.Bytes),
+		Storage: strings.ToLower(c.Storage.String()), Replicas: c.Replicas, Server: l.nc.ConnectedServerVersion(), Created: si.Created,
+	}
+	if s.Msgs > 0 {
+		i.Oldest = s.FirstTime
+		last, err := frameAt(ctx, st, s.LastSeq)
+		if err != nil {
+			return i, e.wrap("read", err)
+		}
+		i.Written, i.Ended, i.Consumed = last.end(), last.End, last.Offset
+		if s.FirstSeq < s.LastSeq {
+			first, err := frameAt(ctx, st, s.FirstSeq)
+			if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) { // else it has been freed since then
+				return i, e.wrap("read", err)
+			}
+			if err == nil {
+				i.Consumed = first.Offset
+			}
+		}
+		cp, err := last.checkpointOf()
+		if err != nil {
+			return i, e.wrap("read", err)
+		}
+		i.Source, i.From = cp.From, cp.Source
+	}
+	if ci, err := l.js.Consumer(ctx, c.Name, consumerName); err == nil {
+		i.Reading = ci.CachedInfo().NumWaiting > 0
+	}
+	return i, nil
+}
+
 // passing reports whether a request that failed with err can succeed later: the
 // server is away, or it is about to start.
 func passing(err error) bool {
@@ -252,20 +329,3 @@ func (l *link) away(what string, err error) error {
 // wrap adds the edge and the operation to an error, and advice where there is
 // some.
 func (l *link) wrap(what string, err error) error { return l.edge.wrap(what, err) }
-
-func (e Edge) wrap(what string, err error) error {
-	if err == nil {
-		return nil
-	}
-	var advice string
-	var api *jetstream.APIError
-	switch {
-	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
-		advice = "; turn JetStream on in the configuration of the server, or start nats-server with -js"
-	case errors.Is(err, nats.ErrAuthorization):
-		advice = "; set NATS_CREDS, or NATS_USER and NATS_PASSWORD"
-	case errors.As(err, &api) && api.ErrorCode == 10047: // storage resources exceeded
-		advice = "; make max smaller, or let the server have more storage (max_file_store)"
-	}
-	return fmt.Errorf("nats: %s %s: %w%s", what, e, err, advice)
-}

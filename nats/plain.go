@@ -41,14 +41,6 @@ func plainSink(u *url.URL, o endpoint.SinkOptions) (weir.Sink[byte], error) {
 	}}, nil
 }
 
-// with takes the time limit of o, unless the URL has one.
-func (e Edge) with(o endpoint.HTTPOptions) Edge {
-	if e.Stall == 0 {
-		e.Stall = o.Stall
-	}
-	return e
-}
-
 // input is an edge as a source that frees the bytes that it has read.
 type input struct {
 	edge Edge

@@ -90,7 +90,7 @@ func (s *sink) Pace() (bytes int64, age, idle time.Duration) { return saveBytes,
 // It then writes a frame without bytes, so that the server refuses frames of older
 // producers, and so that no edge is ever empty.
 func (s *sink) Open(ctx context.Context) (c durable.Checkpoint, err error) {
-	s.link, err = s.edge.dial(ctx)
+	s.link, err = dial(ctx, s.edge)
 	if err != nil {
 		return c, err
 	}

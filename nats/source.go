@@ -45,7 +45,7 @@ func (s *source) Holds() int64 { return windowSize + 2*frameSize }
 
 // Stat waits until the edge exists, and returns its id.
 func (s *source) Stat(ctx context.Context) (version string, err error) {
-	l, err := s.edge.dial(ctx)
+	l, err := dial(ctx, s.edge)
 	if err != nil {
 		return "", err
 	}
@@ -60,7 +60,7 @@ func (s *source) Stat(ctx context.Context) (version string, err error) {
 // Open takes the edge over from other consumers and begins at p. It does so only if
 // the edge still has the bytes behind p.
 func (s *source) Open(ctx context.Context, p durable.Position) (io.ReadCloser, error) {
-	l, err := s.edge.dial(ctx)
+	l, err := dial(ctx, s.edge)
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +103,7 @@ func (s *source) Done(ctx context.Context, offset int64) error {
 			return err
 		}
 	}
-	l, err := s.edge.dial(ctx)
+	l, err := dial(ctx, s.edge)
 	if err != nil {
 		return err
 	}

@@ -117,6 +117,18 @@ func (s StageStats) Share(d time.Duration) float64 {
 	return min(1, float64(d)/float64(s.Wall))
 }
 
+// of returns the part of a phase of length d that t is, for each worker that
+// was there. A stage that was there for a part of the phase only counts as
+// idle for the rest.
+func (s StageStats) of(t, d time.Duration) float64 {
+	return min(1, float64(t)/float64(max(s.Wall, d, 1)))
+}
+
+func (s StageStats) active(d time.Duration) float64 { return s.of(s.Busy+s.Outside, d) }
+
+// gone returns the part of a phase after the stage had ended.
+func (s StageStats) gone(d time.Duration) float64 { return 1 - s.of(s.Wall, d) }
+
 // String returns the report as a table for people, and the verdict.
 func (r Report) String() string {
 	var b strings.Builder

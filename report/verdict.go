@@ -32,6 +32,7 @@ type Verdict struct {
 	Kind  Kind    // of Stage
 	Why   State   // Busy or Outside; Unknown if the kernel hides the bottleneck
 	Share float64 // part of the flow's time for which it was the bottleneck, 0 to 1
+	Mixed bool    // Share is the time Busy and the time Outside; Why is the longer one
 	Limit bool    // the stage limits the rate on purpose
 
 	// Peer is the party that Stage waits for, if it is a source or sink that
@@ -155,18 +156,6 @@ func part(d time.Duration, share float64) time.Duration {
 	return time.Duration(float64(d) * min(1, share))
 }
 
-// of returns the part of a phase of length d that t is, for each worker that
-// was there. A stage that was there for a part of the phase only counts as
-// idle for the rest.
-func (s StageStats) of(t, d time.Duration) float64 {
-	return min(1, float64(t)/float64(max(s.Wall, d, 1)))
-}
-
-func (s StageStats) active(d time.Duration) float64 { return s.of(s.Busy+s.Outside, d) }
-
-// gone returns the part of a phase after the stage had ended.
-func (s StageStats) gone(d time.Duration) float64 { return 1 - s.of(s.Wall, d) }
-
 // holdsBack reports whether stage i is the one that those before it wait for. A
 // stage that has ended holds nothing back: if all before i have, i is the first.
 func holdsBack(stages []StageStats, i int, d time.Duration) bool {
@@ -231,6 +220,7 @@ func (b Blame) Verdict(stages []StageStats, wall time.Duration) Verdict {
 	if s.Outside > s.Busy {
 		v.Why, v.Peer = Outside, s.Peer
 	}
+	v.Mixed = 10*min(s.Busy, s.Outside) >= s.Busy+s.Outside && s.Busy > 0
 	for _, u := range upstream(stages, most) {
 		up := stages[u]
 		if p := up.of(up.Blocked, wall); p >= v.WaitingShare && p > heldBackShare {
@@ -379,6 +369,21 @@ func (v Verdict) agrees(w Verdict) bool {
 // not in turn.
 func (v Verdict) equals() bool { return v.Between[0].Share+v.Between[1].Share > 1+partShare }
 
+// Does returns what the stage does in its Share of the time, in words: busy, outside, or
+// busy or outside.
+func (v Verdict) Does() string {
+	if v.Mixed {
+		return Busy.String() + " or " + Outside.String()
+	}
+	return v.Why.String()
+}
+
+// mayBe reports whether v, that two stages are equally slow, does not speak
+// against one of them.
+func (v Verdict) mayBe(w Verdict) bool {
+	return v.equals() && w.Stage != "" && (w.Stage == v.Between[0].Name || w.Stage == v.Between[1].Name)
+}
+
 // String returns the verdict as a sentence.
 func (v Verdict) String() string {
 	pct := 100 * v.Share
@@ -414,7 +419,7 @@ func (v Verdict) String() string {
 	case v.Kind == KindSource && v.Why == Outside:
 		s = fmt.Sprintf("%s is the bottleneck: reading (%s) took %.0f%% of the time", cmp.Or(v.Peer, "the source"), v.Stage, pct)
 	default:
-		s = fmt.Sprintf("%s is the bottleneck: %s %.0f%% of the time", v.Stage, v.Why, pct)
+		s = fmt.Sprintf("%s is the bottleneck: %s %.0f%% of the time", v.Stage, v.Does(), pct)
 	}
 	if v.Waiting != "" {
 		s += fmt.Sprintf(", and %s waited for it %.0f%% of the time", v.Waiting, 100*v.WaitingShare)

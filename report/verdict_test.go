@@ -35,6 +35,7 @@ func TestJudge_SaysWhatItFound(t *testing.T) {
 		{"a sink that names its peer", []StageStats{in("gzip", 1, 98, 1, 0), of(KindSink, peer("the other side of logs", in("logs", 0, 0, 2, 98)))}, "the other side of logs is the bottleneck: writing (logs) took 98% of the time, and gzip waited for it 98% of the time"},
 		{"a source that names its peer", []StageStats{of(KindSource, peer("the store", in("store", 0, 2, 0, 98))), in("gzip", 1, 0, 99, 0)}, "the store is the bottleneck: reading (store) took 98% of the time"},
 		{"a peer that nobody waits for", []StageStats{of(KindSource, peer("the store", in("store", 98, 0, 0, 2))), in("gzip", 1, 0, 99, 0)}, "store is the bottleneck: busy 100% of the time"},
+		{"a stage that works and waits outside", []StageStats{in("read", 0, 90, 0, 10), in("exec sort", 69, 0, 0, 31)}, "exec sort is the bottleneck: busy or outside 100% of the time, and read waited for it 90% of the time"},
 		{"two that take turns", []StageStats{of(KindSource, in("read", 0, 50, 0, 50)), of(KindSink, in("write", 0, 0, 50, 50))}, "no single bottleneck: read (50% of the time) and write (50%) take turns"},
 		{"two that are equally slow", []StageStats{of(KindSource, in("read", 0, 1, 0, 99)), in("gzip", 99, 0, 1, 0)}, "no single bottleneck: read (99% of the time) and gzip (99%) are equally slow"},
 		{"three that take turns", []StageStats{in("a", 34, 66, 0, 0), in("b", 33, 33, 34, 0), in("c", 33, 0, 67, 0)}, "no single bottleneck: no stage governed the flow for most of the time"},
@@ -43,6 +44,16 @@ func TestJudge_SaysWhatItFound(t *testing.T) {
 	} {
 		if got := Judge(100*time.Second, c.stages...).String(); got != c.want {
 			t.Errorf("%s: %s", c.name, got)
+		}
+	}
+}
+
+func TestVerdict_DoesWhatTheStatesOfItsStageSay(t *testing.T) {
+	for want, s := range map[string]StageStats{
+		"busy": in("a", 100, 0, 0, 0), "outside": in("a", 1, 0, 0, 99), "busy or outside": in("a", 60, 0, 0, 40),
+	} {
+		if got := Judge(100*time.Second, s).Does(); got != want {
+			t.Errorf("got %q, want %q", got, want)
 		}
 	}
 }

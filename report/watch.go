@@ -124,9 +124,3 @@ func (w *Watcher) hold(v Verdict, first, last, t time.Time) {
 		w.shown, w.since, w.at, w.nextT = v, w.nextT, t, time.Time{}
 	}
 }
-
-// mayBe reports whether v, that two stages are equally slow, does not speak
-// against one of them.
-func (v Verdict) mayBe(w Verdict) bool {
-	return v.equals() && w.Stage != "" && (w.Stage == v.Between[0].Name || w.Stage == v.Between[1].Name)
-}

@@ -13,12 +13,12 @@ import (
 
 func init() {
 	access.Open = func(store any, name string, o endpoint.HTTPOptions) (*access.Bucket, error) {
-		return store.(Store).bucket(name, o)
+		return bucket(store.(Store), name, o)
 	}
 }
 
 // bucket opens the connection for the packages below this one.
-func (s Store) bucket(name string, o endpoint.HTTPOptions) (*access.Bucket, error) {
+func bucket(s Store, name string, o endpoint.HTTPOptions) (*access.Bucket, error) {
 	u, err := parseURL(name)
 	if err != nil {
 		return nil, err

@@ -7,15 +7,19 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
+	"syscall"
 	"time"
 
 	"github.com/minio/minio-go/v7"
 
 	"github.com/weir-go/weir/endpoint"
+	"github.com/weir-go/weir/internal/errno"
 	"github.com/weir-go/weir/internal/pause"
 )
 
@@ -44,6 +48,9 @@ func policyOf(o endpoint.HTTPOptions) policy {
 	p.stall, p.answer = cmp.Or(o.Stall, time.Minute), cmp.Or(o.Answer, 5*time.Minute)
 	return p
 }
+
+// stale is the age at which an unfinished upload counts as abandoned.
+const stale = 24 * time.Hour
 
 // client talks to a store about one bucket. Its methods can be called
 // concurrently.
@@ -110,6 +117,15 @@ func worthRetrying(err error) bool {
 	return true
 }
 
+// facts are the properties of an object.
+type facts struct {
+	size     int64
+	etag     string // without quotes; empty if the store has none
+	modified time.Time
+	sum      func() *checksum // a new one for each download; nil: none to compare with
+	nonce    string           // the mark of the upload that made it
+}
+
 // tries counts attempts in a row without progress.
 type tries struct {
 	p      policy
@@ -144,6 +160,9 @@ func (t *tries) next(ctx context.Context, err error) error {
 	return pause.For(ctx, delay)
 }
 
+// isRefused reports whether nothing listens at the address of the store.
+func isRefused(err error) bool { return errno.Is(err, syscall.ECONNREFUSED) }
+
 // request calls f until it succeeds, or has failed in a way that cannot be
 // repaired. op, key and create describe it in errors.
 func (c *client) request(ctx context.Context, op, key string, create bool, f func(ctx context.Context) error) error {
@@ -157,6 +176,131 @@ func (c *client) request(ctx context.Context, op, key string, create bool, f fun
 		if err = t.next(ctx, err); err != nil {
 			return err
 		}
+	}
+}
+
+// stat asks for the facts of an object.
+func (c *client) stat(ctx context.Context, key string) (facts, error) {
+	var info minio.ObjectInfo
+	err := c.request(ctx, "read", key, false, func(ctx context.Context) (err error) {
+		var o minio.GetObjectOptions
+		o.Set(headerMode, "ENABLED")
+		info, err = c.core.StatObject(ctx, c.bucket, key, o)
+		return err
+	})
+	if e := (*Error)(nil); errors.As(err, &e) && e.StatusCode >= 400 && e.StatusCode < 500 {
+		// An answer to HEAD has no body that says why. One to GET has.
+		why := c.request(ctx, "read", key, false, func(ctx context.Context) error {
+			body, _, _, err := c.core.GetObject(ctx, c.bucket, key, minio.GetObjectOptions{})
+			if err == nil {
+				body.Close()
+			}
+			return err
+		})
+		if why != nil {
+			err = why
+		}
+	}
+	if err != nil {
+		return facts{}, err
+	}
+	return factsOf(info, c.bucket), nil
+}
+
+func factsOf(info minio.ObjectInfo, bucket string) facts {
+	f := facts{size: info.Size, etag: strings.Trim(info.ETag, `"`), modified: info.LastModified, nonce: info.Headers.Get("x-amz-meta-" + headerNonce)}
+	if h := info.Headers; checksumOf(h, bucket) != nil {
+		f.sum = func() *checksum { return checksumOf(h, bucket) }
+	}
+	return f
+}
+
+// refuseExisting fails if there is an object with this key.
+func (c *client) refuseExisting(ctx context.Context, key string) error {
+	_, err := c.stat(ctx, key)
+	switch {
+	case err == nil:
+		return &Error{Op: "write", URL: c.url(key), Code: "PreconditionFailed", StatusCode: http.StatusPreconditionFailed, create: true}
+	case context.Cause(ctx) != nil:
+		return context.Cause(ctx)
+	}
+	return nil // the upload finds out any other error
+}
+
+// abort removes a multipart upload. A part that was in flight at that moment can
+// still arrive, so it looks whether any is left.
+func (c *client) abort(ctx context.Context, key, id string) error {
+	for range 3 {
+		err := c.request(ctx, "abort upload to", key, false, func(ctx context.Context) error {
+			return c.core.AbortMultipartUpload(ctx, c.bucket, key, id)
+		})
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		left, err := c.core.ListObjectParts(ctx, c.bucket, key, id, 0, 1)
+		if err != nil || len(left.ObjectParts) == 0 {
+			return nil // gone, or nobody may look
+		}
+	}
+	return errors.New("parts keep arriving")
+}
+
+// sweep removes multipart uploads to keys that begin with prefix which a killed
+// process of ours has left. It ignores errors: a failed sweep is no reason for
+// an upload to fail.
+func (c *client) sweep(ctx context.Context, prefix string) {
+	ctx, cancel := context.WithTimeout(ctx, cleanup)
+	defer cancel()
+	_ = c.sweepUntil(ctx, prefix, time.Now().Add(-stale))
+}
+
+// sweepUntil removes those that have received nothing since before.
+func (c *client) sweepUntil(ctx context.Context, prefix string, before time.Time) error {
+	keyMarker, idMarker := "", ""
+	for {
+		list, err := c.core.ListMultipartUploads(ctx, c.bucket, prefix, keyMarker, idMarker, "", 1000)
+		if err != nil {
+			return err
+		}
+		for _, u := range list.Uploads {
+			if u.Initiated.Before(before) && c.isAbandoned(ctx, u.Key, u.UploadID, before) {
+				_ = c.abort(ctx, u.Key, u.UploadID)
+			}
+		}
+		if !list.IsTruncated || list.NextKeyMarker == keyMarker && list.NextUploadIDMarker == idMarker {
+			return nil
+		}
+		keyMarker, idMarker = list.NextKeyMarker, list.NextUploadIDMarker
+	}
+}
+
+// isAbandoned reports whether an unfinished upload is ours, judging by the size
+// of its parts, and has received nothing since before. An upload without parts
+// takes no space, and can belong to anybody.
+func (c *client) isAbandoned(ctx context.Context, key, id string, before time.Time) bool {
+	marker, ours := 0, false
+	for {
+		list, err := c.core.ListObjectParts(ctx, c.bucket, key, id, marker, 1000)
+		if err != nil {
+			return false
+		}
+		for _, p := range list.ObjectParts {
+			ours = ours || p.Size%partUnit == partMark && p.Size >= minPart
+			if !p.LastModified.Before(before) {
+				return false
+			}
+		}
+		if !list.IsTruncated || list.NextPartNumberMarker <= marker {
+			if ours { // somebody may want to continue it
+				s, _, _, err := readFlowState(ctx, c, key)
+				return errors.Is(err, fs.ErrNotExist) || err == nil && s.Upload != id
+			}
+			return false
+		}
+		marker = list.NextPartNumberMarker
 	}
 }
 

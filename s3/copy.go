@@ -3,18 +3,13 @@ package s3
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
-	"path"
-	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/endpoint"
-	"github.com/weir-go/weir/internal/errno"
 	"github.com/weir-go/weir/tree"
 )
 
@@ -249,157 +244,3 @@ func (c *Copy) report(ctx context.Context, err error) error {
 	c.tell(func() { c.Failed(err) })
 	return nil
 }
-
-// job is one run of a Copy.
-type job struct {
-	*Copy
-	down    bool // from the store to the folder
-	at      address
-	c       *client
-	dir     string
-	again   bool     // the folder was walked before, and Skip was called then
-	made    bool     // the folder did not exist
-	root    *os.Root // nil: the folder does not exist, in a plan
-	exclude tree.Patterns
-	buffers sync.Pool
-	wide    chan struct{} // has room for one worker that reads several ranges at a time
-}
-
-// begin opens both ends. make says whether to create the destination folder.
-func (j *job) begin(ctx context.Context, make bool) error {
-	j.down = IsFolder(j.From)
-	remote, local := j.To, j.From
-	if j.down {
-		remote, local = j.From, j.To
-	}
-	j.dir = local
-	j.buffers.New = func() any { return new([128 << 10]byte) }
-	var err error
-	if j.exclude, err = tree.ParsePatterns(j.Exclude); err != nil {
-		return err
-	}
-	if !IsFolder(remote) || IsFolder(local) {
-		return fmt.Errorf("s3: copy %s to %s: one of them must be a folder, the other s3://bucket/prefix/", j.From, j.To)
-	}
-	u, err := parseURL(remote)
-	if err != nil {
-		return err
-	}
-	if j.at, err = j.Store.parse(u); err != nil {
-		return err
-	}
-	if err := j.at.store.check(); err != nil {
-		return err
-	}
-	if j.down && make {
-		if _, err := os.Lstat(local); errors.Is(err, fs.ErrNotExist) {
-			j.made = true
-		}
-		if err := os.MkdirAll(local, 0o777); err != nil {
-			return &tree.WriteError{Path: local, Err: errno.Bare(err)}
-		}
-	}
-	j.root, err = os.OpenRoot(local)
-	switch {
-	case err != nil && j.down && !make && errors.Is(err, fs.ErrNotExist):
-	case err != nil && j.down:
-		return &tree.WriteError{Path: local, Err: errno.Bare(err)}
-	case err != nil:
-		return err
-	}
-	if j.c, err = newClient(j.at, j.HTTP); err != nil {
-		j.end()
-		return j.remoteError(j.at.String(), err)
-	}
-	if !j.down && make {
-		j.c.sweep(ctx, j.at.key)
-	}
-	return nil
-}
-
-func (j *job) end() {
-	if j.root != nil {
-		j.root.Close()
-	}
-	if j.c != nil {
-		j.c.close()
-	}
-}
-
-// remoteError says that the store is where err comes from.
-func (j *job) remoteError(url string, err error) error {
-	if err == nil || j.down {
-		return err
-	}
-	return &tree.WriteError{Path: url, Err: &shorn{err}}
-}
-
-// localError says that the folder is where err comes from.
-func (j *job) localError(rel string, err error) error {
-	if err == nil {
-		return nil
-	}
-	name := filepath.Join(j.dir, filepath.FromSlash(rel))
-	if j.down {
-		return &tree.WriteError{Path: name, Err: errno.Bare(err)}
-	}
-	return &fs.PathError{Op: "read", Path: name, Err: errno.Bare(err)}
-}
-
-// shorn is an error of a store without the operation and the URL, which the
-// sentence around it says.
-type shorn struct{ error }
-
-func (s *shorn) Error() string {
-	var e *Error
-	if errors.As(s.error, &e) {
-		return strings.TrimPrefix(s.error.Error(), e.Op+" "+e.URL+": ")
-	}
-	return s.error.Error()
-}
-
-func (s *shorn) Unwrap() error { return s.error }
-
-// checkName says why the part of a key behind the prefix cannot be the path of a
-// file below a folder, or returns nil.
-func checkName(rel string) error {
-	bad := func(why string) error { return fmt.Errorf("%w: %s", ErrName, why) }
-	switch {
-	case strings.HasSuffix(rel, "/"):
-		return bad("it ends in a slash")
-	case strings.ContainsRune(rel, 0):
-		return bad("it contains a zero byte")
-	case strings.HasPrefix(rel, "/"):
-		return bad("it begins with a slash")
-	}
-	for part := range strings.SplitSeq(rel, "/") {
-		switch {
-		case part == "":
-			return bad("it has two slashes in a row")
-		case part == "." || part == "..":
-			return bad(`it contains "` + part + `"`)
-		case len(part) > 255:
-			return bad("it contains a name of more than 255 bytes")
-		}
-	}
-	if local, err := filepath.Localize(rel); err != nil || !filepath.IsLocal(local) {
-		return bad("this system does not allow it")
-	}
-	return nil
-}
-
-// isExcluded reports whether a file, or a folder that it is in, is left out.
-func (j *job) isExcluded(rel string) bool {
-	for i, r := range rel {
-		if r == '/' && i > 0 && j.exclude.Match(rel[:i], true) {
-			return true
-		}
-	}
-	return rel != "" && j.exclude.Match(rel, false)
-}
-
-// key returns the key of a file.
-func (j *job) key(rel string) string { return j.at.key + rel }
-
-// parent returns the folder of a path, "." for the top.
-func parent(rel string) string { return path.Dir(rel) }

@@ -50,8 +50,8 @@ type chunk struct {
 	err  error
 }
 
-// download begins to read. It asks for nothing before Read.
-func (c *client) download(ctx context.Context, key string, f facts, offset int64, ranges int, own bool) *download {
+// newDownload begins to read. It asks for nothing before Read.
+func newDownload(ctx context.Context, c *client, key string, f facts, offset int64, ranges int, own bool) *download {
 	d := &download{c: c, own: own, key: key, f: f, at: offset, next: offset, ranges: ranges}
 	d.ctx, d.stop = context.WithCancelCause(ctx)
 	if offset == 0 && f.sum != nil {

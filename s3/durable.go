@@ -23,31 +23,6 @@ import (
 // the checkpoint of an unfinished flow.
 const stateSuffix = ".weir-flow"
 
-// DurableSink returns a sink for package durable: an object that a later run can
-// continue to write, from any machine. The object appears when the flow ends. Until
-// then, the checkpoint is in another object, whose key has the suffix .weir-flow,
-// together with the data that is not in a part yet. Of two runs at the same time,
-// the one that saves a checkpoint first continues; the other one fails with
-// [durable.ErrInUse] at its own next checkpoint. That requires a store that honors
-// conditions; both write the same bytes in any case.
-//
-// The flow saves a checkpoint after every fourth part, when nothing was written
-// for a second, and at the latest after a minute.
-func (s Store) DurableSink(name string, o endpoint.HTTPOptions) (durable.Sink, error) {
-	u, err := parseURL(name)
-	if err != nil {
-		return nil, err
-	}
-	a, err := s.object(u)
-	if err == nil && len(a.key)+len(stateSuffix) > longestKey {
-		err = fmt.Errorf("s3: %s: key of %d bytes; at most %d are allowed for a flow that can be continued", a, len(a.key), longestKey-len(stateSuffix))
-	}
-	if err != nil {
-		return nil, err
-	}
-	return &durableSink{a: a, o: o}, nil
-}
-
 // durableSink is an object that a later run can continue to write.
 type durableSink struct {
 	a address
@@ -119,7 +94,7 @@ func (k *durableSink) Open(ctx context.Context) (durable.Checkpoint, error) {
 
 func (k *durableSink) open(ctx context.Context) (at durable.Checkpoint, err error) {
 	var tail []byte
-	k.state, tail, k.etag, err = k.c.flowState(ctx, k.a.key)
+	k.state, tail, k.etag, err = readFlowState(ctx, k.c, k.a.key)
 	if errors.Is(err, fs.ErrNotExist) {
 		k.state = flowState{Nonce: k.u.nonce, PartSize: k.u.part}
 		return at, nil
@@ -162,9 +137,9 @@ func (k *durableSink) open(ctx context.Context) (at durable.Checkpoint, err erro
 	return s.Checkpoint, nil
 }
 
-// flowState reads the state of the object with this key. Its error matches
+// readFlowState reads the state of the object with this key. Its error matches
 // fs.ErrNotExist if there is none.
-func (c *client) flowState(ctx context.Context, key string) (s flowState, tail []byte, etag string, err error) {
+func readFlowState(ctx context.Context, c *client, key string) (s flowState, tail []byte, etag string, err error) {
 	key += stateSuffix
 	var text []byte
 	err = c.request(ctx, "read", key, false, func(ctx context.Context) error {
@@ -220,7 +195,7 @@ func (k *durableSink) put(ctx context.Context, tail []byte) error {
 		return err
 	}
 	// Somebody else has written, or an answer to us was lost.
-	there, _, etag, rerr := k.c.flowState(ctx, k.a.key)
+	there, _, etag, rerr := readFlowState(ctx, k.c, k.a.key)
 	if rerr == nil && there.Mark == s.Mark {
 		k.etag = etag
 		return nil

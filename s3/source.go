@@ -2,65 +2,16 @@ package s3
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"path"
 	"path/filepath"
 	"strings"
 	"sync"
-	"time"
-
-	"github.com/minio/minio-go/v7"
 
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/endpoint"
 )
-
-// facts are the properties of an object.
-type facts struct {
-	size     int64
-	etag     string // without quotes; empty if the store has none
-	modified time.Time
-	sum      func() *checksum // a new one for each download; nil: none to compare with
-	nonce    string           // the mark of the upload that made it
-}
-
-// stat asks for the facts of an object.
-func (c *client) stat(ctx context.Context, key string) (facts, error) {
-	var info minio.ObjectInfo
-	err := c.request(ctx, "read", key, false, func(ctx context.Context) (err error) {
-		var o minio.GetObjectOptions
-		o.Set(headerMode, "ENABLED")
-		info, err = c.core.StatObject(ctx, c.bucket, key, o)
-		return err
-	})
-	if e := (*Error)(nil); errors.As(err, &e) && e.StatusCode >= 400 && e.StatusCode < 500 {
-		// An answer to HEAD has no body that says why. One to GET has.
-		why := c.request(ctx, "read", key, false, func(ctx context.Context) error {
-			body, _, _, err := c.core.GetObject(ctx, c.bucket, key, minio.GetObjectOptions{})
-			if err == nil {
-				body.Close()
-			}
-			return err
-		})
-		if why != nil {
-			err = why
-		}
-	}
-	if err != nil {
-		return facts{}, err
-	}
-	return factsOf(info, c.bucket), nil
-}
-
-func factsOf(info minio.ObjectInfo, bucket string) facts {
-	f := facts{size: info.Size, etag: strings.Trim(info.ETag, `"`), modified: info.LastModified, nonce: info.Headers.Get("x-amz-meta-" + headerNonce)}
-	if h := info.Headers; checksumOf(h, bucket) != nil {
-		f.sum = func() *checksum { return checksumOf(h, bucket) }
-	}
-	return f
-}
 
 // input is an object as a source.
 type input struct {
@@ -135,5 +86,5 @@ func (in *input) open(ctx context.Context) (weir.Reader[byte], error) {
 		return nil, err
 	}
 	in.learn(f)
-	return c.download(ctx, in.key, f, in.o.Offset, in.store.rangesAtOnce(), true), nil
+	return newDownload(ctx, c, in.key, f, in.o.Offset, in.store.rangesAtOnce(), true), nil
 }

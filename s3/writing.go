@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
-	"io/fs"
 	"net/http"
 	"strconv"
 	"strings"
@@ -308,25 +307,4 @@ func (w *writing) abort() error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.ctx), cleanup)
 	defer cancel()
 	return w.c.abort(ctx, w.key, w.id)
-}
-
-// abort removes a multipart upload. A part that was in flight at that moment can
-// still arrive, so it looks whether any is left.
-func (c *client) abort(ctx context.Context, key, id string) error {
-	for range 3 {
-		err := c.request(ctx, "abort upload to", key, false, func(ctx context.Context) error {
-			return c.core.AbortMultipartUpload(ctx, c.bucket, key, id)
-		})
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		left, err := c.core.ListObjectParts(ctx, c.bucket, key, id, 0, 1)
-		if err != nil || len(left.ObjectParts) == 0 {
-			return nil // gone, or nobody may look
-		}
-	}
-	return errors.New("parts keep arriving")
 }

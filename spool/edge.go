@@ -15,16 +15,6 @@ import (
 	"github.com/weir-go/weir/report"
 )
 
-// Sink returns the spool as the sink of a durable flow. Its Write waits while the
-// spool is full. A flow that continues repeats the bytes that it wrote after its last
-// checkpoint; the sink compares them with the stored bytes, as far as the spool still
-// has them, and does not store them twice.
-func (l *Log) Sink() durable.Sink { return &sink{l: l} }
-
-// Source returns the spool as the source of a durable flow. It hands out only bytes
-// on stable storage, and syncs the written bytes when it has nothing else to read.
-func (l *Log) Source() durable.Source { return source{l} }
-
 // peer is what a flow waits for while its end of the spool waits.
 const peer = "the other side of the spool"
 
@@ -178,14 +168,6 @@ func (k *sink) close() {
 
 func (k *sink) err(err error) error { return k.l.named(err) }
 
-// named puts the name of the spool in front of an error.
-func (l *Log) named(err error) error {
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("spool %s: %w", l.dir, err)
-}
-
 // source is the consumer's end.
 type source struct{ l *Log }
 
@@ -194,23 +176,6 @@ func (s source) Holds() int64 { return frameMemory }
 
 // Stat returns the id of the spool, which an emptied one does not keep.
 func (s source) Stat(context.Context) (string, error) { return s.l.version(), nil }
-
-func (l *Log) version() string {
-	l.writing.Lock()
-	defer l.writing.Unlock()
-	return fmt.Sprintf("%x", l.id[:])
-}
-
-// extent returns the offsets of the first byte that the log still has, and of the
-// first one that is not on stable storage.
-func (l *Log) extent() (first, end int64) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.segments) == 0 { // it is being emptied
-		return l.durable, l.durable
-	}
-	return l.segments[0].first, l.durable
-}
 
 func (s source) Open(ctx context.Context, p durable.Position) (io.ReadCloser, error) {
 	l := s.l

@@ -6,9 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -21,24 +24,6 @@ import (
 	"github.com/weir-go/weir/internal/units"
 	"github.com/weir-go/weir/report"
 )
-
-// Options are the limits of a spool.
-type Options struct {
-	// Max is the most that the files of the spool hold together, in bytes, their
-	// heads included. 0 means 10 GiB. It is at least 16 MiB. If a spool that a
-	// killed run left holds more, it takes nothing until it holds less.
-	Max int64
-
-	segment int64 // 0: an eighth of Max, at most mostSegment
-	hooks   hooks
-}
-
-// hooks let a test see and disturb the operations on files.
-type hooks struct {
-	write  func(f *os.File, p []byte, at int64) (int, error)
-	synced func(name string, size int64) // so much of the file is on stable storage
-	named  func(name string, there bool) // and so is the file's name, or its removal
-}
 
 const (
 	defaultMax  = 10 << 30
@@ -55,27 +40,6 @@ const (
 	// one to read, and one to compare with while a producer repeats stored bytes.
 	frameMemory = frameLen + mostData
 )
-
-func (o Options) max() int64 {
-	if o.Max == 0 {
-		return defaultMax
-	}
-	return o.Max
-}
-
-func (o Options) segmentSize() int64 {
-	if o.segment > 0 {
-		return o.segment
-	}
-	return min(o.max()/8, mostSegment)
-}
-
-func (o Options) check() error {
-	if o.segment == 0 && o.max() < leastMax {
-		return fmt.Errorf("maximum of %s; it is at least %s", units.Exact(o.Max), units.Exact(leastMax))
-	}
-	return nil
-}
 
 var (
 	// ErrDamaged matches the error of a spool whose files have been changed, or
@@ -195,6 +159,192 @@ func open(dir string, o Options, mode byte) (_ *Log, err error) {
 		return nil, err
 	}
 	return l, nil
+}
+
+// recover finds the segments of an earlier process, and makes the log continue there.
+func (l *Log) recover() error {
+	numbers, err := l.list()
+	if err != nil {
+		return err
+	}
+	if l.mode == modeBuffer {
+		return l.sweep(numbers)
+	}
+	// A crash may have left a segment without a whole head: nothing in it counts.
+	for len(numbers) > 0 {
+		last := numbers[len(numbers)-1]
+		torn, err := l.torn(last)
+		if err != nil {
+			return err
+		}
+		if !torn {
+			break
+		}
+		if err := os.Remove(l.path(last)); err != nil {
+			return l.doing("remove", last, err)
+		}
+		numbers = numbers[:len(numbers)-1]
+	}
+	if len(numbers) == 0 {
+		return l.begin()
+	}
+	for i, number := range numbers {
+		h, size, err := l.head(number)
+		switch {
+		case err != nil:
+			return err
+		case h.mode != modeDurable:
+			// A buffer of a killed run: of no use to anybody.
+			if err := l.sweep(numbers); err != nil {
+				return err
+			}
+			l.segments, l.disk = nil, 0
+			return l.begin()
+		case i == 0:
+			l.id = h.id
+		case number != numbers[i-1]+1:
+			return fmt.Errorf("%w: there is no %s", ErrDamaged, segmentName(numbers[i-1]+1))
+		case h.id != l.id:
+			return damaged(number, 0, errors.New("it belongs to another spool"))
+		}
+		l.segments = append(l.segments, segment{number, h.first, size})
+		l.disk += size
+	}
+	l.done = l.segments[0].first
+	return l.resume()
+}
+
+// list returns the numbers of the segments in the folder, in order.
+func (l *Log) list() (numbers []int64, err error) {
+	entries, err := os.ReadDir(l.dir)
+	if err != nil {
+		return nil, errno.Bare(err)
+	}
+	for _, e := range entries {
+		digits, ok := strings.CutSuffix(e.Name(), ".spool")
+		n, err := strconv.ParseInt(digits, 10, 64)
+		switch {
+		case ok && err == nil && segmentName(n) == e.Name():
+			numbers = append(numbers, n)
+		case e.Name() != lockName:
+			return nil, fmt.Errorf("%w: its folder has %q, which is no part of a spool; use another folder", durable.ErrOther, e.Name())
+		}
+	}
+	return numbers, nil
+}
+
+// sweep removes the segments of a buffer that a killed run left.
+func (l *Log) sweep(numbers []int64) error {
+	for _, number := range numbers {
+		h, _, err := l.head(number)
+		torn := false
+		if err != nil {
+			if torn, err = l.torn(number); err != nil {
+				return err
+			}
+		}
+		if !torn && h.mode != modeBuffer {
+			return fmt.Errorf("%w is in it, which can be continued; run its command again, or remove the folder", durable.ErrOther)
+		}
+	}
+	for _, number := range numbers {
+		if err := os.Remove(l.path(number)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return l.doing("remove", number, err)
+		}
+	}
+	l.made = l.made || len(numbers) > 0
+	return nil
+}
+
+// head reads the head of a segment.
+func (l *Log) head(number int64) (h head, size int64, err error) {
+	f, err := os.Open(l.path(number))
+	if err != nil {
+		return h, 0, l.doing("open", number, err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return h, 0, l.doing("stat", number, err)
+	}
+	p := make([]byte, headLen)
+	n, err := f.ReadAt(p, 0)
+	if err != nil && err != io.EOF {
+		return h, 0, l.doing("read", number, err)
+	}
+	h, err = parseHead(p[:n])
+	if err == nil && h.number != number {
+		err = fmt.Errorf("it has the number %d", h.number)
+	}
+	if err != nil {
+		return h, 0, damaged(number, 0, err)
+	}
+	return h, info.Size(), nil
+}
+
+// torn reports whether a segment has no valid head, because a crash came before it
+// was synced. If something in the segment proves that it was synced, it is damaged.
+func (l *Log) torn(number int64) (bool, error) {
+	if _, _, err := l.head(number); err == nil || !errors.Is(err, ErrDamaged) {
+		return false, err
+	}
+	f, err := os.Open(l.path(number))
+	if err != nil {
+		return false, l.doing("open", number, err)
+	}
+	defer f.Close()
+	switch at, err := proof(f, 0, nil); {
+	case err != nil:
+		return false, l.doing("read", number, err)
+	case at >= 0:
+		return false, damaged(number, 0, fmt.Errorf("no head, although it was synced before byte %d was written", at))
+	}
+	return true, nil
+}
+
+// resume checks the last segment, cuts off an end that a crash left unfinished, and
+// makes the rest durable.
+func (l *Log) resume() error {
+	s := &l.segments[len(l.segments)-1]
+	f, err := os.OpenFile(l.path(s.number), os.O_RDWR, 0)
+	if err != nil {
+		return l.doing("open", s.number, err)
+	}
+	l.tail, l.number = f, s.number
+	at, end, check, wrong, err := scan(f, s.size, s.first, &l.id)
+	if err != nil {
+		return l.doing("read", s.number, err)
+	}
+	if wrong != nil {
+		switch i, err := proof(f, at, &l.id); {
+		case err != nil:
+			return l.doing("read", s.number, err)
+		case i >= 0:
+			return damaged(s.number, at, fmt.Errorf("%w, although it was synced before byte %d was written", wrong, i))
+		}
+		if err := f.Truncate(at); err != nil {
+			return l.doing("truncate", s.number, err)
+		}
+	}
+	if check != nil {
+		if err := json.Unmarshal(check, &l.check); err != nil {
+			return damaged(s.number, at, err)
+		}
+		l.last = append(make([]byte, frameLen), check...)
+	}
+	l.disk += at - s.size
+	s.size, l.tailLen = at, at
+	if err := l.datasync(f, s.number, at); err != nil {
+		return err
+	}
+	if err := l.syncFolder(s.number, true); err != nil {
+		return err
+	}
+	l.synced, l.written, l.durable, l.ended = at, end, end, l.check.End
+	if l.check.Offset > end {
+		return damaged(s.number, at, fmt.Errorf("it ends before offset %d, which its checkpoint names", l.check.Offset))
+	}
+	return nil
 }
 
 // makeFolder makes the folder, if it is not there, so that a crash does not take it
@@ -591,6 +741,16 @@ func (l *Log) Stats() Stats {
 	return s
 }
 
+// Sink returns the spool as the sink of a durable flow. Its Write waits while the
+// spool is full. A flow that continues repeats the bytes that it wrote after its last
+// checkpoint; the sink compares them with the stored bytes, as far as the spool still
+// has them, and does not store them twice.
+func (l *Log) Sink() durable.Sink { return &sink{l: l} }
+
+// Source returns the spool as the source of a durable flow. It hands out only bytes
+// on stable storage, and syncs the written bytes when it has nothing else to read.
+func (l *Log) Source() durable.Source { return source{l} }
+
 // edge returns the counts for a report.
 func (l *Log) edge() report.Edge {
 	s := l.Stats()
@@ -656,6 +816,31 @@ func (l *Log) Remove() error {
 		os.Remove(l.dir) // fails if it is not empty
 	}
 	return l.named(err)
+}
+
+// named puts the name of the spool in front of an error.
+func (l *Log) named(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("spool %s: %w", l.dir, err)
+}
+
+func (l *Log) version() string {
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	return fmt.Sprintf("%x", l.id[:])
+}
+
+// extent returns the offsets of the first byte that the log still has, and of the
+// first one that is not on stable storage.
+func (l *Log) extent() (first, end int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.segments) == 0 { // it is being emptied
+		return l.durable, l.durable
+	}
+	return l.segments[0].first, l.durable
 }
 
 // empty removes all segments, the last one first, so that a crash leaves a log, and

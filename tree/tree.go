@@ -10,12 +10,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync/atomic"
 
 	"github.com/weir-go/weir"
-	"github.com/weir-go/weir/internal/units"
 )
 
 // Copy copies a folder. Set its fields before Flow or Run. A Copy is for one
@@ -110,32 +111,6 @@ type Copy struct {
 	job                              *job
 }
 
-// ErrSpecial is the error for a device, a socket or a named pipe in the source.
-var ErrSpecial = errors.New("not a file, folder or symbolic link")
-
-// ErrInside is returned if To is inside From.
-var ErrInside = errors.New("destination is inside the source")
-
-// ErrAppeared is returned if To did not exist when the copy began but exists
-// when it ends. Run then discards the copy and leaves To as it is.
-var ErrAppeared = errors.New("something else has taken this name since the copy began")
-
-// IncompleteError is returned by a copy that continued after failures. The
-// destination has everything else.
-type IncompleteError struct {
-	Failed int64 // files and folders that could not be copied
-	First  error // the first failure
-}
-
-func (e *IncompleteError) Error() string {
-	if e.Failed == 1 {
-		return e.First.Error()
-	}
-	return fmt.Sprintf("%s; the first: %v", units.Count(e.Failed, "failure"), e.First)
-}
-
-func (e *IncompleteError) Unwrap() error { return e.First }
-
 // Progress is how far a copy is.
 type Progress struct {
 	Files, Folders int64 // done; symbolic links count as files
@@ -225,4 +200,41 @@ func (c *Copy) Run(ctx context.Context) error {
 		return fmt.Errorf("copy %s: %w", c.From, err)
 	}
 	return c.job.end(ctx, flow.Run(ctx))
+}
+
+// Plan compares source and destination and changes neither. It fails where Run
+// would fail because something cannot be read, or a name is taken. It calls
+// Failed and Skip as Run does. A Copy that has planned must not run.
+func (c *Copy) Plan(ctx context.Context) (Plan, error) {
+	j := newJob(c)
+	var err error
+	if j.exclude, err = parsePatterns(c.Exclude); err != nil {
+		return Plan{}, err
+	}
+	if err := outside(c.From, c.To); err != nil {
+		return Plan{}, err
+	}
+	src, err := os.OpenRoot(c.From)
+	if err != nil {
+		return Plan{}, err
+	}
+	defer src.Close()
+	dst, err := os.OpenRoot(c.To)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return Plan{}, err
+	}
+	if err == nil {
+		defer dst.Close()
+	}
+	j.top = &folder{job: j, src: src, dst: dst, name: "."}
+	p := planner{job: j}
+	err = p.folder(ctx, j.top)
+	slices.Sort(p.plan.Delete)
+	if failed := j.failures.Load(); failed > 0 {
+		p.plan.Delete = nil // after a failure Run removes nothing
+		if err == nil {
+			err = &IncompleteError{failed, j.first}
+		}
+	}
+	return p.plan, err
 }

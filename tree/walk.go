@@ -48,12 +48,17 @@ func (f *folder) failed(name string, err error) error {
 	return fmt.Errorf("%s: %w", filepath.Join(f.job.From, f.path(), name), err)
 }
 
-// walk emits the entries of the source, and creates each folder of the
-// destination before its entries.
-func (j *job) walk(ctx context.Context, emit func([]entry) error) error {
-	err := j.top.walk(ctx, emit)
-	j.walked.Store(err == nil)
-	return err
+// there describes the entry of the destination with this name. It returns nil if there
+// is none.
+func (f *folder) there(name string) fs.FileInfo {
+	if f.dst == nil { // the destination has no such folder yet
+		return nil
+	}
+	st, err := f.dst.Lstat(name)
+	if err != nil {
+		return nil
+	}
+	return st
 }
 
 func (f *folder) walk(ctx context.Context, emit func([]entry) error) error {
@@ -220,4 +225,28 @@ func (f *folder) finish() error {
 		return err
 	}
 	return f.dst.Chmod(".", st.Mode()&(perm|fs.ModeSetgid))
+}
+
+// names returns the set to collect names in, or nil if names are not needed.
+func (f *folder) names() nameSet {
+	if !f.job.Delete || !f.existed {
+		return nil
+	}
+	return nameSet{}
+}
+
+// compare finds the entries that only the destination has. names are the names
+// in the source.
+func (f *folder) compare(names nameSet) error {
+	if names == nil {
+		return nil
+	}
+	found, err := compare(f.dst, f.path(), names, f.job.exclude)
+	if err != nil {
+		return f.job.writing(f, "", err)
+	}
+	f.job.mu.Lock()
+	defer f.job.mu.Unlock()
+	f.job.extra = append(f.job.extra, found...)
+	return nil
 }

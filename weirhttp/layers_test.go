@@ -43,7 +43,7 @@ var layers = [][]string{
 	{"files.go"},
 	{"upload_request.go"}, // uploads
 	{"upload_copy.go"},
-	{"upload_kernel.go", "upload_splice_linux.go", "upload_splice_other.go"},
+	{"upload_kernel.go", "upload_kernel_linux.go", "upload_kernel_other.go"},
 	{"upload_folder.go"},
 	{"upload_form.go"},
 	{"upload_store.go"}, // resumable uploads

@@ -222,7 +222,7 @@ func (f *finding) found() string {
 	case v.Measuring:
 		return "measuring"
 	case v.Stage != "":
-		s := fmt.Sprintf("%s is the bottleneck: %s %.0f%% of %s", v.Stage, v.Why, 100*v.Share, f.last())
+		s := fmt.Sprintf("%s is the bottleneck: %s %.0f%% of %s", v.Stage, v.Does(), 100*v.Share, f.last())
 		if v.Why == report.Outside {
 			s += " (it waits for a disk, the network, a timer or the like)"
 		}

@@ -208,7 +208,7 @@ func TestError_NamesThePathAndTheReason(t *testing.T) {
 		{filepath.Join(dir, "no", "such", "out"), fs.ErrNotExist, filepath.Join(dir, "no", "such") + string(filepath.Separator) + ": "},
 		{"", fs.ErrNotExist, "open"},
 	} {
-		for _, mode := range []Mode{Replace, Exclusive, Append, Truncate} {
+		for _, mode := range []Mode{Replace, Exclusive, Append, Truncate, Fresh} {
 			_, err := Open(t.Context(), c.path, Options{Mode: mode})
 			var e *Error
 			var p *fs.PathError

@@ -1,10 +1,8 @@
 package kernelcopy
 
 import (
-	"context"
 	"io"
 	"os"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -27,17 +25,6 @@ const (
 	writing
 	waiting // for the destination, with nothing taken from the source
 )
-
-func (t *transfer) watch() *guard {
-	g := &guard{t: t, fired: make(chan struct{})}
-	g.halt = context.AfterFunc(t.ctx, g.unblock)
-	if t.Stop != nil {
-		g.quit, g.quitted = make(chan struct{}), make(chan struct{})
-		go g.awaitStop()
-	}
-	g.release = sync.OnceValue(g.end)
-	return g
-}
 
 // enter is called before a call that can block. It returns true if the context
 // has ended, or if the transfer must take no more from the source; the caller

@@ -31,8 +31,3 @@ func choose(dst io.Writer, src io.Reader) route {
 	}
 	return route{}
 }
-
-// awaitInput is for systems on which weir looks into pipes.
-func (t *transfer) awaitInput() (over bool) { return false }
-
-func blocksReading(any) bool { return false }

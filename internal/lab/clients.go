@@ -30,6 +30,24 @@ type traffic struct {
 	err   error           // the first that came before a client's time was over
 }
 
+// A load is the way in which the parent uses the server of a side.
+type load int
+
+const (
+	loadNone     load = iota // the side has no server, and makes its data itself
+	loadDownload             // slow clients read a file
+	loadUpload               // fast clients send to a slow disk
+	loadAbort                // clients leave in the middle of a file
+)
+
+// atOnce returns how many clients there are at a time.
+func (l load) atOnce(s Settings) int {
+	if l == loadAbort {
+		return min(s.Clients, abortAtOnce)
+	}
+	return s.Clients
+}
+
 // firstByte records when a client got its first byte.
 func (t *traffic) firstByte(d time.Duration) {
 	t.mu.Lock()
@@ -55,14 +73,6 @@ func (t *traffic) firsts() (median, longest time.Duration, n int) {
 	}
 	slices.Sort(t.first)
 	return t.first[len(t.first)/2], t.first[len(t.first)-1], len(t.first)
-}
-
-// atOnce returns how many clients there are at a time.
-func (l load) atOnce(s Settings) int {
-	if l == loadAbort {
-		return min(s.Clients, abortAtOnce)
-	}
-	return s.Clients
 }
 
 // run lets the clients of an experiment work until all have finished or ctx ends.

@@ -2,9 +2,7 @@ package lab
 
 import (
 	"context"
-	"errors"
 	"io"
-	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -54,23 +52,6 @@ func weirUpload(ctx context.Context, h *Host) error {
 	}))
 }
 
-// guarded serves under a Guard with the budget until ctx ends.
-func (h *Host) guarded(ctx context.Context, budget *weir.Budget, handler http.Handler) error {
-	l, err := listen()
-	if err != nil {
-		return err
-	}
-	quiet := slog.New(slog.DiscardHandler)
-	guard := &weirhttp.Guard{Budget: budget, MaxConns: h.Settings.Clients + 16, Transfers: new(weirhttp.Transfers), Log: quiet}
-	srv := &http.Server{Handler: handler, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
-	defer context.AfterFunc(ctx, func() { guard.Close() })()
-	h.Ready(l.Addr(), budget.Total(), budget.Peak)
-	if err := guard.Serve(srv, l); !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return nil
-}
-
 // weirTransform makes a thousand records of each item with FlatMap, whose emit
 // waits while the pipe behind it is full.
 func weirTransform(ctx context.Context, h *Host) error {
@@ -109,14 +90,4 @@ func weirFanOut(ctx context.Context, h *Host) error {
 		readers[2].To(weir.Discard[byte]()),
 	)
 	return h.flow(ctx, flow)
-}
-
-// flow states the ceiling of f and runs it.
-func (h *Host) flow(ctx context.Context, f *weir.Flow) error {
-	c, err := f.Ceiling()
-	if err != nil {
-		return err
-	}
-	h.Ready(nil, c.Bytes, func() int64 { return f.Report().Peak })
-	return f.Run(ctx)
 }

@@ -7,15 +7,22 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"os/signal"
 	"runtime/metrics"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/weirhttp"
 )
 
 // A spec is the order of the parent to a side: the first line of its standard
@@ -190,4 +197,98 @@ func ownMemory() int64 {
 	s := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
 	metrics.Read(s)
 	return int64(s[0].Value.Uint64() - s[1].Value.Uint64())
+}
+
+// announce sends the length of the answer, so that clients know when it is whole.
+func (h *Host) announce(w http.ResponseWriter) {
+	w.Header().Set("Content-Length", strconv.FormatInt(h.Settings.Size, 10))
+}
+
+const (
+	perItem    = 1000    // records that an item becomes
+	recordSize = 1 << 10 // bytes
+	fanOut     = 3       // readers, the first of which is slow
+)
+
+// items returns how many items make Size bytes of records.
+func (h *Host) items() int64 { return max(1, h.Settings.Size/(perItem*recordSize)) }
+
+// record makes one record of item i.
+func (h *Host) record(i int64) []byte {
+	h.Made.Add(recordSize)
+	return strconv.AppendInt(make([]byte, 0, recordSize), i, 10)[:recordSize]
+}
+
+// source returns a reader of Size bytes that counts the bytes read.
+func (h *Host) source() io.Reader { return &countingReader{h, h.Settings.Size} }
+
+type countingReader struct {
+	h    *Host
+	left int64
+}
+
+func (r *countingReader) Read(p []byte) (int, error) {
+	n := int(min(int64(len(p)), r.left))
+	if n == 0 {
+		return 0, io.EOF
+	}
+	clear(p[:n])
+	r.left -= int64(n)
+	r.h.Made.Add(int64(n))
+	return n, nil
+}
+
+// A disk takes Rate bytes a second and keeps none of them. Both sides of an
+// experiment write to one, so that the slow end is the same on every machine and
+// no file is left behind.
+type disk struct {
+	h     *Host
+	limit *rate.Limiter
+}
+
+func (h *Host) newDisk() *disk {
+	burst := int(max(chunkSize, h.Settings.Rate/20))
+	limit := rate.NewLimiter(rate.Limit(h.Settings.Rate), burst)
+	limit.AllowN(time.Now(), burst) // it begins at its pace
+	return &disk{h, limit}
+}
+
+// take waits until n bytes are written.
+func (d *disk) take(ctx context.Context, n int) error {
+	for n > 0 {
+		part := min(n, d.limit.Burst())
+		if err := d.limit.WaitN(ctx, part); err != nil {
+			return err
+		}
+		d.h.Taken.Add(int64(part))
+		n -= part
+	}
+	return nil
+}
+
+// guarded serves under a Guard with the budget until ctx ends.
+func (h *Host) guarded(ctx context.Context, budget *weir.Budget, handler http.Handler) error {
+	l, err := listen()
+	if err != nil {
+		return err
+	}
+	quiet := slog.New(slog.DiscardHandler)
+	guard := &weirhttp.Guard{Budget: budget, MaxConns: h.Settings.Clients + 16, Transfers: new(weirhttp.Transfers), Log: quiet}
+	srv := &http.Server{Handler: handler, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
+	defer context.AfterFunc(ctx, func() { guard.Close() })()
+	h.Ready(l.Addr(), budget.Total(), budget.Peak)
+	if err := guard.Serve(srv, l); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// flow states the ceiling of f and runs it.
+func (h *Host) flow(ctx context.Context, f *weir.Flow) error {
+	c, err := f.Ceiling()
+	if err != nil {
+		return err
+	}
+	h.Ready(nil, c.Bytes, func() int64 { return f.Report().Peak })
+	return f.Run(ctx)
 }

@@ -12,7 +12,10 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/weir-go/weir"
@@ -57,16 +60,6 @@ func (s Settings) Or(o Settings) Settings {
 	}
 	return s
 }
-
-// A load is the way in which the parent uses the server of a side.
-type load int
-
-const (
-	loadNone     load = iota // the side has no server, and makes its data itself
-	loadDownload             // slow clients read a file
-	loadUpload               // fast clients send to a slow disk
-	loadAbort                // clients leave in the middle of a file
-)
 
 // An Experiment is one of the tutorial's mistakes beside its cure.
 type Experiment struct {
@@ -144,4 +137,70 @@ func grouped(n int64) string {
 		text = text[:i] + "," + text[i:]
 	}
 	return text
+}
+
+// Run runs the experiment, one side after the other, and returns a result for each
+// round. It ends early with the context's error.
+//
+// An error means that something could not be measured. A naive side that dies is
+// no error, and neither is a ceiling that weir breaks: see [Result.OK].
+func (e Experiment) Run(ctx context.Context, o Options) (list []*Result, err error) {
+	dir, err := os.MkdirTemp("", "weir-lab-*")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	for _, s := range e.rounds(o.Override) {
+		r := &Result{Experiment: e.Name, Setup: e.describe(s), Stated: e.Stated, Settings: s, Guard: o.Guard,
+			ReadLabel: e.read, SentLabel: e.sent, load: e.load}
+		file := ""
+		if e.load == loadDownload || e.load == loadAbort {
+			file = filepath.Join(dir, fileName)
+			if err := sparse(file, s.Size); err != nil {
+				return list, err
+			}
+		}
+		for _, p := range e.programs(o) {
+			run := &run{e: e, o: o, r: r, side: p.side, spec: spec{e.Name, p.side.Letter, s, dir, file}}
+			if err := run.run(ctx, p); err != nil {
+				if ctx.Err() != nil {
+					return list, context.Cause(ctx)
+				}
+				return list, fmt.Errorf("%s, side %s: %w", e.Name, p.side.Letter, err)
+			}
+		}
+		r.check()
+		list = append(list, r)
+	}
+	return list, nil
+}
+
+// sparse makes a file of zeros that most file systems store none of.
+func sparse(name string, size int64) error {
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Truncate(size), f.Close())
+}
+
+// A program is the command that runs as a side.
+type program struct {
+	side   *Side
+	script *script // nil: ours
+}
+
+// programs returns the sides of the experiment.
+func (e Experiment) programs(o Options) []program {
+	list := []program{
+		{side: &Side{Letter: "A", Label: "naive", Does: e.Naive}},
+		{side: &Side{Letter: "B", Label: "weir", Does: e.Weir}},
+	}
+	if o.Node != "" {
+		for i := range e.node {
+			s := &e.node[i]
+			list = append(list, program{&Side{Letter: string(rune('C' + i)), Label: s.label, Does: s.does}, s})
+		}
+	}
+	return list
 }

@@ -5,11 +5,7 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"strconv"
 	"sync"
-	"time"
-
-	"golang.org/x/time/rate"
 )
 
 // This file makes the tutorial's mistakes on purpose. Do not copy from it.
@@ -85,11 +81,6 @@ func (q *queue) fill(r io.Reader) {
 			return
 		}
 	}
-}
-
-// announce sends the length of the answer, so that clients know when it is whole.
-func (h *Host) announce(w http.ResponseWriter) {
-	w.Header().Set("Content-Length", strconv.FormatInt(h.Settings.Size, 10))
 }
 
 // naiveBufferAll is the tutorial's first server: data += chunk, and all of it sent
@@ -254,66 +245,4 @@ func naiveFanOut(ctx context.Context, h *Host) error {
 		}
 	}
 	return ctx.Err()
-}
-
-const (
-	perItem    = 1000    // records that an item becomes
-	recordSize = 1 << 10 // bytes
-	fanOut     = 3       // readers, the first of which is slow
-)
-
-// items returns how many items make Size bytes of records.
-func (h *Host) items() int64 { return max(1, h.Settings.Size/(perItem*recordSize)) }
-
-// record makes one record of item i.
-func (h *Host) record(i int64) []byte {
-	h.Made.Add(recordSize)
-	return strconv.AppendInt(make([]byte, 0, recordSize), i, 10)[:recordSize]
-}
-
-// source returns a reader of Size bytes that counts the bytes read.
-func (h *Host) source() io.Reader { return &countingReader{h, h.Settings.Size} }
-
-type countingReader struct {
-	h    *Host
-	left int64
-}
-
-func (r *countingReader) Read(p []byte) (int, error) {
-	n := int(min(int64(len(p)), r.left))
-	if n == 0 {
-		return 0, io.EOF
-	}
-	clear(p[:n])
-	r.left -= int64(n)
-	r.h.Made.Add(int64(n))
-	return n, nil
-}
-
-// A disk takes Rate bytes a second and keeps none of them. Both sides of an
-// experiment write to one, so that the slow end is the same on every machine and
-// no file is left behind.
-type disk struct {
-	h     *Host
-	limit *rate.Limiter
-}
-
-func (h *Host) newDisk() *disk {
-	burst := int(max(chunkSize, h.Settings.Rate/20))
-	limit := rate.NewLimiter(rate.Limit(h.Settings.Rate), burst)
-	limit.AllowN(time.Now(), burst) // it begins at its pace
-	return &disk{h, limit}
-}
-
-// take waits until n bytes are written.
-func (d *disk) take(ctx context.Context, n int) error {
-	for n > 0 {
-		part := min(n, d.limit.Burst())
-		if err := d.limit.WaitN(ctx, part); err != nil {
-			return err
-		}
-		d.h.Taken.Add(int64(part))
-		n -= part
-	}
-	return nil
 }

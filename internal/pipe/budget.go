@@ -218,37 +218,3 @@ func (s *share) close() {
 		}
 	}
 }
-
-// minReserve is the part of the reserve of a pipe of measured values that is
-// left for the memory to which they refer.
-const minReserve = 16 << 10
-
-// Join makes the pipe take its memory from b and returns its reserve in bytes,
-// which the caller has to acquire and to release.
-func (p *Pipe[T]) Join(b *Budget) int64 {
-	seg := int64(p.segLen) * p.slot
-	if p.w.park == nil {
-		p.w.park = make(chan struct{}, 1)
-	}
-	reserve := min(seg, max(p.slot, int64(p.capItems)*p.slot))
-	if p.size != nil && p.limit.HasBytes {
-		reserve = min(p.capBytes, seg+minReserve)
-	}
-	p.share = &share{b: b, reserve: reserve, granted: reserve, quantum: max(p.slot, seg), park: p.w.park}
-	return reserve
-}
-
-// Credit returns the bytes that the pipe has taken from its budget beyond its
-// reserve, and whether it waits for more.
-func (p *Pipe[T]) Credit() (extra int64, waits bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.share == nil {
-		return 0, false
-	}
-	b := p.share.b
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	_, waits = b.waiting[p.share]
-	return p.share.granted - p.share.reserve, waits
-}

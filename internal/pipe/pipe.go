@@ -34,7 +34,10 @@ var (
 	// ErrUnread is returned by Unread for more values than the last read took.
 	ErrUnread = errors.New("cannot unread more than was read")
 
-	errCommit  = errors.New("cannot commit more than was reserved")
+	errCommit = errors.New("cannot commit more than was reserved")
+
+	errUnreserved = errors.New("cannot commit what was not reserved")
+
 	errRelease = errors.New("cannot release more than was acquired")
 )
 
@@ -89,9 +92,9 @@ type Watcher interface {
 
 // Pipe is the bounded buffer itself; the halves that users have of it are thin.
 //
-// Everything is guarded by mu, which is held for a few instructions and for
-// copies of at most smallCopy bytes, never while a caller's code runs or a
-// goroutine waits. A longer operation (a write that has to wait for room, a
+// Everything is guarded by mu, which is held for a few instructions and while values
+// are copied, never while a caller's code runs or a goroutine waits. A Write copies
+// more than smallCopy bytes without mu. A longer operation (a write that has to wait for room, a
 // view of the memory) holds its side's turn instead, so that several writers do
 // not mix their batches and a view has one owner.
 type Pipe[T any] struct {

@@ -33,9 +33,6 @@ type turn struct {
 	err   error         // why the operation failed
 }
 
-// own takes a turn that is free or is t's already. mu is held.
-func (s *side) own(t *turn) { s.taken, t.owned = true, true }
-
 // enqueue puts t at the end of the queue for the turn of s. mu is held.
 func (p *Pipe[T]) enqueue(s *side, t *turn) next {
 	if n := len(s.spare); n > 0 {
@@ -46,12 +43,6 @@ func (p *Pipe[T]) enqueue(s *side, t *turn) next {
 	s.queue = append(s.queue, t.ch)
 	p.rests(s)
 	return queued
-}
-
-// arrived records that the turn has come through t.ch. mu is held.
-func (s *side) arrived(t *turn) {
-	s.spare = append(s.spare, t.ch)
-	t.ch, t.owned = nil, true
 }
 
 // giveUp takes t out of the queue. If the turn came at the same moment, t owns

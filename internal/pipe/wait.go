@@ -23,6 +23,15 @@ type side struct {
 	time    waitTime
 }
 
+// own takes a turn that is free or is t's already. mu is held.
+func (s *side) own(t *turn) { s.taken, t.owned = true, true }
+
+// arrived records that the turn has come through t.ch. mu is held.
+func (s *side) arrived(t *turn) {
+	s.spare = append(s.spare, t.ch)
+	t.ch, t.owned = nil, true
+}
+
 // waitTime adds up how long goroutines have waited, including those that wait
 // now.
 type waitTime struct {

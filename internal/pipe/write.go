@@ -319,6 +319,9 @@ func (p *Pipe[T]) Commit(n int) error {
 }
 
 func (p *Pipe[T]) commitLocked(n int) error {
+	if p.reserved == 0 { // the turn can be another writer's
+		return errUnreserved
+	}
 	if n < 0 || n > p.reserved {
 		return errCommit
 	}

@@ -375,13 +375,6 @@ func (w *world) pipelines() []*Pipeline {
 	return list
 }
 
-func (p *Pipeline) started() (t uint64) {
-	for _, m := range p.Processes {
-		t = max(t, m.Started)
-	}
-	return t
-}
-
 // pipeline makes one of connected edges.
 func pipeline(edges []edge, byPID map[int]*Process) *Pipeline {
 	p := &Pipeline{}

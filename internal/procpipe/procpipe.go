@@ -121,6 +121,13 @@ func (p *Pipeline) Paths(limit int) (paths [][]int) {
 	return paths
 }
 
+func (p *Pipeline) started() (t uint64) {
+	for _, m := range p.Processes {
+		t = max(t, m.Started)
+	}
+	return t
+}
+
 // Times says where the time of a process went. The last five add up to Wall.
 type Times struct {
 	Wall time.Duration // for which it was watched, until it ended

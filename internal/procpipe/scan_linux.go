@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"unsafe"
 )
 
 // Find looks at the processes of this user and returns the pipelines that they
@@ -259,40 +258,4 @@ func withPipe(inode uint64, at look, f func(fd int)) error {
 	defer syscall.Close(fd)
 	f(fd)
 	return nil
-}
-
-// fill looks at a pipe through the first descriptor that can be opened.
-func (p *Pipe) fill() (level Fill) {
-	const getPipeSize = 1032 // F_GETPIPE_SZ
-	for _, at := range p.looks {
-		_ = withPipe(p.Inode, at, func(fd int) { // the next one is tried
-			var n int32
-			if _, _, e := syscall.Syscall(syscall.SYS_IOCTL, uintptr(fd), syscall.TIOCINQ, uintptr(unsafe.Pointer(&n))); e != 0 {
-				return
-			}
-			size, _, e := syscall.Syscall(syscall.SYS_FCNTL, uintptr(fd), getPipeSize, 0)
-			if e == 0 {
-				level = Fill{Known: true, Bytes: int64(n), Size: int64(size)}
-			}
-		})
-		if level.Known {
-			break
-		}
-	}
-	return level
-}
-
-// written reports whether a pipe has a writer. Its read end hangs up if not.
-func written(inode uint64, at look) (yes bool) {
-	const hangup = 0x10                    // POLLHUP
-	_ = withPipe(inode, at, func(fd int) { // a pipe that is gone has none
-		poll := struct {
-			fd              int32
-			events, revents int16
-		}{fd: int32(fd)}
-		var now syscall.Timespec
-		_, _, e := syscall.Syscall6(syscall.SYS_PPOLL, uintptr(unsafe.Pointer(&poll)), 1, uintptr(unsafe.Pointer(&now)), 0, 0, 0)
-		yes = e == 0 && poll.revents&hangup == 0
-	})
-	return yes
 }

@@ -29,8 +29,6 @@ type compiler struct {
 	why  string
 }
 
-func (m *meter) empty() bool { return len(m.words) == 0 && len(m.deep) == 0 }
-
 // meter compiles t, which is the whole value or lies behind a pointer or slice.
 func (c *compiler) meter(t reflect.Type, path string) *meter {
 	if m, ok := c.made[t]; ok {

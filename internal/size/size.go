@@ -206,6 +206,8 @@ type meter struct {
 	deep  []step
 }
 
+func (m *meter) empty() bool { return len(m.words) == 0 && len(m.deep) == 0 }
+
 // word is a step that reads the length of a string or the capacity of a slice.
 // It is not larger than the address space allows, times the size of an element
 // not larger than the memory that exists, so the product cannot overflow.

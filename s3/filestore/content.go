@@ -1,17 +1,21 @@
 package filestore
 
 import (
+	"bytes"
 	"context"
-	"crypto/rand"
+	"crypto/md5"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"strings"
+	"net/http"
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/minio/minio-go/v7"
 
 	"github.com/weir-go/weir/internal/errno"
 	"github.com/weir-go/weir/weirhttp"
@@ -61,52 +65,6 @@ type sending struct {
 	err  error
 }
 
-// Append implements [weirhttp.UploadStore].
-func (s *Store) Append(ctx context.Context, id string, epoch int64, lost func()) (weirhttp.UploadContent, error) {
-	long := context.WithoutCancel(ctx)
-	e := s.remembered(id)
-	if e == nil || e.Epoch < epoch {
-		var err error
-		if e, err = s.loadLive(long, id); err != nil {
-			return nil, err
-		}
-	}
-	if e.Epoch != epoch {
-		return nil, weirhttp.ErrUploadChanged
-	}
-	c := s.newContent(ctx, id, e)
-	c.epoch, c.size, c.saved, c.room = epoch, e.Offset, e.Offset, e.Room
-	c.loaded = e.Tail == nil
-	c.watching.Go(func() { c.watch(lost) })
-	return c, nil
-}
-
-// Receive implements [weirhttp.UploadStore].
-func (s *Store) Receive(ctx context.Context, size int64) (weirhttp.UploadContent, error) {
-	if size > s.most() {
-		return nil, tooLarge(s.most())
-	}
-	id := strings.ToLower(rand.Text())
-	if err := s.reserve(context.WithoutCancel(ctx), id, 0, size); err != nil {
-		return nil, err
-	}
-	c := s.newContent(ctx, id, &entry{record: record{Size: size}})
-	c.raw, c.epoch, c.loaded, c.room = true, 1, true, max(size, 0)
-	return c, nil
-}
-
-func (s *Store) newContent(ctx context.Context, id string, e *entry) *content {
-	c := &content{s: s, id: id, wait: ctx, state: e, part: min(s.b.PartSize(e.Size), s.largest()), step: roomStep}
-	if e.Tail != nil && e.Tail.Size >= c.part { // of a server with more memory
-		c.part = s.b.MarkedSize(e.Tail.Size + 2<<20)
-	}
-	c.ctx, c.end = context.WithCancel(context.WithoutCancel(ctx))
-	return c
-}
-
-// largest returns the size of the largest part.
-func (s *Store) largest() int64 { return max(s.b.MarkedSize(s.budget.Total()), s.b.PartSize(0)) }
-
 // watch calls lost when another process has taken over the upload.
 func (c *content) watch(lost func()) {
 	ticker := time.NewTicker(c.s.watch)
@@ -117,7 +75,7 @@ func (c *content) watch(lost func()) {
 		case <-c.ctx.Done():
 			return
 		}
-		data, _, err := c.s.get(c.ctx, c.s.stateKey(c.id))
+		data, _, err := c.s.b.get(c.ctx, c.s.stateKey(c.id))
 		var r record
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
@@ -270,7 +228,7 @@ func (c *content) grow(n int) {
 
 // load reads the tail of earlier epochs.
 func (c *content) load() error {
-	data, _, err := c.s.get(c.ctx, c.s.part(c.id, c.state.Tail.Name))
+	data, _, err := c.s.b.get(c.ctx, c.s.part(c.id, c.state.Tail.Name))
 	if err == nil && int64(len(data)) != c.state.Tail.Size {
 		err = io.ErrUnexpectedEOF
 	}
@@ -313,7 +271,7 @@ func (c *content) send(buf []byte) error {
 	key := c.s.part(c.id, partName(c.epoch, c.number))
 	go func() {
 		defer close(p.done)
-		_, _, p.err = c.s.put(c.ctx, key, buf, condition{}, "")
+		_, _, p.err = c.s.b.put(c.ctx, key, buf, condition{}, "")
 	}()
 	return nil
 }
@@ -403,7 +361,7 @@ func (c *content) Flush() error {
 func (c *content) putTail() (*tail, error) {
 	c.tails++
 	t := &tail{Name: fmt.Sprintf("%d.t%d", c.epoch, c.tails), Size: int64(len(c.buf))}
-	if _, _, err := c.s.put(c.ctx, c.s.part(c.id, t.Name), c.buf, condition{}, ""); err != nil {
+	if _, _, err := c.s.b.put(c.ctx, c.s.part(c.id, t.Name), c.buf, condition{}, ""); err != nil {
 		return nil, c.fail(fmt.Errorf("save the end of the upload: %w", err))
 	}
 	return t, nil
@@ -469,7 +427,7 @@ func (c *content) commit(t *tail, offset int64) error {
 		}
 		if old.Tail != nil && (t == nil || old.Tail.Name != t.Name) {
 			// Nobody can need it: a process that takes over reads the state first.
-			if err := c.s.remove(c.ctx, c.s.part(c.id, old.Tail.Name)); err != nil {
+			if err := c.s.b.remove(c.ctx, c.s.part(c.id, old.Tail.Name)); err != nil {
 				c.s.log.Debug("end of an upload not removed", "upload", c.id, "error", err)
 			}
 		}
@@ -504,7 +462,7 @@ func (c *content) moveRuns(r *record) error {
 	}
 	c.tails++
 	name := fmt.Sprintf("%d.i%d", c.epoch, c.tails)
-	if _, _, err := c.s.put(c.ctx, c.s.part(c.id, name), data, condition{}, ""); err != nil {
+	if _, _, err := c.s.b.put(c.ctx, c.s.part(c.id, name), data, condition{}, ""); err != nil {
 		return c.fail(fmt.Errorf("save the list of parts: %w", err))
 	}
 	r.Before = r.extent()
@@ -552,7 +510,7 @@ func (c *content) cutParts(n int64) error {
 				buf = c.spare[:0]
 				c.spare = nil
 			}
-			data, _, err := c.s.get(c.ctx, c.s.part(c.id, partName(r.Epoch, r.First+i)))
+			data, _, err := c.s.b.get(c.ctx, c.s.part(c.id, partName(r.Epoch, r.First+i)))
 			if err != nil || int64(len(data)) != size {
 				return c.fail(fmt.Errorf("read a part of the upload: %w", errors.Join(c.missing(err), io.ErrUnexpectedEOF)))
 			}
@@ -568,85 +526,305 @@ func (c *content) cutParts(n int64) error {
 // Reader implements [weirhttp.UploadContent].
 func (c *content) Reader() io.Reader { return &reader{c: c} }
 
-// reader reads a content from the store, and its end from memory.
-type reader struct {
-	c    *content
-	list []run
-	open bool
-	body io.ReadCloser
-	rest []byte
-	last bool
+func tooLarge(most int64) error { return &http.MaxBytesError{Limit: most} }
+
+// Finish implements [weirhttp.UploadContent].
+func (c *content) Finish(to weirhttp.UploadTarget) (name string, replaced bool, err error) {
+	if err := c.settle(); err != nil {
+		return "", false, err
+	}
+	if !c.raw {
+		// The state in this process's memory can be older than the one that this content
+		// has saved.
+		e, err := c.s.loadLive(c.ctx, c.id)
+		if errors.Is(err, fs.ErrNotExist) || err == nil && e.Epoch != c.epoch {
+			err = weirhttp.ErrUploadChanged
+		}
+		if err != nil {
+			return "", false, err
+		}
+		c.state = e
+		if p := e.Place; p != nil {
+			if name, err := c.resume(p); name != "" || err != nil {
+				return name, false, err
+			}
+		}
+	}
+	for name := range to.Names() {
+		replaced, err = c.place(to, name)
+		if err == nil {
+			c.placed = name
+			c.drop()
+			return name, replaced, nil
+		}
+		if !errors.Is(err, errTaken) {
+			return "", false, err
+		}
+	}
+	return "", false, fmt.Errorf("store %s: %w", to.Name, fs.ErrExist)
 }
 
-func (r *reader) Read(p []byte) (int, error) {
-	c := r.c
-	if !r.open {
-		if err := c.settle(); err != nil {
-			return 0, err
+// errTaken says that a file has the name already.
+var errTaken = errors.New("the name is taken")
+
+// resume ends an earlier attempt to give the file its name. It returns the name if that has
+// succeeded.
+func (c *content) resume(p *place) (string, error) {
+	if p.Upload != "" {
+		if _, err := c.s.b.abort(c.ctx, c.s.key(p.Name), p.Upload); err != nil {
+			return "", fmt.Errorf("end an earlier attempt: %w", err)
 		}
-		list, err := c.s.runs(c.ctx, c.id, &c.state.record)
+	}
+	placed, err := c.s.isPlaced(c.ctx, c.id, p.Name)
+	if err != nil || !placed {
+		return "", err
+	}
+	c.placed = p.Name
+	return p.Name, nil
+}
+
+// mostTries is how often a file is placed again after another writer has interfered.
+const mostTries = 20
+
+// place gives the file a name, unless it is taken.
+func (c *content) place(to weirhttp.UploadTarget, name string) (replaced bool, err error) {
+	key := c.s.key(name)
+	for range mostTries {
+		at, cond, err := c.look(to, name)
 		if err != nil {
-			return 0, c.missing(err)
+			return false, err
 		}
-		r.list, r.open = append(list, c.own...), true
+		err = c.create(name, key, cond)
+		if err == nil {
+			return at, nil
+		}
+		if errors.Is(err, weirhttp.ErrUploadChanged) {
+			return false, err
+		}
+		// The object says whether the last request had its effect.
+		if placed, perr := c.s.isPlaced(c.ctx, c.id, name); perr != nil {
+			return false, errors.Join(err, perr)
+		} else if placed {
+			return at, nil
+		}
+		if !isLost(err) && !isConflict(err) && !isGone(err) {
+			return false, fmt.Errorf("store %s: %w", c.s.b.URL(key), err)
+		}
+	}
+	return false, fmt.Errorf("store %s: other writers interfered %d times", c.s.b.URL(key), mostTries)
+}
+
+// isGone reports that the store no longer has the object of a condition, or an upload.
+func isGone(err error) bool { return errors.Is(err, fs.ErrNotExist) }
+
+// look finds out under which condition the file can have a name.
+func (c *content) look(to weirhttp.UploadTarget, name string) (replaces bool, cond condition, err error) {
+	f, err := c.s.Stat(c.ctx, name)
+	at := &f
+	if errors.Is(err, fs.ErrNotExist) {
+		at, err = nil, nil
+	}
+	if err != nil {
+		return false, cond, err
+	}
+	err = to.Check(name, at)
+	switch {
+	case errors.Is(err, fs.ErrExist) && c.only(to):
+		return false, cond, err
+	case errors.Is(err, fs.ErrExist):
+		return false, cond, errTaken
+	case err != nil:
+		return false, cond, err
+	case at == nil || at.Folder:
+		return false, condition{absent: true}, nil
+	}
+	return true, condition{etag: f.Version}, nil
+}
+
+// only reports whether the upload can have no name but one.
+func (c *content) only(to weirhttp.UploadTarget) bool {
+	n := 0
+	for range to.Names() {
+		if n++; n > 1 {
+			return false
+		}
+	}
+	return true
+}
+
+// fence swaps in how the file is about to get its name. From then on a later epoch can end
+// this attempt.
+func (c *content) fence(p *place) error {
+	if c.raw {
+		return nil
 	}
 	for {
-		if r.body != nil {
-			n, err := r.body.Read(p)
-			if err == io.EOF {
-				r.body.Close()
-				r.body, err = nil, nil
-			}
-			if n > 0 || err != nil {
-				return n, err
-			}
-			continue
+		old := c.newest()
+		if old == nil {
+			return weirhttp.ErrUploadChanged
 		}
-		if len(r.list) > 0 {
-			first := &r.list[0]
-			size := first.size(0)
-			body, err := c.s.whole(c.ctx, c.s.part(c.id, partName(first.Epoch, first.First)), size)
-			if err != nil {
-				return 0, c.missing(err)
+		r := old.record
+		r.Place = p
+		e, err := c.s.swap(c.ctx, c.id, old, r)
+		if errors.Is(err, weirhttp.ErrUploadChanged) {
+			if now, lerr := c.s.loadLive(c.ctx, c.id); lerr == nil && now.Epoch == c.epoch {
+				continue
 			}
-			r.body = body
-			if first.Count == 1 {
-				r.list = r.list[1:]
-			} else {
-				*first = run{first.Epoch, first.First + 1, first.Count - 1, first.Part, first.Bytes - size}
-			}
-			continue
+			return err
 		}
-		if !r.last {
-			r.last = true
-			r.rest = c.buf
-			if !c.loaded {
-				data, _, err := c.s.get(c.ctx, c.s.part(c.id, c.state.Tail.Name))
-				if err != nil {
-					return 0, c.missing(err)
-				}
-				r.rest = data
-			}
+		if errors.Is(err, fs.ErrNotExist) {
+			return weirhttp.ErrUploadChanged
 		}
-		if len(r.rest) == 0 {
-			return 0, io.EOF
+		if err != nil {
+			return err
 		}
-		n := copy(p, r.rest)
-		r.rest = r.rest[n:]
-		return n, nil
+		c.state = e
+		return nil
 	}
 }
 
-// whole reads an object of a size that is known.
-func (s *Store) whole(ctx context.Context, key string, size int64) (io.ReadCloser, error) {
-	o, err := s.head(ctx, key)
+// create creates the object of the file: with one request if it is in memory, otherwise of
+// its parts.
+func (c *content) create(name, key string, cond condition) error {
+	if !c.loaded { // the file was complete before this epoch
+		if err := c.makeRoom(c.ctx); err != nil {
+			return err
+		}
+	}
+	if c.extent().Parts == 0 {
+		if err := c.fence(&place{Name: name}); err != nil {
+			return err
+		}
+		if err := c.addsUp(); err != nil {
+			return err
+		}
+		_, _, err := c.s.b.put(c.ctx, key, c.buf, cond, c.id)
+		return err
+	}
+	upload, err := c.begin(key)
 	if err != nil {
+		return err
+	}
+	err = c.fence(&place{Name: name, Upload: upload})
+	if err == nil {
+		err = c.addsUp()
+	}
+	var parts []minio.CompletePart
+	if err == nil {
+		parts, err = c.assemble(key, upload)
+	}
+	if err == nil {
+		err = c.complete(key, upload, parts, cond)
+	}
+	if err != nil {
+		// If it is complete after all, the store does not know the upload any more.
+		ctx, cancel := lasting(c.ctx)
+		defer cancel()
+		if _, aerr := c.s.b.abort(ctx, key, upload); aerr != nil {
+			c.s.log.Warn("multipart upload not removed", "object", c.s.b.URL(key), "error", aerr)
+		}
+	}
+	return err
+}
+
+// addsUp returns an error if the parts and the bytes in memory are not the whole content.
+// It guards against a file that lacks some of its bytes.
+func (c *content) addsUp() error {
+	if got := c.extent().Bytes + int64(len(c.buf)); got != c.size {
+		return c.fail(fmt.Errorf("the parts of the upload do not add up: %d bytes, not %d", got, c.size))
+	}
+	return nil
+}
+
+func (c *content) begin(key string) (upload string, err error) {
+	err = c.s.b.Request(c.ctx, "write", key, func(ctx context.Context) (err error) {
+		upload, err = c.s.b.Core.NewMultipartUpload(ctx, c.s.b.Name, key, minio.PutObjectOptions{UserMetadata: map[string]string{markHeader: c.id}})
+		return err
+	})
+	if err == nil && upload == "" {
+		err = errors.New("the store gave the upload no id")
+	}
+	return upload, err
+}
+
+// copies is how many parts are copied at a time.
+const copies = 4
+
+// assemble makes parts of a multipart upload of the objects with the content.
+func (c *content) assemble(key, upload string) ([]minio.CompletePart, error) {
+	runs, err := c.s.runs(c.ctx, c.id, &c.state.record)
+	if err != nil {
+		return nil, c.missing(err)
+	}
+	var sources []string
+	for _, r := range append(runs, c.own...) {
+		for i := range r.Count {
+			sources = append(sources, c.s.part(c.id, partName(r.Epoch, r.First+i)))
+		}
+	}
+	parts := make([]minio.CompletePart, len(sources), len(sources)+1)
+	ctx, cancel := context.WithCancelCause(c.ctx)
+	defer cancel(nil)
+	slots := make(chan struct{}, copies)
+	var wg sync.WaitGroup
+	for i, from := range sources {
+		select {
+		case slots <- struct{}{}:
+		case <-ctx.Done():
+		}
+		if ctx.Err() != nil {
+			break
+		}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			err := c.s.b.Request(ctx, "copy", from, func(ctx context.Context) (err error) {
+				parts[i], err = c.s.b.copyPart(ctx, from, key, upload, i+1)
+				return err
+			})
+			if err != nil {
+				cancel(err)
+			}
+		})
+	}
+	wg.Wait()
+	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
-	if o.info.Size != size {
-		return nil, fmt.Errorf("%s has %d bytes, not %d: %w", s.b.URL(key), o.info.Size, size, io.ErrUnexpectedEOF)
+	if len(c.buf) == 0 {
+		return parts, nil
 	}
-	return s.b.Range(ctx, key, size, o.etag(), 0, size), nil
+	sum := md5.Sum(c.buf)
+	last := minio.CompletePart{PartNumber: len(parts) + 1}
+	err = c.s.b.Request(ctx, "write", key, func(ctx context.Context) error {
+		got, err := c.s.b.Core.PutObjectPart(ctx, c.s.b.Name, key, upload, last.PartNumber, bytes.NewReader(c.buf), int64(len(c.buf)),
+			minio.PutObjectPartOptions{Md5Base64: base64.StdEncoding.EncodeToString(sum[:])})
+		last.ETag = got.ETag
+		return err
+	})
+	return append(parts, last), err
+}
+
+// complete makes an object of the parts.
+func (c *content) complete(key, upload string, parts []minio.CompletePart, cond condition) error {
+	return c.s.b.Request(c.ctx, "write", key, func(ctx context.Context) error {
+		var o minio.PutObjectOptions
+		cond.set(&o)
+		_, err := c.s.b.Core.CompleteMultipartUpload(ctx, c.s.b.Name, key, upload, parts, o)
+		return err
+	})
+}
+
+// Withdraw implements [weirhttp.UploadContent].
+func (c *content) Withdraw() error {
+	if c.placed == "" {
+		return nil
+	}
+	name := c.placed
+	placed, err := c.s.isPlaced(c.ctx, c.id, name)
+	if err != nil || !placed {
+		return err
+	}
+	return c.s.b.remove(c.ctx, c.s.key(name))
 }
 
 // Close implements [weirhttp.UploadContent].
@@ -674,7 +852,7 @@ func (c *content) Close() error {
 	if c.raw && c.number == 0 && c.tails == 0 {
 		return nil // nothing was written
 	}
-	if err := c.s.removeAll(ctx, c.s.contents(c.id)); err != nil {
+	if err := c.s.b.removeAll(ctx, c.s.contents(c.id)); err != nil {
 		return fmt.Errorf("remove the parts of a finished upload: %w", err)
 	}
 	return nil

@@ -400,13 +400,13 @@ func TestStore_AListingThatIsCancelledIsNotComplete(t *testing.T) {
 	gone, cancel := context.WithCancel(ctx)
 	cancel()
 	var last error
-	for _, err := range s.list(gone, "", true) {
+	for _, err := range s.b.list(gone, "", true) {
 		last = err
 	}
 	if !errors.Is(last, context.Canceled) {
 		t.Errorf("list: %v", last)
 	}
-	if _, err := s.hasAny(gone, ""); !errors.Is(err, context.Canceled) {
+	if _, err := s.b.hasAny(gone, ""); !errors.Is(err, context.Canceled) {
 		t.Errorf("hasAny: %v", err)
 	}
 }

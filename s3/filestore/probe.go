@@ -15,43 +15,6 @@ import (
 	"github.com/weir-go/weir/s3"
 )
 
-// probeID is the name of the folder for probes, beside the folders of uploads.
-const probeID = "probe"
-
-// Probe finds out whether the store honours the conditions that servers depend on when they
-// share it: many stores accept them and ignore them. It writes about 11 MiB under the prefix
-// and removes them again. An error says which check has failed, or why the store could not be
-// asked.
-func (s *Store) Probe(ctx context.Context) (err error) {
-	p := &probe{s, s.hidden() + probeID + "/" + rand.Text() + "/"}
-	defer func() {
-		ctx, cancel := lasting(ctx)
-		defer cancel()
-		if cerr := s.removeAll(ctx, p.at); cerr != nil && err == nil {
-			err = fmt.Errorf("filestore: remove the probe: %w", cerr)
-		}
-	}()
-	for _, check := range []struct {
-		what string
-		f    func(context.Context) error
-	}{
-		{"of 8 requests that create one object with If-None-Match, exactly one succeeds", p.creates},
-		{"If-Match refuses to replace an object that has changed", p.replaces},
-		{"a multipart upload of three parts, whose numbers have gaps, has all their bytes", p.assembles},
-		{"a multipart upload with If-None-Match does not replace an object", p.completes},
-	} {
-		var broken brokenPromise
-		err := check.f(ctx)
-		switch {
-		case errors.As(err, &broken):
-			return fmt.Errorf("filestore: %s: %w; the failed check is: %s (%w)", s, ErrUnsafe, check.what, err)
-		case err != nil:
-			return fmt.Errorf("filestore: cannot check %s: %w", s, err)
-		}
-	}
-	return nil
-}
-
 // ErrUnsafe is the error of [Store.Probe] for a store that breaks a promise on which
 // servers depend when they share it.
 var ErrUnsafe = errors.New("store is not safe for servers that share it")
@@ -93,7 +56,7 @@ func (p *probe) creates(ctx context.Context) error {
 	for i := range probers {
 		wg.Go(func() {
 			body := fmt.Sprint(i, " ", rand.Text())
-			_, _, err := p.s.put(ctx, p.at+"create", []byte(body), condition{absent: true}, "")
+			_, _, err := p.s.b.put(ctx, p.at+"create", []byte(body), condition{absent: true}, "")
 			switch {
 			case err == nil:
 				won.Add(1)
@@ -110,7 +73,7 @@ func (p *probe) creates(ctx context.Context) error {
 	if n := won.Load(); n != 1 {
 		return broken("%d succeeded", n)
 	}
-	got, _, err := p.s.get(ctx, p.at+"create")
+	got, _, err := p.s.b.get(ctx, p.at+"create")
 	if err == nil && string(got) != winner.Load() {
 		err = broken("the object is that of a request that was refused")
 	}
@@ -119,32 +82,32 @@ func (p *probe) creates(ctx context.Context) error {
 
 func (p *probe) replaces(ctx context.Context) error {
 	key := p.at + "replace"
-	first, _, err := p.s.put(ctx, key, []byte("one"), condition{}, "")
+	first, _, err := p.s.b.put(ctx, key, []byte("one"), condition{}, "")
 	if err != nil {
 		return err
 	}
 	if first == "" {
 		return broken("the store gives objects no ETags")
 	}
-	if _, _, err := p.s.put(ctx, key, []byte("two"), condition{etag: first}, ""); err != nil {
+	if _, _, err := p.s.b.put(ctx, key, []byte("two"), condition{etag: first}, ""); err != nil {
 		if isLost(err) {
 			return broken("it has not changed, and was not replaced")
 		}
 		return refused(err)
 	}
-	switch _, _, err := p.s.put(ctx, key, []byte("three"), condition{etag: first}, ""); {
+	switch _, _, err := p.s.b.put(ctx, key, []byte("three"), condition{etag: first}, ""); {
 	case err == nil:
 		return broken("it was replaced")
 	case !isLost(err):
 		return refused(err)
 	}
-	switch _, _, err := p.s.put(ctx, p.at+"none", []byte("four"), condition{etag: first}, ""); {
+	switch _, _, err := p.s.b.put(ctx, p.at+"none", []byte("four"), condition{etag: first}, ""); {
 	case err == nil:
 		return broken("an object that does not exist was created")
 	case !isLost(err) && !isGone(err):
 		return refused(err)
 	}
-	got, _, err := p.s.get(ctx, key)
+	got, _, err := p.s.b.get(ctx, key)
 	if err == nil && string(got) != "two" {
 		err = broken("the store has %q", got)
 	}
@@ -161,7 +124,7 @@ func (p *probe) assembles(ctx context.Context) error {
 	for i := range data {
 		data[i] = byte(i >> 12)
 	}
-	if _, _, err := p.s.put(ctx, source, data, condition{}, ""); err != nil {
+	if _, _, err := p.s.b.put(ctx, source, data, condition{}, ""); err != nil {
 		return err
 	}
 	upload, err := c.begin(key)
@@ -171,10 +134,10 @@ func (p *probe) assembles(ctx context.Context) error {
 	list := []minio.CompletePart{{PartNumber: 1}, {PartNumber: 3}, {PartNumber: 7}}
 	err = p.parts(ctx, c, key, source, upload, list)
 	if err != nil {
-		_, aerr := p.s.abort(ctx, key, upload)
+		_, aerr := p.s.b.abort(ctx, key, upload)
 		return errors.Join(refused(err), aerr)
 	}
-	o, err := p.s.head(ctx, key)
+	o, err := p.s.b.head(ctx, key)
 	if err != nil {
 		return err
 	}
@@ -204,7 +167,7 @@ func (p *probe) parts(ctx context.Context, c *content, key, source, upload strin
 		err := p.s.b.Request(ctx, "write", key, func(ctx context.Context) (err error) {
 			n := list[i].PartNumber
 			if i < len(list)-1 {
-				list[i], err = p.s.copyPart(ctx, source, key, upload, n)
+				list[i], err = p.s.b.copyPart(ctx, source, key, upload, n)
 				return err
 			}
 			got, err := p.s.b.Core.PutObjectPart(ctx, p.s.b.Name, key, upload, n, bytes.NewReader([]byte("end")), 3, minio.PutObjectPartOptions{})
@@ -221,7 +184,7 @@ func (p *probe) parts(ctx context.Context, c *content, key, source, upload strin
 func (p *probe) completes(ctx context.Context) error {
 	c := &content{s: p.s, id: rand.Text(), ctx: ctx}
 	key := p.at + "complete"
-	if _, _, err := p.s.put(ctx, key, []byte("first"), condition{}, ""); err != nil {
+	if _, _, err := p.s.b.put(ctx, key, []byte("first"), condition{}, ""); err != nil {
 		return err
 	}
 	upload, err := c.begin(key)
@@ -242,13 +205,13 @@ func (p *probe) completes(ctx context.Context) error {
 			err = nil
 		}
 	}
-	if _, aerr := p.s.abort(ctx, key, upload); err == nil {
+	if _, aerr := p.s.b.abort(ctx, key, upload); err == nil {
 		err = aerr
 	}
 	if err != nil {
 		return refused(err)
 	}
-	got, _, err := p.s.get(ctx, key)
+	got, _, err := p.s.b.get(ctx, key)
 	if err == nil && string(got) != "first" {
 		err = broken("the store has %q", got)
 	}

@@ -10,79 +10,6 @@ import (
 	"github.com/weir-go/weir/report"
 )
 
-// Report returns a snapshot of the current run of the flow, or of the last one.
-// It can be called at any time, also while the flow runs. If the flow has never
-// run, the report has only its name, and the verdict is "measuring".
-func (f *Flow) Report() report.Report {
-	f.mu.Lock()
-	r := f.last
-	if r == nil {
-		f.mu.Unlock()
-		return report.Report{Flow: f.Name, Verdict: report.Verdict{Measuring: true}}
-	}
-	t, stop, err, stuck := clock.Now(), r.stop, r.err, r.stuck
-	f.mu.Unlock()
-	rep := report.Report{Flow: f.Name, Running: stop == 0, Err: err, Stuck: stuck, Kernel: r.plan.kernel()}
-	c := r.plan.ceiling()
-	rep.Ceiling, rep.Holders = c.Bytes, c.Holders
-	if stop != 0 {
-		t = stop
-	}
-	rep.Wall = time.Duration(t - r.start)
-	rep.Stages, rep.Verdict = r.phases.at(t)
-	for _, e := range r.plan.edges {
-		p := pipeStats(e.anyPipe)
-		rep.Pipes = append(rep.Pipes, p)
-		rep.Largest = max(rep.Largest, p.Largest)
-		if !p.Stored {
-			rep.Held += p.Bytes
-			rep.Peak += p.Peak
-		}
-	}
-	if rep.Running && rep.Verdict.None() && rep.Wall < report.Hold {
-		rep.Verdict = report.Verdict{Measuring: true}
-	}
-	return rep
-}
-
-// stats returns the times and counts of the stage until t.
-func (st *stage) stats(lanes map[*lane]clock.Reading, t int64) report.StageStats {
-	s := report.StageStats{
-		Name: st.name, Kind: st.kind, Workers: st.workers, Limits: st.limits,
-		In: st.in.Load(), Out: st.out.Load(), Dropped: st.dropped.Load(),
-		Unit: "items", OutUnit: "items",
-	}
-	if st.bytes {
-		s.Unit = "bytes"
-	}
-	if st.bytesOut {
-		s.OutUnit = "bytes"
-	}
-	for _, sp := range st.spots {
-		if st.copy == nil {
-			addTimes(&s, lanes[sp.ln].Of(sp.busy))
-		}
-	}
-	if st.copy != nil {
-		st.copy.share(&s, t)
-	}
-	ends := time.Duration(st.ends.Until(t))
-	s.Outside += ends
-	s.Wall += ends
-	return s
-}
-
-// addTimes adds the times of one lane, as seen from the stage's place in it.
-func addTimes(s *report.StageStats, t clock.Times) {
-	s.Wall += time.Duration(t.Wall)
-	s.Busy += time.Duration(t.Busy)
-	s.Outside += time.Duration(t.Outside)
-	s.Starved += time.Duration(t.Starved)
-	s.Blocked += time.Duration(t.Blocked)
-	s.Budget += time.Duration(t.Short)
-	s.BlockedN += t.BlockedN
-}
-
 // phases divides a run where a stage ends: stages that have ended are not to
 // blame for later waits of other stages. It keeps the sum only.
 type phases struct {
@@ -135,16 +62,6 @@ func (p *phases) ended(l *lane) {
 	stages := p.stages(t)
 	p.blame.Add(report.Since(stages, p.last), time.Duration(t-p.began()))
 	p.last, p.since = stages, t
-}
-
-// over reports whether all lanes of the stage have ended.
-func (st *stage) over() bool {
-	for _, sp := range st.spots {
-		if !sp.ln.Stopped() {
-			return false
-		}
-	}
-	return true
 }
 
 // stages returns the stages as they are at t.
@@ -203,16 +120,6 @@ func (p *phases) began() int64 {
 		return max(p.since, to)
 	}
 	return p.since
-}
-
-// timed returns f with the time it takes counted as time that the stage spends
-// outside: it opens or closes a file, a socket or a process.
-func (st *stage) timed(f func() error) func() error {
-	return func() error {
-		st.ends.Begin()
-		defer st.ends.End()
-		return f()
-	}
 }
 
 // copyClock keeps account of the time of a copy that the kernel may make. The

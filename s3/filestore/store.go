@@ -1,110 +1,243 @@
 package filestore
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"iter"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/weir-go/weir"
+	"github.com/weir-go/weir/endpoint"
+	"github.com/weir-go/weir/s3"
+	"github.com/weir-go/weir/s3/internal/access"
 	"github.com/weir-go/weir/weirhttp"
 )
 
-// record is the contents of a state object. Its size is limited.
-type record struct {
-	Nonce string          `json:"nonce"` // new for each state, so that no two are equal and no ETag comes back
-	Epoch int64           `json:"epoch"`
-	Size  int64           `json:"size"` // -1: unknown
-	Phase phase           `json:"phase,omitempty"`
-	Data  json.RawMessage `json:"data,omitempty"`
+// Options are the settings of a Store. The zero value is ready to use.
+type Options struct {
+	// Store has the settings that the URL does not set. Of its PartSize and Parallel,
+	// only PartSize is used.
+	Store s3.Store
 
-	Offset int64  `json:"offset"`          // bytes that are saved: in the parts, and in the tail
-	Runs   []run  `json:"runs,omitempty"`  // the newest parts, in order
-	Index  string `json:"index,omitempty"` // the object that lists the parts before those; "": none
-	Before extent `json:"before,omitzero"` // number and size of the parts in the index
-	Tail   *tail  `json:"tail,omitempty"`
-	Place  *place `json:"place,omitempty"` // the last attempt to give the file its name
-	Room   int64  `json:"room,omitempty"`  // bytes reserved of the quota
+	// HTTP has the options for requests to the store. Header is not used.
+	HTTP endpoint.HTTPOptions
+
+	// Budget provides the parts of all uploads. It should be used for nothing else: an
+	// upload that waits for a part of 8 MiB would hold up all other users of
+	// it. It limits the size of a file to 4,500 times the budget. Nil means 128 MiB.
+	Budget *weir.Budget
+
+	// Quota is the most bytes of files under the prefix, including uploads under way;
+	// zero means no limit. It holds for all servers together, if all of them have it. With
+	// a quota, each upload lists the files under the prefix: one request for 1,000 files.
+	Quota int64
+
+	// Log gets the errors of cleanups; nil means slog.Default().
+	Log *slog.Logger
 }
 
-// phase is how far an upload is.
-type phase string
+// Store is a prefix of a bucket as a [weirhttp.FileStore] and [weirhttp.UploadStore]. It can
+// be used concurrently.
+type Store struct {
+	b      bucket
+	quota  int64
+	log    *slog.Logger
+	budget *weir.Budget
+	watch  time.Duration // between two looks of a request whether it has lost its upload
+	short  int           // parts before only full ones are sent; see mostShort
 
-const (
-	arriving phase = ""
-	placing  phase = "placing"
-	done     phase = "done"
-	deleted  phase = "deleted" // its objects are being removed
+	mu    sync.Mutex        // guards known
+	known map[string]*entry // the newest states that this process knows of
+
+	pending atomic.Int64 // uploads in progress, about
+}
+
+var (
+	_ weirhttp.FileStore   = (*Store)(nil)
+	_ weirhttp.UploadStore = (*Store)(nil)
 )
 
-// run is a number of parts of one epoch, one after the other.
-type run struct {
-	Epoch int64 `json:"e"`
-	First int   `json:"f"` // number of the first part
-	Count int   `json:"n"`
-	Part  int64 `json:"p"` // bytes of each part except the last
-	Bytes int64 `json:"b"` // of all of them
-}
-
-// size returns the size of the part with index i, from 0 on.
-func (r run) size(i int) int64 {
-	if i == r.Count-1 {
-		return r.Bytes - int64(i)*r.Part
+// Open opens the store behind s3://bucket/prefix. It sends no request. Close the store when
+// no handler uses it any more.
+func Open(name string, o Options) (*Store, error) {
+	b, err := access.Open(o.Store, name, o.HTTP)
+	if err != nil {
+		return nil, err
 	}
-	return r.Part
-}
-
-// extent is a number of parts.
-type extent struct {
-	Parts int   `json:"n"`
-	Bytes int64 `json:"b"`
-}
-
-// tail is an object with the bytes behind the last part.
-type tail struct {
-	Name string `json:"name"`
-	Size int64  `json:"size"`
-}
-
-// place is an attempt to give a file its name.
-type place struct {
-	Name   string `json:"name"`
-	Upload string `json:"upload,omitempty"` // of the multipart upload; "": one request
-}
-
-// index is an object with older parts of an upload.
-type index struct {
-	Index string `json:"index,omitempty"` // the one before
-	Runs  []run  `json:"runs"`
-}
-
-// mostRuns is how many runs a state has before they move to an index.
-const mostRuns = 64
-
-func partName(epoch int64, n int) string { return fmt.Sprintf("%d.%d", epoch, n) }
-
-// entry is a state, and the ETag of the object that it was read from or written to.
-type entry struct {
-	record
-	etag string
-}
-
-// extent returns the number and the size of the parts.
-func (r *record) extent() extent {
-	e := r.Before
-	for _, run := range r.Runs {
-		e.Parts += run.Count
-		e.Bytes += run.Bytes
+	s := &Store{b: bucket{b}, quota: o.Quota, log: o.Log, budget: o.Budget, watch: 5 * time.Second, short: mostShort, known: make(map[string]*entry)}
+	s.log = cmp.Or(s.log, slog.Default())
+	if s.budget == nil {
+		s.budget = weir.NewBudget(defaultBudget)
 	}
-	return e
+	if least := b.PartSize(0); s.budget.Total() < least {
+		b.Close()
+		return nil, fmt.Errorf("filestore: a budget of %s is less than one part of %s", weir.FormatBytes(s.budget.Total()), weir.FormatBytes(least))
+	}
+	return s, nil
+}
+
+const defaultBudget = 128 << 20
+
+// Close closes the connections to the store.
+func (s *Store) Close() error {
+	s.b.Close()
+	return nil
+}
+
+// String returns the URL of the prefix.
+func (s *Store) String() string { return s.b.URL(s.b.Prefix) }
+
+// Probe finds out whether the store honours the conditions that servers depend on when they
+// share it: many stores accept them and ignore them. It writes about 11 MiB under the prefix
+// and removes them again. An error says which check has failed, or why the store could not be
+// asked.
+func (s *Store) Probe(ctx context.Context) (err error) {
+	p := &probe{s, s.hidden() + probeID + "/" + rand.Text() + "/"}
+	defer func() {
+		ctx, cancel := lasting(ctx)
+		defer cancel()
+		if cerr := s.b.removeAll(ctx, p.at); cerr != nil && err == nil {
+			err = fmt.Errorf("filestore: remove the probe: %w", cerr)
+		}
+	}()
+	for _, check := range []struct {
+		what string
+		f    func(context.Context) error
+	}{
+		{"of 8 requests that create one object with If-None-Match, exactly one succeeds", p.creates},
+		{"If-Match refuses to replace an object that has changed", p.replaces},
+		{"a multipart upload of three parts, whose numbers have gaps, has all their bytes", p.assembles},
+		{"a multipart upload with If-None-Match does not replace an object", p.completes},
+	} {
+		var broken brokenPromise
+		err := check.f(ctx)
+		switch {
+		case errors.As(err, &broken):
+			return fmt.Errorf("filestore: %s: %w; the failed check is: %s (%w)", s, ErrUnsafe, check.what, err)
+		case err != nil:
+			return fmt.Errorf("filestore: cannot check %s: %w", s, err)
+		}
+	}
+	return nil
+}
+
+// probeID is the name of the folder for probes, beside the folders of uploads.
+const probeID = "probe"
+
+// key returns the key of a file.
+func (s *Store) key(name string) string {
+	if name == "." {
+		return s.b.Prefix
+	}
+	return s.b.Prefix + name
+}
+
+// hiddenDir is the folder of all objects that are not files. Clients never see its name.
+const hiddenDir = ".weir-uploads/"
+
+func (s *Store) hidden() string              { return s.b.Prefix + hiddenDir }
+func (s *Store) stateKey(id string) string   { return s.hidden() + id + stateSuffix }
+func (s *Store) contents(id string) string   { return s.hidden() + id + "/" }
+func (s *Store) quotaPrefix() string         { return s.hidden() + "quota/" }
+func (s *Store) part(id, name string) string { return s.contents(id) + name }
+
+const stateSuffix = ".json"
+
+// idOf returns the id of the upload that a key below hidden belongs to, and the rest.
+func (s *Store) idOf(key string) (id, rest string) {
+	key = strings.TrimPrefix(key, s.hidden())
+	if i := strings.IndexAny(key, "./"); i >= 0 {
+		return key[:i], key[i:]
+	}
+	return key, ""
+}
+
+// Stat implements [weirhttp.FileStore]. If a file and a folder have the same name, it
+// describes the file.
+func (s *Store) Stat(ctx context.Context, name string) (weirhttp.StoredFile, error) {
+	if name != "." {
+		o, err := s.b.head(ctx, s.key(name))
+		if err == nil {
+			return s.file(o), nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return weirhttp.StoredFile{}, err
+		}
+	}
+	folder := weirhttp.StoredFile{Name: name, Folder: true}
+	if name == "." {
+		return folder, nil
+	}
+	if found, err := s.b.hasAny(ctx, s.key(name)+"/"); found || err != nil {
+		return folder, err
+	}
+	return weirhttp.StoredFile{}, &fs.PathError{Op: "find", Path: s.b.URL(s.key(name)), Err: fs.ErrNotExist}
+}
+
+// file describes an object as a file.
+func (s *Store) file(o object) weirhttp.StoredFile {
+	return weirhttp.StoredFile{
+		Name: strings.TrimPrefix(o.key, s.b.Prefix), Size: o.info.Size, Modified: o.info.LastModified, Version: o.etag(),
+	}
+}
+
+// List implements [weirhttp.FileStore].
+func (s *Store) List(ctx context.Context, folder string) iter.Seq2[weirhttp.StoredFile, error] {
+	prefix := s.key(folder)
+	if folder != "." {
+		prefix += "/"
+	}
+	return func(yield func(weirhttp.StoredFile, error) bool) {
+		for o, err := range s.b.list(ctx, prefix, false) {
+			if err != nil {
+				yield(weirhttp.StoredFile{}, err)
+				return
+			}
+			rest := strings.TrimPrefix(o.key, prefix)
+			name, isFolder := strings.CutSuffix(rest, "/")
+			if name == "" || name == "." || name == ".." || o.key == s.hidden() {
+				continue // a mark that there is a folder, or an object that no URL can name
+			}
+			f := s.file(o)
+			if isFolder {
+				f = weirhttp.StoredFile{Name: strings.TrimSuffix(f.Name, "/"), Folder: true}
+			}
+			if !yield(f, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Open implements [weirhttp.FileStore].
+func (s *Store) Open(ctx context.Context, f weirhttp.StoredFile, off, n int64) (io.ReadCloser, error) {
+	return &reading{s.b.Range(ctx, s.key(f.Name), f.Size, f.Version, off, off+n)}, nil
+}
+
+// reading is a range of a file.
+type reading struct{ io.ReadCloser }
+
+// Read turns the error of a file that has changed into the error of weirhttp.
+func (r *reading) Read(p []byte) (int, error) {
+	n, err := r.ReadCloser.Read(p)
+	if errors.Is(err, endpoint.ErrChanged) || errors.Is(err, fs.ErrNotExist) {
+		err = errors.Join(weirhttp.ErrChanged, err)
+	}
+	return n, err
 }
 
 // know remembers a state.
@@ -146,7 +279,7 @@ func (s *Store) remembered(id string) *entry {
 // can be newer.
 func (s *Store) load(ctx context.Context, id string) (*entry, error) {
 	before := s.remembered(id)
-	data, etag, err := s.get(ctx, s.stateKey(id))
+	data, etag, err := s.b.get(ctx, s.stateKey(id))
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			s.forget(id)
@@ -183,7 +316,7 @@ func (s *Store) write(ctx context.Context, id string, r record, c condition) (*e
 		return nil, err
 	}
 	for range mostConflicts {
-		etag, open, err := s.put(ctx, s.stateKey(id), body, c, "")
+		etag, open, err := s.b.put(ctx, s.stateKey(id), body, c, "")
 		if err == nil && etag != "" {
 			return s.know(id, &entry{r, etag}), nil
 		}
@@ -284,7 +417,7 @@ func (s *Store) Read(ctx context.Context, id string) (weirhttp.UploadState, stri
 
 // isPlaced reports whether the file with this name is from the upload.
 func (s *Store) isPlaced(ctx context.Context, id, name string) (bool, error) {
-	o, err := s.head(ctx, s.key(name))
+	o, err := s.b.head(ctx, s.key(name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
@@ -332,6 +465,52 @@ func (s *Store) Swap(ctx context.Context, id, version string, u weirhttp.UploadS
 	return err
 }
 
+// Append implements [weirhttp.UploadStore].
+func (s *Store) Append(ctx context.Context, id string, epoch int64, lost func()) (weirhttp.UploadContent, error) {
+	long := context.WithoutCancel(ctx)
+	e := s.remembered(id)
+	if e == nil || e.Epoch < epoch {
+		var err error
+		if e, err = s.loadLive(long, id); err != nil {
+			return nil, err
+		}
+	}
+	if e.Epoch != epoch {
+		return nil, weirhttp.ErrUploadChanged
+	}
+	c := s.newContent(ctx, id, e)
+	c.epoch, c.size, c.saved, c.room = epoch, e.Offset, e.Offset, e.Room
+	c.loaded = e.Tail == nil
+	c.watching.Go(func() { c.watch(lost) })
+	return c, nil
+}
+
+// Receive implements [weirhttp.UploadStore].
+func (s *Store) Receive(ctx context.Context, size int64) (weirhttp.UploadContent, error) {
+	if size > s.most() {
+		return nil, tooLarge(s.most())
+	}
+	id := strings.ToLower(rand.Text())
+	if err := s.reserve(context.WithoutCancel(ctx), id, 0, size); err != nil {
+		return nil, err
+	}
+	c := s.newContent(ctx, id, &entry{record: record{Size: size}})
+	c.raw, c.epoch, c.loaded, c.room = true, 1, true, max(size, 0)
+	return c, nil
+}
+
+func (s *Store) newContent(ctx context.Context, id string, e *entry) *content {
+	c := &content{s: s, id: id, wait: ctx, state: e, part: min(s.b.PartSize(e.Size), s.largest()), step: roomStep}
+	if e.Tail != nil && e.Tail.Size >= c.part { // of a server with more memory
+		c.part = s.b.MarkedSize(e.Tail.Size + 2<<20)
+	}
+	c.ctx, c.end = context.WithCancel(context.WithoutCancel(ctx))
+	return c
+}
+
+// largest returns the size of the largest part.
+func (s *Store) largest() int64 { return max(s.b.MarkedSize(s.budget.Total()), s.b.PartSize(0)) }
+
 // Remove implements [weirhttp.UploadStore].
 func (s *Store) Remove(ctx context.Context, id, version string) error {
 	old, err := s.at(ctx, id, version)
@@ -342,7 +521,7 @@ func (s *Store) Remove(ctx context.Context, id, version string) error {
 		// An older request may be about to give the file its name. It must not do that
 		// after we have said that the upload is gone.
 		if p.Upload != "" {
-			if _, err := s.abort(ctx, s.key(p.Name), p.Upload); err != nil {
+			if _, err := s.b.abort(ctx, s.key(p.Name), p.Upload); err != nil {
 				return err
 			}
 		}
@@ -372,15 +551,15 @@ func (s *Store) Remove(ctx context.Context, id, version string) error {
 // clear removes the objects of an upload, and its state last.
 func (s *Store) clear(ctx context.Context, id string, e *entry) error {
 	if p := e.Place; p != nil && p.Upload != "" && e.Phase != done {
-		if _, err := s.abort(ctx, s.key(p.Name), p.Upload); err != nil {
+		if _, err := s.b.abort(ctx, s.key(p.Name), p.Upload); err != nil {
 			return err
 		}
 	}
-	if err := s.removeAll(ctx, s.contents(id)); err != nil {
+	if err := s.b.removeAll(ctx, s.contents(id)); err != nil {
 		return err
 	}
 	s.release(ctx, id, e.Room)
-	err := s.remove(ctx, s.stateKey(id))
+	err := s.b.remove(ctx, s.stateKey(id))
 	s.forget(id)
 	return err
 }
@@ -394,7 +573,7 @@ func (s *Store) Sweep(ctx context.Context, before time.Time, claim func(id strin
 	}
 	uploads := make(map[string]*found)
 	var probes []string // probes that killed processes left
-	for o, err := range s.list(ctx, s.hidden(), true) {
+	for o, err := range s.b.list(ctx, s.hidden(), true) {
 		if err != nil {
 			return err
 		}
@@ -424,7 +603,7 @@ func (s *Store) Sweep(ctx context.Context, before time.Time, claim func(id strin
 	}
 	var all error
 	for _, key := range probes {
-		all = errors.Join(all, s.remove(ctx, key))
+		all = errors.Join(all, s.b.remove(ctx, key))
 	}
 	pending := int64(0)
 	for id, f := range uploads {
@@ -460,7 +639,7 @@ func (s *Store) expire(ctx context.Context, id string, hasState bool, newest, be
 			return false, err
 		}
 		s.releaseAll(ctx, id)
-		return false, s.removeAll(ctx, s.contents(id))
+		return false, s.b.removeAll(ctx, s.contents(id))
 	}
 	e, err := s.load(ctx, id)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -486,7 +665,7 @@ func (s *Store) expire(ctx context.Context, id string, hasState bool, newest, be
 		return false, s.clear(ctx, id, e)
 	case e.Phase == done:
 		s.release(ctx, id, e.Room)
-		return false, s.removeAll(ctx, s.contents(id))
+		return false, s.b.removeAll(ctx, s.contents(id))
 	case !old:
 		return true, nil
 	}
@@ -505,7 +684,7 @@ func (s *Store) expire(ctx context.Context, id string, hasState bool, newest, be
 func (s *Store) runs(ctx context.Context, id string, r *record) ([]run, error) {
 	lists := [][]run{r.Runs}
 	for name := r.Index; name != ""; {
-		data, _, err := s.get(ctx, s.part(id, name))
+		data, _, err := s.b.get(ctx, s.part(id, name))
 		if err != nil {
 			return nil, fmt.Errorf("read the list of parts: %w", err)
 		}
@@ -529,7 +708,7 @@ func (s *Store) reserve(ctx context.Context, id string, had, n int64) error {
 		return nil
 	}
 	key := s.roomKey(id, n)
-	if _, _, err := s.put(ctx, key, nil, condition{}, ""); err != nil {
+	if _, _, err := s.b.put(ctx, key, nil, condition{}, ""); err != nil {
 		return fmt.Errorf("reserve space: %w", err)
 	}
 	used, err := s.used(ctx)
@@ -537,10 +716,10 @@ func (s *Store) reserve(ctx context.Context, id string, had, n int64) error {
 		err = fmt.Errorf("%w: %s of the quota of %s would be in use", syscall.ENOSPC, weir.FormatBytes(used), weir.FormatBytes(s.quota))
 	}
 	if err != nil {
-		return errors.Join(err, s.remove(ctx, key))
+		return errors.Join(err, s.b.remove(ctx, key))
 	}
 	if had > 0 {
-		return s.remove(ctx, s.roomKey(id, had))
+		return s.b.remove(ctx, s.roomKey(id, had))
 	}
 	return nil
 }
@@ -552,7 +731,7 @@ func (s *Store) roomKey(id string, n int64) string {
 // used adds up the files under the prefix and the reservations.
 func (s *Store) used(ctx context.Context) (int64, error) {
 	files, rooms := int64(0), make(map[string]int64)
-	for o, err := range s.list(ctx, s.b.Prefix, true) {
+	for o, err := range s.b.list(ctx, s.b.Prefix, true) {
 		if err != nil {
 			return 0, fmt.Errorf("add up the files: %w", err)
 		}
@@ -584,14 +763,23 @@ func (s *Store) release(ctx context.Context, id string, n int64) {
 	if s.quota <= 0 || n <= 0 {
 		return
 	}
-	if err := s.remove(ctx, s.roomKey(id, n)); err != nil {
+	if err := s.b.remove(ctx, s.roomKey(id, n)); err != nil {
 		s.log.Warn("reservation of an upload not removed", "upload", id, "error", err)
 	}
 }
 
 // releaseAll gives up the reservations of an upload, whose size nobody knows any more.
 func (s *Store) releaseAll(ctx context.Context, id string) {
-	if err := s.removeAll(ctx, s.quotaPrefix()+id+"."); err != nil {
+	if err := s.b.removeAll(ctx, s.quotaPrefix()+id+"."); err != nil {
 		s.log.Warn("reservations of an upload not removed", "upload", id, "error", err)
 	}
 }
+
+// lasting returns a context for work that must be done even if its request has ended, with
+// a time limit.
+func lasting(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), patience)
+}
+
+// patience is how long a store can take for one step of an upload that nobody waits for.
+const patience = 5 * time.Minute

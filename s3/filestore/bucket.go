@@ -6,6 +6,7 @@ import (
 	"crypto/md5"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"iter"
@@ -15,6 +16,7 @@ import (
 	"github.com/minio/minio-go/v7"
 
 	"github.com/weir-go/weir/s3"
+	"github.com/weir-go/weir/s3/internal/access"
 )
 
 // markHeader is the header field (x-amz-meta-weir-upload) with the id of the upload that an
@@ -65,10 +67,13 @@ func (c condition) set(o *minio.PutObjectOptions) {
 	}
 }
 
+// bucket is the bucket of a store. Its methods are the requests that the store needs.
+type bucket struct{ *access.Bucket }
+
 // put writes an object with one request. open says that after an error it can be there.
-func (s *Store) put(ctx context.Context, key string, body []byte, c condition, mark string) (etag string, open bool, err error) {
+func (b bucket) put(ctx context.Context, key string, body []byte, c condition, mark string) (etag string, open bool, err error) {
 	sum := md5.Sum(body)
-	err = s.b.Request(ctx, "write", key, func(ctx context.Context) error {
+	err = b.Request(ctx, "write", key, func(ctx context.Context) error {
 		o := minio.PutObjectOptions{}
 		if mark != "" {
 			o.UserMetadata = map[string]string{markHeader: mark}
@@ -80,7 +85,7 @@ func (s *Store) put(ctx context.Context, key string, body []byte, c condition, m
 			// take for the next request.
 			o.DisableContentSha256, hash = true, emptyHash
 		}
-		info, err := s.b.Core.PutObject(ctx, s.b.Name, key, bytes.NewReader(body), int64(len(body)), base64.StdEncoding.EncodeToString(sum[:]), hash, o)
+		info, err := b.Core.PutObject(ctx, b.Name, key, bytes.NewReader(body), int64(len(body)), base64.StdEncoding.EncodeToString(sum[:]), hash, o)
 		open = open || isOpen(err)
 		etag = strings.Trim(info.ETag, `"`)
 		return err
@@ -92,9 +97,9 @@ func (s *Store) put(ctx context.Context, key string, body []byte, c condition, m
 const emptyHash = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 // get reads a small object.
-func (s *Store) get(ctx context.Context, key string) (data []byte, etag string, err error) {
-	err = s.b.Request(ctx, "read", key, func(ctx context.Context) error {
-		body, info, _, err := s.b.Core.GetObject(ctx, s.b.Name, key, minio.GetObjectOptions{})
+func (b bucket) get(ctx context.Context, key string) (data []byte, etag string, err error) {
+	err = b.Request(ctx, "read", key, func(ctx context.Context) error {
+		body, info, _, err := b.Core.GetObject(ctx, b.Name, key, minio.GetObjectOptions{})
 		if err != nil {
 			return err
 		}
@@ -110,9 +115,9 @@ func (s *Store) get(ctx context.Context, key string) (data []byte, etag string, 
 }
 
 // head describes an object.
-func (s *Store) head(ctx context.Context, key string) (o object, err error) {
-	err = s.b.Request(ctx, "read", key, func(ctx context.Context) (err error) {
-		o.info, err = s.b.Core.StatObject(ctx, s.b.Name, key, minio.StatObjectOptions{})
+func (b bucket) head(ctx context.Context, key string) (o object, err error) {
+	err = b.Request(ctx, "read", key, func(ctx context.Context) (err error) {
+		o.info, err = b.Core.StatObject(ctx, b.Name, key, minio.StatObjectOptions{})
 		return err
 	})
 	o.key = key
@@ -123,9 +128,9 @@ func (s *Store) head(ctx context.Context, key string) (o object, err error) {
 }
 
 // remove removes an object, if it exists.
-func (s *Store) remove(ctx context.Context, key string) error {
-	err := s.b.Request(ctx, "delete", key, func(ctx context.Context) error {
-		return s.b.Core.RemoveObject(ctx, s.b.Name, key, minio.RemoveObjectOptions{})
+func (b bucket) remove(ctx context.Context, key string) error {
+	err := b.Request(ctx, "delete", key, func(ctx context.Context) error {
+		return b.Core.RemoveObject(ctx, b.Name, key, minio.RemoveObjectOptions{})
 	})
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -134,9 +139,9 @@ func (s *Store) remove(ctx context.Context, key string) error {
 }
 
 // removeAll removes the objects whose keys begin with prefix.
-func (s *Store) removeAll(ctx context.Context, prefix string) error {
+func (b bucket) removeAll(ctx context.Context, prefix string) error {
 	var list []string // a listing need not show changes while it is read
-	for o, err := range s.list(ctx, prefix, true) {
+	for o, err := range b.list(ctx, prefix, true) {
 		if err != nil {
 			return err
 		}
@@ -144,7 +149,7 @@ func (s *Store) removeAll(ctx context.Context, prefix string) error {
 	}
 	var all error
 	for _, key := range list {
-		all = errors.Join(all, s.remove(ctx, key))
+		all = errors.Join(all, b.remove(ctx, key))
 	}
 	return all
 }
@@ -154,14 +159,14 @@ const page = 1000
 
 // list lists the objects whose keys begin with prefix. Unless deep is set, those with a
 // slash behind the prefix are summed up as one without size, whose key ends in a slash.
-func (s *Store) list(ctx context.Context, prefix string, deep bool) iter.Seq2[object, error] {
+func (b bucket) list(ctx context.Context, prefix string, deep bool) iter.Seq2[object, error] {
 	return func(yield func(object, error) bool) {
 		last := ""
 		for more := true; more; {
 			var batch []minio.ObjectInfo
-			err := s.b.Request(ctx, "list", prefix, func(ctx context.Context) error {
+			err := b.Request(ctx, "list", prefix, func(ctx context.Context) error {
 				batch = batch[:0]
-				for info := range s.b.Core.ListObjectsIter(ctx, s.b.Name, minio.ListObjectsOptions{
+				for info := range b.Core.ListObjectsIter(ctx, b.Name, minio.ListObjectsOptions{
 					Prefix: prefix, Recursive: deep, MaxKeys: page, StartAfter: last,
 				}) {
 					if info.Err != nil {
@@ -194,9 +199,9 @@ func (s *Store) list(ctx context.Context, prefix string, deep bool) iter.Seq2[ob
 }
 
 // hasAny reports whether any key begins with prefix.
-func (s *Store) hasAny(ctx context.Context, prefix string) (found bool, err error) {
-	err = s.b.Request(ctx, "list", prefix, func(ctx context.Context) error {
-		for info := range s.b.Core.ListObjectsIter(ctx, s.b.Name, minio.ListObjectsOptions{Prefix: prefix, Recursive: true, MaxKeys: 1}) {
+func (b bucket) hasAny(ctx context.Context, prefix string) (found bool, err error) {
+	err = b.Request(ctx, "list", prefix, func(ctx context.Context) error {
+		for info := range b.Core.ListObjectsIter(ctx, b.Name, minio.ListObjectsOptions{Prefix: prefix, Recursive: true, MaxKeys: 1}) {
 			found = info.Err == nil
 			return info.Err
 		}
@@ -205,9 +210,21 @@ func (s *Store) hasAny(ctx context.Context, prefix string) (found bool, err erro
 	return found, err
 }
 
+// whole reads an object of a size that is known.
+func (b bucket) whole(ctx context.Context, key string, size int64) (io.ReadCloser, error) {
+	o, err := b.head(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	if o.info.Size != size {
+		return nil, fmt.Errorf("%s has %d bytes, not %d: %w", b.URL(key), o.info.Size, size, io.ErrUnexpectedEOF)
+	}
+	return b.Range(ctx, key, size, o.etag(), 0, size), nil
+}
+
 // copyPart makes a part of a multipart upload of an object. It is one attempt of a request.
-func (s *Store) copyPart(ctx context.Context, from, key, upload string, n int) (minio.CompletePart, error) {
-	part, err := s.b.Core.CopyObjectPart(ctx, s.b.Name, from, s.b.Name, key, upload, n, 0, -1, nil)
+func (b bucket) copyPart(ctx context.Context, from, key, upload string, n int) (minio.CompletePart, error) {
+	part, err := b.Core.CopyObjectPart(ctx, b.Name, from, b.Name, key, upload, n, 0, -1, nil)
 	if err == nil && part.ETag == "" {
 		// A store can begin to answer before it has copied, and minio-go takes an error
 		// that follows for a result without an ETag.
@@ -217,9 +234,9 @@ func (s *Store) copyPart(ctx context.Context, from, key, upload string, n int) (
 }
 
 // abort ends a multipart upload. It reports false if the store does not know it any more.
-func (s *Store) abort(ctx context.Context, key, upload string) (bool, error) {
-	err := s.b.Request(ctx, "abort upload to", key, func(ctx context.Context) error {
-		return s.b.Core.AbortMultipartUpload(ctx, s.b.Name, key, upload)
+func (b bucket) abort(ctx context.Context, key, upload string) (bool, error) {
+	err := b.Request(ctx, "abort upload to", key, func(ctx context.Context) error {
+		return b.Core.AbortMultipartUpload(ctx, b.Name, key, upload)
 	})
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil

@@ -6,7 +6,103 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
+	"unicode/utf8"
 )
+
+// A Result is one round of an experiment: each side with the same settings.
+type Result struct {
+	Experiment string   `json:"experiment"`
+	Setup      string   `json:"setup"`
+	Stated     string   `json:"stated"` // the parts of weir's ceiling
+	Settings   Settings `json:"settings"`
+	Sides      []*Side  `json:"sides"`
+	Checks     []Check  `json:"checks"`
+
+	ReadLabel string `json:"read_label"`
+	SentLabel string `json:"sent_label"`
+	Guard     int64  `json:"guard"` // bytes
+
+	load load
+}
+
+// OK reports whether weir kept everything that it states.
+func (r *Result) OK() bool {
+	for _, c := range r.Checks {
+		if !c.OK {
+			return false
+		}
+	}
+	return true
+}
+
+// check compares the limits that weir states with the measurements.
+func (r *Result) check() {
+	b := r.Sides[1]
+	r.Checks = append(r.Checks, Check{What: "memory in weir's buffers", Limit: b.Ceiling, Value: b.Held, OK: b.Held <= b.Ceiling})
+	if b.Peak != unmeasured {
+		grown := b.Peak - b.Idle
+		r.Checks = append(r.Checks, Check{What: "growth of weir's resident memory", Limit: b.Ceiling + Headroom, Value: grown, OK: grown <= b.Ceiling+Headroom})
+	}
+	if r.load == loadAbort && b.FilesLeft != unmeasured {
+		left := max(0, b.FilesLeft-b.FilesIdle)
+		r.Checks = append(r.Checks, Check{What: "descriptors that weir left open", Limit: spareFiles, Value: left, OK: left <= spareFiles, count: true})
+	}
+}
+
+// A Side has the measurements of one process. A value of -1 was not measured.
+type Side struct {
+	Letter string `json:"side"` // A, B, and C and D in JavaScript
+	Label  string `json:"label"`
+	Does   string `json:"does"`
+
+	Ceiling int64 `json:"ceiling"` // bytes that it states to hold at most; 0: it states none
+	Held    int64 `json:"held"`    // the most that it has held, by its own account
+
+	Idle   int64 `json:"resident_idle"` // bytes, before the load
+	Peak   int64 `json:"resident_peak"`
+	Kernel int64 `json:"kernel_peak"` // bytes of kernel memory of its server's sockets
+
+	FilesIdle int64 `json:"files_idle"` // descriptors before the first client
+	FilesPeak int64 `json:"files_peak"`
+	FilesLeft int64 `json:"files_left"` // and after the last one
+
+	Read int64 `json:"read"` // bytes read or made
+	Sent int64 `json:"sent"` // bytes that the other end has taken
+	Wait int64 `json:"wait"` // the most that was read and not taken at any time
+
+	First        float64 `json:"first_byte_median"` // seconds
+	FirstLongest float64 `json:"first_byte_longest"`
+	Served       int     `json:"first_bytes"` // clients that got a first byte
+	Whole        int64   `json:"complete"`    // clients whose file was complete
+
+	Seconds float64 `json:"seconds"`
+	Guarded bool    `json:"ended_by_guard"`
+	Trouble string  `json:"trouble,omitempty"` // why it ended early, or why clients failed
+
+	Samples []Sample `json:"samples"`
+}
+
+// A Check is something that weir states and that was measured.
+type Check struct {
+	What  string `json:"what"`
+	Limit int64  `json:"limit"`
+	Value int64  `json:"value"`
+	OK    bool   `json:"ok"`
+	count bool   // it is a number of things, and not of bytes
+}
+
+func (c Check) String() string {
+	f := bytes
+	if c.count {
+		f = grouped
+	}
+	verb := "held"
+	if !c.OK {
+		verb = "broken"
+	}
+	return fmt.Sprintf("%s: %s of at most %s: %s", c.What, f(c.Value), f(c.Limit), verb)
+}
 
 // A quantity is the part of the samples that a plot shows.
 type quantity struct {
@@ -206,4 +302,165 @@ func (r *Result) sentence() string {
 			count(max(0, a.FilesLeft-a.FilesIdle), "descriptor"), count(max(0, b.FilesLeft-b.FilesIdle), "descriptor"))
 	}
 	return text + "."
+}
+
+// A row of the table of a result: a label, the measurement of each side, and a
+// remark.
+type row struct {
+	Label  string
+	Values []string
+	Note   string
+}
+
+// rows returns the table of r. A quantity that no side has is left out.
+func (r *Result) rows() (list []row) {
+	add := func(label, note string, value func(*Side) string) {
+		line := row{Label: label, Note: note}
+		some := false
+		for _, s := range r.Sides {
+			v := value(s)
+			some = some || v != ""
+			if v == "" {
+				v = "-"
+			}
+			line.Values = append(line.Values, v)
+		}
+		if some {
+			list = append(list, line)
+		}
+	}
+	size := func(n int64) string {
+		if n < 0 {
+			return ""
+		}
+		return bytes(n)
+	}
+	a, b := r.Sides[0], r.Sides[1]
+	add("peak memory", less(a.Peak, b.Peak), func(s *Side) string { return size(s.Peak) })
+	add("memory before", "", func(s *Side) string { return size(s.Idle) })
+	if r.load == loadDownload || r.load == loadUpload {
+		add("growth per client", "", func(s *Side) string {
+			if s.Peak < 0 {
+				return ""
+			}
+			return size((s.Peak - s.Idle) / int64(max(1, r.Settings.Clients)))
+		})
+	}
+	add("ceiling stated", r.Stated, func(s *Side) string {
+		if s.Ceiling == 0 {
+			return "none"
+		}
+		return size(s.Ceiling)
+	})
+	add("held by its account", "", func(s *Side) string {
+		if s.Ceiling == 0 {
+			return ""
+		}
+		return size(s.Held)
+	})
+	if r.load != loadNone {
+		add("kernel, sockets", "not part of the process", func(s *Side) string { return size(s.Kernel) })
+	}
+	if r.load == loadDownload {
+		add("both, per client", "", func(s *Side) string {
+			if s.Peak < 0 || s.Kernel < 0 {
+				return ""
+			}
+			return size((s.Peak - s.Idle + s.Kernel) / int64(max(1, r.Settings.Clients)))
+		})
+	}
+	add(r.ReadLabel, "", func(s *Side) string { return size(s.Read) })
+	add(r.SentLabel, "", func(s *Side) string { return size(s.Sent) })
+	if r.load != loadAbort {
+		add("most not yet taken", "", func(s *Side) string { return size(s.Wait) })
+	}
+	add("first byte, median", "", func(s *Side) string { return s.wait(s.First) })
+	add("first byte, longest", "", func(s *Side) string { return s.wait(s.FirstLongest) })
+	if r.load == loadDownload {
+		add("complete", "", func(s *Side) string {
+			return fmt.Sprintf("%s of %s", grouped(s.Whole), grouped(int64(r.Settings.Clients)))
+		})
+	}
+	if r.load == loadAbort {
+		number := func(n int64) string {
+			if n < 0 {
+				return ""
+			}
+			return grouped(n)
+		}
+		add("descriptors before", "", func(s *Side) string { return number(s.FilesIdle) })
+		add("descriptors, most", "", func(s *Side) string { return number(s.FilesPeak) })
+		add("descriptors after", "all clients have left", func(s *Side) string { return number(s.FilesLeft) })
+	}
+	add("time", "", func(s *Side) string { return fmt.Sprintf("%.1f s", s.Seconds) })
+	return list
+}
+
+// wait returns a time to a first byte, or "" if there was none.
+func (s *Side) wait(seconds float64) string {
+	d := time.Duration(seconds * float64(time.Second))
+	switch {
+	case s.Served == 0:
+		return ""
+	case d < 10*time.Millisecond:
+		return fmt.Sprintf("%.1f ms", seconds*1000)
+	case d < time.Second:
+		return fmt.Sprintf("%.0f ms", seconds*1000)
+	}
+	return fmt.Sprintf("%.1f s", seconds)
+}
+
+// less returns by how much b is less than a.
+func less(a, b int64) string {
+	switch {
+	case a <= 0 || b <= 0:
+		return ""
+	case a >= 2*b:
+		return fmt.Sprintf("B holds %s times less", grouped(a/b))
+	case b >= 2*a:
+		return fmt.Sprintf("B holds %s times more", grouped(b/a))
+	}
+	return "about the same"
+}
+
+// Text returns the result for a terminal that is that many columns wide: a plot, a
+// table, the limits that weir states and whether they hold.
+func (r *Result) Text(width int) string {
+	var b strings.Builder
+	for _, line := range r.Plot(width, 9) {
+		b.WriteString(line + "\n")
+	}
+	b.WriteString("\n")
+	list := r.rows()
+	head := row{Note: ""}
+	for _, s := range r.Sides {
+		head.Values = append(head.Values, s.Letter+" "+s.Label)
+	}
+	label, columns := 0, make([]int, len(r.Sides))
+	for _, line := range append(list, head) {
+		label = max(label, utf8.RuneCountInString(line.Label))
+		for i, v := range line.Values {
+			columns[i] = max(columns[i], utf8.RuneCountInString(v))
+		}
+	}
+	for _, line := range append([]row{head}, list...) {
+		text := fmt.Sprintf("  %-*s", label, line.Label)
+		for i, v := range line.Values {
+			text += fmt.Sprintf("  %-*s", columns[i], v)
+		}
+		if line.Note != "" && utf8.RuneCountInString(text+line.Note)+2 <= width {
+			text += "  " + line.Note
+		}
+		b.WriteString(strings.TrimRight(text, " ") + "\n")
+	}
+	b.WriteString("\n")
+	for _, s := range r.Sides {
+		if s.Trouble != "" {
+			fmt.Fprintf(&b, "  %s %s: %s\n", s.Letter, s.Label, s.Trouble)
+		}
+	}
+	for _, c := range r.Checks {
+		fmt.Fprintf(&b, "  %s\n", c)
+	}
+	return b.String()
 }
