@@ -42,6 +42,15 @@ func (a *answer) send(status int, s *span, cost int64) {
 	if under != nil {
 		under.carry(x, a.r)
 	}
+	err = errPanicked // the writer can be middleware, and the bytes those of a store
+	defer func() {
+		if a.parked {
+			return
+		}
+		defer x.end(err)
+		defer release()
+		s.close()
+	}()
 	if plain != nil {
 		err = a.sendPlain(plain, s, x, release)
 	} else {
@@ -50,9 +59,6 @@ func (a *answer) send(status int, s *span, cost int64) {
 	if a.parked {
 		return
 	}
-	s.close()
-	release()
-	x.end(err)
 	if err != nil {
 		if isFileFault(err) {
 			a.log.Warn("download aborted", "path", a.r.URL.Path, "client", a.r.RemoteAddr, "error", err)

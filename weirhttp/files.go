@@ -321,6 +321,7 @@ func (s *FileServer) serveFollow(w http.ResponseWriter, r *http.Request, name st
 	defer release()
 	t := &follower{w: w, r: r, view: v, name: name, f: f, up: up, off: off, wait: cmp.Or(s.FollowWait, time.Minute), wire: newRolling(w, r, g)}
 	t.x = begin(r, Download, name, size)
+	defer t.x.end(errPanicked) // unless it has ended
 	if c := connOf(r); c != nil {
 		c.carry(t.x, r)
 		t.stop = portOf(c).done

@@ -684,7 +684,7 @@ func (p *port) watch() {
 				if c.lag(t) >= stall {
 					path := ""
 					if x := c.carries.Load(); x != nil {
-						path = x.info.Name
+						path = x.name()
 					}
 					p.g.log().Warn("client disconnected", "client", c.RemoteAddr().String(), "path", path, "reason", errSlow.Error(),
 						"stall", stall, "min_rate", p.g.minRate())

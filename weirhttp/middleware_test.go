@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/weir-go/weir"
 )
 
 // reads is a middleware's writer that can be given a reader, and nothing else.
@@ -107,3 +109,67 @@ func TestMiddleware_AnswerThatIsWrittenIsNotCollected(t *testing.T) {
 type discards struct{ net.Conn }
 
 func (discards) Write(b []byte) (int, error) { return len(b), nil }
+
+// panicky is a middleware's writer that panics in a flush, or in a write behind the first one.
+type panicky struct {
+	http.ResponseWriter
+	flush  bool
+	writes int
+}
+
+func (p *panicky) FlushError() error {
+	if p.flush {
+		panic("flush")
+	}
+	return nil
+}
+
+func (p *panicky) Write(b []byte) (int, error) {
+	if p.writes++; !p.flush && p.writes > 1 {
+		panic("write")
+	}
+	return p.ResponseWriter.Write(b)
+}
+
+func TestMiddleware_ThatPanicsEndsItsAnswerOnly(t *testing.T) {
+	atOnce(t)
+	files := quiet(tree(t, map[string]string{"big": pattern(3 << 20)}))
+	for _, c := range []struct {
+		path  string
+		flush bool
+	}{{"/stream", true}, {"/stream", false}, {"/big", false}} {
+		for proto, change := range map[string][]func(*http.Server){"HTTP/1": nil, "HTTP/2": {withTLS}} {
+			t.Run(c.path+" "+proto, func(t *testing.T) {
+				failed := make(chan error, 10)
+				g := &Guard{Transfers: &Transfers{Done: func(_ Transfer, err error) { failed <- err }}}
+				s := guarded(t, g, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					w = &panicky{ResponseWriter: w, flush: c.flush}
+					if c.path == "/big" {
+						files.ServeHTTP(w, r)
+						return
+					}
+					more := []string{strings.Repeat("b", 1<<20)}
+					if c.flush {
+						more = nil // the source yields nothing any more
+					}
+					Respond(w, r, weir.Concat(script{chunks: []string{"a"}, err: io.EOF}.stream(),
+						script{chunks: more, err: io.EOF, wait: make(chan struct{})}.stream()))
+				}), change...)
+				resp, err := browser(t).Get(s.url(c.path))
+				if err == nil {
+					_, err = io.Copy(io.Discard, resp.Body)
+					resp.Body.Close()
+				}
+				if err == nil {
+					t.Error("the answer looks complete")
+				}
+				if err := <-failed; err == nil {
+					t.Error("the transfer is counted as a success")
+				}
+				if left := g.Transfers.List(); len(left) > 0 {
+					t.Errorf("transfers are left: %v", left)
+				}
+			})
+		}
+	}
+}

@@ -3,6 +3,7 @@ package weirhttp
 import (
 	"net"
 	"net/http"
+	"runtime/debug"
 	"time"
 
 	"github.com/weir-go/weir/weirhttp/internal/tcp"
@@ -78,12 +79,23 @@ func (p *parked) end(err error) {
 		p.c.Close() // the client notices: the answer is shorter than announced
 	}
 	if isFileFault(err) {
-		p.port.g.log().Warn("download aborted", "path", p.s.x.info.Name, "client", p.c.RemoteAddr().String(), "error", err)
+		p.port.g.log().Warn("download aborted", "path", p.s.x.name(), "client", p.c.RemoteAddr().String(), "error", err)
 	}
 	p.s.close()
 	p.release()
-	p.s.x.end(err)
+	p.tell(err)
 	*p = parked{} // the goroutine stays while the connection waits for a request
+}
+
+// tell ends the transfer. No handler and no net/http recovers from a panic of Transfers.Done
+// here, so tell does.
+func (p *parked) tell(err error) {
+	defer func() {
+		if e := recover(); e != nil {
+			p.port.g.log().Error("panic at the end of a transfer", "path", p.s.x.name(), "panic", e, "stack", string(debug.Stack()))
+		}
+	}()
+	p.s.x.end(err)
 }
 
 // await waits for the next request on a connection that was parked, and hands it back to

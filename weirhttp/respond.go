@@ -7,9 +7,11 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/weir-go/weir"
@@ -22,8 +24,13 @@ import (
 // Response says how to send a stream as an answer. [Respond] uses the zero Response.
 type Response struct {
 	Type string // Content-Type; "": the one in w's header, or guessed from the first bytes
-	Size int64  // bytes of the whole stream; 0: unknown. A stream of another length breaks the connection.
 	Name string // the name of the transfer; "": the request's path
+
+	// Size is the length of the whole stream in bytes, before compression. If it is zero,
+	// the length is the Content-Length in w's header, or unknown if there is none. A
+	// stream of another length breaks the connection. If nothing has been sent yet, the
+	// status is 500.
+	Size int64
 
 	// Plain sends the stream as it is. Otherwise the stream is compressed with zstd or
 	// gzip if the client accepts that, content of its type usually gets smaller, and
@@ -59,7 +66,12 @@ func (p Response) Send(w http.ResponseWriter, r *http.Request, s weir.Stream[byt
 	}
 	c := newClient(w, r, p)
 	if c.coding = c.choose(); c.coding != "" && p.Flush < 0 {
-		// Nothing needs to be flushed, so a stage of the flow can compress.
+		// Nothing needs to be flushed, so a stage of the flow can compress. Behind it
+		// nobody could tell how long the stream is.
+		if n := c.length.want; n > 0 {
+			s = s.Through(lengthStage(n))
+			c.length.want = 0
+		}
 		if c.coding == "zstd" {
 			s = s.Through(compress.Zstd(compress.Workers(1)))
 		} else {
@@ -75,6 +87,9 @@ func (p Response) Send(w http.ResponseWriter, r *http.Request, s weir.Stream[byt
 	switch {
 	case err == nil:
 	case c.begun, r.Context().Err() != nil:
+		if p := (*weir.PanicError)(nil); errors.As(err, &p) {
+			logOf(c.guard).Error("answer aborted", "path", r.URL.Path, "client", r.RemoteAddr, "error", err, "stack", string(p.Stack))
+		}
 		panic(http.ErrAbortHandler)
 	default:
 		c.fail(err)
@@ -90,6 +105,49 @@ func logOf(g *Guard) *slog.Logger {
 
 // errLength is the cause when a stream is shorter or longer than announced.
 var errLength = errors.New("stream does not have the announced length")
+
+// length checks that a stream has the announced length.
+type length struct {
+	want int64 // 0: not announced
+	n    int64 // bytes so far
+}
+
+// add counts a chunk of n bytes, before anybody writes it.
+func (l *length) add(n int) error {
+	if l.n += int64(n); l.want > 0 && l.n > l.want {
+		return errLength
+	}
+	return nil
+}
+
+// end checks that a stream that has ended was not too short.
+func (l *length) end() error {
+	if l.want > 0 && l.n != l.want {
+		return errLength
+	}
+	return nil
+}
+
+// lengthStage fails unless exactly n bytes pass it.
+func lengthStage(n int64) weir.Stage[byte, byte] {
+	return weir.DoWith("length", func(context.Context) (*length, error) { return &length{want: n}, nil },
+		func(_ context.Context, l *length, in []byte, emit func([]byte) error) error {
+			if err := l.add(len(in)); err != nil {
+				return err
+			}
+			return emit(in)
+		},
+		func(_ context.Context, l *length, _ func([]byte) error) error { return l.end() })
+}
+
+// declared returns the length in a header, 0 if it has none.
+func declared(h http.Header) int64 {
+	n, err := strconv.ParseInt(h.Get("Content-Length"), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return max(n, 0)
+}
 
 // client is the answer to a request as the sink of a flow.
 type client struct {
@@ -107,20 +165,26 @@ type client struct {
 	mu     sync.Mutex
 	coding string // of the answer; "": none
 	enc    encoder.Encoder
-	begun  bool  // the header has been sent
-	sent   int64 // bytes of the answer's body
-	armed  bool  // a flush is scheduled
-	whole  bool  // the answer is complete
+	length length // of the stream, unless a stage checks it
+	begun  bool   // the header has been sent
+	armed  bool   // a flush is scheduled
+	whole  bool   // the answer is complete
 	closed bool
 	err    error // of a flush
 
 	timer   *time.Timer
 	flushes sync.WaitGroup
+	closing atomic.Bool // Close interrupts a flush
+	stop    func(error) // ends the flow
 }
 
 func newClient(w http.ResponseWriter, r *http.Request, p Response) *client {
-	c := &client{w: w, r: r, p: p, ctl: http.NewResponseController(w), guard: guardOf(r)}
+	if p.Size == 0 {
+		p.Size = declared(w.Header())
+	}
+	c := &client{w: w, r: r, p: p, ctl: http.NewResponseController(w), guard: guardOf(r), length: length{want: p.Size}}
 	c.wire = newRolling(w, r, c.guard)
+	c.wire.over = c.over
 	c.wire.rest() // the stream can take long to begin
 	return c
 }
@@ -172,6 +236,9 @@ func (c *client) Write(chunk []byte) (int, error) {
 	if c.r.Method == http.MethodHead {
 		return 0, weir.ErrStop
 	}
+	if err := c.length.add(len(chunk)); err != nil {
+		return 0, err
+	}
 	var out io.Writer = toWire{c}
 	if c.enc != nil {
 		out = c.enc
@@ -188,22 +255,28 @@ type toWire struct{ c *client }
 
 func (t toWire) Write(b []byte) (n int, err error) {
 	c := t.c
-	if c.p.Size > 0 && c.coding == "" && c.sent+int64(len(b)) > c.p.Size {
-		return 0, errLength
-	}
 	for len(b) > 0 && err == nil {
 		var m int
 		m, err = c.wire.Write(b[:min(len(b), rollingPiece*4)])
 		n += m
 		b = b[m:]
-		c.sent += int64(m)
 		c.x.add(int64(m))
-		// rolling can have overwritten the deadline by which the flow interrupts us.
-		if err == nil && c.ctx.Err() != nil {
-			err = context.Cause(c.ctx)
+		if err == nil {
+			err = c.over()
 		}
 	}
 	return n, err
+}
+
+// over returns an error once the flow or Close has interrupted us; see rolling.
+func (c *client) over() error {
+	switch {
+	case c.ctx.Err() != nil:
+		return context.Cause(c.ctx)
+	case c.closing.Load():
+		return http.ErrAbortHandler
+	}
+	return nil
 }
 
 // arm schedules a flush, so that written bytes leave soon even if no more follow.
@@ -217,12 +290,21 @@ func (c *client) arm() {
 		defer c.mu.Unlock()
 		c.armed = false
 		if !c.closed && c.err == nil {
-			c.err = c.flush()
+			if c.err = c.flush(); c.err != nil {
+				c.stop(c.err) // the source can be one that yields nothing for long
+			}
 		}
 	})
 }
 
-func (c *client) flush() error {
+// flush sends what was written. It runs in a goroutine of its own, so a panic of middleware
+// becomes an error. The flow does the same for a panic of its stages.
+func (c *client) flush() (err error) {
+	defer func() {
+		if e := recover(); e != nil {
+			err = &weir.PanicError{Value: e, Stack: debug.Stack()}
+		}
+	}()
 	if c.enc != nil {
 		if err := c.enc.Flush(); err != nil {
 			return err
@@ -230,6 +312,9 @@ func (c *client) flush() error {
 	}
 	c.wire.arm()
 	defer c.wire.rest()
+	if err := c.over(); err != nil {
+		return err
+	}
 	if err := c.ctl.Flush(); !errors.Is(err, http.ErrNotSupported) {
 		return err
 	}
@@ -243,6 +328,11 @@ func (c *client) Commit() error {
 	if c.err != nil {
 		return c.err
 	}
+	if c.r.Method != http.MethodHead {
+		if err := c.length.end(); err != nil {
+			return err
+		}
+	}
 	if !c.begun {
 		c.coding = ""
 		c.begin(nil)
@@ -251,9 +341,6 @@ func (c *client) Commit() error {
 		if err := c.enc.Close(); err != nil {
 			return err
 		}
-	}
-	if c.p.Size > 0 && c.coding == "" && c.sent != c.p.Size && c.r.Method != http.MethodHead {
-		return errLength
 	}
 	c.whole = true
 	return nil
@@ -266,6 +353,7 @@ func (c *client) Close() error {
 		return nil
 	}
 	if !c.whole { // only this goroutine writes whole
+		c.closing.Store(true)
 		c.ctl.SetWriteDeadline(time.Unix(1, 0)) // interrupts a flush that waits for the client
 	}
 	c.release()
@@ -293,10 +381,17 @@ func (c *client) release() {
 func (c *client) SetWriteDeadline(t time.Time) error { return c.ctl.SetWriteDeadline(t) }
 
 // run runs the flow as a transfer.
-func (c *client) run(f *weir.Flow) (err error) {
+func (c *client) run(f *weir.Flow) error {
 	x := begin(c.r, Download, c.p.Name, c.size())
 	c.x = x
-	defer func() { x.end(err) }()
+	defer x.end(errPanicked) // unless it has ended
+	err := c.move(f)
+	x.end(err)
+	return err
+}
+
+// move runs the flow once there is memory for it.
+func (c *client) move(f *weir.Flow) error {
 	ceiling, err := f.Ceiling()
 	if err != nil {
 		return err
@@ -310,11 +405,14 @@ func (c *client) run(f *weir.Flow) (err error) {
 		return err
 	}
 	defer release()
-	x.watch(f)
+	c.x.watch(f)
 	if conn := connOf(c.r); conn != nil {
-		conn.carry(x, c.r)
+		conn.carry(c.x, c.r)
 	}
-	return f.Run(c.r.Context())
+	ctx, stop := context.WithCancelCause(c.r.Context())
+	defer stop(nil)
+	c.stop = stop
+	return f.Run(ctx)
 }
 
 func (c *client) size() int64 {

@@ -18,6 +18,11 @@ type rolling struct {
 	stall time.Duration // 0: no deadline
 	lag   time.Duration // how far the client is behind the minimum rate
 	until time.Time     // the current deadline; zero: none
+
+	// over returns an error once another goroutine has interrupted the answer with a
+	// deadline in the past. It can be nil. Whoever sets a deadline asks over afterwards,
+	// since it can have overwritten that one.
+	over func() error
 }
 
 func newRolling(w http.ResponseWriter, r *http.Request, g *Guard) *rolling {
@@ -45,6 +50,11 @@ func (x *rolling) Write(b []byte) (n int, err error) {
 		begun := time.Now()
 		if err := x.allow(begun); err != nil && !errors.Is(err, http.ErrNotSupported) { // middleware has wrapped w
 			return n, err
+		}
+		if x.over != nil {
+			if err := x.over(); err != nil {
+				return n, err
+			}
 		}
 		m, err := x.w.Write(b[:min(len(b), streamPiece)])
 		n += m

@@ -3,6 +3,7 @@ package weirhttp
 import (
 	"cmp"
 	"context"
+	"errors"
 	"maps"
 	"net/http"
 	"slices"
@@ -41,7 +42,7 @@ type Transfer struct {
 	ID        uint64        `json:"id"` // counts from 1
 	Direction Direction     `json:"kind"`
 	Method    string        `json:"method"`
-	Name      string        `json:"name"`   // a path below the root of the handler
+	Name      string        `json:"name"`   // a path below the root of the handler; never the id of an upload, with which anybody could interrupt it
 	Client    string        `json:"client"` // host:port
 	Start     time.Time     `json:"start"`
 	Size      int64         `json:"size"`   // bytes; -1: unknown
@@ -178,7 +179,8 @@ func (t *Transfers) ReportOf(id uint64) (report.Report, bool) {
 // transfer is one transfer from begin to end.
 type transfer struct {
 	reg     *Transfers
-	info    Transfer // does not change
+	info    Transfer               // does not change
+	called  atomic.Pointer[string] // the name, once it is another one than info.Name
 	moved   atomic.Int64
 	last    atomic.Int64          // when the last bytes of an upload arrived, in Unix nanoseconds
 	done    func(Transfer, error) // of the request; can be nil
@@ -296,6 +298,20 @@ func begin(r *http.Request, kind Direction, name string, size int64) *transfer {
 	return x
 }
 
+// rename changes the name of the transfer. x can be nil.
+func (x *transfer) rename(name string) {
+	if x != nil {
+		x.called.Store(&name)
+	}
+}
+
+func (x *transfer) name() string {
+	if name := x.called.Load(); name != nil {
+		return *name
+	}
+	return x.info.Name
+}
+
 // names sets the files of an upload; see Transfer. x can be nil.
 func (x *transfer) names(files ...string) {
 	if x != nil {
@@ -325,7 +341,7 @@ func (x *transfer) idle() time.Duration { return time.Since(time.Unix(0, x.last.
 func (x *transfer) look() Transfer {
 	info := x.info
 	info.x, info.Moved = x, x.moved.Load()
-	info.Files = x.fileNames()
+	info.Name, info.Files = x.name(), x.fileNames()
 	info.State = StateSending
 	if info.Direction == Upload {
 		info.State = StateReceiving
@@ -390,7 +406,7 @@ func (x *transfer) report() report.Report {
 		return f.flow.Report()
 	}
 	rep := x.meter.Report(x.info.Direction == Upload, x.kernel.Load(), x.moved.Load())
-	rep.Flow = x.info.Name
+	rep.Flow = x.name()
 	return rep
 }
 
@@ -410,6 +426,10 @@ func (x *transfer) waited() time.Duration {
 	return stages[len(stages)-1].Outside
 }
 
+// errPanicked is the error of a transfer whose handler has panicked. Each handler defers a
+// call of end with it.
+var errPanicked = errors.New("the handler has panicked")
+
 // end removes the transfer from the registry and reports its end. Calls after the first
 // do nothing.
 func (x *transfer) end(err error) {
@@ -424,7 +444,8 @@ func (x *transfer) end(err error) {
 		return
 	}
 	info := x.info
-	info.x, info.Moved, info.State, info.Files = x, x.moved.Load(), StateEnded, x.fileNames()
+	info.x, info.Moved, info.State = x, x.moved.Load(), StateEnded
+	info.Name, info.Files = x.name(), x.fileNames()
 	x.reg.tell(x.done, info, err)
 }
 

@@ -105,14 +105,17 @@ func (t *tusHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if method == http.MethodPost || method == http.MethodPatch {
-		req.x = begin(r, Upload, id, r.ContentLength)
-		defer func() { req.x.end(tw.failure(req)) }()
+		req.x = begin(r, Upload, unnamedUpload, r.ContentLength)
+		defer req.x.end(errPanicked) // unless it has ended
 	}
 	inner := r.WithContext(context.WithValue(r.Context(), tusRequestKey{}, req))
 	target := *r.URL
 	target.Path = id
 	inner.URL = &target
 	t.handler.ServeHTTP(tw, inner)
+	if req.x != nil {
+		defer func() { req.x.end(tw.failure(req)) }()
+	}
 	// A client whose creation fails does not learn the Location, so nobody can continue
 	// the upload.
 	if req.created != "" && tw.status >= 400 {

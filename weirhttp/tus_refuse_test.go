@@ -101,7 +101,7 @@ func TestTus_PieceThatAnotherRequestInterruptsIsSentAgain(t *testing.T) {
 		all := content(length)
 		loc := in.create(length, "a")
 		conn := in.dial(patchHead(loc, 0, "Content-Length: "+strconv.Itoa(length)) + all[:5000])
-		in.waitMoved(path.Base(loc), 1)
+		in.waitMoved("a", 1)
 		head := in.wantStatus(200, "HEAD", loc, nil, "Tus-Resumable", "1.0.0")
 		offset, _ := strconv.Atoi(head.Header.Get("Upload-Offset"))
 		if offset == 0 {

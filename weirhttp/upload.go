@@ -26,7 +26,11 @@ import (
 //   - POST with the file as its body. The name comes from Content-Disposition, or from
 //     the query parameter name; without either, the server makes one.
 //   - POST with multipart/form-data. Every part with a file name is a file. Either all of
-//     them are stored, or none.
+//     them are stored, or none. There is one exception: with Overwrite, a file that has
+//     replaced another one stays if a later file of the form cannot get its name. All
+//     files are complete and their names have been checked before the first one gets its
+//     name, so that takes a failure of the disk or store, or another upload at the same
+//     moment. Done is called for a file that stays.
 //   - PUT. The name is the last element of the path.
 //   - POST, HEAD, PATCH and DELETE of tus 1.0, with its extensions creation,
 //     creation-with-upload, creation-defer-length, termination, checksum and expiration.
@@ -346,6 +350,7 @@ func (u *Uploads) takeBody(w http.ResponseWriter, r *http.Request, body *request
 	defer in.abort()
 	body.limit = u.MaxSize
 	x := begin(r, Upload, name, r.ContentLength)
+	defer x.end(errPanicked) // unless it has ended
 	x.names(name)
 	got, replaced, err := u.store(r, in, body, name, policy, digests, x)
 	if err == nil {
@@ -369,7 +374,12 @@ func (u *Uploads) store(r *http.Request, to newFile, body *requestBody, name str
 	if local {
 		temp := in.temp
 		live := arriving.begin(in.d.root, name, r.ContentLength, func() (*os.File, error) { return in.d.root.Open(temp) })
-		defer func() { live.end(err) }()
+		defer live.end(errPanicked) // unless it has ended
+		defer func() {
+			if err != nil || got.Name != "" {
+				live.end(err)
+			}
+		}()
 	}
 	if c := kernelConn(r); local && c != nil && digests.IsEmpty() {
 		k := kernelCopy{conn: c, body: body, file: in.file, left: r.ContentLength, hold: in.hold, early: writeback.New(u.Sync, 0),
@@ -391,7 +401,7 @@ func (u *Uploads) store(r *http.Request, to newFile, body *requestBody, name str
 	return got, replaced, err
 }
 
-// takeForm stores the files of a form: either all of them get their names, or none.
+// takeForm stores the files of a form.
 func (u *Uploads) takeForm(w http.ResponseWriter, r *http.Request, body *requestBody, d *opened) error {
 	if err := acceptable(r); err != nil {
 		return err
@@ -402,6 +412,7 @@ func (u *Uploads) takeForm(w http.ResponseWriter, r *http.Request, body *request
 	}
 	defer form.abort()
 	form.x = begin(r, Upload, "form", r.ContentLength)
+	defer form.x.end(errPanicked) // unless it has ended
 	list, err := form.store(r)
 	var stored []string
 	for _, got := range list {
@@ -409,11 +420,11 @@ func (u *Uploads) takeForm(w http.ResponseWriter, r *http.Request, body *request
 	}
 	form.x.names(stored...)
 	form.x.end(err)
-	if err != nil {
-		return err
-	}
 	for _, got := range list {
 		d.set.stored(got)
+	}
+	if err != nil {
+		return err
 	}
 	d.set.answer(w, r, http.StatusCreated, list[0].Name, list)
 	return nil

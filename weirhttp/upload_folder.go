@@ -15,6 +15,7 @@ import (
 	"path"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -308,30 +309,21 @@ func (d *folder) place(temp, want string, r rule) (name string, was int64, err e
 	}
 }
 
-var link = (*os.Root).Link // a test simulates a file system without hard links
+// dirOf returns root as the folder in which uploads get their names. A test simulates a file system without hard links.
+var dirOf = func(root *os.Root) atomicfile.Dir { return root }
 
 // rename gives the file at temp a name that no file has.
 func (d *folder) rename(temp, name string) error {
-	err := link(d.root, temp, name)
-	if err == nil {
-		if err := d.root.Remove(temp); err != nil {
-			// The client gets an error, so its file must not stay.
-			return errors.Join(err, d.root.Remove(name))
-		}
-		return nil
-	}
-	if errors.Is(err, fs.ErrExist) || errors.Is(err, fs.ErrNotExist) {
+	mine, err := d.root.Lstat(temp)
+	if err != nil {
 		return err
 	}
-	// This file system has no hard links. Creating an empty file claims the name, since
-	// only one process can; then our file replaces it.
-	claim, cerr := d.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if cerr != nil {
-		return cerr
+	if err := atomicfile.NameNew(dirOf(d.root), temp, name); err != nil {
+		return err
 	}
-	claim.Close()
-	if err := d.root.Rename(temp, name); err != nil {
-		return errors.Join(err, d.root.Remove(name))
+	if err := d.root.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		// The client gets an error, so its file must not stay.
+		return errors.Join(err, atomicfile.RemoveSame(d.root, name, mine))
 	}
 	return nil
 }
@@ -373,8 +365,14 @@ type sweeper struct {
 	runs  sync.WaitGroup
 }
 
-// sweep only logs an error of remove, since that does not keep clients from uploading.
+// sweep only logs an error of remove, since that does not keep clients from uploading. Nor
+// does a panic of a store, which would end the process.
 func (s *sweeper) sweep(expire time.Duration) {
+	defer func() {
+		if e := recover(); e != nil {
+			s.log.Error("cannot remove expired uploads", "panic", e, "stack", string(debug.Stack()))
+		}
+	}()
 	if err := s.remove(time.Now().Add(-expire)); err != nil {
 		s.log.Error("cannot remove expired uploads", "error", err)
 	}

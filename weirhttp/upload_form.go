@@ -79,7 +79,8 @@ func (t timely) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// store reads the form to its end and gives the files their names.
+// store reads the form to its end and gives the files their names. With an error it returns
+// the files that are stored all the same.
 func (f *form) store(r *http.Request) ([]Received, error) {
 	fields := int64(mostFields)
 	for {
@@ -179,8 +180,12 @@ func (w formRoom) Write(p []byte) (int, error) {
 	return w.in.Write(p)
 }
 
-// publish gives the files their names. A file never replaces another one of the same
-// form; it gets a number.
+// publish gives the files their names. All of them are complete, and each could have its
+// name, before the first one gets it. If one of them cannot get its name all the same, the
+// others lose theirs, except those that have replaced a file, which nobody could restore.
+// publish returns these with the error.
+//
+// A file never replaces another one of the same form; it gets a number.
 func (f *form) publish(ctx context.Context) ([]Received, error) {
 	if f.rule.mode == replace { // check first, since a replaced file cannot be restored
 		for _, file := range f.files {
@@ -189,37 +194,58 @@ func (f *form) publish(ctx context.Context) ([]Received, error) {
 			}
 		}
 	}
-	list, stored := make([]Received, 0, len(f.files)), []formFile(nil)
+	var placed []placedFile
+	ended := false
+	defer func() {
+		if !ended { // the store has panicked
+			f.withdraw(placed)
+		}
+	}()
 	given := make(map[string]bool)
 	for _, file := range f.files {
 		own := f.rule
 		if own.mode == replace && given[file.name] {
 			own = rule{mode: keepBoth}
 		}
-		got, _, err := file.publish(file.name, own)
+		got, replaced, err := file.publish(file.name, own)
 		if got.Name != "" { // it can have its name although there is an error
 			given[got.Name] = true
 			got.SHA256 = file.sum
-			list, stored = append(list, got), append(stored, file)
+			placed = append(placed, placedFile{file, got, replaced})
 		}
 		if err != nil {
-			if f.rule.mode != replace {
-				f.withdraw(stored, list)
-			}
-			return nil, err
+			ended = true
+			return f.withdraw(placed), err
 		}
+	}
+	ended = true
+	list := make([]Received, len(placed))
+	for i, p := range placed {
+		list[i] = p.got
 	}
 	return list, nil
 }
 
+// placedFile is a file of a form that has its name.
+type placedFile struct {
+	file     formFile
+	got      Received
+	replaced bool // another file had the name
+}
+
 // withdraw removes the files that got their names, if not all of them could or if the
-// names did not reach stable storage.
-func (f *form) withdraw(stored []formFile, list []Received) {
-	for i, got := range list {
-		if err := stored[i].withdraw(got); err != nil {
-			f.set.log.Error("cannot remove a file of a failed upload", "file", got.Name, "error", err)
+// names did not reach stable storage. It returns those that stay.
+func (f *form) withdraw(placed []placedFile) (stay []Received) {
+	for _, p := range placed {
+		if p.replaced {
+			stay = append(stay, p.got)
+			continue
+		}
+		if err := p.file.withdraw(p.got); err != nil {
+			f.set.log.Error("cannot remove a file of a failed upload", "file", p.got.Name, "error", err)
 		}
 	}
+	return stay
 }
 
 func (f *form) abort() {

@@ -44,7 +44,7 @@ func (h *httpUploads) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case http.MethodPost, http.MethodPut:
 		err = up.withBody(transferName(r), up.create)
 	case http.MethodPatch:
-		err = up.withBody(lastElement(r.URL.Path), up.append)
+		err = up.withBody(unnamedUpload, up.append)
 	case http.MethodDelete:
 		err = up.cancel()
 	default:
@@ -62,12 +62,12 @@ func (h *httpUploads) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// transferName returns what to call the transfer that creates an upload.
+// transferName returns the name of the transfer that creates an upload.
 func transferName(r *http.Request) string {
 	if name, err := nameOf(r); err == nil {
 		return name
 	}
-	return "upload"
+	return unnamedUpload
 }
 
 // withBody calls handle for a request whose body another request can interrupt.
@@ -75,6 +75,12 @@ func (up *httpUpload) withBody(name string, handle func() error) error {
 	up.req = newUploadRequest(up.r)
 	defer up.req.end()
 	up.req.x = begin(up.r, Upload, name, up.r.ContentLength)
+	defer up.req.x.end(errPanicked) // unless it has ended
+	defer func() {
+		if up.s != nil {
+			up.s.end()
+		}
+	}()
 	err := handle()
 	if up.s != nil {
 		up.s.end()

@@ -12,7 +12,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"path"
 	"strconv"
 	"strings"
 	"sync"
@@ -35,7 +34,7 @@ func sending(t *testing.T, in *inbox, length int) *under {
 	u := &under{resumer: c, all: content(length)}
 	u.conn = in.dial(fmt.Sprintf("PATCH %s HTTP/1.1\r\nHost: x\r\nUpload-Offset: 0\r\nUpload-Complete: ?1\r\n"+
 		"Content-Type: application/partial-upload\r\nContent-Length: %d\r\n\r\n%s", c.at, length, u.all[:length/2]))
-	in.waitMoved(path.Base(c.at), int64(length/2))
+	in.waitMoved("a", int64(length/2))
 	return u
 }
 
@@ -365,7 +364,7 @@ func tusSending(t *testing.T, in *inbox, length int, more string) *under {
 		more = "\r\n" + more
 	}
 	u.conn = in.dial(patchHead(u.at, 0, "Content-Length: "+strconv.Itoa(length)+more) + u.all[:length/2])
-	in.waitMoved(path.Base(u.at), int64(length/2))
+	in.waitMoved("a", int64(length/2))
 	return u
 }
 

@@ -1,6 +1,7 @@
 package weirhttp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -141,11 +142,17 @@ func (u *resumption) begin(ctx context.Context, req *uploadRequest, state upload
 		return nil, err
 	}
 	s := &session{u: u, id: id, state: state, own: own}
-	s.called(s.name())
+	open := false
+	defer func() {
+		if !open { // also if the store has panicked
+			s.end()
+		}
+	}()
+	s.called(shownName(&s.state))
 	if s.data, err = u.store.append(waits(ctx, req), id, state.Epoch, s.lost); err != nil {
-		s.end()
 		return nil, err
 	}
+	open = true
 	return s, nil
 }
 
@@ -204,10 +211,16 @@ func (u *resumption) take(ctx context.Context, id string, req *uploadRequest, va
 		return nil, err
 	}
 	s := &session{u: u, id: id, own: own}
+	open := false
+	defer func() {
+		if !open { // also if the store has panicked
+			s.end()
+		}
+	}()
 	if err := s.enter(ctx, valid); err != nil {
-		s.end()
 		return nil, err
 	}
+	open = true
 	return s, nil
 }
 
@@ -291,7 +304,7 @@ func (s *session) enter(ctx context.Context, valid func(uploadState) error) erro
 			return err
 		}
 		s.state.Offset = s.data.size()
-		s.called(s.name())
+		s.called(shownName(&s.state))
 		return valid(s.state) // the older request can have added bytes
 	}
 }
@@ -308,14 +321,14 @@ func (s *session) end() {
 	if s.own == nil {
 		return
 	}
-	if s.data != nil {
-		if err := s.data.close(); err != nil {
+	own, data := s.own, s.data
+	s.own, s.data = nil, nil
+	defer s.u.release(s.id, own) // also if the store panics
+	if data != nil {
+		if err := data.close(); err != nil {
 			s.u.set.log.Error("cannot close an upload", "error", err)
 		}
-		s.data = nil
 	}
-	s.u.release(s.id, s.own)
-	s.own = nil
 }
 
 // read returns the state and its version, unless another request has taken over the
@@ -518,17 +531,32 @@ func (s *session) name() string { return wantedName(s.id, &s.state) }
 // called sets the name of the file in the registry of transfers.
 func (s *session) called(name string) {
 	if s.own.req != nil {
+		s.own.req.x.rename(name)
 		s.own.req.x.names(name)
 	}
 }
 
 func wantedName(id string, state *uploadState) string {
+	return path.Join(state.Folder, cmp.Or(givenName(state), unnamedUpload+"-"+id))
+}
+
+// unnamedUpload is the name of a transfer while the name of its file is not known.
+const unnamedUpload = "upload"
+
+// shownName is wantedName for the registry of transfers. All users can see the names in it,
+// so none contains the id of an upload: with that, anybody who may upload can interrupt it.
+func shownName(state *uploadState) string {
+	return path.Join(state.Folder, cmp.Or(givenName(state), unnamedUpload))
+}
+
+// givenName returns the name that the client has given its file, "" if none.
+func givenName(state *uploadState) string {
 	for _, key := range [...]string{"filename", "name"} {
 		if name := names.Safe(state.Metadata[key]); name != "" {
-			return path.Join(state.Folder, name)
+			return name
 		}
 	}
-	return path.Join(state.Folder, "upload-"+id)
+	return ""
 }
 
 // finish gives the file its name. After an error the upload stays as it is, so that the
@@ -601,6 +629,12 @@ func (o *owner) context() context.Context {
 
 // sweep removes uploads that no request has continued since before. It stops when ctx ends.
 func (u *resumption) sweep(ctx context.Context, before time.Time) error {
+	var releases []func() // of all claims, for a store that panics
+	defer func() {
+		for _, release := range releases {
+			release()
+		}
+	}()
 	return u.store.sweep(ctx, before, func(id string) (func(), bool) {
 		own := &owner{done: make(chan struct{})}
 		u.mu.Lock()
@@ -609,7 +643,9 @@ func (u *resumption) sweep(ctx context.Context, before time.Time) error {
 			return nil, false
 		}
 		u.owners[id] = own
-		return func() { u.release(id, own) }, true
+		release := sync.OnceFunc(func() { u.release(id, own) })
+		releases = append(releases, release)
+		return release, true
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"github.com/weir-go/weir/internal/atomicfile"
 	"github.com/weir-go/weir/weirhttp/internal/names"
 	"io"
 	"log/slog"
@@ -82,9 +83,9 @@ func TestUploads_EqualNamesAtTheSameTimeAllSurvive(t *testing.T) {
 	for _, links := range []bool{true, false} {
 		t.Run(fmt.Sprintf("links=%v", links), func(t *testing.T) {
 			if !links {
-				was := link
-				link = func(*os.Root, string, string) error { return errors.ErrUnsupported }
-				defer func() { link = was }()
+				was := dirOf
+				dirOf = func(root *os.Root) atomicfile.Dir { return noLinks{root} }
+				defer func() { dirOf = was }()
 			}
 			in := newInbox(t, &Uploads{})
 			var all sync.WaitGroup
@@ -107,16 +108,26 @@ func TestUploads_EqualNamesAtTheSameTimeAllSurvive(t *testing.T) {
 	}
 }
 
-func TestUploads_ThatCannotGiveUpItsTemporaryNameIsNotStored(t *testing.T) {
-	was := link
-	defer func() { link = was }()
-	link = func(root *os.Root, temp, name string) error {
-		err := was(root, temp, name)
-		if err == nil { // a folder in its place, which is not empty, cannot be removed
-			err = errors.Join(root.Remove(temp), root.MkdirAll(temp+"/sub", 0o755))
-		}
-		return err
+// noLinks is a folder on a file system without hard links.
+type noLinks struct{ *os.Root }
+
+func (noLinks) Link(string, string) error { return errors.ErrUnsupported }
+
+// keepsTemp is a folder in which the temporary name of a file stays.
+type keepsTemp struct{ *os.Root }
+
+func (d keepsTemp) Link(temp, name string) error {
+	err := d.Root.Link(temp, name)
+	if err == nil { // a folder in its place, which is not empty, cannot be removed
+		err = errors.Join(d.Remove(temp), d.MkdirAll(temp+"/sub", 0o755))
 	}
+	return err
+}
+
+func TestUploads_ThatCannotGiveUpItsTemporaryNameIsNotStored(t *testing.T) {
+	was := dirOf
+	defer func() { dirOf = was }()
+	dirOf = func(root *os.Root) atomicfile.Dir { return keepsTemp{root} }
 	in := newInbox(t, &Uploads{})
 	in.wantStatus(500, "PUT", "/upload/a", strings.NewReader("a"))
 	in.wantFiles(nil)

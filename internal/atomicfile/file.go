@@ -538,7 +538,7 @@ func (f *File) removeTemp() {
 	}
 }
 
-var link = os.Link // a test plays a file system without hard links
+var files Dir = paths{} // a test plays a file system without hard links
 
 // name gives the temporary file the target's name, and may leave it its old
 // one too.
@@ -546,22 +546,7 @@ func (f *File) name() error {
 	if f.opts.Mode != Exclusive {
 		return os.Rename(f.temp, f.target)
 	}
-	err := link(f.temp, f.target)
-	if err == nil || errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	// No hard links on this file system. An empty file that only we can have
-	// created claims the name; then the whole one takes its place.
-	claim, err := os.OpenFile(f.target, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	claim.Close()
-	if err := os.Rename(f.temp, f.target); err != nil {
-		os.Remove(f.target)
-		return err
-	}
-	return nil
+	return NameNew(files, f.temp, f.target)
 }
 
 // cannotSync reports whether err only says that there is nothing to sync: a

@@ -137,8 +137,8 @@ func TestFile_EndsOnce(t *testing.T) {
 func TestExclusive_NeverReplaces(t *testing.T) {
 	for _, links := range []bool{true, false} {
 		if !links {
-			link = func(a, b string) error { return &os.LinkError{Op: "link", Old: a, New: b, Err: syscall.EPERM} }
-			defer func() { link = os.Link }()
+			files = noLinks{Dir: paths{}}
+			defer func() { files = paths{} }()
 		}
 		dir := t.TempDir()
 		path := filepath.Join(dir, "out")

@@ -25,7 +25,7 @@ import (
 type Rights int
 
 const (
-	Read  Rights = 1 << iota // GET, HEAD
+	Read  Rights = 1 << iota // GET and HEAD, except of uploads; see Users.Uploads
 	Write                    // everything else
 )
 
@@ -36,8 +36,9 @@ type Users struct {
 	Realm string
 
 	// Uploads, if not empty, is the path of a handler of uploads, as in
-	// "/upload". HEAD at it and below needs Write: it is how a resumable upload
-	// asks how far it is.
+	// "/upload". GET and HEAD at it and below need Write: with them a client of a
+	// resumable upload asks how much has arrived, which interrupts an older request
+	// that still adds to the upload. Files that others can read need another path.
 	Uploads string
 
 	users map[string]user
@@ -231,14 +232,19 @@ func (u *Users) need(r *http.Request) Rights {
 	switch r.Method {
 	case http.MethodOptions:
 		return Read | Write
-	case http.MethodHead:
-		below, ok := strings.CutPrefix(path.Clean("/"+r.URL.Path), u.Uploads)
-		if u.Uploads != "" && ok && (below == "" || below[0] == '/') {
+	case http.MethodGet, http.MethodHead:
+		// A ServeMux sends /upload/..%2Fx to the handler of /upload/, so the path as it
+		// came counts, too.
+		if u.isUpload(r.URL.Path) || u.isUpload(path.Clean("/"+r.URL.Path)) {
 			return Write
 		}
 		return Read
-	case http.MethodGet:
-		return Read
 	}
 	return Write
+}
+
+// isUpload reports whether a path is Uploads or below it.
+func (u *Users) isUpload(path string) bool {
+	below, ok := strings.CutPrefix(path, strings.TrimRight(u.Uploads, "/"))
+	return u.Uploads != "" && ok && (below == "" || below[0] == '/')
 }

@@ -132,20 +132,24 @@ func TestTries_UnknownNamesCostAsMuchAsTheSlowestHash(t *testing.T) {
 
 func TestTries_RightsForUploadsGoByPath(t *testing.T) {
 	u := cheapUsers(t)
-	u.Uploads = "/up"
 	h := u.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	for _, c := range []struct {
 		method, path string
 		guest, box   int // who reads, and who writes
 	}{
 		{"HEAD", "/up/x", 403, 200}, {"HEAD", "/up", 403, 200}, {"HEAD", "/upper", 200, 403}, {"HEAD", "/a/up/x", 200, 403},
-		{"GET", "/up/", 200, 403}, {"OPTIONS", "/up/", 200, 200}, {"OPTIONS", "/a", 200, 200}, {"PATCH", "/up/x", 403, 200},
+		{"GET", "/up/x", 403, 200}, {"GET", "/up/", 403, 200}, {"GET", "/upper", 200, 403}, {"GET", "/", 200, 403},
+		{"HEAD", "/up/..%2Fx", 403, 200}, {"GET", "/up/..%2F..%2Fx", 403, 200}, {"GET", "/%75p/..%2Fx", 403, 200},
+		{"GET", "//up/x", 403, 200}, {"GET", "/a/../up/x", 403, 200},
+		{"OPTIONS", "/up/", 200, 200}, {"OPTIONS", "/a", 200, 200}, {"PATCH", "/up/x", 403, 200},
 	} {
-		if got, _ := ask(h, c.method, c.path, "192.0.2.1:1", "guest", "sesame"); got != c.guest {
-			t.Errorf("%s %s by a reader: %d, want %d", c.method, c.path, got, c.guest)
-		}
-		if got, _ := ask(h, c.method, c.path, "192.0.2.1:1", "box", "sesame"); got != c.box {
-			t.Errorf("%s %s by a writer: %d, want %d", c.method, c.path, got, c.box)
+		for _, u.Uploads = range []string{"/up", "/up/"} {
+			if got, _ := ask(h, c.method, c.path, "192.0.2.1:1", "guest", "sesame"); got != c.guest {
+				t.Errorf("%s %s by a reader, uploads at %s: %d, want %d", c.method, c.path, u.Uploads, got, c.guest)
+			}
+			if got, _ := ask(h, c.method, c.path, "192.0.2.1:1", "box", "sesame"); got != c.box {
+				t.Errorf("%s %s by a writer, uploads at %s: %d, want %d", c.method, c.path, u.Uploads, got, c.box)
+			}
 		}
 	}
 }
