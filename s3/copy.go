@@ -80,7 +80,7 @@ type Copy struct {
 	// removed.
 	Deleted func(path string)
 
-	files, bytes, found, seen, equal, failures, deletions atomic.Int64
+	files, bytes, found, seen, equal, equalBytes, failures, deletions atomic.Int64
 
 	walked  atomic.Bool
 	current atomic.Pointer[string]
@@ -103,7 +103,7 @@ var ErrCollision = errors.New("name is taken by another file, or by one whose na
 // goroutine.
 func (c *Copy) Progress() tree.Progress {
 	return tree.Progress{
-		Files: c.files.Load(), Bytes: c.bytes.Load(), Found: c.found.Load(), FilesFound: c.seen.Load(),
+		Files: c.files.Load(), Bytes: c.bytes.Load(), Found: c.found.Load(), EqualBytes: c.equalBytes.Load(), FilesFound: c.seen.Load(),
 		Equal: c.equal.Load(), Failed: c.failures.Load(), Deleted: c.deletions.Load(), Walked: c.walked.Load(),
 	}
 }

@@ -60,7 +60,7 @@ func (e *Error) known() known {
 	case "NoSuchBucket":
 		return known{"no such bucket " + bucket, "check the bucket, the region and ?endpoint="}
 	case "NoSuchKey", "NotFound":
-		return known{"no such object", "check the key; upper and lower case differ"}
+		return known{"no such object", "check the key; upper and lower case differ, and the name of a folder ends in a slash"}
 	case codeEmpty:
 		return known{"no object has a key that begins with this prefix", "check the prefix; upper and lower case differ"}
 	case "InvalidBucketName":

@@ -83,7 +83,8 @@ func (c *copying) storeFolder(src, dst string) (*step, error) {
 		return err
 	}
 	st.moved = func() (in, out int64) {
-		n := cp.Progress().Bytes
+		p := cp.Progress()
+		n := p.Bytes - p.EqualBytes
 		return n, n
 	}
 	st.tree = func() (tree.Progress, string) { return cp.Progress(), cp.Current() }

@@ -419,7 +419,17 @@ func (ps *programs) remote(address string, user *url.Userinfo, o endpoint.HTTPOp
 	// A password or a header is not for where a redirect leads.
 	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	p := &program{base: base.String(), client: &http.Client{Transport: transport, CheckRedirect: stay}, user: user, header: o.Header}
-	if err := p.ask(ps.ctx); err != nil {
+	err = p.ask(ps.ctx)
+	var none *problem
+	if errors.As(err, &none) && none.status == http.StatusNotFound && base.Path == serverPage {
+		p.base = base.ResolveReference(&url.URL{Path: programPage}).String()
+		if p.ask(ps.ctx) != nil {
+			p.base = base.String()
+		} else {
+			err = nil
+		}
+	}
+	if err != nil {
 		return p.explain(err)
 	}
 	ps.mu.Lock()
@@ -456,6 +466,12 @@ func (p *program) explain(err error) error {
 	return f
 }
 
+// Where the monitor is: in weir itself, and in the documentation for Go programs.
+const (
+	serverPage  = "/_weir/"
+	programPage = "/weir/"
+)
+
 // monitorURL completes an address: :8080 and http://host:8080/ both stand for the
 // monitor of that server.
 func monitorURL(address string) (*url.URL, error) {
@@ -486,7 +502,7 @@ func monitorURL(address string) (*url.URL, error) {
 		u.Path = strings.TrimSuffix(u.Path, name)
 	}
 	if u.Path == "" || u.Path == "/" {
-		u.Path = "/_weir/"
+		u.Path = serverPage
 	}
 	if !strings.HasSuffix(u.Path, "/") {
 		u.Path += "/"

@@ -45,6 +45,22 @@ func TestTop_CompletesAddresses(t *testing.T) {
 	}
 }
 
+// A Go program mounts its monitor where the documentation does.
+func TestTop_FindsTheMonitorOfAProgram(t *testing.T) {
+	m := &monitor.Monitor{}
+	defer m.Close()
+	mux := http.NewServeMux()
+	mux.Handle("/weir/", m.Handler(monitor.HandlerOptions{}))
+	srv := httptest.NewServer(mux)
+	defer srv.Close()
+	for address, want := range map[string]int{srv.URL: exitOK, srv.URL + "/weir/": exitOK, srv.URL + "/other/": exitSource} {
+		var stdout, stderr bytes.Buffer
+		if code := run([]string{"top", "--once", "--for", "100ms", address}, &stdout, &stderr); code != want {
+			t.Errorf("%s: exit code %d, want %d: %s", address, code, want, &stderr)
+		}
+	}
+}
+
 func TestKeyNames_AreThoseOfTheKeys(t *testing.T) {
 	for sent, want := range map[string][]string{
 		"q":                    {"q"},
