@@ -233,6 +233,9 @@ func TestRun_FindsWhatASideBreaks(t *testing.T) {
 				t.Fatalf("nothing is broken: %v", r.Checks)
 			}
 			for _, c := range r.Checks {
+				if name == "leaky" && c.What != what {
+					continue // what it leaks holds memory, too
+				}
 				if c.OK == (c.What == what) {
 					t.Errorf("%v", c)
 				}
