@@ -38,9 +38,10 @@ func (e *execError) Unwrap() error { return e.err }
 // opens. If the command exits with a status other than 0, the flow fails with an
 // error that matches [*exec.ExitError]; its field Stderr has the last 4 KiB that the
 // command wrote to standard error. If the command exits with status 0 before it has
-// read all its input, the upstream ends without an error. A flow that
-// ends before the command kills it and, on Unix, the processes that it started, unless
-// these have left its process group. What a command leaves running when it exits stays.
+// read all its input, the upstream ends without an error. If the flow
+// ends first, it kills the command and, on Unix, the processes that the command started,
+// unless these have left its process group. What a command leaves running when it exits
+// stays.
 //
 // A command cannot learn that its input has failed: it only sees the end of its
 // input. Its output for the input before the failure arrives, and then the flow

@@ -118,7 +118,11 @@ func TestStop_OfAFileThatGrowsIsNoFailure(t *testing.T) {
 			done := make(chan error, 1)
 			go func() { done <- flow.Run(t.Context()) }()
 			for r := flow.Report(); len(r.Stages) == 0 || r.Stages[0].Out == 0; r = flow.Report() {
-				time.Sleep(time.Millisecond)
+				select {
+				case err := <-done:
+					t.Fatal(err)
+				case <-time.After(time.Millisecond):
+				}
 			}
 			if _, err := f.WriteAt([]byte("more"), 64<<20); err != nil {
 				t.Fatal(err)

@@ -44,8 +44,9 @@ type Flow struct {
 	Grace time.Duration
 
 	// OnStuck is called from the goroutine of Run when the grace period has
-	// passed, with the names of the stages that are still running. If it is
-	// nil, they are logged with [slog.Warn]. Run keeps waiting for them.
+	// passed, with the names of the stages that are still running. It is called
+	// again for the parts of a [Concat]. If it is nil, the names are logged with
+	// [slog.Warn]. Run keeps waiting for the stages.
 	OnStuck func(stages []string)
 
 	build func(b *plan)
@@ -97,7 +98,8 @@ type run struct {
 	over   bool  // the flow may run again; guarded by Flow.mu
 	phases *phases
 	err    error
-	stuck  []string // guarded by Flow.mu
+	stuck  []string      // guarded by Flow.mu
+	told   chan []string // stuck stages of its parts
 
 	mu     sync.Mutex
 	first  error         // the first cause
@@ -152,7 +154,7 @@ func (f *Flow) run(ctx context.Context, host *lane) (err error) {
 		f.mu.Unlock()
 		return ErrRunning
 	}
-	r := &run{flow: f, plan: b, host: host, outer: ctx, live: map[*lane]bool{}, idle: make(chan struct{}), failed: make(chan struct{})}
+	r := &run{flow: f, plan: b, host: host, outer: ctx, live: map[*lane]bool{}, idle: make(chan struct{}), failed: make(chan struct{}), told: make(chan []string)}
 	ctx, r.cancel = context.WithCancelCause(ctx)
 	r.ctx = ctx
 	r.start = clock.Now()
@@ -427,6 +429,9 @@ func (r *run) lanes(ctx context.Context) {
 			late = nil
 			r.note(protect("OnStuck", func() error { r.nameStuck(); return nil }))
 			continue
+		case names := <-r.told:
+			r.note(protect("OnStuck", func() error { r.tellStuck(names); return nil }))
+			continue
 		case <-done:
 			done = nil
 		case <-failed:
@@ -515,16 +520,24 @@ func (r *run) nameStuck() {
 	if len(names) == 0 {
 		return // they finish the values that came before the failure
 	}
-	top := r.outermost()
-	top.flow.mu.Lock()
-	top.stuck = append(top.stuck[:len(top.stuck):len(top.stuck)], names...)
-	top.flow.mu.Unlock()
-	if top.flow.OnStuck != nil {
-		top.flow.OnStuck(names)
+	if r.host != nil {
+		r.outermost().told <- names // received while a lane runs, and this one does
+		return
+	}
+	r.tellStuck(names)
+}
+
+// tellStuck reports stages of the run or of its parts.
+func (r *run) tellStuck(names []string) {
+	r.flow.mu.Lock()
+	r.stuck = append(r.stuck[:len(r.stuck):len(r.stuck)], names...)
+	r.flow.mu.Unlock()
+	if r.flow.OnStuck != nil {
+		r.flow.OnStuck(names)
 		return
 	}
 	slog.Warn("weir: waiting for stages that ignore their context",
-		"flow", top.flow.Name, "stages", strings.Join(names, ", "))
+		"flow", r.flow.Name, "stages", strings.Join(names, ", "))
 }
 
 // outermost returns the run of the flow that the user runs, which r is a part of.

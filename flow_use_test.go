@@ -3,6 +3,7 @@ package weir_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -132,6 +133,41 @@ func TestConcat_NamesTheStuckStagesOfItsParts(t *testing.T) {
 		}
 		if want := []string{"deaf"}; !slices.Equal(stuck, want) || !slices.Equal(f.Report().Stuck, want) {
 			t.Errorf("named %v, the report %v, want %v", stuck, f.Report().Stuck, want)
+		}
+	})
+}
+
+// Parts of several Concats can be stuck at the same time: OnStuck has one caller.
+func TestConcat_SeveralThatAreStuckCallOnStuckOneAfterTheOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var deaf []weir.Stream[int]
+		for i := range 4 {
+			deaf = append(deaf, weir.Concat(weir.Map(weir.Values(1), func(v int) (int, error) {
+				time.Sleep(20 * time.Second)
+				return v, nil
+			}).Named(fmt.Sprint("deaf ", i))))
+		}
+		f := weir.Merge(deaf...).To(weir.Discard[int]())
+		f.Grace = time.Second
+		var stuck []string
+		var inside int
+		f.OnStuck = func(names []string) {
+			if inside++; inside > 1 {
+				t.Error("OnStuck is called while it runs")
+			}
+			stuck = append(stuck, names...)
+			time.Sleep(time.Second)
+			inside--
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, cancel)
+		if err := f.Run(ctx); !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		for i := range 4 {
+			if !slices.Contains(stuck, fmt.Sprint("deaf ", i)) {
+				t.Errorf("%v lacks number %d", stuck, i)
+			}
 		}
 	})
 }

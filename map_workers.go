@@ -53,9 +53,10 @@ func Workers(n int) MapOption {
 }
 
 // Window limits how far workers can run ahead: at most n values are in progress or
-// finished but waiting for an earlier one. It limits memory if one slow value holds
-// up the others. More than 1,048,576 count as that many. The default is 4 for each worker if values take long. If they are
-// cheap it is more, up to 1,024 for each worker and 4,096 in all.
+// finished but waiting for an earlier one. It limits memory if one slow value holds up
+// the others. More than 1,048,576 count as that many. The default is 4 for each worker
+// if values take long. If they are cheap it is more, up to 1,024 for each worker and
+// 4,096 in all.
 func Window(n int) MapOption {
 	return func(c *mapOptions) {
 		if n < 1 {
@@ -65,7 +66,8 @@ func Window(n int) MapOption {
 	}
 }
 
-// widestWindow bounds the memory for the order of results.
+// widestWindow bounds the slots for results, which take memory from the start: 16 MiB
+// if a result is a number.
 const widestWindow = 1 << 20
 
 // Unordered delivers each result as soon as it is ready, whatever the order of

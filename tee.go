@@ -222,8 +222,9 @@ func fewest[T any](pipes []*pipe.Pipe[T]) (n int) {
 type branch[T any] struct {
 	Branch
 	p    *pipe.Pipe[T]
-	gone bool // its reader has left, or was disconnected
-	rest []T  // the rest of the batch in delivery, which did not fit at once
+	gone bool  // its reader has left, or was disconnected
+	rest []T   // the rest of the batch in delivery, which did not fit at once
+	out  int64 // how many values its reader had taken when rest did not fit
 }
 
 // deliverAll hands part(i) to branch i as its policy says, and returns how many
@@ -272,6 +273,9 @@ func (br *branch[T]) offer(batch []T) (dropped int, err error) {
 	}
 	rest, err := br.p.WriteFit(batch)
 	br.rest = batch[len(batch)-rest:]
+	if rest > 0 && br.Policy == Disconnect {
+		br.out = br.p.Stats().Out
+	}
 	return 0, err
 }
 
@@ -288,10 +292,10 @@ func (br *branch[T]) await(ctx context.Context, ln *lane, waited time.Duration) 
 		return err
 	}
 	if waited > 0 {
-		rest, err := br.p.WriteFit(br.rest)
-		if rest < len(br.rest) {
+		if br.p.Stats().Out > br.out {
 			waited = 0 // its reader is slow, but there
 		}
+		rest, err := br.p.WriteFit(br.rest)
 		if br.rest = br.rest[len(br.rest)-rest:]; err != nil || rest == 0 {
 			return err
 		}

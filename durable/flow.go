@@ -289,7 +289,11 @@ func (r *reader) Watch(ctx context.Context) error {
 	if w, ok := r.ReadCloser.(interface{ Watch(context.Context) error }); ok {
 		ended := make(chan error, 1)
 		ctx, cancel := context.WithCancel(ctx)
-		go func() { ended <- recovered(func() error { return w.Watch(ctx) }) }()
+		go func() {
+			err := errGoexit
+			defer func() { ended <- err }()
+			err = recovered(func() error { return w.Watch(ctx) })
+		}()
 		defer func() { <-ended }()
 		defer cancel()
 		select {
@@ -313,22 +317,15 @@ func (r *reader) Watch(ctx context.Context) error {
 }
 
 // recovered calls f, in a goroutine whose panic nobody else would catch, and turns a
-// panic into an error, as a flow does.
+// panic into an error, as a flow does. It does not return if f ends the goroutine.
 func recovered(f func() error) (err error) {
-	returned := false
 	defer func() {
-		if returned {
-			return
-		}
 		if p := recover(); p != nil {
 			err = &weir.PanicError{Value: p, Stack: debug.Stack()}
-		} else {
-			err = errGoexit
 		}
 	}()
-	err = f()
-	returned = true
-	return err
+	return f()
 }
 
+// errGoexit is the error of a function that has ended its goroutine.
 var errGoexit = errors.New("called runtime.Goexit")

@@ -7,7 +7,9 @@ import (
 	"io"
 	"math/rand/v2"
 	"reflect"
+	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -372,6 +374,37 @@ func TestFlow_FailsWhenItsSourceOrSinkPanics(t *testing.T) {
 		})
 	}
 }
+
+// So does one that ends its goroutine, as t.Fatal does.
+func TestFlow_FailsWhenItsSourceOrSinkEndsTheGoroutine(t *testing.T) {
+	t.Parallel()
+	for name, ends := range map[string]func(s *memorySource) (durable.Source, durable.Sink){
+		"Save":  func(s *memorySource) (durable.Source, durable.Sink) { return s, leavesInSave{&memorySink{}} },
+		"Watch": func(s *memorySource) (durable.Source, durable.Sink) { return leavesInWatch{s}, &memorySink{} },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			src, sink := ends(&memorySource{version: "v", data: text(3000), wait: make(chan struct{})})
+			if err := durable.Flow(src, sink, durable.Options{}).Run(context.Background()); err == nil || !strings.Contains(err.Error(), "Goexit") {
+				t.Errorf("%s: %v", name, err)
+			}
+		})
+	}
+}
+
+type leavesInSave struct{ *memorySink }
+
+func (leavesInSave) Save(context.Context, durable.Checkpoint) error { runtime.Goexit(); return nil }
+
+type leavesInWatch struct{ *memorySource }
+
+func (s leavesInWatch) Open(ctx context.Context, at durable.Position) (io.ReadCloser, error) {
+	r, err := s.memorySource.Open(ctx, at)
+	return unwatched{r}, err
+}
+
+type unwatched struct{ io.ReadCloser }
+
+func (unwatched) Watch(context.Context) error { runtime.Goexit(); return nil }
 
 type panicsInSave struct{ *memorySink }
 

@@ -141,10 +141,14 @@ func (w *writer) tick() {
 		w.timer = time.AfterFunc(wait, w.tick)
 		return
 	}
-	if err := recovered(func() error { return w.save(w.ctx) }); err != nil {
-		w.failed <- &weir.StageError{Stage: w.sink.Name(), Err: err}
-		w.over, w.broken = true, err
-	}
+	err := errGoexit
+	defer func() {
+		if err != nil {
+			w.failed <- &weir.StageError{Stage: w.sink.Name(), Err: err}
+			w.over, w.broken = true, err
+		}
+	}()
+	err = recovered(func() error { return w.save(w.ctx) })
 }
 
 // Close ends the flow regularly.

@@ -305,7 +305,7 @@ func (c *client) uploads(ctx context.Context, prefix string) iter.Seq2[minio.Obj
 }
 
 // isAbandoned reports whether an unfinished upload is ours, has received nothing
-// since before, and is none that a flow can continue. For ours see sweepUntil.
+// since before, and no flow can continue it. For ours see sweepUntil.
 func (c *client) isAbandoned(ctx context.Context, key, id string, before time.Time, ours func(key string, empty bool) bool) bool {
 	marker, marked, empty := 0, false, true
 	for {

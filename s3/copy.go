@@ -102,8 +102,9 @@ var ErrCollision = errors.New("name is taken by another file, or by one whose na
 // Progress returns how far the copy is. It can be called at any time, by any
 // goroutine.
 func (c *Copy) Progress() tree.Progress {
+	equal := c.equalBytes.Load() // before Bytes, which it is a part of
 	return tree.Progress{
-		Files: c.files.Load(), Bytes: c.bytes.Load(), Found: c.found.Load(), EqualBytes: c.equalBytes.Load(), FilesFound: c.seen.Load(),
+		Files: c.files.Load(), Bytes: c.bytes.Load(), Found: c.found.Load(), EqualBytes: equal, FilesFound: c.seen.Load(),
 		Equal: c.equal.Load(), Failed: c.failures.Load(), Deleted: c.deletions.Load(), Walked: c.walked.Load(),
 	}
 }

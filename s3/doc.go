@@ -38,17 +38,17 @@
 //
 // # Uploads
 //
-// An object is whole or absent. A stream that fits into one part is sent in one
-// request at its end. A longer stream is a multipart upload: its parts come
-// from a fixed number of buffers, which the sink declares. With Reopen in
-// [endpoint.SinkOptions] it reads the parts from the source again and needs no
-// buffers. The sink completes the upload only after the whole flow has succeeded,
-// and aborts it after a failure. If the store drops an exclusive upload because of a
-// conflict with another writer, the sink sends it again, provided that it still has
-// the bytes. A process that is killed can leave an unfinished upload in the store,
-// invisible, with its parts or without any; the next upload to the same key removes it
-// when it is older than a day. If the response to the last request is lost, the sink looks at the object, which
-// carries a mark of its upload.
+// An object is whole or absent. A stream that fits into one part is sent in one request
+// at its end. A longer stream is a multipart upload: its parts come from a fixed number
+// of buffers, which the sink declares. With Reopen in [endpoint.SinkOptions] it reads
+// the parts from the source again and needs no buffers. The sink completes the upload
+// only after the whole flow has succeeded, and aborts it after a failure. If the store
+// drops an exclusive upload because of a conflict with another writer, the sink sends
+// it again, provided that it still has the bytes. A process that is killed can leave an
+// unfinished upload in the store, invisible, with its parts or without any; the next
+// upload to the same key removes it when it is older than a day. If the response to the
+// last request is lost, the sink looks at the object, which carries a mark of its
+// upload.
 //
 // A part has 8 MiB and 23 KiB, or more if the length is known and does not fit
 // into 9,000 such parts. An object can have 10,000 parts, so a stream of

@@ -74,10 +74,10 @@ const (
 	paceNext  = 16 << 20 // and where the last ones were fast
 )
 
-// isSlow records that n bytes took d to arrive. It reports whether several requests
-// are worth their memory: if one was slow three times in a row, since a busy machine can
-// be late now and then. Time in which we do not read does not count, so a slow destination is no
-// reason for more requests.
+// isSlow records that n bytes took d to arrive. It reports whether several requests are
+// worth their memory: if one was slow three times in a row, since a busy machine can be
+// late now and then. Time in which we do not read does not count, so a slow destination
+// is no reason for more requests.
 func (p *pace) isSlow(n int, d time.Duration) bool {
 	if p.settled || !p.begun {
 		p.begun = true
@@ -192,7 +192,7 @@ func (d *download) read(p []byte) (int, error) {
 	return n, nil
 }
 
-// widen ends the one request early, and makes others for what is behind its end.
+// widen ends the one request early, and makes others for the bytes after it.
 func (d *download) widen() {
 	if d.f.size-d.one.at <= 2*rangeSize {
 		return // it would gain nothing

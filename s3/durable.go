@@ -145,7 +145,9 @@ func (k *durableSink) open(ctx context.Context) (at durable.Checkpoint, err erro
 // abortUnrecorded removes the upload that a killed run began and whose id it could
 // not store. announced is when that run stored its state.
 func (k *durableSink) abortUnrecorded(ctx context.Context, announced time.Time, tail []byte) error {
-	ids, err := k.c.unrecorded(ctx, k.a.key, announced)
+	looking, cancel := context.WithTimeout(ctx, cleanup)
+	defer cancel()
+	ids, err := k.c.unrecorded(looking, k.a.key, announced)
 	if err != nil || len(ids) == 0 {
 		// Without permission to list uploads, a run can still do its work. An upload
 		// that stays goes with a later sweep.

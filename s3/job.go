@@ -262,8 +262,8 @@ func (j *job) copy(ctx context.Context, e item) (int64, error) {
 	switch {
 	case equal:
 		j.equal.Add(1)
-		j.equalBytes.Add(n)
 		j.bytes.Add(n)
+		j.equalBytes.Add(n)
 	case j.NoClobber && e.file != nil && e.object != nil:
 		err = j.exists(e)
 	case j.down:

@@ -149,7 +149,8 @@ func (u *upload) Write(p []byte) (int, error) {
 }
 
 // grow makes room for n more bytes. A small object takes no whole part of memory, and
-// behind a first part another whole one is likely; a buffer that doubles is copied a few times, and never holds more than a part.
+// behind a first part another whole one is likely; a buffer that doubles is copied a
+// few times, and never holds more than a part.
 func (u *upload) grow(n int) {
 	need := len(u.buf) + n
 	if need <= cap(u.buf) {

@@ -42,7 +42,7 @@ func (a *answer) send(status int, s *span, cost int64) {
 	if under != nil {
 		under.carry(x, a.r)
 	}
-	err = errPanicked // the writer can be middleware, and the bytes those of a store
+	err = errPanicked // middleware can panic in Write, and a store in Read
 	defer func() {
 		if a.parked {
 			return

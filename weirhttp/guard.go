@@ -88,8 +88,8 @@ type Guard struct {
 // Serve serves the connections that l accepts, with srv and under the guard. It blocks
 // until the listener is closed, the last connection has ended, and all handlers have
 // returned, and returns the error of srv.Serve. After [Guard.Shutdown] has closed the
-// connections, Serve waits for their handlers for half a second at most. If srv.TLSConfig has certificates, Serve uses TLS, with HTTP/2 as srv
-// allows it.
+// connections, Serve waits for their handlers for half a second at most. If srv.TLSConfig
+// has certificates, Serve uses TLS, with HTTP/2 as srv allows it.
 //
 // Serve sets ReadHeaderTimeout, IdleTimeout, MaxHeaderBytes and HTTP2 of srv where they
 // are zero. It wraps ConnContext and Handler, and answers OPTIONS * itself. Leave
@@ -435,6 +435,9 @@ func (p *port) serve() error {
 	<-p.gone
 	p.lot.close()
 	p.work.Wait()
+	if !errors.Is(err, http.ErrServerClosed) { // the listener has failed, and nobody may call shutdown
+		p.cutOnce.Do(func() { close(p.cut) })
+	}
 	p.rest()
 	return err
 }

@@ -3,6 +3,7 @@ package weirhttp
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -50,7 +51,7 @@ func TestGuard_ShutdownWaitsForHandlersWhoseConnectionsItHasClosed(t *testing.T)
 			case err := <-down:
 				t.Errorf("Shutdown returned %v while handlers ran", err)
 				close(goOn)
-			default:
+			case <-time.After(100 * time.Millisecond): // one that does not wait returns at once
 				close(goOn)
 				if err := <-down; !errors.Is(err, context.Canceled) {
 					t.Errorf("Shutdown: %v", err)
@@ -96,3 +97,19 @@ func TestGuard_WaitsForHandlersUntilTheyReturnOrItsTimeIsOver(t *testing.T) {
 		})
 	}
 }
+
+// A server whose listener fails ends, though nobody calls Shutdown.
+func TestGuard_ServeReturnsTheErrorOfItsListener(t *testing.T) {
+	p := newPort(&Guard{last: time.Millisecond}, &http.Server{}, broken{})
+	p.handlers.Add(1) // of a stream that was reset
+	if err := p.serve(); !errors.Is(err, errBroken) {
+		t.Error(err)
+	}
+}
+
+// broken is a listener that accepts nothing.
+type broken struct{ nowhere }
+
+var errBroken = errors.New("the listener is broken")
+
+func (broken) Accept() (net.Conn, error) { return nil, errBroken }

@@ -66,8 +66,8 @@ func (p Response) Send(w http.ResponseWriter, r *http.Request, s weir.Stream[byt
 	}
 	c := newClient(w, r, p)
 	if c.coding = c.choose(); c.coding != "" && p.Flush < 0 {
-		// Nothing needs to be flushed, so a stage of the flow can compress. Behind it
-		// nobody could tell how long the stream is.
+		// Nothing needs to be flushed, so a stage of the flow can compress. After
+		// that, the length of the stream is unknown.
 		if n := c.length.want; n > 0 {
 			s = s.Through(lengthStage(n))
 			c.length.want = 0

@@ -42,7 +42,7 @@ type Transfer struct {
 	ID        uint64        `json:"id"` // counts from 1
 	Direction Direction     `json:"kind"`
 	Method    string        `json:"method"`
-	Name      string        `json:"name"`   // a path below the root of the handler; never the id of an upload, with which anybody could interrupt it
+	Name      string        `json:"name"`   // a path below the root of the handler; never the id of an upload
 	Client    string        `json:"client"` // host:port
 	Start     time.Time     `json:"start"`
 	Size      int64         `json:"size"`   // bytes; -1: unknown

@@ -193,8 +193,8 @@ func (u *Uploads) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // Close waits for running requests and for the removal of expired uploads, which it
-// interrupts in a Store, and closes the folder. Later requests are refused with 503. A handler that lives as long as its
-// process need not be closed.
+// interrupts in a Store, and closes the folder. Later requests are refused with 503. A
+// handler that lives as long as its process need not be closed.
 func (u *Uploads) Close() error {
 	u.mu.Lock()
 	d := u.opened

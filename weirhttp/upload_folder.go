@@ -309,7 +309,8 @@ func (d *folder) place(temp, want string, r rule) (name string, was int64, err e
 	}
 }
 
-// dirOf returns root as the folder in which uploads get their names. A test simulates a file system without hard links.
+// dirOf returns root as the folder in which uploads get their names. A test simulates a
+// file system without hard links.
 var dirOf = func(root *os.Root) atomicfile.Dir { return root }
 
 // rename gives the file at temp a name that no file has.
@@ -323,7 +324,8 @@ func (d *folder) rename(temp, name string) error {
 	}
 	if err := d.root.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		// The client gets an error, so its file must not stay.
-		return errors.Join(err, atomicfile.RemoveSame(d.root, name, mine))
+		_, rerr := atomicfile.RemoveSame(d.root, name, mine)
+		return errors.Join(err, rerr)
 	}
 	return nil
 }
@@ -522,7 +524,8 @@ type incoming struct {
 	temp string   // "" after publish and abort
 	held *os.File // keeps temp locked after finish; nil: not locked
 	hold *quota.Hold
-	size int64 // bytes written
+	size int64       // bytes written
+	info fs.FileInfo // of the finished file
 
 	early writeback.Flusher
 }
@@ -568,7 +571,9 @@ func (in *incoming) finish() error {
 	} else if !errors.Is(derr, errors.ErrUnsupported) {
 		err = errors.Join(err, derr)
 	}
-	err = errors.Join(err, in.file.Close())
+	info, serr := in.file.Stat()
+	in.info = info
+	err = errors.Join(err, serr, in.file.Close())
 	in.file = nil
 	if err != nil {
 		return fmt.Errorf("finish the upload: %w", err)
@@ -601,10 +606,22 @@ func (in *incoming) publish(want string, r rule) (got Received, replaced bool, e
 	return got, replaced, err
 }
 
-// withdraw implements newFile.
+// withdraw implements newFile. It leaves a file alone that has the name by now.
 func (in *incoming) withdraw(got Received) error {
-	return in.d.ledger.Unpublish(got.Size, func() error { return in.d.root.Remove(got.Name) })
+	err := in.d.ledger.Unpublish(got.Size, func() error {
+		removed, err := atomicfile.RemoveSame(in.d.root, got.Name, in.info)
+		if err == nil && !removed {
+			err = errNotOurs
+		}
+		return err
+	})
+	if err == errNotOurs {
+		return nil
+	}
+	return err
 }
+
+var errNotOurs = errors.New("another file has the name")
 
 // abort removes the unfinished file.
 func (in *incoming) abort() {

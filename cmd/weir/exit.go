@@ -290,6 +290,7 @@ func advice(s *step, code int, dst string, err error) string {
 	var status *endpoint.StatusError
 	var limit *weir.LimitError
 	var refused *s3.Error
+	var exit *exec.ExitError
 	if v := s.survives; v != nil {
 		if text := v.advice(err); text != "" {
 			return text
@@ -373,7 +374,9 @@ func advice(s *step, code int, dst string, err error) string {
 		return usual(s.src, err)
 	case code == exitDestination:
 		return usual(dst, err)
-	case errors.As(err, new(*exec.ExitError)):
+	case errors.As(err, &exit) && exit.ExitCode() == 127: // of the shell: there is no such command
+		return "install the command, or give its path, as in exec:./name"
+	case errors.As(err, &exit):
 		return "" // the message has what the command said
 	case code == exitFailed:
 		return "weir help stages"

@@ -216,6 +216,9 @@ func (s *step) missing() *failure {
 	if _, err := os.Stat(name); err != nil {
 		f := &failure{code: exitSource, text: fmt.Sprintf("cannot read %s: %v", s.src, innermost(err))}
 		f.try = advice(s, f.code, s.dst, err)
+		if kind, _, _ := strings.Cut(s.src, ":"); s.piped && isStage(kind) {
+			f.try = "weir pipe - " + quoted(s.src) + " …, to read standard input"
+		}
 		return f
 	}
 	return nil

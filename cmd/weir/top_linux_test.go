@@ -9,10 +9,13 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // ownFolder gives weir top a folder of sockets of this test. Its name is short,
@@ -237,6 +240,34 @@ func TestTop_LeavesNoSocketBehind(t *testing.T) {
 	}
 	if left := entries(t, dir); len(left) > 0 {
 		t.Errorf("the next command leaves %q", left)
+	}
+}
+
+// The socket of a command that has just begun is there before it listens: who looks then
+// leaves it alone. One that a process of this number left long ago goes.
+func TestTop_RemovesNoSocketOfACommandThatBegins(t *testing.T) {
+	t.Parallel()
+	dir := ownFolder(t)
+	name := filepath.Join(dir, strconv.Itoa(os.Getpid())+socketSuffix)
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: name}); err != nil {
+		t.Fatal(err)
+	}
+	_ = weirWith(dir, "top", "--once", "--for", "100ms").Run()
+	if left := entries(t, dir); len(left) != 1 {
+		t.Errorf("left %q", left)
+	}
+	long := time.Now().Add(-time.Minute)
+	if err := os.Chtimes(name, long, long); err != nil {
+		t.Fatal(err)
+	}
+	_ = weirWith(dir, "top", "--once", "--for", "100ms").Run()
+	if left := entries(t, dir); len(left) != 0 {
+		t.Errorf("an old one stays: %q", left)
 	}
 }
 

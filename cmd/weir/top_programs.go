@@ -384,7 +384,7 @@ func (ps *programs) add(name string, pid int) {
 	}
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		conn, err := new(net.Dialer).DialContext(ctx, "unix", name)
-		if err != nil && refused(err) {
+		if err != nil && refused(err) && isOld(name) {
 			_ = sweepSocket(name) // another process has its number by now
 		}
 		return conn, err

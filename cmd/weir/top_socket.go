@@ -108,6 +108,13 @@ func sweepSockets(dir string) {
 	}
 }
 
+// isOld reports whether a socket that nobody listens on was left behind. The file is
+// there a moment before its process listens.
+func isOld(name string) bool {
+	st, err := os.Lstat(name)
+	return err == nil && time.Since(st.ModTime()) > 10*time.Second
+}
+
 // socketOwner returns the number of the process that a socket belongs to by its
 // name.
 func socketOwner(file string) (pid int, ok bool) {

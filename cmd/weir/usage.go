@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -71,9 +72,15 @@ func unknownFlag(c *cobra.Command, name string) *failure {
 	f := misuse(c, "unknown flag "+name)
 	var names []string
 	c.Flags().VisitAll(func(fl *pflag.Flag) { names = append(names, "--"+fl.Name) })
+	setting := strings.TrimPrefix(name, "--")
 	if best := closest(name, names); best != "" {
 		f.text += fmt.Sprintf(" (did you mean %s?)", best)
 		f.try = best
+	} else if c.Name() == "pipe" && slices.Contains([]string{"level", "workers", "window", "members"}, setting) {
+		f.try = "put it behind the stage that it is for, as in gzip:" + setting + "=" + map[string]string{"level": "9", "workers": "2", "window": "128MiB", "members": "yes"}[setting]
+		if setting == "window" {
+			f.try = strings.Replace(f.try, "gzip", "unzstd", 1)
+		}
 	}
 	return f
 }

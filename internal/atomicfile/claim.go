@@ -37,25 +37,25 @@ func NameNew(in Dir, temp, name string) error {
 	if err == nil || serr != nil {
 		return err
 	}
-	return errors.Join(err, RemoveSame(in, name, claim))
+	_, rerr := RemoveSame(in, name, claim)
+	return errors.Join(err, rerr)
 }
 
 // RemoveSame removes the file called name if it is still the file that was describes, with
-// as many bytes. It returns nil if it is another one, or gone.
-func RemoveSame(in Dir, name string, was fs.FileInfo) error {
+// as many bytes. It reports whether it did: it is no error if the file is another one, or
+// gone.
+func RemoveSame(in Dir, name string, was fs.FileInfo) (removed bool, err error) {
 	now, err := in.Lstat(name)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err != nil:
-		return err
-	case !os.SameFile(was, now) || was.Size() != now.Size():
-		return nil
+	if err == nil {
+		if !os.SameFile(was, now) || was.Size() != now.Size() {
+			return false, nil
+		}
+		err = in.Remove(name)
 	}
-	if err := in.Remove(name); !errors.Is(err, fs.ErrNotExist) {
-		return err
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
 	}
-	return nil
+	return err == nil, err
 }
 
 // paths is the Dir of all files of the process.

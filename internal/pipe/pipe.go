@@ -94,9 +94,9 @@ type Watcher interface {
 //
 // Everything is guarded by mu, which is held for a few instructions and while values
 // are copied, never while a caller's code runs or a goroutine waits. A Write copies
-// more than smallCopy bytes without mu. A longer operation (a write that has to wait for room, a
-// view of the memory) holds its side's turn instead, so that several writers do
-// not mix their batches and a view has one owner.
+// more than smallCopy bytes without mu. A longer operation (a write that has to wait
+// for room, a view of the memory) holds its side's turn instead, so that several
+// writers do not mix their batches and a view has one owner.
 type Pipe[T any] struct {
 	mu sync.Mutex
 

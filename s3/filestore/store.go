@@ -627,9 +627,9 @@ func (s *Store) Sweep(ctx context.Context, before time.Time, claim func(id strin
 	}
 	s.pending.Store(pending)
 	return errors.Join(all, s.b.Sweep(ctx, before, func(key string, empty bool) bool {
-		// Servers write the files, and nobody else writes what is hidden: probes have
-		// parts of any size.
-		return empty || strings.HasPrefix(key, s.hidden())
+		// Nobody else writes what is hidden: probes have parts of any size. An upload
+		// without parts has no mark, and in a whole bucket it can be anybody's.
+		return empty && s.b.Prefix != "" || strings.HasPrefix(key, s.hidden())
 	}))
 }
 
