@@ -94,20 +94,17 @@ func heap() int64 {
 
 // Noise fills every block and buffer to the brim.
 func TestCodecs_StayBelowTheirCeiling(t *testing.T) {
+	if race.Enabled {
+		t.Skip("it looks for no races, and takes long under their detector")
+	}
 	data := noise(4 << 20)
 	for _, c := range codecs {
 		levels := c.levels
 		if c.name == "zstd" {
 			levels = append(levels, 19)
 		}
-		if race.Enabled && len(levels) > 2 {
-			levels = []int{levels[0], levels[len(levels)-1]}
-		}
 		for _, level := range levels {
 			for _, workers := range []int{1, 3} {
-				if race.Enabled && workers == 1 {
-					continue
-				}
 				opts := []compress.Option{compress.Level(level)}
 				if c.name != "s2" {
 					opts = append(opts, compress.Workers(workers))

@@ -173,6 +173,9 @@ func TestGzip_OneStageServesManyFlowsAtOnce(t *testing.T) {
 }
 
 func TestGzip_EveryClientReadsItWhole(t *testing.T) {
+	if race.Enabled {
+		t.Skip("it looks for no races, and takes long under their detector")
+	}
 	for _, n := range []int{0, 3*member + 17} {
 		text := logText(n)
 		packed := mustRun(t, text, compress.Gzip())
@@ -214,6 +217,9 @@ func TestGzip_EveryClientReadsItWhole(t *testing.T) {
 // A page with a script of several MiB, both compressed, whose last statement
 // writes into the page.
 func TestGzip_ABrowserReadsItWhole(t *testing.T) {
+	if race.Enabled {
+		t.Skip("it looks for no races, and takes long under their detector")
+	}
 	browser := ""
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
 		if path, err := exec.LookPath(name); err == nil {
