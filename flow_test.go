@@ -189,12 +189,26 @@ func TestFlow_IsCheckedBeforeAnythingOpens(t *testing.T) {
 	}
 }
 
-func TestRun_EndsBlockedIOWhenCancelled(t *testing.T) {
+// connected returns both ends of a TCP connection, which the test closes.
+func connected(t *testing.T) (near, far net.Conn) {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Skip(err)
 	}
 	defer l.Close()
+	if near, err = net.Dial("tcp", l.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { near.Close() })
+	if far, err = l.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { far.Close() })
+	return near, far
+}
+
+func TestRun_EndsBlockedIOWhenCancelled(t *testing.T) {
 	cause := errors.New("enough")
 	blocked := map[string]func(c net.Conn) *weir.Flow{
 		"read":                func(c net.Conn) *weir.Flow { return weir.FromReader(c).To(weir.Discard[byte]()) },
@@ -204,16 +218,7 @@ func TestRun_EndsBlockedIOWhenCancelled(t *testing.T) {
 	}
 	for name, flow := range blocked {
 		t.Run(name, func(t *testing.T) {
-			c, err := net.Dial("tcp", l.Addr().String())
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer c.Close()
-			peer, err := l.Accept()
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer peer.Close()
+			c, _ := connected(t)
 			ctx, cancel := context.WithCancelCause(context.Background())
 			done := make(chan error)
 			go func() { done <- flow(c).Run(ctx) }()

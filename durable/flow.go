@@ -289,11 +289,7 @@ func (r *reader) Watch(ctx context.Context) error {
 	if w, ok := r.ReadCloser.(interface{ Watch(context.Context) error }); ok {
 		ended := make(chan error, 1)
 		ctx, cancel := context.WithCancel(ctx)
-		go func() {
-			err := errGoexit
-			defer func() { ended <- err }()
-			err = recovered(func() error { return w.Watch(ctx) })
-		}()
+		go guarded(func() error { return w.Watch(ctx) }, func(err error) { ended <- err })
 		defer func() { <-ended }()
 		defer cancel()
 		select {
@@ -316,16 +312,15 @@ func (r *reader) Watch(ctx context.Context) error {
 	}
 }
 
-// recovered calls f, in a goroutine whose panic nobody else would catch, and turns a
-// panic into an error, as a flow does. It does not return if f ends the goroutine.
-func recovered(f func() error) (err error) {
+// guarded calls f, in a goroutine whose panic nobody else would catch, and then done with
+// the error of f. A panic is an error, as in a flow, and so is the end of the goroutine.
+func guarded(f func() error, done func(error)) {
+	err := errors.New("called runtime.Goexit")
 	defer func() {
 		if p := recover(); p != nil {
 			err = &weir.PanicError{Value: p, Stack: debug.Stack()}
 		}
+		done(err)
 	}()
-	return f()
+	err = f()
 }
-
-// errGoexit is the error of a function that has ended its goroutine.
-var errGoexit = errors.New("called runtime.Goexit")

@@ -141,14 +141,12 @@ func (w *writer) tick() {
 		w.timer = time.AfterFunc(wait, w.tick)
 		return
 	}
-	err := errGoexit
-	defer func() {
+	guarded(func() error { return w.save(w.ctx) }, func(err error) {
 		if err != nil {
 			w.failed <- &weir.StageError{Stage: w.sink.Name(), Err: err}
 			w.over, w.broken = true, err
 		}
-	}()
-	err = recovered(func() error { return w.save(w.ctx) })
+	})
 }
 
 // Close ends the flow regularly.

@@ -608,20 +608,10 @@ func (in *incoming) publish(want string, r rule) (got Received, replaced bool, e
 
 // withdraw implements newFile. It leaves a file alone that has the name by now.
 func (in *incoming) withdraw(got Received) error {
-	err := in.d.ledger.Unpublish(got.Size, func() error {
-		removed, err := atomicfile.RemoveSame(in.d.root, got.Name, in.info)
-		if err == nil && !removed {
-			err = errNotOurs
-		}
-		return err
+	return in.d.ledger.Unpublish(got.Size, func() (bool, error) {
+		return atomicfile.RemoveSame(in.d.root, got.Name, in.info)
 	})
-	if err == errNotOurs {
-		return nil
-	}
-	return err
 }
-
-var errNotOurs = errors.New("another file has the name")
 
 // abort removes the unfinished file.
 func (in *incoming) abort() {

@@ -243,8 +243,8 @@ func TestTop_LeavesNoSocketBehind(t *testing.T) {
 	}
 }
 
-// The socket of a command that has just begun is there before it listens: who looks then
-// leaves it alone. One that a process of this number left long ago goes.
+// The socket of a command that has just begun exists before the command listens, so weir
+// top leaves it alone. It removes a socket that was left long ago.
 func TestTop_RemovesNoSocketOfACommandThatBegins(t *testing.T) {
 	t.Parallel()
 	dir := ownFolder(t)

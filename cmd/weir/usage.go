@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -72,17 +71,19 @@ func unknownFlag(c *cobra.Command, name string) *failure {
 	f := misuse(c, "unknown flag "+name)
 	var names []string
 	c.Flags().VisitAll(func(fl *pflag.Flag) { names = append(names, "--"+fl.Name) })
-	setting := strings.TrimPrefix(name, "--")
 	if best := closest(name, names); best != "" {
 		f.text += fmt.Sprintf(" (did you mean %s?)", best)
 		f.try = best
-	} else if c.Name() == "pipe" && slices.Contains([]string{"level", "workers", "window", "members"}, setting) {
-		f.try = "put it behind the stage that it is for, as in gzip:" + setting + "=" + map[string]string{"level": "9", "workers": "2", "window": "128MiB", "members": "yes"}[setting]
-		if setting == "window" {
-			f.try = strings.Replace(f.try, "gzip", "unzstd", 1)
-		}
+	} else if stage := stageSettings[name]; c.Name() == "pipe" && stage != "" {
+		f.try = "put it behind the stage that it is for, as in " + stage
 	}
 	return f
+}
+
+// stageSettings are flags of the compression commands that weir pipe has as settings of its
+// stages.
+var stageSettings = map[string]string{
+	"--level": "gzip:level=9", "--members": "gzip:members=yes", "--window": "unzstd:window=128MiB", "--workers": "gzip:workers=2",
 }
 
 // one checks that a command gets one argument of this kind.

@@ -19,7 +19,7 @@ var spread = map[string]string{
 	"internal/deflate.Encoder": "1,260 lines in three steps, which share only the state: taking the input, finding matches, writing blocks",
 }
 
-// homes are the files of types: those that declare them, and those of their methods.
+// homes lists the files that declare a type or one of its methods.
 type homes map[string]map[string]bool // by folder and type: the files, without the name of a system
 
 // add takes what a file declares. A command is left out: its files are by what its user

@@ -234,12 +234,13 @@ func (h *Hold) Publish(name func() (int64, error)) error {
 	return nil
 }
 
-// Unpublish calls remove, which removes a complete file of n bytes.
-func (l *Ledger) Unpublish(n int64, remove func() error) error {
+// Unpublish calls remove, which removes a complete file of n bytes and reports whether it
+// did.
+func (l *Ledger) Unpublish(n int64, remove func() (removed bool, err error)) error {
 	l.names.Lock()
 	defer l.names.Unlock()
-	err := remove()
-	if err == nil {
+	removed, err := remove()
+	if removed {
 		l.add(-n, 0)
 	}
 	return err
