@@ -61,7 +61,7 @@ func buildDuplex[In, Out any](n *node[Out], b *plan, ln *lane, out link[Out], s 
 	reads := ln.place(sg)
 	feed := b.newLane()
 	writes := feed.place(sg)
-	if out.pipe == nil || out.pipe.Measures() {
+	if out.pipe == nil || out.pipe.Gate().Measures() {
 		sg.holds = scratchHolds[Out]()
 	}
 	sg.holds += st.Holds

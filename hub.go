@@ -39,12 +39,12 @@ func (h *Hub[T]) Attach(br Branch) (*PipeReader[T], error) {
 	}
 	p := pipe.New(pipe.Config[T]{Limit: br.Limit.numbers(), Size: h.Size})
 	if br.Policy == DropOldest {
-		p.DropsOldest()
+		p.Gate().DropsOldest()
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.ended != nil {
-		p.CloseWrite(h.ended)
+		p.Gate().CloseWrite(h.ended)
 	} else {
 		h.branches = append(h.branches, &branch[T]{Branch: br, p: p})
 	}
@@ -62,7 +62,7 @@ func (h *Hub[T]) Readers() int {
 // sweep forgets the readers that have left or were disconnected. mu is held.
 func (h *Hub[T]) sweep() {
 	h.branches = slices.DeleteFunc(h.branches, func(b *branch[T]) bool {
-		return b.p.Closed()
+		return b.p.Gate().Closed()
 	})
 }
 
@@ -110,7 +110,7 @@ func (w *hubWriter[T]) CloseWithError(cause error) error {
 	}
 	h.mu.Unlock()
 	for _, br := range all {
-		br.p.CloseWrite(cause)
+		br.p.Gate().CloseWrite(cause)
 	}
 	return nil
 }

@@ -27,7 +27,7 @@ func (r *laneReader[T]) Read(dst []T) (int, error) {
 }
 
 func (r *laneReader[T]) most() int64 {
-	if !r.p.Measures() {
+	if !r.p.Gate().Measures() {
 		return pipe.NoMost
 	}
 	return maxSegment
@@ -46,10 +46,11 @@ func (r *laneReader[T]) note(err error) error {
 // WriteTo makes a laneReader[byte] an io.WriterTo that copies nothing: w gets
 // the pipe's own memory.
 func (r *laneReader[T]) WriteTo(w io.Writer) (int64, error) {
-	if !isByte[T]() {
+	p, ok := any(r.p).(*pipe.Pipe[byte])
+	if !ok {
 		return 0, errNotBytes
 	}
-	n, ours, err := r.p.CopyTo(r.sp.ln.ctx, &r.sp.ln.Clock, w, func(n int) { r.sp.st.in.Add(int64(n)) })
+	n, ours, err := pipe.CopyTo(r.sp.ln.ctx, &r.sp.ln.Clock, p, w, func(n int) { r.sp.st.in.Add(int64(n)) })
 	if ours {
 		err = r.note(err)
 	}
@@ -146,7 +147,7 @@ func scratch[T any]() (buf []T, free func()) {
 func pump[T any](sp *spot, r Reader[T], out link[T], place int32, moved func(int)) error {
 	ln := sp.ln
 	var buf []T
-	if out.pipe == nil || out.pipe.Measures() {
+	if out.pipe == nil || out.pipe.Gate().Measures() {
 		var free func()
 		buf, free = scratch[T]()
 		defer free()
@@ -185,7 +186,7 @@ func pump[T any](sp *spot, r Reader[T], out link[T], place int32, moved func(int
 		}
 		switch {
 		case !in:
-			perr = out.pipe.Commit(n)
+			perr = out.pipe.Gate().Commit(n)
 		case n > 0:
 			perr = out.push(buf[:n])
 			if out.fused {
@@ -285,16 +286,16 @@ func (r *laneReader[T]) readUntil(dst []T, due <-chan time.Time) (int, error) {
 			return n, r.note(err)
 		}
 		back := ln.Switch(ln.Starved(), clock.Now())
-		r.p.Ask(len(dst))
+		r.p.Gate().Ask(len(dst))
 		over := false
 		select {
-		case <-r.p.ReadReady():
+		case <-r.p.Gate().ReadReady():
 		case <-due:
 			over = true
 		case <-ln.ctx.Done():
 			over = true
 		}
-		r.p.Ask(-len(dst))
+		r.p.Gate().Ask(-len(dst))
 		ln.Enter(back)
 		if over {
 			return 0, r.note(context.Cause(ln.ctx))

@@ -283,7 +283,7 @@ func workerLanes[T, U any](b *plan, s Stream[T], c *caller[T, U], main func(w *l
 	p := s.n.pipe(b, lanes[0], c.sg)
 	n := int64(c.workers)
 	c.sg.holds += n * chunkMost * (slotSize[T]() + slotSize[U]() + 1)
-	if p.Measures() {
+	if p.Gate().Measures() {
 		c.sg.holds += n * workerBytes
 		c.sg.beyond = beyond{c.sg.beyond.values + c.workers, b.maxValue}
 	}
@@ -292,7 +292,7 @@ func workerLanes[T, U any](b *plan, s Stream[T], c *caller[T, U], main func(w *l
 	}
 	for i, w := range lanes {
 		if i > 0 {
-			w.ins = append(w.ins, p)
+			w.ins = append(w.ins, p.Gate())
 		}
 		w.main = func() error { return main(w, w.spots[0], p) }
 	}
@@ -301,7 +301,7 @@ func workerLanes[T, U any](b *plan, s Stream[T], c *caller[T, U], main func(w *l
 
 func buildMapUnordered[T, U any](b *plan, ln *lane, out link[U], s Stream[T], c *caller[T, U]) {
 	p := newEdge(b, Limit{}, c.sized, c.sg.name, out.to.name)
-	g := newGather(p, ln)
+	g := newGather(p.Gate(), ln)
 	ln.owner = c.sg
 	ln.main = func() error { return drain(ln, p, out) }
 	outs := map[*lane]link[U]{}
@@ -325,7 +325,7 @@ func buildMapUnordered[T, U any](b *plan, ln *lane, out link[U], s Stream[T], c 
 			fail: func(_ int64, err error) error {
 				if isStop(err) && w.ended() == nil {
 					// The other workers finish their current values.
-					in.CloseRead(ErrStop)
+					in.Gate().CloseRead(ErrStop)
 					return sp.enoughFrom(outs[w].end)
 				}
 				return sp.fail(err)
@@ -334,7 +334,7 @@ func buildMapUnordered[T, U any](b *plan, ln *lane, out link[U], s Stream[T], c 
 		})
 	})
 	for _, w := range lanes {
-		outs[w] = g.lane(w, out.to)
+		outs[w] = gatherLink(g, p, w, out.to)
 	}
 	c.sg.holds += int64(c.workers) * chunkMost * slotSize[U]()
 }
@@ -393,7 +393,7 @@ func work[T, U any](w *lane, sp *spot, in *pipe.Pipe[T], c *caller[T, U], d deli
 	vs := make([]T, most)
 	us := newResults[U](most, c.size != nil)
 	bytes := int64(pipe.NoMost)
-	if in.Measures() {
+	if in.Gate().Measures() {
 		bytes = workerBytes
 	}
 	p := pace{n: 1}

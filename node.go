@@ -108,9 +108,9 @@ func (n *node[T]) pipe(b *plan, ln *lane, to *stage) *pipe.Pipe[T] {
 	}
 	p := newEdge(b, n.limit, n.size, n.name, to.name)
 	up := b.newLane()
-	up.outs = append(up.outs, p)
-	ln.ins = append(ln.ins, p)
-	p.OnHangup(up.leave)
+	up.outs = append(up.outs, p.Gate())
+	ln.ins = append(ln.ins, p.Gate())
+	p.Gate().OnHangup(up.leave)
 	n.build(n, b, up, pipeLink(p, up, to))
 	return p
 }
@@ -140,7 +140,7 @@ func pipeLink[T any](p *pipe.Pipe[T], ln *lane, to *stage) link[T] {
 			return err
 		},
 		end: func() error {
-			p.CloseWrite(nil)
+			p.Gate().CloseWrite(nil)
 			return nil
 		},
 		to:   to,
@@ -153,10 +153,10 @@ func pipeLink[T any](p *pipe.Pipe[T], ln *lane, to *stage) link[T] {
 // pass on at once. Stages then do not work on many values ahead of a small
 // pipe. 0 means that the pipe holds enough.
 func few[T any](p *pipe.Pipe[T]) int {
-	if isByte[T]() || p.Cap() >= chunkLen[T]() {
+	if isByte[T]() || p.Gate().Cap() >= chunkLen[T]() {
 		return 0
 	}
-	return max(1, p.Cap())
+	return max(1, p.Gate().Cap())
 }
 
 // drain is the main of a lane that begins at a pipe.

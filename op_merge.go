@@ -25,10 +25,10 @@ func Merge[T any](streams ...Stream[T]) Stream[T] {
 	n.ready = func(n *node[T], b *plan, ln *lane, to *stage) *pipe.Pipe[T] {
 		p := newEdge(b, n.limit, n.size, n.name, to.name)
 		ln.owner = to
-		g := newGather(p, ln)
+		g := newGather(p.Gate(), ln)
 		for _, s := range streams {
 			up := b.newLane()
-			s.n.attach(b, up, g.lane(up, to), false)
+			s.n.attach(b, up, gatherLink(g, p, up, to), false)
 		}
 		return p
 	}
@@ -214,18 +214,18 @@ func pairSize[A, B any](first Stream[A], second Stream[B]) func(Pair[A, B]) int 
 // gather lets several lanes write to one pipe, which ends when the last of them
 // has. Lanes that wait for room get it in the order they asked for it, and only
 // so many batches go ahead of them, so no lane can keep the others out.
-type gather[T any] struct {
-	p     *pipe.Pipe[T]
+type gather struct {
+	gate  *pipe.Gate
 	left  atomic.Int32
 	first atomic.Pointer[error] // the error of the first lane that failed
 	lanes []*lane
 }
 
-// newGather makes the pipe p the input of lane ln.
-func newGather[T any](p *pipe.Pipe[T], ln *lane) *gather[T] {
-	g := &gather[T]{p: p}
-	ln.ins = append(ln.ins, p)
-	p.OnHangup(func(cause error) {
+// newGather makes the pipe of gate the input of lane ln.
+func newGather(gate *pipe.Gate, ln *lane) *gather {
+	g := &gather{gate: gate}
+	ln.ins = append(ln.ins, gate)
+	gate.OnHangup(func(cause error) {
 		for _, l := range g.lanes {
 			l.leave(cause)
 		}
@@ -233,27 +233,33 @@ func newGather[T any](p *pipe.Pipe[T], ln *lane) *gather[T] {
 	return g
 }
 
-// lane makes the pipe the output of another lane and returns the writer for it.
-func (g *gather[T]) lane(ln *lane, to *stage) link[T] {
-	g.left.Add(1)
-	g.lanes = append(g.lanes, ln)
-	e := &gatherEnd[T]{g: g}
-	ln.outs = append(ln.outs, e)
-	out := pipeLink(g.p, ln, to)
-	out.end = func() error {
-		e.done()
-		return nil
-	}
+// gatherLink makes p, the pipe of g, the output of another lane and returns the
+// writer for it.
+func gatherLink[T any](g *gather, p *pipe.Pipe[T], ln *lane, to *stage) link[T] {
+	out := pipeLink(p, ln, to)
+	out.end = g.lane(ln)
 	return out
 }
 
+// lane makes the pipe the output of another lane. end ends it.
+func (g *gather) lane(ln *lane) (end func() error) {
+	g.left.Add(1)
+	g.lanes = append(g.lanes, ln)
+	e := &gatherEnd{g: g}
+	ln.outs = append(ln.outs, e)
+	return func() error {
+		e.done()
+		return nil
+	}
+}
+
 // gatherEnd is one lane's end of the pipe.
-type gatherEnd[T any] struct {
-	g     *gather[T]
+type gatherEnd struct {
+	g     *gather
 	ended bool
 }
 
-func (e *gatherEnd[T]) done() {
+func (e *gatherEnd) done() {
 	if !e.ended {
 		e.ended = true
 		if e.g.left.Add(-1) == 0 {
@@ -261,19 +267,19 @@ func (e *gatherEnd[T]) done() {
 			if first := e.g.first.Load(); first != nil {
 				cause = *first
 			}
-			e.g.p.CloseWrite(cause)
+			e.g.gate.CloseWrite(cause)
 		}
 	}
 }
 
-func (e *gatherEnd[T]) shared() lanesEnd { return e.g.p }
+func (e *gatherEnd) shared() lanesEnd { return e.g.gate }
 
 // CloseRead implements lanesEnd.
-func (e *gatherEnd[T]) CloseRead(cause error) { e.g.p.CloseRead(cause) }
+func (e *gatherEnd) CloseRead(cause error) { e.g.gate.CloseRead(cause) }
 
 // CloseWrite ends the pipe with the first error only when the last lane has ended:
 // the others may still have values that came before it.
-func (e *gatherEnd[T]) CloseWrite(cause error) {
+func (e *gatherEnd) CloseWrite(cause error) {
 	if cause != ErrStop {
 		e.g.first.CompareAndSwap(nil, &cause)
 	}

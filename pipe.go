@@ -60,7 +60,7 @@ func NewPipe[T any](limit Limit) (*PipeReader[T], *PipeWriter[T]) {
 	return r, w
 }
 
-// anyPipe is a [pipe.Pipe] without its type.
+// anyPipe is a [pipe.Gate], or a [store].
 type anyPipe interface {
 	Name() string
 	CloseRead(cause error)
@@ -99,8 +99,8 @@ type PipeReader[T any] struct{ p *pipe.Pipe[T] }
 // they return the error given to its CloseWithError.
 type PipeWriter[T any] struct{ p *pipe.Pipe[T] }
 
-func (r *PipeReader[T]) half() (p anyPipe, writes bool) { return r.p, false }
-func (w *PipeWriter[T]) half() (p anyPipe, writes bool) { return w.p, true }
+func (r *PipeReader[T]) half() (p anyPipe, writes bool) { return r.p.Gate(), false }
+func (w *PipeWriter[T]) half() (p anyPipe, writes bool) { return w.p.Gate(), true }
 
 // Recv waits for a value and takes it.
 func (r *PipeReader[T]) Recv(ctx context.Context) (T, error) { return r.p.Recv(ctx) }
@@ -131,7 +131,7 @@ func (r *PipeReader[T]) TryRead(dst []T) (int, error) { return r.p.TryRead(dst, 
 
 // Ready returns a channel that is closed when a value can be taken or the pipe
 // has ended. Ask for a new channel before each wait.
-func (r *PipeReader[T]) Ready() <-chan struct{} { return r.p.ReadReady() }
+func (r *PipeReader[T]) Ready() <-chan struct{} { return r.p.Gate().ReadReady() }
 
 // Peek waits for len(dst) values and copies them into dst without taking them.
 // It returns fewer values with the error that ended the pipe, or with [ErrFull]
@@ -157,10 +157,11 @@ func (r *PipeReader[T]) Release(n int) error { return r.p.Release(n) }
 // directly from the pipe's memory, until the pipe ends. For other types it
 // returns [errors.ErrUnsupported].
 func (r *PipeReader[T]) WriteTo(w io.Writer) (sum int64, err error) {
-	if !isByte[T]() {
+	p, ok := any(r.p).(*pipe.Pipe[byte])
+	if !ok {
 		return 0, errors.ErrUnsupported
 	}
-	sum, _, err = r.p.CopyTo(context.Background(), nil, w, func(int) {})
+	sum, _, err = pipe.CopyTo(context.Background(), nil, p, w, func(int) {})
 	return sum, err
 }
 
@@ -171,12 +172,12 @@ func (r *PipeReader[T]) Close() error { return r.CloseWithError(nil) }
 // CloseWithError is like Close, but writes return cause. Only the first close
 // has an effect. CloseWithError always returns nil.
 func (r *PipeReader[T]) CloseWithError(cause error) error {
-	r.p.CloseRead(cause)
+	r.p.Gate().CloseRead(cause)
 	return nil
 }
 
 // Stats returns the pipe's counts at this moment.
-func (r *PipeReader[T]) Stats() report.PipeStats { return pipeStats(r.p) }
+func (r *PipeReader[T]) Stats() report.PipeStats { return pipeStats(r.p.Gate()) }
 
 // Send waits for room and adds v.
 func (w *PipeWriter[T]) Send(ctx context.Context, v T) error { return w.p.Send(ctx, nil, v) }
@@ -203,7 +204,7 @@ func (w *PipeWriter[T]) TryWrite(vs []T) error { return w.p.TryWrite(vs) }
 // Ready returns a channel that is closed when the values that TryWrite or
 // TrySend last refused would fit (Node's 'drain' event), or when the pipe is
 // closed. Ask for a new channel before each wait.
-func (w *PipeWriter[T]) Ready() <-chan struct{} { return w.p.WriteReady() }
+func (w *PipeWriter[T]) Ready() <-chan struct{} { return w.p.Gate().WriteReady() }
 
 // Reserve waits for room and returns up to n free slots of the pipe's memory
 // for the caller to fill. The caller must then call Commit; other writers wait
@@ -215,16 +216,17 @@ func (w *PipeWriter[T]) Reserve(ctx context.Context, n int) ([]T, error) {
 }
 
 // Commit adds the first n reserved slots to the pipe; 0 gives them back.
-func (w *PipeWriter[T]) Commit(n int) error { return w.p.Commit(n) }
+func (w *PipeWriter[T]) Commit(n int) error { return w.p.Gate().Commit(n) }
 
 // ReadFrom makes a PipeWriter[byte] an [io.ReaderFrom]: it reads from r directly
 // into the pipe's memory, until r ends. It does not close the pipe. For other
 // types it returns [errors.ErrUnsupported].
 func (w *PipeWriter[T]) ReadFrom(r io.Reader) (int64, error) {
-	if !isByte[T]() {
+	p, ok := any(w.p).(*pipe.Pipe[byte])
+	if !ok {
 		return 0, errors.ErrUnsupported
 	}
-	return w.p.FillFrom(context.Background(), r)
+	return pipe.FillFrom(context.Background(), p, r)
 }
 
 // Close ends the pipe: readers get the remaining values and then [io.EOF]. Close
@@ -234,12 +236,12 @@ func (w *PipeWriter[T]) Close() error { return w.CloseWithError(nil) }
 // CloseWithError ends the pipe: readers get the remaining values and then cause.
 // Only the first close has an effect. CloseWithError always returns nil.
 func (w *PipeWriter[T]) CloseWithError(cause error) error {
-	w.p.CloseWrite(cause)
+	w.p.Gate().CloseWrite(cause)
 	return nil
 }
 
 // Stats returns the pipe's counts at this moment.
-func (w *PipeWriter[T]) Stats() report.PipeStats { return pipeStats(w.p) }
+func (w *PipeWriter[T]) Stats() report.PipeStats { return pipeStats(w.p.Gate()) }
 
 func pipeStats(p anyPipe) report.PipeStats {
 	s := p.Stats()

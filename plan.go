@@ -358,7 +358,7 @@ func newEdge[T any](b *plan, limit Limit, size func(T) int, from, to string) *pi
 		limit = Limit{}
 	}
 	p := pipe.New(pipe.Config[T]{Name: from + " → " + to, Limit: limit.numbers(), Size: size, Weighs: true, MaxValue: b.maxValue})
-	b.edges = append(b.edges, edge{p, b.budget})
+	b.edges = append(b.edges, edge{p.Gate(), b.budget})
 	return p
 }
 

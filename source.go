@@ -82,7 +82,7 @@ func From[T any](src Source[T]) Stream[T] {
 		if src.given != nil {
 			b.halves = append(b.halves, half{src.given.x, ln})
 		}
-		if out.pipe == nil || out.pipe.Measures() {
+		if out.pipe == nil || out.pipe.Gate().Measures() {
 			sg.holds = int64(chunkLen[T]()) * slotSize[T]()
 		}
 		out = out.from(sp, makes(b, sg, n.size, 1))

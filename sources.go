@@ -262,7 +262,7 @@ type pipeSource[T any] struct {
 func (s pipeSource[T]) Read(dst []T) (int, error) { return s.RecvBatch(s.ctx, dst) }
 
 func (s pipeSource[T]) readUpTo(dst []T, most int64, size func(*T) int64) (n int, err error) {
-	if s.p.Measures() {
+	if s.p.Gate().Measures() {
 		n, _, _, err = s.p.ReadUpTo(s.ctx, nil, dst, most)
 		return n, err
 	}

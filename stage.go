@@ -362,7 +362,7 @@ func buildRun[In, Out any](n *node[Out], b *plan, ln *lane, out link[Out], s Str
 		return
 	}
 	p := s.n.pipe(b, ln, sg)
-	if p.Measures() { // the values that Read takes out of the pipe
+	if p.Gate().Measures() { // the values that Read takes out of the pipe
 		sg.holds += maxSegment
 		sg.beyond = beyond{sg.beyond.values + 1, b.maxValue}
 	}

@@ -118,9 +118,9 @@ func (t *tee[T]) attach(n *node[T], b *plan, ln *lane, to *stage, i int) *pipe.P
 	}
 	p := newEdge(b, limit, n.size, n.name, to.name)
 	if t.branches[i].Policy == DropOldest {
-		p.DropsOldest()
+		p.Gate().DropsOldest()
 	}
-	ln.ins = append(ln.ins, p)
+	ln.ins = append(ln.ins, p.Gate())
 	ln.owner = to
 	st.pipes[i], st.to[i] = p, to
 	return p
@@ -139,8 +139,8 @@ func (t *tee[T]) build(b *plan, st *teeState[T]) {
 	outs := make([]*branch[T], len(st.pipes))
 	for i, p := range st.pipes {
 		st.to[i].ups = append(st.to[i].ups, sg)
-		up.outs = append(up.outs, p)
-		p.OnHangup(up.leave)
+		up.outs = append(up.outs, p.Gate())
+		p.Gate().OnHangup(up.leave)
 		outs[i] = &branch[T]{Branch: t.branches[i], p: p}
 	}
 	var routes *router[T]
@@ -200,7 +200,7 @@ func (t *tee[T]) build(b *plan, st *teeState[T]) {
 		end: func() error {
 			return sp.finish(func() error {
 				for _, p := range st.pipes {
-					p.CloseWrite(nil)
+					p.Gate().CloseWrite(nil)
 				}
 				return nil
 			})
@@ -274,7 +274,7 @@ func (br *branch[T]) offer(batch []T) (dropped int, err error) {
 	rest, err := br.p.WriteFit(batch)
 	br.rest = batch[len(batch)-rest:]
 	if rest > 0 && br.Policy == Disconnect {
-		br.out = br.p.Stats().Out
+		br.out = br.p.Gate().Stats().Out
 	}
 	return 0, err
 }
@@ -292,7 +292,7 @@ func (br *branch[T]) await(ctx context.Context, ln *lane, waited time.Duration) 
 		return err
 	}
 	if waited > 0 {
-		if br.p.Stats().Out > br.out {
+		if br.p.Gate().Stats().Out > br.out {
 			waited = 0 // its reader is slow, but there
 		}
 		rest, err := br.p.WriteFit(br.rest)
@@ -301,7 +301,7 @@ func (br *branch[T]) await(ctx context.Context, ln *lane, waited time.Duration) 
 		}
 	}
 	if waited >= br.Lag {
-		br.p.CloseWrite(ErrLagging)
+		br.p.Gate().CloseWrite(ErrLagging)
 		return ErrLagging
 	}
 	late, cancel := context.WithTimeoutCause(ctx, br.Lag-waited, ErrLagging)
@@ -312,7 +312,7 @@ func (br *branch[T]) await(ctx context.Context, ln *lane, waited time.Duration) 
 	}
 	_, err := br.p.Write(late, clk, br.rest)
 	if err == ErrLagging {
-		br.p.CloseWrite(ErrLagging)
+		br.p.Gate().CloseWrite(ErrLagging)
 	}
 	return err
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/weir-go/weir/internal/pipe"
 	"github.com/weir-go/weir/internal/units"
 )
 
@@ -122,7 +123,7 @@ func (r *reader) Read(p []byte) (int, error) {
 }
 
 func (r *reader) WriteTo(w io.Writer) (int64, error) {
-	n, ours, err := r.o.r.p.CopyTo(r.o.ctx, nil, w, func(int) {})
+	n, ours, err := pipe.CopyTo(r.o.ctx, nil, r.o.r.p, w, func(int) {})
 	if ours {
 		if err == nil {
 			err = io.EOF

@@ -63,10 +63,10 @@ func TestPipe_AfterAPanicInSizeAllOfItWorks(t *testing.T) {
 				if err := p.Send(t.Context(), nil, 100); err != nil {
 					t.Error(err)
 				}
-				if s := p.Stats(); s.WaitingSend != 0 || p.w.taken {
+				if s := p.g.Stats(); s.WaitingSend != 0 || p.g.w.taken {
 					t.Errorf("the turn is still taken: %+v", s)
 				}
-				p.CloseWrite(nil)
+				p.g.CloseWrite(nil)
 				if n := <-got; n < 100 {
 					t.Errorf("the reader got a sum of %d", n)
 				}
@@ -85,7 +85,7 @@ func TestPipe_SizeIsAskedOnceForEachValue(t *testing.T) {
 			vs[i] = i % 90
 		}
 		p.Write(context.Background(), nil, vs)
-		p.CloseWrite(nil)
+		p.g.CloseWrite(nil)
 	}()
 	buf := make([]int, 7)
 	for sum := 0; ; {
@@ -184,7 +184,7 @@ func TestPipe_ChargesComeOutAsTheyWentIn(t *testing.T) {
 				p.Release(n)
 				model = model[n:]
 			}
-			s := p.Stats()
+			s := p.g.Stats()
 			if s.Bytes != charge(model) || s.Items != int64(len(model)) || s.Largest != largest {
 				t.Fatalf("seed %d: holds %d bytes in %d values, largest %d; stats %+v", seed, charge(model), len(model), largest, s)
 			}
@@ -220,7 +220,7 @@ func TestPipe_WithoutBudgetErrTooLargeIsForTryWriteAlone(t *testing.T) {
 	}
 	var b Budget
 	b.Init(10)
-	p.Join(&b)
+	p.g.Join(&b)
 	if err := p.Send(t.Context(), nil, large); err != nil {
 		t.Errorf("Send = %v for a value larger than the pipe and the budget", err)
 	}

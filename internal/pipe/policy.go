@@ -4,35 +4,39 @@ package pipe
 func (p *Pipe[T]) WriteFit(vs []T) (rest int, err error) {
 	var buf [weighed]int64
 	for {
-		o := writeOp[T]{vs: vs, buf: buf[:]}
+		o := writing{of: len(vs), buf: buf[:]}
 		if p.size != nil {
 			o.weighed(p.weigh(vs, buf[:]))
 		}
-		k, more, err := p.fitNow(&o)
-		if vs = vs[k:]; !more || err != nil {
+		more, err := p.fitNow(vs, &o)
+		if vs = vs[o.n:]; !more || err != nil {
 			return len(vs), err
 		}
 	}
 }
 
-// fitNow adds the weighed values of o that fit now, and returns how many. more
-// says that further values can fit too.
-func (p *Pipe[T]) fitNow(o *writeOp[T]) (n int, more bool, err error) {
-	p.mu.Lock()
-	defer p.unlock()
-	if err := p.writeError(); err != nil {
-		return 0, false, err
+// fitNow adds the weighed values of vs that fit now. more says that further
+// values can fit too.
+func (p *Pipe[T]) fitNow(vs []T, o *writing) (more bool, err error) {
+	g := &p.g
+	g.mu.Lock()
+	defer g.unlock()
+	if err := g.writeError(); err != nil {
+		return false, err
 	}
+	for g.known(o) > 0 && p.put(vs, o, g.known(o)) > 0 {
+	}
+	g.wakeReader()
+	return g.known(o) == 0 && o.n < len(vs), nil
+}
+
+// put adds as many of the next n values as there is room for. mu is held.
+func (p *Pipe[T]) put(vs []T, o *writing, n int) int {
 	c := o.charges()
-	for p.known(o) > 0 {
-		k := p.put(o.rest()[:p.known(o)], &c)
-		if k == 0 {
-			break
-		}
-		o.wrote(k)
-	}
-	p.wakeReader()
-	return o.n, p.known(o) == 0 && o.n < len(o.vs), nil
+	n = p.g.room(n, &c)
+	p.add(vs[o.n:o.n+n], &c)
+	o.wrote(n)
+	return n
 }
 
 // WriteSome is WriteFit that counts the rest as dropped.
@@ -40,11 +44,7 @@ func (p *Pipe[T]) WriteSome(vs []T) (dropped int, err error) {
 	if dropped, err = p.WriteFit(vs); err != nil {
 		return 0, err
 	}
-	if dropped > 0 {
-		p.mu.Lock()
-		p.dropped += int64(dropped)
-		p.unlock()
-	}
+	p.g.countDropped(dropped)
 	return dropped, nil
 }
 
@@ -54,13 +54,13 @@ func (p *Pipe[T]) WriteSome(vs []T) (dropped int, err error) {
 func (p *Pipe[T]) WriteOver(vs []T) (dropped int, err error) {
 	var buf [weighed]int64
 	for {
-		o := writeOp[T]{vs: vs, buf: buf[:]}
+		o := writing{of: len(vs), buf: buf[:]}
 		if p.size != nil {
 			o.weighed(p.weigh(vs, buf[:]))
-			o.vs = vs[:o.to]
+			o.of = o.to
 		}
-		vs = vs[len(o.vs):]
-		n, err := p.overNow(&o)
+		n, err := p.overNow(vs, &o)
+		vs = vs[o.of:]
 		if dropped += n; err != nil || len(vs) == 0 {
 			return dropped, err
 		}
@@ -68,32 +68,31 @@ func (p *Pipe[T]) WriteOver(vs []T) (dropped int, err error) {
 }
 
 // overNow is WriteOver for values that are weighed.
-func (p *Pipe[T]) overNow(o *writeOp[T]) (dropped int, err error) {
-	p.mu.Lock()
-	defer p.unlock()
-	if err := p.writeError(); err != nil {
+func (p *Pipe[T]) overNow(vs []T, o *writing) (dropped int, err error) {
+	g := &p.g
+	g.mu.Lock()
+	defer g.unlock()
+	if err := g.writeError(); err != nil {
 		return 0, err
 	}
-	c := o.charges()
-	for o.n < len(o.vs) {
-		if k := p.put(o.rest(), &c); k > 0 {
-			o.wrote(k)
+	for o.n < o.of {
+		if p.put(vs, o, o.of-o.n) > 0 {
 			continue
 		}
-		if p.items == 0 { // a rendezvous without a reader
-			dropped += len(o.rest())
+		if g.items == 0 { // a rendezvous without a reader
+			dropped += o.of - o.n
 			break
 		}
 		n := 1
 		if p.size == nil {
-			n = min(len(o.rest()), p.items, p.head.w-p.head.r)
+			n = min(o.of-o.n, g.items, p.head.w-p.head.r)
 		}
 		p.drop(n)
-		p.totalOut -= int64(n)
-		p.lost += int64(n)
+		g.totalOut -= int64(n)
+		g.lost += int64(n)
 		dropped += n
 	}
-	p.dropped += int64(dropped)
-	p.wakeReader()
+	g.dropped += int64(dropped)
+	g.wakeReader()
 	return dropped, nil
 }

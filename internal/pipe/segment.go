@@ -7,10 +7,16 @@ import (
 
 // segment is a piece of a pipe's memory: values buf[r:w] wait to be read.
 type segment[T any] struct {
-	buf  []T
-	sums []int64 // the charge of all values up to each one; only in pipes with a size function
-	r, w int
+	buf []T
+	span
 	next *segment[T]
+}
+
+// span is what a [Gate] knows of a segment. It has no methods, which each type of
+// segment would get.
+type span struct {
+	r, w, size int     // values r to w of size slots wait to be read
+	sums       []int64 // the charge of all values up to each one; only in pipes with a size function
 }
 
 // Segments are pooled by type and length across pipes: a server with a
@@ -31,7 +37,7 @@ func segmentPool[T any](n int, sized bool) *sync.Pool {
 		return p.(*sync.Pool)
 	}
 	p, _ := segmentPools.LoadOrStore(key, &sync.Pool{New: func() any {
-		s := &segment[T]{buf: make([]T, n)}
+		s := &segment[T]{buf: make([]T, n), span: span{size: n}}
 		if sized {
 			s.sums = make([]int64, n)
 		}
@@ -49,20 +55,21 @@ func (p *Pipe[T]) grow() *segment[T] {
 		s = p.pool.Get().(*segment[T])
 	}
 	if p.tail == nil {
-		p.head = s
+		p.head, p.g.first = s, &s.span
 	} else {
 		p.tail.next = s
 	}
-	p.tail = s
+	p.tail, p.g.last = s, &s.span
 	return s
 }
 
 // recycle takes the head segment, read to its end, out of the list. mu is held.
 func (p *Pipe[T]) recycle() {
 	s := p.head
-	p.head = s.next
-	if p.head == nil {
-		p.tail = nil
+	if p.head = s.next; p.head == nil {
+		p.tail, p.g.first, p.g.last = nil, nil, nil
+	} else {
+		p.g.first = &p.head.span
 	}
 	s.next, s.r, s.w = nil, 0, 0
 	if p.spare == nil {
@@ -75,7 +82,7 @@ func (p *Pipe[T]) recycle() {
 // free drops all memory. Segments that a caller still looks into are left to
 // the garbage collector instead of the pool. mu is held.
 func (p *Pipe[T]) free() {
-	viewed := p.viewing || p.reserved > 0
+	viewed := p.g.viewing || p.g.reserved > 0
 	for s := p.head; s != nil; {
 		next := s.next
 		if !viewed {
@@ -88,7 +95,5 @@ func (p *Pipe[T]) free() {
 	if p.spare != nil {
 		p.pool.Put(p.spare)
 	}
-	p.head, p.tail, p.spare = nil, nil, nil
-	p.lost += int64(p.items)
-	p.items, p.chargeOut = 0, p.chargeIn
+	p.head, p.tail, p.spare, p.front = nil, nil, nil, nil
 }

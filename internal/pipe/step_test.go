@@ -106,19 +106,19 @@ func (w *world[T]) sideOf(p *party[T]) *side {
 	q := w.pipeOf(p)
 	switch p.script[p.at].do {
 	case "read", "peek", "view":
-		return &q.r
+		return &q.g.r
 	}
-	return &q.w
+	return &q.g.w
 }
 
 // move is what party p does between two points at which others can run.
 func (w *world[T]) move(p *party[T], how byte) error {
 	if p.tokensR || p.tokensW {
 		if p.tokensR {
-			p.unlocked.r.token()
+			p.unlocked.g.r.token()
 		}
 		if p.tokensW {
-			p.unlocked.w.token()
+			p.unlocked.g.w.token()
 		}
 		p.tokensR, p.tokensW = false, false
 		return nil
@@ -135,16 +135,16 @@ func (w *world[T]) move(p *party[T], how byte) error {
 		if q.size != nil {
 			q.weighMore(&p.w, &p.t)
 		} else {
-			copy(p.w.view, p.w.rest())
+			copy(p.w.view, p.w.vs[p.w.op.n:])
 		}
 	case idle:
 		if a.do == "write" || a.do == "try" {
-			p.w = writeOp[T]{vs: make([]T, a.n), buf: p.sums[:]}
+			p.w = writeOp[T]{vs: make([]T, a.n), op: writing{of: a.n, buf: p.sums[:]}}
 			for j := range p.w.vs {
 				p.w.vs[j] = w.value(valueOf(p.num, p.at, j))
 			}
 			if q.size != nil {
-				p.w.weighed(q.weigh(p.w.vs, p.w.buf))
+				p.w.op.weighed(q.weigh(p.w.vs, p.w.op.buf))
 			}
 		}
 	}
@@ -153,16 +153,16 @@ func (w *world[T]) move(p *party[T], how byte) error {
 		w.next(p)
 		return nil
 	}
-	q.mu.Lock()
+	q.g.mu.Lock()
 	defer func() {
-		p.tokensR, p.tokensW, p.unlocked = q.r.due, q.w.due, q
-		q.r.due, q.w.due = false, false
-		q.mu.Unlock()
+		p.tokensR, p.tokensW, p.unlocked = q.g.r.due, q.g.w.due, q
+		q.g.r.due, q.g.w.due = false, false
+		q.g.mu.Unlock()
 	}()
 	switch p.phase { // what drive does when a wait is over
 	case inQueue:
 		if how == 'c' {
-			q.giveUp(s, &p.t)
+			q.g.giveUp(s, &p.t)
 			p.t.err = context.Canceled
 			return w.end(p, q, a)
 		}
@@ -172,7 +172,7 @@ func (w *world[T]) move(p *party[T], how byte) error {
 		if how == 'g' {
 			<-s.park
 		}
-		q.unparks(s)
+		q.g.unparks(s)
 	case holds:
 		if a.do == "reserve" {
 			return w.commit(p, q, a)
@@ -180,17 +180,17 @@ func (w *world[T]) move(p *party[T], how byte) error {
 		return w.release(p, q)
 	case idle:
 		if a.do == "close" || a.do == "leave" {
-			q.mu.Unlock() // one step, with the tokens
+			q.g.mu.Unlock() // one step, with the tokens
 			if a.do == "close" {
-				q.CloseWrite(nil)
+				q.g.CloseWrite(nil)
 			} else {
-				q.CloseRead(nil)
+				q.g.CloseRead(nil)
 			}
-			q.mu.Lock()
+			q.g.mu.Lock()
 			w.next(p)
 			return nil
 		}
-		c := p.w.charges()
+		c := p.w.op.charges()
 		if a.do == "write" && (q.size == nil || len(c.sums) == a.n) && q.addQuick(p.w.vs, &c) {
 			w.next(p)
 			return nil
@@ -214,7 +214,7 @@ func (w *world[T]) move(p *party[T], how byte) error {
 				s.park = make(chan struct{}, 1)
 			}
 			p.phase = sleeps
-			q.parks(s)
+			q.g.parks(s)
 		}
 	}
 	return nil
@@ -225,7 +225,12 @@ func (w *world[T]) step(p *party[T], q *Pipe[T], a action) next {
 	case "write":
 		return q.writeStep(&p.w, &p.t)
 	case "reserve":
-		return q.reserveStep(&p.w, &p.t, a.n)
+		var room int
+		does := q.g.reserveStep(&p.t, a.n, &room)
+		if does == finished && p.t.err == nil {
+			p.w.view = q.handOut(room)
+		}
+		return does
 	}
 	if p.phase == idle {
 		p.r = readOp{n: 1, most: a.n}
@@ -237,7 +242,7 @@ func (w *world[T]) step(p *party[T], q *Pipe[T], a action) next {
 		}
 	}
 	p.r.turn = p.t
-	does := q.readStep(&p.r)
+	does := q.g.readStep(&p.r)
 	p.t = p.r.turn
 	return does
 }
@@ -246,20 +251,20 @@ func (w *world[T]) step(p *party[T], q *Pipe[T], a action) next {
 func (w *world[T]) end(p *party[T], q *Pipe[T], a action) error {
 	switch a.do {
 	case "write":
-		q.endWrite(&p.t)
+		q.g.endWrite(&p.t)
 	case "reserve":
 		if p.t.err == nil {
 			p.phase = holds
 			return nil
 		}
 		if p.t.owned {
-			q.pass(&q.w)
+			q.g.pass(&q.g.w)
 		}
 	default:
 		p.r.turn = p.t
-		if a.do == "view" && p.t.err == nil && q.items > 0 {
-			q.answered(&p.r)
-			q.viewing = true
+		if a.do == "view" && p.t.err == nil && q.g.items > 0 {
+			q.g.answered(&p.r)
+			q.g.viewing = true
 			p.phase, p.view = holds, q.head.w-q.head.r
 			return nil
 		}
@@ -269,11 +274,11 @@ func (w *world[T]) end(p *party[T], q *Pipe[T], a action) error {
 			if err := w.got(a.pipe, dst[:n]); err != nil {
 				return err
 			}
-			if n == 0 && q.readError() == nil {
+			if n == 0 && q.g.readError() == nil {
 				return errors.New("a read ended without values before the end")
 			}
 		}
-		q.endRead(&p.r)
+		q.g.endRead(&p.r)
 	}
 	w.next(p)
 	return nil
@@ -283,14 +288,14 @@ func (w *world[T]) commit(p *party[T], q *Pipe[T], a action) error {
 	for j := range p.w.view {
 		p.w.view[j] = w.value(valueOf(p.num, p.at, j))
 	}
-	q.commitLocked(len(p.w.view))
+	q.g.commit(len(p.w.view))
 	p.t.owned = false
 	w.next(p)
 	return nil
 }
 
 func (w *world[T]) release(p *party[T], q *Pipe[T]) error {
-	if q.rerr == nil {
+	if q.g.rerr == nil {
 		if p.view > q.head.w-q.head.r {
 			return errors.New("a view has shrunk")
 		}
@@ -298,7 +303,7 @@ func (w *world[T]) release(p *party[T], q *Pipe[T]) error {
 			return err
 		}
 	}
-	q.releaseLocked(1)
+	q.release(1)
 	p.t.owned = false
 	w.next(p)
 	return nil
@@ -349,25 +354,25 @@ func (w *world[T]) got(pipe int, vs []T) error {
 func (w *world[T]) check() error {
 	var shares int64
 	for i, q := range w.pipes {
-		if !q.rendezvous && q.items > q.capItems {
-			return fmt.Errorf("pipe %d holds %d values", i, q.items)
+		if !q.g.rendezvous && q.g.items > q.g.capItems {
+			return fmt.Errorf("pipe %d holds %d values", i, q.g.items)
 		}
-		if q.size != nil && q.used() > q.capBytes && q.items > 1 {
-			return fmt.Errorf("pipe %d holds %d bytes in %d values", i, q.used(), q.items)
+		if q.size != nil && q.g.used() > q.g.capBytes && q.g.items > 1 {
+			return fmt.Errorf("pipe %d holds %d bytes in %d values", i, q.g.used(), q.g.items)
 		}
-		if q.rendezvous && max(q.items, q.demand) > 1 {
-			return fmt.Errorf("pipe %d is a rendezvous; it holds %d values, and %d are asked for", i, q.items, q.demand)
+		if q.g.rendezvous && max(q.g.items, q.g.demand) > 1 {
+			return fmt.Errorf("pipe %d is a rendezvous; it holds %d values, and %d are asked for", i, q.g.items, q.g.demand)
 		}
-		if q.items < 0 || q.used() < 0 || q.demand < 0 {
-			return fmt.Errorf("pipe %d holds %d values of %d bytes; %d are asked for", i, q.items, q.used(), q.demand)
+		if q.g.items < 0 || q.g.used() < 0 || q.g.demand < 0 {
+			return fmt.Errorf("pipe %d holds %d values of %d bytes; %d are asked for", i, q.g.items, q.g.used(), q.g.demand)
 		}
-		if q.share != nil {
-			shares += q.share.granted
-			if q.used() > q.share.granted {
-				return fmt.Errorf("pipe %d holds %d bytes and was granted %d", i, q.used(), q.share.granted)
+		if q.g.share != nil {
+			shares += q.g.share.granted
+			if q.g.used() > q.g.share.granted {
+				return fmt.Errorf("pipe %d holds %d bytes and was granted %d", i, q.g.used(), q.g.share.granted)
 			}
 		}
-		for _, s := range []*side{&q.w, &q.r} {
+		for _, s := range []*side{&q.g.w, &q.g.r} {
 			owners, sleeping, resting := 0, 0, 0
 			for _, p := range w.parties {
 				if p.phase == over || p.script[p.at].do == "take" || p.script[p.at].do == "give" || w.sideOf(p) != s {
@@ -425,17 +430,17 @@ func (w *world[T]) stuck() error {
 			if p.phase != inQueue && p.phase != sleeps || w.pipeOf(p) != q {
 				continue
 			}
-			if q.werr != nil || q.rerr != nil {
+			if q.g.werr != nil || q.g.rerr != nil {
 				return fmt.Errorf("pipe %d: party %d waits although the pipe is closed", i, p.num)
 			}
-			if w.sideOf(p) == &q.w {
+			if w.sideOf(p) == &q.g.w {
 				writers++
-			} else if readers++; p.script[p.at].do != "peek" && q.items > 0 {
+			} else if readers++; p.script[p.at].do != "peek" && q.g.items > 0 {
 				return fmt.Errorf("pipe %d: party %d waits for data, and there is some", i, p.num)
 			}
 		}
-		if writers > 0 && (readers > 0 || q.fits(1, q.need) || q.items == 0 && !q.rendezvous) {
-			return fmt.Errorf("pipe %d: %d writers wait for room and %d readers for data; it holds %d values", i, writers, readers, q.items)
+		if writers > 0 && (readers > 0 || q.g.fits(1, q.g.need) || q.g.items == 0 && !q.g.rendezvous) {
+			return fmt.Errorf("pipe %d: %d writers wait for room and %d readers for data; it holds %d values", i, writers, readers, q.g.items)
 		}
 	}
 	if b := w.budget; b != nil && len(b.queue) > 0 && b.used+b.queue[0].n <= b.total {
@@ -462,20 +467,20 @@ func (w *world[T]) key(buf []byte) []byte {
 		}
 	}
 	for i, q := range w.pipes {
-		num(int64(q.items), int64(q.quick), q.quickCharge, q.need, int64(q.want), int64(q.demand), int64(q.reserved), w.last[i])
-		flag(q.pressed, q.stuck, q.viewing, q.werr != nil, q.rerr != nil)
+		num(int64(q.g.items), int64(q.g.quick), q.g.quickCharge, q.g.need, int64(q.g.want), int64(q.g.demand), int64(q.g.reserved), w.last[i])
+		flag(q.g.pressed, q.g.stuck, q.g.viewing, q.g.werr != nil, q.g.rerr != nil)
 		for s := q.head; s != nil; s = s.next {
 			num(int64(s.r), int64(s.w))
 			for _, v := range s.buf[s.r:s.w] {
 				num(w.id(v))
 			}
 		}
-		if q.share != nil {
-			_, waiting := w.budget.waiting[q.share]
-			num(q.share.granted)
+		if q.g.share != nil {
+			_, waiting := w.budget.waiting[q.g.share]
+			num(q.g.share.granted)
 			flag(waiting)
 		}
-		for _, s := range []*side{&q.w, &q.r} {
+		for _, s := range []*side{&q.g.w, &q.g.r} {
 			num(int64(s.passed), int64(len(s.park)), int64(len(s.queue)))
 			flag(s.taken, s.midway, s.parked, s.park == nil)
 			for _, ch := range s.queue {
@@ -490,7 +495,7 @@ func (w *world[T]) key(buf []byte) []byte {
 		}
 	}
 	for _, p := range w.parties {
-		num(int64(p.at), int64(p.phase), int64(p.w.n), int64(p.w.at), int64(p.w.to), int64(len(p.w.view)), int64(p.r.asked), int64(p.view), int64(len(p.t.ch)))
+		num(int64(p.at), int64(p.phase), int64(p.w.op.n), int64(p.w.op.at), int64(p.w.op.to), int64(len(p.w.view)), int64(p.r.asked), int64(p.view), int64(len(p.t.ch)))
 		flag(p.t.owned, p.tokensR, p.tokensW)
 	}
 	return buf
@@ -580,11 +585,11 @@ func newWorld[T any](set setting, value func(int64) T, id func(T) int64, scripts
 			c.Size = func(v T) int { return set.size(id(v)) }
 		}
 		q := New(c)
-		w.largest = q.slot + set.most
+		w.largest = q.g.slot + set.most
 		if w.budget != nil {
-			q.Join(w.budget)
-			need := q.slot // so that the budget matters to pipes that are small
-			q.share.reserve, q.share.granted, q.share.quantum = need, need, need
+			q.g.Join(w.budget)
+			need := q.g.slot // so that the budget matters to pipes that are small
+			q.g.share.reserve, q.g.share.granted, q.g.share.quantum = need, need, need
 			w.budget.total += need
 			w.budget.used += need
 		}

@@ -41,7 +41,7 @@ func TestPipe_ManyWritersAndReadersLoseNothing(t *testing.T) {
 					for i := range view {
 						view[i] = 1
 					}
-					p.Commit(len(view))
+					p.g.Commit(len(view))
 					k = len(view)
 				}
 				n += k
@@ -89,7 +89,7 @@ func TestPipe_ManyWritersAndReadersLoseNothing(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	p.CloseWrite(nil)
+	p.g.CloseWrite(nil)
 	done.Wait()
 	sum := 0
 	for _, s := range sums {
@@ -98,7 +98,7 @@ func TestPipe_ManyWritersAndReadersLoseNothing(t *testing.T) {
 	if sum != writers*each {
 		t.Errorf("%d values arrived, want %d", sum, writers*each)
 	}
-	if s := p.Stats(); s.In != s.Out || s.In != writers*each || s.Items != 0 {
+	if s := p.g.Stats(); s.In != s.Out || s.In != writers*each || s.Items != 0 {
 		t.Errorf("%+v", s)
 	}
 }
@@ -113,7 +113,7 @@ func TestPipe_BatchesOfSeveralWritersAreNotMixed(t *testing.T) {
 			}
 		})
 	}
-	go func() { wg.Wait(); p.CloseWrite(nil) }()
+	go func() { wg.Wait(); p.g.CloseWrite(nil) }()
 	all, err := io.ReadAll(stream{t.Context(), p})
 	if err != nil || len(all) != 4*50*20 {
 		t.Fatal(len(all), err)
@@ -181,8 +181,8 @@ func TestPipe_ReadyFiresWhenATurnIsGivenBack(t *testing.T) {
 		if err := p.TryWrite([]int{1}); !errors.Is(err, ErrFull) {
 			t.Fatalf("TryWrite = %v while memory is handed out", err)
 		}
-		ready := p.WriteReady()
-		p.Commit(0)
+		ready := p.g.WriteReady()
+		p.g.Commit(0)
 		<-ready
 		if err := p.TryWrite([]int{1}); err != nil {
 			t.Errorf("TryWrite = %v", err)
@@ -194,7 +194,7 @@ func TestPipe_ReadyFiresWhenATurnIsGivenBack(t *testing.T) {
 		if _, err := tryRecv(p); !errors.Is(err, ErrEmpty) {
 			t.Fatalf("TryRecv = %v while a view is handed out", err)
 		}
-		ready = p.ReadReady()
+		ready = p.g.ReadReady()
 		p.Release(0)
 		<-ready
 		if v, err := tryRecv(p); v != 1 || err != nil {
@@ -229,8 +229,8 @@ func (boaster) Write(p []byte) (int, error) { return len(p) + 1, nil }
 func TestPipe_CopyToEndsAtAWriterWithAnImpossibleCount(t *testing.T) {
 	p := New(Config[byte]{Limit: ofBytes(10)})
 	p.Write(t.Context(), nil, []byte("abc"))
-	p.CloseWrite(nil)
-	if n, _, err := p.CopyTo(t.Context(), nil, boaster{}, func(int) {}); n != 0 || err == nil {
+	p.g.CloseWrite(nil)
+	if n, _, err := CopyTo(t.Context(), nil, p, boaster{}, func(int) {}); n != 0 || err == nil {
 		t.Errorf("WriteTo = %d, %v", n, err)
 	}
 	if rest, err := io.ReadAll(stream{t.Context(), p}); string(rest) != "abc" || err != nil {
