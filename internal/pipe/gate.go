@@ -562,13 +562,14 @@ func (g *Gate) writeStep(o *writing, t *turn) (does next, n int) {
 	// This writer or no writer has the turn. No other writer can take it before
 	// the step is over, and a writer whose step ends with a part of its batch has
 	// taken it.
-	c, known := o.charges(), g.known(o)
+	known := g.known(o)
 	if g.large(o.of - o.n) {
 		if n := g.room(o.of-o.n, nil); n > 0 {
 			g.w.own(t)
 			return away, n
 		}
 	} else if known > 0 {
+		c := o.charges()
 		if n := g.room(known, &c); n > 0 {
 			return adds, n
 		}
@@ -580,6 +581,7 @@ func (g *Gate) writeStep(o *writing, t *turn) (does next, n int) {
 	}
 	g.need, g.stuck = g.slot, true
 	if g.measures {
+		c := o.charges()
 		g.need = c.first()
 	}
 	g.wakeReader()
@@ -607,16 +609,20 @@ func (g *Gate) tryWrite(n int, charge int64) error {
 	return nil
 }
 
+// slotsNow is awaitSlots that does not wait; it returns 0 instead. mu is held.
+func (g *Gate) slotsNow(n int) (room int) {
+	if g.w.taken || g.writeError() != nil {
+		return 0
+	}
+	room = g.room(n, nil)
+	g.w.taken = room > 0
+	return room
+}
+
 // awaitSlots takes the write turn, which stays with the caller until Commit, and
 // waits until at least one and at most n slots may be handed out. mu is held
 // before and after.
 func (g *Gate) awaitSlots(ctx context.Context, clk *clock.Clock, n int) (room int, err error) {
-	if !g.w.taken && g.writeError() == nil {
-		if n := g.room(n, nil); n > 0 {
-			g.w.taken = true
-			return n, nil
-		}
-	}
 	var t turn
 	if does := g.reserveStep(&t, n, &room); does != finished {
 		g.drive(ctx, clk, &g.w, &t, does, func() next { return g.reserveStep(&t, n, &room) })
@@ -778,7 +784,7 @@ func (g *Gate) fills(s *span, k int, c *charges) {
 }
 
 // quickly reports whether n values may be added to the last segment without asking
-// for room, and counts them as added if so. mu is held.
+// for room, and notes their charges if so. mu is held.
 func (g *Gate) quickly(n int, c *charges) bool {
 	if n == 0 || n > g.quick || int64(n)*g.slot > smallCopy {
 		return false
@@ -791,8 +797,6 @@ func (g *Gate) quickly(n int, c *charges) bool {
 		g.quickCharge -= sum
 		g.note(g.last, n, c)
 	}
-	g.items += n
-	g.quick -= n
 	return true
 }
 
@@ -1073,8 +1077,9 @@ func (g *Gate) awaitValue(ctx context.Context, clk *clock.Clock, o *readOp) erro
 // Commit publishes the first n reserved slots and gives the turn back.
 func (g *Gate) Commit(n int) error {
 	g.mu.Lock()
-	defer g.unlock()
-	return g.commit(n)
+	err := g.commit(n)
+	g.unlock()
+	return err
 }
 
 func (g *Gate) commit(n int) error {
@@ -1101,10 +1106,6 @@ func (g *Gate) commit(n int) error {
 // awaitView waits until there is a value, and takes the read turn, which stays with
 // the caller until Release. mu is held before and after.
 func (g *Gate) awaitView(ctx context.Context, clk *clock.Clock) error {
-	if !g.r.taken && g.items > 0 && g.fronts == 0 && !g.lossy {
-		g.r.taken, g.viewing = true, true
-		return nil
-	}
 	o := readOp{n: 1, most: g.segLen, view: true}
 	if does := g.readStep(&o); does != finished {
 		g.drive(ctx, clk, &g.r, &o.turn, does, func() next { return g.readStep(&o) })

@@ -174,6 +174,19 @@ func (p *Pipe[T]) TryRead(dst []T, most int64) (int, error) {
 func (p *Pipe[T]) Acquire(ctx context.Context, clk *clock.Clock) ([]T, error) {
 	g := &p.g
 	g.mu.Lock()
+	if g.r.taken || g.items == 0 || g.fronts > 0 || g.lossy {
+		return p.acquireLocked(ctx, clk)
+	}
+	g.r.taken, g.viewing = true, true
+	s := p.head
+	view := s.buf[s.r:s.w:s.w]
+	g.unlock()
+	return view, nil
+}
+
+// acquireLocked is Acquire for a caller that has locked mu; it unlocks it.
+func (p *Pipe[T]) acquireLocked(ctx context.Context, clk *clock.Clock) ([]T, error) {
+	g := &p.g
 	defer g.unlock()
 	if err := g.awaitView(ctx, clk); err != nil {
 		return nil, err
@@ -193,8 +206,9 @@ func (p *Pipe[T]) Acquire(ctx context.Context, clk *clock.Clock) ([]T, error) {
 // Release takes the first n values of the view out and gives the turn back.
 func (p *Pipe[T]) Release(n int) error {
 	p.g.mu.Lock()
-	defer p.g.unlock()
-	return p.release(n)
+	err := p.release(n)
+	p.g.unlock()
+	return err
 }
 
 // release is Release for a caller that has locked mu.

@@ -82,7 +82,9 @@ func (p *Pipe[T]) writeStep(o *writeOp[T], t *turn) next {
 	}
 	if n := len(o.view); n > 0 {
 		if o.view = nil; g.filled(n) {
-			o.op.wrote(n)
+			if o.op.wrote(n); o.op.n == o.op.of {
+				return finished
+			}
 		}
 	}
 	for {
@@ -91,8 +93,10 @@ func (p *Pipe[T]) writeStep(o *writeOp[T], t *turn) next {
 		case does == adds:
 			c := o.op.charges()
 			p.add(o.vs[o.op.n:o.op.n+n], &c)
-			o.op.wrote(n)
-			continue
+			if o.op.wrote(n); o.op.n < o.op.of {
+				continue
+			}
+			return finished
 		case does == away && n > 0:
 			o.view = p.handOut(n)
 		}

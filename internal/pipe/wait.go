@@ -2,18 +2,18 @@ package pipe
 
 // side is one end of a pipe: its turn and its waiting goroutines.
 type side struct {
-	taken   bool            // somebody holds the turn across an unlock
-	midway  bool            // the owner of the turn has written a part of its batch
-	passed  int16           // batches that went ahead of the owner of the turn
+	taken   bool          // somebody holds the turn across an unlock
+	midway  bool          // the owner of the turn has written a part of its batch
+	parked  bool          // the owner of the turn waits on park
+	due     bool          // unlock must wake it
+	passed  int16         // batches that went ahead of the owner of the turn
+	ready   chan struct{} // closed when a non-blocking call may succeed
+	park    chan struct{} // capacity 1, made when first needed
+	resting int           // goroutines in the queue or parked that nobody has woken yet
+	idle    int           // waits for which yielding first did not pay
+	time    waitTime
 	queue   []chan struct{} // goroutines that wait for the turn, first come first served
 	spare   []chan struct{} // of earlier waits, empty
-	parked  bool            // the owner of the turn waits on park
-	due     bool            // unlock must wake it
-	resting int             // goroutines in the queue or parked that nobody has woken yet
-	park    chan struct{}   // capacity 1, made when first needed
-	ready   chan struct{}   // closed when a non-blocking call may succeed
-	idle    int             // waits for which yielding first did not pay
-	time    waitTime
 }
 
 // own takes a turn that is free or is t's already. mu is held.

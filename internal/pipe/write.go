@@ -41,10 +41,12 @@ func (p *Pipe[T]) Write(ctx context.Context, clk *clock.Clock, vs []T) (n int, e
 	if p.size != nil {
 		return p.writeSized(ctx, clk, vs)
 	}
-	p.g.mu.Lock()
-	if p.addQuick(vs, nil) {
-		p.g.unlock()
-		return len(vs), nil
+	g := &p.g
+	g.mu.Lock()
+	if n := len(vs); 0 < n && n <= g.quick && int64(n)*g.slot <= smallCopy {
+		p.copyQuick(vs)
+		g.unlock()
+		return n, nil
 	}
 	return p.writeLocked(ctx, clk, &writeOp[T]{vs: vs, op: writing{of: len(vs)}})
 }
@@ -78,12 +80,20 @@ func (p *Pipe[T]) addQuick(vs []T, c *charges) bool {
 	if !p.g.quickly(len(vs), c) {
 		return false
 	}
-	s := p.tail
-	s.w += copy(s.buf[s.w:], vs)
-	if p.g.r.parked || p.g.r.ready != nil {
-		p.g.wakeReader()
-	}
+	p.copyQuick(vs)
 	return true
+}
+
+// copyQuick copies vs, for which there is room, to the last segment. mu is held.
+func (p *Pipe[T]) copyQuick(vs []T) {
+	g, s, n := &p.g, p.tail, len(vs)
+	copy(s.buf[s.w:], vs)
+	s.w += n
+	g.items += n
+	g.quick -= n
+	if g.r.parked || g.r.ready != nil {
+		g.wakeReader()
+	}
 }
 
 // writeLocked carries out o for a caller that has locked mu; it unlocks it.
@@ -194,12 +204,16 @@ func (p *Pipe[T]) Reserve(ctx context.Context, clk *clock.Clock, n int) ([]T, er
 	}
 	g := &p.g
 	g.mu.Lock()
-	defer g.unlock()
-	n, err := g.awaitSlots(ctx, clk, max(n, 1))
-	if err != nil {
-		return nil, err
+	room, err := g.slotsNow(max(n, 1)), error(nil)
+	if room == 0 {
+		room, err = g.awaitSlots(ctx, clk, max(n, 1))
 	}
-	return p.handOut(n), nil
+	var view []T
+	if err == nil {
+		view = p.handOut(room)
+	}
+	g.unlock()
+	return view, err
 }
 
 // FillFrom reads r into the memory of p until r ends, and returns how many bytes
