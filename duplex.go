@@ -45,7 +45,7 @@ func Duplex[In, Out any](name string, open func(ctx context.Context) (w Writer[I
 			err = errors.New("negative Holds")
 		}
 		return node[Out]{
-			name: st.Name, err: err, work: true, roots: s.roots(), size: sizedAs[Out](s),
+			name: st.Name, err: err, work: true, roots: rootsOf(s), size: sizedAs[Out](s),
 			build: func(n *node[Out], b *plan, ln *lane, out link[Out]) { buildDuplex(n, b, ln, out, s, st, open) },
 		}
 	}
@@ -65,7 +65,7 @@ func buildDuplex[In, Out any](n *node[Out], b *plan, ln *lane, out link[Out], s 
 		sg.holds = scratchHolds[Out]()
 	}
 	sg.holds += st.Holds
-	out = out.from(reads, makes(b, sg, n.size, st.extra()))
+	out = linkFrom(out, reads, makes(b, sg, n.size, extraValues(st.Holders)))
 	declare(b, sg, s, st)
 	d := &store{name: sg.name, feed: feed, in: newStoreSide(), out: newStoreSide()}
 	ln.ins = append(ln.ins, d)

@@ -66,7 +66,7 @@ func Command(make func(ctx context.Context) *exec.Cmd) Stage[byte, byte] {
 	st := Stage[byte, byte]{Name: "exec"}
 	st.node = func(s Stream[byte], st Stage[byte, byte]) node[byte] {
 		return node[byte]{
-			name: st.Name, err: st.Err, work: true, roots: s.roots(),
+			name: st.Name, err: st.Err, work: true, roots: rootsOf(s),
 			build: func(n *node[byte], b *plan, ln *lane, out link[byte]) { buildExec(n, b, ln, out, s, make) },
 		}
 	}

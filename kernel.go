@@ -25,27 +25,29 @@ func Copy(ctx context.Context, dst io.Writer, src io.Reader) (int64, error) {
 	return n, err
 }
 
-// kernelFlow builds a flow without stages whose ends the kernel can connect,
-// and reports whether it did.
-func kernelFlow[T any](b *plan, s Stream[T], k Sink[T], ln *lane, to *spot, w *Writer[T]) bool {
-	n := s.n
-	like, ok := k.Like.(io.Writer)
-	if n == nil || n.err != nil || n.async || n.origin == nil || !ok {
-		return false
+// kernelPath returns the name of the system call that can move bytes from a source to
+// a sink like the given one, or empty. from is nil unless the source has no stages.
+func kernelPath(to any, from *origin) string {
+	like, ok := to.(io.Writer)
+	if !ok || from == nil {
+		return ""
 	}
-	path := kernelcopy.Path(like, n.origin.like)
-	if path == "" || !s.n.check(b, to.st) {
-		return false
-	}
-	from := ln.place(addStage[T, T](b, n.name, report.KindSource, to.st))
+	return kernelcopy.Path(like, from.like)
+}
+
+// kernelFlow builds a flow without stages, of the source name, whose ends the kernel
+// can connect by path. k ends the sink, which is like the given one.
+func kernelFlow(b *plan, name string, o *origin, like any, path string, ln *lane, k *sinkEnd) {
+	to := k.sp
+	from := ln.place(b.addStage(name, report.KindSource, to.st, true, true))
 	to.st.kernel = path
 	clock := &copyClock{}
 	from.st.copy, to.st.copy = clock, clock
-	to.st.holds = kernelcopy.Memory(like, n.origin.like)
+	to.st.holds = kernelcopy.Memory(like.(io.Writer), o.like)
 	var r any
 	b.open(from, func() (func(error) error, error) {
 		var err error
-		if r, err = n.origin.open(ln.source); err != nil {
+		if r, err = o.open(ln.source); err != nil {
 			if r = nil; ln.source.Err() != nil && from.stopped(err) {
 				return nil, nil // Flow.Stop was called while it opened
 			}
@@ -61,7 +63,7 @@ func kernelFlow[T any](b *plan, s Stream[T], k Sink[T], ln *lane, to *spot, w *W
 		ln.Enter(to.outside())
 		clock.begin()
 		defer clock.end()
-		_, err := kernelcopy.Copy(ln.ctx, (*w).(io.Writer), bounded(r), kernelcopy.Options{
+		_, err := kernelcopy.Copy(ln.ctx, k.w.(io.Writer), bounded(r), kernelcopy.Options{
 			Observer: clock,
 			Stop:     ln.source.Done(),
 			Progress: func(n int64) {
@@ -85,7 +87,6 @@ func kernelFlow[T any](b *plan, s Stream[T], k Sink[T], ln *lane, to *spot, w *W
 		}
 		return from.finish(end)
 	}
-	return true
 }
 
 // ranged is a source that knows where it ends: a file, or a part of one.

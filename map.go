@@ -12,7 +12,7 @@ import (
 // [Unordered] is given.
 func Map[T, U any](s Stream[T], f func(T) (U, error), opts ...MapOption) Stream[U] {
 	if f == nil {
-		return failed[U]("map", errNilFunc, s.roots())
+		return failed[U]("map", errNilFunc, rootsOf(s))
 	}
 	c := mapConfig(opts)
 	if c.workers <= 1 && c.attempts <= 1 && c.skip == nil {
@@ -32,7 +32,7 @@ func Map[T, U any](s Stream[T], f func(T) (U, error), opts ...MapOption) Stream[
 // given.
 func MapContext[T, U any](s Stream[T], f func(ctx context.Context, v T) (U, error), opts ...MapOption) Stream[U] {
 	if f == nil {
-		return failed[U]("map", errNilFunc, s.roots())
+		return failed[U]("map", errNilFunc, rootsOf(s))
 	}
 	return mapWith(s, f, mapConfig(opts))
 }
@@ -261,7 +261,7 @@ func (p *pace) adjust(n int, d int64) {
 // error of emit.
 func FlatMap[T, U any](s Stream[T], f func(ctx context.Context, v T, emit func(...U) error) error) Stream[U] {
 	if f == nil {
-		return failed[U]("flat map", errNilFunc, s.roots())
+		return failed[U]("flat map", errNilFunc, rootsOf(s))
 	}
 	return Via(s, Do("flat map", func(ctx context.Context, in []T, emit func([]U) error) error {
 		each := func(us ...U) error { return emit(us) }

@@ -186,7 +186,7 @@ func (c *caller[T, U]) check(u U) error {
 
 // mapWith maps with workers, policies, or functions that wait.
 func mapWith[T, U any](s Stream[T], f func(context.Context, T) (U, error), c mapOptions) Stream[U] {
-	n := node[U]{name: "map", work: true, err: c.err, roots: s.roots(), size: sizedAs[U](s)}
+	n := node[U]{name: "map", work: true, err: c.err, roots: rootsOf(s), size: sizedAs[U](s)}
 	n.build = func(n *node[U], b *plan, ln *lane, out link[U]) {
 		sg := addStage[T, U](b, n.name, report.KindStage, out.to)
 		cl := &caller[T, U]{mapOptions: c, f: f, sg: sg, sized: n.size, most: b.maxValue}

@@ -51,9 +51,9 @@ type link[T any] struct {
 	most int            // how many values to pass on at once, because the pipe at the lane's end holds no more; 0: any number
 }
 
-// from returns the link out for the stage of sp, which makes values measured by size.
-// It refuses those that are larger than the flow allows.
-func (out link[T]) from(sp *spot, size func(*T) int64) link[T] {
+// linkFrom returns the link out for the stage of sp, which makes values measured by
+// size. It refuses those that are larger than the flow allows.
+func linkFrom[T any](out link[T], sp *spot, size func(*T) int64) link[T] {
 	out.size = size
 	most := sp.st.beyond.most
 	if size == nil || most == 0 {
@@ -118,18 +118,10 @@ func (n *node[T]) pipe(b *plan, ln *lane, to *stage) *pipe.Pipe[T] {
 // check records a composition error, and reports whether the step can be built.
 // The node of the zero Stream is nil.
 func (n *node[T]) check(b *plan, to *stage) bool {
-	switch {
-	case n == nil:
-		b.fail(to.name, errors.New("input is the zero Stream; start from a source such as File or FromReader"))
-	case n.err != nil:
-		b.fail(n.name, n.err)
-	case b.used[n.id]:
-		b.fail(n.name, errors.New("output used twice in one flow; use Tee, or make the source twice"))
-	default:
-		b.used[n.id] = true
-		return true
+	if n == nil {
+		return b.use(nil, to.name, errors.New("input is the zero Stream; start from a source such as File or FromReader"))
 	}
-	return false
+	return b.use(n.id, n.name, n.err)
 }
 
 // pipeLink makes the pipe p the end of lane ln.

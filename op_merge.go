@@ -68,7 +68,7 @@ func buildConcat[T any](n *node[T], b *plan, ln *lane, out link[T], streams []St
 		}, nil
 	})
 	for i, s := range streams {
-		if len(s.roots().tees) > 0 {
+		if len(rootsOf(s).tees) > 0 {
 			if !s.n.check(b, sg) {
 				return
 			}
@@ -143,12 +143,12 @@ type Pair[A, B any] struct {
 // the stream that failed may find no partner.
 func Zip[A, B any](first Stream[A], second Stream[B]) Stream[Pair[A, B]] {
 	n := node[Pair[A, B]]{name: "zip", work: true, size: pairSize(first, second)}
-	n.roots = first.roots().and(second.roots())
+	n.roots = rootsOf(first).and(rootsOf(second))
 	n.build = func(n *node[Pair[A, B]], b *plan, ln *lane, out link[Pair[A, B]]) {
 		sg := addStage[A, Pair[A, B]](b, n.name, report.KindStage, out.to)
 		sg.holds = int64(chunkLen[Pair[A, B]]()) * slotSize[Pair[A, B]]()
 		sp := ln.place(sg)
-		out = out.from(sp, makes(b, sg, n.size, 0))
+		out = linkFrom(out, sp, makes(b, sg, n.size, 0))
 		if !first.n.check(b, sg) || !second.n.check(b, sg) {
 			return
 		}

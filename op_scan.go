@@ -70,7 +70,7 @@ func (k *keeper[T, U]) Flush(context.Context, func([]U) error) error { return ni
 // the second value, and so on.
 func Scan[T, A any](s Stream[T], init A, f func(acc A, v T) A) Stream[A] {
 	if f == nil {
-		return failed[A]("scan", errNilFunc, s.roots())
+		return failed[A]("scan", errNilFunc, rootsOf(s))
 	}
 	return stateful(s, "scan", func() func(T) (A, bool) {
 		acc := init
@@ -99,7 +99,7 @@ func Enumerate[T any](s Stream[T]) Stream[Pair[int64, T]] {
 // Tap calls f with each value and passes it on.
 func Tap[T any](s Stream[T], f func(T)) Stream[T] {
 	if f == nil {
-		return failed[T]("tap", errNilFunc, s.roots())
+		return failed[T]("tap", errNilFunc, rootsOf(s))
 	}
 	st := Do("tap", func(ctx context.Context, in []T, emit func([]T) error) error {
 		for _, v := range in {
@@ -132,10 +132,10 @@ func Dedupe[T comparable](s Stream[T]) Stream[T] {
 // itself, such as a NaN, is never held, so values with it always pass.
 func DedupeBy[T any, K comparable](s Stream[T], key func(T) K, window int) Stream[T] {
 	if key == nil {
-		return failed[T]("dedupe", errNilFunc, s.roots())
+		return failed[T]("dedupe", errNilFunc, rootsOf(s))
 	}
 	if window < 1 {
-		return failed[T]("dedupe", fmt.Errorf("invalid window of %d keys; use 1 or more", window), s.roots())
+		return failed[T]("dedupe", fmt.Errorf("invalid window of %d keys; use 1 or more", window), rootsOf(s))
 	}
 	st := statefulStage("dedupe", func() func(T) (T, bool) {
 		seen := make(map[K]struct{})

@@ -26,7 +26,7 @@ func Drop[T any](s Stream[T], n int64) Stream[T] {
 
 func counted[T any](s Stream[T], name string, n int64, f func(in []T, left *int64) (out []T, enough bool)) Stream[T] {
 	if n < 0 {
-		return failed[T](name, fmt.Errorf("negative count %d", n), s.roots())
+		return failed[T](name, fmt.Errorf("negative count %d", n), rootsOf(s))
 	}
 	if n == 0 && name == "take" {
 		return Via(s, nothing[T](name))
@@ -55,7 +55,7 @@ func nothing[T any](name string) Stage[T, T] {
 // source.
 func TakeWhile[T any](s Stream[T], f func(T) bool) Stream[T] {
 	if f == nil {
-		return failed[T]("take while", errNilFunc, s.roots())
+		return failed[T]("take while", errNilFunc, rootsOf(s))
 	}
 	st := Do("take while", func(ctx context.Context, in []T, emit func([]T) error) error {
 		for i, v := range in {

@@ -2,6 +2,7 @@ package weir
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"sync/atomic"
@@ -332,11 +333,15 @@ func (b *plan) newLane() *lane {
 // addStage adds a stage in front of to (nil for a sink). Names are made unique,
 // so that a report can be read.
 func addStage[In, Out any](b *plan, name string, kind report.Kind, to *stage) *stage {
+	return b.addStage(name, kind, to, isByte[In](), isByte[Out]())
+}
+
+func (b *plan) addStage(name string, kind report.Kind, to *stage, bytesIn, bytesOut bool) *stage {
 	b.names[name]++
 	if n := b.names[name]; n > 1 {
 		name = fmt.Sprintf("%s#%d", name, n)
 	}
-	st := &stage{name: name, kind: kind, bytes: isByte[In](), bytesOut: isByte[Out](), workers: 1, budget: b.budget}
+	st := &stage{name: name, kind: kind, bytes: bytesIn, bytesOut: bytesOut, workers: 1, budget: b.budget}
 	if to != nil {
 		to.ups = append(to.ups, st)
 	}
@@ -350,6 +355,13 @@ func (b *plan) open(sp *spot, f func() (func(error) error, error)) {
 
 // newEdge makes a pipe of the flow. An invalid limit was reported before.
 func newEdge[T any](b *plan, limit Limit, size func(T) int, from, to string) *pipe.Pipe[T] {
+	p := pipe.New(pipe.Config[T]{Name: from + " → " + to, Limit: b.edgeLimit(limit, from), Size: size, Weighs: true, MaxValue: b.maxValue})
+	b.edges = append(b.edges, edge{p.Gate(), b.budget})
+	return p
+}
+
+// edgeLimit returns the limit of a pipe behind the step from, which asks for limit.
+func (b *plan) edgeLimit(limit Limit, from string) pipe.Limit {
 	if limit.isZero() {
 		limit = b.limit
 	}
@@ -357,9 +369,21 @@ func newEdge[T any](b *plan, limit Limit, size func(T) int, from, to string) *pi
 		b.fail(from, err)
 		limit = Limit{}
 	}
-	p := pipe.New(pipe.Config[T]{Name: from + " → " + to, Limit: limit.numbers(), Size: size, Weighs: true, MaxValue: b.maxValue})
-	b.edges = append(b.edges, edge{p.Gate(), b.budget})
-	return p
+	return limit.numbers()
+}
+
+// use records that the step name, known as id, is part of the flow, and reports
+// whether it may be. err is an error in its composition.
+func (b *plan) use(id *int, name string, err error) bool {
+	if err == nil && b.used[id] {
+		err = errors.New("output used twice in one flow; use Tee, or make the source twice")
+	}
+	if err != nil {
+		b.fail(name, err)
+		return false
+	}
+	b.used[id] = true
+	return true
 }
 
 // kernel returns the system call that has moved bytes in the flow, or empty.

@@ -102,8 +102,11 @@ func buildSink[T any](b *plan, s Stream[T], k Sink[T]) {
 	if !k.inside {
 		place = sp.outside
 	}
-	if kernelFlow(b, s, k, ln, sp, &w) {
-		return
+	if n := s.n; n != nil && n.err == nil && !n.async {
+		if path := kernelPath(k.Like, n.origin); path != "" && n.check(b, sg) {
+			kernelFlow(b, n.name, n.origin, k.Like, path, ln, se)
+			return
+		}
 	}
 	end := func() error {
 		ln.Enter(place())
@@ -231,7 +234,7 @@ func EachBatch[T any](f func(ctx context.Context, batch []T) error) Sink[T] {
 	if f == nil {
 		k.Err = errNilFunc
 	}
-	k.Open = func(ctx context.Context) (Writer[T], error) { return funcWriter[T]{ctx, f}, nil }
+	k.Open = func(ctx context.Context) (Writer[T], error) { return &funcWriter[T]{ctx, f}, nil }
 	return k
 }
 
@@ -240,7 +243,7 @@ type funcWriter[T any] struct {
 	f   func(context.Context, []T) error
 }
 
-func (w funcWriter[T]) Write(batch []T) (int, error) {
+func (w *funcWriter[T]) Write(batch []T) (int, error) {
 	if err := w.f(w.ctx, batch); err != nil {
 		return 0, err
 	}
@@ -321,15 +324,21 @@ func ToPipe[T any](w *PipeWriter[T]) Sink[T] {
 	} else {
 		k.given = &given{x: w}
 	}
-	k.Open = func(ctx context.Context) (Writer[T], error) { return pipeSink[T]{ctx, w}, nil }
+	k.Open = func(ctx context.Context) (Writer[T], error) { return &pipeSink[T]{ctx, w}, nil }
 	return k
 }
 
+// pipeSink has its pipe in a field with a name: the compiler would make all methods of
+// an embedded one again, for each type of value.
 type pipeSink[T any] struct {
 	ctx context.Context
-	*PipeWriter[T]
+	w   *PipeWriter[T]
 }
 
-func (s pipeSink[T]) Write(batch []T) (int, error) { return s.SendBatch(s.ctx, batch) }
+func (s *pipeSink[T]) Write(batch []T) (int, error) { return s.w.SendBatch(s.ctx, batch) }
 
-func (pipeSink[T]) endsWithContext() {}
+func (s *pipeSink[T]) Close() error { return s.w.Close() }
+
+func (s *pipeSink[T]) CloseWithError(cause error) error { return s.w.CloseWithError(cause) }
+
+func (*pipeSink[T]) endsWithContext() {}

@@ -85,7 +85,7 @@ func From[T any](src Source[T]) Stream[T] {
 		if out.pipe == nil || out.pipe.Gate().Measures() {
 			sg.holds = int64(chunkLen[T]()) * slotSize[T]()
 		}
-		out = out.from(sp, makes(b, sg, n.size, 1))
+		out = linkFrom(out, sp, makes(b, sg, n.size, 1))
 		if out.size != nil {
 			sg.holds += maxSegment
 		}

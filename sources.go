@@ -45,7 +45,7 @@ func FromSlice[T any](s []T) Stream[T] {
 	n.build = func(n *node[T], b *plan, ln *lane, out link[T]) {
 		sg := addStage[T, T](b, n.name, report.KindSource, out.to)
 		sp := ln.place(sg)
-		out = out.from(sp, makes(b, sg, n.size, 0)) // the values are held by the slice
+		out = linkFrom(out, sp, makes(b, sg, n.size, 0)) // the values are held by the slice
 		ln.main = func() error {
 			w := &laneWriter[T]{sp, out}
 			size := chunkLen[T]()
@@ -250,28 +250,33 @@ func FromPipe[T any](r *PipeReader[T]) Stream[T] {
 	} else {
 		src.given = &given{x: r}
 	}
-	src.Open = func(ctx context.Context) (Reader[T], error) { return pipeSource[T]{ctx, r}, nil }
+	src.Open = func(ctx context.Context) (Reader[T], error) { return &pipeSource[T]{ctx, r}, nil }
 	return From(src)
 }
 
+// pipeSource has its pipe in a field with a name, as pipeSink has.
 type pipeSource[T any] struct {
 	ctx context.Context
-	*PipeReader[T]
+	r   *PipeReader[T]
 }
 
-func (s pipeSource[T]) Read(dst []T) (int, error) { return s.RecvBatch(s.ctx, dst) }
+func (s *pipeSource[T]) Read(dst []T) (int, error) { return s.r.RecvBatch(s.ctx, dst) }
 
-func (s pipeSource[T]) readUpTo(dst []T, most int64, size func(*T) int64) (n int, err error) {
-	if s.p.Gate().Measures() {
-		n, _, _, err = s.p.ReadUpTo(s.ctx, nil, dst, most)
+func (s *pipeSource[T]) Close() error { return s.r.Close() }
+
+func (s *pipeSource[T]) CloseWithError(cause error) error { return s.r.CloseWithError(cause) }
+
+func (s *pipeSource[T]) readUpTo(dst []T, most int64, size func(*T) int64) (n int, err error) {
+	if s.r.p.Gate().Measures() {
+		n, _, _, err = s.r.p.ReadUpTo(s.ctx, nil, dst, most)
 		return n, err
 	}
 	// A pipe that counts values only.
-	if n, err = s.RecvBatch(s.ctx, dst[:1]); err != nil {
+	if n, err = s.r.RecvBatch(s.ctx, dst[:1]); err != nil {
 		return n, err
 	}
 	for sum := size(&dst[0]); n < len(dst) && sum < most; n++ {
-		if k, err := s.TryRead(dst[n : n+1]); k == 0 || err != nil {
+		if k, err := s.r.TryRead(dst[n : n+1]); k == 0 || err != nil {
 			break // the next call returns the error
 		}
 		sum += size(&dst[n])
@@ -279,7 +284,7 @@ func (s pipeSource[T]) readUpTo(dst []T, most int64, size func(*T) int64) (n int
 	return n, nil
 }
 
-func (pipeSource[T]) endsWithContext() {}
+func (*pipeSource[T]) endsWithContext() {}
 
 // RetryOptions says how often [Retry] tries again.
 type RetryOptions struct {
@@ -426,7 +431,7 @@ func Generate[T any](name string, f func(ctx context.Context, emit func(batch []
 	n.build = func(n *node[T], b *plan, ln *lane, out link[T]) {
 		sg := addStage[T, T](b, n.name, report.KindSource, out.to)
 		sp := ln.place(sg)
-		out = out.from(sp, makes(b, sg, n.size, 1))
+		out = linkFrom(out, sp, makes(b, sg, n.size, 1))
 		ln.main = func() error {
 			w := &laneWriter[T]{sp, out}
 			emit := func(batch []T) error {

@@ -100,7 +100,7 @@ func Via[In, Out any](s Stream[In], st Stage[In, Out]) Stream[Out] {
 	if st.node != nil {
 		return newStream(st.node(s, st))
 	}
-	n := node[Out]{name: st.Name, work: true, err: st.check(), roots: s.roots(), size: sizedAs[Out](s)}
+	n := node[Out]{name: st.Name, work: true, err: checkStage(st.Err, st.Open != nil, st.Run != nil, st.Holds, st.Copies), roots: rootsOf(s), size: sizedAs[Out](s)}
 	if st.Run != nil {
 		n.build = func(n *node[Out], b *plan, ln *lane, out link[Out]) { buildRun(n, b, ln, out, s, st) }
 	} else {
@@ -130,18 +130,19 @@ func sizedAsOneOf[T any](streams []Stream[T]) func(T) int {
 	return nil
 }
 
-func (st Stage[In, Out]) check() error {
+// checkStage returns the error in the fields of a [Stage].
+func checkStage(err error, open, run bool, holds int64, copies int) error {
 	switch {
-	case st.Err != nil:
-		return st.Err
-	case st.Open == nil && st.Run == nil:
+	case err != nil:
+		return err
+	case !open && !run:
 		return errors.New("neither Open nor Run; set one of them")
-	case st.Open != nil && st.Run != nil:
+	case open && run:
 		return errors.New("both Open and Run; set one of them")
-	case st.Holds < 0:
-		return fmt.Errorf("negative Holds %d", st.Holds)
-	case st.Copies < 0:
-		return fmt.Errorf("negative Copies %d", st.Copies)
+	case holds < 0:
+		return fmt.Errorf("negative Holds %d", holds)
+	case copies < 0:
+		return fmt.Errorf("negative Copies %d", copies)
 	}
 	return nil
 }
@@ -236,11 +237,11 @@ func (t funcTransform[In, Out]) Flush(ctx context.Context, emit func([]Out) erro
 }
 
 // extra returns how many values of Out an instance may hold beyond Holds.
-func (st Stage[In, Out]) extra() int {
-	if st.Holders == 0 {
+func extraValues(holders int) int {
+	if holders == 0 {
 		return 1
 	}
-	return max(0, st.Holders)
+	return max(0, holders)
 }
 
 // declare adds to sg the declarations of st about its memory, except Holds and
@@ -258,7 +259,7 @@ func buildOpen[In, Out any](n *node[Out], b *plan, ln *lane, out link[Out], s St
 	sg := addStage[In, Out](b, n.name, report.KindStage, out.to)
 	sg.holds, sg.limits = st.Holds, st.Limits
 	sp := ln.place(sg)
-	out = out.from(sp, makes(b, sg, n.size, st.extra()))
+	out = linkFrom(out, sp, makes(b, sg, n.size, extraValues(st.Holders)))
 	declare(b, sg, s, st)
 	var tr Transform[In, Out]
 	b.open(sp, func() (func(error) error, error) {
@@ -356,7 +357,7 @@ func buildRun[In, Out any](n *node[Out], b *plan, ln *lane, out link[Out], s Str
 	sg := addStage[In, Out](b, n.name, report.KindStage, out.to)
 	sg.holds, sg.limits = st.Holds, st.Limits
 	sp := ln.place(sg)
-	out = out.from(sp, makes(b, sg, n.size, st.extra()))
+	out = linkFrom(out, sp, makes(b, sg, n.size, extraValues(st.Holders)))
 	declare(b, sg, s, st)
 	if !s.n.check(b, sg) {
 		return

@@ -22,12 +22,14 @@ func newStream[T any](n node[T]) Stream[T] {
 }
 
 // Named gives the last step of the stream another name in reports and errors.
-func (s Stream[T]) Named(name string) Stream[T] { return s.with(func(n *node[T]) { n.name = name }) }
+func (s Stream[T]) Named(name string) Stream[T] {
+	return changed(s, func(n *node[T]) { n.name = name })
+}
 
 // Async ends the lane after the last step: later steps run concurrently with it,
 // behind a pipe with the given limit. The zero Limit means the flow's default.
 func (s Stream[T]) Async(limit Limit) Stream[T] {
-	return s.with(func(n *node[T]) {
+	return changed(s, func(n *node[T]) {
 		n.async, n.limit = true, limit
 		if err := limit.check(); err != nil && n.err == nil {
 			n.err = err
@@ -43,10 +45,11 @@ func (s Stream[T]) Async(limit Limit) Stream[T] {
 // and [Concat] keep the function of their first stream that has one. Most types need no
 // Sized; see [Bytes] for those that weir cannot measure.
 func (s Stream[T]) Sized(f func(T) int) Stream[T] {
-	return s.with(func(n *node[T]) { n.size = f })
+	return changed(s, func(n *node[T]) { n.size = f })
 }
 
-func (s Stream[T]) with(change func(*node[T])) Stream[T] {
+// changed returns s with a changed copy of its last step.
+func changed[T any](s Stream[T], change func(*node[T])) Stream[T] {
 	if s.n == nil {
 		return s
 	}
@@ -68,25 +71,27 @@ func (s Stream[T]) Through(stages ...Stage[T, T]) Stream[T] {
 // ends the source, and the loop ends only when everything is closed. The rest of
 // the flow runs concurrently with the loop, behind a pipe.
 func (s Stream[T]) All(ctx context.Context) iter.Seq2[T, error] {
-	return func(yield func(T, error) bool) {
-		o := open(ctx, s)
-		defer o.stop()
-		for {
-			batch, err := o.r.Acquire(o.ctx)
-			if err != nil {
-				if err := o.end(err); err != nil {
-					var none T
-					yield(none, err)
-				}
+	return func(yield func(T, error) bool) { yieldAll(ctx, s, yield) }
+}
+
+func yieldAll[T any](ctx context.Context, s Stream[T], yield func(T, error) bool) {
+	o := open(ctx, s)
+	defer o.stop()
+	for {
+		batch, err := o.r.Acquire(o.ctx)
+		if err != nil {
+			if err := o.end(err); err != nil {
+				var none T
+				yield(none, err)
+			}
+			return
+		}
+		for _, v := range batch {
+			if !yield(v, nil) {
 				return
 			}
-			for _, v := range batch {
-				if !yield(v, nil) {
-					return
-				}
-			}
-			o.r.Release(len(batch))
 		}
+		o.r.Release(len(batch))
 	}
 }
 
@@ -111,14 +116,14 @@ func (s Stream[T]) Chan(ctx context.Context) (<-chan T, func() error) {
 
 // To connects the stream to a sink and returns the flow.
 func (s Stream[T]) To(k Sink[T]) *Flow {
-	f := &Flow{build: func(b *plan) { buildSink(b, s, k) }, given: s.roots().given}
+	f := &Flow{build: func(b *plan) { buildSink(b, s, k) }, given: rootsOf(s).given}
 	if k.given != nil {
 		f.given = append(f.given[:len(f.given):len(f.given)], k.given)
 	}
 	return f
 }
 
-func (s Stream[T]) roots() roots {
+func rootsOf[T any](s Stream[T]) roots {
 	if s.n == nil {
 		return roots{}
 	}
@@ -128,7 +133,7 @@ func (s Stream[T]) roots() roots {
 // allRoots returns the roots of all of the streams.
 func allRoots[T any](streams []Stream[T]) (r roots) {
 	for _, s := range streams {
-		r = r.and(s.roots())
+		r = r.and(rootsOf(s))
 	}
 	return r
 }
@@ -160,7 +165,7 @@ func open[T any](ctx context.Context, s Stream[T]) *outlet[T] {
 	r, w, err := PipeOptions[T]{Limit: limit, Size: size}.New()
 	if err != nil {
 		r, w = NewPipe[T](Limit{})
-		s = failed[T]("pipe", err, s.roots())
+		s = failed[T]("pipe", err, rootsOf(s))
 	}
 	o.r = r
 	o.ctx, o.cancel = context.WithCancelCause(ctx)

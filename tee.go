@@ -79,7 +79,7 @@ func newTee[T any](t *tee[T]) []Stream[T] {
 	streams := make([]Stream[T], len(branches))
 	for i := range branches {
 		n := node[T]{name: fmt.Sprintf("%s[%d]", t.name, i), err: t.err, size: sizedAs[T](s)}
-		n.roots = s.roots().and(roots{tees: []any{t}})
+		n.roots = rootsOf(s).and(roots{tees: []any{t}})
 		n.ready = func(n *node[T], b *plan, ln *lane, to *stage) *pipe.Pipe[T] { return t.attach(n, b, ln, to, i) }
 		n.build = func(n *node[T], b *plan, ln *lane, out link[T]) {
 			p := t.attach(n, b, ln, out.to, i)
@@ -267,11 +267,11 @@ func deliverAll[T any](ctx context.Context, ln *lane, all []*branch[T], part fun
 func (br *branch[T]) offer(batch []T) (dropped int, err error) {
 	switch br.Policy {
 	case DropOldest:
-		return br.p.WriteOver(batch)
+		return pipe.WriteOver(br.p, batch)
 	case DropNewest:
-		return br.p.WriteSome(batch)
+		return pipe.WriteSome(br.p, batch)
 	}
-	rest, err := br.p.WriteFit(batch)
+	rest, err := pipe.WriteFit(br.p, batch)
 	br.rest = batch[len(batch)-rest:]
 	if rest > 0 && br.Policy == Disconnect {
 		br.out = br.p.Gate().Stats().Out
@@ -295,7 +295,7 @@ func (br *branch[T]) await(ctx context.Context, ln *lane, waited time.Duration) 
 		if br.p.Gate().Stats().Out > br.out {
 			waited = 0 // its reader is slow, but there
 		}
-		rest, err := br.p.WriteFit(br.rest)
+		rest, err := pipe.WriteFit(br.p, br.rest)
 		if br.rest = br.rest[len(br.rest)-rest:]; err != nil || rest == 0 {
 			return err
 		}

@@ -27,9 +27,9 @@ func TestPipe_AfterAPanicInSizeAllOfItWorks(t *testing.T) {
 		{"Write of two", func(p *Pipe[int], v int) { p.Write(context.Background(), nil, []int{1, v}) }},
 		{"TryWrite of one", func(p *Pipe[int], v int) { p.TryWrite([]int{v}) }},
 		{"TryWrite of two", func(p *Pipe[int], v int) { p.TryWrite([]int{1, v}) }},
-		{"a branch that blocks", func(p *Pipe[int], v int) { p.WriteFit(batch(v)) }},
-		{"a branch that drops the newest", func(p *Pipe[int], v int) { p.WriteSome(batch(v)) }},
-		{"a branch that drops the oldest", func(p *Pipe[int], v int) { p.WriteOver(batch(v)) }},
+		{"a branch that blocks", func(p *Pipe[int], v int) { WriteFit(p, batch(v)) }},
+		{"a branch that drops the newest", func(p *Pipe[int], v int) { WriteSome(p, batch(v)) }},
+		{"a branch that drops the oldest", func(p *Pipe[int], v int) { WriteOver(p, batch(v)) }},
 	} {
 		t.Run(u.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -133,14 +133,14 @@ func TestPipe_ChargesComeOutAsTheyWentIn(t *testing.T) {
 				}
 				in := vs
 				if rnd.IntN(2) == 0 {
-					rest, err := p.WriteFit(vs)
+					rest, err := WriteFit(p, vs)
 					if err != nil {
 						t.Fatal(err)
 					}
 					in = vs[:len(vs)-rest]
 					model = append(model, in...)
 				} else {
-					dropped, err := p.WriteOver(vs)
+					dropped, err := WriteOver(p, vs)
 					if err != nil {
 						t.Fatal(err)
 					}

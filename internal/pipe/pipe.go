@@ -100,8 +100,8 @@ type Pipe[T any] struct {
 
 	spare   *segment[T]
 	pool    *sync.Pool
-	front   []T              // put back by Unread; g.fronts is its length
-	natural measure.Meter[T] // measures several values at once, if size is not the user's
+	front   []T           // put back by Unread; g.fronts is its length
+	natural measure.Meter // measures several values at once, if size is not the user's
 }
 
 // New makes a pipe. Limits must not be negative.

@@ -1,14 +1,14 @@
 package pipe
 
 // WriteFit adds the values that fit now and returns how many did not.
-func (p *Pipe[T]) WriteFit(vs []T) (rest int, err error) {
+func WriteFit[T any](p *Pipe[T], vs []T) (rest int, err error) {
 	var buf [weighed]int64
 	for {
 		o := writing{of: len(vs), buf: buf[:]}
 		if p.size != nil {
 			o.weighed(p.weigh(vs, buf[:]))
 		}
-		more, err := p.fitNow(vs, &o)
+		more, err := fitNow(p, vs, &o)
 		if vs = vs[o.n:]; !more || err != nil {
 			return len(vs), err
 		}
@@ -17,21 +17,21 @@ func (p *Pipe[T]) WriteFit(vs []T) (rest int, err error) {
 
 // fitNow adds the weighed values of vs that fit now. more says that further
 // values can fit too.
-func (p *Pipe[T]) fitNow(vs []T, o *writing) (more bool, err error) {
+func fitNow[T any](p *Pipe[T], vs []T, o *writing) (more bool, err error) {
 	g := &p.g
 	g.mu.Lock()
 	defer g.unlock()
 	if err := g.writeError(); err != nil {
 		return false, err
 	}
-	for g.known(o) > 0 && p.put(vs, o, g.known(o)) > 0 {
+	for g.known(o) > 0 && put(p, vs, o, g.known(o)) > 0 {
 	}
 	g.wakeReader()
 	return g.known(o) == 0 && o.n < len(vs), nil
 }
 
 // put adds as many of the next n values as there is room for. mu is held.
-func (p *Pipe[T]) put(vs []T, o *writing, n int) int {
+func put[T any](p *Pipe[T], vs []T, o *writing, n int) int {
 	c := o.charges()
 	n = p.g.room(n, &c)
 	p.add(vs[o.n:o.n+n], &c)
@@ -40,8 +40,8 @@ func (p *Pipe[T]) put(vs []T, o *writing, n int) int {
 }
 
 // WriteSome is WriteFit that counts the rest as dropped.
-func (p *Pipe[T]) WriteSome(vs []T) (dropped int, err error) {
-	if dropped, err = p.WriteFit(vs); err != nil {
+func WriteSome[T any](p *Pipe[T], vs []T) (dropped int, err error) {
+	if dropped, err = WriteFit(p, vs); err != nil {
 		return 0, err
 	}
 	p.g.countDropped(dropped)
@@ -51,7 +51,7 @@ func (p *Pipe[T]) WriteSome(vs []T) (dropped int, err error) {
 // WriteOver adds all of vs and makes room by dropping the oldest values, of the
 // pipe or, if vs alone is too large, of vs. The pipe is lossy: no reader has a
 // view of the dropped values.
-func (p *Pipe[T]) WriteOver(vs []T) (dropped int, err error) {
+func WriteOver[T any](p *Pipe[T], vs []T) (dropped int, err error) {
 	var buf [weighed]int64
 	for {
 		o := writing{of: len(vs), buf: buf[:]}
@@ -59,7 +59,7 @@ func (p *Pipe[T]) WriteOver(vs []T) (dropped int, err error) {
 			o.weighed(p.weigh(vs, buf[:]))
 			o.of = o.to
 		}
-		n, err := p.overNow(vs, &o)
+		n, err := overNow(p, vs, &o)
 		vs = vs[o.of:]
 		if dropped += n; err != nil || len(vs) == 0 {
 			return dropped, err
@@ -68,7 +68,7 @@ func (p *Pipe[T]) WriteOver(vs []T) (dropped int, err error) {
 }
 
 // overNow is WriteOver for values that are weighed.
-func (p *Pipe[T]) overNow(vs []T, o *writing) (dropped int, err error) {
+func overNow[T any](p *Pipe[T], vs []T, o *writing) (dropped int, err error) {
 	g := &p.g
 	g.mu.Lock()
 	defer g.unlock()
@@ -76,7 +76,7 @@ func (p *Pipe[T]) overNow(vs []T, o *writing) (dropped int, err error) {
 		return 0, err
 	}
 	for o.n < o.of {
-		if p.put(vs, o, o.of-o.n) > 0 {
+		if put(p, vs, o, o.of-o.n) > 0 {
 			continue
 		}
 		if g.items == 0 { // a rendezvous without a reader

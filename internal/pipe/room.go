@@ -1,5 +1,7 @@
 package pipe
 
+import measure "github.com/weir-go/weir/internal/size"
+
 // mostPassed is how many batches may go ahead of a writer that has its turn.
 const mostPassed = 64
 
@@ -35,7 +37,7 @@ func (p *Pipe[T]) weigh(vs []T, buf []int64) charges {
 	}
 	var sum, largest int64
 	if p.natural.Measures() {
-		largest = p.natural.Charges(vs[:n], p.g.slot, buf[:n])
+		largest = measure.Charges(p.natural, vs[:n], p.g.slot, buf[:n])
 		return charges{sums: buf[:n], largest: largest}
 	}
 	for i, v := range vs[:n] {

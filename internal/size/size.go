@@ -83,24 +83,28 @@ func Batch[T any]() (sum func(vs []T) int64, fill func(vs []T, slot, room int64,
 	return s.sum, s.fill
 }
 
-// Meter measures values of T. Unlike the functions that [Batch] returns, its
-// method is one that the compiler can see into, so that slices on the stack of a
+// Meter measures values of one type. Unlike the functions that [Batch] returns,
+// [Charges] is one that the compiler can see into, so that slices on the stack of a
 // caller stay there. The zero Meter measures nothing.
-type Meter[T any] struct{ m *meter }
+type Meter struct{ m *meter }
 
 // MeterOf returns the meter for T, which is zero where [Of] returns nil.
-func MeterOf[T any]() Meter[T] { return Meter[T]{sizerOf[T]().m} }
+func MeterOf[T any]() Meter { return Meter{sizerOf[T]().m} }
 
 // Measures reports whether there is anything to measure.
-func (s Meter[T]) Measures() bool { return s.m != nil }
+func (s Meter) Measures() bool { return s.m != nil }
 
 // Charges charges each value with slot and the memory it refers to, stores the
-// running sums, and returns the largest charge. sums must be as long as vs.
-func (s Meter[T]) Charges(vs []T, slot int64, sums []int64) (largest int64) {
+// running sums, and returns the largest charge. sums must be as long as vs, and s
+// the meter for T.
+func Charges[T any](s Meter, vs []T, slot int64, sums []int64) (largest int64) {
+	return s.charges(unsafe.Pointer(unsafe.SliceData(vs)), unsafe.Sizeof(*new(T)), slot, sums[:len(vs)])
+}
+
+// charges is Charges for len(sums) values at p, stride bytes apart.
+func (s Meter) charges(p unsafe.Pointer, stride uintptr, slot int64, sums []int64) (largest int64) {
 	var sum int64
 	m := s.m
-	p, stride := unsafe.Pointer(unsafe.SliceData(vs)), unsafe.Sizeof(*new(T))
-	sums = sums[:len(vs)]
 	if len(m.words) == 1 && len(m.deep) == 0 {
 		w := m.words[0]
 		for i := range sums {

@@ -471,12 +471,12 @@ func TestMeter_ChargesLikeFill(t *testing.T) {
 	sums, costs := make([]int64, len(strs)), make([]int64, len(strs))
 	_, fill := Batch[string]()
 	fill(strs, 16, Most, costs)
-	check(t, sums, MeterOf[string]().Charges(strs, 16, sums), costs)
+	check(t, sums, Charges(MeterOf[string](), strs, 16, sums), costs)
 	pairs := []pair{{"a", nil}, {}, {"bcd", []string{"e", "f"}}}
 	sums, costs = make([]int64, len(pairs)), make([]int64, len(pairs))
 	_, fillPairs := Batch[pair]()
 	fillPairs(pairs, 40, Most, costs)
-	check(t, sums, MeterOf[pair]().Charges(pairs, 40, sums), costs)
+	check(t, sums, Charges(MeterOf[pair](), pairs, 40, sums), costs)
 	if MeterOf[int]().Measures() || !MeterOf[string]().Measures() {
 		t.Error("an int is measured, or a string is not")
 	}
