@@ -67,86 +67,128 @@ type Sink[T any] struct {
 }
 
 func buildSink[T any](b *plan, s Stream[T], k Sink[T]) {
-	ln := b.newLane()
-	sg := addStage[T, T](b, k.Name, report.KindSink, nil)
-	sp := ln.place(sg)
 	if k.Err == nil && k.Open == nil {
 		k.Err = errors.New("no Open function")
 	}
-	if k.Err == nil && k.Holds < 0 {
-		k.Err = fmt.Errorf("negative Holds %d", k.Holds)
-	}
-	sg.holds = k.Holds
-	if k.Err != nil {
-		b.fail(k.Name, k.Err)
+	se := newSink(b, k.Name, isByte[T](), k.Holds, k.Err)
+	if se == nil {
 		return
 	}
-	if k.given != nil {
-		b.halves = append(b.halves, half{k.given.x, ln})
-	}
+	se.inside = k.inside
+	ln := se.sp.ln
 	var w Writer[T]
-	se := &sinkEnd{sp: sp}
-	b.sinks = append(b.sinks, se)
-	b.open(sp, func() (func(error) error, error) {
-		if k.given != nil {
-			k.given.used.Store(true)
-		}
+	se.opens(b, k.given, func() (any, error) {
 		var err error
-		if w, err = k.Open(ln.ctx); err != nil {
-			return nil, err
-		}
-		se.opened(w)
-		return se.ended, nil
+		w, err = k.Open(ln.ctx)
+		return w, err
 	})
-	place := func() int32 { return sp.busy }
-	if !k.inside {
-		place = sp.outside
-	}
-	if n := s.n; n != nil && n.err == nil && !n.async {
-		if path := kernelPath(k.Like, n.origin); path != "" && n.check(b, sg) {
+	n := s.n
+	if n != nil && n.err == nil && !n.async {
+		if path := kernelPath(k.Like, n.origin); path != "" && n.check(b, se.sp.st) {
 			kernelFlow(b, n.name, n.origin, k.Like, path, ln, se)
 			return
 		}
 	}
-	end := func() error {
-		ln.Enter(place())
-		return sp.finish(func() error { return nil })
-	}
-	out := link[T]{
-		to:    sg,
+	n.attach(b, ln, link[T]{
+		to:    se.sp.st,
 		fused: true,
 		push: func(batch []T) error {
-			ln.Enter(place())
-			if err := ln.ended(); err != nil {
+			if err := se.takes(len(batch)); err != nil {
 				return err
 			}
-			sg.in.Add(int64(len(batch)))
 			n, err := w.Write(batch)
-			if err == nil && n < len(batch) {
-				err = io.ErrShortWrite
-			}
-			if isStop(err) {
-				return sp.enoughFrom(end)
-			}
-			return sp.fail(err)
+			return se.took(n, len(batch), err)
 		},
-		end: end,
-	}
-	s.n.attach(b, ln, out, !k.inside && s.n != nil && s.n.work)
+		end: se.finish,
+	}, !k.inside && n != nil && n.work)
 }
 
-// sinkEnd ends a running sink: at the end of its stream or, if it has a Commit,
-// at the end of the whole flow.
+// newSink adds a sink, at the end of a lane of its own. It returns nil if the sink
+// has an error, such as err, which the plan then has.
+func newSink(b *plan, name string, bytes bool, holds int64, err error) *sinkEnd {
+	sp := b.newLane().place(b.addStage(name, report.KindSink, nil, bytes, bytes))
+	sp.st.holds = holds
+	if err == nil && holds < 0 {
+		err = fmt.Errorf("negative Holds %d", holds)
+	}
+	if err != nil {
+		b.fail(name, err)
+		return nil
+	}
+	return &sinkEnd{sp: sp}
+}
+
+// sinkEnd runs a sink, except for its Write, which depends on the type of its values.
+// It ends it at the end of its stream or, if it has a Commit, at the end of the whole
+// flow.
 type sinkEnd struct {
-	sp    *spot
-	w     any // nil: not opened, or closed
-	guard *ioGuard
-	ready bool // its stream has ended well, and it waits for the flow
+	sp     *spot
+	inside bool // see Sink
+	w      any  // nil: not opened, or closed
+	guard  *ioGuard
+	ready  bool // its stream has ended well, and it waits for the flow
+}
+
+// opens lets a run open the sink with open. g is what the user gave for it; nil:
+// nothing.
+func (k *sinkEnd) opens(b *plan, g *given, open func() (any, error)) {
+	if g != nil {
+		b.halves = append(b.halves, half{g.x, k.sp.ln})
+	}
+	b.sinks = append(b.sinks, k)
+	b.open(k.sp, func() (func(error) error, error) {
+		if g != nil {
+			g.used.Store(true)
+		}
+		w, err := open()
+		if err != nil {
+			return nil, err
+		}
+		k.opened(w)
+		return k.ended, nil
+	})
 }
 
 func (k *sinkEnd) opened(w any) {
 	k.w, k.ready = w, false
 	k.guard = guardIO(k.sp, w, writeDeadline)
+}
+
+// enter sets the lane's clock to the time of the sink's own code.
+func (k *sinkEnd) enter() {
+	place := k.sp.busy
+	if !k.inside {
+		place = k.sp.outside()
+	}
+	k.sp.ln.Enter(place)
+}
+
+// takes is called before a Write of n values.
+func (k *sinkEnd) takes(n int) error {
+	k.enter()
+	if err := k.sp.ln.ended(); err != nil {
+		return err
+	}
+	k.sp.st.in.Add(int64(n))
+	return nil
+}
+
+// took returns the error of the lane after a Write of of values has returned n and
+// err.
+func (k *sinkEnd) took(n, of int, err error) error {
+	if err == nil && n < of {
+		err = io.ErrShortWrite
+	}
+	if isStop(err) {
+		return k.sp.enoughFrom(k.finish)
+	}
+	return k.sp.fail(err)
+}
+
+// finish is the clean end of the sink's stream.
+func (k *sinkEnd) finish() error {
+	k.enter()
+	return k.sp.finish(func() error { return nil })
 }
 
 // ended is called when the lane of the sink has ended, with why.

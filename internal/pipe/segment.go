@@ -32,17 +32,20 @@ type poolKey struct {
 var segmentPools sync.Map // poolKey → *sync.Pool
 
 func segmentPool[T any](n int, sized bool) *sync.Pool {
-	key := poolKey{reflect.TypeFor[T](), n, sized}
-	if p, ok := segmentPools.Load(key); ok {
-		return p.(*sync.Pool)
-	}
-	p, _ := segmentPools.LoadOrStore(key, &sync.Pool{New: func() any {
+	return poolOf(poolKey{reflect.TypeFor[T](), n, sized}, func() any {
 		s := &segment[T]{buf: make([]T, n), span: span{size: n}}
 		if sized {
 			s.sums = make([]int64, n)
 		}
 		return s
-	}})
+	})
+}
+
+func poolOf(key poolKey, create func() any) *sync.Pool {
+	if p, ok := segmentPools.Load(key); ok {
+		return p.(*sync.Pool)
+	}
+	p, _ := segmentPools.LoadOrStore(key, &sync.Pool{New: create})
 	return p.(*sync.Pool)
 }
 
