@@ -34,7 +34,7 @@ type Hub[T any] struct {
 // get the values that they still hold, and then [io.EOF] or the flow's error. A
 // reader that attaches later gets the same end.
 func (h *Hub[T]) Attach(br Branch) (*PipeReader[T], error) {
-	if err := br.check(); err != nil {
+	if err := checkBranch(br); err != nil {
 		return nil, wrapf("attach", err)
 	}
 	p := pipe.New(pipe.Config[T]{Limit: br.Limit.numbers(), Size: h.Size})

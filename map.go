@@ -43,8 +43,10 @@ type mapper[T, U any] struct {
 	size   func(*U) int64
 	clears bool // so that the scratch memory keeps no value alive
 	index  int64
-	pace
+	pace   pace
 }
+
+func (m *mapper[T, U]) follow(sp *spot) { m.pace.follow(sp) }
 
 func (m *mapper[T, U]) gatherFor(out link[U]) { m.size = out.size }
 
@@ -53,7 +55,7 @@ func (m *mapper[T, U]) Do(ctx context.Context, in []T, emit func([]U) error) err
 		m.out, m.clears = make([]U, chunkLen[U]()), hasPointers[U]()
 	}
 	for len(in) > 0 {
-		k, since := m.next(min(len(in), len(m.out)))
+		k, since := m.pace.next(min(len(in), len(m.out)))
 		var n int
 		var err error
 		if m.size == nil {
@@ -75,7 +77,7 @@ func (m *mapper[T, U]) Do(ctx context.Context, in []T, emit func([]U) error) err
 		if err != nil {
 			return err
 		}
-		m.took(k, since, true)
+		m.pace.took(k, since, true)
 		in = in[k:]
 	}
 	return nil
@@ -87,7 +89,7 @@ func (m *mapper[T, U]) all(ctx context.Context, in []T, out []U) (int, error) {
 		if ctx.Err() != nil {
 			return done, context.Cause(ctx)
 		}
-		k := min(m.between(), len(out)-done)
+		k := min(m.pace.between(), len(out)-done)
 		n, err := apply(m.f, in[done:done+k], out[done:done+k])
 		done += n
 		if err != nil {
@@ -117,7 +119,7 @@ func (m *mapper[T, U]) some(ctx context.Context, in []T, out []U) (int, error) {
 		if ctx.Err() != nil {
 			return done, context.Cause(ctx)
 		}
-		for end := min(done+m.between(), len(out)); done < end; done++ {
+		for end := min(done+m.pace.between(), len(out)); done < end; done++ {
 			u, err := f(in[done])
 			if err != nil {
 				return done, itemError(m.index+int64(done), 1, err)
@@ -147,21 +149,23 @@ type filter[T any] struct {
 	keep   func(T) bool
 	out    []T
 	clears bool
-	pace
+	pace   pace
 }
+
+func (f *filter[T]) follow(sp *spot) { f.pace.follow(sp) }
 
 func (f *filter[T]) Do(ctx context.Context, in []T, emit func([]T) error) error {
 	if f.out == nil {
 		f.out, f.clears = make([]T, chunkLen[T]()), hasPointers[T]()
 	}
 	for len(in) > 0 {
-		k, since := f.next(min(len(in), len(f.out)))
+		k, since := f.pace.next(min(len(in), len(f.out)))
 		out, n := f.out[:k], 0
 		for rest := in[:k]; len(rest) > 0; {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
-			some := rest[:min(f.between(), len(rest))]
+			some := rest[:min(f.pace.between(), len(rest))]
 			n += sift(f.keep, some, out[n:])
 			rest = rest[len(some):]
 		}
@@ -172,7 +176,7 @@ func (f *filter[T]) Do(ctx context.Context, in []T, emit func([]T) error) error 
 		if err != nil {
 			return err
 		}
-		f.took(k, since, n > 0)
+		f.pace.took(k, since, n > 0)
 		in = in[k:]
 	}
 	return nil

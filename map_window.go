@@ -73,7 +73,7 @@ func buildMapOrdered[T, U any](b *plan, ln *lane, out link[U], s Stream[T], c *c
 		i := slices.Index(win.lanes, w)
 		return work(w, sp, in, c, deliverer[U]{
 			deliver: func(first int64, us results[U], more bool) error { return win.put(w, i, me, first, us, more) },
-			admit:   func(first int64, n int) error { return win.admit(w, i, me, first, n, c.span(n)) },
+			admit:   func(first int64, n int) error { return win.admit(w, i, me, first, n, spanOf(&c.mapOptions, n)) },
 			fail: func(index int64, err error) error {
 				win.fail(i, index, stageError(c.sg.name, err))
 				return nil

@@ -27,10 +27,10 @@ type mapOptions struct {
 	err       error
 }
 
-// span returns how many values may lie between the oldest and the newest in
+// spanOf returns how many values may lie between the oldest and the newest in
 // progress, if a worker takes n at once: a few for each worker if values take
 // long.
-func (c *mapOptions) span(n int) int64 {
+func spanOf(c *mapOptions, n int) int64 {
 	if c.hasWindow {
 		return int64(c.window)
 	}
@@ -218,15 +218,17 @@ type mapEach[T, U any] struct {
 	c     *caller[T, U]
 	out   []U
 	index int64
-	pace
+	pace  pace
 }
+
+func (m *mapEach[T, U]) follow(sp *spot) { m.pace.follow(sp) }
 
 func (m *mapEach[T, U]) Do(ctx context.Context, in []T, emit func([]U) error) error {
 	if m.out == nil {
 		m.out = make([]U, chunkLen[U]())
 	}
 	for len(in) > 0 {
-		k, since := m.next(min(len(in), len(m.out)))
+		k, since := m.pace.next(min(len(in), len(m.out)))
 		out, sum := m.out[:0], int64(0)
 		for i, v := range in[:k] {
 			if ctx.Err() != nil {
@@ -253,7 +255,7 @@ func (m *mapEach[T, U]) Do(ctx context.Context, in []T, emit func([]U) error) er
 		if err != nil {
 			return err
 		}
-		m.took(k, since, len(out) > 0)
+		m.pace.took(k, since, len(out) > 0)
 		in = in[k:]
 	}
 	return nil

@@ -112,9 +112,9 @@ func From[T any](src Source[T]) Stream[T] {
 			watched := ln.watch(sp, r)
 			defer watched()
 			ln.Enter(sp.busy)
-			var in Reader[T] = stopReader[T]{ln, r}
+			var in Reader[T] = &stopReader[T]{ln, r}
 			if br, ok := r.(boundedReader[T]); ok {
-				in = boundedStopReader[T]{stopReader[T]{ln, r}, br}
+				in = &boundedStopReader[T]{stopReader[T]{ln, r}, br}
 			}
 			err := pump(sp, in, out, place, func(int) {})
 			if err == io.EOF {
@@ -150,7 +150,7 @@ type stopReader[T any] struct {
 	r  Reader[T]
 }
 
-func (s stopReader[T]) Read(dst []T) (int, error) {
+func (s *stopReader[T]) Read(dst []T) (int, error) {
 	if s.ln.source.Err() != nil {
 		return 0, context.Cause(s.ln.source)
 	}
@@ -158,15 +158,17 @@ func (s stopReader[T]) Read(dst []T) (int, error) {
 }
 
 type boundedStopReader[T any] struct {
-	stopReader[T]
+	s  stopReader[T]
 	br boundedReader[T]
 }
 
-func (s boundedStopReader[T]) readUpTo(dst []T, most int64, size func(*T) int64) (int, error) {
-	if s.ln.source.Err() != nil {
-		return 0, context.Cause(s.ln.source)
+func (b *boundedStopReader[T]) Read(dst []T) (int, error) { return b.s.Read(dst) }
+
+func (b *boundedStopReader[T]) readUpTo(dst []T, most int64, size func(*T) int64) (int, error) {
+	if source := b.s.ln.source; source.Err() != nil {
+		return 0, context.Cause(source)
 	}
-	return s.br.readUpTo(dst, most, size)
+	return b.br.readUpTo(dst, most, size)
 }
 
 func readDeadline(x any) func(time.Time) error {

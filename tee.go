@@ -43,7 +43,8 @@ type Branch struct {
 	Lag    time.Duration // for Disconnect: how long the others may have to wait at a time
 }
 
-func (br Branch) check() error {
+// checkBranch returns the error in the fields of br.
+func checkBranch(br Branch) error {
 	if br.Policy < Block || br.Policy > Disconnect {
 		return fmt.Errorf("invalid policy %d; use Block, DropOldest, DropNewest or Disconnect", int(br.Policy))
 	}
@@ -69,7 +70,7 @@ func Tee[T any](s Stream[T], branches ...Branch) []Stream[T] {
 func newTee[T any](t *tee[T]) []Stream[T] {
 	s, branches := t.in, t.branches
 	for i, br := range branches {
-		if err := br.check(); err != nil && t.err == nil {
+		if err := checkBranch(br); err != nil && t.err == nil {
 			t.err = fmt.Errorf("branch %d: %w", i, err)
 		}
 	}

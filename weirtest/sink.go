@@ -57,13 +57,13 @@ func (s *Sink[T]) Values() []T {
 }
 
 type writer[T any] struct {
-	part
+	part  part
 	sink  *Sink[T]
 	taken int64 // in this run
 }
 
 func (w *writer[T]) Write(batch []T) (n int, err error) {
-	if err := w.begin(len(batch)); err != nil {
+	if err := w.part.begin(len(batch)); err != nil {
 		return 0, err
 	}
 	s := w.sink
@@ -83,9 +83,11 @@ func (w *writer[T]) Write(batch []T) (n int, err error) {
 }
 
 func (w *writer[T]) Commit() error {
-	w.counter.count(func(c *Counts) { c.Committed++ })
+	w.part.counter.count(func(c *Counts) { c.Committed++ })
 	return w.sink.CommitErr
 }
+
+func (w *writer[T]) Close() error { return w.part.Close() }
 
 // SetWriteDeadline does nothing: a Write that waits ends with its context. A
 // writer without it would be closed in order to be interrupted, out of turn.

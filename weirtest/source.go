@@ -51,13 +51,13 @@ func (s *Source[T]) Stream() weir.Stream[T] {
 func (s *Source[T]) Counts() Counts { return s.counter.counts() }
 
 type reader[T any] struct {
-	part
+	part   part
 	source *Source[T]
 	at     int // in its values
 }
 
 func (r *reader[T]) Read(dst []T) (n int, err error) {
-	if err := r.begin(len(dst)); err != nil {
+	if err := r.part.begin(len(dst)); err != nil {
 		return 0, err
 	}
 	s := r.source
@@ -84,6 +84,8 @@ func (r *reader[T]) Read(dst []T) (n int, err error) {
 	s.counter.count(func(c *Counts) { c.Values += int64(n) })
 	return n, nil
 }
+
+func (r *reader[T]) Close() error { return r.part.Close() }
 
 // SetReadDeadline does nothing: a Read that waits ends with its context. A
 // reader without it would be closed in order to be interrupted, out of turn.
