@@ -15,7 +15,6 @@ import (
 
 // spread are the types with methods in several files on purpose, and why.
 var spread = map[string]string{
-	"internal/pipe.Pipe":       "41 methods in 1,000 lines, and each file is about one thing that a pipe does; see docs/adr/0026-a-type-and-its-methods-in-one-file.md",
 	"internal/deflate.Encoder": "1,260 lines in three steps, which share only the state: taking the input, finding matches, writing blocks",
 }
 

@@ -11,6 +11,26 @@ import (
 	"github.com/weir-go/weir/internal/clock"
 )
 
+// Stats describes the values that went through a pipe, and the waits of its
+// readers and writers, including running waits.
+type Stats struct {
+	Limit       Limit         // on its contents
+	Items       int64         // values held now
+	Bytes       int64         // charge held now, in bytes
+	Peak        int64         // most bytes ever held
+	Largest     int64         // charge of the largest single value that was written, in bytes
+	In, Out     int64         // values written and read
+	Blocked     time.Duration // time writers waited for room, added up over writers
+	BlockedN    int64         // how often a writer had to wait
+	Spells      Spells        // how long writers were blocked at a stretch
+	Starved     time.Duration // time readers waited for values, added up over readers
+	Dropped     int64         // values a policy dropped
+	LimitBytes  int64         // its limit in bytes; 0: it counts values that are not all of one size
+	LimitItems  int64         // its limit in values; 0: none
+	WaitingSend int           // writers that wait now
+	Closed      bool          // no more values can be written
+}
+
 // Gate is the part of a pipe that does not depend on the type of its values: it
 // decides who may write and read, how much, and who waits, and it counts. The
 // [Pipe] around it has the memory, and copies. A program has a Pipe for each type
@@ -406,6 +426,9 @@ func (g *Gate) charge(n int, c *charges) int64 {
 	return int64(n) * g.slot
 }
 
+// mostPassed is how many batches may go ahead of a writer that has its turn.
+const mostPassed = 64
+
 // turnHeld reports whether a writer has to wait for its turn although there is
 // room: the memory behind the last value is handed out, the owner of the turn
 // has written a part of its batch, or enough others have gone ahead of it. If
@@ -429,6 +452,10 @@ func (g *Gate) goesAhead(o *writing) bool {
 	g.pressed = false // fits has seen that the pipe is down to its low-water mark
 	return true
 }
+
+// minReserve is the part of the reserve of a pipe of measured values that is
+// left for the memory to which they refer.
+const minReserve = 16 << 10
 
 // Join makes the pipe take its memory from b and returns its reserve in bytes,
 // which the caller has to acquire and to release.
@@ -917,6 +944,11 @@ func (g *Gate) Ask(n int) {
 	g.wakeWriter()
 	g.unlock()
 }
+
+// yields is how often a goroutine lets others run before it parks. Where two
+// goroutines share a core that is all a hand-over takes; more of it makes
+// everything slower.
+const yields = 4
 
 // wait parks until step says something else, or ctx ends. A clock counts from
 // the beginning. Without one, the time is read only when the goroutine parks.

@@ -19,6 +19,23 @@ type span struct {
 	sums       []int64 // the charge of all values up to each one; only in pipes with a size function
 }
 
+// segmentLen picks a quarter of the pipe, rounded up to a power of two so that
+// few pools serve many limits, and at most MaxSegment bytes.
+func segmentLen(capItems int, slot int64, sized bool) int {
+	most := max(1, int(MaxSegment/slot))
+	if sized {
+		most = min(most, max(256, MaxSegment/4/int(slot+SumSize)))
+	}
+	if capItems == 0 {
+		return min(most, 1<<10)
+	}
+	n := 1
+	for n < most && n*4 < capItems {
+		n *= 2
+	}
+	return min(n, most)
+}
+
 // Segments are pooled by type and length across pipes: a server with a
 // thousand flows reuses the memory of those that are idle, a pipe that swings
 // between full and empty allocates nothing, and the garbage collector takes
@@ -47,56 +64,4 @@ func poolOf(key poolKey, create func() any) *sync.Pool {
 	}
 	p, _ := segmentPools.LoadOrStore(key, &sync.Pool{New: create})
 	return p.(*sync.Pool)
-}
-
-// grow appends an empty segment. mu is held.
-func (p *Pipe[T]) grow() *segment[T] {
-	s := p.spare
-	if s != nil {
-		p.spare = nil
-	} else {
-		s = p.pool.Get().(*segment[T])
-	}
-	if p.tail == nil {
-		p.head, p.g.first = s, &s.span
-	} else {
-		p.tail.next = s
-	}
-	p.tail, p.g.last = s, &s.span
-	return s
-}
-
-// recycle takes the head segment, read to its end, out of the list. mu is held.
-func (p *Pipe[T]) recycle() {
-	s := p.head
-	if p.head = s.next; p.head == nil {
-		p.tail, p.g.first, p.g.last = nil, nil, nil
-	} else {
-		p.g.first = &p.head.span
-	}
-	s.next, s.r, s.w = nil, 0, 0
-	if p.spare == nil {
-		p.spare = s
-	} else {
-		p.pool.Put(s)
-	}
-}
-
-// free drops all memory. Segments that a caller still looks into are left to
-// the garbage collector instead of the pool. mu is held.
-func (p *Pipe[T]) free() {
-	viewed := p.g.viewing || p.g.reserved > 0
-	for s := p.head; s != nil; {
-		next := s.next
-		if !viewed {
-			clear(s.buf[s.r:s.w])
-			s.next, s.r, s.w = nil, 0, 0
-			p.pool.Put(s)
-		}
-		s = next
-	}
-	if p.spare != nil {
-		p.pool.Put(p.spare)
-	}
-	p.head, p.tail, p.spare, p.front = nil, nil, nil, nil
 }

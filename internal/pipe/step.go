@@ -73,47 +73,6 @@ type writeOp[T any] struct {
 	op   writing
 }
 
-// writeStep adds the values that there is room for. mu is held.
-func (p *Pipe[T]) writeStep(o *writeOp[T], t *turn) next {
-	g := &p.g
-	g.quick = 0
-	if t.owned {
-		g.stuck = false
-	}
-	if n := len(o.view); n > 0 {
-		if o.view = nil; g.filled(n) {
-			if o.op.wrote(n); o.op.n == o.op.of {
-				return finished
-			}
-		}
-	}
-	for {
-		does, n := g.writeStep(&o.op, t)
-		switch {
-		case does == adds:
-			c := o.op.charges()
-			p.add(o.vs[o.op.n:o.op.n+n], &c)
-			if o.op.wrote(n); o.op.n < o.op.of {
-				continue
-			}
-			return finished
-		case does == away && n > 0:
-			o.view = p.handOut(n)
-		}
-		return does
-	}
-}
-
-// handOut returns up to n free slots behind the last value. The gate has found
-// that there is room. The caller owns the write turn and calls filled or commit
-// when they are filled. mu is held.
-func (p *Pipe[T]) handOut(n int) []T {
-	s := p.writable()
-	n = min(n, len(s.buf)-s.w)
-	p.g.reserved, p.g.quick = n, 0
-	return s.buf[s.w : s.w+n : s.w+n]
-}
-
 // readOp is a read in progress.
 type readOp struct {
 	turn

@@ -60,9 +60,4 @@ func (s *side) signal() {
 	}
 }
 
-// yields is how often a goroutine lets others run before it parks. Where two
-// goroutines share a core that is all a hand-over takes; more of it makes
-// everything slower.
-const yields = 4
-
 var closedChan = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
