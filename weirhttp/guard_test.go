@@ -161,6 +161,19 @@ func TestGuard_WithoutTheKernelsWordWritesCount(t *testing.T) {
 	}
 }
 
+func TestGuard_TimeInWhichTheServerStoodStillIsNotTheClients(t *testing.T) {
+	begun := time.Unix(1000, 0)
+	clock, client := watchClock{most: 2 * time.Second}, watchState{}
+	for _, x := range []struct{ at, lag time.Duration }{
+		{0, 0}, {time.Second, time.Second}, {3 * time.Second, 3 * time.Second}, {time.Hour, 5 * time.Second}, {time.Hour + time.Second, 6 * time.Second},
+	} {
+		lag := client.step(clock.now(begun.Add(x.at)), progress{pending: true}, 0, 1000)
+		if lag != x.lag {
+			t.Errorf("after %v: lag %v, want %v", x.at, lag, x.lag)
+		}
+	}
+}
+
 func TestGuard_LagIsMadeUpForByWhatIsTaken(t *testing.T) {
 	var s watchState
 	look := func(at time.Duration, taken int64, pending bool) time.Duration {
