@@ -567,9 +567,9 @@ func (b badSink) Close() error               { return b.close }
 
 func TestSized_PanicLeavesNoPipeLocked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := weir.FromSlice(make([]any, 100)).Sized(func(any) int { panic(errFunc) })
+		s := weir.FromSlice(make([]int, 100)).Sized(func(int) int { panic(errFunc) })
 		var pe *weir.PanicError
-		if err := s.Async(weir.Limit{}).To(weir.Discard[any]()).Run(t.Context()); !errors.As(err, &pe) || !errors.Is(err, errFunc) {
+		if err := s.Async(weir.Limit{}).To(weir.Discard[int]()).Run(t.Context()); !errors.As(err, &pe) || !errors.Is(err, errFunc) {
 			t.Errorf("error %v", err)
 		}
 		r, w, err := weir.PipeOptions[int]{Limit: weir.Bytes(1000), Size: func(i int) int {

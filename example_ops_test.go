@@ -19,10 +19,10 @@ func ExampleDedupe() {
 }
 
 func ExampleDedupeBy() {
-	type event struct{ ID, Text string }
-	s := weir.DedupeBy(weir.Values(event{"1", "hi"}, event{"2", "ho"}, event{"1", "hi again"}), func(e event) string { return e.ID }, 1000)
+	id := func(event string) string { return event[:1] }
+	s := weir.DedupeBy(weir.Values("1 hi", "2 ho", "1 hi again"), id, 1000)
 	fmt.Println(weir.Collect(context.Background(), s, 10))
-	// Output: [{1 hi} {2 ho}] <nil>
+	// Output: [1 hi 2 ho] <nil>
 }
 
 func ExampleBatch() {
@@ -46,9 +46,9 @@ func ExampleConcat() {
 }
 
 func ExampleZip() {
-	s := weir.Zip(weir.Values("a", "b", "c"), weir.Values(1, 2))
+	s := weir.Zip(weir.Values("a", "b", "c"), weir.Values("x", "y"))
 	fmt.Println(weir.Collect(context.Background(), s, 10))
-	// Output: [{a 1} {b 2}] <nil>
+	// Output: [{a x} {b y}] <nil>
 }
 
 func ExamplePartition() {

@@ -21,9 +21,9 @@ func TestPipe_NeverHoldsMoreThanItsLimit(t *testing.T) {
 	for name, limit := range limits {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r, w := weir.NewPipe[int64](limit)
+				r, w := weir.NewPipe[int](limit)
 				go func() {
-					for i := range int64(1000) {
+					for i := range 1000 {
 						w.Send(t.Context(), i)
 					}
 					w.Close()
@@ -34,7 +34,7 @@ func TestPipe_NeverHoldsMoreThanItsLimit(t *testing.T) {
 				if s.Items != want || s.WaitingSend != 1 {
 					t.Errorf("held %d values with %d writers waiting, want %d and 1", s.Items, s.WaitingSend, want)
 				}
-				n := int64(0)
+				n := 0
 				for {
 					v, err := r.Recv(t.Context())
 					if err == io.EOF {

@@ -14,8 +14,8 @@ import (
 
 func ExampleDecodeJSON() {
 	type order struct {
-		Item  string
-		Total int
+		Item  string `json:"item"`
+		Total int    `json:"total"`
 	}
 	text := weir.FromReader(strings.NewReader(`{"item": "apples", "total": 3}
 {"item": "pears", "total": 4}

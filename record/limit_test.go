@@ -397,7 +397,7 @@ func TestEveryDecoder_RefusesALimitThatIsNone(t *testing.T) {
 	re := regexp.MustCompile("a")
 	for name, flow := range map[string]*weir.Flow{
 		"DecodeCSV":    record.DecodeCSV(s, record.CSVOptions{MaxRecord: -1}).To(weir.Discard[[]string]()),
-		"DecodeJSON":   record.DecodeJSON[int](s, -1).To(weir.Discard[int]()),
+		"DecodeJSON":   record.DecodeJSON[any](s, -1).To(weir.Discard[any]()),
 		"Lines":        text.Lines(s, text.MaxLine(0)).To(weir.Discard[string]()),
 		"Grep":         s.Through(text.Grep(re, text.MaxLine(-1), text.CutLong())).To(weir.Discard[byte]()),
 		"GrepOut":      s.Through(text.GrepOut(re, text.MaxLine(-5), text.SkipLong())).To(weir.Discard[byte]()),

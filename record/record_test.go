@@ -16,8 +16,8 @@ import (
 
 func TestFormats_RoundTrip(t *testing.T) {
 	type rec struct {
-		Name string
-		N    int
+		Item  string `json:"item"`
+		Total int    `json:"total"`
 	}
 	recs := []rec{{"a<b>", 1}, {"ñ\n", 2}, {"", 3}}
 	rows := [][]string{{"a", "b,c"}, {"d\ne", `"f"`}, {"", "g"}}
@@ -55,7 +55,7 @@ func TestFormats_RoundTrip(t *testing.T) {
 			}
 		}
 	}
-	if _, err := collect(record.DecodeJSON[rec](cut([]byte(`{"Name":"a"} {"Name":`), 1), 0)); !errors.Is(err, io.ErrUnexpectedEOF) {
+	if _, err := collect(record.DecodeJSON[rec](cut([]byte(`{"item":"a"} {"item":`), 1), 0)); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Error(err)
 	}
 	if _, err := collect(record.DecodeJSON[rec](cut([]byte(`{"Name":"a"} {]`), 1), 0)); err == nil || !strings.Contains(err.Error(), "byte 1") {

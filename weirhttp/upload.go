@@ -44,9 +44,9 @@ import (
 // A PUT or POST over HTTP/1 needs Content-Length or Transfer-Encoding; without either it is
 // refused with 411.
 //
-// The answer to a stored file is 201, or 200 if the file has replaced another one, with
-// its Location and a [Received] as JSON. The answer to multipart is always 201, with a
-// list of them.
+// The answer to a stored file is 201, or 200 if the file has replaced another one, with a
+// [Received] as JSON, and with its Location if [Uploads.URL] is set. The answer to multipart
+// is always 201, with a list of them.
 //
 // A file is whole or absent. It is written under a hidden temporary name, and gets its
 // own name when all of it has arrived and every digest that the client sent
@@ -54,7 +54,7 @@ import (
 // nothing behind, except that resumable uploads wait in the hidden folder .weir-uploads,
 // where they survive a restart of the server. [SafeName] makes the names safe. If a name
 // is taken, the new file gets a number: "a (2).txt". This also holds for PUT, although PUT
-// names its target: Location has the name, where RFC 9110 (9.3.4) would redirect the
+// names its target: the answer has the name, where RFC 9110 (9.3.4) would redirect the
 // client first.
 //
 // If-Match, If-None-Match and If-Unmodified-Since apply to the file that has the name
@@ -126,10 +126,10 @@ type Uploads struct {
 	Budget *weir.Budget
 	Queue  time.Duration // 0: 5 s; negative: do not wait
 
-	// URL is where clients can read the files of the folder, for Location. The
-	// default is the path at which the handler is mounted, as far as the pattern of
-	// an [http.ServeMux] and [http.StripPrefix] tell; otherwise it is the path of the
-	// request.
+	// URL is where clients can read the files of the folder, such as "/files/", for
+	// Location. If it is empty, the answer to a complete upload names its file in the
+	// JSON only, because the file is at no URL that the handler knows of. The URL of an
+	// upload that can be resumed does not depend on it.
 	URL string
 
 	Log  *slog.Logger   // for failures; nil: slog.Default()

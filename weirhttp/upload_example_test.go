@@ -22,11 +22,19 @@ func ExampleUploadTo() {
 	}
 	defer os.RemoveAll(dir)
 
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer root.Close()
+
 	inbox := weirhttp.UploadTo(dir)
 	inbox.MaxSize = 10 << 30
 	inbox.Sync = true
+	inbox.URL = "/files/"
 	defer inbox.Close()
 	mux := http.NewServeMux()
+	mux.Handle("GET /files/", http.StripPrefix("/files/", weirhttp.Files(root)))
 	mux.Handle("POST /upload", inbox)
 	mux.Handle("/upload/", inbox) // for PUT and resumable uploads
 	server := httptest.NewServer(mux)
@@ -42,9 +50,9 @@ func ExampleUploadTo() {
 		fmt.Printf("%s %s\n%s", res.Status, res.Header.Get("Location"), body)
 	}
 	// Output:
-	// 201 Created /upload/hello.txt
+	// 201 Created /files/hello.txt
 	// {"name":"hello.txt","size":5,"sha256":"2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"}
-	// 201 Created /upload/hello%20%282%29.txt
+	// 201 Created /files/hello%20%282%29.txt
 	// {"name":"hello (2).txt","size":5,"sha256":"2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"}
 }
 

@@ -88,8 +88,8 @@ func (s *settings) limits(lifetime string) string {
 // answer tells the client what was stored. name is the name of the file, or of the first one.
 func (s *settings) answer(w http.ResponseWriter, r *http.Request, status int, name string, what any) {
 	h := w.Header()
-	if h.Get("Location") == "" {
-		h.Set("Location", s.location(r, name))
+	if h.Get("Location") == "" && s.url != "" {
+		h.Set("Location", s.location(name))
 	}
 	s.answerJSON(w, r, status, what)
 }
@@ -114,16 +114,9 @@ func (s *settings) answerJSON(w http.ResponseWriter, r *http.Request, status int
 	}
 }
 
-// location returns the URL of the file called name.
-func (s *settings) location(r *http.Request, name string) string {
-	base := s.url
-	if base == "" {
-		base = mountOf(r)
-	}
-	if !strings.HasSuffix(base, "/") {
-		base += "/"
-	}
-	return base + strings.ReplaceAll(url.PathEscape(name), "%2F", "/")
+// location returns the URL of the file called name. The settings have a URL.
+func (s *settings) location(name string) string {
+	return strings.TrimSuffix(s.url, "/") + "/" + strings.ReplaceAll(url.PathEscape(name), "%2F", "/")
 }
 
 // refuse answers an upload that failed, and logs it.

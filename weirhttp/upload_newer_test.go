@@ -464,7 +464,7 @@ func TestUploads_BodyNeedsALengthOverHTTP1(t *testing.T) {
 	h2.wantFiles(map[string]string{"unsized": "abc"})
 }
 
-func TestUploads_LocationIsWhereTheHandlerIsMounted(t *testing.T) {
+func TestUploads_AreResumedWhereTheHandlerIsMounted(t *testing.T) {
 	u := &Uploads{Dir: t.TempDir(), Overwrite: true}
 	defer u.Close()
 	mux := func(pattern string, h http.Handler) http.Handler {
@@ -476,26 +476,26 @@ func TestUploads_LocationIsWhereTheHandlerIsMounted(t *testing.T) {
 		h                  http.Handler
 		method, path, want string
 	}{
-		{u, "PUT", "/a", "/a"},
-		{u, "POST", "/any?name=a", "/any/a"},
-		{mux("/", u), "PUT", "/sub/folder/a", "/a"},
-		{mux("/up/", u), "PUT", "/up/a", "/up/a"},
-		{mux("/up/", u), "PUT", "/up/sub/a", "/up/a"},
-		{mux("/up/", u), "POST", "/up/sub?name=a", "/up/a"},
-		{mux("/up", u), "POST", "/up?name=a", "/up/a"},
-		{mux("PUT example.com/up/{name}", u), "PUT", "/up/a", "/up/a"},
-		{mux("/up/{rest...}", u), "PUT", "/up/sub/a", "/up/a"},
-		{mux("/of/{user}/up/", u), "PUT", "/of/a%20b/up/sub/a", "/of/a%20b/up/a"},
-		{http.StripPrefix("/api", u), "PUT", "/api/sub/a", "/api/a"},
-		{mux("/api/up/", http.StripPrefix("/api/up", u)), "PUT", "/api/up/sub/a", "/api/up/a"},
-		{mux("/api/", http.StripPrefix("/api", mux("/up/", u))), "PUT", "/api/up/sub/a", "/api/up/a"},
+		{u, "PUT", "/a", "/"},
+		{u, "POST", "/any?name=a", "/any/"},
+		{mux("/", u), "PUT", "/sub/folder/a", "/"},
+		{mux("/up/", u), "PUT", "/up/a", "/up/"},
+		{mux("/up/", u), "PUT", "/up/sub/a", "/up/"},
+		{mux("/up/", u), "POST", "/up/sub?name=a", "/up/"},
+		{mux("/up", u), "POST", "/up?name=a", "/up/"},
+		{mux("PUT example.com/up/{name}", u), "PUT", "/up/a", "/up/"},
+		{mux("/up/{rest...}", u), "PUT", "/up/sub/a", "/up/"},
+		{mux("/of/{user}/up/", u), "PUT", "/of/a%20b/up/sub/a", "/of/a%20b/up/"},
+		{http.StripPrefix("/api", u), "PUT", "/api/sub/a", "/api/"},
+		{mux("/api/up/", http.StripPrefix("/api/up", u)), "PUT", "/api/up/sub/a", "/api/up/"},
+		{mux("/api/", http.StripPrefix("/api", mux("/up/", u))), "PUT", "/api/up/sub/a", "/api/up/"},
 	} {
 		r := httptest.NewRequest(c.method, c.path, strings.NewReader("x"))
-		r.Header.Set("Content-Length", "1")
+		r.Header.Set("Upload-Complete", "?0")
 		w := httptest.NewRecorder()
 		c.h.ServeHTTP(w, r)
-		if got := w.Header().Get("Location"); w.Code/100 != 2 || got != c.want {
-			t.Errorf("%s %s: %d, Location %s, want %s", c.method, c.path, w.Code, got, c.want)
+		if got := w.Header().Get("Location"); !isUploadID(lastElement(got)) || got != c.want+lastElement(got) {
+			t.Errorf("%s %s: %d, Location %s, want it in %s", c.method, c.path, w.Code, got, c.want)
 		}
 	}
 }

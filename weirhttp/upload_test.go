@@ -28,7 +28,7 @@ import (
 )
 
 func TestUploads_IsStoredWholeUnderItsNameAndTold(t *testing.T) {
-	in := newInbox(t, &Uploads{})
+	in := newInbox(t, &Uploads{URL: "/files"})
 	var told []Received
 	in.u.Done = func(r Received) { told = append(told, r) }
 	big := content(5<<20 + 17)
@@ -37,10 +37,10 @@ func TestUploads_IsStoredWholeUnderItsNameAndTold(t *testing.T) {
 		header       []string
 		name, loc    string
 	}{
-		{"POST", "/upload", []string{"Content-Disposition", `attachment; filename="a b.txt"`}, "a b.txt", "/upload/a%20b.txt"},
-		{"POST", "/upload?name=q.bin", nil, "q.bin", "/upload/q.bin"},
-		{"POST", "/upload", []string{"Content-Disposition", `attachment; filename*=UTF-8''%C3%BC.txt`}, "ü.txt", "/upload/%C3%BC.txt"},
-		{"PUT", "/upload/put.bin", nil, "put.bin", "/upload/put.bin"},
+		{"POST", "/upload", []string{"Content-Disposition", `attachment; filename="a b.txt"`}, "a b.txt", "/files/a%20b.txt"},
+		{"POST", "/upload?name=q.bin", nil, "q.bin", "/files/q.bin"},
+		{"POST", "/upload", []string{"Content-Disposition", `attachment; filename*=UTF-8''%C3%BC.txt`}, "ü.txt", "/files/%C3%BC.txt"},
+		{"PUT", "/upload/put.bin", nil, "put.bin", "/files/put.bin"},
 		{"PUT", "/upload/%2e%2e%2f%2e%2e%2fetc%2fpasswd", nil, "passwd", ""},
 	} {
 		told = nil

@@ -354,7 +354,7 @@ func advice(s *step, code int, dst string, err error) string {
 	case errors.Is(err, syscall.EISDIR) && code == exitDestination:
 		return filepath.Join(s.dst, filepath.Base(s.src))
 	case errors.Is(err, fs.ErrNotExist) && code == exitSource:
-		return "ls " + quoted(nearest(s.src))
+		return instead(s.src)
 	case errors.Is(err, fs.ErrNotExist) && code == exitDestination:
 		if dir := filepath.Dir(dst); nearest(dst) != dir {
 			return "mkdir -p " + quoted(dir)
@@ -438,6 +438,21 @@ func nearest(name string) string {
 		}
 		dir = filepath.Dir(dir)
 	}
+}
+
+// instead returns advice about a file that does not exist: a file beside it with a similar
+// name, or the command that lists the closest folder.
+func instead(name string) string {
+	dir, base := filepath.Split(strings.TrimRight(name, string(filepath.Separator)))
+	if f, err := os.Open(cmp.Or(dir, ".")); err == nil {
+		defer f.Close()
+		names, _ := f.Readdirnames(10_000) // in a folder with more, the user looks better
+		slices.Sort(names)
+		if similar := closest(base, names); similar != "" {
+			return quoted(dir + similar)
+		}
+	}
+	return "ls " + quoted(nearest(name))
 }
 
 // quoted returns name as one word of a shell, for commands that users can copy.

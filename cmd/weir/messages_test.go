@@ -105,6 +105,10 @@ var outcomes = []outcome{
 
 	// The source.
 	{args: "copy none b", code: 3, text: "cannot read none: no such file or directory", try: "ls ."},
+	{args: "copy broken.zg b", code: 3, text: "cannot read broken.zg: no such file or directory", try: "broken.gz"},
+	{args: "pipe ./brokn.gz gunzip b", code: 3, text: "cannot read ./brokn.gz: no such file or directory", try: "./broken.gz"},
+	{args: "gzip broken.gx", code: 3, text: "cannot read broken.gx: no such file or directory", try: "broken.gz"},
+	{args: "serve foldr", code: 3, text: "cannot serve foldr: no such file or directory", try: "folder"},
 	{args: "copy no/such/file b", code: 3, text: "cannot read no/such/file: no such file or directory", try: "ls ."},
 	{args: "pipe folder gzip b", code: 3, text: "cannot read folder: is a directory", try: "tar -c folder | weir pipe - gzip folder.tar.gz"},
 	{args: "gzip none", code: 3, text: "cannot read none: no such file or directory", try: "ls ."},

@@ -263,7 +263,7 @@ func (s *serving) serve() error {
 	if err != nil {
 		f := &failure{code: exitSource, text: fmt.Sprintf("cannot serve %s: %v", s.dir, innermost(err)), try: "ls -ld " + quoted(s.dir)}
 		if errors.Is(err, fs.ErrNotExist) {
-			f.try = "ls " + quoted(nearest(s.dir))
+			f.try = instead(s.dir)
 		}
 		return f
 	}

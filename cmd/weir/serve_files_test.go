@@ -140,6 +140,32 @@ func TestServe_StoredFileIsWhereItsLocationSays(t *testing.T) {
 	if _, body := fetch(t, to.String()); body != "stored" {
 		t.Errorf("%s is %q", to, body)
 	}
+	s.end()
+
+	// A file that nobody can read has no Location.
+	s = startServe(t, dir, "--uploads", t.TempDir())
+	form := "--b\r\nContent-Disposition: form-data; name=f; filename=f.txt\r\n\r\nstored\r\n--b--\r\n"
+	for _, c := range []struct {
+		method, at, body string
+		header           http.Header
+	}{
+		{"PUT", "put.txt", "stored", nil},
+		{"POST", "?name=post.txt", "stored", nil},
+		{"POST", "", form, http.Header{"Content-Type": {"multipart/form-data; boundary=b"}}},
+	} {
+		req, _ := http.NewRequest(c.method, s.url+"_upload/"+c.at, strings.NewReader(c.body))
+		for name, values := range c.header {
+			req.Header[name] = values
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if at := resp.Header.Get("Location"); resp.StatusCode != http.StatusCreated || at != "" {
+			t.Errorf("%s %s: %s, Location %q", c.method, c.at, resp.Status, at)
+		}
+	}
 }
 
 func TestServe_ErrorsOfTheServerAreLoggedButForHandshakes(t *testing.T) {

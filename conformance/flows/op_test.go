@@ -29,11 +29,11 @@ func step[T any](d *draft[T]) {
 		split(d)
 	case c == 1 && g.nested == 0 && k.name != "bytes":
 		splitByKey(d)
-	case c == 2 && d.m.exact():
+	case c == 2 && d.m.exact() && k.zip != nil:
 		g.say("| Zip(")
 		b := source(g, k, 0)
 		a := *d
-		zip(d, &a, b)
+		k.zip(d, &a, b)
 	case c == 3:
 		roundTrip(d)
 	case c == 4 && k.name != "bytes":
@@ -113,20 +113,9 @@ func simple[T any](d *draft[T], c int) {
 			return k.mk(f(keyOf(acc), keyOf(v)))
 		}), "Scan")
 	case 16:
-		if !exact {
-			return
+		if exact && k.enumerate != nil {
+			k.enumerate(d)
 		}
-		numbered := weir.Enumerate(d.s)
-		if g.chance(0.5) {
-			numbered = numbered.Async(g.limit())
-		}
-		f := func(i, x int) int { return k.norm((i*7 + x) & keyMask) }
-		i := -1
-		d.m.apply(func(x int) []int {
-			i++
-			return []int{f(i, x)}
-		})
-		d.next(each1(numbered, "map", func(v weir.Pair[int64, T]) (T, error) { return k.mk(f(int(v.First), keyOf(v.Second))), nil }), "Enumerate | Map")
 	case 17:
 		st := g.strikeKey("Tap", &d.m, panics, cancels, halts)
 		d.next(weir.Tap(d.s, func(v T) { st.now(keyOf(v)) }), "Tap")
@@ -178,7 +167,9 @@ func simple[T any](d *draft[T], c int) {
 			return drop(x)
 		}), "DropWhile")
 	case 23:
-		batch(d)
+		if k.batch != nil {
+			k.batch(d)
+		}
 	case 24:
 		var gate pace.Gate
 		if g.chance(0.5) {
@@ -407,6 +398,22 @@ func batch[T any](d *draft[T]) {
 		s = s.Async(g.limit())
 	}
 	d.next(weir.FlatMap(s, func(_ context.Context, b []T, emit func(...T) error) error { return emit(b...) }), "Batch(%+v) | FlatMap", c)
+}
+
+// enumerate numbers the values, and makes values of T of these.
+func enumerate[T any](d *draft[T]) {
+	g, k := d.g, d.k
+	numbered := weir.Enumerate(d.s)
+	if g.chance(0.5) {
+		numbered = numbered.Async(g.limit())
+	}
+	f := func(i, x int) int { return k.norm((i*7 + x) & keyMask) }
+	i := -1
+	d.m.apply(func(x int) []int {
+		i++
+		return []int{f(i, x)}
+	})
+	d.next(each1(numbered, "map", func(v weir.Pair[int64, T]) (T, error) { return k.mk(f(int(v.First), k.key(v.Second))), nil }), "Enumerate | Map")
 }
 
 // own adds a stage of the user's.

@@ -319,9 +319,13 @@ func several[T any](d *draft[T], c, depth int) {
 		}
 		d.next(weir.Merge(parts...), ")")
 	case 12:
+		if d.k.zip == nil {
+			one(d, 0)
+			return
+		}
 		g.say("Zip(")
 		a, b := source(g, d.k, 0), source(g, d.k, 0)
-		zip(d, a, b)
+		d.k.zip(d, a, b)
 	}
 }
 

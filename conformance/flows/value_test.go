@@ -16,6 +16,15 @@ type kind[T any] struct {
 	size func(v T) int   // what a value refers to
 	norm func(k int) int // the key that mk(k) has
 	most int             // the largest value, in bytes
+
+	makers[T]
+}
+
+// makers add operators that make values of other types. Each of those types takes the
+// compiler more than a second, so some kinds do without: their makers are nil.
+type makers[T any] struct {
+	enumerate, batch func(d *draft[T])
+	zip              func(d, a, b *draft[T])
 }
 
 // record is a value with parts of several types.
@@ -85,12 +94,12 @@ func (p profile) textKey(s string, size func(k int) int) int {
 func same(k int) int { return k }
 
 func intKind() *kind[int] {
-	return &kind[int]{"ints", same, same, func(int) int { return 0 }, same, 8}
+	return &kind[int]{"ints", same, same, func(int) int { return 0 }, same, 8, makers[int]{enumerate[int], batch[int], zip[int]}}
 }
 
 func byteKind() *kind[byte] {
 	return &kind[byte]{"bytes", func(k int) byte { return byte(k) }, func(b byte) int { return int(b) },
-		func(byte) int { return 0 }, func(k int) int { return k & 0xff }, 1}
+		func(byte) int { return 0 }, func(k int) int { return k & 0xff }, 1, makers[byte]{}}
 }
 
 func (p profile) stringKind() *kind[string] {
@@ -101,6 +110,7 @@ func (p profile) stringKind() *kind[string] {
 		func(s string) int { return len(s) },
 		same,
 		p.most + 32,
+		makers[string]{enumerate[string], batch[string], zip[string]},
 	}
 }
 
@@ -112,6 +122,7 @@ func (p profile) sliceKind() *kind[[]byte] {
 		func(b []byte) int { return len(b) },
 		same,
 		p.most + 40,
+		makers[[]byte]{},
 	}
 }
 
@@ -141,5 +152,6 @@ func (p profile) recordKind() *kind[entry] {
 		func(r entry) int { return len(r.Name) + len(r.Data) + 19*len(r.Tags) },
 		same,
 		p.most + 256,
+		makers[entry]{},
 	}
 }
