@@ -112,11 +112,12 @@ func TestRate_UploadBelowTheMinimumRateIsDisconnected(t *testing.T) {
 func TestRate_BodyThatARateHoldsBackIsNotDisconnected(t *testing.T) {
 	atOnce(t)
 	ended := make(chan error, 1)
-	s := guarded(t, &Guard{Stall: 200 * time.Millisecond, MinRate: 256 << 10, ConnRate: 128 << 10}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	// The body takes 1.5 s because of the rate: longer than the client could be behind.
+	s := guarded(t, &Guard{Stall: time.Second, MinRate: 8 << 20, ConnRate: 128 << 10}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, err := io.Copy(io.Discard, r.Body)
 		ended <- err
 	}))
-	resp, err := browser(t).Post(s.url("/"), "", bytes.NewReader(make([]byte, 128<<10)))
+	resp, err := browser(t).Post(s.url("/"), "", bytes.NewReader(make([]byte, 192<<10)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,25 +16,21 @@ import (
 	"time"
 )
 
-// TestConn_WithoutTheKernelsWordSteadyClientsAreNotDisconnected has answers that take
-// longer than Stall.
+// TestConn_WithoutTheKernelsWordSteadyClientsAreNotDisconnected looks at connections as the
+// watchdog does, but at times of its own. So it does not matter how fast the machine is.
 func TestConn_WithoutTheKernelsWordSteadyClientsAreNotDisconnected(t *testing.T) {
 	atOnce(t)
-	const stall = 600 * time.Millisecond
 	root := tree(t, map[string]string{"big": pattern(16 << 20), "small": pattern(4 << 10)})
 	files := quiet(root)
+	first, last := io.Pipe()
+	t.Cleanup(func() { last.Close() })
+	serving := make(chan *conn, 1)
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		serving <- connOf(r)
 		switch r.URL.Path {
 		case "/copied": // by the kernel, for net/http
 			http.ServeFile(w, r, filepath.Join(root.Name(), "big"))
 		case "/waits": // for something that is not the client
-			first, last := io.Pipe()
-			go func() {
-				last.Write([]byte("first"))
-				time.Sleep(3 * stall)
-				last.Write([]byte("last"))
-				last.Close()
-			}()
 			w.Header().Set("Content-Length", strconv.Itoa(4<<10+len("firstlast")))
 			w.Write(make([]byte, 4<<10)) // so that net/http hands the reader on
 			w.(http.Flusher).Flush()
@@ -43,29 +39,64 @@ func TestConn_WithoutTheKernelsWordSteadyClientsAreNotDisconnected(t *testing.T)
 			files.ServeHTTP(w, r)
 		}
 	})
-	t.Run("copied", func(t *testing.T) {
-		s := guarded(t, &Guard{Stall: stall, blind: true}, h)
-		c := s.dial(t, 8<<10)
-		resp := ask(t, c, bufio.NewReader(c), "/copied")
-		for end := time.Now().Add(3 * stall); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-			if _, err := io.CopyN(io.Discard, resp.Body, 32<<10); err != nil {
-				t.Fatal(err)
+	// begin asks for a path, and returns both ends of the connection.
+	begin := func(t *testing.T, g *Guard, path string) (client net.Conn, body io.Reader, c *conn) {
+		g.Stall, g.blind = -1, true // no watchdog
+		s := guarded(t, g, h)
+		client = s.dial(t, 8<<10)
+		body = ask(t, client, bufio.NewReader(client), path).Body
+		return client, body, <-serving
+	}
+	at := time.Unix(1_700_000_000, 0)
+	// isFine looks at c twice, an hour apart.
+	isFine := func(t *testing.T, c *conn) {
+		t.Helper()
+		for range 2 {
+			at = at.Add(time.Hour)
+			if lag := c.lag(at); lag != 0 {
+				t.Errorf("the client is %v behind", lag)
 			}
 		}
-		c.Close()
+	}
+	t.Run("copied", func(t *testing.T) {
+		client, body, c := begin(t, new(Guard), "/copied")
+		c.lag(at)
+		for range 8 {
+			before := c.wrote.Load()
+			if _, err := io.CopyN(io.Discard, body, 2*blindPiece); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, func() bool { return c.wrote.Load() > before }, "what the client takes is not seen")
+			at = at.Add(30 * time.Second)
+			if lag := c.lag(at); lag != 0 {
+				t.Errorf("the client is %v behind", lag)
+			}
+		}
+		client.Close()
 	})
 	t.Run("waits", func(t *testing.T) {
-		s := guarded(t, &Guard{Stall: stall, blind: true}, h)
-		if _, body := s.fetch(t, browser(t), "GET", "/waits"); len(body) != 4<<10+len("firstlast") {
-			t.Errorf("%d bytes", len(body))
+		_, body, c := begin(t, new(Guard), "/waits")
+		if _, err := io.WriteString(last, "first"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.CopyN(io.Discard, body, int64(4<<10+len("first"))); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, func() bool { return c.writing.Load() == 0 }, "the server waits for the client")
+		isFine(t, c)
+		if _, err := io.WriteString(last, "last"); err != nil {
+			t.Fatal(err)
+		}
+		last.Close()
+		if rest, err := io.ReadAll(body); err != nil || string(rest) != "last" {
+			t.Errorf("the rest: %q, %v", rest, err)
 		}
 	})
 	t.Run("paced", func(t *testing.T) {
-		// A piece takes longer than a client may.
-		s := guarded(t, &Guard{Stall: 60 * time.Millisecond, ConnRate: 4 << 10, blind: true}, h)
-		if _, body := s.fetch(t, browser(t), "GET", "/small"); len(body) != 4<<10 {
-			t.Errorf("%d bytes", len(body))
-		}
+		_, _, c := begin(t, &Guard{ConnRate: 1}, "/small")
+		defer c.Close() // it would take an hour
+		eventually(t, func() bool { return c.rated.Load() && c.writing.Load() == 0 }, "the server does not wait for the rate limit")
+		isFine(t, c)
 	})
 }
 

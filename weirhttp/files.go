@@ -509,7 +509,11 @@ func (s *FileServer) serveList(w http.ResponseWriter, r *http.Request, name stri
 	h := w.Header()
 	h.Set("Cache-Control", "no-cache")
 	h.Add("Vary", "Accept")
-	if !asJSON && s.Page != nil {
+	switch {
+	case asJSON:
+		s.serveJSON(w, r, l)
+		return
+	case s.Page != nil:
 		s.servePage(w, r, l)
 		return
 	}
@@ -517,13 +521,9 @@ func (s *FileServer) serveList(w http.ResponseWriter, r *http.Request, name stri
 		s.fail(w, r, err)
 		return
 	}
-	if asJSON {
-		h.Set("Content-Type", "application/json")
-	} else {
-		l.explain()
-		h.Set("Content-Type", "text/html; charset=utf-8")
-		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'")
-	}
+	l.explain()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'")
 	h.Set("X-Content-Type-Options", "nosniff")
 	if r.Method == http.MethodHead {
 		return
@@ -531,10 +531,53 @@ func (s *FileServer) serveList(w http.ResponseWriter, r *http.Request, name stri
 	wire := newRolling(w, r, guardOf(r))
 	defer wire.arm()
 	out := bufio.NewWriterSize(wire, rollingPiece) // a template writes word by word
-	if asJSON {
-		err = l.writeJSON(out)
-	} else {
-		err = listPage.Execute(out, l.Listing)
+	err = listPage.Execute(out, l.Listing)
+	if err == nil {
+		err = out.Flush()
+	}
+	if err != nil { // the client must not mistake a part for the whole
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// serveJSON answers with the listing of a folder for programs. The answer begins before all
+// the names of a long folder are read, unless the memory for them could be missing. If
+// reading fails after that, the answer breaks.
+func (s *FileServer) serveJSON(w http.ResponseWriter, r *http.Request, l *lister) {
+	for range listedFirst - 1 { // openLister has read the first batch
+		if err := l.step(); err != nil {
+			s.fail(w, r, err)
+			return
+		}
+	}
+	ahead := !l.done && l.startAhead()
+	if !ahead {
+		if err := l.read(); err != nil {
+			s.fail(w, r, err)
+			return
+		}
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("X-Content-Type-Options", "nosniff")
+	if r.Method == http.MethodHead {
+		return
+	}
+	wire := newRolling(w, r, guardOf(r))
+	defer wire.arm()
+	out := bufio.NewWriterSize(wire, rollingPiece)
+	err := l.writeTop(out)
+	if err == nil && ahead {
+		if err = out.Flush(); err == nil {
+			_ = http.NewResponseController(w).Flush() // an error means that the client has disconnected
+			err = l.read()
+			if err != nil && r.Context().Err() == nil {
+				s.log().Warn("folder not listed", "path", r.URL.Path, "client", r.RemoteAddr, "error", err)
+			}
+		}
+	}
+	if err == nil {
+		err = l.writeRest(out)
 	}
 	if err == nil {
 		err = out.Flush()

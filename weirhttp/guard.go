@@ -674,8 +674,10 @@ func (p *port) watch() {
 	}
 	// The guard promises to disconnect within a second after Stall. One look can be
 	// late in noticing that a stall begins, another one that it has lasted long enough.
-	tick := time.NewTicker(min(max(stall/8, 10*time.Millisecond), 400*time.Millisecond))
+	every := min(max(stall/8, 10*time.Millisecond), 400*time.Millisecond)
+	tick := time.NewTicker(every)
 	defer tick.Stop()
+	clock := watchClock{most: 2 * every}
 	var conns []*conn
 	for {
 		select {
@@ -683,8 +685,9 @@ func (p *port) watch() {
 			return
 		case t := <-tick.C:
 			conns = p.list(conns)
+			now := clock.now(t)
 			for _, c := range conns {
-				if c.lag(t) >= stall {
+				if c.lag(now) >= stall {
 					path := ""
 					if x := c.carries.Load(); x != nil {
 						path = x.name()
@@ -697,4 +700,24 @@ func (p *port) watch() {
 			clear(conns) // do not keep closed connections alive
 		}
 	}
+}
+
+// watchClock is the clock of the watchdog. It stands still while the process does (stopped
+// by a signal, or on a machine that is suspended or overloaded): no client could make
+// progress then.
+type watchClock struct {
+	most time.Duration // that can pass between two looks
+	last time.Time     // the look before, by the clock of the machine
+	at   time.Time     // and by this one
+}
+
+// now returns the time of a look that is at t by the clock of the machine.
+func (k *watchClock) now(t time.Time) time.Time {
+	if k.last.IsZero() {
+		k.at = t
+	} else {
+		k.at = k.at.Add(min(t.Sub(k.last), k.most))
+	}
+	k.last = t
+	return k.at
 }

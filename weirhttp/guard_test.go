@@ -91,8 +91,8 @@ func TestGuard_ClientThatTakesNothingIsDisconnected(t *testing.T) {
 	}
 }
 
-// TestGuard_SlowClientsAreNotDisconnected has clients that take steps with pauses much
-// longer than the write of a piece takes, and of half the stall.
+// TestGuard_SlowClientsAreNotDisconnected has clients that take steps with pauses just
+// shorter than Stall. It looks at them as the watchdog does, but at times of its own.
 func TestGuard_SlowClientsAreNotDisconnected(t *testing.T) {
 	for kind, k := range kinds {
 		t.Run(kind, func(t *testing.T) {
@@ -100,18 +100,33 @@ func TestGuard_SlowClientsAreNotDisconnected(t *testing.T) {
 				t.Skip("a client of TLS reads whole records; the connection below is the same")
 			}
 			t.Parallel()
-			const stall = 400 * time.Millisecond
-			s := guarded(t, &Guard{Stall: stall, MinRate: 20 << 10}, bigAndStream(t, 4<<20))
+			const stall, step = time.Minute, 16 << 10
+			serving := make(chan *conn, 1)
+			files := bigAndStream(t, 4<<20)
+			s := guarded(t, &Guard{Stall: -1, MinRate: step / 60}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				serving <- connOf(r)
+				files.ServeHTTP(w, r)
+			}))
 			var wg sync.WaitGroup
 			for range 20 {
-				c := s.dial(t, 8<<10)
-				resp := ask(t, c, bufio.NewReaderSize(c, 16), k.path)
+				client := s.dial(t, 8<<10)
+				resp := ask(t, client, bufio.NewReaderSize(client, 16), k.path)
+				c, at := <-serving, time.Unix(1_700_000_000, 0)
+				if !c.progress().told {
+					t.Skip("the kernel does not say what clients take")
+				}
+				c.lag(at)
 				wg.Go(func() {
-					// For five times as long as a stall may last.
-					for end := time.Now().Add(5 * stall); time.Now().Before(end); time.Sleep(stall / 4) {
-						if _, err := io.CopyN(io.Discard, resp.Body, 12<<10); err != nil {
+					for range 20 {
+						before := c.progress().taken
+						if _, err := io.CopyN(io.Discard, resp.Body, step); err != nil {
 							t.Errorf("a slow client got %v", err)
 							return
+						}
+						eventually(t, func() bool { return c.progress().taken > before }, "what the client takes is not seen")
+						at = at.Add(stall * 9 / 10)
+						if lag := c.lag(at); lag >= stall {
+							t.Errorf("a slow client is %v behind", lag)
 						}
 					}
 				})
@@ -155,9 +170,24 @@ func TestGuard_WithoutTheKernelsWordWritesCount(t *testing.T) {
 	if n, err := io.Copy(io.Discard, resp.Body); err == nil {
 		t.Errorf("the client takes %d bytes for the whole", n)
 	}
+	// On a busy machine even a fast client can have a pause.
+	s = guarded(t, &Guard{Stall: 10 * time.Second, blind: true}, bigAndStream(t, 32<<20))
 	resp, body := s.fetch(t, browser(t), "GET", "/big")
 	if resp.StatusCode != 200 || len(body) != 32<<20 {
 		t.Errorf("a fast client: %s, %d bytes", resp.Status, len(body))
+	}
+}
+
+func TestGuard_TimeInWhichTheServerStoodStillIsNotTheClients(t *testing.T) {
+	begun := time.Unix(1000, 0)
+	clock, client := watchClock{most: 2 * time.Second}, watchState{}
+	for _, x := range []struct{ at, lag time.Duration }{
+		{0, 0}, {time.Second, time.Second}, {3 * time.Second, 3 * time.Second}, {time.Hour, 5 * time.Second}, {time.Hour + time.Second, 6 * time.Second},
+	} {
+		lag := client.step(clock.now(begun.Add(x.at)), progress{pending: true}, 0, 1000)
+		if lag != x.lag {
+			t.Errorf("after %v: lag %v, want %v", x.at, lag, x.lag)
+		}
 	}
 }
 

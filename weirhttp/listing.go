@@ -1,6 +1,8 @@
 package weirhttp
 
 import (
+	"bufio"
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -10,13 +12,17 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/internal/chars"
+	"github.com/weir-go/weir/weirhttp/internal/budget"
 	"github.com/weir-go/weir/weirhttp/internal/dirents"
 	"github.com/weir-go/weir/weirhttp/internal/names"
 	"github.com/weir-go/weir/weirhttp/internal/natural"
@@ -28,6 +34,8 @@ const (
 	pageLength   = 500       // names on a page unless the client asks for another number
 	listedBatch  = 1000      // names read at once
 	listedCost   = 128 << 10 // bytes for a batch, including sorting and net/http
+	listedFirst  = 4         // batches after which an answer in JSON begins
+	describedRun = 64        // files that a goroutine looks at before it takes others
 	longestWords = 200       // bytes of a filter that count
 )
 
@@ -132,9 +140,9 @@ func selectionOf(q url.Values, limit int) (Selection, error) {
 }
 
 // compare orders entries: folders first, then by the column, then by name.
-func (s Selection) compare(a, b *Entry) int {
-	if a.Folder != b.Folder {
-		if a.Folder {
+func (s Selection) compare(a, b *listed) int {
+	if a.folder != b.folder {
+		if a.folder {
 			return -1
 		}
 		return 1
@@ -142,19 +150,26 @@ func (s Selection) compare(a, b *Entry) int {
 	c := 0
 	switch s.Sort {
 	case "size":
-		c = cmp.Compare(a.Size, b.Size)
+		c = cmp.Compare(a.size, b.size)
 	case "time":
-		c = a.Modified.Compare(b.Modified)
+		c = cmp.Compare(a.modified, b.modified)
 	default:
-		c = natural.Compare(a.Name, b.Name)
+		c = compareNames(a, b)
 	}
 	if s.Desc {
 		c = -c
 	}
 	if c == 0 {
-		c = natural.Compare(a.Name, b.Name)
+		c = compareNames(a, b)
 	}
 	return c
+}
+
+func compareNames(a, b *listed) int {
+	if c := bytes.Compare(a.key, b.key); c != 0 {
+		return c
+	}
+	return strings.Compare(a.name, b.name)
 }
 
 // Listing describes a folder for its page.
@@ -222,22 +237,33 @@ type lister struct {
 	words []string // of the filter, in lower case
 	early bool     // describe each file at once: the order or the length needs it
 	keep  int      // entries that can be of the page, or before it
-	held  reserved // memory
-	paid  int      // batches that held covers
+	slack int      // entries beyond those that list can have
+	held  reserved // memory, except for ahead
+	ahead int64    // memory that was taken before it was needed
+	paid  int      // batches that the memory covers
 	done  bool     // all names were read
 
-	list   []listed
-	bound  *Entry // an entry after this one is not of the page; nil: not known yet
-	readme string // name of the README so far
-	rank   int    // of readme; 0: none
+	batch  []listed // what step has read, for the next step
+	key    []byte   // for the next entry
+	list   []*listed
+	page   []*listed // of list: the entries of the page, after read
+	bound  *listed   // an entry after this one is not of the page; nil: not known yet
+	readme string    // name of the README so far
+	rank   int       // of readme; 0: none
 
 	Listing
 }
 
 // listed is an entry in a lister.
 type listed struct {
-	Entry
-	d fs.DirEntry // to be described; nil: it is
+	name     string
+	key      []byte      // of name, for the order
+	d        fs.DirEntry // to be described; nil: it is
+	size     int64
+	modified int64 // seconds since 1970
+	folder   bool
+	gone     bool // clients cannot get it
+	leftOut  bool // it is gone, and somebody may miss it
 }
 
 // openLister opens a folder, and reads the first batch of its names, but none for HEAD. The
@@ -264,9 +290,13 @@ func begun(l *lister, s Selection) (*lister, error) {
 	if name != "." {
 		l.Path += strings.ReplaceAll(name, `\`, "/") + "/"
 	}
-	l.Entries = []Entry{} // an empty folder is an empty list in JSON
-	l.early = s.Sort != "name" || s.Limit > mostOnPage
-	l.keep = min(s.Page*s.Limit, mostListed)
+	l.Entries = []Entry{}                              // an empty folder is an empty list in JSON
+	l.early = s.Sort != "name" || s.Limit > mostOnPage // soon, a file is in the caches of the processor
+	l.keep = mostListed
+	if s.Page <= mostListed/s.Limit { // otherwise the product can be too large for an int
+		l.keep = s.Page * s.Limit
+	}
+	l.slack = max(listedBatch, l.keep/4) // of a long list, many are sorted at once
 	l.done = r.Method == http.MethodHead
 	if err := l.step(); err != nil {
 		l.close()
@@ -277,11 +307,56 @@ func begun(l *lister, s Selection) (*lister, error) {
 
 func (l *lister) close() {
 	l.held.release()
+	l.giveBack(0)
 	l.dir.Close()
+}
+
+// startAhead takes the memory that the longest list needs, and reports whether it was
+// free. Nothing but a fault of the disk can fail the listing then, so that an answer can
+// begin before the names are read.
+func (l *lister) startAhead() bool {
+	most := (l.keep+l.slack)/listedBatch - l.paid
+	n := int64(max(most, 0)) * listedCost
+	if !budget.TryAcquire(l.budget(), n) {
+		return false
+	}
+	l.ahead = n
+	l.paid += most
+	return true
+}
+
+// giveBack returns what startAhead has taken beyond the memory for a number of batches.
+func (l *lister) giveBack(batches int) {
+	if surplus := min(int64(l.paid-batches)*listedCost, l.ahead); surplus > 0 {
+		budget.Release(l.budget(), surplus)
+		l.ahead -= surplus
+		l.paid -= int(surplus / listedCost)
+	}
+}
+
+func (l *lister) budget() *weir.Budget {
+	if g := guardOf(l.r); g != nil {
+		return g.Budget
+	}
+	return nil
 }
 
 // finish reads the other names and sets the fields of the Listing.
 func (l *lister) finish() error {
+	if err := l.read(); err != nil {
+		return err
+	}
+	l.describe(l.page)
+	for _, c := range l.page {
+		if l.counts(c) {
+			l.Entries = append(l.Entries, c.entry())
+		}
+	}
+	return nil
+}
+
+// read reads the other names and sets page. It sets all fields of the Listing but Entries.
+func (l *lister) read() error {
 	for !l.done {
 		if l.r.Context().Err() != nil {
 			return l.r.Context().Err()
@@ -290,21 +365,13 @@ func (l *lister) finish() error {
 			return err
 		}
 	}
+	l.giveBack(len(l.list) / listedBatch)
 	l.trim()
 	s := &l.Selection
 	s.Page = min(s.Page, l.Pages())
 	l.Cut = l.Total > mostListed
 	from := min((s.Page-1)*s.Limit, len(l.list))
-	for _, c := range l.list[from:min(from+s.Limit, len(l.list))] {
-		if c.d != nil {
-			info, _ := l.v.show(l.name, c.d)
-			if info == nil {
-				continue // it is gone
-			}
-			c.Entry = entryOf(c.Name, info)
-		}
-		l.Entries = append(l.Entries, c.Entry)
-	}
+	l.page = l.list[from:min(from+s.Limit, len(l.list))]
 	return nil
 }
 
@@ -314,9 +381,23 @@ func (l *lister) step() error {
 		return nil
 	}
 	batch, err := l.entries.Read(listedBatch)
+	l.batch = slices.Grow(l.batch[:0], len(batch))
+	now := make([]*listed, 0, len(batch)) // to be described at once
 	for _, d := range batch {
-		if e, ok := l.take(d); ok {
-			if aerr := l.add(e); aerr != nil {
+		if !l.wants(d) {
+			continue
+		}
+		l.batch = append(l.batch, listed{name: d.Name(), d: d, folder: d.IsDir()})
+		if l.early || !names.Printable(d.Name()) || !d.IsDir() && !d.Type().IsRegular() {
+			now = append(now, &l.batch[len(l.batch)-1])
+		}
+	}
+	l.describe(now)
+	for i := range l.batch {
+		c := &l.batch[i]
+		l.Total++
+		if l.counts(c) {
+			if aerr := l.add(c); aerr != nil {
 				return aerr
 			}
 		}
@@ -327,29 +408,87 @@ func (l *lister) step() error {
 	return err
 }
 
-// take makes the entry from d alone, if that is possible without a stat of the file.
-func (l *lister) take(d fs.DirEntry) (e listed, ok bool) {
+// wants reports whether d belongs to the listing if clients can get it.
+func (l *lister) wants(d fs.DirEntry) bool {
 	name := d.Name()
 	if names.Withheld(name, l.v.hidden) {
-		return listed{}, false
+		return false
 	}
 	if rank := readmeRank(name); rank > l.rank && d.Type().IsRegular() {
 		l.readme, l.rank = name, rank
 	}
-	if !l.matches(name) {
-		return listed{}, false
+	return l.matches(name)
+}
+
+// describing is how many goroutines help listings to describe files, in all servers of the
+// process.
+var describing atomic.Int64
+
+// describe describes the entries of list that are not described. Asking for each file takes
+// most of the time of a listing. Other goroutines help with long lists, but never more than
+// there are processors, however many clients ask for listings.
+func (l *lister) describe(list []*listed) {
+	var next atomic.Int64
+	work := func() {
+		for {
+			to := int(next.Add(describedRun))
+			if to-describedRun >= len(list) {
+				return
+			}
+			for _, c := range list[to-describedRun : min(to, len(list))] {
+				c.describe(l.v, l.name)
+			}
+		}
 	}
-	if !l.early && names.Printable(name) && (d.IsDir() || d.Type().IsRegular()) {
-		return listed{Entry{Name: name, Folder: d.IsDir()}, d}, true
+	var helpers sync.WaitGroup
+	defer helpers.Wait()
+	for n := describedRun; n < len(list) && l.store == nil; n += describedRun {
+		if describing.Add(1) >= int64(runtime.GOMAXPROCS(0)) { // this goroutine needs one too
+			describing.Add(-1)
+			break
+		}
+		helpers.Go(func() {
+			defer describing.Add(-1)
+			work()
+		})
 	}
-	info, leftOut := l.v.show(l.name, d)
-	if leftOut {
+	work()
+}
+
+// describe looks at the file, in the folder dir, unless it has done so.
+func (c *listed) describe(v view, dir string) {
+	if c.d == nil {
+		return
+	}
+	info, leftOut := v.show(dir, c.d)
+	c.d = nil
+	if info == nil {
+		c.gone, c.leftOut = true, leftOut
+		return
+	}
+	c.folder, c.modified = info.IsDir(), min(max(info.ModTime().Unix(), earliest), latest)
+	if !c.folder {
+		c.size = info.Size()
+	}
+}
+
+// The times that JSON can express, in seconds since 1970: the years 0 to 9999. File systems
+// have others.
+const (
+	earliest = -62_167_219_200
+	latest   = 253_402_300_799
+)
+
+// counts reports whether clients can get an entry of the total. If not, it takes the entry
+// off the total.
+func (l *lister) counts(c *listed) bool {
+	if c.gone {
+		l.Total--
+	}
+	if c.leftOut {
 		l.LeftOut++
 	}
-	if info == nil {
-		return listed{}, false
-	}
-	return listed{entryOf(name, info), nil}, true
+	return !c.gone
 }
 
 func (l *lister) matches(name string) bool {
@@ -365,16 +504,16 @@ func (l *lister) matches(name string) bool {
 	return true
 }
 
-// add adds an entry unless it is after the page.
-func (l *lister) add(e listed) error {
-	l.Total++
-	if l.bound != nil && l.Selection.compare(&e.Entry, l.bound) > 0 {
+// add adds a copy of c unless that is after the page.
+func (l *lister) add(c *listed) error {
+	l.key = natural.AppendKey(l.key[:0], c.name)
+	c.key = l.key
+	if l.bound != nil && l.Selection.compare(c, l.bound) > 0 {
 		return nil
 	}
-	if len(l.list) >= l.keep+listedBatch {
+	if len(l.list) >= l.keep+l.slack {
 		l.trim()
-		l.bound = &Entry{}
-		*l.bound = l.list[l.keep-1].Entry
+		l.bound = l.list[l.keep-1]
 	}
 	if need := len(l.list) / listedBatch; need > l.paid {
 		if err := l.held.reserve(l.r.Context(), guardOf(l.r), int64(need-l.paid)*listedCost); err != nil {
@@ -382,13 +521,15 @@ func (l *lister) add(e listed) error {
 		}
 		l.paid = need
 	}
-	l.list = append(l.list, e)
+	kept := *c
+	kept.key = bytes.Clone(c.key)
+	l.list = append(l.list, &kept)
 	return nil
 }
 
 // trim sorts the entries, and drops those after the page.
 func (l *lister) trim() {
-	slices.SortFunc(l.list, func(a, b listed) int { return l.Selection.compare(&a.Entry, &b.Entry) })
+	slices.SortFunc(l.list, l.Selection.compare)
 	if len(l.list) > l.keep {
 		clear(l.list[l.keep:])
 		l.list = l.list[:l.keep]
@@ -449,51 +590,98 @@ func readmeRank(name string) int {
 	return 0
 }
 
-// writeJSON writes the listing entry by entry.
-func (l *lister) writeJSON(out io.Writer) error {
-	head, err := json.Marshal(l.Path)
+// writeTop writes the beginning of the listing in JSON, which needs no names.
+func (l *lister) writeTop(out *bufio.Writer) error {
+	b, err := appendText(append(out.AvailableBuffer(), `{"path":`...), l.Path)
 	if err != nil {
 		return err
 	}
-	_, err = io.WriteString(out, `{"path":`+string(head)+`,"entries":[`)
-	for i := range l.Entries {
-		if err != nil {
-			return err
-		}
-		var e []byte
-		if e, err = json.Marshal(&l.Entries[i]); err != nil {
-			return err
-		}
-		if i > 0 {
-			e = append([]byte{','}, e...)
-		}
-		_, err = out.Write(e)
-	}
-	if err != nil {
-		return err
-	}
-	end := `],"total":` + strconv.Itoa(l.Total)
-	if l.Cut {
-		end += `,"cut":true`
-	}
-	if l.LeftOut > 0 {
-		end += `,"leftOut":` + strconv.Itoa(l.LeftOut)
-	}
-	_, err = io.WriteString(out, end+"}\n")
+	_, err = out.Write(append(b, `,"entries":[`...))
 	return err
 }
 
-// entryOf describes an entry of a folder.
-func entryOf(name string, info fs.FileInfo) Entry {
-	e := Entry{Name: name, Modified: info.ModTime().UTC().Truncate(time.Second), Folder: info.IsDir()}
-	if !e.Folder {
-		e.Size = info.Size()
+// writeRest describes the entries of the page, and writes them and the end of the listing.
+// The bytes are those that encoding/json would write for the Listing.
+func (l *lister) writeRest(out *bufio.Writer) error {
+	comma := false
+	for part := range slices.Chunk(l.page, listedBatch) {
+		if err := l.r.Context().Err(); err != nil {
+			return err
+		}
+		l.describe(part)
+		for _, c := range part {
+			if !l.counts(c) {
+				continue
+			}
+			b := out.AvailableBuffer()
+			if comma {
+				b = append(b, ',')
+			}
+			comma = true
+			b, err := c.appendJSON(b)
+			if err != nil {
+				return err
+			}
+			if _, err := out.Write(b); err != nil {
+				return err
+			}
+		}
 	}
-	e.Href = "./" + names.Escape(name)
-	if e.Folder {
-		e.Href += "/"
+	b := append(out.AvailableBuffer(), `],"total":`...)
+	b = strconv.AppendInt(b, int64(l.Total), 10)
+	if l.Cut {
+		b = append(b, `,"cut":true`...)
 	}
-	return e
+	if l.LeftOut > 0 {
+		b = strconv.AppendInt(append(b, `,"leftOut":`...), int64(l.LeftOut), 10)
+	}
+	_, err := out.Write(append(b, "}\n"...))
+	return err
+}
+
+// entry returns the entry for pages.
+func (c *listed) entry() Entry {
+	return Entry{Name: c.name, Size: c.size, Modified: c.time(), Folder: c.folder, Href: string(c.appendHref(nil))}
+}
+
+func (c *listed) time() time.Time { return time.Unix(c.modified, 0).UTC() }
+
+// appendJSON appends what encoding/json makes of the entry.
+func (c *listed) appendJSON(b []byte) ([]byte, error) {
+	b, err := appendText(append(b, `{"name":`...), c.name)
+	if err != nil {
+		return nil, err
+	}
+	b = strconv.AppendInt(append(b, `,"size":`...), c.size, 10)
+	b = c.time().AppendFormat(append(b, `,"modified":"`...), time.RFC3339)
+	b = strconv.AppendBool(append(b, `","folder":`...), c.folder)
+	var space [300]byte
+	b, err = appendText(append(b, `,"href":`...), c.appendHref(space[:0]))
+	if err != nil {
+		return nil, err
+	}
+	return append(b, '}'), nil
+}
+
+func (c *listed) appendHref(b []byte) []byte {
+	b = names.AppendEscaped(append(b, "./"...), c.name)
+	if c.folder {
+		b = append(b, '/')
+	}
+	return b
+}
+
+// appendText appends text as a string of JSON. What has to be escaped, or could have to be,
+// is left to encoding/json.
+func appendText[T string | []byte](b []byte, text T) ([]byte, error) {
+	for i := range len(text) {
+		switch c := text[i]; {
+		case c < ' ', c > '~', c == '"', c == '\\', c == '<', c == '>', c == '&':
+			quoted, err := json.Marshal(string(text))
+			return append(b, quoted...), err
+		}
+	}
+	return append(append(append(b, '"'), text...), '"'), nil
 }
 
 var listPage = template.Must(template.New("list").Funcs(template.FuncMap{

@@ -173,6 +173,32 @@ func Escape(p string) string {
 	return u.EscapedPath()
 }
 
+// AppendEscaped appends Escape of p to b. For listings, which have many names, it is
+// faster than net/url.
+func AppendEscaped(b []byte, p string) []byte {
+	if p == "*" { // net/url leaves this one as it is
+		return append(b, p...)
+	}
+	for i := range len(p) {
+		if c := p[i]; inPaths[c] {
+			b = append(b, c)
+		} else {
+			b = append(b, '%', upperHex[c>>4], upperHex[c&0xf])
+		}
+	}
+	return b
+}
+
+const upperHex = "0123456789ABCDEF"
+
+// inPaths has the bytes that Escape leaves as they are.
+var inPaths = func() (t [256]bool) {
+	for _, c := range "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_.~$&+,/:;=@" {
+		t[c] = true
+	}
+	return t
+}()
+
 // The longest path that FromURL accepts, and the longest name in it, in bytes: the
 // limits of common systems.
 const (

@@ -140,3 +140,17 @@ func FuzzFromURL_StaysBelowTheRoot(f *testing.F) {
 		}
 	})
 }
+
+func FuzzAppendEscaped_AgreesWithNetURL(f *testing.F) {
+	for _, s := range []string{"", "*", "a*", "a b/c?d#e%f", "ü", "\xff", "!'()", "a:b", strings.Repeat("é", 300)} {
+		f.Add(s)
+	}
+	for c := range 256 {
+		f.Add("a" + string([]byte{byte(c)}))
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if got, want := string(AppendEscaped([]byte("./"), s)), "./"+Escape(s); got != want {
+			t.Fatalf("%q became %q, want %q", s, got, want)
+		}
+	})
+}

@@ -2,46 +2,44 @@
 package natural
 
 import (
-	"cmp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 )
 
-// Compare compares two names without regard to case, and the numbers in them by their
-// values. Names that differ only in case or leading zeros are compared byte by byte, so
-// the result is 0 only for equal names.
-func Compare(a, b string) int {
-	x, y := a, b
-	for x != "" && y != "" {
-		if isDigit(x[0]) && isDigit(y[0]) {
-			m, n := digits(x), digits(y)
-			if c := compareNumbers(x[:m], y[:n]); c != 0 {
-				return c
-			}
-			x, y = x[m:], y[n:]
-			continue
-		}
-		if x[0] < utf8.RuneSelf && y[0] < utf8.RuneSelf {
-			if c := cmp.Compare(lower(x[0]), lower(y[0])); c != 0 {
-				return c
-			}
-			x, y = x[1:], y[1:]
-			continue
-		}
-		r, m := utf8.DecodeRuneInString(x)
-		s, n := utf8.DecodeRuneInString(y)
-		if c := cmp.Compare(unicode.ToLower(r), unicode.ToLower(s)); c != 0 {
-			return c
-		}
-		x, y = x[m:], y[n:]
-	}
-	if c := cmp.Compare(len(x), len(y)); x == "" || y == "" {
-		if c != 0 {
-			return c
+// AppendKey appends the place of a name in the order to key: names are ordered by the bytes
+// of their keys. The order has no regard to case, and takes the numbers in names by their
+// values. Names that differ only in case or in leading zeros have the same key.
+func AppendKey(key []byte, name string) []byte {
+	for s := name; s != ""; {
+		switch c := s[0]; {
+		case isDigit(c):
+			n := digits(s)
+			key = appendNumber(key, s[:n])
+			s = s[n:]
+		case c < utf8.RuneSelf:
+			key = append(key, lower(c))
+			s = s[1:]
+		default:
+			r, n := utf8.DecodeRuneInString(s)
+			key = utf8.AppendRune(key, unicode.ToLower(r))
+			s = s[n:]
 		}
 	}
-	return strings.Compare(a, b)
+	return key
+}
+
+// appendNumber appends a number of any length: a digit, so that it has the place of
+// numbers among other characters, then its length without leading zeros, and its digits.
+func appendNumber(key []byte, number string) []byte {
+	number = strings.TrimLeft(number, "0")
+	key = append(key, '0')
+	n := len(number)
+	for ; n >= 0xff; n -= 0xff {
+		key = append(key, 0xff)
+	}
+	key = append(key, byte(n))
+	return append(key, number...)
 }
 
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }
@@ -60,10 +58,4 @@ func digits(s string) int {
 		n++
 	}
 	return n
-}
-
-// compareNumbers compares numbers of any length.
-func compareNumbers(a, b string) int {
-	a, b = strings.TrimLeft(a, "0"), strings.TrimLeft(b, "0")
-	return cmp.Or(cmp.Compare(len(a), len(b)), strings.Compare(a, b))
 }
