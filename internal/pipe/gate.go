@@ -596,7 +596,10 @@ func (g *Gate) writeStep(o *writing, t *turn) (does next, n int) {
 			return away, n
 		}
 	} else if known > 0 {
-		c := o.charges()
+		var c charges
+		if g.measures {
+			c = o.charges()
+		}
 		if n := g.room(known, &c); n > 0 {
 			return adds, n
 		}

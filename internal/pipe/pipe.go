@@ -255,7 +255,10 @@ func (p *Pipe[T]) writeStep(o *writeOp[T], t *turn) next {
 		does, n := g.writeStep(&o.op, t)
 		switch {
 		case does == adds:
-			c := o.op.charges()
+			var c charges
+			if p.size != nil {
+				c = o.op.charges()
+			}
 			p.add(o.vs[o.op.n:o.op.n+n], &c)
 			if o.op.wrote(n); o.op.n < o.op.of {
 				continue
@@ -658,22 +661,18 @@ func (p *Pipe[T]) ReadUpTo(ctx context.Context, clk *clock.Clock, dst []T, most 
 
 // TryRead moves available values into dst without waiting, up to most bytes of
 // charge. It returns ErrEmpty if there are none.
-func (p *Pipe[T]) TryRead(dst []T, most int64) (int, error) {
+func (p *Pipe[T]) TryRead(dst []T, most int64) (n int, err error) {
 	g := &p.g
 	g.mu.Lock()
-	defer g.unlock()
 	if g.viewing {
-		return 0, ErrEmpty
+		err = ErrEmpty
+	} else if n, _ = p.takeUpTo(dst, most); n > 0 || len(dst) == 0 {
+		g.wakeWriter()
+	} else if err = g.readError(); err == nil {
+		err = ErrEmpty
 	}
-	n, _ := p.takeUpTo(dst, most)
-	if n == 0 && len(dst) > 0 {
-		if err := g.readError(); err != nil {
-			return 0, err
-		}
-		return 0, ErrEmpty
-	}
-	g.wakeWriter()
-	return n, nil
+	g.unlock()
+	return n, err
 }
 
 // Acquire waits for data and hands out the first values as they lie in memory.
