@@ -541,8 +541,8 @@ func (s *FileServer) serveList(w http.ResponseWriter, r *http.Request, name stri
 }
 
 // serveJSON answers with the listing of a folder for programs. The answer begins before all
-// the names of a long folder are read, unless the memory for them could be missing. If
-// reading fails after that, the answer breaks.
+// the names of a long folder are read, unless memory is short. If reading fails after that,
+// the answer breaks.
 func (s *FileServer) serveJSON(w http.ResponseWriter, r *http.Request, l *lister) {
 	for range listedFirst - 1 { // openLister has read the first batch
 		if err := l.step(); err != nil {
@@ -550,7 +550,7 @@ func (s *FileServer) serveJSON(w http.ResponseWriter, r *http.Request, l *lister
 			return
 		}
 	}
-	ahead := !l.done && l.startAhead()
+	ahead := !l.done && l.hasRoom()
 	if !ahead {
 		if err := l.read(); err != nil {
 			s.fail(w, r, err)
@@ -569,7 +569,9 @@ func (s *FileServer) serveJSON(w http.ResponseWriter, r *http.Request, l *lister
 	err := l.writeTop(out)
 	if err == nil && ahead {
 		if err = out.Flush(); err == nil {
-			_ = http.NewResponseController(w).Flush() // an error means that the client has disconnected
+			wire.arm()
+			_ = wire.ctl.Flush() // an error means that the client has disconnected
+			wire.rest()
 			err = l.read()
 			if err != nil && r.Context().Err() == nil {
 				s.log().Warn("folder not listed", "path", r.URL.Path, "client", r.RemoteAddr, "error", err)

@@ -30,7 +30,7 @@ func crowded(t *testing.T, n int) *FileServer {
 }
 
 func TestListing_LongListingTakesItsMemoryFromTheBudget(t *testing.T) {
-	const n = 2*listedBatch + 1
+	const n = 2*listedBatch + 10
 	h := crowded(t, n)
 	b := weir.NewBudget(2 * listedCost)
 	s := guarded(t, &Guard{Budget: b, Queue: 20 * time.Millisecond}, h)

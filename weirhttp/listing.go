@@ -22,21 +22,21 @@ import (
 
 	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/internal/chars"
-	"github.com/weir-go/weir/weirhttp/internal/budget"
 	"github.com/weir-go/weir/weirhttp/internal/dirents"
 	"github.com/weir-go/weir/weirhttp/internal/names"
 	"github.com/weir-go/weir/weirhttp/internal/natural"
 )
 
 const (
-	mostListed   = 100_000   // most names that a listing can reach: they are sorted in memory
-	mostOnPage   = 5_000     // most names on a page
-	pageLength   = 500       // names on a page unless the client asks for another number
-	listedBatch  = 1000      // names read at once
-	listedCost   = 128 << 10 // bytes for a batch, including sorting and net/http
-	listedFirst  = 4         // batches after which an answer in JSON begins
-	describedRun = 64        // files that a goroutine looks at before it takes others
-	longestWords = 200       // bytes of a filter that count
+	mostListed   = 100_000                  // most names that a listing can reach: they are sorted in memory
+	mostOnPage   = 5_000                    // most names on a page
+	pageLength   = 500                      // names on a page unless the client asks for another number
+	listedBatch  = 1000                     // names read at once
+	listedCost   = 128 << 10                // bytes of memory that are taken at once, for a batch of short names
+	listedLeast  = listedCost / listedBatch // bytes for an entry with a short name, including sorting and net/http
+	listedFirst  = 4                        // batches after which an answer in JSON begins
+	describedRun = 64                       // files that a goroutine looks at before it takes others
+	longestWords = 200                      // bytes of a filter that count
 )
 
 // Entry is a file or folder in a listing.
@@ -238,9 +238,9 @@ type lister struct {
 	early bool     // describe each file at once: the order or the length needs it
 	keep  int      // entries that can be of the page, or before it
 	slack int      // entries beyond those that list can have
-	held  reserved // memory, except for ahead
-	ahead int64    // memory that was taken before it was needed
-	paid  int      // batches that the memory covers
+	held  reserved // memory
+	paid  int64    // bytes of it, a multiple of listedCost
+	costs int64    // bytes that list takes
 	done  bool     // all names were read
 
 	batch  []listed // what step has read, for the next step
@@ -307,38 +307,17 @@ func begun(l *lister, s Selection) (*lister, error) {
 
 func (l *lister) close() {
 	l.held.release()
-	l.giveBack(0)
 	l.dir.Close()
 }
 
-// startAhead takes the memory that the longest list needs, and reports whether it was
-// free. Nothing but a fault of the disk can fail the listing then, so that an answer can
-// begin before the names are read.
-func (l *lister) startAhead() bool {
-	most := (l.keep+l.slack)/listedBatch - l.paid
-	n := int64(max(most, 0)) * listedCost
-	if !budget.TryAcquire(l.budget(), n) {
-		return false
+// hasRoom reports whether the memory for the longest list of short names is free now. It
+// takes none: a client could hold it by not reading the beginning of the answer.
+func (l *lister) hasRoom() bool {
+	g := guardOf(l.r)
+	if g == nil || g.Budget == nil {
+		return true
 	}
-	l.ahead = n
-	l.paid += most
-	return true
-}
-
-// giveBack returns what startAhead has taken beyond the memory for a number of batches.
-func (l *lister) giveBack(batches int) {
-	if surplus := min(int64(l.paid-batches)*listedCost, l.ahead); surplus > 0 {
-		budget.Release(l.budget(), surplus)
-		l.ahead -= surplus
-		l.paid -= int(surplus / listedCost)
-	}
-}
-
-func (l *lister) budget() *weir.Budget {
-	if g := guardOf(l.r); g != nil {
-		return g.Budget
-	}
-	return nil
+	return g.Budget.Total()-g.Budget.Used() >= int64(l.keep+l.slack)*listedLeast-l.paid
 }
 
 // finish reads the other names and sets the fields of the Listing.
@@ -365,7 +344,6 @@ func (l *lister) read() error {
 			return err
 		}
 	}
-	l.giveBack(len(l.list) / listedBatch)
 	l.trim()
 	s := &l.Selection
 	s.Page = min(s.Page, l.Pages())
@@ -472,6 +450,9 @@ func (c *listed) describe(v view, dir string) {
 	}
 }
 
+// costs returns the bytes of memory that the entry takes in a list.
+func (c *listed) costs() int64 { return int64(max(listedLeast, 100+len(c.name)+len(c.key))) }
+
 // The times that JSON can express, in seconds since 1970: the years 0 to 9999. File systems
 // have others.
 const (
@@ -515,12 +496,13 @@ func (l *lister) add(c *listed) error {
 		l.trim()
 		l.bound = l.list[l.keep-1]
 	}
-	if need := len(l.list) / listedBatch; need > l.paid {
-		if err := l.held.reserve(l.r.Context(), guardOf(l.r), int64(need-l.paid)*listedCost); err != nil {
+	if need := l.costs / listedCost * listedCost; need > l.paid {
+		if err := l.held.reserve(l.r.Context(), guardOf(l.r), need-l.paid); err != nil {
 			return err
 		}
 		l.paid = need
 	}
+	l.costs += c.costs()
 	kept := *c
 	kept.key = bytes.Clone(c.key)
 	l.list = append(l.list, &kept)
@@ -531,6 +513,9 @@ func (l *lister) add(c *listed) error {
 func (l *lister) trim() {
 	slices.SortFunc(l.list, l.Selection.compare)
 	if len(l.list) > l.keep {
+		for _, c := range l.list[l.keep:] {
+			l.costs -= c.costs()
+		}
 		clear(l.list[l.keep:])
 		l.list = l.list[:l.keep]
 	}

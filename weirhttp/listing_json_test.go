@@ -10,10 +10,12 @@ import (
 	"io/fs"
 	"iter"
 	"math"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -246,19 +248,69 @@ func TestListing_JSONThatFailsBreaksTheConnection(t *testing.T) {
 	}
 }
 
-func TestListing_MemoryThatIsNotNeededIsGivenBackBeforeTheAnswer(t *testing.T) {
-	b := weir.NewBudget(1 << 30)
-	const n = listedFirst*listedBatch + 10
+// The first pieces of the answers wait in the buffers of the sockets.
+func TestListing_ClientsThatReadNothingHoldNoMemoryForNames(t *testing.T) {
 	store := longStore{}
-	store.list = func(yield func(StoredFile, error) bool) { store.files(yield, n) }
-	guard := &Guard{Budget: b}
-	s := guarded(t, guard, &FileServer{Store: store, List: true})
-	c := s.dial(t, 4<<10)
-	fmt.Fprint(c, "GET /?format=json HTTP/1.1\r\nHost: x\r\n\r\n") // and read nothing: the answer waits for the client
-	eventually(t, func() bool { return b.Peak() > listedFirst*listedCost && b.Used() <= listedFirst*listedCost },
-		"the memory for the longest list stays taken")
-	c.Close()
-	eventually(t, func() bool { return b.Used() == 0 }, "the budget was not given back")
+	store.list = func(yield func(StoredFile, error) bool) { store.files(yield, listedFirst*listedBatch+10) }
+	b := weir.NewBudget(1 << 30)
+	h := &FileServer{Store: store, List: true}
+	var begun atomic.Int64
+	s := guarded(t, &Guard{Budget: b}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		begun.Add(1)
+		h.ServeHTTP(w, r)
+	}))
+	const requests = 3000
+	for range 4 {
+		c := s.dial(t, 4<<10)
+		go io.WriteString(c, strings.Repeat("GET /?format=json&q=none HTTP/1.1\r\nHost: x\r\n\r\n", requests))
+	}
+	var served int64
+	eventually(t, func() bool { // they are, until the sockets are full
+		before := served
+		time.Sleep(100 * time.Millisecond)
+		served = begun.Load()
+		return served > 0 && served == before
+	}, "the answers do not stop")
+	if served >= 4*requests {
+		t.Fatal("nothing waits for a client")
+	}
+	if used := b.Used(); used > listedCost {
+		t.Errorf("%d bytes are held", used)
+	}
+}
+
+// longFolder is a store in which every name is that of a long folder.
+type longFolder struct{ longStore }
+
+func (longFolder) Stat(_ context.Context, name string) (StoredFile, error) {
+	return StoredFile{Name: name, Folder: true}, nil
+}
+
+func TestListing_JSONForAClientWithoutAWindowIsCutOff(t *testing.T) {
+	store := longFolder{}
+	store.list = func(yield func(StoredFile, error) bool) { store.files(yield, listedFirst*listedBatch+10) }
+	ended := make(chan struct{})
+	h := &FileServer{Store: store, List: true}
+	s := guarded(t, &Guard{Stall: 100 * time.Millisecond}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer close(ended)
+		h.ServeHTTP(w, r)
+	}), withTLS)
+	c := browser(t)
+	c.Transport.(*http.Transport).HTTP2 = &http.HTTP2Config{MaxReceiveBufferPerStream: 1 << 10}
+	// The beginning of the answer, with the path of the folder, is larger than the window.
+	resp, err := c.Get(s.url("/" + strings.Repeat(strings.Repeat("x", 200)+"/", 10) + "?format=json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		t.Fatal(resp.Status)
+	}
+	select {
+	case <-ended:
+	case <-time.After(10 * time.Second):
+		t.Error("it was not cut off")
+	}
 }
 
 func TestListing_TimesThatJSONCannotExpressDoNotBreakIt(t *testing.T) {

@@ -222,7 +222,7 @@ function draw() {
   const pts = frozen?.points ?? points
   $('state').dataset.state = s.state
   say($('state'), `${glyphs[s.state] ?? ''} ${s.state}`)
-  say($('sentence'), s.sentence + sinceText(s, s.since))
+  sentence(s)
   document.title = `${glyphs[s.state] ?? ''} ${s.state} · ${s.program.name}`
 
   const subject = subjectOf(s), known = frozen ? frozen.transfer : transfer
@@ -245,6 +245,19 @@ function draw() {
   drawFlows(s)
   drawEvents(s)
   for (const box of document.querySelectorAll('#picture, #events, .scroll')) showMore(box)
+}
+
+// sentence shows the verdict. It takes no less height than before while it is about the same
+// thing: what is below it must not move when a number in it gets shorter.
+let about = ''
+function sentence(s) {
+  const h = $('sentence'), now = `${s.state} ${s.subject} ${innerWidth}`
+  if (about !== now) {
+    about = now
+    h.style.minHeight = ''
+  }
+  say(h, s.sentence + sinceText(s, s.since))
+  h.style.minHeight = `${h.offsetHeight}px`
 }
 
 // beginText says what the page will show, while it has nothing to show.
