@@ -504,8 +504,8 @@ func TestPage_FitsANarrowWindow(t *testing.T) {
 	t.Run("a server before its first transfer", func(t *testing.T) {
 		t.Parallel()
 		var m Monitor
-		m.Transfers("files", &fakeTransfers{start: time.Now()})
 		b := openTab(t)
+		m.Transfers("files", &fakeTransfers{start: time.Now()})
 		b.do(chromedp.Navigate(servePage(t, &m)), seen(`document.querySelector("#picture").textContent.startsWith("Download a file from this server,")`))
 		b.pictures("server")
 		b.clean()
@@ -513,8 +513,8 @@ func TestPage_FitsANarrowWindow(t *testing.T) {
 	t.Run("transfers", func(t *testing.T) {
 		t.Parallel()
 		var m Monitor
-		m.Transfers("files", &longNames{fakeTransfers{n: 300, start: time.Now()}})
 		b := openTab(t)
+		m.Transfers("files", &longNames{fakeTransfers{n: 300, start: time.Now()}})
 		b.do(chromedp.Navigate(servePage(t, &m)), seen(`document.querySelectorAll("#transfers tbody tr").length === 200`))
 		b.pictures("names")
 		b.do(
