@@ -528,14 +528,21 @@ func (s *FileServer) serveList(w http.ResponseWriter, r *http.Request, name stri
 	if r.Method == http.MethodHead {
 		return
 	}
+	inPieces(w, r, func(_ *rolling, out *bufio.Writer) error { return listPage.Execute(out, l.Listing) })
+}
+
+// inPieces sends what write writes to out, which collects it: a listing is written word by
+// word. After an error the answer breaks, so that the client does not mistake a part for the
+// whole.
+func inPieces(w http.ResponseWriter, r *http.Request, write func(wire *rolling, out *bufio.Writer) error) {
 	wire := newRolling(w, r, guardOf(r))
 	defer wire.arm()
-	out := bufio.NewWriterSize(wire, rollingPiece) // a template writes word by word
-	err = listPage.Execute(out, l.Listing)
+	out := bufio.NewWriterSize(wire, rollingPiece)
+	err := write(wire, out)
 	if err == nil {
 		err = out.Flush()
 	}
-	if err != nil { // the client must not mistake a part for the whole
+	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
 }
@@ -563,30 +570,24 @@ func (s *FileServer) serveJSON(w http.ResponseWriter, r *http.Request, l *lister
 	if r.Method == http.MethodHead {
 		return
 	}
-	wire := newRolling(w, r, guardOf(r))
-	defer wire.arm()
-	out := bufio.NewWriterSize(wire, rollingPiece)
-	err := l.writeTop(out)
-	if err == nil && ahead {
-		if err = out.Flush(); err == nil {
-			wire.arm()
-			_ = wire.ctl.Flush() // an error means that the client has disconnected
-			wire.rest()
-			err = l.read()
-			if err != nil && r.Context().Err() == nil {
-				s.log().Warn("folder not listed", "path", r.URL.Path, "client", r.RemoteAddr, "error", err)
+	inPieces(w, r, func(wire *rolling, out *bufio.Writer) error {
+		if err := l.writeTop(out); err != nil {
+			return err
+		}
+		if ahead {
+			if err := out.Flush(); err != nil {
+				return err
+			}
+			_ = wire.flush() // an error means that the client has disconnected
+			if err := l.read(); err != nil {
+				if r.Context().Err() == nil {
+					s.log().Warn("folder not listed", "path", r.URL.Path, "client", r.RemoteAddr, "error", err)
+				}
+				return err
 			}
 		}
-	}
-	if err == nil {
-		err = l.writeRest(out)
-	}
-	if err == nil {
-		err = out.Flush()
-	}
-	if err != nil { // the client must not mistake a part for the whole
-		panic(http.ErrAbortHandler)
-	}
+		return l.writeRest(out)
+	})
 }
 
 // servePage answers with the page of a folder. If the folder is long, it sends the top of

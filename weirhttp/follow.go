@@ -157,12 +157,7 @@ func (t *follower) send(ended bool) (sent int64, err error) {
 	if sent == 0 && t.x.moved.Load() > 0 {
 		return 0, nil
 	}
-	t.wire.arm()
-	defer t.wire.rest()
-	if err := t.wire.ctl.Flush(); !errors.Is(err, http.ErrNotSupported) {
-		return sent, err
-	}
-	return sent, nil
+	return sent, t.wire.flush()
 }
 
 // replaced reports whether the name leads to another file by now, or to none.

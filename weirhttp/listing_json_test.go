@@ -279,7 +279,7 @@ func TestListing_ClientsThatReadNothingHoldNoMemoryForNames(t *testing.T) {
 	}
 }
 
-// longFolder is a store in which every name is that of a long folder.
+// longFolder is a store in which every name leads to a long folder.
 type longFolder struct{ longStore }
 
 func (longFolder) Stat(_ context.Context, name string) (StoredFile, error) {

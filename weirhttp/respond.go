@@ -310,15 +310,7 @@ func (c *client) flush() (err error) {
 			return err
 		}
 	}
-	c.wire.arm()
-	defer c.wire.rest()
-	if err := c.over(); err != nil {
-		return err
-	}
-	if err := c.ctl.Flush(); !errors.Is(err, http.ErrNotSupported) {
-		return err
-	}
-	return nil // middleware has wrapped w and does not flush
+	return c.wire.flush()
 }
 
 // Commit ends a complete answer.

@@ -103,6 +103,21 @@ func (x *rolling) arm() {
 	}
 }
 
+// flush sends what was written. The client has as long to take it as for any write.
+func (x *rolling) flush() error {
+	x.arm()
+	defer x.rest()
+	if x.over != nil {
+		if err := x.over(); err != nil {
+			return err
+		}
+	}
+	if err := x.ctl.Flush(); !errors.Is(err, http.ErrNotSupported) {
+		return err
+	}
+	return nil // middleware has wrapped w and does not flush
+}
+
 // share returns the minimum rate for this stream.
 func (x *rolling) share() int64 {
 	if x.c == nil {

@@ -7,7 +7,6 @@ import (
 	"go/token"
 	"maps"
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -80,16 +79,7 @@ func newEmbeds() *embeds {
 
 func TestGenericTypes_EmbedNothingThatHasMethods(t *testing.T) {
 	e := newEmbeds()
-	walk(t, func(name string) {
-		if !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
-			return
-		}
-		f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(root, name), nil, parser.SkipObjectResolution)
-		if err != nil {
-			t.Fatal(err)
-		}
-		e.add(name, f)
-	})
+	walkCode(t, e.add)
 	if len(e.methods) < 300 {
 		t.Fatalf("found %d types with methods", len(e.methods))
 	}

@@ -52,6 +52,21 @@ func (h homes) add(name string, f *ast.File) {
 	}
 }
 
+// walkCode calls f for each file of Go code that is not a test.
+func walkCode(t *testing.T, f func(name string, file *ast.File)) {
+	t.Helper()
+	walk(t, func(name string) {
+		if !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
+			return
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(root, name), nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f(name, file)
+	})
+}
+
 // check reports types that are in several files, and exceptions that are none.
 func (h homes) check(spread map[string]string) (wrong []string) {
 	for _, key := range slices.Sorted(maps.Keys(h)) {
@@ -70,16 +85,7 @@ func (h homes) check(spread map[string]string) (wrong []string) {
 
 func TestMethods_AreInTheFileOfTheirType(t *testing.T) {
 	h := make(homes)
-	walk(t, func(name string) {
-		if !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
-			return
-		}
-		f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(root, name), nil, parser.SkipObjectResolution)
-		if err != nil {
-			t.Fatal(err)
-		}
-		h.add(name, f)
-	})
+	walkCode(t, h.add)
 	if len(h) < 500 {
 		t.Fatalf("found %d types", len(h))
 	}
