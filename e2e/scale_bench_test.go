@@ -34,8 +34,9 @@ func BenchmarkScale(b *testing.B) {
 		b.Fatal(err)
 	}
 	file, back := noiseFile(b, size), filepath.Join(dir, "back")
+	weir := asReleased(b, dir)
 	tools := []struct{ name, up, stream, down string }{
-		{"weir", weirPath + " copy -q FILE s3://BUCKET/k", weirPath + " copy -q - s3://BUCKET/k", weirPath + " copy -q s3://BUCKET/k BACK"},
+		{"weir", weir + " copy -q FILE s3://BUCKET/k", weir + " copy -q - s3://BUCKET/k", weir + " copy -q s3://BUCKET/k BACK"},
 		{"rclone", "rclone copyto --ignore-times FILE s:BUCKET/k", "rclone rcat s:BUCKET/k", "rclone copyto s:BUCKET/k BACK"},
 		{"aws", "aws s3 cp --quiet FILE s3://BUCKET/k", "aws s3 cp --quiet - s3://BUCKET/k", "aws s3 cp --quiet s3://BUCKET/k BACK"},
 		{"s5cmd", "s5cmd cp FILE s3://BUCKET/k", "s5cmd pipe s3://BUCKET/k", "s5cmd cp s3://BUCKET/k BACK"},
@@ -93,6 +94,20 @@ func BenchmarkScale(b *testing.B) {
 			})
 		}
 	}
+}
+
+// asReleased builds the command as "make release" does: linked statically and without
+// tables for debuggers. Both change how much memory the pages of a program take, and
+// the other tools are released in the same way.
+func asReleased(b *testing.B, dir string) string {
+	name := filepath.Join(dir, "weir")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", name, "./cmd/weir")
+	build.Dir = checkout
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		b.Fatalf("build weir: %v\n%s", err, out)
+	}
+	return name
 }
 
 // watchChild watches the memory of the child of a process until peaks is called, which

@@ -38,7 +38,8 @@ func bucket(s Store, name string, o endpoint.HTTPOptions) (*access.Bucket, error
 		return nil, err
 	}
 	return &access.Bucket{
-		Core: c.core, Name: a.bucket, Prefix: a.key, URL: c.url, Close: c.close, PartSize: a.store.partSize, MarkedSize: markedSize,
+		Core: c.core, Name: a.bucket, Prefix: a.key, URL: c.url, Close: c.close, MarkedSize: markedSize,
+		PartSize: func(size int64) int64 { return a.store.partSize(size, filePart) },
 		Request: func(ctx context.Context, op, key string, f func(ctx context.Context) error) error {
 			return c.request(ctx, op, key, false, f)
 		},

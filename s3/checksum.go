@@ -115,7 +115,10 @@ func matchesETag(s Store, r io.ReaderAt, size int64, etag string) (bool, error) 
 	if !ok || want == nil || err != nil || parts < 1 || parts > most {
 		return false, nil
 	}
-	for _, part := range []int64{s.partSize(size), Store{}.partSize(size), 8 << 20, 5 << 20, 16 << 20, 64 << 20} {
+	for _, part := range []int64{
+		s.partSize(size, filePart), s.partSize(size, heldPart), Store{}.partSize(size, filePart), Store{}.partSize(size, heldPart),
+		8 << 20, 5 << 20, 16 << 20, 64 << 20,
+	} {
 		if (size+part-1)/part != parts {
 			continue
 		}

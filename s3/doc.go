@@ -39,7 +39,7 @@
 // # Uploads
 //
 // An object is whole or absent. A stream that fits into one part is sent in one request
-// at its end. A longer stream is a multipart upload: its parts come from a fixed number
+// at its end. A longer stream is a multipart upload: its parts come from a bounded number
 // of buffers, which the sink declares. With Reopen in [endpoint.SinkOptions] it reads
 // the parts from the source again and needs no buffers. The sink completes the upload
 // only after the whole flow has succeeded, and aborts it after a failure. If the store
@@ -50,9 +50,11 @@
 // last request is lost, the sink looks at the object, which carries a mark of its
 // upload.
 //
-// A part has 8 MiB and 23 KiB, or more if the length is known and does not fit
-// into 9,000 such parts. An object can have 10,000 parts, so a stream of
-// unknown length can be 78 GiB long; ?part-size=64MiB allows more.
+// There are two parts at a time, and up to five while the store takes less than 20 MiB a
+// second of each. A part in memory has 5 MiB and 23 KiB, one of a file 8 MiB and 23 KiB,
+// or more if the length is known and does not fit into 9,000 such parts. An object can
+// have 10,000 parts, so a stream of unknown length can be 49 GiB long; ?part-size=64MiB
+// allows more.
 //
 // # Retries
 //

@@ -64,11 +64,12 @@ func (k *durableSink) String() string { return k.a.String() }
 // Peer names what the sink waits for.
 func (k *durableSink) Peer() string { return peer }
 
-func (k *durableSink) part() int64 { return k.a.store.partSize(0) }
+func (k *durableSink) part() int64 { return k.a.store.partSize(0, heldPart) }
 
 // Holds counts the parts, and one more for a tail in flight to the store.
 func (k *durableSink) Holds() int64 {
-	return int64(k.a.store.partsAtOnce(0)+2)*k.part() + k.part()/4
+	_, most := k.a.store.buffers(0, k.part())
+	return int64(most+1)*k.part() + k.part()/growth
 }
 
 // Pace says when to save.
@@ -84,7 +85,7 @@ func (k *durableSink) Open(ctx context.Context) (durable.Checkpoint, error) {
 		return durable.Checkpoint{}, err
 	}
 	k.c, k.ctx, k.whole, k.placed, k.etag, k.stored = c, ctx, false, false, "", ""
-	k.u = newUpload(ctx, c, k.a.key, k.part(), k.a.store.partsAtOnce(0)+1, endpoint.SinkOptions{})
+	k.u = newUpload(ctx, c, k.a.key, k.part(), endpoint.SinkOptions{})
 	k.u.note = k.note
 	at, err := k.open(ctx)
 	if err != nil {
@@ -105,7 +106,8 @@ func (k *durableSink) open(ctx context.Context) (at durable.Checkpoint, err erro
 		return at, err
 	}
 	s, u := k.state, k.u
-	u.nonce, u.part, u.plain, u.id = s.Nonce, s.PartSize, s.Plain, s.Upload
+	u.nonce, u.plain, u.id = s.Nonce, s.Plain, s.Upload
+	u.resize(s.PartSize)
 	if s.End != nil && u.isThere() {
 		k.whole = true
 		return *s.End, nil

@@ -28,7 +28,7 @@ func TestDurableSink_RefusesWhatCannotHaveACheckpoint(t *testing.T) {
 		}
 	}
 	k, err := s3.Store{}.DurableSink("s3://bucket/key", endpoint.HTTPOptions{})
-	if err != nil || k.Holds() < 4*8<<20 {
+	if err != nil || k.Holds() < 6*5<<20 {
 		t.Errorf("%v, holds %d bytes", err, k.Holds())
 	}
 }

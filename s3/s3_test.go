@@ -60,17 +60,20 @@ func TestURL_WrongOnesAreRefusedBeforeAnythingIsOpened(t *testing.T) {
 }
 
 func TestSink_HoldsItsPartsAndNoMoreThanItsObject(t *testing.T) {
-	const part = 8<<20 + 23<<10
+	const part = 5<<20 + 23<<10
 	for _, c := range []struct {
 		s    s3.Store
 		size int64
 		want int64
 	}{
-		{s3.Store{}, 0, 3*part + part/4},
-		{s3.Store{Parallel: 1}, 0, 2*part + part/4},
-		{s3.Store{Parallel: 8}, 0, 9*part + part/4},
-		{s3.Store{}, 1000, 1000 + 250},
-		{s3.Store{}, part, part + part/4},
+		{s3.Store{}, 0, 5*part + part/8},
+		{s3.Store{Parallel: 1}, 0, part + part/8},
+		{s3.Store{Parallel: 8}, 0, 8*part + part/8},
+		{s3.Store{PartSize: 16 << 20}, 0, 5*(16<<20+23<<10) + (16<<20+23<<10)/8},
+		{s3.Store{}, 1000, 1000 + 125},
+		{s3.Store{}, part, part + part/8},
+		{s3.Store{}, part + 1, 2*part + part/8},
+		{s3.Store{Parallel: 8}, 3 * part, 3*part + part/8},
 	} {
 		k, err := c.s.Sink("s3://bucket/key", endpoint.SinkOptions{Size: c.size})
 		if err != nil || k.Holds != c.want {
@@ -84,7 +87,7 @@ func TestSink_HoldsItsPartsAndNoMoreThanItsObject(t *testing.T) {
 	}
 	// 5 TiB fit into 10,000 parts, none of them larger than 5 GiB.
 	k, err := s3.Store{Parallel: 1}.Sink("s3://bucket/key", endpoint.SinkOptions{Size: 5 << 40})
-	if err != nil || k.Holds < 2*(5<<40)/10_000 || k.Holds > 2<<30 {
+	if err != nil || k.Holds < (5<<40)/10_000 || k.Holds > 1<<30 {
 		t.Errorf("5 TiB: holds %d, %v", k.Holds, err)
 	}
 }

@@ -51,15 +51,17 @@ type Store struct {
 	Anonymous bool
 
 	// PartSize is the minimum size of a part of an upload, from 5 MiB to 5 GiB.
-	// Zero means 8 MiB and 23 KiB. Parts are larger if the length is known and
-	// would need more than 9,000 of them.
+	// Zero means 5 MiB and 23 KiB for parts that are held in memory, and 8 MiB and
+	// 23 KiB for those of a file. Parts are larger if the length is known and would
+	// need more than 9,000 of them.
 	PartSize int64
 
 	// Parallel is how many requests one download or upload makes at a time, from 1
-	// to 64. Zero means 2 parts for an upload. For a download it means 1 request, or
-	// 4 ranges of 4 MiB if that one gets less than 256 MiB a second. A download holds
-	// its ranges in memory, unless there is only 1 request. An upload holds its parts,
-	// and one more that it fills.
+	// to 64. Zero means 2 parts for an upload, and up to 5 if the store takes less than
+	// 20 MiB a second of each. For a download it means 1 request, or 4 ranges of 4 MiB
+	// if that one gets less than 256 MiB a second. A download holds its ranges in
+	// memory, unless there is only 1 request. An upload that cannot read its source
+	// again holds its parts, so with 1 it sends nothing while a part fills.
 	Parallel int
 
 	// Transport sends the requests. Nil means a new transport for each flow and
@@ -76,10 +78,11 @@ const (
 	most    = 10_000 // parts of one object
 	planned = 9_000  // parts of an object of known length, at most
 
-	// defaultPart is deliberately not a round number: from the size of the parts,
-	// the sweep recognizes uploads that weir began. A store does not record who
+	// The sizes of parts are deliberately not round numbers: from the size of the
+	// parts, the sweep recognizes uploads that weir began. A store does not record who
 	// began one.
-	defaultPart = 8<<20 + partMark
+	filePart = 8<<20 + partMark   // of a file, which can be read again
+	heldPart = minPart + partMark // of other content: the parts are held in memory
 
 	// partMark is the remainder of the size of our parts modulo partUnit.
 	partMark = 23 << 10
@@ -87,14 +90,15 @@ const (
 
 	maxParallel  = 64
 	partsAtOnce  = 2
+	partsAtMost  = 5 // if the store is slow
 	rangesAtOnce = 4
 	rangeSize    = 4 << 20
 )
 
 // partSize returns the size of all parts but the last of an object of size bytes, or
-// of unknown length if size is 0 or less.
-func (s Store) partSize(size int64) int64 {
-	n := max(s.PartSize, defaultPart)
+// of unknown length if size is 0 or less. usual is the size without a setting.
+func (s Store) partSize(size, usual int64) int64 {
+	n := usual
 	if s.PartSize > 0 {
 		n = s.PartSize
 	}
@@ -108,16 +112,27 @@ func (s Store) partSize(size int64) int64 {
 	return n
 }
 
-// partsAtOnce returns how many parts of an object of size bytes are sent at a time.
-func (s Store) partsAtOnce(size int64) int {
-	n := partsAtOnce
+// partsAtOnce returns how many parts of a file are sent at a time.
+func (s Store) partsAtOnce() int {
 	if s.Parallel > 0 {
-		n = s.Parallel
+		return s.Parallel
 	}
-	if part := s.partSize(size); size > 0 {
-		n = int(min(int64(n), (size+part-1)/part))
+	return partsAtOnce
+}
+
+// buffers returns how many parts there are of an upload at a time, counting the one that
+// fills: at first, and at most. The length and the size of a part are in bytes; size is 0
+// or less if the length is unknown.
+func (s Store) buffers(size, part int64) (first, most int) {
+	first, most = partsAtOnce, partsAtMost
+	if s.Parallel > 0 {
+		first, most = s.Parallel, s.Parallel
 	}
-	return n
+	if size > 0 {
+		parts := int(min(int64(most), (size+part-1)/part))
+		first, most = min(first, parts), parts
+	}
+	return first, most
 }
 
 func (s Store) rangesAtOnce() int {

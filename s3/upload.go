@@ -8,6 +8,7 @@ import (
 	"hash"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/minio/crc64nvme"
 
@@ -29,12 +30,11 @@ type upload struct {
 	sum     hash.Hash64
 	buf     []byte
 
-	buffers int           // how many more may be made
-	free    chan []byte   // buffers whose part has been sent; all are nil if there is content
-	failed  chan struct{} // closed when err is set
-	note    func() error  // called before and after the multipart upload begins; can be nil
-	total   int64
-	number  int // of the last part that was sent off
+	free   chan []byte   // buffers whose part has been sent; all are nil if there is content
+	failed chan struct{} // closed when err is set
+	note   func() error  // called before and after the multipart upload begins; can be nil
+	total  int64
+	number int // of the last part that was sent off
 
 	wg sync.WaitGroup // parts that are sent, and Write, Prepare and Commit
 	mu sync.Mutex     // guards the rest
@@ -42,21 +42,37 @@ type upload struct {
 	closed bool
 	err    error // the first failure of a part
 	done   bool  // the object is there
+
+	buffers int // how many more may be made
+	spare   int // and how many more where the store is slow
+	slow    int // how many parts in a row were sent slowly
 }
+
+const (
+	// slowPart is how many bytes of a part a store must take in a second, or the upload
+	// sends more parts at a time. A store that takes less is far away, busy, or limits
+	// each request, and several requests are faster than one. Where it takes more, two
+	// requests seldom leave anything to gain, and each further one holds a part in memory.
+	slowPart = 20 << 20
+
+	// slowInARow is how many parts must be slow before there is another buffer, since a
+	// busy machine can be late now and then.
+	slowInARow = 3
+)
 
 // newSink returns an object as a sink.
 func newSink(a address, o endpoint.SinkOptions) weir.Sink[byte] {
-	part := a.store.partSize(o.Size)
+	part := a.store.partSize(o.Size, heldPart)
+	if o.Reopen != nil {
+		part = a.store.partSize(o.Size, filePart)
+	}
 	if o.Size > 0 {
 		part = min(part, o.Size)
 	}
-	buffers := a.store.partsAtOnce(o.Size) + 1
-	if o.Size > 0 && o.Size <= part {
-		buffers = 1
-	}
-	holds := int64(buffers)*part + part/4 // a buffer that grows is copied, see grow
+	_, most := a.store.buffers(o.Size, part)
+	holds := int64(most)*part + part/growth // a buffer that grows is copied, see grow
 	if o.Reopen != nil {
-		holds = int64(buffers) * sendBuffer
+		holds = int64(most) * sendBuffer
 	}
 	return weir.Sink[byte]{Name: "store", Holds: holds, Open: func(ctx context.Context) (weir.Writer[byte], error) {
 		c, err := newClient(a, o.HTTP)
@@ -71,7 +87,7 @@ func newSink(a address, o endpoint.SinkOptions) weir.Sink[byte] {
 				return nil, err
 			}
 		}
-		u := newUpload(ctx, c, a.key, part, buffers, o)
+		u := newUpload(ctx, c, a.key, part, o)
 		if o.Reopen != nil {
 			if u.content, err = o.Reopen(); err != nil {
 				u.Close()
@@ -85,13 +101,22 @@ func newSink(a address, o endpoint.SinkOptions) weir.Sink[byte] {
 // sendBuffer is about how much memory a request takes that sends a part of a file.
 const sendBuffer = 64 << 10
 
-func newUpload(ctx context.Context, c *client, key string, part int64, buffers int, o endpoint.SinkOptions) *upload {
-	u := &upload{
+func newUpload(ctx context.Context, c *client, key string, part int64, o endpoint.SinkOptions) *upload {
+	first, most := c.store.buffers(o.Size, part)
+	return &upload{
 		writing: newWriting(ctx, c, key, o.Exclusive),
-		o:       o, part: part, buffers: buffers,
-		free: make(chan []byte, buffers), failed: make(chan struct{}), sum: crc64nvme.New(),
+		o:       o, part: part, buffers: first, spare: most - first,
+		free: make(chan []byte, most), failed: make(chan struct{}), sum: crc64nvme.New(),
 	}
-	return u
+}
+
+// resize sets another size of the parts, before any is filled. Of larger ones there are
+// fewer, so that they take no more memory, but never less than two.
+func (u *upload) resize(part int64) {
+	most := max(2, int(int64(u.buffers+u.spare)*u.part/part))
+	u.buffers = min(u.buffers, most)
+	u.spare = min(u.spare, most-u.buffers)
+	u.part = part
 }
 
 // enter keeps Close waiting until leave is called.
@@ -148,16 +173,18 @@ func (u *upload) Write(p []byte) (int, error) {
 	return written, nil
 }
 
+// growth is by how much a buffer grows. It leaves little garbage behind.
+const growth = 8
+
 // grow makes room for n more bytes. A small object takes no whole part of memory, and
-// behind a first part another whole one is likely; a buffer that doubles is copied a
-// few times, and never holds more than a part.
+// behind a first part another whole one is likely.
 func (u *upload) grow(n int) {
 	need := len(u.buf) + n
 	if need <= cap(u.buf) {
 		return
 	}
-	size := max(2*cap(u.buf), need, 64<<10)
-	if u.number > 0 || int64(size) > u.part/4 { // the old and the new one together are no more than 1¼ parts
+	size := max(growth*cap(u.buf), need, 64<<10)
+	if u.number > 0 || int64(size) > u.part/growth { // the old and the new one together are no more than 1⅛ parts
 		size = int(u.part)
 	}
 	u.buf = append(make([]byte, 0, size), u.buf...)
@@ -171,8 +198,7 @@ func (u *upload) buffer() error {
 		return nil
 	default:
 	}
-	if u.buffers > 0 {
-		u.buffers--
+	if u.another() {
 		u.filling = true
 		return nil
 	}
@@ -184,6 +210,37 @@ func (u *upload) buffer() error {
 		return u.failure()
 	case <-u.ctx.Done():
 		return context.Cause(u.ctx)
+	}
+}
+
+// another reports whether one more buffer may be made, and counts it.
+func (u *upload) another() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.buffers == 0 {
+		return false
+	}
+	u.buffers--
+	return true
+}
+
+// judge allows another buffer if it is likely that the upload would be faster with it.
+// n bytes of a part were sent in d by the last of several attempts. What had to be sent
+// again says nothing: a store that is overloaded must not get more requests.
+func (u *upload) judge(n int64, d time.Duration, attempts int) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	switch {
+	case attempts > 1 || float64(n) >= slowPart*d.Seconds():
+		u.slow = 0
+		return
+	case u.spare == 0:
+		return
+	}
+	if u.slow++; u.slow == slowInARow {
+		u.slow = 0
+		u.spare--
+		u.buffers++
 	}
 }
 
@@ -227,11 +284,14 @@ func (u *upload) send() error {
 	u.wg.Add(1) // our caller is counted, so it is not waited for in vain
 	go func() {
 		defer u.wg.Done()
+		begun := time.Now()
 		err := u.sendPart(u.ctx, &p, body(), p.size, func() string { return md5Base64(body()) })
+		took := time.Since(begun)
 		if err = u.changed(body(), p.sum, err); err != nil {
 			u.fail(err)
 			return
 		}
+		u.judge(p.size, took, p.attempts)
 		u.sent(p)
 		u.free <- buf[:0]
 	}()

@@ -73,6 +73,8 @@ type sentPart struct {
 	sum    uint64
 	size   int64
 	there  bool
+
+	attempts int // to send it
 }
 
 // sent notes a part that has arrived.
@@ -232,6 +234,7 @@ func (w *writing) begin() error {
 // It can be called concurrently.
 func (w *writing) sendPart(ctx context.Context, p *sentPart, body io.ReadSeeker, size int64, md5 func() string) error {
 	return w.c.request(ctx, "write", w.key, false, func(ctx context.Context) error {
+		p.attempts++
 		ctx = context.WithValue(w.partCtx, attemptKey{}, attemptOf(ctx))
 		var o minio.PutObjectPartOptions
 		if w.plain {
