@@ -1,7 +1,7 @@
 package main
 
 import (
-	"bytes"
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/cobra/doc"
 	"github.com/spf13/pflag"
 )
 
@@ -52,69 +51,122 @@ func manPages(c *cobra.Command, write func(name string, page []byte) error) erro
 			}
 		}
 	}
-	page, err := commandPage(c)
+	return write(manName(c)+".1", commandPage(c))
+}
+
+// manName returns the name of the page of c.
+func manName(c *cobra.Command) string { return strings.ReplaceAll(c.CommandPath(), " ", "-") }
+
+// manDate returns the month of the revision, so that the same source gives the
+// same pages. It is empty if the program does not know its revision.
+func manDate() string {
+	at, err := time.Parse(time.RFC3339, thisVersion().Date)
 	if err != nil {
-		return err
+		return ""
 	}
-	return write(strings.ReplaceAll(c.CommandPath(), " ", "-")+".1", page)
+	return at.Format("Jan 2006")
 }
 
-// manHeader has the date of the revision, so that the same source gives the same
-// pages.
-func manHeader(section string) *doc.GenManHeader {
-	h := &doc.GenManHeader{Title: "WEIR", Section: section, Source: "weir"}
-	if at, err := time.Parse(time.RFC3339, thisVersion().Date); err == nil {
-		h.Date = &at
-	}
-	return h
-}
-
-// commandPage returns the page of a command, with the two sections that its
-// generator does not know.
-func commandPage(c *cobra.Command) ([]byte, error) {
-	c.DisableAutoGenTag = true
+// commandPage returns the page of a command.
+func commandPage(c *cobra.Command) []byte {
 	c.InitDefaultHelpFlag()
-	var b bytes.Buffer
-	if err := doc.GenMan(c, manHeader("1"), &b); err != nil {
-		return nil, err
+	name := manName(c)
+	p := newRoff(strings.ToUpper(name), "1", manDate())
+	p.section("NAME")
+	p.line(roffText(name) + ` \- ` + roffText(c.Short))
+	p.section("SYNOPSIS")
+	p.line(roffBold(c.UseLine()))
+	p.section("DESCRIPTION")
+	p.prose(cmp.Or(c.Long, c.Short))
+	options(p, "OPTIONS", c.NonInheritedFlags())
+	options(p, "OPTIONS INHERITED FROM PARENT COMMANDS", c.InheritedFlags())
+	if c.Example != "" {
+		p.section("EXAMPLES")
+		p.literal(strings.Trim(c.Example, "\n"))
 	}
-	more := exitStatus(c) + environment(c)
-	if c.HasParent() && !strings.Contains(b.String(), ".SH SEE ALSO") {
-		more += ".SH SEE ALSO\n\\fBweir(1)\\fP\n"
+	exitStatus(p, c)
+	environment(p, c)
+	var also []string
+	if c.HasParent() {
+		also = append(also, manReference(manName(c.Parent()), "1"))
 	}
-	page := b.String()
-	if i := strings.Index(page, ".SH SEE ALSO"); i >= 0 {
-		return []byte(page[:i] + more + page[i:]), nil
+	for _, sub := range c.Commands() {
+		if sub.IsAvailableCommand() && !sub.IsAdditionalHelpTopicCommand() {
+			also = append(also, manReference(manName(sub), "1"))
+		}
 	}
-	return []byte(page + more + ".SH SEE ALSO\n" + topicPages()), nil
-}
-
-func topicPages() string {
-	var names []string
-	for _, t := range topics {
-		names = append(names, `\fBweir-`+t.name+`(7)\fP`)
+	if !c.HasParent() {
+		also = append(also, topicReferences()...)
 	}
-	return strings.Join(names, ", ") + "\n"
+	p.section("SEE ALSO")
+	p.line(strings.Join(also, ", "))
+	return []byte(p.b.String())
 }
 
 // topicPage returns the page of a topic of weir help.
 func topicPage(c *cobra.Command) []byte {
-	date := ""
-	if h := manHeader("7"); h.Date != nil {
-		date = h.Date.Format("Jan 2006")
+	name := "weir-" + c.Name()
+	p := newRoff(strings.ToUpper(name), "7", manDate())
+	p.section("NAME")
+	p.line(roffText(name) + ` \- ` + roffText(c.Short))
+	p.section("SYNOPSIS")
+	p.line(roffBold("weir help " + c.Name()))
+	p.section("DESCRIPTION")
+	p.literal(strings.Trim(c.Long, "\n"))
+	exitStatus(p, c)
+	environment(p, c)
+	p.section("SEE ALSO")
+	p.line(strings.Join(append([]string{manReference("weir", "1")}, topicReferences()...), ", "))
+	return []byte(p.b.String())
+}
+
+// manReference returns a reference to a page, in roff.
+func manReference(name, section string) string { return roffBold(name + "(" + section + ")") }
+
+func topicReferences() (list []string) {
+	for _, t := range topics {
+		list = append(list, manReference("weir-"+t.name, "7"))
 	}
-	return fmt.Appendf(nil, ".nh\n.TH \"WEIR-%s\" \"7\" \"%s\" \"weir\" \"\"\n.SH NAME\nweir-%s - %s\n.SH SYNOPSIS\n\\fBweir help %s\\fP\n.SH DESCRIPTION\n.nf\n%s\n.fi\n%s%s.SH SEE ALSO\n\\fBweir(1)\\fP, %s",
-		strings.ToUpper(c.Name()), date, c.Name(), roff(c.Short), c.Name(), roff(c.Long), exitStatus(c), environment(c), topicPages())
+	return list
 }
 
-// roff is text that troff sets as it is.
-func roff(text string) string {
-	text = strings.ReplaceAll(text, `\`, `\e`)
-	text = strings.ReplaceAll(text, "-", `\-`)
-	return regexp.MustCompile(`(?m)^([.'])`).ReplaceAllString(text, `\&$1`)
+// options adds a section about flags, unless all are hidden.
+func options(p *roff, section string, flags *pflag.FlagSet) {
+	if !flags.HasAvailableFlags() {
+		return
+	}
+	p.section(section)
+	flags.VisitAll(func(f *pflag.Flag) {
+		if f.Hidden || f.Deprecated != "" {
+			return
+		}
+		tag := roffBold("--" + f.Name)
+		if f.Shorthand != "" && f.ShorthandDeprecated == "" {
+			tag = roffBold("-"+f.Shorthand) + ", " + tag
+		}
+		argument, text := pflag.UnquoteUsage(f)
+		if argument != "" {
+			tag += " " + roffItalic(argument)
+		}
+		isString := f.Value.Type() == "string"
+		switch {
+		case f.NoOptDefVal == "" || f.Value.Type() == "bool":
+		case isString:
+			tag += roffText(fmt.Sprintf("[=%q]", f.NoOptDefVal))
+		default:
+			tag += roffText("[=" + f.NoOptDefVal + "]")
+		}
+		switch {
+		case isString && f.DefValue != "":
+			text += fmt.Sprintf(" (default %q)", f.DefValue)
+		case !isString && !slices.Contains([]string{"", "0", "0s", "[]", "false", "<nil>"}, f.DefValue):
+			text += " (default " + f.DefValue + ")"
+		}
+		p.item(tag, text)
+	})
 }
 
-// exitCode is a code and its meaning.
+// exitCodeText is a code and its meaning.
 type exitCodeText struct {
 	code string
 	text string
@@ -136,8 +188,8 @@ func exitCodeTexts() (list []exitCodeText) {
 	return list
 }
 
-// exitStatus returns the section about the codes that c exits with.
-func exitStatus(c *cobra.Command) string {
+// exitStatus adds the section about the codes that c exits with.
+func exitStatus(p *roff, c *cobra.Command) {
 	var codes []string // all
 	switch c.Name() {
 	case "weir", "copy", "pipe", "gzip", "gunzip", "zstd", "unzstd":
@@ -154,39 +206,37 @@ func exitStatus(c *cobra.Command) string {
 			codes = []string{"0", "2", "4"}
 		}
 	}
-	s := ".SH EXIT STATUS\n"
+	p.section("EXIT STATUS")
 	for _, e := range exitCodeTexts() {
 		if codes == nil || slices.Contains(codes, e.code) {
-			s += fmt.Sprintf(".TP\n\\fB%s\\fP\n%s\n", e.code, roff(e.text))
+			p.item(roffBold(e.code), e.text)
 		}
 	}
-	return s
 }
 
-// environment returns the section about the variables that c reads.
-func environment(c *cobra.Command) string {
-	s := ".SH ENVIRONMENT\n"
+// environment adds the section about the variables that c reads.
+func environment(p *roff, c *cobra.Command) {
+	p.section("ENVIRONMENT")
 	flags := 0
 	c.Flags().VisitAll(func(f *pflag.Flag) {
 		if f.Hidden || f.Name == "help" || f.Name == "version" {
 			return
 		}
 		flags++
-		s += fmt.Sprintf(".TP\n\\fB%s\\fP\nsets \\fB\\-\\-%s\\fP; a flag on the command line takes precedence\n", environmentName(f.Name), roff(f.Name))
+		p.item(roffBold(environmentName(f.Name)), "sets --"+f.Name+"; a flag on the command line takes precedence")
 	})
 	if flags == 0 {
-		s += ".PP\nEach flag of a command can be set by a variable: WEIR_ and the name of the flag in upper case, with _ for \\-, as in WEIR_MEMORY=64MiB. A flag on the command line takes precedence.\n"
+		p.paragraph("Each flag of a command can be set by a variable: WEIR_ and the name of the flag in upper case, with _ for -, as in WEIR_MEMORY=64MiB. A flag on the command line takes precedence.")
 	}
 	if c.Flags().Lookup("no-color") != nil || flags == 0 {
-		s += ".TP\n\\fBNO_COLOR\\fP\nif it is not empty, no colours are used\n" +
-			".TP\n\\fBCLICOLOR_FORCE\\fP\nif it is neither empty nor 0, colours are always used\n" +
-			".TP\n\\fBTERM\\fP\nif it is dumb, progress is shown in plain lines\n"
+		p.item(roffBold("NO_COLOR"), "if it is not empty, no colours are used")
+		p.item(roffBold("CLICOLOR_FORCE"), "if it is neither empty nor 0, colours are always used")
+		p.item(roffBold("TERM"), "if it is dumb, progress is shown in plain lines")
 	}
 	switch c.Name() {
 	case "copy", "pipe":
-		s += ".TP\n\\fBHTTP_PROXY, HTTPS_PROXY, NO_PROXY\\fP\nthe proxy for URLs, and the hosts that need none\n"
+		p.item(roffBold("HTTP_PROXY, HTTPS_PROXY, NO_PROXY"), "the proxy for URLs, and the hosts that need none")
 	case "serve":
-		s += ".TP\n\\fBGOGC\\fP\nif it is set, weir does not change it; otherwise weir collects garbage early when idle\n"
+		p.item(roffBold("GOGC"), "if it is set, weir does not change it; otherwise weir collects garbage early when idle")
 	}
-	return s
 }
