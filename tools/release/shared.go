@@ -37,8 +37,7 @@ func (r *release) shared(host string) (entries []entry, err error) {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	epoch := fmt.Sprintf("SOURCE_DATE_EPOCH=%d", r.date.Unix())
-	if _, err := output(r.root, []string{epoch}, host, "man", dir); err != nil {
+	if _, err := output(r.root, nil, host, "man", dir); err != nil {
 		return nil, err
 	}
 	pages, err := os.ReadDir(dir)
