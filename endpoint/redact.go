@@ -24,8 +24,8 @@ var (
 // secretField is a field of the header of a request that holds a secret.
 var secretField = compiled(`(?i)\b((?:proxy-)?authorization|cookie|x-api-key|x-auth-token|x-amz-security-token|private-token)(:\s*)(?:[^\r\n"\\]|\\.)+`)
 
-// compiled returns an expression that is compiled when it is first used. Most programs
-// that open no URL never use these.
+// compiled compiles an expression when it is first used. A program that prints no URL does
+// not pay for it.
 func compiled(expr string) func() *regexp.Regexp {
 	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })
 }

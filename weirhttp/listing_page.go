@@ -8,7 +8,7 @@ import (
 	"github.com/weir-go/weir/internal/markup"
 )
 
-// writePage writes the page of a listing. It needs no files besides it.
+// writePage writes the page of a listing. The page needs no other files.
 func writePage(out io.Writer, l Listing) error {
 	w := markup.NewWriter(out)
 	at := chars.Visible(l.Path)

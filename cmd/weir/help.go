@@ -69,8 +69,8 @@ func newHelp() *cobra.Command {
 	}
 }
 
-// writeUsage writes how a command is used, as cobra's template does, but for the topics:
-// they are called as the texts call them, weir help keep.
+// writeUsage writes the usage of a command as cobra does, with one difference: a topic is
+// listed as the texts call it, weir help keep.
 func writeUsage(c *cobra.Command) error {
 	var b strings.Builder
 	b.WriteString("Usage:")

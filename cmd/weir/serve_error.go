@@ -117,8 +117,9 @@ func (e *errorWriter) send() error {
 	return err
 }
 
-// writeErrorPage writes the page of an error. said is what the server said about it, above
-// the path of the folder above; both can be empty. again: the request can succeed later.
+// writeErrorPage writes the page of an error. said is the handler's message, and above is
+// the path of the folder above; both can be empty. With again the page has a link to repeat
+// the request.
 func writeErrorPage(out io.Writer, title, text, said, above string, again bool) error {
 	w := markup.NewWriter(out)
 	writeHead(w, title)

@@ -37,7 +37,7 @@ type folderPage struct {
 	into       string // path of this folder if uploads go there; "": they go to the inbox
 }
 
-// writeTop writes the top of the page: what needs no entries.
+// writeTop writes the top of the page, which needs no entries.
 func (p *folderPage) writeTop(out io.Writer) error {
 	w := markup.NewWriter(out)
 	writeHead(w, p.title)
@@ -148,7 +148,7 @@ func (p *folderPage) writeFilter(w *markup.Writer) {
 `)
 }
 
-// writeRest writes the rest of the page: the entries, and what explains them.
+// writeRest writes the rest of the page: the entries, notes about them, and the README.
 func (p *folderPage) writeRest(out io.Writer) error {
 	w := markup.NewWriter(out)
 	l := p.list
@@ -234,7 +234,7 @@ func writeEntry(w *markup.Writer, e weirhttp.Entry) {
 `)
 }
 
-// writeNone writes why there are no entries.
+// writeNone explains a table without entries.
 func (p *folderPage) writeNone(w *markup.Writer) {
 	w.HTML(`<tr class="none"><td colspan="3" class="empty">`)
 	if f := p.list.Selection.Filter; f != "" {
@@ -447,7 +447,7 @@ func (f *formWriter) send() error {
 	return err
 }
 
-// writeFormPage writes the page after a form: what was stored, or why nothing was.
+// writeFormPage writes the page after a form: the stored files, or the reason for a refusal.
 func writeFormPage(out io.Writer, files []weirhttp.Received, refused, back string) error {
 	w := markup.NewWriter(out)
 	title := "Uploaded"

@@ -156,7 +156,7 @@ func writeRows(w *markup.Writer, r *Result) {
 	}
 }
 
-// writeSamples writes what was measured of a side, as CSV.
+// writeSamples writes the samples of a side, as CSV.
 func writeSamples(w *markup.Writer, experiment string, s *Side) {
 	w.HTML(`<details><summary>`).Text(experiment).HTML(`, `).Text(s.Letter).HTML(` `).Text(s.Label).HTML(`: `).Int(int64(len(s.Samples))).HTML(` samples</summary>
 <pre>seconds,resident,kernel,descriptors,read,sent

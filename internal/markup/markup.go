@@ -1,9 +1,9 @@
 // Package markup writes HTML. The compiler tells markup from data: markup is a constant of
 // the program, and data reaches a page only through methods that escape it.
 //
-// The methods do not look at what surrounds a text. The program keeps three rules: it quotes
-// the values of attributes with ", it writes those that are URLs with [Writer.Link], and it
-// writes no data into scripts, styles, comments, and names of elements and attributes.
+// The methods do not look at the markup around a text, so the program must keep three rules.
+// It quotes the values of attributes with ". It writes URLs with [Writer.Link]. It writes no
+// data into scripts, styles, comments, and the names of elements and attributes.
 package markup
 
 import (
@@ -13,12 +13,12 @@ import (
 	"strings"
 )
 
-// constant is a string that only constants without a type can be used for, outside this
-// package. The compiler refuses variables, and constants joined with variables.
+// constant is the type of markup. Other packages cannot name it, so the compiler lets them
+// use only constants without a type: no variables, and nothing joined from them.
 type constant string
 
-// Writer writes a page, piece by piece. It collects small pieces, and keeps the first error:
-// after that it writes nothing.
+// Writer writes a page, piece by piece. It collects small pieces. It keeps the first error,
+// and writes nothing after it.
 type Writer struct {
 	out *bufio.Writer
 	err error
@@ -73,7 +73,7 @@ func (w *Writer) Link(url string) *Writer {
 // Err returns the first error.
 func (w *Writer) Err() error { return w.err }
 
-// Flush writes what w has collected. It returns the first error.
+// Flush writes the collected pieces. It returns the first error.
 func (w *Writer) Flush() error {
 	if w.err == nil {
 		w.err = w.out.Flush()
@@ -84,8 +84,8 @@ func (w *Writer) Flush() error {
 // Escape returns s as [Writer.Text] writes it.
 func Escape(s string) string { return escaper.Replace(s) }
 
-// escaper replaces the characters that mean something in HTML. Browsers drop a NUL in some
-// places, which would join what it separates.
+// escaper replaces the characters that have a meaning in HTML. It replaces NUL because
+// browsers drop it in some places, and would join the texts around it.
 var escaper = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&#34;", "'", "&#39;", "\x00", "\uFFFD")
 
 // encoded returns url with a code in place of each byte that no URL has, and of each % that
