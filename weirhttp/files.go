@@ -528,7 +528,7 @@ func (s *FileServer) serveList(w http.ResponseWriter, r *http.Request, name stri
 	if r.Method == http.MethodHead {
 		return
 	}
-	inPieces(w, r, func(_ *rolling, out *bufio.Writer) error { return listPage.Execute(out, l.Listing) })
+	inPieces(w, r, func(_ *rolling, out *bufio.Writer) error { return writePage(out, l.Listing) })
 }
 
 // inPieces sends what write writes to out, which collects it: a listing is written word by

@@ -39,6 +39,7 @@ var layers = [][]string{
 	{"tarball.go"},
 	{"store_files.go"},
 	{"listing.go"},
+	{"listing_page.go"},
 	{"small.go"},
 	{"files.go"},
 	{"upload_request.go"}, // uploads

@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
-	"html/template"
 	"io"
 	"io/fs"
 	"net/http"
@@ -20,7 +19,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/weir-go/weir"
 	"github.com/weir-go/weir/internal/chars"
 	"github.com/weir-go/weir/weirhttp/internal/dirents"
 	"github.com/weir-go/weir/weirhttp/internal/names"
@@ -668,44 +666,3 @@ func appendText[T string | []byte](b []byte, text T) ([]byte, error) {
 	}
 	return append(append(append(b, '"'), text...), '"'), nil
 }
-
-var listPage = template.Must(template.New("list").Funcs(template.FuncMap{
-	"bytes":   weir.FormatBytes,
-	"exact":   func(n int64) string { return strconv.FormatInt(n, 10) },
-	"visible": chars.Visible,
-}).Parse(`<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{{visible .Path}}</title>
-<style>
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 60em; padding: 0 1em }
-h1 { font-size: 1.4em; overflow-wrap: anywhere }
-table { border-collapse: collapse; width: 100% }
-td, th { text-align: left; padding: .15em .5em; overflow-wrap: anywhere }
-td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }
-tr:hover { background: #8881 }
-pre { white-space: pre-wrap; overflow-wrap: anywhere; border-top: 1px solid #8884; padding-top: 1em }
-@media (max-width: 34em) { .when { display: none } }
-</style>
-</head>
-<body>
-<h1><bdi>{{visible .Path}}</bdi></h1>
-<form><input type="search" name="q" value="{{.Selection.Filter}}" aria-label="Filter"> <button>Filter</button></form>
-{{if .Archive}}<p><a href="?archive=tar">tar</a> <a href="?archive=tar.gz">tar.gz</a> <a href="?archive=tar.zst">tar.zst</a> <a href="?archive=zip">zip</a></p>
-{{end}}<table>
-<tr><th><a href="{{(.Selection.By "name").Link}}">Name</a></th><th class="n"><a href="{{(.Selection.By "size").Link}}">Size</a></th><th class="n when"><a href="{{(.Selection.By "time").Link}}">Modified (UTC)</a></th></tr>
-{{if ne .Path "/"}}<tr><td><a href="../">../</a></td><td></td><td class="when"></td></tr>
-{{end}}{{range .Entries}}<tr><td><a href="{{.Href}}"><bdi>{{.Label}}</bdi>{{if .Folder}}/{{end}}</a></td><td class="n"{{if not .Folder}} title="{{exact .Size}}"{{end}}>{{if not .Folder}}{{bytes .Size}}{{end}}</td><td class="n when">{{.Modified.Format "2006-01-02 15:04:05"}}</td></tr>
-{{end}}</table>
-{{if gt .Pages 1}}<p>{{$s := .Selection}}{{range .Around}}{{if not .}}… {{else if eq . $s.Page}}<b>{{.}}</b> {{else}}<a href="{{($s.At .).Link}}">{{.}}</a> {{end}}{{end}}of {{.Total}} names</p>
-{{end}}{{if .Cut}}<p>This folder has more names than can be listed here. Use the filter.</p>
-{{end}}{{if .LeftOut}}<p>Not listed because the server cannot send them: {{.LeftOut}}</p>
-{{end}}{{with .Readme}}<h2>{{.Name}}</h2>
-<pre>{{.Text}}</pre>
-{{if .Cut}}<p>The file is longer.</p>
-{{end}}{{end}}</body>
-</html>
-`))

@@ -155,7 +155,7 @@ func TestListing_ReadmeIsShownAsText(t *testing.T) {
 		return page
 	}
 	page := shown("/")
-	if !strings.Contains(page, "<h2>readme.md</h2>") || !strings.Contains(page, "# Hi\n    &lt;script&gt;alert(1)&lt;/script&gt; ‹U&#43;202E›gpj</pre>") {
+	if !strings.Contains(page, "<h2>readme.md</h2>") || !strings.Contains(page, "# Hi\n    &lt;script&gt;alert(1)&lt;/script&gt; ‹U+202E›gpj</pre>") {
 		t.Error(page)
 	}
 	if strings.Contains(shown("/?q=read"), "<pre>") {
@@ -176,7 +176,7 @@ func TestListing_NamesThatMisleadAreShownAsTheyAre(t *testing.T) {
 	h.List = true
 	s := guarded(t, new(Guard), h)
 	_, page := s.fetch(t, browser(t), "GET", "/", "Accept", "text/html")
-	if !strings.Contains(page, `<a href="./gpj.%E2%80%AEexe"><bdi>gpj.‹U&#43;202E›exe</bdi></a>`) || strings.Contains(page, "\u202e") {
+	if !strings.Contains(page, `<a href="./gpj.%E2%80%AEexe"><bdi>gpj.‹U+202E›exe</bdi></a>`) || strings.Contains(page, "\u202e") {
 		t.Error(page)
 	}
 }

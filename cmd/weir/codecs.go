@@ -108,8 +108,7 @@ and it fails if a file is damaged.`, k.short,
 			false: "  weir NAME access.log\n  weir NAME -9 old/*.log --rm\n  weir NAME -r logs\n  mysqldump shop | weir NAME > shop.sqlSUFFIX",
 			true:  "  weir NAME access.logSUFFIX\n  weir NAME -t *SUFFIX\n  weir NAME -l *SUFFIX\n  weir NAME -c shop.sqlSUFFIX | mysql shop",
 		}[k.expands], "NAME", k.name),
-		Version: thisVersion().String(),
-		RunE:    func(_ *cobra.Command, args []string) error { return r.all(args) },
+		RunE: func(_ *cobra.Command, args []string) error { return r.all(args) },
 	}
 	c.Example = strings.ReplaceAll(c.Example, "SUFFIX", k.suffixes[0].packed)
 	r.flags(c)
@@ -125,7 +124,7 @@ and it fails if a file is damaged.`, k.short,
 	f.BoolVarP(&r.test, "test", "t", false, "check compressed files and write nothing")
 	f.BoolVarP(&r.list, "list", "l", false, "print the sizes, the ratio and the name of compressed files")
 	f.BoolVarP(&r.recursive, "recursive", "r", false, "also process the files in folders")
-	f.BoolP("version", "V", false, "print the version")
+	addVersionFlag(c, "V")
 	r.suffixGiven = func() bool { return f.Changed("suffix") }
 	r.keepGiven = func() bool { keep, _ := f.GetBool("keep"); return keep }
 	r.removeIsDefault = func() bool { return f.Lookup("rm").Annotations[setBy] != nil }

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"path"
 	"strings"
+	"unicode"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 //go:embed help/*.md
@@ -65,6 +67,73 @@ func newHelp() *cobra.Command {
 			return found.Help()
 		},
 	}
+}
+
+// writeUsage writes the usage of a command as cobra does, with one difference: a topic is
+// listed as the texts call it, weir help keep.
+func writeUsage(c *cobra.Command) error {
+	var b strings.Builder
+	b.WriteString("Usage:")
+	if c.Runnable() {
+		b.WriteString("\n  " + c.UseLine())
+	}
+	if c.HasAvailableSubCommands() {
+		b.WriteString("\n  " + c.CommandPath() + " [command]")
+	}
+	if len(c.Aliases) > 0 {
+		b.WriteString("\n\nAliases:\n  " + c.NameAndAliases())
+	}
+	if c.HasExample() {
+		b.WriteString("\n\nExamples:\n" + c.Example)
+	}
+	if c.HasAvailableSubCommands() {
+		writeCommands(&b, c)
+	}
+	if c.HasAvailableLocalFlags() {
+		b.WriteString("\n\nFlags:\n" + flagUsages(c.LocalFlags()))
+	}
+	if c.HasAvailableInheritedFlags() {
+		b.WriteString("\n\nGlobal Flags:\n" + flagUsages(c.InheritedFlags()))
+	}
+	if c.HasHelpSubCommands() {
+		b.WriteString("\n\nHelp topics:")
+		for _, sub := range c.Commands() {
+			if sub.IsAdditionalHelpTopicCommand() {
+				fmt.Fprintf(&b, "\n  %s help %-*s %s", c.Root().Name(), sub.NamePadding(), sub.Name(), sub.Short)
+			}
+		}
+	}
+	if c.HasAvailableSubCommands() {
+		fmt.Fprintf(&b, "\n\nUse \"%s [command] --help\" for more information about a command.", c.CommandPath())
+	}
+	_, err := fmt.Fprintln(c.OutOrStderr(), b.String())
+	return err
+}
+
+// writeCommands writes the commands below c, by their groups.
+func writeCommands(b *strings.Builder, c *cobra.Command) {
+	list := func(title, group string) {
+		b.WriteString("\n\n" + title)
+		for _, sub := range c.Commands() {
+			if sub.GroupID == group && (sub.IsAvailableCommand() || sub.Name() == "help") {
+				fmt.Fprintf(b, "\n  %-*s %s", sub.NamePadding(), sub.Name(), sub.Short)
+			}
+		}
+	}
+	if len(c.Groups()) == 0 {
+		list("Available Commands:", "")
+		return
+	}
+	for _, g := range c.Groups() {
+		list(g.Title, g.ID)
+	}
+	if !c.AllChildCommandsHaveGroup() {
+		list("Additional Commands:", "")
+	}
+}
+
+func flagUsages(flags *pflag.FlagSet) string {
+	return strings.TrimRightFunc(flags.FlagUsages(), unicode.IsSpace)
 }
 
 func helpText(name string) string {

@@ -223,27 +223,26 @@ func unknownCommand(root *cobra.Command, args []string) *failure {
 // those that explain weir write to out.
 func newRoot(stdout, out, stderr io.Writer) *cobra.Command {
 	root := &cobra.Command{
-		Use:     "weir",
-		Short:   "Copy and pipe files in bounded memory, and see what is slow",
-		Version: thisVersion().String(),
+		Use:   "weir",
+		Short: "Copy and pipe files in bounded memory, and see what is slow",
 		Example: `  weir copy holiday.mp4 /mnt/usb/
   weir pipe access.log gzip access.log.gz
   weir pipe access.log.gz gunzip grep:ERROR head:100 -`,
-		SilenceErrors:     true,
-		SilenceUsage:      true,
-		RunE:              func(c *cobra.Command, _ []string) error { return c.Help() },
-		PersistentPreRunE: func(c *cobra.Command, _ []string) error { return fromEnvironment(c.Flags()) },
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+		PersistentPreRunE: func(c *cobra.Command, _ []string) error {
+			if asksVersion(c) {
+				return nil
+			}
+			return fromEnvironment(c.Flags())
+		},
 	}
 	root.SetOut(out)
 	root.SetErr(stderr)
 	root.SetFlagErrorFunc(wrongFlag)
-	root.SetVersionTemplate("{{.Version}}\n")
-	// Topics are called as the texts call them: weir help keep.
-	root.SetUsageTemplate(strings.NewReplacer(
-		"{{rpad .CommandPath .CommandPathPadding}}", "{{.Root.Name}} help {{rpad .Name .NamePadding}}",
-		"Additional help topics:", "Help topics:",
-	).Replace(root.UsageTemplate()))
-	root.Flags().Bool("version", false, "print the version")
+	root.SetUsageFunc(writeUsage)
+	addVersionFlag(root, "")
 	root.AddGroup(&cobra.Group{ID: "move", Title: "Move data:"}, &cobra.Group{ID: "serve", Title: "Serve:"}, &cobra.Group{ID: "watch", Title: "Find what is slow:"},
 		&cobra.Group{ID: "about", Title: "Learn more:"})
 	for _, c := range []*cobra.Command{

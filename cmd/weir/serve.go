@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"html/template"
 	"io"
 	"io/fs"
 	"log/slog"
@@ -738,7 +737,7 @@ func (s *serving) pageTop(w http.ResponseWriter, r *http.Request, l weirhttp.Lis
 	if r.Method == http.MethodHead {
 		return
 	}
-	_ = topTemplate.Execute(w, s.pageData(l)) // an error means that the client has disconnected
+	_ = s.folderPage(l).writeTop(w) // an error means that the client has disconnected
 }
 
 // page writes the rest: the entries of the folder.
@@ -746,33 +745,26 @@ func (s *serving) page(w http.ResponseWriter, r *http.Request, l weirhttp.Listin
 	if r.Method == http.MethodHead {
 		return
 	}
-	_ = pageTemplate.Execute(w, s.pageData(l)) // an error means that the client has disconnected
+	_ = s.folderPage(l).writeRest(w) // an error means that the client has disconnected
 }
 
-// pageData returns the data that the templates of the page show.
-func (s *serving) pageData(l weirhttp.Listing) map[string]any {
-	var crumbs []crumb
+// folderPage returns the page of a folder.
+func (s *serving) folderPage(l weirhttp.Listing) *folderPage {
+	p := &folderPage{list: l, root: s.name, title: s.name, inbox: s.inbox, max: s.sizes.maxSize, maxRequest: s.sizes.maxRequest}
 	parts := strings.Split(strings.Trim(l.Path, "/"), "/")
 	for i, name := range parts {
 		if name != "" {
-			crumbs = append(crumbs, crumb{chars.Visible(name), strings.Repeat("../", len(parts)-1-i) + "./"})
+			p.crumbs = append(p.crumbs, crumb{chars.Visible(name), strings.Repeat("../", len(parts)-1-i) + "./"})
 		}
 	}
-	title := s.name
-	if len(crumbs) > 0 {
-		title = crumbs[len(crumbs)-1].Name
-		crumbs[len(crumbs)-1].Link = ""
+	if n := len(p.crumbs); n > 0 {
+		p.title = p.crumbs[n-1].Name
+		p.crumbs[n-1].Link = ""
 	}
-	into, query := "", ""
 	if s.sameFolder {
-		into = l.Path
-		query = "?" + url.Values{"folder": {l.Path}}.Encode()
+		p.into = l.Path
 	}
-	return map[string]any{
-		"List": l, "Title": title, "Root": s.name, "Crumbs": crumbs, "Up": strings.Repeat("../", len(crumbs)) + "./",
-		"Counts": counts(l), "Columns": columnsOf(l.Selection), "Uploads": s.inbox, "Max": s.sizes.maxSize,
-		"Request": s.sizes.maxRequest, "Into": into, "Query": template.URL(query),
-	}
+	return p
 }
 
 // classify sets the names of the folders for the page, the paths at which the server shows

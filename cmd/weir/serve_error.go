@@ -11,9 +11,8 @@ import (
 	"strings"
 
 	"github.com/weir-go/weir/internal/chars"
+	"github.com/weir-go/weir/internal/markup"
 )
-
-var errorTemplate = parsePage("error.html")
 
 // errorPages makes a page of an error of h if a browser shows it to a person. Programs get
 // the line of text.
@@ -105,9 +104,7 @@ func (e *errorWriter) send() error {
 		above = dir + "/"
 	}
 	var page bytes.Buffer
-	if err := errorTemplate.Execute(&page, map[string]any{
-		"Title": title, "Text": text, "Said": said, "Above": above, "Again": status == 429 || status >= 500,
-	}); err != nil {
+	if err := writeErrorPage(&page, title, text, said, above, status == 429 || status >= 500); err != nil {
 		return err
 	}
 	pageHeader(e.Header())
@@ -118,6 +115,37 @@ func (e *errorWriter) send() error {
 	}
 	_, err := e.ResponseWriter.Write(page.Bytes())
 	return err
+}
+
+// writeErrorPage writes the page of an error. said is the handler's message, and above is
+// the path of the folder above; both can be empty. With again the page has a link to repeat
+// the request.
+func writeErrorPage(out io.Writer, title, text, said, above string, again bool) error {
+	w := markup.NewWriter(out)
+	writeHead(w, title)
+	w.HTML(`
+</head>
+<body>
+<main class="note">
+<h1>`).Text(title).HTML(`</h1>
+<p>`).Text(text).HTML(`</p>
+`)
+	if said != "" {
+		w.HTML(`<p class="quiet">`).Text(said).HTML(`</p>
+`)
+	}
+	w.HTML(`<p class="ways">`)
+	if again {
+		w.HTML(`<a class="button" href="">Try again</a> `)
+	}
+	if above != "" {
+		w.HTML(`<a class="button" href="`).Link(above).HTML(`">The folder above</a> `)
+	}
+	return w.HTML(`<a class="button" href="/">All files</a></p>
+</main>
+</body>
+</html>
+`).Flush()
 }
 
 // explainStatus says what the status of an error means to a person.

@@ -73,7 +73,7 @@ func TestServe_ErrorsAreTextForProgramsAndPagesForPeople(t *testing.T) {
 	}
 	const browser = "text/html,application/xhtml+xml,*/*;q=0.8"
 	w := ask("GET", "/a/<b>/none", browser)
-	for _, want := range []string{"<h1>Not found</h1>", "it is ‹U&#43;202E›gone", `href="/a/%3Cb%3E/"`, `href="/"`} {
+	for _, want := range []string{"<h1>Not found</h1>", "it is ‹U+202E›gone", `href="/a/%3Cb%3E/"`, `href="/"`} {
 		if !strings.Contains(w.Body.String(), want) {
 			t.Errorf("no %s in\n%s", want, w.Body)
 		}

@@ -107,6 +107,26 @@ func (v version) String() string {
 	return fmt.Sprintf("weir %s (%s) %s %s/%s", v.Version, from, v.Go, v.OS, v.Arch)
 }
 
+// addVersionFlag adds --version to a command that has its RunE. cobra's own flag of that name
+// prints another text, unless it gets a template.
+func addVersionFlag(c *cobra.Command, short string) {
+	c.Flags().BoolP("version", short, false, "print the version")
+	run := c.RunE
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if !asksVersion(c) {
+			return run(c, args)
+		}
+		_, err := fmt.Fprintln(c.OutOrStdout(), thisVersion())
+		return err
+	}
+}
+
+// asksVersion reports whether --version was given to c.
+func asksVersion(c *cobra.Command) bool {
+	asked, _ := c.Flags().GetBool("version") // an error means that c has no such flag
+	return asked
+}
+
 func newVersion(stdout io.Writer) *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{

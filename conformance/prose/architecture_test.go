@@ -435,6 +435,9 @@ func linked(t *testing.T, goos string, pkgs []string) map[string][]string {
 		if len(seen) < 5 {
 			t.Errorf("%s imports %d packages", p, len(seen))
 		}
+		if seen["text/template"] {
+			t.Errorf("a program that imports %s links text/template on %s; ADR 28 says what that costs", p, goos)
+		}
 		found[p] = slices.Sorted(maps.Keys(list))
 	}
 	return found
