@@ -78,7 +78,7 @@ func sample() map[string][]byte {
 		"dir/sub/deep":  random(60),
 		"empty":         {},
 		"ü/sp ace+%&#?": random(70),
-		"z/big":         random(2*part + 3),
+		"z/big":         random(2*filePart + 3),
 	}
 	for i := range 1200 { // more than a page
 		m[fmt.Sprintf("many/%04d", i)] = []byte(fmt.Sprint(i))
@@ -294,7 +294,7 @@ func TestCopy_GetsThroughFaultsAndReportsTheRest(t *testing.T) {
 		return nil
 	})
 	name, s := bucket(t, p)
-	want := map[string][]byte{"big": random(part + 5)}
+	want := map[string][]byte{"big": random(filePart + 5)}
 	for i := range 20 {
 		want[fmt.Sprint("f", i)] = random(1000 + i)
 	}

@@ -20,8 +20,12 @@ import (
 	"github.com/weir-go/weir/s3"
 )
 
-// part is the size of the parts of an upload.
-const part = 8<<20 + 23<<10
+// part is the size of the parts of an upload that holds them in memory, filePart that of
+// the parts of a file.
+const (
+	part     = 5<<20 + 23<<10
+	filePart = 8<<20 + 23<<10
+)
 
 // quick makes retries quick, so that tests are.
 var quick = endpoint.HTTPOptions{Backoff: func(int) time.Duration { return time.Millisecond }}
@@ -50,7 +54,7 @@ func get(t *testing.T, s s3.Store, bucket, key string, o endpoint.SourceOptions)
 
 func TestObject_ComesBackAsItWasSent(t *testing.T) {
 	name, s := bucket(t, nil)
-	for _, n := range []int{0, 1, 70_000, part - 1, part, part + 1, 2 * part, 3*part + 5} {
+	for _, n := range []int{0, 1, 70_000, part - 1, part, part + 1, 2 * part, 3*part + 5, filePart - 1, filePart, filePart + 1, 2 * filePart} {
 		for _, kind := range []string{"unknown length", "known length", "reopened"} {
 			key := fmt.Sprintf("dir/%d-%v", n, kind)
 			data := random(n)
@@ -134,7 +138,6 @@ func TestObject_StartsAtAnOffsetOfTheSameVersionOnly(t *testing.T) {
 }
 
 func TestUpload_GetsThroughFaults(t *testing.T) {
-	const part = 5<<20 + 23<<10 // the smallest
 	slow := answers(http.StatusServiceUnavailable, "SlowDown")
 	failing := answers(http.StatusInternalServerError, "InternalError")
 	for _, c := range []struct {
@@ -265,7 +268,6 @@ func TestUpload_BeginsAgainAfterAConflict(t *testing.T) {
 var errConflict = errors.New("ConditionalRequestConflict")
 
 func TestUpload_FailsIfTheReopenedContentDiffers(t *testing.T) {
-	const part = 5<<20 + 23<<10 // the smallest
 	name, s := bucket(t, nil)
 	s.PartSize = 5 << 20
 	for _, n := range []int{1, 1000, part, part + 1, 2*part + 5} {

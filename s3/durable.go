@@ -17,6 +17,7 @@ import (
 
 	"github.com/weir-go/weir/durable"
 	"github.com/weir-go/weir/endpoint"
+	"github.com/weir-go/weir/s3/internal/access"
 )
 
 // stateSuffix, behind the key of an object, makes the key of the object that has
@@ -113,7 +114,7 @@ func (k *durableSink) open(ctx context.Context) (at durable.Checkpoint, err erro
 		return *s.End, nil
 	}
 	for i, p := range s.Parts {
-		u.sent(sentPart{number: i + 1, etag: p.ETag, sum: p.Sum, size: s.PartSize})
+		u.sent(sentPart{number: i + 1, etag: p.ETag, sums: sums{crc: p.Sum}, size: s.PartSize})
 	}
 	u.number = len(s.Parts)
 	u.total = int64(len(s.Parts))*s.PartSize + int64(len(tail))
@@ -207,7 +208,7 @@ func (k *durableSink) put(ctx context.Context, tail []byte) error {
 	s.Mark, s.Upload, s.Plain, s.Tail, s.TailSum = rand.Text(), u.id, u.plain, len(tail), crc64nvme.Checksum(tail)
 	u.partsMu.Lock()
 	for _, p := range u.parts[len(s.Parts):] {
-		s.Parts = append(s.Parts, statePart{p.etag, p.sum})
+		s.Parts = append(s.Parts, statePart{p.etag, p.crc})
 	}
 	u.partsMu.Unlock()
 	text, err := json.Marshal(s)
@@ -216,13 +217,13 @@ func (k *durableSink) put(ctx context.Context, tail []byte) error {
 	}
 	text = append(append(text, '\n'), tail...)
 	err = k.c.request(ctx, "write", k.stateKey(), false, func(ctx context.Context) error {
-		var o minio.PutObjectOptions
+		o := minio.PutObjectOptions{DisableContentSha256: true}
 		if k.etag == "" {
 			o.SetMatchETagExcept("*")
 		} else {
 			o.SetMatchETag(k.etag)
 		}
-		info, err := k.c.core.PutObject(ctx, k.c.bucket, k.stateKey(), bytes.NewReader(text), int64(len(text)), md5Base64(bytes.NewReader(text)), "", o)
+		info, err := k.c.core.PutObject(ctx, k.c.bucket, k.stateKey(), bytes.NewReader(text), int64(len(text)), md5Base64(bytes.NewReader(text)), access.SHA256(k.c.core, text), o)
 		if err == nil {
 			k.etag, k.stored = info.ETag, s.Upload
 		}

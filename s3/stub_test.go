@@ -1,8 +1,11 @@
 package s3_test
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/xml"
 	"fmt"
+	"hash"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -20,6 +23,7 @@ import (
 // takes an answer. Whether that works with a store, the tests in e2e find out.
 type stub struct {
 	s3.Store
+	t *testing.T
 	// object answers requests for objects; the key is without the bucket.
 	object func(w http.ResponseWriter, r *http.Request, key string)
 	keys   []string // what a listing shows, in this order, with the key as contents
@@ -29,7 +33,7 @@ type stub struct {
 }
 
 func newStub(t *testing.T) *stub {
-	s := &stub{}
+	s := &stub{t: t}
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
 	s.Store = s3.Store{Endpoint: server.URL, AccessKeyID: "id", SecretAccessKey: "secret"}
@@ -45,8 +49,29 @@ func (s *stub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.list(w, r)
 		return
 	}
+	if r.Method == http.MethodPut && r.Header.Get("Authorization") != "" {
+		r.Body = &signedBody{ReadCloser: r.Body, t: s.t, stated: r.Header.Get("X-Amz-Content-Sha256"), sum: sha256.New()}
+	}
 	_, key, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	s.object(w, r, key)
+}
+
+// signedBody compares what is sent with what the signature covers: over HTTP without TLS,
+// the SHA-256 of all of it.
+type signedBody struct {
+	io.ReadCloser
+	t      *testing.T
+	stated string
+	sum    hash.Hash
+}
+
+func (b *signedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.sum.Write(p[:n])
+	if sum := hex.EncodeToString(b.sum.Sum(nil)); err == io.EOF && sum != b.stated {
+		b.t.Errorf("the signature covers content with the SHA-256 %s; sent was one with %s", b.stated, sum)
+	}
+	return n, err
 }
 
 // seen returns the requests with this method.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"sync"
 	"time"
@@ -27,7 +26,7 @@ type upload struct {
 	// The part that fills. In memory, buf has its bytes.
 	filling bool
 	filled  int64
-	sum     hash.Hash64
+	sum     *digest
 	buf     []byte
 
 	free   chan []byte   // buffers whose part has been sent; all are nil if there is content
@@ -106,7 +105,7 @@ func newUpload(ctx context.Context, c *client, key string, part int64, o endpoin
 	return &upload{
 		writing: newWriting(ctx, c, key, o.Exclusive),
 		o:       o, part: part, buffers: first, spare: most - first,
-		free: make(chan []byte, most), failed: make(chan struct{}), sum: crc64nvme.New(),
+		free: make(chan []byte, most), failed: make(chan struct{}), sum: newDigest(c),
 	}
 }
 
@@ -278,7 +277,7 @@ func (u *upload) send() error {
 	}
 	u.number++
 	buf, body := u.buf, u.body()
-	p := sentPart{number: u.number, sum: u.sum.Sum64(), size: u.filled}
+	p := sentPart{number: u.number, sums: u.sum.sums(), size: u.filled}
 	u.filling, u.filled, u.buf = false, 0, nil
 	u.sum.Reset()
 	u.wg.Add(1) // our caller is counted, so it is not waited for in vain
@@ -287,7 +286,7 @@ func (u *upload) send() error {
 		begun := time.Now()
 		err := u.sendPart(u.ctx, &p, body(), p.size, func() string { return md5Base64(body()) })
 		took := time.Since(begun)
-		if err = u.changed(body(), p.sum, err); err != nil {
+		if err = u.changed(body(), p.crc, err); err != nil {
 			u.fail(err)
 			return
 		}
@@ -403,9 +402,9 @@ func (u *upload) Commit() error {
 	defer u.wg.Done()
 	var err error
 	if u.id == "" {
-		body, sum := u.body(), u.sum.Sum64()
+		body, sum := u.body(), u.sum.sums()
 		err = u.put(body(), u.filled, sum, func() string { return md5Base64(body()) })
-		err = u.changed(body(), sum, err)
+		err = u.changed(body(), sum.crc, err)
 	} else {
 		sum := u.merged()
 		if err = u.complete(sum, u.total); isConflict(err) && u.content != nil {

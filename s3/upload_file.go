@@ -7,8 +7,6 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
-
-	"github.com/minio/crc64nvme"
 )
 
 // fileUpload uploads a file. Its parts are read from the file again where that is
@@ -63,7 +61,7 @@ func (f *fileUpload) try(ctx context.Context) error {
 	}
 	sum, err := f.sum(0, f.size)
 	if err == nil {
-		err = f.check(sum)
+		err = f.check(sum.crc)
 	}
 	if err != nil {
 		return err
@@ -96,7 +94,7 @@ func (f *fileUpload) sendParts(w *writing) (err error) {
 		wg.Go(func() {
 			defer func() { <-slots }()
 			var err error
-			if p.sum, err = f.sum(at, p.size); err == nil {
+			if p.sums, err = f.sum(at, p.size); err == nil {
 				err = w.sendPart(w.ctx, &p, f.section(at, p.size), p.size, func() string { return md5Base64(io.NewSectionReader(f.content, at, p.size)) })
 			}
 			if err != nil {
@@ -117,14 +115,14 @@ func (f *fileUpload) sendParts(w *writing) (err error) {
 	return w.complete(sum, f.size)
 }
 
-// sum returns the checksum of a part of the file.
-func (f *fileUpload) sum(at, n int64) (uint64, error) {
-	h := crc64nvme.New()
-	read, err := io.Copy(h, io.NewSectionReader(f.content, at, n))
+// sum returns the sums of a part of the file.
+func (f *fileUpload) sum(at, n int64) (sums, error) {
+	d := newDigest(f.c)
+	read, err := io.Copy(d, io.NewSectionReader(f.content, at, n))
 	if err == nil && read != n {
 		err = fmt.Errorf("%w: it has only %d bytes", errChanged, at+read)
 	}
-	return h.Sum64(), err
+	return d.sums(), err
 }
 
 // section returns a part of the file that counts the bytes read. If the part is read

@@ -70,9 +70,9 @@ func outlive(ctx context.Context) (_ context.Context, release func()) {
 type sentPart struct {
 	number int
 	etag   string
-	sum    uint64
-	size   int64
-	there  bool
+	sums
+	size  int64
+	there bool
 
 	attempts int // to send it
 }
@@ -126,26 +126,20 @@ func refusesChecksums(err error) bool {
 }
 
 // put stores the object by one request, from body, which is size bytes long.
-func (w *writing) put(body io.ReadSeeker, size int64, sum uint64, md5 func() string) error {
+func (w *writing) put(body io.ReadSeeker, size int64, sum sums, md5 func() string) error {
 	lost := false // an attempt may have had its effect
 	attempt := func(ctx context.Context) error {
-		o := minio.PutObjectOptions{UserMetadata: w.headers()}
+		o := minio.PutObjectOptions{UserMetadata: w.headers(), DisableContentSha256: true}
 		digest := ""
 		if w.plain {
 			digest = md5()
 		} else {
-			o.UserMetadata[headerCRC64] = crc64(sum)
+			o.UserMetadata[headerCRC64] = crc64(sum.crc)
 		}
 		if w.exclusive {
 			o.SetMatchETagExcept("*")
 		}
-		hash := ""
-		if size == 0 {
-			// The signature of a stream would follow the empty body, which some servers
-			// take for the next request.
-			o.DisableContentSha256, hash = true, emptyHash
-		}
-		_, err := w.c.core.PutObject(ctx, w.c.bucket, w.key, body, size, digest, hash, o)
+		_, err := w.c.core.PutObject(ctx, w.c.bucket, w.key, body, size, digest, sum.sha, o)
 		if e := (*Error)(nil); errors.As(refusal(ctx, "write", w.c.url(w.key), w.exclusive, err), &e) && !e.answered() {
 			lost = true
 		}
@@ -185,9 +179,6 @@ func (w *writing) settled(err error) error {
 	}
 	return err
 }
-
-// emptyHash is the SHA-256 of no bytes.
-const emptyHash = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 // isThere reports whether the object is the one that w makes. It is asked when an
 // answer was lost, also if the flow is being ended at this moment.
@@ -236,11 +227,11 @@ func (w *writing) sendPart(ctx context.Context, p *sentPart, body io.ReadSeeker,
 	return w.c.request(ctx, "write", w.key, false, func(ctx context.Context) error {
 		p.attempts++
 		ctx = context.WithValue(w.partCtx, attemptKey{}, attemptOf(ctx))
-		var o minio.PutObjectPartOptions
+		o := minio.PutObjectPartOptions{Sha256Hex: p.sha, DisableContentSha256: true}
 		if w.plain {
 			o.Md5Base64 = md5()
 		} else {
-			o.CustomHeader = http.Header{http.CanonicalHeaderKey(headerCRC64): {crc64(p.sum)}}
+			o.CustomHeader = http.Header{http.CanonicalHeaderKey(headerCRC64): {crc64(p.crc)}}
 		}
 		got, err := w.c.core.PutObjectPart(ctx, w.c.bucket, w.key, w.id, p.number, body, size, o)
 		p.etag = got.ETag
@@ -258,7 +249,7 @@ func (w *writing) complete(sum uint64, size int64) error {
 		}
 		parts[i] = minio.CompletePart{PartNumber: i + 1, ETag: p.etag}
 		if !w.plain {
-			parts[i].ChecksumCRC64NVME = crc64(p.sum)
+			parts[i].ChecksumCRC64NVME = crc64(p.crc)
 		}
 	}
 	lost := false
@@ -292,7 +283,7 @@ func (w *writing) complete(sum uint64, size int64) error {
 func (w *writing) merged() uint64 {
 	var parts []minio.ObjectPart
 	for i, p := range w.parts {
-		parts = append(parts, minio.ObjectPart{PartNumber: i + 1, Size: p.size, ChecksumCRC64NVME: crc64(p.sum)})
+		parts = append(parts, minio.ObjectPart{PartNumber: i + 1, Size: p.size, ChecksumCRC64NVME: crc64(p.crc)})
 	}
 	sum, err := minio.ChecksumCRC64NVME.FullObjectChecksum(parts)
 	if err != nil || len(sum.Raw()) != 8 {

@@ -74,27 +74,19 @@ type bucket struct{ *access.Bucket }
 func (b bucket) put(ctx context.Context, key string, body []byte, c condition, mark string) (etag string, open bool, err error) {
 	sum := md5.Sum(body)
 	err = b.Request(ctx, "write", key, func(ctx context.Context) error {
-		o := minio.PutObjectOptions{}
+		o := minio.PutObjectOptions{DisableContentSha256: true}
 		if mark != "" {
 			o.UserMetadata = map[string]string{markHeader: mark}
 		}
 		c.set(&o)
-		hash := ""
-		if len(body) == 0 {
-			// The signature of a stream would follow the empty body, which some servers
-			// take for the next request.
-			o.DisableContentSha256, hash = true, emptyHash
-		}
-		info, err := b.Core.PutObject(ctx, b.Name, key, bytes.NewReader(body), int64(len(body)), base64.StdEncoding.EncodeToString(sum[:]), hash, o)
+		info, err := b.Core.PutObject(ctx, b.Name, key, bytes.NewReader(body), int64(len(body)),
+			base64.StdEncoding.EncodeToString(sum[:]), access.SHA256(b.Core, body), o)
 		open = open || isOpen(err)
 		etag = strings.Trim(info.ETag, `"`)
 		return err
 	})
 	return etag, open, err
 }
-
-// emptyHash is the SHA-256 of no bytes.
-const emptyHash = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 // get reads a small object.
 func (b bucket) get(ctx context.Context, key string) (data []byte, etag string, err error) {

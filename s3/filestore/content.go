@@ -18,6 +18,7 @@ import (
 	"github.com/minio/minio-go/v7"
 
 	"github.com/weir-go/weir/internal/errno"
+	"github.com/weir-go/weir/s3/internal/access"
 	"github.com/weir-go/weir/weirhttp"
 )
 
@@ -797,7 +798,9 @@ func (c *content) assemble(key, upload string) ([]minio.CompletePart, error) {
 	last := minio.CompletePart{PartNumber: len(parts) + 1}
 	err = c.s.b.Request(ctx, "write", key, func(ctx context.Context) error {
 		got, err := c.s.b.Core.PutObjectPart(ctx, c.s.b.Name, key, upload, last.PartNumber, bytes.NewReader(c.buf), int64(len(c.buf)),
-			minio.PutObjectPartOptions{Md5Base64: base64.StdEncoding.EncodeToString(sum[:])})
+			minio.PutObjectPartOptions{
+				Md5Base64: base64.StdEncoding.EncodeToString(sum[:]), Sha256Hex: access.SHA256(c.s.b.Core, c.buf), DisableContentSha256: true,
+			})
 		last.ETag = got.ETag
 		return err
 	})

@@ -4,6 +4,8 @@ package access
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"io"
 	"time"
 
@@ -42,6 +44,22 @@ type Bucket struct {
 
 	URL   func(key string) string // of an object, for errors
 	Close func()
+}
+
+// SignsContent reports whether the signatures of requests to a store cover the content
+// that is sent: without TLS, nothing else protects it. minio-go can sign content in pieces
+// while it sends them, but copies every piece for that. So a request should state the
+// SHA-256 of all of it, and set DisableContentSha256, which means the pieces.
+func SignsContent(core *minio.Core) bool { return core.EndpointURL().Scheme == "http" }
+
+// SHA256 returns the SHA-256 of content in hex, for a request that sends it, or "" if the
+// signature does not cover it.
+func SHA256(core *minio.Core, content []byte) string {
+	if !SignsContent(core) {
+		return ""
+	}
+	sum := sha256.Sum256(content)
+	return hex.EncodeToString(sum[:])
 }
 
 // Open is set by package s3. store is an s3.Store, and name an s3:// URL of a prefix.
