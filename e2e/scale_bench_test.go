@@ -35,11 +35,12 @@ func BenchmarkScale(b *testing.B) {
 	}
 	file, back := noiseFile(b, size), filepath.Join(dir, "back")
 	weir := asReleased(b, dir)
-	tools := []struct{ name, up, stream, down string }{
-		{"weir", weir + " copy -q FILE s3://BUCKET/k", weir + " copy -q - s3://BUCKET/k", weir + " copy -q s3://BUCKET/k BACK"},
-		{"rclone", "rclone copyto --ignore-times FILE s:BUCKET/k", "rclone rcat s:BUCKET/k", "rclone copyto s:BUCKET/k BACK"},
-		{"aws", "aws s3 cp --quiet FILE s3://BUCKET/k", "aws s3 cp --quiet - s3://BUCKET/k", "aws s3 cp --quiet s3://BUCKET/k BACK"},
-		{"s5cmd", "s5cmd cp FILE s3://BUCKET/k", "s5cmd pipe s3://BUCKET/k", "s5cmd cp s3://BUCKET/k BACK"},
+	type tool struct{ name, up, stream, down string }
+	tools := []tool{
+		{"weir", weir + " copy -q FILE s3://BUCKET/KEY", weir + " copy -q - s3://BUCKET/KEY", weir + " copy -q s3://BUCKET/KEY BACK"},
+		{"rclone", "rclone copyto --ignore-times FILE s:BUCKET/KEY", "rclone rcat s:BUCKET/KEY", "rclone copyto s:BUCKET/KEY BACK"},
+		{"aws", "aws s3 cp --quiet FILE s3://BUCKET/KEY", "aws s3 cp --quiet - s3://BUCKET/KEY", "aws s3 cp --quiet s3://BUCKET/KEY BACK"},
+		{"s5cmd", "s5cmd cp FILE s3://BUCKET/KEY", "s5cmd pipe s3://BUCKET/KEY", "s5cmd cp s3://BUCKET/KEY BACK"},
 	}
 	os.Unsetenv("AWS_CA_BUNDLE") // rclone refuses to run with it
 	env := append(os.Environ(), "AWS_ENDPOINT_URL="+gateway.url, "S3_ENDPOINT_URL="+gateway.url, "AWS_ACCESS_KEY_ID="+accessKey,
@@ -48,23 +49,46 @@ func BenchmarkScale(b *testing.B) {
 		"RCLONE_CONFIG_S_ACCESS_KEY_ID="+accessKey, "RCLONE_CONFIG_S_SECRET_ACCESS_KEY="+secretKey, "RCLONE_CONFIG_S_REGION=us-east-1",
 		"RCLONE_CONFIG_S_NO_CHECK_BUCKET=true", // the gateway answers 500 to the request that creates one again
 		"RCLONE_CONFIG="+filepath.Join(dir, "rclone.conf"))
-	for _, way := range []string{"upload", "upload-unknown-length", "download"} {
+	// A tool compares what it downloads with the checksums it knows: rclone with the MD5
+	// that it notes in its own large uploads, weir also with the store's checksum.
+	for _, way := range []struct {
+		name    string
+		command func(tool) string
+		from    *tool // uploads the object first
+	}{
+		{"upload", func(t tool) string { return t.up }, nil},
+		{"upload-unknown-length", func(t tool) string { return t.stream }, nil},
+		{"download", func(t tool) string { return t.down }, &tools[0]},
+		{"download-of-rclone", func(t tool) string { return t.down }, &tools[1]},
+	} {
+		words := func(command string) []string {
+			return strings.Fields(strings.NewReplacer("FILE", file, "BACK", back, "BUCKET", bucket, "KEY", way.name).Replace(command))
+		}
+		if way.from != nil {
+			up := words(way.from.up)
+			if _, err := exec.LookPath(up[0]); err != nil {
+				continue
+			}
+			c := exec.Command(up[0], up[1:]...)
+			c.Env = env
+			if out, err := c.CombinedOutput(); err != nil {
+				b.Fatalf("%q: %v: %s", up, err, out)
+			}
+		}
 		for _, tool := range tools {
-			command := map[string]string{"upload": tool.up, "upload-unknown-length": tool.stream, "download": tool.down}[way]
-			b.Run(way+"/"+tool.name, func(b *testing.B) {
-				program := strings.Fields(command)[0]
-				if _, err := exec.LookPath(program); err != nil {
-					b.Skip(program + " is not installed")
+			b.Run(way.name+"/"+tool.name, func(b *testing.B) {
+				command := words(way.command(tool))
+				if _, err := exec.LookPath(command[0]); err != nil {
+					b.Skip(command[0] + " is not installed")
 				}
-				command = strings.NewReplacer("FILE", file, "BACK", back, "BUCKET", bucket).Replace(command)
 				b.SetBytes(size)
 				for b.Loop() {
 					os.Remove(back)
-					args := append([]string{"-f", "%e %U %S %M"}, strings.Fields(command)...)
+					args := append([]string{"-f", "%e %U %S %M"}, command...)
 					c := exec.Command(timer, args...)
 					var said bytes.Buffer
 					c.Env, c.Stderr = env, &said
-					if way == "upload-unknown-length" {
+					if way.name == "upload-unknown-length" {
 						in, err := os.Open(file)
 						if err != nil {
 							b.Fatal(err)
@@ -77,12 +101,12 @@ func BenchmarkScale(b *testing.B) {
 					}
 					peaks := watchChild(c.Process.Pid)
 					if err := c.Wait(); err != nil {
-						b.Fatalf("%s: %v: %s", command, err, &said)
+						b.Fatalf("%q: %v: %s", command, err, &said)
 					}
 					lines := strings.Split(strings.TrimSpace(said.String()), "\n")
 					var wall, user, system, kib float64
 					if _, err := fmt.Sscan(lines[len(lines)-1], &wall, &user, &system, &kib); err != nil {
-						b.Fatalf("%s: %v: %s", command, err, &said)
+						b.Fatalf("%q: %v: %s", command, err, &said)
 					}
 					b.ReportMetric(kib/1024, "MiB")
 					b.ReportMetric(user+system, "cpu-s")
