@@ -189,7 +189,7 @@ func TestCommand_MakesFewerRequestsAtATimeToFitIntoItsMemory(t *testing.T) {
 	name, s := bucket(t, nil)
 	data := random(2*part + 70_000)
 	for _, verb := range []string{"copy", "pipe"} {
-		up := command(t.Context(), s, verb, "-q", "--memory", "8MiB", "-", "s3://"+name+"/k")
+		up := command(t.Context(), s, verb, "-q", "--memory", "12MiB", "-", "s3://"+name+"/k")
 		up.Stdin = bytes.NewReader(data)
 		if out, err := up.CombinedOutput(); err != nil || !bytes.Equal(stored(t, name, "k"), data) {
 			t.Errorf("%s, upload: %v: %s", verb, err, out)

@@ -11,6 +11,7 @@ import (
 	"hash/crc32"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -112,13 +113,15 @@ func matchesETag(s Store, r io.ReaderAt, size int64, etag string) (bool, error) 
 	text, number, ok := strings.Cut(strings.Trim(etag, `"`), "-")
 	want := md5Of(text)
 	parts, err := strconv.ParseInt(number, 10, 64)
-	if !ok || want == nil || err != nil || parts < 1 || parts > most {
+	if !ok || want == nil || err != nil || parts < 1 || parts > maxParts {
 		return false, nil
 	}
-	for _, part := range []int64{
+	sizes := []int64{
 		s.partSize(size, filePart), s.partSize(size, heldPart), Store{}.partSize(size, filePart), Store{}.partSize(size, heldPart),
 		8 << 20, 5 << 20, 16 << 20, 64 << 20,
-	} {
+	}
+	slices.Sort(sizes)
+	for _, part := range slices.Compact(sizes) {
 		if (size+part-1)/part != parts {
 			continue
 		}

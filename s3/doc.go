@@ -50,8 +50,9 @@
 // last request is lost, the sink looks at the object, which carries a mark of its
 // upload.
 //
-// There are two parts at a time, and up to five while the store takes less than 20 MiB a
-// second of each. A part in memory has 5 MiB and 23 KiB, one of a file 8 MiB and 23 KiB,
+// There are two parts in memory at a time, and up to five if the store takes less than
+// 50 MiB a second of each and each further one makes the upload faster. Of a file, four
+// are sent at a time. A part in memory has 5 MiB and 23 KiB, one of a file 8 MiB and 23 KiB,
 // or more if the length is known and does not fit into 9,000 such parts. An object can
 // have 10,000 parts, so a stream of unknown length can be 49 GiB long; ?part-size=64MiB
 // allows more.

@@ -69,13 +69,13 @@ func (k *durableSink) part() int64 { return k.a.store.partSize(0, heldPart) }
 
 // Holds counts the parts, and one more for a tail in flight to the store.
 func (k *durableSink) Holds() int64 {
-	_, most := k.a.store.buffers(0, k.part())
+	_, most := k.a.store.buffers(0, k.part(), false)
 	return int64(most+1)*k.part() + k.part()/growth
 }
 
 // Pace says when to save.
 func (k *durableSink) Pace() (n int64, age, idle time.Duration) {
-	return 4 * k.part(), time.Minute, time.Second
+	return 6 * k.part(), time.Minute, time.Second
 }
 
 func (k *durableSink) stateKey() string { return k.a.key + stateSuffix }
@@ -108,7 +108,7 @@ func (k *durableSink) open(ctx context.Context) (at durable.Checkpoint, err erro
 	}
 	s, u := k.state, k.u
 	u.nonce, u.plain, u.id = s.Nonce, s.Plain, s.Upload
-	u.resize(s.PartSize)
+	u.resize(s.PartSize, k.Holds()-s.PartSize-s.PartSize/growth) // without the tail in flight
 	if s.End != nil && u.isThere() {
 		k.whole = true
 		return *s.End, nil
@@ -119,7 +119,7 @@ func (k *durableSink) open(ctx context.Context) (at durable.Checkpoint, err erro
 	u.number = len(s.Parts)
 	u.total = int64(len(s.Parts))*s.PartSize + int64(len(tail))
 	if len(tail) > 0 {
-		u.buffers--
+		u.takeBuffer()
 		u.filling, u.filled, u.buf = true, int64(len(tail)), tail
 		u.sum.Write(tail)
 	}

@@ -445,7 +445,7 @@ func (j *job) store(ctx context.Context, e item) (int64, error) {
 	key, size := j.key(e.rel), info.Size()
 	up := &fileUpload{
 		c: j.c, key: key, exclusive: j.NoClobber, content: f, size: size,
-		part: j.at.store.partSize(size, filePart), atOnce: j.at.store.partsAtOnce(),
+		part: j.at.store.partSize(size, filePart), atOnce: cmp.Or(j.at.store.Parallel, treeParts),
 		count: func(n int64) { j.bytes.Add(n) },
 	}
 	err = up.run(ctx)

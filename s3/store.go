@@ -56,12 +56,13 @@ type Store struct {
 	// need more than 9,000 of them.
 	PartSize int64
 
-	// Parallel is how many requests one download or upload makes at a time, from 1
-	// to 64. Zero means 2 parts for an upload, and up to 5 if the store takes less than
-	// 20 MiB a second of each. For a download it means 1 request, or 4 ranges of 4 MiB
-	// if that one gets less than 256 MiB a second. A download holds its ranges in
-	// memory, unless there is only 1 request. An upload that cannot read its source
-	// again holds its parts, so with 1 it sends nothing while a part fills.
+	// Parallel is how many ranges of an object a download requests at a time, and how
+	// many parts an upload has at a time, counting the one that fills: from 1 to 64.
+	//
+	// Zero means for a download 1 request, or 4 ranges of 4 MiB if that one gets less
+	// than 256 MiB a second. It holds its ranges in memory, unless there is only 1
+	// request. Zero means for an upload 4 parts of a file. Other content has 2 parts,
+	// which are held in memory, and up to 5 if that makes the upload faster.
 	Parallel int
 
 	// Transport sends the requests. Nil means a new transport for each flow and
@@ -73,10 +74,10 @@ type Store struct {
 const peer = "the store"
 
 const (
-	minPart = 5 << 20 // of every part but the last, in all stores
-	maxPart = 5 << 30
-	most    = 10_000 // parts of one object
-	planned = 9_000  // parts of an object of known length, at most
+	minPart  = 5 << 20 // of every part but the last, in all stores
+	maxPart  = 5 << 30
+	maxParts = 10_000 // of one object
+	planned  = 9_000  // parts of an object of known length, at most
 
 	// The sizes of parts are deliberately not round numbers: from the size of the
 	// parts, the sweep recognizes uploads that weir began. A store does not record who
@@ -89,8 +90,10 @@ const (
 	partUnit = 1 << 20
 
 	maxParallel  = 64
-	partsAtOnce  = 2
-	partsAtMost  = 5 // if the store is slow
+	fileParts    = 4 // at a time, of a file
+	heldParts    = 2 // at a time, in memory
+	moreParts    = 5 // if that makes an upload faster
+	treeParts    = 2 // at a time, of each file of a folder
 	rangesAtOnce = 4
 	rangeSize    = 4 << 20
 )
@@ -112,19 +115,14 @@ func (s Store) partSize(size, usual int64) int64 {
 	return n
 }
 
-// partsAtOnce returns how many parts of a file are sent at a time.
-func (s Store) partsAtOnce() int {
-	if s.Parallel > 0 {
-		return s.Parallel
-	}
-	return partsAtOnce
-}
-
 // buffers returns how many parts there are of an upload at a time, counting the one that
-// fills: at first, and at most. The length and the size of a part are in bytes; size is 0
-// or less if the length is unknown.
-func (s Store) buffers(size, part int64) (first, most int) {
-	first, most = partsAtOnce, partsAtMost
+// fills: at first, and at most. Those of a file take no memory. The length and the size of
+// a part are in bytes; size is 0 or less if the length is unknown.
+func (s Store) buffers(size, part int64, file bool) (first, most int) {
+	first, most = heldParts, moreParts
+	if file {
+		first, most = fileParts, fileParts
+	}
 	if s.Parallel > 0 {
 		first, most = s.Parallel, s.Parallel
 	}
@@ -240,7 +238,7 @@ func (s Store) sink(u *url.URL, o endpoint.SinkOptions) (weir.Sink[byte], error)
 	case o.Offset > 0:
 		return weir.Sink[byte]{}, fmt.Errorf("s3: %s: an object cannot be continued at an offset", a)
 	}
-	if limit := int64(most) * maxPart; o.Size > limit {
+	if limit := int64(maxParts) * maxPart; o.Size > limit {
 		return weir.Sink[byte]{}, fmt.Errorf("s3: %s: %s is more than an object can have", a, weir.FormatBytes(o.Size))
 	}
 	return newSink(a, o), nil

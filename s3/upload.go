@@ -42,21 +42,27 @@ type upload struct {
 	err    error // the first failure of a part
 	done   bool  // the object is there
 
-	buffers int // how many more may be made
-	spare   int // and how many more where the store is slow
-	slow    int // how many parts in a row were sent slowly
+	made    int // buffers that there are
+	allowed int // how many more may be made
+	reserve int // and how many more if the upload is faster with them
+
+	// These decide whether it is, see notePart.
+	older int           // parts in flight that were sent before the last buffer was made
+	slow  int           // parts in a row that were slow
+	moved int64         // their bytes
+	took  time.Duration // and the sum of their times
+	rate  float64       // of the upload before that buffer was added, in bytes a second
 }
 
 const (
 	// slowPart is how many bytes of a part a store must take in a second, or the upload
-	// sends more parts at a time. A store that takes less is far away, busy, or limits
-	// each request, and several requests are faster than one. Where it takes more, two
-	// requests seldom leave anything to gain, and each further one holds a part in memory.
-	slowPart = 20 << 20
+	// tries whether it is faster with one more at a time. Behind one that takes more, two
+	// parts are sent at 100 MiB a second or more.
+	slowPart = 50 << 20
 
-	// slowInARow is how many parts must be slow before there is another buffer, since a
-	// busy machine can be late now and then.
-	slowInARow = 3
+	// slowInARow is how many parts must be slow before it does, since a busy machine can
+	// be late now and then.
+	slowInARow = 4
 )
 
 // newSink returns an object as a sink.
@@ -68,7 +74,7 @@ func newSink(a address, o endpoint.SinkOptions) weir.Sink[byte] {
 	if o.Size > 0 {
 		part = min(part, o.Size)
 	}
-	_, most := a.store.buffers(o.Size, part)
+	_, most := a.store.buffers(o.Size, part, o.Reopen != nil)
 	holds := int64(most)*part + part/growth // a buffer that grows is copied, see grow
 	if o.Reopen != nil {
 		holds = int64(most) * sendBuffer
@@ -101,20 +107,20 @@ func newSink(a address, o endpoint.SinkOptions) weir.Sink[byte] {
 const sendBuffer = 64 << 10
 
 func newUpload(ctx context.Context, c *client, key string, part int64, o endpoint.SinkOptions) *upload {
-	first, most := c.store.buffers(o.Size, part)
+	first, most := c.store.buffers(o.Size, part, o.Reopen != nil)
 	return &upload{
 		writing: newWriting(ctx, c, key, o.Exclusive),
-		o:       o, part: part, buffers: first, spare: most - first,
+		o:       o, part: part, allowed: first, reserve: most - first,
 		free: make(chan []byte, most), failed: make(chan struct{}), sum: newDigest(c),
 	}
 }
 
-// resize sets another size of the parts, before any is filled. Of larger ones there are
-// fewer, so that they take no more memory, but never less than two.
-func (u *upload) resize(part int64) {
-	most := max(2, int(int64(u.buffers+u.spare)*u.part/part))
-	u.buffers = min(u.buffers, most)
-	u.spare = min(u.spare, most-u.buffers)
+// resize sets another size of the parts, before any is filled. There are at most as many
+// as fit into holds bytes, and at least one.
+func (u *upload) resize(part, holds int64) {
+	most := max(1, int(min(holds/part, int64(u.allowed+u.reserve))))
+	u.allowed = min(u.allowed, most)
+	u.reserve = most - u.allowed
 	u.part = part
 }
 
@@ -197,7 +203,7 @@ func (u *upload) buffer() error {
 		return nil
 	default:
 	}
-	if u.another() {
+	if u.takeBuffer() {
 		u.filling = true
 		return nil
 	}
@@ -212,35 +218,48 @@ func (u *upload) buffer() error {
 	}
 }
 
-// another reports whether one more buffer may be made, and counts it.
-func (u *upload) another() bool {
+// takeBuffer takes one of the buffers that may still be made, if there is any.
+func (u *upload) takeBuffer() bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.buffers == 0 {
+	if u.allowed == 0 {
 		return false
 	}
-	u.buffers--
+	u.allowed--
+	u.made++
+	u.older = u.made - 1
 	return true
 }
 
-// judge allows another buffer if it is likely that the upload would be faster with it.
-// n bytes of a part were sent in d by the last of several attempts. What had to be sent
-// again says nothing: a store that is overloaded must not get more requests.
-func (u *upload) judge(n int64, d time.Duration, attempts int) {
+// notePart allows one more buffer if several parts in a row were slow, and none after one
+// that made the upload hardly faster. A part of n bytes was sent in d. If that took more
+// than one attempt, it says nothing: an overloaded store must not get more requests.
+func (u *upload) notePart(n int64, d time.Duration, attempts int) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	switch {
+	case u.reserve == 0 || u.allowed > 0: // the last buffer is not needed yet
+		return
+	case u.older > 0:
+		u.older--
+		return
 	case attempts > 1 || float64(n) >= slowPart*d.Seconds():
-		u.slow = 0
-		return
-	case u.spare == 0:
+		u.slow, u.moved, u.took = 0, 0, 0
 		return
 	}
-	if u.slow++; u.slow == slowInARow {
-		u.slow = 0
-		u.spare--
-		u.buffers++
+	u.moved += n
+	u.took += d
+	if u.slow++; u.slow < slowInARow {
+		return
 	}
+	rate := float64(u.made) * float64(u.moved) / u.took.Seconds()
+	if rate < 1.1*u.rate {
+		u.reserve = 0
+		return
+	}
+	u.reserve--
+	u.allowed++
+	u.rate, u.slow, u.moved, u.took = rate, 0, 0, 0
 }
 
 func (u *upload) failure() error {
@@ -270,10 +289,10 @@ func (u *upload) send() error {
 			}
 		}
 	}
-	if u.number == most {
-		limit := int64(most) * u.part
+	if u.number == maxParts {
+		limit := int64(maxParts) * u.part
 		return fmt.Errorf("write %s: more than %s, which is %d parts of %s; use larger parts, as in ?part-size=%dMiB",
-			u.c.url(u.key), weir.FormatBytes(limit), most, weir.FormatBytes(u.part), 4*u.part>>20)
+			u.c.url(u.key), weir.FormatBytes(limit), maxParts, weir.FormatBytes(u.part), 4*u.part>>20)
 	}
 	u.number++
 	buf, body := u.buf, u.body()
@@ -290,7 +309,7 @@ func (u *upload) send() error {
 			u.fail(err)
 			return
 		}
-		u.judge(p.size, took, p.attempts)
+		u.notePart(p.size, took, p.attempts)
 		u.sent(p)
 		u.free <- buf[:0]
 	}()

@@ -18,6 +18,7 @@ import (
 // farStore is a store without a network. A part takes a while.
 type farStore struct {
 	takes  time.Duration           // for each part
+	shares bool                    // several parts take longer
 	answer func(part, try int) int // its status
 
 	mu    sync.Mutex // guards the rest
@@ -59,7 +60,13 @@ func (s *farStore) part(w http.ResponseWriter, r *http.Request, number string) {
 		s.now--
 	}()
 	io.Copy(io.Discard, r.Body)
-	time.Sleep(s.takes)
+	d := s.takes
+	if s.shares {
+		s.mu.Lock()
+		d *= time.Duration(s.now)
+		s.mu.Unlock()
+	}
+	time.Sleep(d)
 	var n int
 	fmt.Sscan(number, &n)
 	if status := s.answer(n, try); status != http.StatusOK {
@@ -77,19 +84,22 @@ func (zeros) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func TestUpload_SendsMorePartsAtATimeOnlyToASlowStore(t *testing.T) {
+func TestUpload_SendsMorePartsAtATimeOnlyIfThatMakesItFaster(t *testing.T) {
 	always := func(int, int) int { return http.StatusOK }
 	for name, c := range map[string]struct {
 		takes    time.Duration
+		shares   bool
 		parallel int
 		answer   func(part, try int) int
 		want     int
 	}{
-		"a fast store":                {100 * time.Millisecond, 0, always, 2},
-		"a slow store":                {time.Second, 0, always, 5},
-		"a fast store with a setting": {100 * time.Millisecond, 3, always, 3},
-		"a slow store with a setting": {time.Second, 1, always, 1},
-		"an overloaded store": {time.Second, 0, func(part, try int) int {
+		"a store nearby":                   {50 * time.Millisecond, false, 0, always, 2},
+		"a store far away":                 {120 * time.Millisecond, false, 0, always, 5},
+		"a store very far away":            {time.Second, false, 0, always, 5},
+		"a slow line":                      {time.Second, true, 0, always, 3},
+		"a store nearby, with a setting":   {50 * time.Millisecond, false, 3, always, 3},
+		"a store far away, with a setting": {time.Second, false, 1, always, 1},
+		"an overloaded store": {time.Second, false, 0, func(part, try int) int {
 			if try == 1 {
 				return http.StatusServiceUnavailable
 			}
@@ -98,7 +108,7 @@ func TestUpload_SendsMorePartsAtATimeOnlyToASlowStore(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				far := &farStore{takes: c.takes, answer: c.answer, tries: map[string]int{}}
+				far := &farStore{takes: c.takes, shares: c.shares, answer: c.answer, tries: map[string]int{}}
 				store := s3.Store{
 					Endpoint: "http://store.invalid", AccessKeyID: "id", SecretAccessKey: "secret", Region: "r",
 					Parallel: c.parallel, Transport: far,
@@ -107,7 +117,7 @@ func TestUpload_SendsMorePartsAtATimeOnlyToASlowStore(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				const part, parts = 5<<20 + 23<<10, 20
+				const part, parts = 5<<20 + 23<<10, 40
 				content := io.LimitReader(zeros{}, parts*part)
 				if err := weir.FromReader(content).To(sink).Run(t.Context()); err != nil {
 					t.Fatal(err)

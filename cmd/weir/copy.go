@@ -342,7 +342,7 @@ func (c *copying) file(src, dst string) (*step, error) {
 	st.verifies = c.verify
 	var verified string
 	st.build = func(frugal bool) (*weir.Flow, error) {
-		src, dst := thrifty(src, frugal), thrifty(dst, frugal)
+		src, dst := thrifty(src, frugal, "1"), thrifty(dst, frugal, "2")
 		so := endpoint.SourceOptions{HTTP: c.remote.options}
 		if part != nil && part.offset > 0 {
 			so.Offset, so.Validator = part.offset, part.Validator

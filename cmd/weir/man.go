@@ -150,7 +150,7 @@ func options(p *roff, section string, flags *pflag.FlagSet) {
 		}
 		isString := f.Value.Type() == "string"
 		switch {
-		case f.NoOptDefVal == "" || f.Value.Type() == "bool":
+		case f.NoOptDefVal == "" || f.NoOptDefVal == "true":
 		case isString:
 			tag += roffText(fmt.Sprintf("[=%q]", f.NoOptDefVal))
 		default:

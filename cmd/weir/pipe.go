@@ -101,7 +101,7 @@ func (s *settings) pipeStep(words []string, preserve bool) (*step, error) {
 		}
 	}
 	st.build = func(frugal bool) (*weir.Flow, error) {
-		src, dst := thrifty(src, frugal), thrifty(dst, frugal)
+		src, dst := thrifty(src, frugal, "1"), thrifty(dst, frugal, "2")
 		if st.survives != nil {
 			return st.survives.build(frugal)
 		}

@@ -103,15 +103,15 @@ func (c *copying) storeFolder(src, dst string) (*step, error) {
 }
 
 // thrifty returns name or, if frugal is set and name is the URL of an object, the URL with
-// one request at a time, which takes less memory.
-func thrifty(name string, frugal bool) string {
+// this many ranges or parts at a time, which take less memory.
+func thrifty(name string, frugal bool, parallel string) string {
 	u, err := url.Parse(name)
 	if !frugal || err != nil || !strings.EqualFold(u.Scheme, "s3") {
 		return name
 	}
 	q := u.Query()
 	if !q.Has("parallel") {
-		q.Set("parallel", "1")
+		q.Set("parallel", parallel)
 	}
 	u.RawQuery = q.Encode()
 	return u.String()

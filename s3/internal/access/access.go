@@ -49,7 +49,7 @@ type Bucket struct {
 // SignsContent reports whether the signatures of requests to a store cover the content
 // that is sent: without TLS, nothing else protects it. minio-go can sign content in pieces
 // while it sends them, but copies every piece for that. So a request should state the
-// SHA-256 of all of it, and set DisableContentSha256, which means the pieces.
+// SHA-256 of all of it. It should set DisableContentSha256, which turns off only the pieces.
 func SignsContent(core *minio.Core) bool { return core.EndpointURL().Scheme == "http" }
 
 // SHA256 returns the SHA-256 of content in hex, for a request that sends it, or "" if the
