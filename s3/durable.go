@@ -216,6 +216,7 @@ func (k *durableSink) put(ctx context.Context, tail []byte) error {
 		return err
 	}
 	text = append(append(text, '\n'), tail...)
+	sum, sha := md5Base64(bytes.NewReader(text)), access.SHA256(k.c.core, text)
 	err = k.c.request(ctx, "write", k.stateKey(), false, func(ctx context.Context) error {
 		o := minio.PutObjectOptions{DisableContentSha256: true}
 		if k.etag == "" {
@@ -223,7 +224,7 @@ func (k *durableSink) put(ctx context.Context, tail []byte) error {
 		} else {
 			o.SetMatchETag(k.etag)
 		}
-		info, err := k.c.core.PutObject(ctx, k.c.bucket, k.stateKey(), bytes.NewReader(text), int64(len(text)), md5Base64(bytes.NewReader(text)), access.SHA256(k.c.core, text), o)
+		info, err := k.c.core.PutObject(ctx, k.c.bucket, k.stateKey(), bytes.NewReader(text), int64(len(text)), sum, sha, o)
 		if err == nil {
 			k.etag, k.stored = info.ETag, s.Upload
 		}

@@ -67,16 +67,17 @@ const (
 
 // newSink returns an object as a sink.
 func newSink(a address, o endpoint.SinkOptions) weir.Sink[byte] {
-	part := a.store.partSize(o.Size, heldPart)
-	if o.Reopen != nil {
-		part = a.store.partSize(o.Size, filePart)
+	file, usual := o.Reopen != nil, int64(heldPart)
+	if file {
+		usual = filePart
 	}
+	part := a.store.partSize(o.Size, usual)
 	if o.Size > 0 {
 		part = min(part, o.Size)
 	}
-	_, most := a.store.buffers(o.Size, part, o.Reopen != nil)
+	_, most := a.store.buffers(o.Size, part, file)
 	holds := int64(most)*part + part/growth // a buffer that grows is copied, see grow
-	if o.Reopen != nil {
+	if file {
 		holds = int64(most) * sendBuffer
 	}
 	return weir.Sink[byte]{Name: "store", Holds: holds, Open: func(ctx context.Context) (weir.Writer[byte], error) {
@@ -93,7 +94,7 @@ func newSink(a address, o endpoint.SinkOptions) weir.Sink[byte] {
 			}
 		}
 		u := newUpload(ctx, c, a.key, part, o)
-		if o.Reopen != nil {
+		if file {
 			if u.content, err = o.Reopen(); err != nil {
 				u.Close()
 				return nil, err

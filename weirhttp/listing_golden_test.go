@@ -2,15 +2,12 @@ package weirhttp
 
 import (
 	"bytes"
-	"flag"
-	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
-)
 
-var updateListings = flag.Bool("update", false, "write the golden files of the listings")
+	"github.com/weir-go/weir/internal/golden"
+)
 
 func TestListing_PageIsAsInTheGoldenFile(t *testing.T) {
 	const hostile = "<script>alert('1')</script>\" onload=x &amp; \x00\x01\x7f\xff\u202e\u2028 50%+1"
@@ -35,25 +32,7 @@ func TestListing_PageIsAsInTheGoldenFile(t *testing.T) {
 			if err := writePage(&page, l); err != nil {
 				t.Fatal(err)
 			}
-			file := filepath.Join("testdata", "listing", name+".html")
-			if *updateListings {
-				if err := os.WriteFile(file, page.Bytes(), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got, lines := strings.Split(page.String(), "\n"), strings.Split(string(want), "\n")
-			for i := range min(len(got), len(lines)) {
-				if got[i] != lines[i] {
-					t.Fatalf("line %d is\n%s\nwant\n%s", i+1, got[i], lines[i])
-				}
-			}
-			if !bytes.Equal(page.Bytes(), want) {
-				t.Fatalf("%d bytes, want %d", page.Len(), len(want))
-			}
+			golden.Compare(t, filepath.Join("testdata", "listing", name+".html"), page.Bytes())
 		})
 	}
 }

@@ -1,44 +1,21 @@
 package main
 
 import (
-	"bytes"
 	"errors"
-	"flag"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
+	"github.com/weir-go/weir/internal/golden"
 	"github.com/weir-go/weir/weirhttp"
 )
-
-var updatePages = flag.Bool("update", false, "write the golden files of the pages")
 
 // sameAsGolden compares a page with testdata/page/name.html.
 func sameAsGolden(t *testing.T, name string, page []byte) {
 	t.Helper()
-	file := filepath.Join("testdata", "page", name+".html")
-	if *updatePages {
-		if err := os.WriteFile(file, page, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, lines := strings.Split(string(page), "\n"), strings.Split(string(want), "\n")
-	for i := range min(len(got), len(lines)) {
-		if got[i] != lines[i] {
-			t.Fatalf("line %d is\n%s\nwant\n%s", i+1, got[i], lines[i])
-		}
-	}
-	if !bytes.Equal(page, want) {
-		t.Fatalf("%d bytes, want %d", len(page), len(want))
-	}
+	golden.Compare(t, filepath.Join("testdata", "page", name+".html"), page)
 }
 
 // hostile is a text that must not become markup.

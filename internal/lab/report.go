@@ -191,6 +191,3 @@ func Methods() []string {
 		from("What weir holds, by its account", "Budget.Peak, or Report.Peak of the flow"),
 	}
 }
-
-// escape makes s fit for a text in SVG.
-func escape(s string) string { return markup.Escape(s) }

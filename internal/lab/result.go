@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/weir-go/weir/internal/markup"
 )
 
 // A Result is one round of an experiment: each side with the same settings.
@@ -217,8 +219,8 @@ func (r *Result) svg(q quantity) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="system-ui, sans-serif" font-size="14" role="img" aria-labelledby="t d">`+"\n",
 		svgWidth, svgHeight)
-	fmt.Fprintf(&b, "<title id=\"t\">%s of %s</title>\n<desc id=\"d\">%s</desc>\n%s\n", q.title, escape(r.Experiment), escape(r.sentence()), svgStyle)
-	fmt.Fprintf(&b, "<text class=\"ink\" x=\"%d\" y=\"20\">%s: %s</text>\n", svgLeft, q.title, escape(strings.TrimSuffix(r.Setup, ".")))
+	fmt.Fprintf(&b, "<title id=\"t\">%s of %s</title>\n<desc id=\"d\">%s</desc>\n%s\n", q.title, markup.Escape(r.Experiment), markup.Escape(r.sentence()), svgStyle)
+	fmt.Fprintf(&b, "<text class=\"ink\" x=\"%d\" y=\"20\">%s: %s</text>\n", svgLeft, q.title, markup.Escape(strings.TrimSuffix(r.Setup, ".")))
 	for v := int64(0); v <= top; v += step {
 		fmt.Fprintf(&b, `<line class="grid" x1="%d" x2="%d" y1="%.1f" y2="%.1f"/><text class="dim" x="%d" y="%.1f" text-anchor="end">%s</text>`+"\n",
 			svgLeft, svgLeft+svgPlotWide, y(v), y(v), svgLeft-8, y(v)+4, q.format(v))
@@ -246,7 +248,7 @@ func (r *Result) svg(q quantity) string {
 		fmt.Fprintf(&b, `<polyline class="line %s" points="%s"/>`+"\n", s.Letter, strings.TrimSpace(points.String()))
 		at := apart(endY+4, taken)
 		taken = append(taken, at)
-		fmt.Fprintf(&b, `<text class="%st" x="%.1f" y="%.1f">%s %s</text>`+"\n", s.Letter, min(endX+6, svgLeft+svgPlotWide+6), at, s.Letter, escape(s.Label))
+		fmt.Fprintf(&b, `<text class="%st" x="%.1f" y="%.1f">%s %s</text>`+"\n", s.Letter, min(endX+6, svgLeft+svgPlotWide+6), at, s.Letter, markup.Escape(s.Label))
 	}
 	if bound > 0 {
 		fmt.Fprintf(&b, `<text class="boundink" x="%d" y="%d">dotted: what B states, %s (%s before, its ceiling of %s, %s for the runtime)</text>`+"\n",

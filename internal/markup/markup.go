@@ -61,8 +61,7 @@ func (w *Writer) Int(n int64) *Writer {
 
 // Link writes the URL of an attribute: a relative reference, which can name another host
 // behind //, http: or https:. It writes # instead of any other, since a javascript: would
-// run in the page. Characters that a URL
-// must not have are encoded.
+// run in the page. Characters that a URL must not have are encoded.
 func (w *Writer) Link(url string) *Writer {
 	if scheme, _, ok := strings.Cut(url, ":"); ok && !strings.Contains(scheme, "/") &&
 		!strings.EqualFold(scheme, "http") && !strings.EqualFold(scheme, "https") {

@@ -72,7 +72,7 @@ type bucket struct{ *access.Bucket }
 
 // put writes an object with one request. open says that after an error it can be there.
 func (b bucket) put(ctx context.Context, key string, body []byte, c condition, mark string) (etag string, open bool, err error) {
-	sum := md5.Sum(body)
+	sum, sha := md5.Sum(body), access.SHA256(b.Core, body)
 	err = b.Request(ctx, "write", key, func(ctx context.Context) error {
 		o := minio.PutObjectOptions{DisableContentSha256: true}
 		if mark != "" {
@@ -80,7 +80,7 @@ func (b bucket) put(ctx context.Context, key string, body []byte, c condition, m
 		}
 		c.set(&o)
 		info, err := b.Core.PutObject(ctx, b.Name, key, bytes.NewReader(body), int64(len(body)),
-			base64.StdEncoding.EncodeToString(sum[:]), access.SHA256(b.Core, body), o)
+			base64.StdEncoding.EncodeToString(sum[:]), sha, o)
 		open = open || isOpen(err)
 		etag = strings.Trim(info.ETag, `"`)
 		return err

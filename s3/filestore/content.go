@@ -794,12 +794,12 @@ func (c *content) assemble(key, upload string) ([]minio.CompletePart, error) {
 	if len(c.buf) == 0 {
 		return parts, nil
 	}
-	sum := md5.Sum(c.buf)
+	sum, sha := md5.Sum(c.buf), access.SHA256(c.s.b.Core, c.buf)
 	last := minio.CompletePart{PartNumber: len(parts) + 1}
 	err = c.s.b.Request(ctx, "write", key, func(ctx context.Context) error {
 		got, err := c.s.b.Core.PutObjectPart(ctx, c.s.b.Name, key, upload, last.PartNumber, bytes.NewReader(c.buf), int64(len(c.buf)),
 			minio.PutObjectPartOptions{
-				Md5Base64: base64.StdEncoding.EncodeToString(sum[:]), Sha256Hex: access.SHA256(c.s.b.Core, c.buf), DisableContentSha256: true,
+				Md5Base64: base64.StdEncoding.EncodeToString(sum[:]), Sha256Hex: sha, DisableContentSha256: true,
 			})
 		last.ETag = got.ETag
 		return err
