@@ -5,8 +5,10 @@ import (
 	stdgzip "compress/gzip"
 	stdzlib "compress/zlib"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"math/rand/v2"
 	"os/exec"
@@ -306,4 +308,52 @@ func TestDecoders_TellAnotherFormatFromDamage(t *testing.T) {
 			t.Errorf("%s of nothing: %v", c.name, err)
 		}
 	}
+}
+
+// RFC 1952, section 2.3.1: five flags say which fields there are, and a member with
+// one of the other three is an error.
+func TestGunzip_ReadsHeadersAsRFC1952Says(t *testing.T) {
+	text := []byte("some text, some text")
+	plain := mustRun(t, text, compress.Gzip())
+	member := func(method, flags byte, sum uint16) []byte {
+		head := []byte{0x1f, 0x8b, method, flags, 1, 2, 3, 4, 0, 255}
+		if flags&4 != 0 {
+			head = append(head, 5, 0)
+			head = append(head, "extra"...)
+		}
+		if flags&8 != 0 {
+			head = append(head, strings.Repeat("name", 1000)+"\x00"...)
+		}
+		if flags&16 != 0 {
+			head = append(head, "\xa9 comment\x00"...)
+		}
+		if flags&2 != 0 {
+			head = binary.LittleEndian.AppendUint16(head, uint16(crc32.ChecksumIEEE(head))+sum)
+		}
+		return append(head, plain[10:]...)
+	}
+	check := func(name string, packed []byte, cause string) {
+		for _, workers := range []int{1, 3} {
+			for _, before := range []int{0, 2} {
+				got, err := run(bytes.NewReader(append(bytes.Repeat(plain, before), packed...)), compress.Gunzip(compress.Workers(workers)))
+				want := bytes.Repeat(text, before)
+				if cause == "" {
+					want = append(want, text...)
+				}
+				if !bytes.Equal(got, want) || (err == nil) != (cause == "") || err != nil && !(isCorrupt(err) && strings.HasSuffix(err.Error(), cause)) {
+					t.Errorf("%s, %d workers, %d members before it: %q, %v, want an error %q", name, workers, before, got, err, cause)
+				}
+			}
+		}
+	}
+	for flags := range 256 {
+		cause := ""
+		if flags>>5 != 0 {
+			cause = "its header has flags that RFC 1952 reserves"
+		}
+		check(fmt.Sprintf("flags %08b", flags), member(8, byte(flags), 0), cause)
+	}
+	check("another method", member(7, 0, 0), "its header names another method than deflate")
+	check("a wrong checksum", member(8, 2, 1), "the checksum of its header does not match")
+	check("a wrong checksum of all fields", member(8, 31, 1), "the checksum of its header does not match")
 }

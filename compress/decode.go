@@ -132,7 +132,7 @@ func (f *format) diagnose(c config, in *input, err error) error {
 		err = ErrChecksum
 	case errors.Is(err, errMagic):
 		err = ErrFormat
-	case err == errHeader, err == zstd.ErrMagicMismatch:
+	case err == zstd.ErrMagicMismatch:
 		err = fmt.Errorf("no %s header", f.name)
 	}
 	return &CorruptError{Format: f.name, Offset: in.offset(), Err: err}

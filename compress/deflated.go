@@ -14,7 +14,9 @@ import (
 
 var (
 	errMagic      = errors.New("another format")
-	errHeader     = errors.New("no header")
+	errMethod     = errors.New("its header names another method than deflate")
+	errHeadSum    = errors.New("the checksum of its header does not match")
+	errFlags      = errors.New("its header has flags that RFC 1952 reserves")
 	errDictionary = errors.New("a dictionary is required")
 )
 
@@ -57,7 +59,11 @@ func (z *gzipReader) begin(in *inflate.Input) error {
 	case !isGzip:
 		return errMagic
 	case !isDeflate:
-		return errHeader
+		return errMethod
+	case flags&flagReserved != 0:
+		// RFC 1952, section 2.3.1.2, demands this error, because a field of unknown
+		// length can follow. Package compress/gzip ignores these flags.
+		return errFlags
 	}
 	if flags&flagExtra != 0 {
 		size, err := z.headBytes(2, &sum)
@@ -88,11 +94,8 @@ func (z *gzipReader) begin(in *inflate.Input) error {
 			return err
 		}
 		if binary.LittleEndian.Uint16(got) != want {
-			return errHeader
+			return errHeadSum
 		}
-	}
-	if flags&flagReserved != 0 {
-		return errHeader
 	}
 	z.d.Reset(in, nil)
 	return nil
