@@ -2,6 +2,7 @@ package weirhttp_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log"
 	"log/slog"
@@ -272,22 +273,43 @@ func btoi(b bool) int {
 
 func TestUploads_SweepThatPanicsEndsNothing(t *testing.T) {
 	t.Parallel()
-	f := &faulty{memory: newMemory()}
-	f.arm("Sweep")
-	var text safeBuffer
-	u := &weirhttp.Uploads{Store: f, Log: slog.New(slog.NewTextHandler(&text, nil))}
-	s := httptest.NewServer(u)
-	defer s.Close()
-	if status, _ := try(t, "PUT", s.URL+"/faulty-swept", "hello"); status != http.StatusCreated {
-		t.Errorf("status %d", status)
-	}
-	for end := time.Now().Add(10 * time.Second); !strings.Contains(text.String(), "fault in Sweep"); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("the panic is not in the log")
-		}
-	}
-	if err := u.Close(); err != nil {
-		t.Error(err)
+	for _, claimed := range []bool{false, true} {
+		t.Run(fmt.Sprintf("claimed %t", claimed), func(t *testing.T) {
+			f, url := faultyServer(t)
+			var at string
+			if claimed { // or the sweep finds nothing to claim, and panics at its end
+				status, h := try(t, "POST", url+"/?name=faulty-old", "", "Upload-Complete", "?0", "Upload-Length", "5")
+				if at = h.Get("Location"); status != http.StatusCreated {
+					t.Fatalf("creation: %d", status)
+				}
+				f.memory.mu.Lock()
+				for _, u := range f.memory.uploads {
+					u.changed = time.Now().AddDate(-1, 0, 0)
+				}
+				f.memory.mu.Unlock()
+			}
+			f.arm("Sweep")
+			var text safeBuffer
+			u := &weirhttp.Uploads{Store: f, Log: slog.New(slog.NewTextHandler(&text, nil))}
+			s := httptest.NewServer(u)
+			defer s.Close()
+			if status, _ := try(t, "PUT", s.URL+"/faulty-swept", "hello"); status != http.StatusCreated {
+				t.Errorf("status %d", status)
+			}
+			for end := time.Now().Add(10 * time.Second); !strings.Contains(text.String(), "fault in Sweep"); time.Sleep(time.Millisecond) {
+				if time.Now().After(end) {
+					t.Fatal("the panic is not in the log")
+				}
+			}
+			if claimed {
+				if status, _ := try(t, "PATCH", s.URL+at, "hello", "Upload-Offset", "0", "Upload-Complete", "?1", "Content-Type", "application/partial-upload"); status != http.StatusCreated {
+					t.Errorf("the upload that was claimed: status %d", status)
+				}
+			}
+			if err := u.Close(); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 
