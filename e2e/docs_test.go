@@ -45,8 +45,12 @@ func TestDocs_ScaleShowsCommandsThatRun(t *testing.T) {
 			stays(t, c)
 			continue
 		}
+		c.Args = append([]string{"timeout", "60"}, c.Args...) // some wait for what another command sends
+		if c.Path, err = exec.LookPath("timeout"); err != nil {
+			t.Skip(err)
+		}
 		if out, err := c.CombinedOutput(); err != nil != killed {
-			t.Errorf("%s: %v\n%s", command, err, out)
+			t.Fatalf("%s: %v\n%s", command, err, out)
 		}
 	}
 	if ran < 8 {

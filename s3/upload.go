@@ -304,13 +304,13 @@ func (u *upload) send() error {
 	go func() {
 		defer u.wg.Done()
 		begun := time.Now()
-		err := u.sendPart(u.ctx, &p, body(), p.size, func() string { return md5Base64(body()) })
+		attempts, err := u.sendPart(u.ctx, &p, body(), func() string { return md5Base64(body()) })
 		took := time.Since(begun)
 		if err = u.changed(body(), p.crc, err); err != nil {
 			u.fail(err)
 			return
 		}
-		u.notePart(p.size, took, p.attempts)
+		u.notePart(p.size, took, attempts)
 		u.sent(p)
 		u.free <- buf[:0]
 	}()

@@ -95,7 +95,7 @@ func (f *fileUpload) sendParts(w *writing) (err error) {
 			defer func() { <-slots }()
 			var err error
 			if p.sums, err = f.sum(at, p.size); err == nil {
-				err = w.sendPart(w.ctx, &p, f.section(at, p.size), p.size, func() string { return md5Base64(io.NewSectionReader(f.content, at, p.size)) })
+				_, err = w.sendPart(w.ctx, &p, f.section(at, p.size), func() string { return md5Base64(io.NewSectionReader(f.content, at, p.size)) })
 			}
 			if err != nil {
 				w.stop(err)

@@ -73,8 +73,6 @@ type sentPart struct {
 	sums
 	size  int64
 	there bool
-
-	attempts int // to send it
 }
 
 // sent notes a part that has arrived.
@@ -221,11 +219,11 @@ func (w *writing) begin() error {
 	return err
 }
 
-// sendPart sends a part, whose number and sum are set, and notes its ETag in p.
-// It can be called concurrently.
-func (w *writing) sendPart(ctx context.Context, p *sentPart, body io.ReadSeeker, size int64, md5 func() string) error {
-	return w.c.request(ctx, "write", w.key, false, func(ctx context.Context) error {
-		p.attempts++
+// sendPart sends a part, whose number, sums and size are set, and notes its ETag in p.
+// It returns how many attempts that took, and can be called concurrently.
+func (w *writing) sendPart(ctx context.Context, p *sentPart, body io.ReadSeeker, md5 func() string) (attempts int, err error) {
+	err = w.c.request(ctx, "write", w.key, false, func(ctx context.Context) error {
+		attempts++
 		ctx = context.WithValue(w.partCtx, attemptKey{}, attemptOf(ctx))
 		o := minio.PutObjectPartOptions{Sha256Hex: p.sha, DisableContentSha256: true}
 		if w.plain {
@@ -233,10 +231,11 @@ func (w *writing) sendPart(ctx context.Context, p *sentPart, body io.ReadSeeker,
 		} else {
 			o.CustomHeader = http.Header{http.CanonicalHeaderKey(headerCRC64): {crc64(p.crc)}}
 		}
-		got, err := w.c.core.PutObjectPart(ctx, w.c.bucket, w.key, w.id, p.number, body, size, o)
+		got, err := w.c.core.PutObjectPart(ctx, w.c.bucket, w.key, w.id, p.number, body, p.size, o)
 		p.etag = got.ETag
 		return err
 	})
+	return attempts, err
 }
 
 // complete makes an object of all parts that were sent. sum is the checksum of

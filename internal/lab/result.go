@@ -245,10 +245,10 @@ func (r *Result) svg(q quantity) string {
 		if endX < 0 {
 			continue
 		}
-		fmt.Fprintf(&b, `<polyline class="line %s" points="%s"/>`+"\n", s.Letter, strings.TrimSpace(points.String()))
+		fmt.Fprintf(&b, `<polyline class="line %s" points="%s"/>`+"\n", markup.Escape(s.Letter), strings.TrimSpace(points.String()))
 		at := apart(endY+4, taken)
 		taken = append(taken, at)
-		fmt.Fprintf(&b, `<text class="%st" x="%.1f" y="%.1f">%s %s</text>`+"\n", s.Letter, min(endX+6, svgLeft+svgPlotWide+6), at, s.Letter, markup.Escape(s.Label))
+		fmt.Fprintf(&b, `<text class="%st" x="%.1f" y="%.1f">%s %s</text>`+"\n", markup.Escape(s.Letter), min(endX+6, svgLeft+svgPlotWide+6), at, markup.Escape(s.Letter), markup.Escape(s.Label))
 	}
 	if bound > 0 {
 		fmt.Fprintf(&b, `<text class="boundink" x="%d" y="%d">dotted: what B states, %s (%s before, its ceiling of %s, %s for the runtime)</text>`+"\n",
