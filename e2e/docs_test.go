@@ -8,20 +8,23 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/nats-io/nats-server/v2/server"
 )
 
 // TestDocs_ScaleShowsCommandsThatRun runs what docs/scale.md shows, in order and
 // in one folder, against the gateway of these tests.
 func TestDocs_ScaleShowsCommandsThatRun(t *testing.T) {
 	name, s := bucket(t, nil)
-	edges := natsServer(t, nil).ClientURL()
 	text, err := os.ReadFile(filepath.Join(checkout, "docs", "scale.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	dir := files(t, map[string][]byte{"access.log": bytes.Repeat([]byte("a line\n"), 1000)})
+	edges := natsServerOfPage(t, string(text), dir).ClientURL()
 	bin := t.TempDir()
 	if err := os.Symlink(weirPath, filepath.Join(bin, "weir")); err != nil {
 		t.Skip(err)
@@ -59,6 +62,51 @@ func TestDocs_ScaleShowsCommandsThatRun(t *testing.T) {
 	for _, name := range []string{"copy.log", "served.log"} {
 		if got, err := os.ReadFile(filepath.Join(dir, name)); err != nil || len(got) != 7000 {
 			t.Errorf("%s: %d bytes, %v", name, len(got), err)
+		}
+	}
+}
+
+// natsServerOfPage starts a server with the configuration that the page writes.
+func natsServerOfPage(t *testing.T, page, dir string) *server.Server {
+	t.Helper()
+	for line := range strings.Lines(page) {
+		command := strings.TrimPrefix(strings.TrimSpace(line), "$ ")
+		if !strings.HasSuffix(command, "> nats.conf") {
+			continue
+		}
+		c := exec.Command("sh", "-c", command)
+		c.Dir = dir
+		if out, err := c.CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v\n%s", command, err, out)
+		}
+	}
+	conf, err := server.ProcessConfigFile(filepath.Join(dir, "nats.conf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if conf.Host != "127.0.0.1" || conf.Port != 0 {
+		t.Errorf("the page starts a server on %s:%d", conf.Host, conf.Port)
+	}
+	return natsServer(t, func(o *server.Options) {
+		o.Host, o.JetStream, o.SyncAlways = conf.Host, conf.JetStream, conf.SyncAlways
+	})
+}
+
+// TestDocs_NameTheServersThatTheTestsUse holds the versions that docs/scale.md installs
+// to those that these tests run.
+func TestDocs_NameTheServersThatTheTestsUse(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join(checkout, "docs", "scale.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mod, err := os.ReadFile(filepath.Join(checkout, "e2e", "go.mod"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, module := range []string{"github.com/versity/versitygw", "github.com/nats-io/nats-server/v2"} {
+		used := regexp.MustCompile(regexp.QuoteMeta(module) + ` (v\S+)`).FindSubmatch(mod)
+		if used == nil || !regexp.MustCompile(regexp.QuoteMeta("go install "+module)+`\S*@`+string(used[1])+`\n`).Match(page) {
+			t.Errorf("the page installs another version of %s than the tests use, %q", module, used)
 		}
 	}
 }
