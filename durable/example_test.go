@@ -33,7 +33,7 @@ func ExampleFlow() {
 		fmt.Println(err)
 		return
 	}
-	log, err := spool.Open(filepath.Join(dir, "spool"), spool.Options{Max: 64 << 20})
+	log, err := spool.Open(context.Background(), filepath.Join(dir, "spool"), spool.Options{Max: 64 << 20})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -29,7 +29,8 @@ const (
 // as with [weir.Create]. Until then the data is in a file beside it whose name
 // ends in .weir-flow, and the checkpoint in one that ends in .weir-flow.json.
 // Both stay when the flow fails, for the next run to continue. A second run to
-// the same path fails with [ErrInUse].
+// the same path waits up to five seconds, because a process that was killed can take
+// some time to end, and then fails with [ErrInUse].
 func File(path string, perm fs.FileMode) Sink {
 	return &file{path: path, perm: perm.Perm()}
 }
@@ -81,12 +82,15 @@ func (f *file) open(ctx context.Context) (c Checkpoint, err error) {
 		}
 		perm = 0o600
 	}
-	f.part, err = lock.OpenPerm(f.partName(), perm)
+	f.part, err = lock.OpenPerm(ctx, f.partName(), perm)
 	if errors.Is(err, lock.ErrHeld) {
 		return c, fmt.Errorf("%s: %w", f.path+partSuffix, ErrInUse)
 	}
 	if err != nil {
 		return c, err
+	}
+	if _, there, err = atomicfile.Target(f.path); err != nil { // another run can have ended since
+		return c, &fs.PathError{Op: "write", Path: f.path, Err: err}
 	}
 	st, err := f.part.Stat()
 	if err != nil {
@@ -104,7 +108,7 @@ func (f *file) open(ctx context.Context) (c Checkpoint, err error) {
 			return c, nil
 		}
 		// It was never saved, and it can belong to somebody else.
-		return c, f.again(perm)
+		return c, f.again(ctx, perm)
 	}
 	if err != nil {
 		return c, err
@@ -131,12 +135,12 @@ func (f *file) open(ctx context.Context) (c Checkpoint, err error) {
 }
 
 // again replaces the part by an empty one.
-func (f *file) again(perm fs.FileMode) error {
+func (f *file) again(ctx context.Context, perm fs.FileMode) error {
 	if err := f.remove(); err != nil {
 		return err
 	}
 	var err error
-	f.part, err = lock.OpenPerm(f.partName(), perm)
+	f.part, err = lock.OpenPerm(ctx, f.partName(), perm)
 	return err
 }
 

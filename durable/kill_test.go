@@ -270,6 +270,33 @@ func TestFile_IsForOneRunAtATime(t *testing.T) {
 	}
 }
 
+func TestFile_WaitsForARunThatEnds(t *testing.T) {
+	t.Parallel()
+	dst := filepath.Join(t.TempDir(), "result")
+	wait := make(chan struct{})
+	first := &memorySource{version: "v", data: text(3000), wait: wait}
+	ended, opened := make(chan error), make(chan struct{})
+	go func() {
+		ended <- durable.Flow(first, durable.File(dst, 0o666), durable.Options{Opened: func(durable.Checkpoint) { close(opened) }}).Run(context.Background())
+	}()
+	<-opened
+	done := make(chan error, 1)
+	go func() { done <- fileFlow(&memorySource{version: "v", data: text(3000)}, dst).Run(context.Background()) }()
+	select {
+	case err := <-done:
+		t.Errorf("it did not wait: %v", err)
+		return
+	case <-time.After(50 * time.Millisecond):
+	}
+	close(wait)
+	if err := errors.Join(<-ended, <-done); err != nil {
+		t.Error(err)
+	}
+	if got, err := os.ReadFile(dst); err != nil || !bytes.Equal(got, text(3000)) {
+		t.Error("the second run has spoiled the first:", err)
+	}
+}
+
 func TestFile_ReplacesTheOldFileOnlyAtTheEnd(t *testing.T) {
 	t.Parallel()
 	dst := filepath.Join(t.TempDir(), "result")

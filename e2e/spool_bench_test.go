@@ -81,7 +81,7 @@ func spoolFrameData() []byte {
 }
 
 func throughSpool(s spooled) error {
-	l, err := spool.Open(s.Dir, spool.Options{Max: 1 << 30})
+	l, err := spool.Open(context.Background(), s.Dir, spool.Options{Max: 1 << 30})
 	if err != nil {
 		return err
 	}

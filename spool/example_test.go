@@ -45,7 +45,7 @@ func ExampleOpen() {
 	in, out := filepath.Join(dir, "in"), filepath.Join(dir, "out")
 	os.WriteFile(in, []byte("a file"), 0o600)
 
-	l, err := spool.Open(filepath.Join(dir, "spool"), spool.Options{Max: 1 << 30})
+	l, err := spool.Open(context.Background(), filepath.Join(dir, "spool"), spool.Options{Max: 1 << 30})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -57,7 +57,7 @@ func TestLog_ContinuesAfterARealFullDisk(t *testing.T) {
 	}
 	r.Close()
 	l.Close()
-	if l, err := Open(dir, Options{}); err == nil { // the disk is still full
+	if l, err := Open(t.Context(), dir, Options{}); err == nil { // the disk is still full
 		l.Close()
 	} else if !errors.Is(err, syscall.ENOSPC) {
 		t.Error(err)

@@ -56,7 +56,7 @@ func child() error {
 		return err
 	}
 	j.Options.segment = j.Segment
-	l, err := Open(j.Dir, j.Options)
+	l, err := Open(context.Background(), j.Dir, j.Options)
 	if err != nil {
 		return err
 	}

@@ -103,21 +103,23 @@ func (l *Log) path(number int64) string { return filepath.Join(l.dir, segmentNam
 func segmentName(number int64) string { return fmt.Sprintf("%010d.spool", number) }
 
 // Open opens the spool in the folder dir, which is made if it is not there, and
-// locks it. The error matches [durable.ErrInUse] if another process, or another Log,
-// has it open; [ErrDamaged] if the files do not have the bytes that were written;
-// and [durable.ErrOther] if the folder has other files.
+// locks it. Another process, or another Log, can have it open: Open waits up to five
+// seconds, because a process that was killed can take some time to end. The error then
+// matches [durable.ErrInUse], or it is the cause of ctx if that ends before. It matches
+// [ErrDamaged] if the files do not have the bytes that were written, and
+// [durable.ErrOther] if the folder has other files.
 //
 // Everything that was synced is there, and perhaps a little more. Open reads only the
 // last file.
-func Open(dir string, o Options) (*Log, error) {
-	l, err := open(dir, o, modeDurable)
+func Open(ctx context.Context, dir string, o Options) (*Log, error) {
+	l, err := open(ctx, dir, o, modeDurable)
 	if err != nil {
 		return nil, fmt.Errorf("spool %s: %w", dir, err)
 	}
 	return l, nil
 }
 
-func open(dir string, o Options, mode byte) (_ *Log, err error) {
+func open(ctx context.Context, dir string, o Options, mode byte) (_ *Log, err error) {
 	if dir == "" {
 		return nil, errors.New("no folder")
 	}
@@ -128,16 +130,20 @@ func open(dir string, o Options, mode byte) (_ *Log, err error) {
 		o.hooks.write = (*os.File).WriteAt
 	}
 	l := &Log{dir: dir, opts: o, mode: mode, pending: make([]byte, frameLen, frameMemory)}
-	if l.made, err = makeFolder(dir); err != nil {
-		return nil, err
-	}
 	name := filepath.Join(dir, lockName)
-	_, lerr := os.Lstat(name)
-	made := l.made
-	if lerr == nil {
-		l.made = true // a killed run left it
+	var made bool  // the folder
+	var lerr error // of the lock's file
+	for range 3 {  // the run that has the lock can remove the folder when it ends
+		if made, err = makeFolder(dir); err != nil {
+			return nil, err
+		}
+		_, lerr = os.Lstat(name)
+		l.made = made || lerr == nil // a killed run left it
+		l.lock, err = lock.Open(ctx, name)
+		if !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
 	}
-	l.lock, err = lock.Open(name)
 	switch {
 	case errors.Is(err, lock.ErrHeld):
 		return nil, fmt.Errorf("%w; wait for its end, or use another folder", durable.ErrInUse)

@@ -22,7 +22,7 @@ import (
 
 func mustOpen(t *testing.T, dir string, o Options) *Log {
 	t.Helper()
-	l, err := Open(dir, o)
+	l, err := Open(t.Context(), dir, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -222,7 +222,7 @@ func TestLog_IsUsedByOne(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "spool")
 	mustOpen(t, dir, Options{})
-	if _, err := Open(dir, Options{}); !errors.Is(err, durable.ErrInUse) || !strings.Contains(err.Error(), dir) {
+	if _, err := Open(t.Context(), dir, Options{}); !errors.Is(err, durable.ErrInUse) || !strings.Contains(err.Error(), dir) {
 		t.Error(err)
 	}
 }
@@ -449,7 +449,7 @@ func TestOpen_FindsDamage(t *testing.T) {
 // readAll opens the spool and reads all of data.
 func readAll(t *testing.T, dir string, data []byte) error {
 	t.Helper()
-	l, err := Open(dir, small())
+	l, err := Open(t.Context(), dir, small())
 	if err != nil {
 		return err
 	}
@@ -682,7 +682,7 @@ func TestLog_SurvivesAPowerCut(t *testing.T) {
 				}
 				image := filepath.Join(t.TempDir(), "image")
 				d.cut(t, rnd, dir, image)
-				after, err := Open(image, small())
+				after, err := Open(t.Context(), image, small())
 				if err != nil {
 					t.Fatalf("step %d: %v", i, err)
 				}
@@ -708,7 +708,7 @@ func TestLog_SurvivesAPowerCut(t *testing.T) {
 // BenchmarkOpen_AfterACrash opens a spool of 160 MiB whose last segment is nearly full.
 func BenchmarkOpen_AfterACrash(b *testing.B) {
 	dir := filepath.Join(b.TempDir(), "spool")
-	l, err := Open(dir, Options{})
+	l, err := Open(context.Background(), dir, Options{})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -722,7 +722,7 @@ func BenchmarkOpen_AfterACrash(b *testing.B) {
 	}
 	for b.Loop() {
 		l.Close()
-		if l, err = Open(dir, Options{}); err != nil {
+		if l, err = Open(context.Background(), dir, Options{}); err != nil {
 			b.Fatal(err)
 		}
 	}

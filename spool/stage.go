@@ -23,8 +23,8 @@ import (
 // removes them. A folder with a durable spool ([Open]), or with other files, is
 // refused.
 func Bytes(dir string, o Options) weir.Stage[byte, byte] {
-	st := weir.Duplex("spool", func(context.Context) (weir.Writer[byte], weir.Reader[byte], error) {
-		l, err := open(dir, o, modeBuffer)
+	st := weir.Duplex("spool", func(ctx context.Context) (weir.Writer[byte], weir.Reader[byte], error) {
+		l, err := open(ctx, dir, o, modeBuffer)
 		if err != nil {
 			return nil, nil, fmt.Errorf("folder %s: %w", dir, err)
 		}

@@ -220,10 +220,36 @@ func TestBytes_OneRunUsesAFolder(t *testing.T) {
 	expectNothing(t, dir)
 }
 
+func TestBytes_WaitsForARunThatEnds(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "spool")
+	first, err := open(t.Context(), dir, small(), modeBuffer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got bytes.Buffer
+	second := weir.FromReader(strings.NewReader("second")).Through(Bytes(dir, small())).To(weir.ToWriter(&got))
+	done := make(chan error, 1)
+	go func() { done <- second.Run(t.Context()) }()
+	select {
+	case err := <-done:
+		t.Errorf("it did not wait: %v", err)
+		return
+	case <-time.After(50 * time.Millisecond):
+	}
+	if err := first.Remove(); err != nil {
+		t.Error(err)
+	}
+	if err := <-done; err != nil || got.String() != "second" {
+		t.Errorf("%q, %v", got.String(), err)
+	}
+	expectNothing(t, dir)
+}
+
 func TestBytes_RemovesWhatAKilledRunLeft(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "spool")
-	l, err := open(dir, small(), modeBuffer)
+	l, err := open(t.Context(), dir, small(), modeBuffer)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -256,7 +282,7 @@ func TestBytes_RefusesAFolderOfOthers(t *testing.T) {
 		t.Errorf("a folder with a file: %v", err)
 	}
 	dir = filepath.Join(t.TempDir(), "spool")
-	l, err := Open(dir, small())
+	l, err := Open(t.Context(), dir, small())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -540,12 +540,12 @@ func (c *copying) folder(src, dst string) (*step, error) {
 	}
 	st.preview = func() (tree.Plan, error) { return cp.Plan(context.Background()) }
 	var note *noteFile
-	st.prepare = func(context.Context) error {
+	st.prepare = func(ctx context.Context) error {
 		if noteName == "" {
 			return st.sweep()
 		}
 		var err error
-		if note, _, err = openNote(noteName, st.dst, st.dst); err != nil {
+		if note, _, err = openNote(ctx, noteName, st.dst, st.dst); err != nil {
 			return err
 		}
 		return note.write(partNote{Source: abs, Folder: true})

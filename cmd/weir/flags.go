@@ -38,7 +38,7 @@ func (s *settings) flags(c *cobra.Command) {
 	f.BoolVarP(&s.quiet, "quiet", "q", false, "print nothing unless something fails")
 	f.BoolVarP(&s.verbose, "verbose", "v", false, "print the plan before the run, and the times of every stage and pipe after it")
 	f.BoolVar(&s.json, "json", false, "print lines of JSON on standard error; the last one is a summary")
-	f.BoolVar(&s.dryRun, "dry-run", false, "show lanes, pipes and ceiling without running anything")
+	f.BoolVar(&s.dryRun, "dry-run", false, "print lanes, pipes and ceiling on stderr; run nothing")
 	f.BoolVar(&s.dryRun, "explain", false, "the same as --dry-run")
 	f.BoolVar(&s.noColor, "no-color", false, "no colours; NO_COLOR does the same")
 	for name, values := range map[string][]string{

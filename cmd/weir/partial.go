@@ -50,8 +50,8 @@ type noteFile struct{ f *os.File }
 // openNote locks and reads the note called name, and creates it if necessary.
 // It belongs to part, an unfinished copy to dst. note is nil if the file has no
 // valid note.
-func openNote(name, part, dst string) (n *noteFile, note *partNote, err error) {
-	f, err := lock.Open(name)
+func openNote(ctx context.Context, name, part, dst string) (n *noteFile, note *partNote, err error) {
+	f, err := lock.Open(ctx, name)
 	if errors.Is(err, lock.ErrHeld) {
 		return nil, nil, &failure{
 			code: exitDestination, text: fmt.Sprintf("%s is in use by another run of weir", part),
@@ -170,7 +170,7 @@ func (p *partial) noteName() string { return p.path + ".json" }
 func (p *partial) begin(ctx context.Context) error {
 	var was *partNote
 	var err error
-	if p.note, was, err = openNote(p.noteName(), p.shown, strings.TrimSuffix(p.shown, partSuffix)); err != nil {
+	if p.note, was, err = openNote(ctx, p.noteName(), p.shown, strings.TrimSuffix(p.shown, partSuffix)); err != nil {
 		return err
 	}
 	info, serr := p.in.Stat(ctx) // if it fails, the flow returns a better error

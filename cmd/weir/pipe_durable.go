@@ -293,7 +293,7 @@ func (v *survivor) again(ctx context.Context) bool {
 		return false
 	}
 	e := v.spools[0]
-	if e.open() != nil {
+	if e.open(ctx) != nil {
 		return false
 	}
 	defer e.close()
@@ -312,7 +312,7 @@ func (v *survivor) attempt(ctx context.Context) (err error) {
 		seg.begin.Store(nil)
 	}
 	for _, e := range v.spools {
-		if err := e.open(); err != nil {
+		if err := e.open(ctx); err != nil {
 			if bare := errors.Unwrap(err); bare != nil { // the message names the spool itself
 				err = bare
 			}
@@ -500,8 +500,8 @@ func (e *spoolEdge) String() string { return "spool:" + e.dir }
 func (e *spoolEdge) Sink() durable.Sink     { return &spoolSink{spoolEdge: e} }
 func (e *spoolEdge) Source() durable.Source { return &spoolSource{spoolEdge: e} }
 
-func (e *spoolEdge) open() (err error) {
-	e.log, err = spool.Open(e.dir, e.o)
+func (e *spoolEdge) open(ctx context.Context) (err error) {
+	e.log, err = spool.Open(ctx, e.dir, e.o)
 	return err
 }
 
@@ -530,8 +530,8 @@ func (e *spoolEdge) unread() error {
 	return nil
 }
 
-func (e *spoolEdge) empty(context.Context) error {
-	if err := e.open(); err != nil {
+func (e *spoolEdge) empty(ctx context.Context) error {
+	if err := e.open(ctx); err != nil {
 		return err
 	}
 	return e.remove()

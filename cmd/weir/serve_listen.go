@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -48,7 +49,7 @@ type socket struct {
 }
 
 func listenUnix(path string, mode fs.FileMode) (net.Listener, error) {
-	lockFile, err := lock.Open(path + ".lock")
+	lockFile, err := lock.Open(context.Background(), path+".lock")
 	if errors.Is(err, lock.ErrHeld) {
 		return nil, syscall.EADDRINUSE
 	}

@@ -8,12 +8,14 @@
 package lock
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
+	"time"
 )
 
-// ErrHeld is the error of [Try] when another open file holds the lock.
+// ErrHeld is the error when another open file holds the lock.
 var ErrHeld = errors.New("locked by another process")
 
 // Try locks f and does not wait. The error is [ErrHeld], or matches
@@ -43,16 +45,44 @@ func Claim(f *os.File, lstat func() (fs.FileInfo, error)) bool {
 	return IsNamed(f, lstat)
 }
 
+// Patience is how long [Open] waits for a lock. A process that was killed holds its
+// locks until it has ended, which takes as long as a flush to the disk that it was in.
+const Patience = 5 * time.Second
+
 // Open opens the file called name for reading and writing, creates it with the
 // permissions 0600 if it is not there, and locks it. Open does not follow a
 // symbolic link, where the system supports that. The error is [ErrHeld] if
-// another process has locked the file. Without locks the file is opened all the
-// same.
-func Open(name string) (*os.File, error) { return OpenPerm(name, 0o600) }
+// another process has locked the file and keeps it locked for as long as [Patience], and
+// the cause of ctx if that ends before. Without locks the file is opened all the same.
+func Open(ctx context.Context, name string) (*os.File, error) { return OpenPerm(ctx, name, 0o600) }
 
 // OpenPerm is [Open] for a file that is created with the permissions perm, before
 // umask.
-func OpenPerm(name string, perm fs.FileMode) (*os.File, error) {
+func OpenPerm(ctx context.Context, name string, perm fs.FileMode) (*os.File, error) {
+	f, err := open(name, perm)
+	if !errors.Is(err, ErrHeld) {
+		return f, err
+	}
+	end := time.NewTimer(Patience)
+	defer end.Stop()
+	again := time.NewTicker(20 * time.Millisecond) // no system tells when a lock ends
+	defer again.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-end.C:
+			return nil, ErrHeld
+		case <-again.C:
+			if f, err := open(name, perm); !errors.Is(err, ErrHeld) {
+				return f, err
+			}
+		}
+	}
+}
+
+// open is OpenPerm without waiting.
+func open(name string, perm fs.FileMode) (*os.File, error) {
 	for {
 		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|noFollow, perm)
 		if err != nil {
