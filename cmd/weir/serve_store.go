@@ -105,7 +105,7 @@ func (s *serving) cannotUseStore(code int, err error) error {
 	if errors.As(err, &so) {
 		f.text = fmt.Sprintf("cannot use the store: %s: %v", so.URL, innermost(so))
 		if f.try = so.Advice(); f.try == "" && errno.Is(err, syscall.ECONNREFUSED) {
-			f.try = "check AWS_ENDPOINT_URL; nothing listens there"
+			f.try = nothingListens(so.URL, err)
 		}
 	}
 	return f
