@@ -364,7 +364,7 @@ func advice(s *step, code int, dst string, err error) string {
 	case errors.As(err, new(*tls.CertificateVerificationError)):
 		return "add --cacert FILE, with the certificate of the server or of its authority"
 	case errors.As(err, &status) && (status.StatusCode == 401 || status.StatusCode == 403):
-		return "https://user:password@host/…"
+		return inURL
 	case errors.As(err, &status) && status.StatusCode == 405 && code == exitDestination:
 		return "use the address that weir serve DIR --uploads INBOX prints for uploads"
 	case errors.As(err, &status) && status.StatusCode == 404:

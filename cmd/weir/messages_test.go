@@ -55,6 +55,27 @@ var outcomes = []outcome{
 	{args: "pipe gzip:level=9 upper b.gz", code: 3, text: "cannot read gzip:level=9: no such file or directory", try: "weir pipe - gzip:level=9 …, to read standard input"},
 	{args: "pipe a exec:no-such-command b", code: 1, text: "…", try: "install the command, or give its path, as in exec:./name"},
 	{args: "copy a b --zzz", code: 2, text: "unknown flag --zzz", try: "weir copy --help"},
+	{args: "serve --port 9", code: 2, text: "unknown flag --port (did you mean --listen?)", try: "--listen 127.0.0.1:8080"},
+	{args: "serve --bind 0.0.0.0", code: 2, text: "unknown flag --bind (did you mean --listen?)", try: "--listen 127.0.0.1:8080"},
+	{args: "serve -p 9", code: 2, text: "unknown flag -p (did you mean --listen?)", try: "--listen 127.0.0.1:8080"},
+	{args: "serve --host 0.0.0.0", code: 2, text: "--host 0.0.0.0 is an address; --host takes names that requests have for this server", try: "--listen :8080, for every address of this machine"},
+	{args: "serve --host [::]:80", code: 2, text: "--host [::]:80 is an address; --host takes names that requests have for this server", try: "--listen :8080, for every address of this machine"},
+	{args: "serve --root folder", code: 2, text: "unknown flag --root", try: "weir serve DIR"},
+	{args: "serve --password x", code: 2, text: "unknown flag --password (did you mean --auth?)", try: "--auth FILE, with lines of weir password NAME"},
+	{args: "serve --uplaods x", code: 2, text: "unknown flag --uplaods (did you mean --uploads?)", try: "--uploads"},
+	{args: "serve --upload x", code: 2, text: "unknown flag --upload (did you mean --uploads?)", try: "--uploads DIR"},
+	{args: "top --port 9", code: 2, text: "unknown flag --port", try: "weir top --help"},
+	{args: "top --password x", code: 2, text: "unknown flag --password (did you mean --user?)", try: "--user NAME"},
+	{args: "copy a b --bwlimit 1M", code: 2, text: "unknown flag --bwlimit (did you mean --rate?)", try: "--rate 10MiB/s"},
+	{args: "copy a b --force", code: 2, text: "unknown flag --force", try: "leave it out; weir copy replaces files unless you add --no-clobber"},
+	{args: "copy a b --output c", code: 2, text: "unknown flag --output", try: "weir copy SRC… DST"},
+	{args: "copy a b --silent", code: 2, text: "unknown flag --silent (did you mean --quiet?)", try: "--quiet"},
+	{args: "copy a b --porgress plain", code: 2, text: "unknown flag --porgress (did you mean --progress?)", try: "--progress"},
+	{args: "copy a b --user ann:x", code: 2, text: "unknown flag --user", try: "write the user and the password into the URL: see weir help remote"},
+	{args: "pipe a b --limit-rate 1M", code: 2, text: "unknown flag --limit-rate", try: "add the stage rate:10MiB/s"},
+	{args: "pipe a zstd b -j 2", code: 2, text: "unknown flag -j", try: "put it behind the stage that it is for, as in gzip:workers=2"},
+	{args: "zstd a -o b", code: 2, text: "unknown flag -o (did you mean --stdout?)", try: "--stdout, and redirect it to a file"},
+	{args: "gzip a --threads 2", code: 2, text: "unknown flag --threads (did you mean --workers?)", try: "--workers 4"},
 	{args: "copy a b --memory", code: 2, text: "--memory needs a value", try: "weir copy --help"},
 	{args: "copy a b --quiet=perhaps", code: 2, text: `invalid value "perhaps" for --quiet: use true or false`, try: "--quiet=false"},
 	{args: "copy a b --memory lots", code: 2, text: `invalid size "lots" for --memory`, try: "--memory 64MiB"},
@@ -275,6 +296,32 @@ func TestMessages_AreLinesOfJSONWhereThatIsWanted(t *testing.T) {
 					t.Errorf("no error in\n%s", &stderr)
 				}
 			})
+		}
+	}
+}
+
+// Every suggestion is a flag that some command has, or is about commands that lack the name.
+func TestFlags_OfOtherProgramsLeadToThoseOfWeir(t *testing.T) {
+	t.Parallel()
+	commands := newRoot(io.Discard, io.Discard, io.Discard).Commands()
+	for _, o := range otherFlags {
+		for _, name := range strings.Fields(o.names) {
+			suggested := 0
+			for _, c := range commands {
+				if inPlaceOf(c, name) != o.try {
+					continue
+				}
+				known := c.Flags().Lookup(strings.TrimPrefix(name, "--")) != nil
+				if len(name) == 2 {
+					known = c.Flags().ShorthandLookup(name[1:]) != nil
+				}
+				if !known {
+					suggested++
+				}
+			}
+			if suggested == 0 {
+				t.Errorf("nothing suggests %q for %s", o.try, name)
+			}
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"os/signal"
@@ -215,6 +216,9 @@ func (s *serving) together(given func(string) bool) error {
 		}
 	}
 	for _, host := range s.hosts {
+		if ip, err := netip.ParseAddr(plainHost(host)); err == nil && ip.IsUnspecified() {
+			return refuse(fmt.Sprintf("--host %s is an address; --host takes names that requests have for this server", host), "--listen :8080, for every address of this machine")
+		}
 		if plainHost(host) == "" || strings.ContainsAny(host, "/@ ") {
 			return invalid("host name", host, "host", "", "files.example")
 		}
