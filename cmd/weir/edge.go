@@ -123,6 +123,9 @@ func edgeFailure(url string, err error) error {
 // parseEdge reads the URL of an edge.
 func parseEdge(url string) (nats.Edge, error) {
 	e, err := nats.Parse(url)
+	if f := missingSlash(url); err != nil && f != nil {
+		return e, f
+	}
 	if err != nil {
 		return e, advised(err, "weir edge ls nats://host, to see the edges on a server")
 	}
@@ -133,6 +136,9 @@ func (e *edges) list(server string) error {
 	ctx, cancel := edgeContext()
 	defer cancel()
 	list, err := nats.List(ctx, server)
+	if f := missingSlash(server); err != nil && f != nil {
+		return f
+	}
 	if err != nil {
 		return edgeFailure(server, err)
 	}

@@ -30,8 +30,8 @@ func TestMessages_OfAFullDiskSayWhereToFreeSpace(t *testing.T) {
 		{"copy one DISK/new --keep-partial", `cannot write DISK/new/big: no space left on device \(after .* of 3 MiB\); no file was copied to DISK/new; existing files are unchanged`, "free some space, then run the same command with --resume"},
 		{"pipe big spool:DISK/flow out", `cannot write spool:DISK/flow: no space left on device \(after .* of 3 MiB\)`, "free some space, then run weir pipe big spool:DISK/flow out, to continue"},
 		{"pipe big spool:flow DISK/out", `cannot write DISK/out: no space left on device \(after .* of 3 MiB\)`, "free some space, then run weir pipe big spool:flow DISK/out, to continue"},
-		{"pipe big spool:DISK/flow upper rate:1MiB/s -", `cannot use spool:DISK/flow: no space left on device`, "free some space, or set a smaller maximum, as in spool:DIR,max=1GiB"},
-		{"pipe big tee:DISK/copy upper -", `cannot write DISK/copy: no space left on device \(after .* of 3 MiB\)`, "free some space on DISK; the unfinished copy was removed"},
+		{"pipe big spool:DISK/flow upper rate:1MiB/s /dev/null", `cannot use spool:DISK/flow: no space left on device`, "free some space, or set a smaller maximum, as in spool:DIR,max=1GiB"},
+		{"pipe big tee:DISK/copy out", `cannot write DISK/copy: no space left on device \(after .* of 3 MiB\)`, "free some space on DISK; the unfinished copy was removed"},
 	} {
 		t.Run(c.args, func(t *testing.T) {
 			disk, dir := smallDisk(t), t.TempDir()

@@ -138,7 +138,34 @@ var outcomes = []outcome{
 	{args: "gzip none", code: 3, text: "cannot read none: no such file or directory", try: "ls ."},
 	{args: "serve none", code: 3, text: "cannot serve none: no such file or directory", try: "ls ."},
 	{args: "serve no/such/folder", code: 3, text: "cannot serve no/such/folder: no such file or directory", try: "ls ."},
-	{args: "serve a", code: 3, text: "cannot serve a: not a directory", try: "ls -ld a"},
+	{args: "serve a", code: 3, text: "cannot serve a: not a directory", try: "weir serve ."},
+	{args: "serve folder/x", code: 3, text: "cannot serve folder/x: not a directory", try: "weir serve folder"},
+	{args: "serve folder/x/y", code: 3, text: "cannot serve folder/x/y: not a directory", try: "weir serve folder", linux: true},
+	{args: "serve --uploads folder/x", code: 4, text: "cannot store uploads in folder/x: not a folder", try: "--uploads folder"},
+
+	// URLs where there can be none, and without a slash.
+	{args: "serve s3://logs", code: 3, text: "cannot serve s3://logs: not a folder", try: "--store s3://logs"},
+	{args: "serve s3:/logs", code: 3, text: "cannot serve s3:/logs: not a folder", try: "--store s3://logs"},
+	{args: "serve http://h/x", code: 3, text: "cannot serve http://h/x: not a folder", try: "weir serve DIR"},
+	{args: "serve --store s3:/logs", code: 2, text: `s3:/logs is not a URL (did you mean "s3://logs"?)`, try: "--store s3://logs"},
+	{args: "serve --uploads s3://b/c", code: 4, text: "cannot store uploads in s3://b/c: not a folder", try: "--store s3://bucket/prefix --uploads inbox, for uploads to an object store"},
+	{args: "gzip s3://b/c", code: 3, text: "cannot read s3://b/c: weir gzip takes files", try: "weir pipe s3://b/c gzip DST"},
+	{args: "zstd -d http:/h/x", code: 3, text: "cannot read http:/h/x: weir zstd takes files", try: "weir pipe http://h/x unzstd DST"},
+	{args: "copy s3:/logs/x b", code: 2, text: `s3:/logs/x is not a URL (did you mean "s3://logs/x"?)`, try: "s3://logs/x"},
+	{args: "copy s3:logs/x b", code: 2, text: `s3:logs/x is not a URL (did you mean "s3://logs/x"?)`, try: "s3://logs/x"},
+	{args: "copy a s3:/logs/x", code: 2, text: `s3:/logs/x is not a URL (did you mean "s3://logs/x"?)`, try: "s3://logs/x"},
+	{args: "copy a c s3:/logs/", code: 2, text: `s3:/logs/ is not a URL (did you mean "s3://logs/"?)`, try: "s3://logs/"},
+	{args: "copy folder s3:/logs/", code: 2, text: `s3:/logs/ is not a URL (did you mean "s3://logs/"?)`, try: "s3://logs/"},
+	{args: "copy HTTPS:/ann:secret@h/x?sig=1 b", code: 2, text: `HTTPS:/h/x?… is not a URL (did you mean "https://h/x?…"?)`, try: "'https://h/x?…'"},
+	{args: "copy s3:ann:secret@h/x b", code: 2, text: `s3:h/x is not a URL (did you mean "s3://h/x"?)`, try: "s3://h/x"},
+	{args: "copy file:/no/such b", code: 2, text: `file:/no/such is not a URL (did you mean "file:///no/such"?)`, try: "file:///no/such"},
+	{args: "copy x:/h b", code: 3, text: "cannot read x:/h: no such file or directory", try: "ls ."},
+	{args: "pipe nats:/h/x gzip b", code: 2, text: `nats:/h/x is not a URL (did you mean "nats://h/x"?)`, try: "nats://h/x"},
+	{args: "pipe a gzip http:/h/x", code: 2, text: `http:/h/x is not a URL (did you mean "http://h/x"?)`, try: "http://h/x"},
+	{args: "pipe a tee:tls:/h/x b", code: 2, text: `tls:/h/x is not a URL (did you mean "tls://h/x"?)`, try: "tls://h/x"},
+	{args: "edge info nats:/h/x", code: 2, text: `nats:/h/x is not a URL (did you mean "nats://h/x"?)`, try: "nats://h/x"},
+	{args: "edge ls nats:/h", code: 2, text: `nats:/h is not a URL (did you mean "nats://h"?)`, try: "nats://h"},
+	{args: "top http:/127.0.0.1:1", code: 2, text: `http:/127.0.0.1:1 is not a URL (did you mean "http://127.0.0.1:1"?)`, try: "http://127.0.0.1:1"},
 
 	// The destination.
 	{args: "copy a none/b", code: 4, text: "cannot write none/b: no such file or directory", try: "mkdir -p none"},
@@ -322,6 +349,24 @@ func TestFlags_OfOtherProgramsLeadToThoseOfWeir(t *testing.T) {
 			if suggested == 0 {
 				t.Errorf("nothing suggests %q for %s", o.try, name)
 			}
+		}
+	}
+}
+
+// A file is a file, whatever its name looks like.
+func TestNames_LikeAURLWithoutASlashCanBeFiles(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no name has a colon there")
+	}
+	dir := t.TempDir()
+	t.Chdir(dir)
+	put(t, []byte("text"), dir, "s3:", "logs", "x")
+	for _, line := range []string{
+		"copy s3:/logs/x plain", "copy plain s3:/logs/y", "pipe s3:/logs/y upper s3:/logs/z", "copy plain https:file", "pipe plain tee:s3:/logs/tee nats:file", "copy s3:/logs https:folder", "gzip s3:/logs/x",
+	} {
+		var stderr bytes.Buffer
+		if code := run(words(line), io.Discard, &stderr); code != exitOK {
+			t.Errorf("%s: exit code %d, %s", line, code, &stderr)
 		}
 	}
 }

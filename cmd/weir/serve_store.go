@@ -28,6 +28,10 @@ const leastStoreMemory = 32 << 20
 func (s *serving) togetherWithStore(given func(string) bool, dir string) error {
 	refuse := func(text, try string) error { return &failure{code: exitUsage, text: text, try: try} }
 	u, err := url.Parse(s.store)
+	if f := missingSlash(s.store); f != nil {
+		f.try = "--store " + f.try
+		return f
+	}
 	switch {
 	case err != nil || !strings.EqualFold(u.Scheme, "s3"):
 		return invalid("URL", s.store, "store", "must name a prefix of an object store", "s3://bucket/prefix")
