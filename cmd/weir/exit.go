@@ -224,7 +224,7 @@ func explain(s *step, r report.Report, err error) *failure {
 				text, try = ofSpool(end, se.Err)
 			}
 			if full(err) { // the error of a spool that cannot be written reaches its reader first
-				kind = report.KindSink
+				kind, try = report.KindSink, "free some space, and run the same command again"
 			}
 		}
 		switch kind {
