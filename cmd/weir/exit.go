@@ -230,7 +230,8 @@ func explain(s *step, r report.Report, err error) *failure {
 		switch kind {
 		case report.KindSource:
 			f.code = exitSource
-			f.text = fmt.Sprintf("cannot read %s: %s%s", stream(cmp.Or(s.ends[se.Stage], s.src), "input"), text, progressed(moved, s.total()))
+			source := cmp.Or(s.ends[se.Stage], s.src)
+			f.text = fmt.Sprintf("cannot read %s: %s%s", stream(source, "input"), withoutName(text, source), progressed(moved, s.total()))
 		case report.KindSink:
 			f.code = exitDestination
 			if errors.Is(cause, fs.ErrNotExist) {
@@ -239,7 +240,7 @@ func explain(s *step, r report.Report, err error) *failure {
 			if file := inTheWay(name); errors.Is(cause, syscall.ENOTDIR) && file != "" {
 				text = file + " is a file"
 			}
-			f.text = fmt.Sprintf("cannot write %s: %s%s", stream(name, "output"), text, progressed(moved, s.total()))
+			f.text = fmt.Sprintf("cannot write %s: %s%s", stream(name, "output"), withoutName(text, name), progressed(moved, s.total()))
 		default:
 			f.text = fmt.Sprintf("%s of %s failed: %s", cmp.Or(s.command, s.word(err).name), stream(s.src, "input"), text)
 		}
@@ -251,6 +252,16 @@ func explain(s *step, r report.Report, err error) *failure {
 	}
 	f.try = cmp.Or(try, advice(s, f.code, name, err))
 	return f
+}
+
+// withoutName returns the text of an error without an operation on the URL name, such as
+// "GET http://host/x: " or "nats: connect nats://host/x: ". The message names it already.
+func withoutName(text, name string) string {
+	operation, rest, found := strings.Cut(text, " "+name+": ")
+	if isLocal(name) || !found || strings.Count(operation, " ") > 1 {
+		return text
+	}
+	return rest
 }
 
 // full reports whether err says that a disk is full, or the user's part of it.

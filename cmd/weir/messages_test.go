@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -113,10 +115,10 @@ var outcomes = []outcome{
 	{args: "copy gopher://x b", code: 2, text: "unknown scheme gopher://", try: "use file, http, https, nats, s3, tls, or ./ in front of a file of that name"},
 	{args: "copy file://host/x b", code: 2, text: "file://host/x is on another machine", try: "write a local file as file:///path"},
 	{args: "pipe a tee:gopher://x b", code: 2, text: "unknown scheme gopher://", try: "use file, http, https, nats, s3, tls, or ./ in front of a file of that name"},
-	{args: "copy http://127.0.0.1:1/x b", code: 3, text: "cannot read http://127.0.0.1:1/x: GET http://127.0.0.1:1/x: dial tcp 127.0.0.1:1: …", try: "check host and port: nothing listens on 127.0.0.1:1"},
-	{args: "copy nats://127.0.0.1:1/e b", code: 3, text: "cannot read nats://127.0.0.1:1/e: nats: connect nats://127.0.0.1:1/e: dial tcp 127.0.0.1:1: …", try: "check host and port: nothing listens on 127.0.0.1:1; docs/scale.md says how to start a server"},
-	{args: "pipe nats://127.0.0.1:1/e b", code: 3, text: "cannot read nats://127.0.0.1:1/e: nats: connect nats://127.0.0.1:1/e: dial tcp 127.0.0.1:1: …", try: "check host and port: nothing listens on 127.0.0.1:1; docs/scale.md says how to start a server"},
-	{args: "pipe a nats://127.0.0.1:1/e", code: 4, text: "cannot write nats://127.0.0.1:1/e: nats: connect nats://127.0.0.1:1/e: dial tcp 127.0.0.1:1: …", try: "check host and port: nothing listens on 127.0.0.1:1; docs/scale.md says how to start a server"},
+	{args: "copy http://127.0.0.1:1/x b", code: 3, text: "cannot read http://127.0.0.1:1/x: dial tcp 127.0.0.1:1: …", try: "check host and port: nothing listens on 127.0.0.1:1"},
+	{args: "copy nats://127.0.0.1:1/e b", code: 3, text: "cannot read nats://127.0.0.1:1/e: dial tcp 127.0.0.1:1: …", try: "check host and port: nothing listens on 127.0.0.1:1; docs/scale.md says how to start a server"},
+	{args: "pipe nats://127.0.0.1:1/e b", code: 3, text: "cannot read nats://127.0.0.1:1/e: dial tcp 127.0.0.1:1: …", try: "check host and port: nothing listens on 127.0.0.1:1; docs/scale.md says how to start a server"},
+	{args: "pipe a nats://127.0.0.1:1/e", code: 4, text: "cannot write nats://127.0.0.1:1/e: dial tcp 127.0.0.1:1: …", try: "check host and port: nothing listens on 127.0.0.1:1; docs/scale.md says how to start a server"},
 	{args: "copy s3://logs/x?endpoint=http://127.0.0.1:1&region=x&anonymous=true b", code: 3, text: "cannot read s3://logs/x: …", try: "check AWS_ENDPOINT_URL or ?endpoint=: nothing listens on 127.0.0.1:1"},
 	{args: "copy http://no-such-host.invalid/x b", code: 3, text: "cannot read http://no-such-host.invalid/x: …", try: "check the host name: no-such-host.invalid does not resolve"},
 	{args: "copy s3://logs/x?endpoint=http://no-such-host.invalid&region=x&anonymous=true b", code: 3, text: "cannot read s3://logs/x: …", try: "check AWS_ENDPOINT_URL or ?endpoint=: no-such-host.invalid does not resolve"},
@@ -350,6 +352,17 @@ func TestFlags_OfOtherProgramsLeadToThoseOfWeir(t *testing.T) {
 				t.Errorf("nothing suggests %q for %s", o.try, name)
 			}
 		}
+	}
+}
+
+func TestMessages_AServerThatWantsAPasswordLeadsToTheHelp(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) }))
+	defer server.Close()
+	t.Chdir(t.TempDir())
+	var stderr bytes.Buffer
+	code := run([]string{"copy", server.URL + "/x", "y"}, io.Discard, &stderr)
+	if want := "weir: cannot read " + server.URL + "/x: 401 Unauthorized\n  try: " + inURL + "\n"; code != exitSource || stderr.String() != want {
+		t.Errorf("exit code %d, it said\n%s\nnot\n%s", code, &stderr, want)
 	}
 }
 
