@@ -20,7 +20,7 @@ func TestCommand_ListsDescribesAndDropsEdges(t *testing.T) {
 		args []string
 	}{
 		{0, "no edges", []string{"edge", "ls", server}},
-		{1, "no such edge", []string{"edge", "info", url}},
+		{1, "weir: open " + url + ": no such edge\n  try: weir edge ls " + server + ", to see which there are\n", []string{"edge", "info", url}},
 		{0, "3 MiB", []string{"pipe", log, url + "?max=64MiB"}},
 		{0, "64 MiB", []string{"edge", "ls", server}},
 		{0, "ended", []string{"edge", "ls", server}},
@@ -32,7 +32,7 @@ func TestCommand_ListsDescribesAndDropsEdges(t *testing.T) {
 		{0, "freed     3145728 bytes, 0 B behind", []string{"edge", "info", url}},
 		{0, "dropped " + url, []string{"edge", "drop", url}},
 		{0, "no edges", []string{"edge", "ls", server}},
-		{1, "no such edge", []string{"edge", "drop", url}},
+		{1, "weir: drop " + url + ": no such edge\n  try: weir edge ls " + server + ", to see which there are\n", []string{"edge", "drop", url}},
 	} {
 		out := edgeCommand(t, c.code, c.args...)
 		if !strings.Contains(out, c.says) {

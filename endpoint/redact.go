@@ -8,7 +8,7 @@ import (
 
 // begin matches the beginning of a URL. filepath.Clean leaves one slash of
 // "//".
-const begin = `([A-Za-z][A-Za-z0-9+.-]*://|(?:https?|s3):/)`
+const begin = `([A-Za-z][A-Za-z0-9+.-]*://|(?i:https?|s3|nats|tls):/)`
 
 var (
 	// userInfo matches a user name and password in front of a host. A slash in a

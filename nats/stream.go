@@ -19,8 +19,14 @@ var errLost = errors.New("the server has lost frames; it must sync (jetstream { 
 // errFreed is the cause if an edge does not have the bytes any more.
 var errFreed = errors.New("another consumer has read what was before, and has freed it")
 
-// errAbsent matches fs.ErrNotExist.
-var errAbsent = fmt.Errorf("no such edge: %w", fs.ErrNotExist)
+// errAbsent is the error of an edge that does not exist. It matches fs.ErrNotExist, whose
+// text is about a file.
+var errAbsent error = absence{}
+
+type absence struct{}
+
+func (absence) Error() string        { return "no such edge" }
+func (absence) Is(target error) bool { return target == fs.ErrNotExist }
 
 // frameAt reads the frame with a sequence number.
 func frameAt(ctx context.Context, st jetstream.Stream, seq uint64) (*frame, error) {

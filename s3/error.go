@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/http"
 	"strings"
 
@@ -55,6 +56,12 @@ func (e *Error) Advice() string { return e.known().advice }
 type known struct{ text, advice string }
 
 func (e *Error) known() known {
+	if host := (*net.DNSError)(nil); errors.As(e.Err, &host) {
+		if strings.HasSuffix(host.Name, ".amazonaws.com") {
+			return known{advice: "set AWS_REGION; for a store that is not Amazon's, set AWS_ENDPOINT_URL or add ?endpoint="}
+		}
+		return known{advice: "check AWS_ENDPOINT_URL or ?endpoint=: " + host.Name + " does not resolve"}
+	}
 	bucket, _, _ := strings.Cut(strings.TrimPrefix(e.URL, scheme+"://"), "/")
 	switch e.Code {
 	case "NoSuchBucket":

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -451,6 +452,21 @@ func TestFlow_WaitsForTheStore(t *testing.T) {
 	for _, st := range flow.Report().Stages {
 		if st.Peer != "the store" {
 			t.Errorf("%s %s waits for %q", st.Kind, st.Name, st.Peer)
+		}
+	}
+}
+
+func TestError_AdvisesWhatToSetWhereTheStoreHasNoAddress(t *testing.T) {
+	for host, want := range map[string]string{
+		"logs.s3.amazonaws.com": "set AWS_REGION; for a store that is not Amazon's, set AWS_ENDPOINT_URL or add ?endpoint=",
+		"minio.example":         "check AWS_ENDPOINT_URL or ?endpoint=: minio.example does not resolve",
+	} {
+		e := &s3.Error{Op: "read", URL: "s3://logs/x", Err: &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}}}
+		if e.Advice() != want {
+			t.Errorf("%s: %q", host, e.Advice())
+		}
+		if want := "read s3://logs/x: dial tcp: lookup " + host + ": no such host"; e.Error() != want {
+			t.Errorf("%q, want %q", e, want)
 		}
 	}
 }

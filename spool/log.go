@@ -13,7 +13,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/weir-go/weir"
@@ -146,7 +145,7 @@ func open(ctx context.Context, dir string, o Options, mode byte) (_ *Log, err er
 	}
 	switch {
 	case errors.Is(err, lock.ErrHeld):
-		return nil, fmt.Errorf("%w; wait for its end, or use another folder", durable.ErrInUse)
+		return nil, durable.ErrInUse
 	case err != nil:
 		return nil, errno.Bare(err)
 	}
@@ -250,7 +249,7 @@ func (l *Log) sweep(numbers []int64) error {
 			}
 		}
 		if !torn && h.mode != modeBuffer {
-			return fmt.Errorf("%w is in it, which can be continued; run its command again, or remove the folder", durable.ErrOther)
+			return fmt.Errorf("%w is in it, and can be continued; run its command again, or remove the folder", durable.ErrOther)
 		}
 	}
 	for _, number := range numbers {
@@ -405,14 +404,7 @@ func (l *Log) wrong() error {
 
 // doing adds the operation and the file to an error.
 func (l *Log) doing(what string, number int64, err error) error {
-	err = fmt.Errorf("%s %s: %w", what, segmentName(number), errno.Bare(err))
-	if errno.Is(err, syscall.ENOSPC) || errno.Is(err, syscall.EDQUOT) {
-		if l.mode == modeDurable {
-			return fmt.Errorf("%w; free some space and run the same command again: it continues", err)
-		}
-		return fmt.Errorf("%w; free some space, or set a smaller maximum", err)
-	}
-	return err
+	return fmt.Errorf("%s %s: %w", what, segmentName(number), errno.Bare(err))
 }
 
 // put takes as many bytes of p as there is room for. It returns errFull if those were

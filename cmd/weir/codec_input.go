@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -48,7 +49,7 @@ func (r *codecRun) inputs(names []string) (list []input) {
 		}
 		switch {
 		case err != nil:
-			list = append(list, unreadable(name, err))
+			list = append(list, r.unreadable(name, err))
 		case info.IsDir() && r.recursive:
 			list = append(list, r.below(name)...)
 		default:
@@ -90,7 +91,7 @@ func (r *codecRun) packedName(name string) (string, fs.FileInfo) {
 func (r *codecRun) below(dir string) (list []input) {
 	err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
-			list = append(list, unreadable(name, err))
+			list = append(list, r.unreadable(name, err))
 			return nil
 		}
 		if d.IsDir() {
@@ -105,21 +106,24 @@ func (r *codecRun) below(dir string) (list []input) {
 		}
 		info, err := os.Stat(name)
 		if err != nil {
-			list = append(list, unreadable(name, err))
+			list = append(list, r.unreadable(name, err))
 			return nil
 		}
 		list = append(list, r.look(name, info))
 		return nil
 	})
 	if err != nil {
-		list = append(list, unreadable(dir, err))
+		list = append(list, r.unreadable(dir, err))
 	}
 	return list
 }
 
-func unreadable(name string, err error) input {
+func (r *codecRun) unreadable(name string, err error) input {
 	f := &failure{code: exitSource, text: fmt.Sprintf("cannot read %s: %v", name, innermost(err))}
 	f.try = advice(&step{src: name}, f.code, "-", err)
+	if url := cmp.Or(withSlashes(name), name); !isLocal(url) {
+		f.text, f.try = fmt.Sprintf("cannot read %s: weir %s takes files", name, r.name), fmt.Sprintf("weir pipe %s %s DST", quoted(url), r.stage)
+	}
 	return input{name: name, failed: f}
 }
 

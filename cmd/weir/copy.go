@@ -135,6 +135,9 @@ func (c *copying) copy(names []string) error {
 		}
 	}
 	sources, dst := names[:len(names)-1], names[len(names)-1]
+	if err := slashes(sources, []string{dst}); err != nil {
+		return err
+	}
 	switch {
 	case slices.Contains(sources, ""):
 		return &failure{code: exitUsage, text: "empty source name", try: "weir copy SRC… DST"}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strings"
 	"syscall"
 	"text/tabwriter"
 	"time"
@@ -15,7 +16,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/weir-go/weir"
-	"github.com/weir-go/weir/endpoint"
 	"github.com/weir-go/weir/internal/errno"
 	"github.com/weir-go/weir/internal/units"
 	"github.com/weir-go/weir/nats"
@@ -105,15 +105,16 @@ func edgeContext() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.Background(), edgeTime)
 }
 
-// edgeFailure turns the error of a command into a failure.
-func edgeFailure(err error) error {
-	f := &failure{code: exitFailed, text: endpoint.Redact(err.Error())}
+// edgeFailure turns the error of a command into a failure. url is of the edge or the server.
+func edgeFailure(url string, err error) error {
+	f := advised(err, "")
+	f.code = exitFailed
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		f.try = "weir edge ls, to see which there are"
+		f.try = "weir edge ls " + quoted(shown(url[:strings.LastIndexByte(url, '/')])) + ", to see which there are"
 	case errno.Is(err, syscall.ECONNREFUSED):
-		f.try = "check host and port: nothing listens there; nats-server -js starts a server"
-	case errors.Is(err, nats.ErrNotAnEdge):
+		f.try = nothingListens(url, err)
+	case errors.Is(err, nats.ErrNotAnEdge) && f.try == "":
 		f.try = "another name"
 	}
 	return f
@@ -122,6 +123,9 @@ func edgeFailure(err error) error {
 // parseEdge reads the URL of an edge.
 func parseEdge(url string) (nats.Edge, error) {
 	e, err := nats.Parse(url)
+	if f := missingSlash(url); err != nil && f != nil {
+		return e, f
+	}
 	if err != nil {
 		return e, advised(err, "weir edge ls nats://host, to see the edges on a server")
 	}
@@ -132,8 +136,11 @@ func (e *edges) list(server string) error {
 	ctx, cancel := edgeContext()
 	defer cancel()
 	list, err := nats.List(ctx, server)
+	if f := missingSlash(server); err != nil && f != nil {
+		return f
+	}
 	if err != nil {
-		return edgeFailure(err)
+		return edgeFailure(server, err)
 	}
 	if e.json {
 		for _, i := range list {
@@ -179,7 +186,7 @@ func (e *edges) info(url string) error {
 	defer cancel()
 	i, err := edge.Info(ctx)
 	if err != nil {
-		return edgeFailure(err)
+		return edgeFailure(url, err)
 	}
 	if e.json {
 		return e.emit(i)
@@ -216,7 +223,7 @@ func (e *edges) drop(url string) error {
 	ctx, cancel := edgeContext()
 	defer cancel()
 	if err := edge.Drop(ctx); err != nil {
-		return edgeFailure(err)
+		return edgeFailure(url, err)
 	}
 	if e.json {
 		return emitLine(e.stdout, "dropped", map[string]any{"url": edge.String(), "name": edge.Name})

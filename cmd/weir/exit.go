@@ -158,7 +158,7 @@ func explain(s *step, r report.Report, err error) *failure {
 		return f
 	}
 	f := &failure{code: exitFailed, text: strings.TrimPrefix(err.Error(), "weir: ")}
-	cause, kind, name := err, report.KindSource, s.dst
+	cause, kind, name, try := err, report.KindSource, s.dst, ""
 	var se *weir.StageError
 	var we *tree.WriteError
 	var ie *tree.IncompleteError
@@ -180,7 +180,10 @@ func explain(s *step, r report.Report, err error) *failure {
 		kind, cause = report.KindSink, we.Err
 		f.code = exitDestination
 		name = we.Path
-		f.text = fmt.Sprintf("cannot write %s: %v", name, cause)
+		f.text = fmt.Sprintf("cannot write %s: %v", name, errno.Bare(cause))
+		if errors.As(cause, new(syscall.Errno)) { // not a name that is taken
+			f.text += s.copied()
+		}
 		if s.isTree && s.merges() && !errors.Is(err, tree.ErrFolder) && s.over {
 			f.text += "; " + s.state()
 		}
@@ -190,7 +193,7 @@ func explain(s *step, r report.Report, err error) *failure {
 		f.code = exitSource
 		var pe *fs.PathError
 		if errors.As(err, &pe) {
-			f.text = fmt.Sprintf("cannot read %s: %v", pe.Path, pe.Err)
+			f.text = fmt.Sprintf("cannot read %s: %v", pe.Path, errno.Bare(pe))
 			if errors.Is(err, fs.ErrPermission) {
 				f.try = "ls -ld " + quoted(pe.Path)
 			}
@@ -207,6 +210,9 @@ func explain(s *step, r report.Report, err error) *failure {
 		text := strings.TrimPrefix(reason(cause), "weir: ") // the message begins with it already
 		var moved int64
 		kind, moved = where(r, se.Stage)
+		if w := s.word(err); w.kind == "spool" { // of a flow that does not survive
+			return spoolFailure(w.text, se.Err)
+		}
 		if other, ok := s.branches[se.Stage]; ok {
 			name = other
 		}
@@ -214,11 +220,18 @@ func explain(s *step, r report.Report, err error) *failure {
 			if name = end; len(r.Stages) == 0 { // it was opened before the flow
 				kind = report.KindSink
 			}
+			if isSpool(end) {
+				text, try = ofSpool(end, se.Err)
+			}
+			if full(err) { // the error of a spool that cannot be written reaches its reader first
+				kind, try = report.KindSink, "free some space, and run the same command again"
+			}
 		}
 		switch kind {
 		case report.KindSource:
 			f.code = exitSource
-			f.text = fmt.Sprintf("cannot read %s: %s%s", stream(cmp.Or(s.ends[se.Stage], s.src), "input"), text, progressed(moved, s.total()))
+			source := cmp.Or(s.ends[se.Stage], s.src)
+			f.text = fmt.Sprintf("cannot read %s: %s%s", stream(source, "input"), withoutName(text, source), progressed(moved, s.total()))
 		case report.KindSink:
 			f.code = exitDestination
 			if errors.Is(cause, fs.ErrNotExist) {
@@ -227,16 +240,32 @@ func explain(s *step, r report.Report, err error) *failure {
 			if file := inTheWay(name); errors.Is(cause, syscall.ENOTDIR) && file != "" {
 				text = file + " is a file"
 			}
-			f.text = fmt.Sprintf("cannot write %s: %s%s", stream(name, "output"), text, progressed(moved, s.total()))
+			f.text = fmt.Sprintf("cannot write %s: %s%s", stream(name, "output"), withoutName(text, name), progressed(moved, s.total()))
 		default:
 			f.text = fmt.Sprintf("%s of %s failed: %s", cmp.Or(s.command, s.word(err).name), stream(s.src, "input"), text)
 		}
 	default:
 		return f
 	}
-	f.try = advice(s, f.code, name, err)
+	if s.survives != nil && s.survives.advice(err) != "" {
+		try = "" // the other one names the command
+	}
+	f.try = cmp.Or(try, advice(s, f.code, name, err))
 	return f
 }
+
+// withoutName returns the text of an error without an operation on the URL name, such as
+// "GET http://host/x: " or "nats: connect nats://host/x: ". The message names it already.
+func withoutName(text, name string) string {
+	operation, rest, found := strings.Cut(text, " "+name+": ")
+	if isLocal(name) || !found || strings.Count(operation, " ") > 1 {
+		return text
+	}
+	return rest
+}
+
+// full reports whether err says that a disk is full, or the user's part of it.
+func full(err error) bool { return errno.Is(err, syscall.ENOSPC) || errno.Is(err, syscall.EDQUOT) }
 
 // stream returns a name for messages: "-" becomes standard input or output.
 func stream(name, which string) string {
@@ -259,9 +288,8 @@ func where(r report.Report, name string) (report.Kind, int64) {
 // innermost returns the error without its path and operation, which the message
 // around it names already.
 func innermost(err error) error {
-	var pe *fs.PathError
-	if errors.As(err, &pe) {
-		return pe.Err
+	if _, call := err.(*os.SyscallError); call || errors.As(err, new(*fs.PathError)) {
+		return errno.Bare(err)
 	}
 	var st *endpoint.StatusError
 	if errors.As(err, &st) {
@@ -284,6 +312,22 @@ func progressed(n, size int64) string {
 	return fmt.Sprintf(" (after %s)", weir.FormatBytes(n))
 }
 
+// copied describes how far the copy of a folder came, once it has ended.
+func (s *step) copied() string {
+	if !s.isTree || !s.over {
+		return ""
+	}
+	p, _ := s.tree()
+	n, found := p.Bytes-p.EqualBytes, p.Found-p.EqualBytes
+	switch {
+	case n == 0 || n >= found:
+		return progressed(n, 0)
+	case p.Walked && p.Files == p.FilesFound-1: // every other file has been opened
+		return progressed(n, found)
+	}
+	return fmt.Sprintf(" (after %s of at least %s)", weir.FormatBytes(n), weir.FormatBytes(found))
+}
+
 // advice returns a next step to try, or "" if there is no usual advice.
 func advice(s *step, code int, dst string, err error) string {
 	var corrupt *compress.CorruptError
@@ -297,8 +341,10 @@ func advice(s *step, code int, dst string, err error) string {
 		}
 	}
 	switch {
-	case errors.Is(err, durable.ErrOther), errors.Is(err, durable.ErrInUse):
+	case errors.Is(err, durable.ErrOther):
 		return "" // the message has it
+	case errors.Is(err, durable.ErrInUse):
+		return untilEnded
 	case errors.As(err, &refused) && refused.Advice() != "":
 		return refused.Advice()
 	case errors.As(err, &refused) && !errno.Is(err, syscall.ECONNREFUSED) && !errors.Is(err, endpoint.ErrChanged):
@@ -329,7 +375,7 @@ func advice(s *step, code int, dst string, err error) string {
 	case errors.As(err, new(*tls.CertificateVerificationError)):
 		return "add --cacert FILE, with the certificate of the server or of its authority"
 	case errors.As(err, &status) && (status.StatusCode == 401 || status.StatusCode == 403):
-		return "https://user:password@host/…"
+		return inURL
 	case errors.As(err, &status) && status.StatusCode == 405 && code == exitDestination:
 		return "use the address that weir serve DIR --uploads INBOX prints for uploads"
 	case errors.As(err, &status) && status.StatusCode == 404:
@@ -362,9 +408,9 @@ func advice(s *step, code int, dst string, err error) string {
 		return "ls -l " + quoted(dst)
 	case errno.Is(err, syscall.EFBIG):
 		return "use another file system, or raise ulimit -f; FAT32 takes files of up to 4 GiB"
-	case errno.Is(err, syscall.ENOSPC) && s.partial != "":
+	case full(err) && s.partial != "":
 		return "free some space, then run the same command with --resume"
-	case errno.Is(err, syscall.ENOSPC):
+	case full(err):
 		return space(s, dst)
 	case errors.Is(err, fs.ErrPermission) && code == exitSource:
 		return "ls -l " + quoted(s.src)
@@ -407,7 +453,7 @@ func space(s *step, dst string) string {
 	if st, err := os.Stat(file); err == nil && !st.Mode().IsRegular() {
 		return "use another destination; " + dst + " is full"
 	}
-	advice := "free some space on " + filepath.Dir(dst) + "; the unfinished copy was removed"
+	advice := "free some space on " + nearest(dst) + "; the unfinished copy was removed"
 	if s.command == "" && !s.piped {
 		advice += ", --keep-partial keeps it"
 	}
@@ -534,9 +580,26 @@ func usual(name string, err error) string {
 	case errors.As(err, &addr):
 		return "use a port from 1 to 65535"
 	case errno.Is(err, syscall.ECONNREFUSED):
-		return "check the port: nothing listens on it"
+		return nothingListens(name, err)
 	case !strings.HasPrefix(strings.ToLower(name), "http"):
 		return "" // curl cannot sign requests, and speaks no other protocol of weir
 	}
 	return "curl -I " + quoted(name)
+}
+
+// nothingListens returns the advice about a server of the URL name that refuses connections.
+// It says the port, which the URL may leave to its scheme.
+func nothingListens(name string, err error) string {
+	at := "it"
+	var op *net.OpError
+	if errors.As(err, &op) && op.Addr != nil {
+		at = op.Addr.String()
+	}
+	switch {
+	case isEdge(name):
+		return "check host and port: nothing listens on " + at + "; docs/scale.md says how to start a server"
+	case strings.HasPrefix(strings.ToLower(name), "s3://"):
+		return "check AWS_ENDPOINT_URL or ?endpoint=: nothing listens on " + at
+	}
+	return "check host and port: nothing listens on " + at
 }

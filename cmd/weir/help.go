@@ -27,6 +27,10 @@ var topics = []struct{ name, short string }{
 	{"keep", "What a copy keeps: permissions, owner, times, holes"},
 }
 
+// asTopic is the annotation of a command whose help is also a topic, with what the topic
+// explains.
+const asTopic = "weir_topic"
+
 func helpTopics() (list []*cobra.Command) {
 	for _, t := range topics {
 		list = append(list, &cobra.Command{Use: t.name, Short: t.short, Long: helpText(t.name)})
@@ -98,8 +102,12 @@ func writeUsage(c *cobra.Command) error {
 	if c.HasHelpSubCommands() {
 		b.WriteString("\n\nHelp topics:")
 		for _, sub := range c.Commands() {
+			short := sub.Annotations[asTopic]
 			if sub.IsAdditionalHelpTopicCommand() {
-				fmt.Fprintf(&b, "\n  %s help %-*s %s", c.Root().Name(), sub.NamePadding(), sub.Name(), sub.Short)
+				short = sub.Short
+			}
+			if short != "" {
+				fmt.Fprintf(&b, "\n  %s help %-*s %s", c.Root().Name(), sub.NamePadding(), sub.Name(), short)
 			}
 		}
 	}

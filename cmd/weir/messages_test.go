@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -55,6 +57,27 @@ var outcomes = []outcome{
 	{args: "pipe gzip:level=9 upper b.gz", code: 3, text: "cannot read gzip:level=9: no such file or directory", try: "weir pipe - gzip:level=9 …, to read standard input"},
 	{args: "pipe a exec:no-such-command b", code: 1, text: "…", try: "install the command, or give its path, as in exec:./name"},
 	{args: "copy a b --zzz", code: 2, text: "unknown flag --zzz", try: "weir copy --help"},
+	{args: "serve --port 9", code: 2, text: "unknown flag --port (did you mean --listen?)", try: "--listen 127.0.0.1:8080"},
+	{args: "serve --bind 0.0.0.0", code: 2, text: "unknown flag --bind (did you mean --listen?)", try: "--listen 127.0.0.1:8080"},
+	{args: "serve -p 9", code: 2, text: "unknown flag -p (did you mean --listen?)", try: "--listen 127.0.0.1:8080"},
+	{args: "serve --host 0.0.0.0", code: 2, text: "--host 0.0.0.0 is an address; --host takes names that requests have for this server", try: "--listen :8080, for every address of this machine"},
+	{args: "serve --host [::]:80", code: 2, text: "--host [::]:80 is an address; --host takes names that requests have for this server", try: "--listen :8080, for every address of this machine"},
+	{args: "serve --root folder", code: 2, text: "unknown flag --root", try: "weir serve DIR"},
+	{args: "serve --password x", code: 2, text: "unknown flag --password (did you mean --auth?)", try: "--auth FILE, with lines of weir password NAME"},
+	{args: "serve --uplaods x", code: 2, text: "unknown flag --uplaods (did you mean --uploads?)", try: "--uploads"},
+	{args: "serve --upload x", code: 2, text: "unknown flag --upload (did you mean --uploads?)", try: "--uploads DIR"},
+	{args: "top --port 9", code: 2, text: "unknown flag --port", try: "weir top --help"},
+	{args: "top --password x", code: 2, text: "unknown flag --password (did you mean --user?)", try: "--user NAME"},
+	{args: "copy a b --bwlimit 1M", code: 2, text: "unknown flag --bwlimit (did you mean --rate?)", try: "--rate 10MiB/s"},
+	{args: "copy a b --force", code: 2, text: "unknown flag --force", try: "leave it out; weir copy replaces files unless you add --no-clobber"},
+	{args: "copy a b --output c", code: 2, text: "unknown flag --output", try: "weir copy SRC… DST"},
+	{args: "copy a b --silent", code: 2, text: "unknown flag --silent (did you mean --quiet?)", try: "--quiet"},
+	{args: "copy a b --porgress plain", code: 2, text: "unknown flag --porgress (did you mean --progress?)", try: "--progress"},
+	{args: "copy a b --user ann:x", code: 2, text: "unknown flag --user", try: "write the user and the password into the URL: see weir help remote"},
+	{args: "pipe a b --limit-rate 1M", code: 2, text: "unknown flag --limit-rate", try: "add the stage rate:10MiB/s"},
+	{args: "pipe a zstd b -j 2", code: 2, text: "unknown flag -j", try: "put it behind the stage that it is for, as in gzip:workers=2"},
+	{args: "zstd a -o b", code: 2, text: "unknown flag -o (did you mean --stdout?)", try: "--stdout, and redirect it to a file"},
+	{args: "gzip a --threads 2", code: 2, text: "unknown flag --threads (did you mean --workers?)", try: "--workers 4"},
 	{args: "copy a b --memory", code: 2, text: "--memory needs a value", try: "weir copy --help"},
 	{args: "copy a b --quiet=perhaps", code: 2, text: `invalid value "perhaps" for --quiet: use true or false`, try: "--quiet=false"},
 	{args: "copy a b --memory lots", code: 2, text: `invalid size "lots" for --memory`, try: "--memory 64MiB"},
@@ -92,12 +115,15 @@ var outcomes = []outcome{
 	{args: "copy gopher://x b", code: 2, text: "unknown scheme gopher://", try: "use file, http, https, nats, s3, tls, or ./ in front of a file of that name"},
 	{args: "copy file://host/x b", code: 2, text: "file://host/x is on another machine", try: "write a local file as file:///path"},
 	{args: "pipe a tee:gopher://x b", code: 2, text: "unknown scheme gopher://", try: "use file, http, https, nats, s3, tls, or ./ in front of a file of that name"},
-	{args: "copy http://127.0.0.1:1/x b", code: 3, text: "cannot read http://127.0.0.1:1/x: GET http://127.0.0.1:1/x: dial tcp 127.0.0.1:1: …", try: "check the port: nothing listens on it"},
-	{args: "copy nats://127.0.0.1:1/e b", code: 3, text: "cannot read nats://127.0.0.1:1/e: nats: connect nats://127.0.0.1:1/e: dial tcp 127.0.0.1:1: …", try: "check the port: nothing listens on it"},
-	{args: "pipe nats://127.0.0.1:1/e b", code: 3, text: "cannot read nats://127.0.0.1:1/e: nats: connect nats://127.0.0.1:1/e: dial tcp 127.0.0.1:1: …", try: "check the port: nothing listens on it"},
-	{args: "pipe a nats://127.0.0.1:1/e", code: 4, text: "cannot write nats://127.0.0.1:1/e: nats: connect nats://127.0.0.1:1/e: dial tcp 127.0.0.1:1: …", try: "check the port: nothing listens on it"},
-	{args: "edge ls nats://127.0.0.1:1", code: 1, text: "nats: connect nats://127.0.0.1:1: dial tcp 127.0.0.1:1: …", try: "check host and port: nothing listens there; nats-server -js starts a server"},
-	{args: "top :1", code: 3, text: "cannot look at http://127.0.0.1:1/_weir/: connection refused", try: "check the port: nothing listens on it", linux: true},
+	{args: "copy http://127.0.0.1:1/x b", code: 3, text: "cannot read http://127.0.0.1:1/x: dial tcp 127.0.0.1:1: …", try: "check host and port: nothing listens on 127.0.0.1:1"},
+	{args: "copy nats://127.0.0.1:1/e b", code: 3, text: "cannot read nats://127.0.0.1:1/e: dial tcp 127.0.0.1:1: …", try: "check host and port: nothing listens on 127.0.0.1:1; docs/scale.md says how to start a server"},
+	{args: "pipe nats://127.0.0.1:1/e b", code: 3, text: "cannot read nats://127.0.0.1:1/e: dial tcp 127.0.0.1:1: …", try: "check host and port: nothing listens on 127.0.0.1:1; docs/scale.md says how to start a server"},
+	{args: "pipe a nats://127.0.0.1:1/e", code: 4, text: "cannot write nats://127.0.0.1:1/e: dial tcp 127.0.0.1:1: …", try: "check host and port: nothing listens on 127.0.0.1:1; docs/scale.md says how to start a server"},
+	{args: "copy s3://logs/x?endpoint=http://127.0.0.1:1&region=x&anonymous=true b", code: 3, text: "cannot read s3://logs/x: …", try: "check AWS_ENDPOINT_URL or ?endpoint=: nothing listens on 127.0.0.1:1"},
+	{args: "copy http://no-such-host.invalid/x b", code: 3, text: "cannot read http://no-such-host.invalid/x: …", try: "check the host name: no-such-host.invalid does not resolve"},
+	{args: "copy s3://logs/x?endpoint=http://no-such-host.invalid&region=x&anonymous=true b", code: 3, text: "cannot read s3://logs/x: …", try: "check AWS_ENDPOINT_URL or ?endpoint=: no-such-host.invalid does not resolve"},
+	{args: "edge ls nats://127.0.0.1:1", code: 1, text: "connect nats://127.0.0.1:1: dial tcp 127.0.0.1:1: …", try: "check host and port: nothing listens on 127.0.0.1:1; docs/scale.md says how to start a server"},
+	{args: "top :1", code: 3, text: "cannot look at http://127.0.0.1:1/_weir/: connection refused", try: "check host and port: nothing listens on 127.0.0.1:1", linux: true},
 	{args: "serve --listen localhost:99999", code: 2, text: "cannot listen on localhost:99999: address 99999: invalid port", try: "--listen 127.0.0.1:8080"},
 	{args: "serve --listen 127.0.0.1", code: 2, text: "cannot listen on 127.0.0.1: address 127.0.0.1: missing port in address", try: "--listen 127.0.0.1:8080"},
 	{args: "serve --listen 8999", code: 2, text: "cannot listen on 8999: address 8999: missing port in address", try: "--listen 127.0.0.1:8999"},
@@ -114,7 +140,34 @@ var outcomes = []outcome{
 	{args: "gzip none", code: 3, text: "cannot read none: no such file or directory", try: "ls ."},
 	{args: "serve none", code: 3, text: "cannot serve none: no such file or directory", try: "ls ."},
 	{args: "serve no/such/folder", code: 3, text: "cannot serve no/such/folder: no such file or directory", try: "ls ."},
-	{args: "serve a", code: 3, text: "cannot serve a: not a directory", try: "ls -ld a"},
+	{args: "serve a", code: 3, text: "cannot serve a: not a directory", try: "weir serve ."},
+	{args: "serve folder/x", code: 3, text: "cannot serve folder/x: not a directory", try: "weir serve folder"},
+	{args: "serve folder/x/y", code: 3, text: "cannot serve folder/x/y: not a directory", try: "weir serve folder", linux: true},
+	{args: "serve --uploads folder/x", code: 4, text: "cannot store uploads in folder/x: not a folder", try: "--uploads folder"},
+
+	// URLs where there can be none, and without a slash.
+	{args: "serve s3://logs", code: 3, text: "cannot serve s3://logs: not a folder", try: "--store s3://logs"},
+	{args: "serve s3:/logs", code: 3, text: "cannot serve s3:/logs: not a folder", try: "--store s3://logs"},
+	{args: "serve http://h/x", code: 3, text: "cannot serve http://h/x: not a folder", try: "weir serve DIR"},
+	{args: "serve --store s3:/logs", code: 2, text: `s3:/logs is not a URL (did you mean "s3://logs"?)`, try: "--store s3://logs"},
+	{args: "serve --uploads s3://b/c", code: 4, text: "cannot store uploads in s3://b/c: not a folder", try: "--store s3://bucket/prefix --uploads inbox, for uploads to an object store"},
+	{args: "gzip s3://b/c", code: 3, text: "cannot read s3://b/c: weir gzip takes files", try: "weir pipe s3://b/c gzip DST"},
+	{args: "zstd -d http:/h/x", code: 3, text: "cannot read http:/h/x: weir zstd takes files", try: "weir pipe http://h/x unzstd DST"},
+	{args: "copy s3:/logs/x b", code: 2, text: `s3:/logs/x is not a URL (did you mean "s3://logs/x"?)`, try: "s3://logs/x"},
+	{args: "copy s3:logs/x b", code: 2, text: `s3:logs/x is not a URL (did you mean "s3://logs/x"?)`, try: "s3://logs/x"},
+	{args: "copy a s3:/logs/x", code: 2, text: `s3:/logs/x is not a URL (did you mean "s3://logs/x"?)`, try: "s3://logs/x"},
+	{args: "copy a c s3:/logs/", code: 2, text: `s3:/logs/ is not a URL (did you mean "s3://logs/"?)`, try: "s3://logs/"},
+	{args: "copy folder s3:/logs/", code: 2, text: `s3:/logs/ is not a URL (did you mean "s3://logs/"?)`, try: "s3://logs/"},
+	{args: "copy HTTPS:/ann:secret@h/x?sig=1 b", code: 2, text: `HTTPS:/h/x?… is not a URL (did you mean "https://h/x?…"?)`, try: "'https://h/x?…'"},
+	{args: "copy s3:ann:secret@h/x b", code: 2, text: `s3:h/x is not a URL (did you mean "s3://h/x"?)`, try: "s3://h/x"},
+	{args: "copy file:/no/such b", code: 2, text: `file:/no/such is not a URL (did you mean "file:///no/such"?)`, try: "file:///no/such"},
+	{args: "copy x:/h b", code: 3, text: "cannot read x:/h: no such file or directory", try: "ls ."},
+	{args: "pipe nats:/h/x gzip b", code: 2, text: `nats:/h/x is not a URL (did you mean "nats://h/x"?)`, try: "nats://h/x"},
+	{args: "pipe a gzip http:/h/x", code: 2, text: `http:/h/x is not a URL (did you mean "http://h/x"?)`, try: "http://h/x"},
+	{args: "pipe a tee:tls:/h/x b", code: 2, text: `tls:/h/x is not a URL (did you mean "tls://h/x"?)`, try: "tls://h/x"},
+	{args: "edge info nats:/h/x", code: 2, text: `nats:/h/x is not a URL (did you mean "nats://h/x"?)`, try: "nats://h/x"},
+	{args: "edge ls nats:/h", code: 2, text: `nats:/h is not a URL (did you mean "nats://h"?)`, try: "nats://h"},
+	{args: "top http:/127.0.0.1:1", code: 2, text: `http:/127.0.0.1:1 is not a URL (did you mean "http://127.0.0.1:1"?)`, try: "http://127.0.0.1:1"},
 
 	// The destination.
 	{args: "copy a none/b", code: 4, text: "cannot write none/b: no such file or directory", try: "mkdir -p none"},
@@ -272,6 +325,61 @@ func TestMessages_AreLinesOfJSONWhereThatIsWanted(t *testing.T) {
 					t.Errorf("no error in\n%s", &stderr)
 				}
 			})
+		}
+	}
+}
+
+// Every suggestion is a flag that some command has, or is about commands that lack the name.
+func TestFlags_OfOtherProgramsLeadToThoseOfWeir(t *testing.T) {
+	t.Parallel()
+	commands := newRoot(io.Discard, io.Discard, io.Discard).Commands()
+	for _, o := range otherFlags {
+		for _, name := range strings.Fields(o.names) {
+			suggested := 0
+			for _, c := range commands {
+				if inPlaceOf(c, name) != o.try {
+					continue
+				}
+				known := c.Flags().Lookup(strings.TrimPrefix(name, "--")) != nil
+				if len(name) == 2 {
+					known = c.Flags().ShorthandLookup(name[1:]) != nil
+				}
+				if !known {
+					suggested++
+				}
+			}
+			if suggested == 0 {
+				t.Errorf("nothing suggests %q for %s", o.try, name)
+			}
+		}
+	}
+}
+
+func TestMessages_AServerThatWantsAPasswordLeadsToTheHelp(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) }))
+	defer server.Close()
+	t.Chdir(t.TempDir())
+	var stderr bytes.Buffer
+	code := run([]string{"copy", server.URL + "/x", "y"}, io.Discard, &stderr)
+	if want := "weir: cannot read " + server.URL + "/x: 401 Unauthorized\n  try: " + inURL + "\n"; code != exitSource || stderr.String() != want {
+		t.Errorf("exit code %d, it said\n%s\nnot\n%s", code, &stderr, want)
+	}
+}
+
+// A file is a file, whatever its name looks like.
+func TestNames_LikeAURLWithoutASlashCanBeFiles(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no name has a colon there")
+	}
+	dir := t.TempDir()
+	t.Chdir(dir)
+	put(t, []byte("text"), dir, "s3:", "logs", "x")
+	for _, line := range []string{
+		"copy s3:/logs/x plain", "copy plain s3:/logs/y", "pipe s3:/logs/y upper s3:/logs/z", "copy plain https:file", "pipe plain tee:s3:/logs/tee nats:file", "copy s3:/logs https:folder", "gzip s3:/logs/x",
+	} {
+		var stderr bytes.Buffer
+		if code := run(words(line), io.Discard, &stderr); code != exitOK {
+			t.Errorf("%s: exit code %d, %s", line, code, &stderr)
 		}
 	}
 }

@@ -42,6 +42,9 @@ DST, the same command continues after a crash: see weir help survive.`,
 					try: "weir pipe SRC STAGE… DST, as in: weir pipe access.log gzip access.log.gz",
 				}
 			}
+			if err := slashes(args[:1], destinationsOf(args)); err != nil {
+				return err
+			}
 			if err := s.remote.parse(args); err != nil {
 				return err
 			}
@@ -59,6 +62,16 @@ DST, the same command continues after a crash: see weir help survive.`,
 	c.Flags().BoolVarP(&s.force, "force", "f", false, "write binary data to a terminal")
 	c.Flags().BoolVarP(&preserve, "preserve", "p", false, "keep permissions, times, and the owner where allowed")
 	return c
+}
+
+// destinationsOf returns the last word of a pipe and those of its stages tee.
+func destinationsOf(words []string) (list []string) {
+	for _, w := range words[1 : len(words)-1] {
+		if name, ok := strings.CutPrefix(w, "tee:"); ok {
+			list = append(list, name)
+		}
+	}
+	return append(list, words[len(words)-1])
 }
 
 // completeStage completes files first and stages after them.

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/weir-go/weir"
@@ -568,7 +569,7 @@ func (k *spoolSink) Open(ctx context.Context) (durable.Checkpoint, error) {
 // Forget empties the spool, if everything in it has been read.
 func (k *spoolSink) Forget(ctx context.Context) error {
 	if s := k.log.Stats(); s.Lag() > 0 {
-		return fmt.Errorf("spool %s has %s of another version of the source that nobody has read: %w", k.dir, weir.FormatBytes(s.Lag()), durable.ErrOther)
+		return fmt.Errorf("%s of another version of the source are unread: %w", weir.FormatBytes(s.Lag()), durable.ErrOther)
 	}
 	return k.to.(interface{ Forget(context.Context) error }).Forget(ctx)
 }
@@ -653,12 +654,48 @@ func (s *settings) probe(ctx context.Context, st *step, line []string) error {
 // has left nothing to continue.
 func (v *survivor) advice(err error) string {
 	switch {
-	case errors.Is(err, endpoint.ErrChanged), errors.Is(err, durable.ErrOther), errors.Is(err, errBehind):
+	case errors.Is(err, endpoint.ErrChanged), errors.Is(err, durable.ErrOther), errors.Is(err, errBehind), errors.Is(err, spool.ErrDamaged):
 		return v.anew()
 	case errors.Is(err, durable.ErrInUse):
-		return "wait until the other run has ended"
+		return untilEnded
 	case !v.began():
 		return ""
+	case full(err):
+		return "free some space, then run " + v.command() + ", to continue"
 	}
 	return v.command() + ", to continue"
+}
+
+// untilEnded is the advice about a name that another run uses.
+const untilEnded = "wait until the other run has ended"
+
+// ofSpool returns the text and the advice of an error of the spool in a word. Errors of
+// package spool name its folder, and those that give advice end in it.
+func ofSpool(at string, err error) (text, try string) {
+	var code syscall.Errno
+	if full(err) && errors.As(err, &code) {
+		return code.Error(), "" // the name of the file in the folder is the spool's own matter
+	}
+	text = strings.TrimPrefix(innermost(err).Error(), "weir: ")
+	_, arguments, _ := strings.Cut(at, ":")
+	if dir, _, err := spoolArgs(word{text: arguments, has: true, line: []string{at}}); err == nil {
+		text = strings.TrimPrefix(text, "spool "+dir+": ")
+		text = strings.TrimPrefix(text, "folder "+dir+": ")
+	}
+	if end := strings.LastIndex(text, "; "); end >= 0 {
+		text, try = text[:end], text[end+2:]
+	}
+	return text, try
+}
+
+// spoolFailure is the failure of a spool that is only a buffer.
+func spoolFailure(at string, err error) *failure {
+	text, try := ofSpool(at, err)
+	switch {
+	case errors.Is(err, durable.ErrInUse):
+		try = untilEnded + ", or use another folder"
+	case full(err):
+		try = "free some space, or set a smaller maximum, as in spool:DIR,max=1GiB"
+	}
+	return &failure{code: exitFailed, text: fmt.Sprintf("cannot use %s: %s", at, text), try: try}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"os/signal"
@@ -215,6 +217,9 @@ func (s *serving) together(given func(string) bool) error {
 		}
 	}
 	for _, host := range s.hosts {
+		if ip, err := netip.ParseAddr(plainHost(host)); err == nil && ip.IsUnspecified() {
+			return refuse(fmt.Sprintf("--host %s is an address; --host takes names that requests have for this server", host), "--listen :8080, for every address of this machine")
+		}
 		if plainHost(host) == "" || strings.ContainsAny(host, "/@ ") {
 			return invalid("host name", host, "host", "", "files.example")
 		}
@@ -260,15 +265,29 @@ func (s *serving) serve() error {
 	}
 	root, err := os.OpenRoot(s.dir)
 	if err != nil {
-		f := &failure{code: exitSource, text: fmt.Sprintf("cannot serve %s: %v", s.dir, innermost(err)), try: "ls -ld " + quoted(s.dir)}
-		if errors.Is(err, fs.ErrNotExist) {
-			f.try = instead(s.dir)
-		}
-		return f
+		return s.cannotServe(err)
 	}
 	defer root.Close()
 	s.classify()
 	return s.serveFrom(root)
+}
+
+// cannotServe explains why the folder cannot be opened.
+func (s *serving) cannotServe(err error) *failure {
+	f := &failure{code: exitSource, text: fmt.Sprintf("cannot serve %s: %v", s.dir, innermost(err)), try: "ls -ld " + quoted(s.dir)}
+	file := inTheWay(filepath.Join(s.dir, "x"))
+	url := cmp.Or(withSlashes(s.dir), s.dir)
+	switch {
+	case file != "":
+		f.try = "weir serve " + quoted(filepath.Dir(file))
+	case errors.Is(err, fs.ErrNotExist) && strings.HasPrefix(strings.ToLower(url), "s3://"):
+		f.text, f.try = fmt.Sprintf("cannot serve %s: not a folder", s.dir), "--store "+quoted(url)
+	case errors.Is(err, fs.ErrNotExist) && !isLocal(s.dir):
+		f.text, f.try = fmt.Sprintf("cannot serve %s: not a folder", s.dir), "weir serve DIR"
+	case errors.Is(err, fs.ErrNotExist):
+		f.try = instead(s.dir)
+	}
+	return f
 }
 
 // serveFrom serves the files below root, or the files of the store if root is nil.
@@ -682,11 +701,14 @@ func (s *serving) uploadsHandler() (*weirhttp.Uploads, error) {
 	}
 	st, err := os.Stat(s.uploads)
 	if err == nil && !st.IsDir() {
-		return nil, &failure{code: exitDestination, text: fmt.Sprintf("cannot store uploads in %s: not a folder", s.uploads), try: "use another folder; " + s.uploads + " is a file"}
+		return nil, &failure{code: exitDestination, text: fmt.Sprintf("cannot store uploads in %s: not a folder", s.uploads), try: "--uploads " + quoted(filepath.Dir(filepath.Clean(s.uploads)))}
 	}
 	if err != nil {
 		f := &failure{code: exitDestination, text: fmt.Sprintf("cannot store uploads in %s: %v", s.uploads, innermost(err))}
-		if errors.Is(err, fs.ErrNotExist) {
+		switch {
+		case !isLocal(s.uploads) || withSlashes(s.uploads) != "":
+			f.text, f.try = fmt.Sprintf("cannot store uploads in %s: not a folder", s.uploads), "--store s3://bucket/prefix --uploads inbox, for uploads to an object store"
+		case errors.Is(err, fs.ErrNotExist):
 			f.try = "mkdir -p " + quoted(s.uploads)
 		}
 		return nil, f

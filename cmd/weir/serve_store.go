@@ -28,6 +28,10 @@ const leastStoreMemory = 32 << 20
 func (s *serving) togetherWithStore(given func(string) bool, dir string) error {
 	refuse := func(text, try string) error { return &failure{code: exitUsage, text: text, try: try} }
 	u, err := url.Parse(s.store)
+	if f := missingSlash(s.store); f != nil {
+		f.try = "--store " + f.try
+		return f
+	}
 	switch {
 	case err != nil || !strings.EqualFold(u.Scheme, "s3"):
 		return invalid("URL", s.store, "store", "must name a prefix of an object store", "s3://bucket/prefix")
@@ -105,7 +109,7 @@ func (s *serving) cannotUseStore(code int, err error) error {
 	if errors.As(err, &so) {
 		f.text = fmt.Sprintf("cannot use the store: %s: %v", so.URL, innermost(so))
 		if f.try = so.Advice(); f.try == "" && errno.Is(err, syscall.ECONNREFUSED) {
-			f.try = "check AWS_ENDPOINT_URL; nothing listens there"
+			f.try = nothingListens(so.URL, err)
 		}
 	}
 	return f

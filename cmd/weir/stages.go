@@ -14,6 +14,7 @@ import (
 	"math"
 	"regexp"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -360,23 +361,62 @@ func execute(_ *builder, w word) (byteStage, error) {
 
 func newStages(stdout io.Writer) *cobra.Command {
 	return &cobra.Command{
-		Use:   "stages",
+		Use:   "stages [NAME…]",
 		Short: "List the stages of weir pipe",
 		Long:  helpText("stages"),
-		Args:  noArgs,
-		Run: func(*cobra.Command, []string) {
-			group := ""
-			for _, k := range stageKinds {
-				if k.group != group {
-					if group != "" {
-						fmt.Fprintln(stdout)
-					}
-					group = k.group
-					fmt.Fprintf(stdout, "%s\n", group)
-				}
-				fmt.Fprintf(stdout, "  %-40s %-46s %s\n", k.name+k.args, k.short, k.example)
-			}
-			fmt.Fprintln(stdout, "\nweir help stages explains how to write them.")
+		Example: `  weir stages
+  weir stages gzip csvjson`,
+		Annotations: map[string]string{asTopic: "How to write the stages of weir pipe"},
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return stageNames(), cobra.ShellCompDirectiveNoFileComp
 		},
+		RunE: func(_ *cobra.Command, names []string) error { return listStages(stdout, names) },
 	}
+}
+
+// listStages prints the stages with these names, in their order, or all of them by groups.
+func listStages(w io.Writer, names []string) error {
+	line := func(k stageKind) {
+		fmt.Fprintf(w, "  %-40s %-46s %s\n", k.name+k.args, k.short, k.example)
+	}
+	var named []stageKind
+	for _, name := range names {
+		name, _, _ = strings.Cut(name, ":") // with its arguments
+		at := slices.IndexFunc(stageKinds, func(k stageKind) bool { return k.name == name })
+		if at < 0 {
+			f := &failure{code: exitUsage, text: fmt.Sprintf("unknown stage %q", name), try: "weir stages"}
+			if best := closest(name, stageNames()); best != "" {
+				f.text, f.try = f.text+fmt.Sprintf(" (did you mean %s?)", best), "weir stages "+best
+			}
+			return f
+		}
+		named = append(named, stageKinds[at])
+	}
+	for _, k := range named {
+		line(k)
+	}
+	if len(named) > 0 {
+		return nil
+	}
+	group := ""
+	for _, k := range stageKinds {
+		if k.group != group {
+			if group != "" {
+				fmt.Fprintln(w)
+			}
+			group = k.group
+			fmt.Fprintf(w, "%s\n", group)
+		}
+		line(k)
+	}
+	fmt.Fprintln(w, "\nweir help stages explains how to write them.")
+	return nil
+}
+
+// stageNames returns the names of all stages.
+func stageNames() (names []string) {
+	for _, k := range stageKinds {
+		names = append(names, k.name)
+	}
+	return names
 }

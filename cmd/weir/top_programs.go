@@ -406,6 +406,9 @@ func (ps *programs) start(name string, p *program) {
 // reported at once.
 func (ps *programs) remote(address string, user *url.Userinfo, o endpoint.HTTPOptions) error {
 	base, err := monitorURL(address)
+	if f := missingSlash(address); f != nil {
+		return f
+	}
 	if err != nil {
 		return &failure{code: exitUsage, text: fmt.Sprintf("invalid address %q: %v", address, err), try: "weir top http://127.0.0.1:8080/"}
 	}

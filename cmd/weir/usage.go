@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -33,7 +34,7 @@ func wrongFlag(c *cobra.Command, err error) error {
 	case errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() == "":
 		return unknownFlag(c, "--"+unknown.GetSpecifiedName())
 	case errors.As(err, &unknown):
-		return misuse(c, "unknown flag -"+unknown.GetSpecifiedName())
+		return unknownFlag(c, "-"+unknown.GetSpecifiedName())
 	}
 	return misuse(c, err.Error())
 }
@@ -66,24 +67,106 @@ func badValue(f *pflag.Flag, value, name string) (text, try string) {
 	return fmt.Sprintf("invalid %s %q for %s%s", kind, value, name, more), try
 }
 
-// unknownFlag returns an error that suggests a flag of a similar name.
+// unknownFlag returns an error that suggests what weir has in place of the flag, or a flag
+// of a similar name.
 func unknownFlag(c *cobra.Command, name string) *failure {
 	f := misuse(c, "unknown flag "+name)
-	var names []string
-	c.Flags().VisitAll(func(fl *pflag.Flag) { names = append(names, "--"+fl.Name) })
-	if best := closest(name, names); best != "" {
-		f.text += fmt.Sprintf(" (did you mean %s?)", best)
+	if try := inPlaceOf(c, name); try != "" {
+		f.try = try
+	} else if best := similarFlag(c, name); best != "" {
 		f.try = best
-	} else if stage := stageSettings[name]; c.Name() == "pipe" && stage != "" {
-		f.try = "put it behind the stage that it is for, as in " + stage
+	}
+	if best, _, _ := strings.Cut(f.try, " "); strings.HasPrefix(best, "--") {
+		f.text += fmt.Sprintf(" (did you mean %s?)", strings.TrimSuffix(best, ","))
 	}
 	return f
 }
 
-// stageSettings are flags of the compression commands that weir pipe has as settings of its
-// stages.
-var stageSettings = map[string]string{
-	"--level": "gzip:level=9", "--members": "gzip:members=yes", "--window": "unzstd:window=128MiB", "--workers": "gzip:workers=2",
+// similarFlag returns the flag of c with the most similar name, or "". Of a short name only
+// one letter can be wrong, and it is not the first: --port is no typo of --cors or
+// --sort.
+func similarFlag(c *cobra.Command, name string) string {
+	typed, long := strings.CutPrefix(name, "--")
+	if !long || len(typed) < 2 {
+		return ""
+	}
+	var names []string
+	c.Flags().VisitAll(func(f *pflag.Flag) {
+		near := strings.Contains(f.Name[:min(2, len(f.Name))], typed[:1]) || strings.Contains(typed[:2], f.Name[:1])
+		if near && distance(typed, f.Name) <= max(1, max(len(typed), len(f.Name))/3) {
+			names = append(names, f.Name)
+		}
+	})
+	if best := closest(typed, names); best != "" {
+		return "--" + best
+	}
+	return ""
+}
+
+// inPlaceOf returns what the command c has in place of a flag of other programs, or "".
+func inPlaceOf(c *cobra.Command, name string) string {
+	for _, o := range otherFlags {
+		if !slices.Contains(strings.Fields(o.names), name) {
+			continue
+		}
+		flag, _, _ := strings.Cut(strings.TrimPrefix(o.try, "--"), " ")
+		if o.commands == "" && c.Flags().Lookup(strings.TrimSuffix(flag, ",")) != nil || slices.Contains(strings.Fields(o.commands), c.Name()) {
+			return o.try
+		}
+	}
+	return ""
+}
+
+// inURL is the advice about a password for a server. An example would be redacted.
+const inURL = "write the user and the password into the URL: see weir help remote"
+
+// otherFlags are flags that curl, rsync, gzip and file servers have, and what weir has in
+// their place: a flag, in the commands that have it, or something else in these commands.
+var otherFlags = []struct{ names, commands, try string }{
+	{"--port --bind --addr --address --listen-address -p -b", "", "--listen 127.0.0.1:8080"},
+	{"--root --dir --directory --folder --path -d", "serve", "weir serve DIR"},
+	{"--upload --upload-dir --allow-upload --writable", "", "--uploads DIR"},
+	{"--user --users --username --password --passwd --htpasswd --basic-auth -u", "", "--auth FILE, with lines of weir password NAME"},
+	{"--auth --password --username -u", "", "--user NAME"},
+	{"--auth --user --username --password -u", "copy pipe", inURL},
+	{"--cert --certificate --ssl-cert --cert-file", "", "--tls-cert FILE"},
+	{"--key --private-key --ssl-key --key-file", "", "--tls-key FILE"},
+	{"--tls --ssl --https", "", "--tls-self-signed"},
+	{"--ca --ca-bundle --ca-cert --ca-certificate", "", "--cacert FILE"},
+	{"--no-check-certificate --no-verify --skip-verify -k", "", "--insecure"},
+	{"--follow --follow-symlinks --follow-links", "", "--symlinks"},
+	{"--all --dotfiles --hidden-files -a", "", "--hidden"},
+	{"--timeout --idle-timeout", "", "--stall 60s"},
+	{"--max-upload-size --max-file-size --max-body-size", "", "--max-size 10GiB"},
+	{"--log --log-requests --verbose -v", "", "--access-log"},
+	{"--force --replace -f", "", "--overwrite"},
+	{"--bwlimit --limit-rate --limit --max-rate --rate-limit --bandwidth --throttle", "", "--rate 10MiB/s"},
+	{"--bwlimit --limit-rate --limit --max-rate --rate-limit --bandwidth --throttle --rate", "pipe", "add the stage rate:10MiB/s"},
+	{"--timeout --max-time", "pipe", "add the stage timeout:30s"},
+	{"--buffer --buffer-size", "pipe", "add the stage buffer:64MiB"},
+	{"--level", "pipe", "put it behind the stage that it is for, as in gzip:level=9"},
+	{"--members", "pipe", "put it behind the stage that it is for, as in gzip:members=yes"},
+	{"--window", "pipe", "put it behind the stage that it is for, as in unzstd:window=128MiB"},
+	{"--workers --threads --jobs --parallel --processes --cores -j", "pipe", "put it behind the stage that it is for, as in gzip:workers=2"},
+	{"--threads --jobs --parallel --processes --cores -j -p -T", "", "--workers 4"},
+	{"--mem --max-memory --memory-limit --ram -m", "", "--memory 64MiB"},
+	{"--output --out --output-file -o", "copy", "weir copy SRC… DST"},
+	{"--output --out --output-file -o", "pipe", "weir pipe SRC STAGE… DST"},
+	{"--output --out --output-file -o", "gzip gunzip zstd unzstd", "--stdout, and redirect it to a file"},
+	{"--output --out --output-file -o", "", "--report FILE"},
+	{"--to-stdout", "", "--stdout"},
+	{"--remove --remove-source --delete", "", "--rm"},
+	{"--show-progress --status --bar", "", "--progress live"},
+	{"--no-progress --no-progress-meter", "", "--progress none"},
+	{"--silent -s", "", "--quiet"},
+	{"--simulate --plan --dryrun --just-print", "", "--dry-run"},
+	{"--archive --times --perms --permissions -a", "", "--preserve"},
+	{"--continue --append -c", "", "--resume"},
+	{"--partial", "", "--keep-partial"},
+	{"--ignore-existing --no-overwrite --skip-existing", "", "--no-clobber"},
+	{"--force --overwrite --replace -f", "copy", "leave it out; weir copy replaces files unless you add --no-clobber"},
+	{"--mirror --prune --delete-after --delete-before", "", "--delete"},
+	{"--duration --interval --time -d", "", "--for 10s"},
 }
 
 // one checks that a command gets one argument of this kind.

@@ -26,15 +26,20 @@ func Is(err error, e syscall.Errno) bool {
 }
 
 // Bare returns err without the operation and the names that package os puts around
-// it, for a sentence that has them already.
+// it, for a sentence that has them already. The name of a system call, such as sendfile,
+// is an operation too.
 func Bare(err error) error {
 	var pe *fs.PathError
 	var le *os.LinkError
 	switch {
 	case errors.As(err, &pe):
-		return pe.Err
+		err = pe.Err
 	case errors.As(err, &le):
-		return le.Err
+		err = le.Err
+	}
+	// Not errors.As: the addresses of a network error are around the call.
+	if call, ok := err.(*os.SyscallError); ok {
+		return call.Err
 	}
 	return err
 }

@@ -49,9 +49,13 @@ func TestIs_IsFalseForNoError(t *testing.T) {
 
 func TestBare_LeavesOutTheOperationAndTheNames(t *testing.T) {
 	cause, plain := errors.New("cause"), errors.New("plain")
+	var refused error = &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
 	for _, tt := range []struct{ err, want error }{
 		{&fs.PathError{Op: "open", Path: "a", Err: cause}, cause},
 		{fmt.Errorf("copy: %w", &os.LinkError{Op: "rename", Old: "a", New: "b", Err: cause}), cause},
+		{&fs.PathError{Op: "write", Path: "a", Err: os.NewSyscallError("sendfile", syscall.ENOSPC)}, syscall.ENOSPC},
+		{os.NewSyscallError("splice", syscall.ENOSPC), syscall.ENOSPC},
+		{refused, refused},
 		{plain, plain},
 		{nil, nil},
 	} {

@@ -302,10 +302,19 @@ func (s *Store) load(ctx context.Context, id string) (*entry, error) {
 func (s *Store) loadLive(ctx context.Context, id string) (*entry, error) {
 	e, err := s.load(ctx, id)
 	if err == nil && e.Phase == deleted {
-		return nil, fmt.Errorf("upload %s was removed: %w", id, fs.ErrNotExist)
+		return nil, removedError(id)
 	}
 	return e, err
 }
+
+// removedError is the error of an upload with this id that was removed. It matches
+// fs.ErrNotExist, whose text is about a file.
+type removedError string
+
+func (id removedError) Error() string { return fmt.Sprintf("upload %s was removed", string(id)) }
+
+// Is makes the error match fs.ErrNotExist.
+func (removedError) Is(target error) bool { return target == fs.ErrNotExist }
 
 // write writes a state under a condition. The error matches weirhttp.ErrUploadChanged if the
 // condition does not hold.
