@@ -248,21 +248,30 @@ func TestFile_ContinuesAndCutsWhatWasNotSaved(t *testing.T) {
 	}
 }
 
+// begun starts a flow to the file dst and returns when that is open. finish lets the flow
+// end, and returns its error.
+func begun(dst string) (finish func() error) {
+	wait := make(chan struct{})
+	src := &memorySource{version: "v", data: text(3000), wait: wait}
+	ended, opened := make(chan error), make(chan struct{})
+	go func() {
+		ended <- durable.Flow(src, durable.File(dst, 0o666), durable.Options{Opened: func(durable.Checkpoint) { close(opened) }}).Run(context.Background())
+	}()
+	<-opened
+	return func() error {
+		close(wait)
+		return <-ended
+	}
+}
+
 func TestFile_IsForOneRunAtATime(t *testing.T) {
 	t.Parallel()
 	dst := filepath.Join(t.TempDir(), "result")
-	wait := make(chan struct{})
-	first := &memorySource{version: "v", data: text(3000), wait: wait}
-	ended, opened := make(chan error), make(chan struct{})
-	go func() {
-		ended <- durable.Flow(first, durable.File(dst, 0o666), durable.Options{Opened: func(durable.Checkpoint) { close(opened) }}).Run(context.Background())
-	}()
-	<-opened
+	finish := begun(dst)
 	if err := fileFlow(&memorySource{version: "v", data: text(3000)}, dst).Run(context.Background()); !errors.Is(err, durable.ErrInUse) {
 		t.Errorf("error %v, want ErrInUse", err)
 	}
-	close(wait)
-	if err := <-ended; err != nil {
+	if err := finish(); err != nil {
 		t.Error(err)
 	}
 	if got, err := os.ReadFile(dst); err != nil || !bytes.Equal(got, text(3000)) {
@@ -273,13 +282,7 @@ func TestFile_IsForOneRunAtATime(t *testing.T) {
 func TestFile_WaitsForARunThatEnds(t *testing.T) {
 	t.Parallel()
 	dst := filepath.Join(t.TempDir(), "result")
-	wait := make(chan struct{})
-	first := &memorySource{version: "v", data: text(3000), wait: wait}
-	ended, opened := make(chan error), make(chan struct{})
-	go func() {
-		ended <- durable.Flow(first, durable.File(dst, 0o666), durable.Options{Opened: func(durable.Checkpoint) { close(opened) }}).Run(context.Background())
-	}()
-	<-opened
+	finish := begun(dst)
 	done := make(chan error, 1)
 	go func() { done <- fileFlow(&memorySource{version: "v", data: text(3000)}, dst).Run(context.Background()) }()
 	select {
@@ -288,8 +291,7 @@ func TestFile_WaitsForARunThatEnds(t *testing.T) {
 		return
 	case <-time.After(50 * time.Millisecond):
 	}
-	close(wait)
-	if err := errors.Join(<-ended, <-done); err != nil {
+	if err := errors.Join(finish(), <-done); err != nil {
 		t.Error(err)
 	}
 	if got, err := os.ReadFile(dst); err != nil || !bytes.Equal(got, text(3000)) {

@@ -215,35 +215,30 @@ func (b *builder) parseStage(line []string, at int) error {
 // stage returns the stage at a word.
 func (b *builder) stage(line []string, at int) (byteStage, error) {
 	name, text, has := strings.Cut(line[at], ":")
-	var names []string
-	for _, k := range stageKinds {
-		if k.name != name {
-			names = append(names, k.name)
-			continue
-		}
-		b.words = append(b.words, &typed{kind: k.name, text: endpoint.Redact(line[at])}) // unabridged; messages shorten it
-		w := word{k, text, has, line, at}
-		st, err := k.make(b, w)
-		if err != nil {
-			return st, err
-		}
-		if st.Err != nil {
-			return st, &failure{
-				code: exitUsage, line: line, word: at, try: k.example,
-				text: fmt.Sprintf("stage %q: %s", line[at], strings.TrimPrefix(st.Err.Error(), "weir: ")),
-			}
-		}
-		b.word().stages = stepsOf(st)
-		b.binary = k.binary
-		return st, nil
+	if !isStage(name) {
+		return byteStage{}, unknownStage(line, at, name)
 	}
-	return byteStage{}, unknownStage(line, at, name, names)
+	k := kindOfStage(name)
+	b.words = append(b.words, &typed{kind: k.name, text: endpoint.Redact(line[at])}) // unabridged; messages shorten it
+	st, err := k.make(b, word{k, text, has, line, at})
+	if err != nil {
+		return st, err
+	}
+	if st.Err != nil {
+		return st, &failure{
+			code: exitUsage, line: line, word: at, try: k.example,
+			text: fmt.Sprintf("stage %q: %s", line[at], strings.TrimPrefix(st.Err.Error(), "weir: ")),
+		}
+	}
+	b.word().stages = stepsOf(st)
+	b.binary = k.binary
+	return st, nil
 }
 
 // unknownStage suggests a stage of a similar name, or the program of that name.
-func unknownStage(line []string, at int, name string, names []string) error {
+func unknownStage(line []string, at int, name string) error {
 	f := &failure{code: exitUsage, line: line, word: at, try: "weir stages", text: fmt.Sprintf("unknown stage %q", name)}
-	best := closest(name, names)
+	best := closest(name, stageNames())
 	_, err := exec.LookPath(name)
 	isProgram := name != "" && err == nil
 	if isProgram {

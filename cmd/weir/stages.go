@@ -382,15 +382,14 @@ func listStages(w io.Writer, names []string) error {
 	var named []stageKind
 	for _, name := range names {
 		name, _, _ = strings.Cut(name, ":") // with its arguments
-		at := slices.IndexFunc(stageKinds, func(k stageKind) bool { return k.name == name })
-		if at < 0 {
+		if !isStage(name) {
 			f := &failure{code: exitUsage, text: fmt.Sprintf("unknown stage %q", name), try: "weir stages"}
 			if best := closest(name, stageNames()); best != "" {
 				f.text, f.try = f.text+fmt.Sprintf(" (did you mean %s?)", best), "weir stages "+best
 			}
 			return f
 		}
-		named = append(named, stageKinds[at])
+		named = append(named, kindOfStage(name))
 	}
 	for _, k := range named {
 		line(k)
